@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tare.h - the whole public interface of libtare.
+ *
+ * One idea: everything up to "may this model be used?" is decided from headers alone and recorded in a plan. tare_plan()
+ * makes it; the report walks it; convert and sessions execute it.
+ *
+ *     tare_model *model = NULL;
+ *     struct tare_error error = {0};
+ *     if (tare_plan(&model, "path/to/checkpoint", NULL, &error) != TARE_OK)
+ *         fprintf(stderr, "%s: %s\n", error.where, error.text);
+ *     tare_model_free(model);
+ *
+ * Threads: a planned model is read-only and may be shared between threads. A session belongs to one thread at a time.
+ * Nothing here prints, exits, aborts or reads the environment, and nothing is global.
+ */
+#ifndef TARE_H
+#define TARE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TARE_VERSION_MAJOR 0
+#define TARE_VERSION_MINOR 1
+#define TARE_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define TARE_API __attribute__((visibility("default")))
+#else
+#define TARE_API
+#endif
+
+/* ---- errors ------------------------------------------------------------------------------------------------------ */
+
+/* One list for enum, names and exit codes: number, name, exit code of the command, meaning. Numbers never change. */
+#define TARE_CODES(X)                                                                                                  \
+    X(0, OK, 0, "no error")                                                                                            \
+    X(1, E_ARGUMENT, 2, "an argument that the function does not take")                                                 \
+    X(2, E_MEMORY, 5, "out of memory")                                                                                 \
+    X(3, E_IO, 4, "the system could not read or write")                                                                \
+    X(4, E_ABSENT, 3, "a file is not there")                                                                           \
+    X(5, E_FORMAT, 4, "a file is not what its format says")                                                            \
+    X(6, E_CONFIG, 4, "config.json or its kin: a key of the wrong type, range or missing")                             \
+    X(7, E_UNKNOWN, 4, "a model type, format or option that tare does not know")                                       \
+    X(8, E_SHAPE, 4, "a tensor of another shape or dtype than its format asks for")                                    \
+    X(9, E_STRICT, 4, "strict loading: missing, unexpected or misshapen parameters")                                   \
+    X(10, E_HEAD, 4, "the output head is ambiguous or not as asked")                                                   \
+    X(11, E_TARGET, 4, "the target format cannot hold this")                                                           \
+    X(12, E_SPACE, 5, "no space left")                                                                                 \
+    X(13, E_EXISTS, 4, "the output is there already")                                                                  \
+    X(14, E_CANCELLED, 130, "cancelled by the caller")                                                                 \
+    X(15, E_INTERNAL, 4, "an invariant of tare does not hold: please report it")
+
+enum tare_code {
+#define TARE_CODE_ENUM(number, name, exit_code, text) TARE_##name = number,
+    TARE_CODES(TARE_CODE_ENUM)
+#undef TARE_CODE_ENUM
+};
+
+/* Filled by every function that fails, when given. The sentence says what was found, what was expected, what to look at. */
+struct tare_error {
+    enum tare_code code;
+    char where[256]; /* file, tensor or key; "" when there is no place */
+    char text[512];
+};
+
+TARE_API const char *tare_version(void);                    /* "0.1.0"; static */
+TARE_API const char *tare_code_name(enum tare_code code);   /* "E_SHAPE"; static */
+TARE_API int tare_code_exit(enum tare_code code);           /* exit status of the command for this code */
+
+/* ---- options ----------------------------------------------------------------------------------------------------- */
+
+/* What becomes of a packed output head that the model has no parameter for; docs: "the output head". */
+enum tare_tie {
+    TARE_TIE_AUTO = 0, /* flags decide; where only a default said tied and the head differs, the head is the model's or refused */
+    TARE_TIE_CONFIG,   /* flags and defaults decide, a difference only warns */
+    TARE_TIE_PROVED,   /* dropped only if proved equal to the embedding */
+    TARE_TIE_KEEP      /* the head becomes the model's own */
+};
+
+/* A file held in memory instead of a folder: borrowed, must outlive the model. */
+struct tare_memory_file {
+    const char *name;
+    const void *data;
+    size_t size;
+};
+
+/* progress: done and total are bytes; a non-zero return cancels with TARE_E_CANCELLED. May be called from any worker, one
+ * call at a time. */
+typedef int (*tare_progress_fn)(void *user, const char *stage, uint64_t done, uint64_t total);
+
+struct tare_options {
+    size_t size;                          /* sizeof(struct tare_options): the struct only grows at its end */
+    enum tare_tie tie;
+    bool no_data;                         /* never read a weight: prove is left out */
+    bool no_map;                          /* read files into memory instead of mapping them */
+    int threads;                          /* 0: one a core */
+    const struct tare_memory_file *files; /* a checkpoint in memory; then path is only its name */
+    size_t n_files;
+    tare_progress_fn progress;            /* may be NULL */
+    void *user;
+};
+#define TARE_OPTIONS_INIT {.size = sizeof(struct tare_options)}
+
+/* ---- plan -------------------------------------------------------------------------------------------------------- */
+
+typedef struct tare_model tare_model;
+
+/*
+ * Plan a checkpoint: open -> config -> declare -> group -> rewrite -> tie -> target -> strict, then prove.
+ *
+ *   model    receives the plan, also when it does not load (then its report says all that was found out), or NULL when
+ *            memory ran out; owned by the caller, tare_model_free()
+ *   path     a folder, one .safetensors file, or a folder of the Hugging Face cache
+ *   options  may be NULL
+ *
+ * Returns TARE_OK when the model loads strictly, else the code of the first error, described in err.
+ */
+TARE_API enum tare_code tare_plan(tare_model **model, const char *path, const struct tare_options *options,
+                                  struct tare_error *err);
+TARE_API void tare_model_free(tare_model *model); /* NULL is fine; sessions of it may live on */
+
+enum tare_level { TARE_NOTE, TARE_WARNING, TARE_ERROR };
+
+/* All strings and arrays of a report are borrowed from the model. Shapes are of rank numbers; names are mlx-lm's. */
+struct tare_report_format {
+    const char *packing; /* "awq-gemm", "mlx-affine", "float16", ... */
+    int bits;            /* 0 for plain floats; 16, 32 stay 0 */
+    int64_t group_size;  /* 0 for plain floats */
+    size_t modules;
+};
+struct tare_report_head {
+    const char *prefix;   /* after rewriting, e.g. "language_model.lm_head" */
+    const char *decision; /* "drop", "preserve" or "load" */
+    const char *owner;    /* the level that decided: "", "model", "language_model", ... or NULL */
+    const char *evidence; /* "config:...", "args:...", "none" or "target" */
+    const char *where;    /* file and key, or the args' field */
+    const char *proof;    /* NULL (not compared), "equal" or "differs" */
+};
+struct tare_report_tensor {
+    const char *name;
+    int rank;
+    const int64_t *shape;    /* parameters: the declared float shape */
+    const int64_t *expected; /* misshapen only, expected_rank numbers */
+    int expected_rank;
+    const char *dtype;       /* as stored, safetensors' word: "F16", "I32" */
+    const char *packing;     /* parameters only */
+    int bits;
+    int64_t group_size;
+    const char *file;        /* plain file name */
+    uint64_t offset;         /* bytes from the start of the file */
+    const char *rule;        /* set aside: by which rule; parameters: the recipe */
+    const char *evidence;    /* set aside: what the rule rests on */
+    const char *const *sources; /* parameters: names of the source tensors */
+    size_t n_sources;
+};
+struct tare_report_finding {
+    enum tare_level level;
+    const char *code;  /* a stable word: "head-differs", "file-outside-index" */
+    const char *where;
+    const char *text;
+};
+struct tare_report {
+    const char *model;      /* the path as given */
+    const char *model_type; /* NULL when not known */
+    bool loads;
+    enum tare_code code;
+    uint64_t bytes;         /* size of all shards that count */
+    uint64_t elements;      /* of bound parameters: "how many parameters it has" */
+    size_t n_formats, n_heads, n_parameters, n_set_aside, n_missing, n_unexpected, n_misshapen, n_findings;
+    const struct tare_report_format *formats;
+    const struct tare_report_head *heads;
+    const struct tare_report_tensor *parameters; /* bound ones */
+    const struct tare_report_tensor *set_aside, *missing, *unexpected, *misshapen;
+    const struct tare_report_finding *findings;
+    /* the account: sources = used + set_aside + unexpected (+ misshapen), parameters = bound + missing (+ misshapen) */
+    size_t sources, used, declared, bound, misshapen_sources;
+};
+TARE_API const struct tare_report *tare_model_report(const tare_model *model);
+
+/* The plan as JSON (docs/json.md): parameters only with `parameters`. Owned by the caller, tare_text_free(); NULL: no memory. */
+TARE_API char *tare_model_json(const tare_model *model, bool parameters);
+/* The way of one tensor (a parameter's or a source tensor's name), in words or JSON; NULL when there is no such name. */
+TARE_API char *tare_model_explain(const tare_model *model, const char *name, bool json);
+TARE_API void tare_text_free(char *text);
+
+/* ---- convert ----------------------------------------------------------------------------------------------------- */
+
+struct tare_convert_options {
+    size_t size;
+    const char *to;    /* "mlx" */
+    bool keep_dtypes;  /* leave floats in their stored dtype */
+    int threads;       /* 0: as planned */
+    uint64_t shard_size; /* bytes; 0: 5 GB */
+    tare_progress_fn progress;
+    void *user;
+};
+#define TARE_CONVERT_OPTIONS_INIT {.size = sizeof(struct tare_convert_options)}
+
+/*
+ * Execute a plan into a folder, tile by tile. The folder appears under its name only when complete and synced; an output
+ * that exists is refused (TARE_E_EXISTS), so is the input itself. Memory beyond the mapped input: at most 64 MiB a thread.
+ */
+TARE_API enum tare_code tare_convert(tare_model *model, const char *folder, const struct tare_convert_options *options,
+                                     struct tare_error *err);
+
+/* ---- run --------------------------------------------------------------------------------------------------------- */
+
+typedef struct tare_session tare_session;
+
+struct tare_session_options {
+    size_t size;
+    int64_t context; /* most tokens of the session; 0: max_position_embeddings or 4096, whichever is less */
+    int threads;     /* 0: as planned */
+    const volatile int *cancel; /* may be NULL; when it becomes non-zero, tare_session_feed() ends with TARE_E_CANCELLED */
+};
+#define TARE_SESSION_OPTIONS_INIT {.size = sizeof(struct tare_session_options)}
+
+/* A session holds a reference to the model's plan and its mappings: either may be freed first. */
+TARE_API enum tare_code tare_session_open(tare_session **session, tare_model *model,
+                                          const struct tare_session_options *options, struct tare_error *err);
+TARE_API void tare_session_free(tare_session *session);
+TARE_API int64_t tare_session_vocabulary(const tare_session *session); /* columns of logits */
+TARE_API int64_t tare_session_context(const tare_session *session);
+TARE_API int64_t tare_session_length(const tare_session *session);     /* tokens fed so far */
+/*
+ * Feed n ids; logits receives float32 (n, vocabulary) when all, else (1, vocabulary): those of the last id. logits may be
+ * NULL. On failure the session is as before the call.
+ */
+TARE_API enum tare_code tare_session_feed(tare_session *session, const int32_t *ids, size_t n, bool all, float *logits,
+                                          struct tare_error *err);
+
+struct tare_sampling {
+    size_t size;
+    float temperature; /* 0: greedy */
+    float top_p;       /* 1 or 0: off */
+    int top_k;         /* 0: off */
+    float min_p;       /* 0: off */
+    uint64_t seed;
+};
+#define TARE_SAMPLING_INIT {.size = sizeof(struct tare_sampling)}
+/* One id from one row of logits. `draw` numbers the draws of one text from 0: same seed, draw and logits give the same id. */
+TARE_API int32_t tare_sample(const float *logits, int64_t vocabulary, const struct tare_sampling *sampling, uint64_t draw);
+
+/* ---- text -------------------------------------------------------------------------------------------------------- */
+
+typedef struct tare_tokenizer tare_tokenizer;
+
+/* From tokenizer.json (and tokenizer_config.json, generation_config.json, config.json for the ids that end a text). */
+TARE_API enum tare_code tare_tokenizer_open(tare_tokenizer **tokenizer, const char *path,
+                                            const struct tare_options *options, struct tare_error *err);
+TARE_API void tare_tokenizer_free(tare_tokenizer *tokenizer);
+/* ids: owned by the caller, tare_ids_free(). Text is UTF-8 of `size` bytes; invalid bytes are refused. */
+TARE_API enum tare_code tare_tokenizer_encode(const tare_tokenizer *tokenizer, const char *text, size_t size,
+                                              bool special, int32_t **ids, size_t *n, struct tare_error *err);
+TARE_API void tare_ids_free(int32_t *ids);
+/* The text of ids at once; owned by the caller, tare_text_free(). */
+TARE_API enum tare_code tare_tokenizer_decode(const tare_tokenizer *tokenizer, const int32_t *ids, size_t n,
+                                              bool skip_special, char **text, struct tare_error *err);
+TARE_API bool tare_tokenizer_ends(const tare_tokenizer *tokenizer, int32_t id); /* is it an end-of-text id? */
+
+/* Streaming decode: whole characters only; what is incomplete is held back until it is complete or known to be invalid. */
+typedef struct tare_stream tare_stream;
+TARE_API enum tare_code tare_stream_open(tare_stream **stream, const tare_tokenizer *tokenizer, bool skip_special,
+                                         struct tare_error *err);
+TARE_API void tare_stream_free(tare_stream *stream);
+/* piece: borrowed until the next call, "" when held back. tare_stream_end() gives what was held back. */
+TARE_API enum tare_code tare_stream_put(tare_stream *stream, int32_t id, const char **piece, struct tare_error *err);
+TARE_API enum tare_code tare_stream_end(tare_stream *stream, const char **piece, struct tare_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ * text.h - a text that grows. */
+#ifndef TARE_BASE_TEXT_H
+#define TARE_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+/* Zero-initialise. data is always NUL-terminated once something was added, and owned: free(), or tare_text_release(). */
+struct tare_text {
+    char *data;
+    size_t size, room;
+    bool failed; /* sticky */
+};
+
+void tare_text_add(struct tare_text *text, const char *bytes, size_t n);
+void tare_text_puts(struct tare_text *text, const char *string);
+void tare_text_format(struct tare_text *text, const char *format, ...) TARE_PRINTF(2, 3);
+void tare_text_json(struct tare_text *text, const char *string); /* quoted and escaped; NULL gives null */
+void tare_text_release(struct tare_text *text);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ * checkpoint.h - stage 1, open: a folder, a file or memory -> files and a table of tensors. Headers only. */
+#ifndef TARE_OPEN_CHECKPOINT_H
+#define TARE_OPEN_CHECKPOINT_H
+
+#include "base/arena.h"
+#include "base/map.h"
+#include "open/mapping.h"
+
+/* safetensors' dtypes: code, bytes an element (0: four bits), is it a float. */
+#define TARE_DTYPES(X)                                                                                                 \
+    X(BOOL, 1, false) X(U8, 1, false) X(I8, 1, false) X(I16, 2, false) X(U16, 2, false) X(I32, 4, false)               \
+    X(U32, 4, false) X(I64, 8, false) X(U64, 8, false) X(F8_E4M3, 1, true) X(F8_E5M2, 1, true) X(F8_E8M0, 1, true)     \
+    X(F16, 2, true) X(BF16, 2, true) X(F32, 4, true) X(F64, 8, true)
+
+enum tare_dtype {
+#define TARE_DTYPE_ENUM(name, size, real) TARE_##name,
+    TARE_DTYPES(TARE_DTYPE_ENUM)
+#undef TARE_DTYPE_ENUM
+    TARE_DTYPE_COUNT
+};
+const char *tare_dtype_name(enum tare_dtype dtype); /* "BF16" */
+size_t tare_dtype_size(enum tare_dtype dtype);      /* bytes an element */
+bool tare_dtype_is_float(enum tare_dtype dtype);    /* F8_*, F16, BF16, F32, F64 */
+
+/* One tensor of a file, as its header has it. */
+struct tare_tensor {
+    const char *name;
+    enum tare_dtype dtype;
+    int rank;
+    const int64_t *shape;
+    uint32_t file;         /* index in checkpoint.files */
+    uint64_t offset, size; /* bytes, from the start of the file */
+};
+
+struct tare_file {
+    const char *name; /* plain file name */
+    const char *path; /* for open(2); NULL when the checkpoint is in memory */
+    uint64_t size;
+    struct tare_mapping *mapping; /* NULL until the first byte is asked for */
+};
+
+/* Something about the files that does not stop loading: becomes a finding of the plan. */
+struct tare_remark {
+    enum tare_level level;
+    const char *code, *where, *text;
+};
+
+struct tare_checkpoint {
+    struct tare_arena arena; /* owns names, shapes, paths */
+    const char *path;        /* as given */
+    const char *folder;      /* where config.json lies; NULL in memory */
+    const struct tare_memory_file *memory; /* borrowed; n_memory files */
+    size_t n_memory;
+    bool no_map;
+    struct tare_file *files; /* the shards that count, in order of name */
+    size_t n_files;
+    struct tare_tensor *tensors; /* sorted by name */
+    size_t n_tensors;
+    struct tare_map by_name; /* tensor name -> index in tensors */
+    struct tare_remark *remarks;
+    size_t n_remarks, remarks_room;
+};
+
+/*
+ * Open a checkpoint and read the headers of its shards. With model.safetensors.index.json the index says which shards count;
+ * without one, all *.safetensors of the folder that are no adapter do. checkpoint is zeroed by the caller and released by
+ * tare_checkpoint_release() also after a failure. Rules and errors: design.md, section 6 (P1, P2, P4, P5, P8 to P11, P14, P15).
+ */
+enum tare_code tare_checkpoint_open(struct tare_checkpoint *checkpoint, const char *path,
+                                    const struct tare_options *options, struct tare_error *err);
+/* Only find the folder: what a tokenizer or a config reader needs. Reads no weights' headers. */
+enum tare_code tare_checkpoint_locate(struct tare_checkpoint *checkpoint, const char *path,
+                                      const struct tare_options *options, struct tare_error *err);
+void tare_checkpoint_release(struct tare_checkpoint *checkpoint);
+
+/* NULL when there is no such tensor. */
+const struct tare_tensor *tare_checkpoint_find(const struct tare_checkpoint *checkpoint, const char *name);
+
+/*
+ * The bytes of a small side file (config.json, tokenizer.json ...), NUL-terminated, owned by the caller: free().
+ * TARE_E_ABSENT when it is not there, TARE_E_FORMAT beyond `most` bytes. Only regular files are opened; links are followed.
+ */
+enum tare_code tare_checkpoint_read(const struct tare_checkpoint *checkpoint, const char *name, uint64_t most,
+                                    char **data, size_t *size, struct tare_error *err);
+bool tare_checkpoint_has(const struct tare_checkpoint *checkpoint, const char *name);
+
+/* The bytes of a tensor, valid as long as the checkpoint; maps its file when it is the first asked for. Thread-safe. */
+enum tare_code tare_tensor_data(struct tare_checkpoint *checkpoint, const struct tare_tensor *tensor, const void **data,
+                                struct tare_error *err);
+
+/* Product of a shape, or -1 when it does not fit int64_t. */
+int64_t tare_shape_count(int rank, const int64_t *shape);
+
+#endif

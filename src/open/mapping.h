@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ * mapping.h - the bytes of one file: mapped, read, or already in memory. The only file that knows of pages is mapping.c. */
+#ifndef TARE_OPEN_MAPPING_H
+#define TARE_OPEN_MAPPING_H
+
+#include "base/error.h"
+
+/* Read-only and private, alive until released. */
+struct tare_mapping {
+    const unsigned char *data;
+    uint64_t size;
+    enum { TARE_MAPPING_MEMORY, TARE_MAPPING_PAGES, TARE_MAPPING_HEAP } kind;
+};
+
+/* Map (or, with no_map, read) the regular file at path, whose size must still be `size`. */
+enum tare_code tare_mapping_open(struct tare_mapping *mapping, const char *path, uint64_t size, bool no_map,
+                                 struct tare_error *err);
+void tare_mapping_release(struct tare_mapping *mapping);
+
+#endif
