@@ -51,8 +51,8 @@ static size_t quote_words(const char *text, size_t n, size_t limit, struct tare_
     while (i < n && written < limit) {
         const size_t word = text[i] == '-' || text[i] == 'I' || text[i] == 'N' ? word_at(text + i, n - i, before) : 0;
         const size_t step = word ? word : text[i] == '"' ? string_length(text + i, n - i) : 1;
-        if (!word && limit - written < step)
-            return i + (limit - written);
+        if (limit - written < step + (word ? 2 : 0))
+            return word ? i : i + (limit - written);
         if (out && word)
             tare_text_add(out, "\"", 1);
         if (out)

@@ -353,7 +353,8 @@ static int check_ranges(struct parser *p, struct range *ranges, size_t n, uint64
 {
     const uint64_t data = file_size - p->data_start;
     uint64_t end = 0;
-    qsort(ranges, n, sizeof *ranges, by_begin);
+    if (n)
+        qsort(ranges, n, sizeof *ranges, by_begin);
     for (size_t i = 0; i < n; i++) {
         const struct range *r = &ranges[i];
         if (r->begin < end)
