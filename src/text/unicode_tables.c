@@ -1350,7 +1350,7 @@ const uint32_t tare_unicode_posix_lower[] = {
     0x1d788, 0x1d78a, 0x1d78f, 0x1d7aa, 0x1d7c2, 0x1d7c4, 0x1d7c9, 0x1d7cb, 0x1d7cb, 0x1df00, 0x1df09, 0x1df0b,
     0x1df1e, 0x1df25, 0x1df2a, 0x1e030, 0x1e06d, 0x1e922, 0x1e943,
 };
-const size_t tare_unicode_posix_lower_count = sizeof tare_unicode_posix_lower[/ sizeof tare_unicode_posix_lower[0];
+const size_t tare_unicode_posix_lower_count = sizeof tare_unicode_posix_lower / sizeof tare_unicode_posix_lower[0];
 
 /* [[:print:]] of the reference's regular expressions; first and last of each range */
 const uint32_t tare_unicode_posix_print[] = {
