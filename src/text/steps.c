@@ -183,6 +183,8 @@ enum tare_code tare_step_replace(const struct tare_step *step, struct tare_match
 {
     size_t from = 0, start, end;
     bool found = false;
+    if (!size) /* the reference looks for nothing in an empty text, not even the empty pattern */
+        return TARE_OK;
     enum tare_code code = tare_step_start(step, matcher, text, size, err);
     while (!code) {
         code = tare_step_next(step, matcher, &found, &start, &end, err);

@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "base/arena.h"
+#include "base/map.h"
 #include "base/text.h"
 #include "text/regex.h"
 
@@ -132,6 +133,7 @@ struct tare_normal {
     struct tare_matcher matcher;
     int32_t *points;
     size_t points_room;
+    bool front_lost; /* the text's beginning was stripped */
 };
 /* *out is text itself when there is nothing to do, else lies in normal. */
 enum tare_code tare_normalize(const struct tare_steps *steps, struct tare_normal *normal, const char *text, size_t size,
@@ -147,7 +149,7 @@ enum tare_code tare_normal_form(enum tare_form form, const char *text, size_t si
 
 struct tare_added_token {
     struct tare_slice content; /* what is looked for: normalized where the token says so */
-    uint32_t id;
+    uint32_t id, order; /* order: of two with the same content the first counts */
     bool single_word, lstrip, rstrip;
 };
 struct tare_added_set { /* sorted by content */
@@ -208,8 +210,9 @@ enum tare_code tare_pre_tokenizers_read(struct tare_steps *steps, const struct t
 /* Run a piece through the pre-tokenizers from number `step` on, and what comes out through the model. */
 enum tare_code tare_pre_tokenize(struct tare_encoder *encoder, size_t step, struct tare_piece piece);
 bool tare_pre_tokenizers_map_bytes(const struct tare_steps *steps); /* does ByteLevel run? */
-const char *tare_byte_level(unsigned char byte);               /* its spelling in ByteLevel's alphabet */
+uint32_t tare_byte_level(unsigned char byte);                  /* its character in ByteLevel's alphabet */
 int tare_byte_level_back(uint32_t c);                          /* the byte, or -1 */
+void tare_byte_level_add(struct tare_text *out, const char *text, size_t size);
 
 /* A model: a file and a line in tokenizer.c. */
 struct tare_model_kind {

@@ -84,6 +84,11 @@ enum tare_code tare_vocab_build(struct tare_vocab *vocab, const struct tare_toke
 enum tare_code tare_vocab_set(struct tare_vocab *vocab, uint32_t id, const char *text, size_t size, bool special,
                               struct tare_error *err)
 {
+    const struct tare_token *old = id < vocab->n ? &vocab->tokens[id] : NULL;
+    if (old && old->text && (old->size != size || memcmp(old->text, text, size) != 0))
+        return tare_fail(err, TARE_E_FORMAT, "tokenizer.json",
+                         "the added token \"%.64s\" gets the id %u, which \"%.64s\" of the model has; look at gaps in the ids",
+                         text, (unsigned)id, old->text);
     char *copy = tare_arena_copy(&vocab->arena, text, size);
     if (!copy || !tare_grow(&vocab->tokens, &vocab->tokens_room, (size_t)id + 1, sizeof *vocab->tokens))
         return tare_fail_memory(err);
