@@ -14,7 +14,7 @@ struct reading {
     struct tare_added_token *plain, *normalized; /* specials first, as the reference orders them */
     size_t n_plain, n_normalized;
     uint32_t most; /* the largest id so far, TARE_TOKEN_NONE: none */
-    struct tare_map seen; /* content -> id */
+    struct tare_map specials; /* contents of the special ones */
     struct tare_error *err;
 };
 
@@ -52,7 +52,7 @@ static uint32_t number(struct reading *reading, const struct entry *entry)
     const struct tare_vocab *vocab = &reading->tokenizer->vocab;
     uint32_t id = tare_vocab_find(vocab, entry->content, entry->size);
     if (id == TARE_TOKEN_NONE)
-        id = tare_map_get(&reading->seen, entry->content, entry->size);
+        id = tare_map_get(&reading->tokenizer->added.ids, entry->content, entry->size);
     if (id != TARE_TOKEN_NONE)
         return id;
     const uint32_t count = (uint32_t)vocab->count;
@@ -65,19 +65,18 @@ static enum tare_code add(struct reading *reading, const struct entry *entry)
         return TARE_OK;
     struct tare_tokenizer *tokenizer = reading->tokenizer;
     const uint32_t id = number(reading, entry);
-    enum tare_code code = tare_vocab_set(&tokenizer->vocab, id, entry->content, entry->size, entry->special, reading->err);
-    if (code)
-        return code;
     if (reading->most == TARE_TOKEN_NONE || id > reading->most)
         reading->most = id;
     struct tare_added_token token = {
         .id = id, .single_word = entry->single_word, .lstrip = entry->lstrip, .rstrip = entry->rstrip};
-    const char *text = tokenizer->vocab.tokens[id].text;
+    const char *content = tare_arena_copy(&tokenizer->arena, entry->content, entry->size), *text = content;
     size_t size = entry->size;
-    if (!tare_map_put(&reading->seen, text, size, id, NULL))
+    if (!content || !tare_map_put(&tokenizer->added.ids, content, size, id, NULL) ||
+        (entry->special && !tare_map_put(&reading->specials, content, size, id, NULL)))
         return tare_fail_memory(reading->err);
     if (entry->normalized) {
-        code = tare_normalize(&tokenizer->normalizers, &reading->normal, text, size, &text, &size, reading->err);
+        const enum tare_code code =
+            tare_normalize(&tokenizer->normalizers, &reading->normal, content, size, &text, &size, reading->err);
         if (code)
             return code;
         text = tare_arena_copy(&tokenizer->arena, text, size);
@@ -89,7 +88,17 @@ static enum tare_code add(struct reading *reading, const struct entry *entry)
         reading->normalized[reading->n_normalized++] = token;
     else
         reading->plain[reading->n_plain++] = token;
-    return TARE_OK;
+    return tare_vocab_show(&tokenizer->vocab, id, text, size, reading->err);
+}
+
+/* As in the reference, a token is special when the text it is shown with is that of a special one. */
+static void mark_specials(struct reading *reading)
+{
+    struct tare_vocab *vocab = &reading->tokenizer->vocab;
+    for (size_t id = 0; id < vocab->n_shown; id++) {
+        struct tare_token *token = &vocab->shown[id];
+        token->special = token->text && tare_map_get(&reading->specials, token->text, token->size) != TARE_MAP_NONE;
+    }
 }
 
 static int compare_tokens(const void *a, const void *b)
@@ -149,7 +158,9 @@ enum tare_code tare_added_read(struct tare_tokenizer *tokenizer, const json_t *l
         return tare_fail(err, TARE_E_FORMAT, "tokenizer.json: added_tokens", "found another value, expected a list");
     struct reading reading = {.tokenizer = tokenizer, .most = TARE_TOKEN_NONE, .err = err};
     const enum tare_code code = read_list(&reading, list, &tokenizer->added);
-    tare_map_release(&reading.seen);
+    if (!code)
+        mark_specials(&reading);
+    tare_map_release(&reading.specials);
     tare_normal_release(&reading.normal);
     return code;
 }
@@ -158,6 +169,7 @@ void tare_added_release(struct tare_added *added)
 {
     free(added->plain.tokens);
     free(added->normalized.tokens);
+    tare_map_release(&added->ids);
     *added = (struct tare_added){0};
 }
 

@@ -462,9 +462,8 @@ enum tare_code tare_decoding_init(struct tare_decoding *decoding, const struct t
 enum tare_code tare_decoding_put(struct tare_decoding *decoding, int32_t id, bool skip_special)
 {
     const struct tare_tokenizer *tokenizer = decoding->tokenizer;
-    const struct tare_token *token =
-        id >= 0 && (size_t)id < tokenizer->vocab.n ? &tokenizer->vocab.tokens[id] : NULL;
-    if (!token || !token->text || (skip_special && token->special))
+    const struct tare_token *token = tare_vocab_token(&tokenizer->vocab, id);
+    if (!token || (skip_special && token->special))
         return TARE_OK; /* an id without a token has no text, as in the reference */
     if (tokenizer->no_decoder && decoding->n_tokens)
         tare_text_puts(&decoding->out, " ");

@@ -97,10 +97,9 @@ static enum tare_code from_tokenizer_config(struct tare_tokenizer *tokenizer, co
         code = tare_tokenizer_json_read(&json, file, data, size, err);
     const json_t *eos = json_object_get(json.root, "eos_token");
     const json_t *text = json_is_object(eos) ? json_object_get(eos, "content") : eos;
-    for (size_t id = 0; !code && json_is_string(text) && id < tokenizer->vocab.n; id++) {
-        const struct tare_token *token = &tokenizer->vocab.tokens[id];
-        if (token->text && token->size == json_string_length(text) && !memcmp(token->text, json_string_value(text), token->size))
-            code = add(tokenizer, (int32_t)id, err);
+    if (!code && json_is_string(text)) {
+        const uint32_t id = tare_tokenizer_find(tokenizer, json_string_value(text), json_string_length(text));
+        code = id == TARE_TOKEN_NONE ? TARE_OK : add(tokenizer, (int32_t)id, err);
     }
     tare_tokenizer_json_release(&json);
     free(data);

@@ -122,6 +122,12 @@ void tare_tokenizer_free(tare_tokenizer *tokenizer)
     free(tokenizer);
 }
 
+uint32_t tare_tokenizer_find(const struct tare_tokenizer *tokenizer, const char *text, size_t size)
+{
+    const uint32_t id = tare_map_get(&tokenizer->added.ids, text, size);
+    return id != TARE_MAP_NONE ? id : tare_vocab_find(&tokenizer->vocab, text, size);
+}
+
 /* ---- encoding ---------------------------------------------------------------------------------------------------- */
 
 enum tare_code tare_encoder_put(struct tare_encoder *encoder, uint32_t id)

@@ -54,16 +54,18 @@ struct tare_token {
 struct tare_vocab {
     struct tare_token *tokens; /* by id */
     size_t n, tokens_room;
-    size_t count;              /* of the model's own tokens */
+    size_t count;
+    struct tare_token *shown; /* by id: added tokens, which decoding sees in place of the model's */
+    size_t n_shown, shown_room;
     struct tare_vocab_slot *slots;
     size_t room;               /* a power of two, or 0 */
     struct tare_arena arena;   /* owns the texts */
 };
 enum tare_code tare_vocab_build(struct tare_vocab *vocab, const struct tare_tokenizer_json *json, struct tare_error *err);
 uint32_t tare_vocab_find(const struct tare_vocab *vocab, const char *text, size_t size); /* TARE_TOKEN_NONE when absent */
-/* Set the token of an id that may lie beyond the model's, for decoding only; text is copied. */
-enum tare_code tare_vocab_set(struct tare_vocab *vocab, uint32_t id, const char *text, size_t size, bool special,
-                              struct tare_error *err);
+/* Set what decoding sees for an id, which may lie beyond the model's; text is copied. */
+enum tare_code tare_vocab_show(struct tare_vocab *vocab, uint32_t id, const char *text, size_t size, struct tare_error *err);
+const struct tare_token *tare_vocab_token(const struct tare_vocab *vocab, int32_t id); /* NULL: no such id */
 void tare_vocab_release(struct tare_vocab *vocab);
 
 /* ---- steps ------------------------------------------------------------------------------------------------------- */
@@ -159,6 +161,7 @@ struct tare_added_set { /* sorted by content */
 };
 struct tare_added {
     struct tare_added_set plain, normalized;
+    struct tare_map ids; /* content as the file has it -> id */
 };
 struct tare_tokenizer;
 enum tare_code tare_added_read(struct tare_tokenizer *tokenizer, const json_t *list, struct tare_error *err);
@@ -204,6 +207,8 @@ struct tare_encoder {
     size_t n, room;
     struct tare_error *err;
 };
+/* The id of a token by its text, an added one first; TARE_TOKEN_NONE when absent. */
+uint32_t tare_tokenizer_find(const struct tare_tokenizer *tokenizer, const char *text, size_t size);
 enum tare_code tare_encoder_put(struct tare_encoder *encoder, uint32_t id);
 
 enum tare_code tare_pre_tokenizers_read(struct tare_steps *steps, const struct tare_source *source);

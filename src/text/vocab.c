@@ -81,26 +81,28 @@ enum tare_code tare_vocab_build(struct tare_vocab *vocab, const struct tare_toke
     return TARE_OK;
 }
 
-enum tare_code tare_vocab_set(struct tare_vocab *vocab, uint32_t id, const char *text, size_t size, bool special,
-                              struct tare_error *err)
+enum tare_code tare_vocab_show(struct tare_vocab *vocab, uint32_t id, const char *text, size_t size, struct tare_error *err)
 {
-    const struct tare_token *old = id < vocab->n ? &vocab->tokens[id] : NULL;
-    if (old && old->text && (old->size != size || memcmp(old->text, text, size) != 0))
-        return tare_fail(err, TARE_E_FORMAT, "tokenizer.json",
-                         "the added token \"%.64s\" gets the id %u, which \"%.64s\" of the model has; look at gaps in the ids",
-                         text, (unsigned)id, old->text);
     char *copy = tare_arena_copy(&vocab->arena, text, size);
-    if (!copy || !tare_grow(&vocab->tokens, &vocab->tokens_room, (size_t)id + 1, sizeof *vocab->tokens))
+    if (!copy || !tare_grow(&vocab->shown, &vocab->shown_room, (size_t)id + 1, sizeof *vocab->shown))
         return tare_fail_memory(err);
-    if (id >= vocab->n)
-        vocab->n = (size_t)id + 1;
-    vocab->tokens[id] = (struct tare_token){.text = copy, .size = (uint32_t)size, .special = special};
+    if (id >= vocab->n_shown)
+        vocab->n_shown = (size_t)id + 1;
+    vocab->shown[id] = (struct tare_token){.text = copy, .size = (uint32_t)size};
     return TARE_OK;
+}
+
+const struct tare_token *tare_vocab_token(const struct tare_vocab *vocab, int32_t id)
+{
+    if (id >= 0 && (size_t)id < vocab->n_shown && vocab->shown[id].text)
+        return &vocab->shown[id];
+    return id >= 0 && (size_t)id < vocab->n && vocab->tokens[id].text ? &vocab->tokens[id] : NULL;
 }
 
 void tare_vocab_release(struct tare_vocab *vocab)
 {
     free(vocab->tokens);
+    free(vocab->shown);
     free(vocab->slots);
     tare_arena_release(&vocab->arena);
     *vocab = (struct tare_vocab){0};
