@@ -160,6 +160,7 @@ def main():
     array("uint32_t", "tare_unicode_pre_script", runs(pre_scripts()), "classes of the pre-tokenizer UnicodeScripts: first << 8 | number, 0 any")
     for name in POSIX:
         pairs("posix_" + name, ranges(matched("[[:%s:]]" % name)), f"[[:{name}:]] of the reference's regular expressions")
+    pairs("word", ranges(matched("\\w")), "\\w outside a class, which takes six more than in one")
     assert matched("\\s") == points(classes["\\s"]) and matched("\\w") == points(classes["\\w"])
     pairs("rust_word", ranges(rust_word()), "what is a word to single_word and Whitespace")
     pairs("numeric", classes["pre_tokenizer:Digits"], "Digits")

@@ -134,7 +134,7 @@ static const char categories[][3] = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "
 static const struct {
     const char *name, *category;
 } long_names[] = {
-    {"letter", "L"}, {"mark", "M"}, {"number", "N"}, {"punctuation", "P"}, {"symbol", "S"}, {"separator", "Z"}, {"other", "C"},
+    {"letter", "L"}, {"mark", "M"}, {"number", "N"}, {"punctuation", "P"}, {"punct", "P"}, {"symbol", "S"}, {"separator", "Z"}, {"other", "C"},
     {"uppercaseletter", "Lu"}, {"lowercaseletter", "Ll"}, {"titlecaseletter", "Lt"}, {"modifierletter", "Lm"},
     {"otherletter", "Lo"}, {"nonspacingmark", "Mn"}, {"spacingmark", "Mc"}, {"enclosingmark", "Me"}, {"decimalnumber", "Nd"},
     {"letternumber", "Nl"}, {"othernumber", "No"}, {"connectorpunctuation", "Pc"}, {"dashpunctuation", "Pd"},
@@ -201,17 +201,32 @@ static bool category_wanted(const char *plain, bool wanted[256])
     return any;
 }
 
+bool tare_charset_add_posix(struct tare_charset *set, const char *name, size_t size, bool *known)
+{
+    char plain[48];
+    *known = true;
+    if (plain_name(name, size, plain))
+        for (size_t i = 0; i < sizeof posix / sizeof posix[0]; i++)
+            if (!strcmp(posix[i].name, plain))
+                return tare_charset_add_pairs(set, posix[i].pairs, *posix[i].count);
+    *known = false;
+    return true;
+}
+
 bool tare_charset_add_property(struct tare_charset *set, const char *name, size_t size, bool *known)
 {
     char plain[48], script[48];
     bool wanted[256] = {false};
     *known = true;
     if (plain_name(name, size, plain)) {
+        if (!strcmp(plain, "word"))
+            return tare_charset_add_pairs(set, tare_unicode_word, tare_unicode_word_count);
         if (category_wanted(plain, wanted))
             return add_runs(set, tare_unicode_category, tare_unicode_category_count, wanted);
-        for (size_t i = 0; i < sizeof posix / sizeof posix[0]; i++)
-            if (!strcmp(posix[i].name, plain))
-                return tare_charset_add_pairs(set, posix[i].pairs, *posix[i].count);
+        const bool ok = tare_charset_add_posix(set, plain, strlen(plain), known);
+        if (!ok || *known)
+            return ok;
+        *known = true;
         for (size_t i = 1; i < tare_unicode_script_name_count; i++) {
             const char *label = tare_unicode_script_name[i];
             if (plain_name(label, strlen(label), script) && !strcmp(script, plain)) {

@@ -135,7 +135,7 @@ static enum tare_code property(struct parse *parse, bool negated, struct tare_ch
 }
 
 /* \d \s \w \h and their capitals; false when c is none of them. */
-static bool shorthand(struct parse *parse, char c, struct tare_charset *set, enum tare_code *code)
+static bool shorthand(struct parse *parse, char c, bool in_class, struct tare_charset *set, enum tare_code *code)
 {
     static const char letters[] = "dswh";
     static const char *const names[] = {"digit", "space", "word", NULL};
@@ -144,7 +144,8 @@ static bool shorthand(struct parse *parse, char c, struct tare_charset *set, enu
         return false;
     const char *name = names[at - letters];
     bool known = true;
-    bool ok = name ? tare_charset_add_property(set, name, strlen(name), &known)
+    bool ok = name && in_class ? tare_charset_add_posix(set, name, strlen(name), &known)
+              : name ? tare_charset_add_property(set, name, strlen(name), &known)
                    : tare_charset_add(set, '0', '9') && tare_charset_add(set, 'A', 'F') && tare_charset_add(set, 'a', 'f');
     if (ok && !(c & 32))
         ok = tare_charset_invert(set);
@@ -167,7 +168,8 @@ static enum tare_code number_escape(struct parse *parse, char c, uint32_t *value
 }
 
 /* An escape that takes characters, after the backslash, inside or outside a class. */
-static enum tare_code escape(struct parse *parse, enum escape *kind, uint32_t *value, struct tare_charset *set)
+static enum tare_code escape(struct parse *parse, bool in_class, enum escape *kind, uint32_t *value,
+                             struct tare_charset *set)
 {
     static const char plain[] = "tnrfvae", means[] = "\t\n\r\f\v\a\x1b";
     enum tare_code code = TARE_OK;
@@ -191,7 +193,7 @@ static enum tare_code escape(struct parse *parse, enum escape *kind, uint32_t *v
         *kind = ESCAPE_SET;
         return property(parse, c == 'P', set);
     }
-    if (shorthand(parse, c, set, &code)) {
+    if (shorthand(parse, c, in_class, set, &code)) {
         *kind = ESCAPE_SET;
         return code;
     }
@@ -205,7 +207,7 @@ static enum tare_code escape(struct parse *parse, enum escape *kind, uint32_t *v
 
 /* ---- classes ----------------------------------------------------------------------------------------------------- */
 
-static enum tare_code class(struct parse *parse, struct tare_charset *set);
+static enum tare_code class(struct parse *parse, struct tare_charset *set, bool outer);
 
 /* [:alpha:] or [:^alpha:], the [: was taken; *is is false, and nothing taken, when it is no such name. */
 static enum tare_code posix(struct parse *parse, struct tare_charset *set, bool *is)
@@ -223,7 +225,7 @@ static enum tare_code posix(struct parse *parse, struct tare_charset *set, bool 
         return TARE_OK;
     }
     bool known = false;
-    bool ok = tare_charset_add_property(&named, name, size, &known);
+    bool ok = tare_charset_add_posix(&named, name, size, &known);
     ok = ok && (!negated || tare_charset_invert(&named)) && tare_charset_join(set, &named);
     tare_charset_release(&named);
     return !ok ? tare_fail_memory(parse->err) : known ? TARE_OK : malformed(parse, "an unknown POSIX class");
@@ -245,7 +247,7 @@ static enum tare_code class_atom(struct parse *parse, struct tare_charset *set, 
     }
     enum escape kind;
     struct tare_charset named = {0};
-    enum tare_code code = escape(parse, &kind, value, &named);
+    enum tare_code code = escape(parse, true, &kind, value, &named);
     *single = kind == ESCAPE_CHARACTER;
     if (!code && !*single && !tare_charset_join(set, &named))
         code = tare_fail_memory(parse->err);
@@ -289,7 +291,7 @@ static enum tare_code nested_class(struct parse *parse, struct tare_charset *set
         parse->p--;
     }
     struct tare_charset inner = {0};
-    enum tare_code code = class(parse, &inner);
+    enum tare_code code = class(parse, &inner, false);
     if (!code && !tare_charset_join(set, &inner))
         code = tare_fail_memory(parse->err);
     tare_charset_release(&inner);
@@ -310,8 +312,8 @@ static enum tare_code class_run(struct parse *parse, struct tare_charset *set, b
     }
 }
 
-/* A class, its [ was taken; set is empty. */
-static enum tare_code class(struct parse *parse, struct tare_charset *set)
+/* A class, its [ was taken; set is empty. Case is ignored by the outermost one, before it is negated, as in Oniguruma. */
+static enum tare_code class(struct parse *parse, struct tare_charset *set, bool outer)
 {
     if (++parse->depth > DEPTH_MOST)
         return malformed(parse, "too many classes within one another");
@@ -324,7 +326,7 @@ static enum tare_code class(struct parse *parse, struct tare_charset *set)
             code = tare_fail_memory(parse->err);
         tare_charset_release(&right);
     }
-    if (!code && ((parse->fold && !tare_charset_fold(set)) || (negated && !tare_charset_invert(set))))
+    if (!code && ((outer && parse->fold && !tare_charset_fold(set)) || (negated && !tare_charset_invert(set))))
         code = tare_fail_memory(parse->err);
     parse->p++; /* the ] */
     parse->depth--;
@@ -356,7 +358,7 @@ static enum tare_code word_boundary(struct parse *parse, bool negated)
         struct tare_charset set = {0};
         enum tare_code ignored;
         if (!code && i < 4) {
-            shorthand(parse, 'w', &set, &ignored);
+            shorthand(parse, 'w', false, &set, &ignored);
             code = ignored ? ignored : put_set(parse, &set);
         }
     }
@@ -376,16 +378,12 @@ static enum tare_code outer_escape(struct parse *parse)
     enum escape kind;
     uint32_t value = 0;
     struct tare_charset set = {0};
-    enum tare_code code = escape(parse, &kind, &value, &set);
+    enum tare_code code = escape(parse, false, &kind, &value, &set);
     if (code || kind == ESCAPE_CHARACTER) {
         tare_charset_release(&set);
         return code ? code : put_character(parse, value);
     }
-    if (parse->fold && !tare_charset_fold(&set)) {
-        tare_charset_release(&set);
-        return tare_fail_memory(parse->err);
-    }
-    return put_set(parse, &set);
+    return put_set(parse, &set); /* (?i) does not concern \\p{Lu} and the like outside a class */
 }
 
 /* (?imx-imx) or (?imx-imx: */
@@ -470,7 +468,7 @@ static enum tare_code atom(struct parse *parse)
         return group(parse);
     case '[':
         parse->p++;
-        code = class(parse, &set);
+        code = class(parse, &set, true);
         if (!code)
             return put_set(parse, &set);
         tare_charset_release(&set);

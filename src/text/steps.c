@@ -36,7 +36,7 @@ enum tare_code tare_source_text(const struct tare_source *source, const char *ke
 
 enum tare_code tare_source_character(const struct tare_source *source, const char *key, uint32_t *c)
 {
-    struct tare_slice text;
+    struct tare_slice text = {0};
     const enum tare_code code = tare_source_text(source, key, &text);
     if (code)
         return code;
