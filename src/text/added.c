@@ -13,7 +13,7 @@ struct reading {
     struct tare_normal normal;
     struct tare_added_token *plain, *normalized; /* specials first, as the reference orders them */
     size_t n_plain, n_normalized;
-    uint32_t most; /* the largest id so far, TARE_TOKEN_NONE: none */
+    uint32_t most;            /* the largest id so far, TARE_TOKEN_NONE: none */
     struct tare_map specials; /* contents of the special ones */
     struct tare_error *err;
 };
@@ -36,16 +36,16 @@ static enum tare_code read_entry(const json_t *item, struct entry *entry, struct
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const json_t *flag = json_object_get(item, keys[i]);
         if (flag && !json_is_boolean(flag))
-            return tare_fail(err, TARE_E_FORMAT, "tokenizer.json: added_tokens", "\"%.100s\": %s is neither true nor false",
-                             entry->content, keys[i]);
+            return tare_fail(err, TARE_E_FORMAT, "tokenizer.json: added_tokens",
+                             "\"%.100s\": %s is neither true nor false", entry->content, keys[i]);
         *values[i] = json_is_true(flag);
     }
     return TARE_OK;
 }
 
 /*
- * The reference does not take the id of the file: a token of the model keeps the model's id, others are numbered in order, behind
- * the model's.
+ * The reference does not take the id of the file: a token of the model keeps the model's id, others are numbered in
+ * order, behind the model's.
  */
 static uint32_t number(struct reading *reading, const struct entry *entry)
 {
@@ -103,7 +103,8 @@ static void mark_specials(struct reading *reading)
 
 static int compare_tokens(const void *a, const void *b)
 {
-    const struct tare_slice *x = &((const struct tare_added_token *)a)->content, *y = &((const struct tare_added_token *)b)->content;
+    const struct tare_slice *x = &((const struct tare_added_token *)a)->content,
+                            *y = &((const struct tare_added_token *)b)->content;
     const int order = memcmp(x->text, y->text, x->size < y->size ? x->size : y->size);
     return order ? order : (x->size > y->size) - (x->size < y->size);
 }
@@ -243,7 +244,8 @@ enum tare_code tare_added_split(const struct tare_added_set *set, const char *te
         if (token->single_word && !single(text, size, start, end))
             continue;
         size_t bytes;
-        while (token->lstrip && start > from && tare_unicode_in(white, tare_utf8_get(text + before(text, start), &bytes)))
+        while (token->lstrip && start > from &&
+               tare_unicode_in(white, tare_utf8_get(text + before(text, start), &bytes)))
             start = before(text, start);
         if (token->lstrip && start < from) /* the spaces are those of the token before */
             start = from;

@@ -9,8 +9,8 @@
 #include "text/tokenizer.h"
 #include "text/unicode.h"
 
-#define SHORT_WORD 32    /* symbols: up to here the lowest pair is searched for, beyond a heap knows it */
-#define CACHED_BYTES 30  /* of a word that the cache holds */
+#define SHORT_WORD 32   /* symbols: up to here the lowest pair is searched for, beyond a heap knows it */
+#define CACHED_BYTES 30 /* of a word that the cache holds */
 #define CACHED_IDS 7
 #define CACHE_MOST 16384 /* words; a power of two */
 #define NO_RANK UINT32_MAX
@@ -22,11 +22,11 @@ struct pair { /* merges left and right to id; id NO_RANK: free */
 struct bpe {
     const struct tare_vocab *vocab;
     struct pair *pairs;
-    size_t room; /* a power of two */
+    size_t room;      /* a power of two */
     uint64_t *joints; /* characters that some merge joins, last << 32 | first; NULL: not looked at */
     size_t joints_room;
-    uint32_t few[0x800];       /* tokens of one character */
-    uint32_t bytes[256];       /* <0x00> .. <0xFF> */
+    uint32_t few[0x800];              /* tokens of one character */
+    uint32_t bytes[256];              /* <0x00> .. <0xFF> */
     struct tare_slice prefix, suffix; /* of words' inner parts, of words' ends */
     uint32_t unk;
     char unk_name[48];
@@ -55,12 +55,12 @@ static struct pair *pair_of(const struct bpe *bpe, uint32_t left, uint32_t right
 
 static enum tare_code no_token(const char *what, const char *text, size_t size, struct tare_error *err)
 {
-    return tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "model.merges: the %s \"%.*s\" is not in the vocabulary", what,
-                     (int)(size < 100 ? size : 100), text);
+    return tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "model.merges: the %s \"%.*s\" is not in the vocabulary",
+                     what, (int)(size < 100 ? size : 100), text);
 }
 
-static enum tare_code add_merge(struct bpe *bpe, const struct tare_slice both[2], uint32_t rank, struct tare_text *joined,
-                                struct tare_error *err)
+static enum tare_code add_merge(struct bpe *bpe, const struct tare_slice both[2], uint32_t rank,
+                                struct tare_text *joined, struct tare_error *err)
 {
     const size_t cut = bpe->prefix.size; /* the right one begins with the prefix of inner parts */
     if (both[1].size < cut)
@@ -106,9 +106,10 @@ static enum tare_code read_merges(struct bpe *bpe, const struct tare_tokenizer_j
 /* ---- joints ------------------------------------------------------------------------------------------------------ */
 
 /*
- * Without a pre-tokenizer the whole text is one word. Two neighbouring characters x y that no merge joins (no left side ends
- * with x while its right side begins with y) stay apart whatever happens around them, so the word is cut there: that is exact,
- * and words become short. Not with prefixes and suffixes, where a token's text is not that of its characters.
+ * Without a pre-tokenizer the whole text is one word. Two neighbouring characters x y that no merge joins (no left side
+ * ends with x while its right side begins with y) stay apart whatever happens around them, so the word is cut there:
+ * that is exact, and words become short. Not with prefixes and suffixes, where a token's text is not that of its
+ * characters.
  */
 static bool is_joint(const struct bpe *bpe, uint64_t joint, size_t *at)
 {
@@ -151,8 +152,8 @@ static enum tare_code read_joints(struct bpe *bpe, const struct tare_tokenizer_j
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
-static enum tare_code field_text(const json_t *model, const char *key, struct tare_arena *arena, struct tare_slice *text,
-                                 struct tare_error *err)
+static enum tare_code field_text(const json_t *model, const char *key, struct tare_arena *arena,
+                                 struct tare_slice *text, struct tare_error *err)
 {
     const json_t *value = json_object_get(model, key);
     if (!value || json_is_null(value))
@@ -225,8 +226,8 @@ static void bpe_free(void *model)
     free(bpe);
 }
 
-static enum tare_code bpe_open(void **model, const struct tare_tokenizer *tokenizer, const struct tare_tokenizer_json *json,
-                               struct tare_error *err)
+static enum tare_code bpe_open(void **model, const struct tare_tokenizer *tokenizer,
+                               const struct tare_tokenizer_json *json, struct tare_error *err)
 {
     struct bpe *bpe = calloc(1, sizeof *bpe);
     *model = bpe;
@@ -234,7 +235,8 @@ static enum tare_code bpe_open(void **model, const struct tare_tokenizer *tokeni
         return tare_fail_memory(err);
     bpe->vocab = &tokenizer->vocab;
     if (!json->has_vocab || !json->has_merges)
-        return tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "model.%s is missing", json->has_vocab ? "merges" : "vocab");
+        return tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "model.%s is missing",
+                         json->has_vocab ? "merges" : "vocab");
     enum tare_code code = read_fields(bpe, json_object_get(json->root, "model"), err);
     if (!code)
         code = read_merges(bpe, json, err);
@@ -322,8 +324,9 @@ static struct candidate pop(struct work *work)
     const struct candidate top = heap[0], last = heap[--work->n_heap];
     size_t i = 0;
     for (size_t child; (child = 2 * i + 1) < work->n_heap; i = child) {
-        if (child + 1 < work->n_heap && (heap[child + 1].rank < heap[child].rank ||
-                                         (heap[child + 1].rank == heap[child].rank && heap[child + 1].at < heap[child].at)))
+        if (child + 1 < work->n_heap &&
+            (heap[child + 1].rank < heap[child].rank ||
+             (heap[child + 1].rank == heap[child].rank && heap[child + 1].at < heap[child].at)))
             child++;
         if (last.rank < heap[child].rank || (last.rank == heap[child].rank && last.at <= heap[child].at))
             break;
@@ -438,7 +441,8 @@ static enum tare_code fall_back(const struct bpe *bpe, struct work *work, const 
 }
 
 /* The character with the prefix of a word's inner part and the suffix of its end. */
-static const char *decorate(const struct bpe *bpe, struct work *work, bool first, bool last, const char *text, size_t *size)
+static const char *decorate(const struct bpe *bpe, struct work *work, bool first, bool last, const char *text,
+                            size_t *size)
 {
     const size_t before = first ? 0 : bpe->prefix.size, after = last ? bpe->suffix.size : 0;
     if (!before && !after)
@@ -452,8 +456,8 @@ static const char *decorate(const struct bpe *bpe, struct work *work, bool first
 }
 
 /*
- * The symbols that a word starts from. An unknown character waits, to be fused with the next ones, until a known one comes; as
- * in the reference, bytes that stand for a character in between go first.
+ * The symbols that a word starts from. An unknown character waits, to be fused with the next ones, until a known one
+ * comes; as in the reference, bytes that stand for a character in between go first.
  */
 static enum tare_code symbols_of(const struct bpe *bpe, struct work *work, const char *text, size_t size,
                                  struct tare_error *err)
@@ -479,7 +483,8 @@ static enum tare_code symbols_of(const struct bpe *bpe, struct work *work, const
             continue;
         if (bpe->unk == TARE_TOKEN_NONE)
             return tare_fail(err, TARE_E_FORMAT, "tokenizer.json",
-                             "a character is in no token, and model.unk_token \"%s\" is not in the vocabulary", bpe->unk_name);
+                             "a character is in no token, and model.unk_token \"%s\" is not in the vocabulary",
+                             bpe->unk_name);
         if (waiting && !bpe->fuse_unk)
             code = add_symbol(work, bpe->unk, err);
         waiting = true;
@@ -506,8 +511,8 @@ static void remember(struct cached *cached, const struct work *work, const char 
         cached->ids[i] = work->symbols[i].id;
 }
 
-static enum tare_code encode_word(const struct bpe *bpe, struct work *work, struct tare_encoder *encoder, const char *text,
-                                  size_t size)
+static enum tare_code encode_word(const struct bpe *bpe, struct work *work, struct tare_encoder *encoder,
+                                  const char *text, size_t size)
 {
     struct cached *cached = NULL;
     enum tare_code code = TARE_OK;

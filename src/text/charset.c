@@ -128,29 +128,73 @@ bool tare_charset_fold(struct tare_charset *set)
 }
 
 /* In the order of tools/unicode.py. */
-static const char categories[][3] = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe",
-                                     "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Co", "Cn"};
+static const char categories[][3] = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl",
+                                     "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sc",
+                                     "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Co", "Cn"};
 
 static const struct {
     const char *name, *category;
 } long_names[] = {
-    {"letter", "L"}, {"mark", "M"}, {"number", "N"}, {"punctuation", "P"}, {"punct", "P"}, {"symbol", "S"}, {"separator", "Z"}, {"other", "C"},
-    {"uppercaseletter", "Lu"}, {"lowercaseletter", "Ll"}, {"titlecaseletter", "Lt"}, {"modifierletter", "Lm"},
-    {"otherletter", "Lo"}, {"nonspacingmark", "Mn"}, {"spacingmark", "Mc"}, {"enclosingmark", "Me"}, {"decimalnumber", "Nd"},
-    {"letternumber", "Nl"}, {"othernumber", "No"}, {"connectorpunctuation", "Pc"}, {"dashpunctuation", "Pd"},
-    {"openpunctuation", "Ps"}, {"closepunctuation", "Pe"}, {"initialpunctuation", "Pi"}, {"finalpunctuation", "Pf"},
-    {"otherpunctuation", "Po"}, {"mathsymbol", "Sm"}, {"currencysymbol", "Sc"}, {"modifiersymbol", "Sk"},
-    {"othersymbol", "So"}, {"spaceseparator", "Zs"}, {"lineseparator", "Zl"}, {"paragraphseparator", "Zp"},
-    {"control", "Cc"}, {"format", "Cf"}, {"privateuse", "Co"}, {"unassigned", "Cn"},
+    {"letter", "L"},
+    {"mark", "M"},
+    {"number", "N"},
+    {"punctuation", "P"},
+    {"punct", "P"},
+    {"symbol", "S"},
+    {"separator", "Z"},
+    {"other", "C"},
+    {"uppercaseletter", "Lu"},
+    {"lowercaseletter", "Ll"},
+    {"titlecaseletter", "Lt"},
+    {"modifierletter", "Lm"},
+    {"otherletter", "Lo"},
+    {"nonspacingmark", "Mn"},
+    {"spacingmark", "Mc"},
+    {"enclosingmark", "Me"},
+    {"decimalnumber", "Nd"},
+    {"letternumber", "Nl"},
+    {"othernumber", "No"},
+    {"connectorpunctuation", "Pc"},
+    {"dashpunctuation", "Pd"},
+    {"openpunctuation", "Ps"},
+    {"closepunctuation", "Pe"},
+    {"initialpunctuation", "Pi"},
+    {"finalpunctuation", "Pf"},
+    {"otherpunctuation", "Po"},
+    {"mathsymbol", "Sm"},
+    {"currencysymbol", "Sc"},
+    {"modifiersymbol", "Sk"},
+    {"othersymbol", "So"},
+    {"spaceseparator", "Zs"},
+    {"lineseparator", "Zl"},
+    {"paragraphseparator", "Zp"},
+    {"control", "Cc"},
+    {"format", "Cf"},
+    {"privateuse", "Co"},
+    {"unassigned", "Cn"},
 };
 
-#define POSIX(name) {#name, tare_unicode_posix_##name, &tare_unicode_posix_##name##_count}
+#define POSIX(name)                                                                                                    \
+    {                                                                                                                  \
+#name, tare_unicode_posix_##name, &tare_unicode_posix_##name##_count                                           \
+    }
 static const struct {
     const char *name;
     const uint32_t *pairs;
     const size_t *count;
-} posix[] = {POSIX(alnum), POSIX(alpha), POSIX(blank), POSIX(cntrl), POSIX(digit), POSIX(graph), POSIX(lower), POSIX(print),
-             POSIX(punct), POSIX(space), POSIX(upper), POSIX(word), POSIX(xdigit),
+} posix[] = {POSIX(alnum),
+             POSIX(alpha),
+             POSIX(blank),
+             POSIX(cntrl),
+             POSIX(digit),
+             POSIX(graph),
+             POSIX(lower),
+             POSIX(print),
+             POSIX(punct),
+             POSIX(space),
+             POSIX(upper),
+             POSIX(word),
+             POSIX(xdigit),
              {"alphabetic", tare_unicode_posix_alpha, &tare_unicode_posix_alpha_count},
              {"lowercase", tare_unicode_posix_lower, &tare_unicode_posix_lower_count},
              {"uppercase", tare_unicode_posix_upper, &tare_unicode_posix_upper_count},

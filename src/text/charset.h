@@ -11,7 +11,8 @@ struct tare_charset_range {
     uint32_t first, last;
 };
 
-/* Zero-initialise. Sorted and without overlap after tare_charset_settle(); the operations settle what they are given. */
+/* Zero-initialise. Sorted and without overlap after tare_charset_settle(); the operations settle what they are given.
+ */
 struct tare_charset {
     struct tare_charset_range *ranges;
     size_t n, room;
@@ -26,8 +27,9 @@ bool tare_charset_intersect(struct tare_charset *set, struct tare_charset *other
 bool tare_charset_invert(struct tare_charset *set);
 bool tare_charset_fold(struct tare_charset *set); /* add what differs only in case */
 /*
- * Add a property by its name, without "^": a general category or its group ("Lu", "L", "Letter"), a script, or a POSIX name;
- * case, spaces, "_" and "-" do not matter. *known is false when there is no such name. Inside a class, [:word:], \w and
+ * Add a property by its name, without "^": a general category or its group ("Lu", "L", "Letter"), a script, or a POSIX
+ * name; case, spaces, "_" and "-" do not matter. *known is false when there is no such name. Inside a class, [:word:],
+ * \w and
  * [:punct:] are other sets than the properties of these names: tare_charset_add_posix().
  */
 bool tare_charset_add_property(struct tare_charset *set, const char *name, size_t size, bool *known);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * decode.c - the decoders. Each takes the tokens one after the other, in parts, and hands on what is certain: so the text of
- * many ids at once and of one id at a time come out of the same code. */
+ * decode.c - the decoders. Each takes the tokens one after the other, in parts, and hands on what is certain: so the
+ * text of many ids at once and of one id at a time come out of the same code. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,14 +13,15 @@ struct tare_decoding_step {
     struct tare_text held; /* bytes that wait for what follows */
     struct tare_text work;
     struct tare_matcher matcher;
-    size_t tokens;  /* tokens begun before the present one */
-    size_t cut;     /* of the present token: characters cut from its start */
-    bool open;      /* inside a token */
-    bool cutting;   /* still at the token's start */
+    size_t tokens; /* tokens begun before the present one */
+    size_t cut;    /* of the present token: characters cut from its start */
+    bool open;     /* inside a token */
+    bool cutting;  /* still at the token's start */
 };
 
 /* A part of a token; `ends` with the last part. At the end of all, one call with text NULL. */
-typedef enum tare_code (*run_fn)(struct tare_decoding *decoding, size_t number, const char *text, size_t size, bool ends);
+typedef enum tare_code (*run_fn)(struct tare_decoding *decoding, size_t number, const char *text, size_t size,
+                                 bool ends);
 
 static enum tare_code give(struct tare_decoding *decoding, size_t number, const char *text, size_t size, bool ends);
 
@@ -39,8 +40,8 @@ static enum tare_code checked(const struct tare_decoding *decoding, const struct
 static const char replacement[] = "\xef\xbf\xbd";
 
 /*
- * One step through bytes: *n is how many are valid from the start, or, when that is 0, how many become one U+FFFD (the longest
- * start of a character, as Unicode recommends). False: what is left may still become a character.
+ * One step through bytes: *n is how many are valid from the start, or, when that is 0, how many become one U+FFFD (the
+ * longest start of a character, as Unicode recommends). False: what is left may still become a character.
  */
 static bool next_run(const char *text, size_t size, size_t *n, bool *valid)
 {
@@ -56,7 +57,12 @@ static bool next_run(const char *text, size_t size, size_t *n, bool *valid)
         return true;
     if (size < 2)
         return false;
-    const unsigned char low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80, high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+    const unsigned char low = c == 0xe0   ? 0xa0
+                              : c == 0xf0 ? 0x90
+                                          : 0x80,
+                        high = c == 0xed   ? 0x9f
+                               : c == 0xf4 ? 0x8f
+                                           : 0xbf;
     if (s[1] < low || s[1] > high)
         return true;
     while (++*n < need && *n < size)
@@ -91,7 +97,8 @@ static enum tare_code give_lossy(struct tare_decoding *decoding, size_t number, 
 
 /* ---- ByteLevel: all tokens become one ---------------------------------------------------------------------------- */
 
-static enum tare_code run_byte_level(struct tare_decoding *decoding, size_t number, const char *text, size_t size, bool ends)
+static enum tare_code run_byte_level(struct tare_decoding *decoding, size_t number, const char *text, size_t size,
+                                     bool ends)
 {
     struct tare_decoding_step *state = state_of(decoding, number);
     struct tare_text *work = &state->work; /* the token so far */
@@ -134,8 +141,8 @@ static int byte_token(const char *text, size_t size)
 }
 
 /*
- * The bytes of a run: valid as a whole, or each becomes U+FFFD. Early, characters are given out as soon as they are complete,
- * and only bytes that come later can turn out broken.
+ * The bytes of a run: valid as a whole, or each becomes U+FFFD. Early, characters are given out as soon as they are
+ * complete, and only bytes that come later can turn out broken.
  */
 static enum tare_code give_bytes(struct tare_decoding *decoding, size_t number, bool run_ends)
 {
@@ -185,7 +192,8 @@ static enum tare_code run_fuse(struct tare_decoding *decoding, size_t number, co
     return text ? give(decoding, number + 1, text, size, false) : give(decoding, number + 1, "", 0, true);
 }
 
-/* ---- Strip: a character, up to `start` times from the start of each token and `stop` times from its end ----------- */
+/* ---- Strip: a character, up to `start` times from the start of each token and `stop` times from its end -----------
+ */
 
 static enum tare_code open_strip(struct tare_step *step, const struct tare_source *source)
 {
@@ -253,7 +261,8 @@ static enum tare_code open_replace(struct tare_step *step, const struct tare_sou
     return code ? code : tare_source_pattern(source, step);
 }
 
-static enum tare_code run_replace(struct tare_decoding *decoding, size_t number, const char *text, size_t size, bool ends)
+static enum tare_code run_replace(struct tare_decoding *decoding, size_t number, const char *text, size_t size,
+                                  bool ends)
 {
     struct tare_decoding_step *state = state_of(decoding, number);
     if (!text)
@@ -274,7 +283,8 @@ static enum tare_code run_replace(struct tare_decoding *decoding, size_t number,
     return code ? code : give(decoding, number + 1, state->work.data, state->work.size, true);
 }
 
-/* ---- Metaspace: its character becomes a space, or nothing in the first token -------------------------------------- */
+/* ---- Metaspace: its character becomes a space, or nothing in the first token --------------------------------------
+ */
 
 static enum tare_code open_metaspace(struct tare_step *step, const struct tare_source *source)
 {
@@ -290,7 +300,8 @@ static enum tare_code open_metaspace(struct tare_step *step, const struct tare_s
     return code;
 }
 
-static enum tare_code run_metaspace(struct tare_decoding *decoding, size_t number, const char *text, size_t size, bool ends)
+static enum tare_code run_metaspace(struct tare_decoding *decoding, size_t number, const char *text, size_t size,
+                                    bool ends)
 {
     struct tare_decoding_step *state = state_of(decoding, number);
     if (!text)
@@ -308,7 +319,8 @@ static enum tare_code run_metaspace(struct tare_decoding *decoding, size_t numbe
     return code ? code : give(decoding, number + 1, state->work.data, state->work.size, ends);
 }
 
-/* ---- BPEDecoder: the suffix of a word's end becomes a space, but not in the last token ---------------------------- */
+/* ---- BPEDecoder: the suffix of a word's end becomes a space, but not in the last token ----------------------------
+ */
 
 static enum tare_code open_bpe(struct tare_step *step, const struct tare_source *source)
 {
@@ -360,7 +372,8 @@ static enum tare_code run_bpe(struct tare_decoding *decoding, size_t number, con
     return code;
 }
 
-/* ---- WordPiece: a space before each token but the first, or its prefix taken off ---------------------------------- */
+/* ---- WordPiece: a space before each token but the first, or its prefix taken off ----------------------------------
+ */
 
 static enum tare_code open_word_piece(struct tare_step *step, const struct tare_source *source)
 {
@@ -371,9 +384,9 @@ static enum tare_code open_word_piece(struct tare_step *step, const struct tare_
 
 static bool clean_up(struct tare_decoding_step *state)
 {
-    static const char *const pairs[][2] = {{" .", "."},      {" ?", "?"},          {" !", "!"},     {" ,", ","},
-                                           {" ' ", "'"},     {" n't", "n't"},      {" 'm", "'m"},   {" do not", " don't"},
-                                           {" 's", "'s"},    {" 've", "'ve"},      {" 're", "'re"}};
+    static const char *const pairs[][2] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+                                           {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+                                           {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         const struct tare_step step = {.literal = {pairs[i][0], (uint32_t)strlen(pairs[i][0])},
                                        .content = {pairs[i][1], (uint32_t)strlen(pairs[i][1])}};
@@ -388,7 +401,8 @@ static bool clean_up(struct tare_decoding_step *state)
     return !state->held.failed && !state->work.failed;
 }
 
-static enum tare_code run_word_piece(struct tare_decoding *decoding, size_t number, const char *text, size_t size, bool ends)
+static enum tare_code run_word_piece(struct tare_decoding *decoding, size_t number, const char *text, size_t size,
+                                     bool ends)
 {
     struct tare_decoding_step *state = state_of(decoding, number);
     const struct tare_slice *prefix = &state->step->content;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * ends.c - the ids that end a text: of generation_config.json, else of config.json; and tokenizer_config.json's eos_token. */
+ * ends.c - the ids that end a text: of generation_config.json, else of config.json; and tokenizer_config.json's
+ * eos_token. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,7 +46,8 @@ static enum tare_code add_ids(struct tare_tokenizer *tokenizer, const char *file
 }
 
 /* NULL in *json when the file is not there. */
-static enum tare_code load(const struct tare_checkpoint *checkpoint, const char *file, json_t **json, struct tare_error *err)
+static enum tare_code load(const struct tare_checkpoint *checkpoint, const char *file, json_t **json,
+                           struct tare_error *err)
 {
     char *data = NULL;
     size_t size = 0;
@@ -80,8 +82,8 @@ static enum tare_code from_configs(struct tare_tokenizer *tokenizer, const struc
 }
 
 /*
- * "</s>" or {"content": "</s>"}. By the reader of tokenizer.json: model_max_length is often 1e30 written out, an integer that
- * other readers refuse.
+ * "</s>" or {"content": "</s>"}. By the reader of tokenizer.json: model_max_length is often 1e30 written out, an
+ * integer that other readers refuse.
  */
 static enum tare_code from_tokenizer_config(struct tare_tokenizer *tokenizer, const struct tare_checkpoint *checkpoint,
                                             struct tare_error *err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * normal_form.c - NFC, NFD, NFKC, NFKD by utf8proc, held back to the Unicode 9 of the reference: characters that came later are
- * not decomposed, marks that came later are of class 0, and pairs that came later are not composed. */
+ * normal_form.c - NFC, NFD, NFKC, NFKD by utf8proc, held back to the Unicode 9 of the reference: characters that came
+ * later are not decomposed, marks that came later are of class 0, and pairs that came later are not composed. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ static void sort_marks(int32_t *points, size_t n, int32_t *spare)
     size_t count[257] = {0};
     for (size_t i = 0; i < n; i++)
         count[class_of(points[i]) + 1]++;
-    for (size_t class = 1; class < 257; class++)
+    for (size_t class = 1; class < 257; class ++)
         count[class] += count[class - 1];
     for (size_t i = 0; i < n; i++)
         spare[count[class_of(points[i])]++] = points[i];

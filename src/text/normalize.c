@@ -6,8 +6,8 @@
 #include "text/tokenizer.h"
 #include "text/unicode.h"
 
-typedef enum tare_code (*run_fn)(const struct tare_step *step, const char *text, size_t size, struct tare_normal *normal,
-                                 struct tare_text *out, struct tare_error *err);
+typedef enum tare_code (*run_fn)(const struct tare_step *step, const char *text, size_t size,
+                                 struct tare_normal *normal, struct tare_text *out, struct tare_error *err);
 
 /* ---- ByteLevel's alphabet: printable Latin-1 stands for itself, other bytes for U+0100 and on -------------------- */
 
@@ -75,8 +75,8 @@ static enum tare_code run_form(const struct tare_step *step, const char *text, s
     return tare_normal_form((enum tare_form)step->mode, text, size, normal, out, err);
 }
 
-static enum tare_code run_lowercase(const struct tare_step *step, const char *text, size_t size, struct tare_normal *normal,
-                                    struct tare_text *out, struct tare_error *err)
+static enum tare_code run_lowercase(const struct tare_step *step, const char *text, size_t size,
+                                    struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     (void)step, (void)normal, (void)err;
     for (size_t i = 0, bytes; i < size; i += bytes) {
@@ -115,8 +115,8 @@ static enum tare_code run_strip(const struct tare_step *step, const char *text, 
     return TARE_OK;
 }
 
-static enum tare_code run_accents(const struct tare_step *step, const char *text, size_t size, struct tare_normal *normal,
-                                  struct tare_text *out, struct tare_error *err)
+static enum tare_code run_accents(const struct tare_step *step, const char *text, size_t size,
+                                  struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     (void)step, (void)normal, (void)err;
     for (size_t i = 0, bytes; i < size; i += bytes)
@@ -144,8 +144,8 @@ static enum tare_code open_prepend(struct tare_step *step, const struct tare_sou
     return tare_source_text(source, "prepend", &step->content);
 }
 
-static enum tare_code run_prepend(const struct tare_step *step, const char *text, size_t size, struct tare_normal *normal,
-                                  struct tare_text *out, struct tare_error *err)
+static enum tare_code run_prepend(const struct tare_step *step, const char *text, size_t size,
+                                  struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     (void)normal, (void)err;
     if (size)
@@ -160,14 +160,14 @@ static enum tare_code open_replace(struct tare_step *step, const struct tare_sou
     return code ? code : tare_source_pattern(source, step);
 }
 
-static enum tare_code run_replace(const struct tare_step *step, const char *text, size_t size, struct tare_normal *normal,
-                                  struct tare_text *out, struct tare_error *err)
+static enum tare_code run_replace(const struct tare_step *step, const char *text, size_t size,
+                                  struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     return tare_step_replace(step, &normal->matcher, text, size, out, err);
 }
 
-static enum tare_code run_byte_level(const struct tare_step *step, const char *text, size_t size, struct tare_normal *normal,
-                                     struct tare_text *out, struct tare_error *err)
+static enum tare_code run_byte_level(const struct tare_step *step, const char *text, size_t size,
+                                     struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     (void)step, (void)normal, (void)err;
     tare_byte_level_add(out, text, size);

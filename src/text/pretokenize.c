@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * pretokenize.c - the pre-tokenizers. Each cuts a piece up and hands the parts on to the next one, so that only one piece of
- * each step is in memory at a time. */
+ * pretokenize.c - the pre-tokenizers. Each cuts a piece up and hands the parts on to the next one, so that only one
+ * piece of each step is in memory at a time. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@ struct cutter {
     size_t number; /* of the step */
     struct tare_piece piece;
     enum behavior behavior;
-    bool map_bytes;      /* hand on in ByteLevel's alphabet */
+    bool map_bytes;        /* hand on in ByteLevel's alphabet */
     bool held, held_match; /* a part that may still grow */
     size_t start, end;
 };
@@ -142,8 +142,8 @@ static enum tare_code read_behavior(struct tare_step *step, const struct tare_so
             step->mode = i;
             return TARE_OK;
         }
-    return tare_fail(source->err, TARE_E_UNKNOWN, source->where, "the behavior \"%.64s\" is not known to this version of tare",
-                     name.text);
+    return tare_fail(source->err, TARE_E_UNKNOWN, source->where,
+                     "the behavior \"%.64s\" is not known to this version of tare", name.text);
 }
 
 /* The piece with a prefix, in the step's own text. */
@@ -176,7 +176,8 @@ static enum tare_code run_byte_level(struct tare_encoder *encoder, size_t number
 {
     if (step->flag && (!piece.size || piece.text[0] != ' ') && !prefixed(&encoder->work[number], &piece, " ", 1))
         return tare_fail_memory(encoder->err);
-    struct cutter cutter = {.encoder = encoder, .number = number, .piece = piece, .behavior = ISOLATED, .map_bytes = true};
+    struct cutter cutter = {
+        .encoder = encoder, .number = number, .piece = piece, .behavior = ISOLATED, .map_bytes = true};
     return step->other ? cut_pattern(&cutter, step, false) : hand_on(&cutter, 0, piece.size);
 }
 
@@ -191,7 +192,8 @@ static enum tare_code open_split(struct tare_step *step, const struct tare_sourc
 static enum tare_code run_split(struct tare_encoder *encoder, size_t number, const struct tare_step *step,
                                 struct tare_piece piece)
 {
-    struct cutter cutter = {.encoder = encoder, .number = number, .piece = piece, .behavior = (enum behavior)step->mode};
+    struct cutter cutter = {
+        .encoder = encoder, .number = number, .piece = piece, .behavior = (enum behavior)step->mode};
     return cut_pattern(&cutter, step, step->flag);
 }
 
@@ -216,7 +218,8 @@ static enum tare_code open_punctuation(struct tare_step *step, const struct tare
 static enum tare_code run_punctuation(struct tare_encoder *encoder, size_t number, const struct tare_step *step,
                                       struct tare_piece piece)
 {
-    struct cutter cutter = {.encoder = encoder, .number = number, .piece = piece, .behavior = (enum behavior)step->mode};
+    struct cutter cutter = {
+        .encoder = encoder, .number = number, .piece = piece, .behavior = (enum behavior)step->mode};
     return CUT_SET(&cutter, punctuation);
 }
 
@@ -332,8 +335,8 @@ static enum tare_code open_metaspace(struct tare_step *step, const struct tare_s
     if (!strcmp(scheme.text, "never") || (!scheme.size && !add_prefix))
         step->mode = SCHEME_NEVER;
     else if (scheme.size && strcmp(scheme.text, "always") != 0 && strcmp(scheme.text, "first") != 0)
-        return tare_fail(source->err, TARE_E_UNKNOWN, source->where, "the prepend_scheme \"%.64s\" is not known to tare",
-                         scheme.text);
+        return tare_fail(source->err, TARE_E_UNKNOWN, source->where,
+                         "the prepend_scheme \"%.64s\" is not known to tare", scheme.text);
     else if (!add_prefix)
         return tare_fail(source->err, TARE_E_FORMAT, source->where,
                          "add_prefix_space is false, but prepend_scheme is \"%.64s\"; expected \"never\"", scheme.text);

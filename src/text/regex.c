@@ -111,7 +111,8 @@ static bool add_row(struct tare_regex *regex, size_t block, const unsigned char 
 }
 
 /* Give every code point its symbol. */
-static enum tare_code assign(struct tare_regex *regex, struct symbols *symbols, const char *where, struct tare_error *err)
+static enum tare_code assign(struct tare_regex *regex, struct symbols *symbols, const char *where,
+                             struct tare_error *err)
 {
     unsigned char row[BLOCK];
     uint64_t signature = 0;
@@ -180,8 +181,8 @@ static enum tare_code compile(struct tare_regex *regex, const struct tare_regex_
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
     int number;
     PCRE2_SIZE offset;
-    regex->code = pcre2_compile((PCRE2_SPTR)out.data, out.size, PCRE2_MULTILINE | PCRE2_NO_AUTO_CAPTURE, &number, &offset,
-                                context);
+    regex->code = pcre2_compile((PCRE2_SPTR)out.data, out.size, PCRE2_MULTILINE | PCRE2_NO_AUTO_CAPTURE, &number,
+                                &offset, context);
     pcre2_compile_context_free(context);
     tare_text_release(&out);
     if (!regex->code) {
@@ -241,8 +242,8 @@ static bool prepare(struct tare_matcher *matcher)
     return true;
 }
 
-enum tare_code tare_matcher_start(struct tare_matcher *matcher, const struct tare_regex *regex, const char *text, size_t size,
-                                  struct tare_error *err)
+enum tare_code tare_matcher_start(struct tare_matcher *matcher, const struct tare_regex *regex, const char *text,
+                                  size_t size, struct tare_error *err)
 {
     if (!prepare(matcher) || !tare_grow(&matcher->symbols, &matcher->room, size + 1, 1))
         return tare_fail_memory(err);
@@ -283,7 +284,8 @@ static int search(struct tare_matcher *matcher)
     const struct tare_regex *regex = matcher->regex;
     int rc = PCRE2_ERROR_JIT_STACKLIMIT;
     if (regex->jit)
-        rc = pcre2_jit_match(regex->code, matcher->symbols, matcher->n, matcher->from, 0, matcher->match, matcher->context);
+        rc = pcre2_jit_match(regex->code, matcher->symbols, matcher->n, matcher->from, 0, matcher->match,
+                             matcher->context);
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT) /* the interpreter keeps its state on the heap */
         rc = pcre2_match(regex->code, matcher->symbols, matcher->n, matcher->from, PCRE2_NO_JIT, matcher->match,
                          matcher->context);

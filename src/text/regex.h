@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * regex.h - regular expressions as Oniguruma (Ruby syntax, Unicode 16) reads them, run by PCRE2.
  *
- * Only the structure of a pattern is PCRE2's. Which characters a literal, class or escape takes is decided by our tables: all
- * code points that no set of the pattern tells apart become one symbol, a byte; text and pattern are translated into symbols,
- * and PCRE2 matches bytes. So results do not depend on its Unicode version, and every script is as fast as ASCII.
+ * Only the structure of a pattern is PCRE2's. Which characters a literal, class or escape takes is decided by our
+ * tables: all code points that no set of the pattern tells apart become one symbol, a byte; text and pattern are
+ * translated into symbols, and PCRE2 matches bytes. So results do not depend on its Unicode version, and every script
+ * is as fast as ASCII.
  */
 #ifndef TARE_TEXT_REGEX_H
 #define TARE_TEXT_REGEX_H
@@ -45,8 +46,8 @@ struct tare_matcher {
     void *match, *context, *stack; /* PCRE2's */
 };
 /* text is valid UTF-8 and borrowed until the next start. */
-enum tare_code tare_matcher_start(struct tare_matcher *matcher, const struct tare_regex *regex, const char *text, size_t size,
-                                  struct tare_error *err);
+enum tare_code tare_matcher_start(struct tare_matcher *matcher, const struct tare_regex *regex, const char *text,
+                                  size_t size, struct tare_error *err);
 /* The next match in bytes; *found is false at the end. An empty match right behind the last one is passed over. */
 enum tare_code tare_matcher_next(struct tare_matcher *matcher, bool *found, size_t *start, size_t *end,
                                  struct tare_error *err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * regex_parse.c - takes a pattern in Oniguruma's Ruby syntax apart. Groups become non-capturing: nothing refers back to them. */
+ * regex_parse.c - takes a pattern in Oniguruma's Ruby syntax apart. Groups become non-capturing: nothing refers back to
+ * them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +8,8 @@
 #include "text/regex.h"
 #include "text/unicode.h"
 
-#define DEPTH_MOST 64   /* groups and classes within one another */
-#define SETS_MOST 4096  /* different sets of one pattern */
+#define DEPTH_MOST 64  /* groups and classes within one another */
+#define SETS_MOST 4096 /* different sets of one pattern */
 #define ITEMS_MOST 65536
 
 struct parse {
@@ -66,7 +67,8 @@ static enum tare_code put_set(struct parse *parse, struct tare_charset *set)
     if (i == parts->n_sets) {
         if (i >= SETS_MOST || !tare_grow(&parts->sets, &parts->sets_room, i + 1, sizeof *parts->sets)) {
             tare_charset_release(set);
-            return i >= SETS_MOST ? malformed(parse, "it has too many different characters") : tare_fail_memory(parse->err);
+            return i >= SETS_MOST ? malformed(parse, "it has too many different characters")
+                                  : tare_fail_memory(parse->err);
         }
         parts->sets[parts->n_sets++] = *set;
     } else {
@@ -144,9 +146,10 @@ static bool shorthand(struct parse *parse, char c, bool in_class, struct tare_ch
         return false;
     const char *name = names[at - letters];
     bool known = true;
-    bool ok = name && in_class ? tare_charset_add_posix(set, name, strlen(name), &known)
-              : name ? tare_charset_add_property(set, name, strlen(name), &known)
-                   : tare_charset_add(set, '0', '9') && tare_charset_add(set, 'A', 'F') && tare_charset_add(set, 'a', 'f');
+    bool ok =
+        name && in_class ? tare_charset_add_posix(set, name, strlen(name), &known)
+        : name           ? tare_charset_add_property(set, name, strlen(name), &known)
+               : tare_charset_add(set, '0', '9') && tare_charset_add(set, 'A', 'F') && tare_charset_add(set, 'a', 'f');
     if (ok && !(c & 32))
         ok = tare_charset_invert(set);
     *code = ok ? TARE_OK : tare_fail_memory(parse->err);
@@ -312,25 +315,20 @@ static enum tare_code class_run(struct parse *parse, struct tare_charset *set, b
     }
 }
 
-/* A class, its [ was taken; set is empty. Case is ignored by the outermost one, before it is negated, as in Oniguruma. */
-static enum tare_code class(struct parse *parse, struct tare_charset *set, bool outer)
-{
-    if (++parse->depth > DEPTH_MOST)
-        return malformed(parse, "too many classes within one another");
-    const bool negated = accept(parse, "^");
-    enum tare_code code = class_run(parse, set, true);
-    while (!code && accept(parse, "&&")) {
-        struct tare_charset right = {0};
-        code = class_run(parse, &right, false);
-        if (!code && !tare_charset_intersect(set, &right))
-            code = tare_fail_memory(parse->err);
-        tare_charset_release(&right);
-    }
-    if (!code && ((outer && parse->fold && !tare_charset_fold(set)) || (negated && !tare_charset_invert(set))))
-        code = tare_fail_memory(parse->err);
-    parse->p++; /* the ] */
-    parse->depth--;
-    return code;
+/* A class, its [ was taken; set is empty. Case is ignored by the outermost one, before it is negated, as in Oniguruma.
+ */
+static enum tare_code class(struct parse *parse, struct tare_charset *set, bool outer) {
+    if (++parse->depth > DEPTH_MOST) return malformed(parse, "too many classes within one another");
+    const bool negated = accept(parse, "^"); enum tare_code code = class_run(parse, set, true);
+    while (!code && accept(parse, "&&")){struct tare_charset right = {0}; code = class_run(parse, &right, false);
+                                         if (!code && !tare_charset_intersect(set, &right))
+                                             code = tare_fail_memory(parse->err);
+                                         tare_charset_release(&right);}
+if (!code && ((outer && parse->fold && !tare_charset_fold(set)) || (negated && !tare_charset_invert(set)))) code =
+    tare_fail_memory(parse->err);
+parse->p++; /* the ] */
+parse->depth--;
+return code;
 }
 
 /* ---- structure --------------------------------------------------------------------------------------------------- */
@@ -516,8 +514,8 @@ static bool interval(struct parse *parse, char text[16])
 }
 
 /*
- * Quantifiers of the atom that begins at item `at`. A second one repeats the repetition, as in a{2}+ (which is not possessive
- * in Ruby), so the atom is wrapped.
+ * Quantifiers of the atom that begins at item `at`. A second one repeats the repetition, as in a{2}+ (which is not
+ * possessive in Ruby), so the atom is wrapped.
  */
 static enum tare_code quantifiers(struct parse *parse, size_t at)
 {
@@ -580,7 +578,8 @@ static enum tare_code alternatives(struct parse *parse)
 enum tare_code tare_regex_parse(struct tare_regex_parts *parts, const char *pattern, size_t size, const char *where,
                                 struct tare_error *err)
 {
-    struct parse parse = {.parts = parts, .start = pattern, .p = pattern, .end = pattern + size, .where = where, .err = err};
+    struct parse parse = {
+        .parts = parts, .start = pattern, .p = pattern, .end = pattern + size, .where = where, .err = err};
     if (tare_utf8_check(pattern, size) != size)
         return malformed(&parse, "it is no UTF-8");
     const enum tare_code code = alternatives(&parse);

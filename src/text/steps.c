@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * steps.c - what normalizers, pre-tokenizers and decoders share: how they are read, and the pattern of Split and Replace. */
+ * steps.c - what normalizers, pre-tokenizers and decoders share: how they are read, and the pattern of Split and
+ * Replace. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +59,8 @@ enum tare_code tare_source_flag(const struct tare_source *source, const char *ke
     return TARE_OK;
 }
 
-enum tare_code tare_source_number(const struct tare_source *source, const char *key, const size_t *fallback, size_t *number)
+enum tare_code tare_source_number(const struct tare_source *source, const char *key, const size_t *fallback,
+                                  size_t *number)
 {
     const json_t *value = json_object_get(source->json, key);
     if (!value && fallback)
@@ -81,13 +83,15 @@ enum tare_code tare_source_pattern(const struct tare_source *source, struct tare
         return tare_regex_open(&step->regex, "", 0, source->where, source->err); /* nothing, everywhere */
     }
     if (json_is_string(regex) && json_object_size(pattern) == 1)
-        return tare_regex_open(&step->regex, json_string_value(regex), json_string_length(regex), source->where, source->err);
+        return tare_regex_open(&step->regex, json_string_value(regex), json_string_length(regex), source->where,
+                               source->err);
     return wrong_field(source, "pattern", "{\"String\": ..} or {\"Regex\": ..}");
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-static enum tare_code read_one(struct tare_steps *steps, const struct tare_step_type *table, const struct tare_source *source)
+static enum tare_code read_one(struct tare_steps *steps, const struct tare_step_type *table,
+                               const struct tare_source *source)
 {
     const char *type = json_string_value(json_object_get(source->json, "type"));
     if (!type)
@@ -97,8 +101,8 @@ static enum tare_code read_one(struct tare_steps *steps, const struct tare_step_
     while (table->type && strcmp(table->type, type) != 0)
         table++;
     if (!table->type)
-        return tare_fail(source->err, TARE_E_UNKNOWN, source->where, "the type \"%.64s\" is not known to this version of tare",
-                         type);
+        return tare_fail(source->err, TARE_E_UNKNOWN, source->where,
+                         "the type \"%.64s\" is not known to this version of tare", type);
     if (!tare_grow(&steps->items, &steps->room, steps->n + 1, sizeof *steps->items))
         return tare_fail_memory(source->err);
     struct tare_step *step = &steps->items[steps->n++];
@@ -142,8 +146,8 @@ void tare_steps_release(struct tare_steps *steps)
 
 /* ---- patterns ---------------------------------------------------------------------------------------------------- */
 
-enum tare_code tare_step_start(const struct tare_step *step, struct tare_matcher *matcher, const char *text, size_t size,
-                               struct tare_error *err)
+enum tare_code tare_step_start(const struct tare_step *step, struct tare_matcher *matcher, const char *text,
+                               size_t size, struct tare_error *err)
 {
     if (step->regex)
         return tare_matcher_start(matcher, step->regex, text, size, err);
@@ -178,8 +182,8 @@ enum tare_code tare_step_next(const struct tare_step *step, struct tare_matcher 
     return TARE_OK;
 }
 
-enum tare_code tare_step_replace(const struct tare_step *step, struct tare_matcher *matcher, const char *text, size_t size,
-                                 struct tare_text *out, struct tare_error *err)
+enum tare_code tare_step_replace(const struct tare_step *step, struct tare_matcher *matcher, const char *text,
+                                 size_t size, struct tare_text *out, struct tare_error *err)
 {
     size_t from = 0, start, end;
     bool found = false;

@@ -9,7 +9,7 @@
 #include "open/checkpoint.h"
 #include "text/unicode.h"
 
-#define FILE_MOST ((uint64_t)1 << 30)   /* tokenizer.json; the largest known has 40 MB */
+#define FILE_MOST ((uint64_t)1 << 30)     /* tokenizer.json; the largest known has 40 MB */
 #define TEXT_MOST ((size_t)INT32_MAX / 2) /* of one encoding; pieces and ids are numbered in 32 bits */
 
 static const char file[] = "tokenizer.json";
@@ -32,8 +32,8 @@ static enum tare_code find_model(struct tare_tokenizer *tokenizer, const struct 
             tokenizer->model_kind = model_kinds[i];
             return TARE_OK;
         }
-    return tare_fail(err, TARE_E_UNKNOWN, file, "the model type \"%.64s\" is not known to this version of tare; it knows BPE",
-                     type);
+    return tare_fail(err, TARE_E_UNKNOWN, file,
+                     "the model type \"%.64s\" is not known to this version of tare; it knows BPE", type);
 }
 
 typedef enum tare_code (*stage_fn)(struct tare_steps *steps, const struct tare_source *source);
@@ -165,8 +165,8 @@ static enum tare_code plain_part(void *user, uint32_t id, size_t start, size_t e
         return tare_encoder_put(encoder, id);
     struct section part = {.encoder = encoder};
     size_t size;
-    const enum tare_code code = tare_normalize(&tokenizer->normalizers, &encoder->normal, section->text + start, end - start,
-                                               &part.text, &size, encoder->err);
+    const enum tare_code code = tare_normalize(&tokenizer->normalizers, &encoder->normal, section->text + start,
+                                               end - start, &part.text, &size, encoder->err);
     if (code)
         return code;
     part.first = !start && !encoder->normal.front_lost;
@@ -203,7 +203,8 @@ enum tare_code tare_tokenizer_encode(const tare_tokenizer *tokenizer, const char
         return tare_fail(err, TARE_E_ARGUMENT, "", "the text is no UTF-8: byte %zu, 0x%02x, begins no character", valid,
                          (unsigned)(unsigned char)text[valid]);
     if (size > TEXT_MOST)
-        return tare_fail(err, TARE_E_ARGUMENT, "", "the text has %zu bytes; at most %zu are encoded at once", size, TEXT_MOST);
+        return tare_fail(err, TARE_E_ARGUMENT, "", "the text has %zu bytes; at most %zu are encoded at once", size,
+                         TEXT_MOST);
     struct tare_encoder encoder = {.err = err};
     struct section whole = {&encoder, text, true};
     enum tare_code code = encoder_init(&encoder, tokenizer, size);

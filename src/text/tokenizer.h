@@ -4,8 +4,8 @@
  *     text -> added tokens set apart -> normalizer -> pre-tokenizer -> model -> post-processor -> ids
  *     ids -> tokens -> decoders -> text
  *
- * Each stage is a list of steps, made from tokenizer.json when the tokenizer is opened and read-only from then on. What a call
- * needs beyond that lies in a tare_encoder or a tare_decoding, so one tokenizer serves many threads.
+ * Each stage is a list of steps, made from tokenizer.json when the tokenizer is opened and read-only from then on. What
+ * a call needs beyond that lies in a tare_encoder or a tare_decoding, so one tokenizer serves many threads.
  */
 #ifndef TARE_TEXT_TOKENIZER_H
 #define TARE_TEXT_TOKENIZER_H
@@ -40,8 +40,8 @@ struct tare_tokenizer_json {
     struct tare_arena arena;
 };
 /* json is zeroed by the caller and released also after a failure; text must outlive it. file names it in errors. */
-enum tare_code tare_tokenizer_json_read(struct tare_tokenizer_json *json, const char *file, const char *text, size_t size,
-                                        struct tare_error *err);
+enum tare_code tare_tokenizer_json_read(struct tare_tokenizer_json *json, const char *file, const char *text,
+                                        size_t size, struct tare_error *err);
 void tare_tokenizer_json_release(struct tare_tokenizer_json *json);
 
 /* ---- vocabulary -------------------------------------------------------------------------------------------------- */
@@ -58,13 +58,16 @@ struct tare_vocab {
     struct tare_token *shown; /* by id: added tokens, which decoding sees in place of the model's */
     size_t n_shown, shown_room;
     struct tare_vocab_slot *slots;
-    size_t room;               /* a power of two, or 0 */
-    struct tare_arena arena;   /* owns the texts */
+    size_t room;             /* a power of two, or 0 */
+    struct tare_arena arena; /* owns the texts */
 };
-enum tare_code tare_vocab_build(struct tare_vocab *vocab, const struct tare_tokenizer_json *json, struct tare_error *err);
-uint32_t tare_vocab_find(const struct tare_vocab *vocab, const char *text, size_t size); /* TARE_TOKEN_NONE when absent */
+enum tare_code tare_vocab_build(struct tare_vocab *vocab, const struct tare_tokenizer_json *json,
+                                struct tare_error *err);
+uint32_t tare_vocab_find(const struct tare_vocab *vocab, const char *text,
+                         size_t size); /* TARE_TOKEN_NONE when absent */
 /* Set what decoding sees for an id, which may lie beyond the model's; text is copied. */
-enum tare_code tare_vocab_show(struct tare_vocab *vocab, uint32_t id, const char *text, size_t size, struct tare_error *err);
+enum tare_code tare_vocab_show(struct tare_vocab *vocab, uint32_t id, const char *text, size_t size,
+                               struct tare_error *err);
 const struct tare_token *tare_vocab_token(const struct tare_vocab *vocab, int32_t id); /* NULL: no such id */
 void tare_vocab_release(struct tare_vocab *vocab);
 
@@ -72,7 +75,8 @@ void tare_vocab_release(struct tare_vocab *vocab);
 
 #define TARE_STEPS_MOST 64 /* of one stage */
 
-/* One normalizer, pre-tokenizer or decoder; which fields it uses is its own affair. Texts are owned by the tokenizer. */
+/* One normalizer, pre-tokenizer or decoder; which fields it uses is its own affair. Texts are owned by the tokenizer.
+ */
 struct tare_step {
     const void *kind; /* row of its stage's table */
     struct tare_slice literal;
@@ -102,8 +106,8 @@ struct tare_step_type {
     void (*run)(void);   /* cast back by the stage */
 };
 /*
- * Read a stage: null, one step, or a Sequence of them (whose list has the name `list`). Types that are not in the table, which
- * ends with a NULL type, are refused by name.
+ * Read a stage: null, one step, or a Sequence of them (whose list has the name `list`). Types that are not in the
+ * table, which ends with a NULL type, are refused by name.
  */
 enum tare_code tare_steps_read(struct tare_steps *steps, const struct tare_step_type *table, const char *list,
                                const struct tare_source *source);
@@ -113,18 +117,19 @@ void tare_steps_release(struct tare_steps *steps);
 enum tare_code tare_source_text(const struct tare_source *source, const char *key, struct tare_slice *text);
 enum tare_code tare_source_character(const struct tare_source *source, const char *key, uint32_t *c);
 enum tare_code tare_source_flag(const struct tare_source *source, const char *key, const bool *fallback, bool *flag);
-enum tare_code tare_source_number(const struct tare_source *source, const char *key, const size_t *fallback, size_t *number);
+enum tare_code tare_source_number(const struct tare_source *source, const char *key, const size_t *fallback,
+                                  size_t *number);
 /* "pattern": {"String": ..} or {"Regex": ..} */
 enum tare_code tare_source_pattern(const struct tare_source *source, struct tare_step *step);
 
 /* A walk over what a step's pattern matches. */
-enum tare_code tare_step_start(const struct tare_step *step, struct tare_matcher *matcher, const char *text, size_t size,
-                               struct tare_error *err);
+enum tare_code tare_step_start(const struct tare_step *step, struct tare_matcher *matcher, const char *text,
+                               size_t size, struct tare_error *err);
 enum tare_code tare_step_next(const struct tare_step *step, struct tare_matcher *matcher, bool *found, size_t *start,
                               size_t *end, struct tare_error *err);
 /* out += text with what matches replaced by the step's content. */
-enum tare_code tare_step_replace(const struct tare_step *step, struct tare_matcher *matcher, const char *text, size_t size,
-                                 struct tare_text *out, struct tare_error *err);
+enum tare_code tare_step_replace(const struct tare_step *step, struct tare_matcher *matcher, const char *text,
+                                 size_t size, struct tare_text *out, struct tare_error *err);
 
 /* ---- normalizers ------------------------------------------------------------------------------------------------- */
 
@@ -151,7 +156,7 @@ enum tare_code tare_normal_form(enum tare_form form, const char *text, size_t si
 
 struct tare_added_token {
     struct tare_slice content; /* what is looked for: normalized where the token says so */
-    uint32_t id, order; /* order: of two with the same content the first counts */
+    uint32_t id, order;        /* order: of two with the same content the first counts */
     bool single_word, lstrip, rstrip;
 };
 struct tare_added_set { /* sorted by content */
@@ -215,8 +220,8 @@ enum tare_code tare_pre_tokenizers_read(struct tare_steps *steps, const struct t
 /* Run a piece through the pre-tokenizers from number `step` on, and what comes out through the model. */
 enum tare_code tare_pre_tokenize(struct tare_encoder *encoder, size_t step, struct tare_piece piece);
 bool tare_pre_tokenizers_map_bytes(const struct tare_steps *steps); /* does ByteLevel run? */
-uint32_t tare_byte_level(unsigned char byte);                  /* its character in ByteLevel's alphabet */
-int tare_byte_level_back(uint32_t c);                          /* the byte, or -1 */
+uint32_t tare_byte_level(unsigned char byte);                       /* its character in ByteLevel's alphabet */
+int tare_byte_level_back(uint32_t c);                               /* the byte, or -1 */
 void tare_byte_level_add(struct tare_text *out, const char *text, size_t size);
 
 /* A model: a file and a line in tokenizer.c. */
@@ -228,7 +233,8 @@ struct tare_model_kind {
     /* Work memory of one encoding; text_size is a hint. NULL: no memory. */
     void *(*work_open)(const void *model, size_t text_size);
     void (*work_free)(void *work);
-    enum tare_code (*encode)(const void *model, void *work, struct tare_encoder *encoder, const char *text, size_t size);
+    enum tare_code (*encode)(const void *model, void *work, struct tare_encoder *encoder, const char *text,
+                             size_t size);
 };
 extern const struct tare_model_kind tare_model_bpe;
 

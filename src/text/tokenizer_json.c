@@ -65,7 +65,8 @@ static int place(struct reader *reader, json_t *value)
     char *key = reader->keys[reader->depth - 1];
     if (json_object_get(parent, key)) {
         json_decref(value);
-        reader->code = tare_fail(reader->err, TARE_E_FORMAT, reader->file, "the key \"%.200s\" stands twice in one object", key);
+        reader->code =
+            tare_fail(reader->err, TARE_E_FORMAT, reader->file, "the key \"%.200s\" stands twice in one object", key);
         return 0;
     }
     return json_object_set_new(parent, key, value) ? no_memory(reader) : 1;
@@ -100,7 +101,8 @@ static bool at(const struct reader *reader, const char *name)
 static int wrong_entry(struct reader *reader)
 {
     if (reader->mode == MODE_VOCAB)
-        return stop(reader, TARE_E_FORMAT, "model.vocab maps each token to its id, a number from 0 to 16777215; found another value");
+        return stop(reader, TARE_E_FORMAT,
+                    "model.vocab maps each token to its id, a number from 0 to 16777215; found another value");
     return stop(reader, TARE_E_FORMAT, "model.merges lists pairs, [\"a\", \"b\"] or \"a b\"; found another value");
 }
 
@@ -263,8 +265,8 @@ static const yajl_callbacks callbacks = {.yajl_null = on_null,
                                          .yajl_start_array = on_array,
                                          .yajl_end_array = on_array_end};
 
-enum tare_code tare_tokenizer_json_read(struct tare_tokenizer_json *json, const char *file, const char *text, size_t size,
-                                        struct tare_error *err)
+enum tare_code tare_tokenizer_json_read(struct tare_tokenizer_json *json, const char *file, const char *text,
+                                        size_t size, struct tare_error *err)
 {
     struct reader reader = {.json = json, .file = file, .text = text, .size = size, .err = err};
     yajl_handle yajl = yajl_alloc(&callbacks, NULL, &reader);
@@ -276,8 +278,8 @@ enum tare_code tare_tokenizer_json_read(struct tare_tokenizer_json *json, const 
     if (status != yajl_status_ok && !reader.code) {
         unsigned char *message = yajl_get_error(yajl, 0, NULL, 0);
         reader.code = tare_fail(err, TARE_E_FORMAT, file, "no JSON: %.*s, at byte %zu",
-                                message ? (int)strcspn((const char *)message, "\n") : 0, message ? (const char *)message : "",
-                                yajl_get_bytes_consumed(yajl));
+                                message ? (int)strcspn((const char *)message, "\n") : 0,
+                                message ? (const char *)message : "", yajl_get_bytes_consumed(yajl));
         yajl_free_error(yajl, message);
     }
     yajl_free(yajl);

@@ -17,7 +17,8 @@ bool tare_unicode_within(const uint32_t *pairs, size_t count, uint32_t c)
 
 uint32_t tare_unicode_pre_script_of(uint32_t c)
 {
-    size_t low = 0, high = tare_unicode_pre_script_count; /* the last run that starts at or before c; the first starts at 0 */
+    size_t low = 0,
+           high = tare_unicode_pre_script_count; /* the last run that starts at or before c; the first starts at 0 */
     while (low + 1 < high) {
         const size_t middle = (low + high) / 2;
         if (tare_unicode_pre_script[middle] >> 8 <= c)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * vocab.c - tokens to ids and back. Slots hold half the hash, so that a look-up touches a token's text only when it is the one. */
+ * vocab.c - tokens to ids and back. Slots hold half the hash, so that a look-up touches a token's text only when it is
+ * the one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +47,8 @@ uint32_t tare_vocab_find(const struct tare_vocab *vocab, const char *text, size_
     }
 }
 
-enum tare_code tare_vocab_build(struct tare_vocab *vocab, const struct tare_tokenizer_json *json, struct tare_error *err)
+enum tare_code tare_vocab_build(struct tare_vocab *vocab, const struct tare_tokenizer_json *json,
+                                struct tare_error *err)
 {
     size_t most = 0, bytes = 0;
     for (size_t i = 0; i < json->n_vocab; i++) {
@@ -66,22 +68,25 @@ enum tare_code tare_vocab_build(struct tare_vocab *vocab, const struct tare_toke
         const struct tare_vocab_entry *entry = &json->vocab[i];
         struct tare_token *token = &vocab->tokens[entry->id];
         if (token->text)
-            return tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "model.vocab: \"%.64s\" and \"%.*s\" have the same id %u",
-                             token->text, (int)(entry->token.size < 64 ? entry->token.size : 64), entry->token.text,
+            return tare_fail(err, TARE_E_FORMAT, "tokenizer.json",
+                             "model.vocab: \"%.64s\" and \"%.*s\" have the same id %u", token->text,
+                             (int)(entry->token.size < 64 ? entry->token.size : 64), entry->token.text,
                              (unsigned)entry->id);
         memcpy(texts, entry->token.text, entry->token.size);
         *token = (struct tare_token){.text = texts, .size = entry->token.size};
         texts += entry->token.size + 1;
         struct tare_vocab_slot *slot = slot_of(vocab, token->text, token->size);
         if (slot->id != TARE_TOKEN_NONE)
-            return tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "model.vocab: the token \"%.64s\" stands twice", token->text);
+            return tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "model.vocab: the token \"%.64s\" stands twice",
+                             token->text);
         slot->id = entry->id;
     }
     vocab->count = json->n_vocab;
     return TARE_OK;
 }
 
-enum tare_code tare_vocab_show(struct tare_vocab *vocab, uint32_t id, const char *text, size_t size, struct tare_error *err)
+enum tare_code tare_vocab_show(struct tare_vocab *vocab, uint32_t id, const char *text, size_t size,
+                               struct tare_error *err)
 {
     char *copy = tare_arena_copy(&vocab->arena, text, size);
     if (!copy || !tare_grow(&vocab->shown, &vocab->shown_room, (size_t)id + 1, sizeof *vocab->shown))

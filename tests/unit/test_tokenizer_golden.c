@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT
- * test_tokenizer_golden.c - tokenizers against recorded results of the reference: cases.json and streaming.json of a folder.
+ * test_tokenizer_golden.c - tokenizers against recorded results of the reference: cases.json and streaming.json of a
+ * folder.
  *
  *     test_tokenizer_golden               the folders in tests/data/tokenizer
- *     test_tokenizer_golden [-v] DIR ..   these folders (tools/tokenizer_check.py unpacks the large ones); prints counts
+ *     test_tokenizer_golden [-v] DIR ..   these folders (tools/tokenizer_check.py unpacks the large ones); prints
+ * counts
  */
+#include <dirent.h>
+#include <jansson.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <dirent.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "tare.h"
 
@@ -51,7 +54,8 @@ static void sha_block(uint32_t h[8], const uint32_t k[64], const unsigned char *
     memcpy(v, h, sizeof v);
     for (int i = 0; i < 64; i++) {
         const uint32_t a = v[0], e = v[4];
-        const uint32_t x = v[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & v[5]) ^ (~e & v[6])) + k[i] + w[i];
+        const uint32_t x =
+            v[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & v[5]) ^ (~e & v[6])) + k[i] + w[i];
         const uint32_t y = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
         memmove(v + 1, v, 7 * sizeof *v);
         v[4] += x;
