@@ -204,11 +204,10 @@ enum tare_code tare_normalize(const struct tare_steps *steps, struct tare_normal
         to->size = 0;
         tare_text_puts(to, "");
         const run_fn run = (run_fn)((const struct tare_step_type *)steps->items[i].kind)->run;
-        const enum tare_code code = run(&steps->items[i], text, size, normal, to, err);
+        enum tare_code code = run(&steps->items[i], text, size, normal, to, err);
+        code = code ? code : tare_text_limit(to, err);
         if (code)
             return code;
-        if (to->failed)
-            return tare_fail_memory(err);
         text = to->data;
         size = to->size;
     }

@@ -51,6 +51,7 @@ static enum tare_code read_template(struct tare_post *post, const json_t *json, 
     const json_t *parts = json_object_get(json, "single");
     if (!json_is_array(parts))
         return wrong(err, "single is no list");
+    size_t own = 0;
     enum tare_code code = TARE_OK;
     for (size_t i = 0; i < json_array_size(parts) && !code; i++) {
         const json_t *part = json_array_get(parts, i);
@@ -58,8 +59,10 @@ static enum tare_code read_template(struct tare_post *post, const json_t *json, 
         const char *sequence = json_string_value(json_object_get(json_object_get(part, "Sequence"), "id"));
         if (name)
             code = special(post, json, name, err);
-        else if (sequence && !strcmp(sequence, "A"))
+        else if (sequence && !strcmp(sequence, "A") && !own++)
             code = item(post, OWN, err);
+        else if (sequence && own)
+            code = tare_fail(err, TARE_E_UNKNOWN, place, "single has the text twice, which tare does not know");
         else
             code = wrong(err, "a part of single is neither {\"SpecialToken\": ..} nor {\"Sequence\": {\"id\": \"A\"}}");
     }

@@ -35,8 +35,9 @@ static enum tare_code hand_on(struct cutter *cutter, size_t start, size_t end)
         struct tare_text *out = &cutter->encoder->work[cutter->number].out;
         out->size = 0;
         tare_byte_level_add(out, part.text, part.size);
-        if (out->failed)
-            return tare_fail_memory(cutter->encoder->err);
+        const enum tare_code code = tare_text_limit(out, cutter->encoder->err);
+        if (code)
+            return code;
         part.text = out->data;
         part.size = out->size;
     }

@@ -146,6 +146,17 @@ void tare_steps_release(struct tare_steps *steps)
 
 /* ---- patterns ---------------------------------------------------------------------------------------------------- */
 
+enum tare_code tare_text_limit(const struct tare_text *text, struct tare_error *err)
+{
+    if (text->failed)
+        return tare_fail_memory(err);
+    if (text->size > TARE_TEXT_MOST)
+        return tare_fail(err, TARE_E_FORMAT, "tokenizer.json",
+                         "its steps make more than %zu bytes of this text; look at Replace and ByteLevel",
+                         TARE_TEXT_MOST);
+    return TARE_OK;
+}
+
 enum tare_code tare_step_start(const struct tare_step *step, struct tare_matcher *matcher, const char *text,
                                size_t size, struct tare_error *err)
 {
@@ -197,6 +208,7 @@ enum tare_code tare_step_replace(const struct tare_step *step, struct tare_match
         tare_text_add(out, text + from, start - from);
         tare_text_add(out, step->content.text, step->content.size);
         from = end;
+        code = tare_text_limit(out, err);
     }
     if (!code)
         tare_text_add(out, text + from, size - from);

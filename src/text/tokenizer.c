@@ -9,8 +9,7 @@
 #include "open/checkpoint.h"
 #include "text/unicode.h"
 
-#define FILE_MOST ((uint64_t)1 << 30)     /* tokenizer.json; the largest known has 40 MB */
-#define TEXT_MOST ((size_t)INT32_MAX / 2) /* of one encoding; pieces and ids are numbered in 32 bits */
+#define FILE_MOST ((uint64_t)1 << 30) /* tokenizer.json; the largest known has 40 MB */
 
 static const char file[] = "tokenizer.json";
 
@@ -202,9 +201,9 @@ enum tare_code tare_tokenizer_encode(const tare_tokenizer *tokenizer, const char
     if (valid != size)
         return tare_fail(err, TARE_E_ARGUMENT, "", "the text is no UTF-8: byte %zu, 0x%02x, begins no character", valid,
                          (unsigned)(unsigned char)text[valid]);
-    if (size > TEXT_MOST)
+    if (size > TARE_TEXT_MOST)
         return tare_fail(err, TARE_E_ARGUMENT, "", "the text has %zu bytes; at most %zu are encoded at once", size,
-                         TEXT_MOST);
+                         TARE_TEXT_MOST);
     struct tare_encoder encoder = {.err = err};
     struct section whole = {&encoder, text, true};
     enum tare_code code = encoder_init(&encoder, tokenizer, size);

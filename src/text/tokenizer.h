@@ -18,6 +18,8 @@
 #include "text/regex.h"
 
 #define TARE_TOKEN_NONE UINT32_MAX
+#define TARE_TEXT_MOST                                                                                                 \
+    ((size_t)INT32_MAX / 2) /* bytes of a text, also after each step: steps can double it, 64 times over */
 
 /* ---- tokenizer.json ---------------------------------------------------------------------------------------------- */
 
@@ -122,6 +124,8 @@ enum tare_code tare_source_number(const struct tare_source *source, const char *
 /* "pattern": {"String": ..} or {"Regex": ..} */
 enum tare_code tare_source_pattern(const struct tare_source *source, struct tare_step *step);
 
+/* Refuse a text that steps made too long. */
+enum tare_code tare_text_limit(const struct tare_text *text, struct tare_error *err);
 /* A walk over what a step's pattern matches. */
 enum tare_code tare_step_start(const struct tare_step *step, struct tare_matcher *matcher, const char *text,
                                size_t size, struct tare_error *err);
