@@ -22,10 +22,11 @@ LEVEL = {folder: i for i, level in enumerate(LEVELS) for folder in level}
 
 
 def sources(root, top):
+    found = []
     for folder, _, files in os.walk(os.path.join(root, top)):
-        for f in sorted(files):
-            if f.endswith((".c", ".h", ".cu", ".def", ".inc", ".S")):
-                yield os.path.relpath(os.path.join(folder, f), os.path.join(root, top))
+        found += [os.path.relpath(os.path.join(folder, f), os.path.join(root, top)) for f in files
+                  if f.endswith((".c", ".h", ".cu", ".def", ".inc", ".S"))]
+    return sorted(found)
 
 
 def folder_of(path):
