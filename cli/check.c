@@ -48,8 +48,8 @@ int cli_check(const struct cli_verb *verb, int argc, char **argv)
     int64_t threads = 0;
     const struct cli_flag flags[] = {
         {"json", 0, CLI_SWITCH, &json, NULL, "print the report as one JSON object (docs/json.md)", 0, 0, NULL},
-        {"no-data", 0, CLI_SWITCH, &no_data, NULL, "read headers only: the head is not compared with the embedding", 0, 0,
-         NULL},
+        {"no-data", 0, CLI_SWITCH, &no_data, NULL, "read headers only: the head is not compared with the embedding", 0,
+         0, NULL},
         CLI_FLAG_TIE(&tie),
         CLI_FLAG_THREADS(&threads),
     };

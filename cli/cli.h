@@ -15,7 +15,8 @@ struct cli_verb {
     const char *name;
     const char *usage;   /* what follows the name */
     const char *summary; /* one line */
-    int (*run)(const struct cli_verb *verb, int argc, char **argv); /* argv: what follows the verb; gives the exit status */
+    int (*run)(const struct cli_verb *verb, int argc,
+               char **argv); /* argv: what follows the verb; gives the exit status */
 };
 
 int cli_check(const struct cli_verb *verb, int argc, char **argv);
@@ -63,9 +64,13 @@ int cli_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The flags that several verbs have, to stand in their lists. */
 extern const char *const cli_tie_choices[];
 #define CLI_FLAG_TIE(to)                                                                                               \
-    {"tie", 0, CLI_CHOICE, (to), "RULE", "what becomes of a redundant head: auto, config, proved or keep", 0, 0,        \
-     cli_tie_choices}
+    {                                                                                                                  \
+        "tie", 0, CLI_CHOICE, (to), "RULE", "what becomes of a redundant head: auto, config, proved or keep", 0, 0,    \
+            cli_tie_choices                                                                                            \
+    }
 #define CLI_FLAG_THREADS(to)                                                                                           \
-    {"threads", 0, CLI_WHOLE, (to), "N", "threads; 0: one a core", 0, 1024, NULL}
+    {                                                                                                                  \
+        "threads", 0, CLI_WHOLE, (to), "N", "threads; 0: one a core", 0, 1024, NULL                                    \
+    }
 
 #endif

@@ -99,7 +99,8 @@ static int no_such_tensor(const struct tare_report *report, const char *name)
     return cli_wrong("%s: no tensor of that name; %s", name, list);
 }
 
-static int one_tensor(const tare_model *model, const struct tare_report *report, const char *name, bool json, int status)
+static int one_tensor(const tare_model *model, const struct tare_report *report, const char *name, bool json,
+                      int status)
 {
     char *text = tare_model_explain(model, name, json);
     if (!text)
@@ -134,8 +135,8 @@ int cli_explain(const struct cli_verb *verb, int argc, char **argv)
     int64_t threads = 0;
     const struct cli_flag flags[] = {
         {"json", 0, CLI_SWITCH, &json, NULL, "print one JSON object (docs/json.md)", 0, 0, NULL},
-        {"no-data", 0, CLI_SWITCH, &no_data, NULL, "read headers only: the head is not compared with the embedding", 0, 0,
-         NULL},
+        {"no-data", 0, CLI_SWITCH, &no_data, NULL, "read headers only: the head is not compared with the embedding", 0,
+         0, NULL},
         CLI_FLAG_TIE(&tie),
         CLI_FLAG_THREADS(&threads),
     };

@@ -11,7 +11,8 @@ static const struct cli_verb verbs[] = {
     {"check", "[MODEL] [--json] [--no-data] [--tie=RULE]", "Will it load, is it sound, what is set aside and why?",
      cli_check},
     {"explain", "[MODEL [TENSOR]] [--json]", "The whole plan, or where one tensor comes from or went.", cli_explain},
-    {"convert", "[MODEL] -o DIR [--to mlx] [--tie=RULE]", "Write it as a folder that another program loads.", cli_convert},
+    {"convert", "[MODEL] -o DIR [--to mlx] [--tie=RULE]", "Write it as a folder that another program loads.",
+     cli_convert},
     {"run", "[MODEL] [PROMPT] [--max-tokens N] [--temp T]", "Go on with a text.", cli_run},
     {"logits", "[MODEL] --ids 1,2,3 [-o FILE.npy]", "The model's float32 logits for some ids.", cli_logits},
 };

@@ -70,8 +70,8 @@ static struct cli_size scaled(uint64_t number, const char *unit)
     size_t i = 0;
     for (; x >= 999.5 && i + 1 < sizeof prefix / sizeof *prefix; i++)
         x /= 1000;
-    snprintf(s.text, sizeof s.text, i == 0 || x >= 99.95 ? "%.0f%s%s%s" : "%.1f%s%s%s", x, *prefix[i] || *unit ? " " : "",
-             prefix[i], unit);
+    snprintf(s.text, sizeof s.text, i == 0 || x >= 99.95 ? "%.0f%s%s%s" : "%.1f%s%s%s", x,
+             *prefix[i] || *unit ? " " : "", prefix[i], unit);
     return s;
 }
 

@@ -104,7 +104,7 @@ static void head_line(const struct tare_report *report, const struct tare_report
         putchar(')');
     }
     if (!head->proof)
-        printf(strcmp(head->decision, "drop") == 0 ? ", not compared with the embedding" : "");
+        fputs(strcmp(head->decision, "drop") == 0 ? ", not compared with the embedding" : "", stdout);
     else if (strcmp(head->proof, "equal") == 0)
         printf(", proved equal to the embedding");
     else

@@ -91,7 +91,8 @@ enum tare_code cli_source_plan(const struct cli_source *source, tare_model **mod
     cli_progress_wipe(&progress);
     if (code == TARE_E_ABSENT && *source->cache && !source->cached) {
         snprintf(err->where, sizeof err->where, "%s", source->path);
-        snprintf(err->text, sizeof err->text, "no such file or folder, and not in the Hugging Face cache: %s", source->cache);
+        snprintf(err->text, sizeof err->text, "no such file or folder, and not in the Hugging Face cache: %.400s",
+                 source->cache);
     }
     return code;
 }

@@ -22,7 +22,8 @@ enum tare_code cli_source_find(struct cli_source *source, const char *model, str
 bool cli_source_names_model(const char *word);
 
 /*
- * tare_plan() with a bar. On failure err says it in full: also where a name was looked for. *model may be not NULL then.
+ * tare_plan() with a bar. On failure err says it in full: also where a name was looked for. *model may be not NULL
+ * then.
  */
 enum tare_code cli_source_plan(const struct cli_source *source, tare_model **model, struct tare_error *err);
 
