@@ -6,9 +6,9 @@
 #include "tare.h"
 
 #if defined(__GNUC__)
-#define TARE_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define TARE_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
-#define TARE_PRINTF(format, first)
+#define TARE_PRINTF(text, first)
 #endif
 
 /* Fill err (may be NULL) and return code, so that `return tare_fail(err, TARE_E_SHAPE, name, "...", ..)` reads as one step. */

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT
+ * plan.h - the plan: what every stage found out about one checkpoint, and what becomes of each of its tensors.
+ */
+#ifndef TARE_PLAN_PLAN_H
+#define TARE_PLAN_PLAN_H
+
+#include "config/args.h"
+#include "config/quant.h"
+#include "names/module.h"
+#include "packing/packing.h"
+#include "tree/tie.h"
+#include "tree/tree.h"
+
+struct tare_arch;
+struct tare_decoder;
+
+/* What a bound parameter becomes in an MLX folder (stage 6); check, explain and run do not depend on it. */
+struct tare_target {
+    bool packed;            /* weight U32, scales, biases; else one dense tensor */
+    enum tare_dtype dtype;  /* of the dense tensor, or of scales and biases */
+    int bits;
+    int64_t group_size;     /* of the target: scales are repeated when it is smaller than the source's */
+    const char *refusal;    /* why MLX cannot hold it, or NULL; convert then fails with it */
+    const char *because;    /* why a packed source becomes dense, or NULL */
+};
+
+struct tare_finding {
+    enum tare_level level;
+    const char *code, *where, *text;
+};
+
+/* A parameter and a shape that does not fit it. */
+struct tare_misshapen {
+    const struct tare_parameter *parameter;
+    const struct tare_entry *entry;
+};
+
+struct tare_model {
+    struct tare_arena arena;         /* owns the plan */
+    struct tare_options options;
+    int references;                  /* model and sessions; atomic by __atomic builtins in plan.c only */
+    enum tare_code code;             /* of the first error; OK: loads */
+    struct tare_error error;
+
+    struct tare_checkpoint checkpoint; /* 1 open */
+    json_t *config, *generation;       /* 2 config; NULL: not read */
+    struct tare_quant quant;
+    const char *model_type;
+    const struct tare_arch *arch;
+    void *args;                        /* of arch */
+    void *inner_args;                  /* of arch->inner, or NULL */
+    const json_t *inner_config;        /* the fragment that drove the inner model, or NULL */
+    json_t *inner_copy;                /* owned, when the wrapper filled it in */
+    const char *inner_path;            /* "text_config", or NULL when the inner model read the top level */
+    struct tare_tree tree;             /* 3 declare */
+    struct tare_decoder *decoder;
+    struct tare_module *modules;       /* 4 group */
+    size_t n_modules;
+    struct tare_weights weights;       /* 5 rewrite */
+    struct tare_tie_result tie;        /* 5 tie */
+    struct tare_target *targets;       /* 6 target: by parameter index */
+    enum tare_dtype float_dtype;       /* of all floats in the MLX folder; meaningful when casts */
+    bool casts;
+    size_t n_casts;                    /* tensors whose dtype changes in the target */
+
+    struct tare_finding *findings;     /* heap */
+    size_t n_findings, findings_room;
+    const struct tare_parameter **missing; /* 7 strict; heap arrays */
+    size_t n_missing, missing_room;
+    const struct tare_entry **unexpected;
+    size_t n_unexpected, unexpected_room;
+    struct tare_misshapen *misshapen;
+    size_t n_misshapen, misshapen_room;
+    struct tare_report report;         /* made last, from the above */
+};
+
+/* Add a finding. The first of level ERROR becomes the model's code and error. */
+void tare_plan_finding(struct tare_model *model, enum tare_level level, enum tare_code code, const char *word,
+                       const char *where, const char *format, ...) TARE_PRINTF(6, 7);
+/* Keep an error of a stage as a finding; returns error's code. */
+enum tare_code tare_plan_keep(struct tare_model *model, const struct tare_error *error);
+
+/* Stage 6. */
+enum tare_code tare_target_choose(struct tare_model *model, struct tare_error *err);
+/* Stage 7: bind entries to parameters; every missing, unexpected and misshapen one becomes part of the report. */
+enum tare_code tare_plan_close(struct tare_model *model, struct tare_error *err);
+/* After all stages, also after a failure: the report and its account. */
+enum tare_code tare_plan_report(struct tare_model *model);
+
+#endif

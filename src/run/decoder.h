@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ * decoder.h - what a model file says of the whole: an embedding, layers made of blocks, a norm, a head.
+ *
+ * declare() fills this beside the parameter tree, so blocks exist at plan time. The whole-model loop knows only the ops of
+ * a block. A block is a struct of its own with its functions, one file each in src/run.
+ */
+#ifndef TARE_RUN_DECODER_H
+#define TARE_RUN_DECODER_H
+
+#include "tree/tree.h"
+
+struct tare_step;
+
+struct tare_block_ops {
+    const char *name;
+    /* MAY: bytes of state (a KV cache) for `context` positions; NULL: no state. */
+    size_t (*state_size)(const void *block, int64_t context);
+    void (*state_init)(const void *block, void *state);
+    /* MUST: x (tokens, dim) -> y (tokens, dim); see run/step.h. */
+    enum tare_code (*forward)(const void *block, struct tare_step *step, const float *x, float *y, void *state,
+                              struct tare_error *err);
+};
+
+struct tare_block {
+    const struct tare_block_ops *ops; /* NULL: declared for planning only, run says so */
+    const void *self;
+};
+
+enum tare_residual { TARE_RESIDUAL_SEQUENTIAL, TARE_RESIDUAL_PARALLEL };
+
+struct tare_layer {
+    struct tare_block mixer, ffn;
+    struct tare_norm pre[2];  /* before mixer, before ffn */
+    struct tare_norm post[2]; /* after mixer, after ffn, before the residual sum; kind NONE: none */
+    enum tare_residual residual; /* parallel: x + mixer(pre[0] x) + ffn(pre[1] x) */
+};
+
+struct tare_decoder {
+    struct tare_arena *arena;
+    int64_t dim, vocabulary, context; /* context: max_position_embeddings, 0 not known */
+    const struct tare_parameter *embedding;
+    const struct tare_parameter *positions; /* learned, (n, dim); NULL: none */
+    int64_t position_offset;
+    struct tare_layer *layers;
+    int64_t n_layers;
+    struct tare_norm norm;
+    double embedding_scale; /* 0 or 1: none */
+    double logit_soft_cap;  /* 0: none */
+    double logit_scale;     /* 0 or 1: none */
+};
+
+/* n layers, zeroed; after an allocation failure n_layers is 0. */
+struct tare_layer *tare_layers(struct tare_decoder *decoder, int64_t n);
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT
+ * tree.h - stage 3, declare: the parameters that a model has, by name and shape, from its args alone.
+ *
+ * Errors are sticky: the first is kept in tree->error. Results are never NULL; after an error they are a shared dummy.
+ */
+#ifndef TARE_TREE_TREE_H
+#define TARE_TREE_TREE_H
+
+#include "names/module.h"
+
+enum tare_kind {
+    TARE_KIND_PLAIN,     /* norms, biases, convolutions, A_log: never packed in an MLX folder */
+    TARE_KIND_LINEAR,    /* (out, in): may stay packed */
+    TARE_KIND_EMBEDDING, /* (rows, dim): may stay packed */
+    TARE_KIND_EXPERTS    /* (n, out, in): may stay packed */
+};
+
+struct tare_parameter {
+    const char *name; /* "model.layers.0.mlp.up_proj.weight" */
+    enum tare_kind kind;
+    int rank;
+    const int64_t *shape;
+    bool active;                     /* false: a head that tying (or content) left out */
+    uint32_t index;                  /* in the tree */
+    const struct tare_entry *entry;  /* bound by strict, else NULL */
+};
+
+/* How a model comes by its output head. */
+enum tare_head_kind {
+    TARE_HEAD_OWN,     /* always a parameter of its own */
+    TARE_HEAD_FLAG,    /* own unless tie_word_embeddings */
+    TARE_HEAD_CONTENT, /* own when the checkpoint has a dense <head>.weight (gemma3_text, recurrent_gemma) */
+    TARE_HEAD_NONE     /* the architecture has no head: always the embedding */
+};
+
+struct tare_head {
+    enum tare_head_kind kind;
+    const char *prefix;                     /* "lm_head"; NULL for TARE_HEAD_NONE */
+    struct tare_parameter *weight, *bias;   /* NULL where there is none */
+    struct tare_parameter *embedding;
+};
+
+struct tare_tree {
+    struct tare_arena *arena;
+    struct tare_parameter **parameters; /* heap; each in the arena, so pointers stay */
+    size_t n, room;
+    struct tare_map by_name;
+    struct tare_head head;              /* one a model; kind NONE and embedding NULL before declaring */
+    struct tare_error error;
+};
+
+/* A place in the tree: a path without a dot at its end, "" at the root. */
+struct tare_at {
+    struct tare_tree *tree;
+    const char *path;
+};
+
+struct tare_linear {
+    struct tare_parameter *weight, *bias; /* bias NULL: none */
+    int64_t in, out, experts;             /* experts 0: one matrix */
+};
+struct tare_norm {
+    struct tare_parameter *weight, *bias; /* NULL: none */
+    enum { TARE_NORM_NONE, TARE_NORM_RMS, TARE_NORM_RMS_ONE_PLUS, TARE_NORM_LAYER } kind;
+    int64_t dim;
+    double eps;
+};
+
+#define NO_BIAS false
+#define BIAS true
+
+/* "model" below "language_model" is "language_model.model"; an empty format stays in place. */
+struct tare_at tare_at(struct tare_at parent, const char *format, ...) TARE_PRINTF(2, 3);
+
+/* Declare <at>.<name>, a tensor of any rank that is not packed: tare_plain(at, "A_log", 1, heads). Dimensions are int64_t. */
+struct tare_parameter *tare_plain(struct tare_at at, const char *name, int rank, ...);
+struct tare_linear tare_linear(struct tare_at at, const char *name, int64_t in, int64_t out, bool bias);
+struct tare_linear tare_experts(struct tare_at at, const char *name, int64_t n, int64_t in, int64_t out, bool bias);
+struct tare_parameter *tare_embedding(struct tare_at at, const char *name, int64_t rows, int64_t dim);
+struct tare_norm tare_rms_norm(struct tare_at at, const char *name, int64_t dim, double eps);
+struct tare_norm tare_rms_norm_one_plus(struct tare_at at, const char *name, int64_t dim, double eps); /* times 1 + weight */
+struct tare_norm tare_layer_norm(struct tare_at at, const char *name, int64_t dim, double eps, bool bias);
+/* conv1d as mlx keeps it: weight (channels, width, in_per_group), bias (channels). */
+void tare_conv1d(struct tare_at at, const char *name, int64_t channels, int64_t width, int64_t per_group, bool bias);
+
+/* The output head (vocabulary, dim of the embedding). FLAG: left inactive when tied. NONE: name is NULL. */
+void tare_head(struct tare_at at, const char *name, struct tare_parameter *embedding, enum tare_head_kind kind, bool tied,
+               bool bias);
+
+struct tare_parameter *tare_tree_find(const struct tare_tree *tree, const char *name); /* active or not; NULL: none */
+void tare_tree_release(struct tare_tree *tree);
+
+/* a * b as a dimension; an overflow or a number below 1 becomes tree->error, naming path. */
+int64_t tare_mul(struct tare_at at, int64_t a, int64_t b);
+/* a / b; b = 0 or a remainder becomes tree->error: "hidden_size 64 is not a multiple of num_attention_heads 5". */
+int64_t tare_div(struct tare_at at, const char *a_name, int64_t a, const char *b_name, int64_t b);
+
+#endif
