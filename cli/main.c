@@ -22,7 +22,7 @@ static void print_help(FILE *file)
 {
     fputs("tare loads, checks, converts and runs quantized language-model checkpoints.\n\n", file);
     for (size_t i = 0; i < VERBS; i++)
-        fprintf(file, "  tare %-8s %-46s\n      %s\n", verbs[i].name, verbs[i].usage, verbs[i].summary);
+        fprintf(file, "  tare %-8s %s\n      %s\n", verbs[i].name, verbs[i].usage, verbs[i].summary);
     fputs("\n  tare help VERB        the flags of a verb\n"
           "  tare --version\n\n"
           "MODEL is a folder, a .safetensors file, or ORG/NAME in the Hugging Face cache.\n"

@@ -31,6 +31,8 @@ static void format_line(const struct tare_report_format *f)
 
 void cli_report_what(const struct tare_report *report)
 {
+    if (!report->model_type && !report->bytes)
+        return; /* there was nothing to look at */
     cli_put(stdout, report->model ? report->model : "?");
     fputs(": ", stdout);
     cli_put(stdout, report->model_type ? report->model_type : "unknown model type");
