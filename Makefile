@@ -18,7 +18,7 @@ help: ## list the commands
 
 run: build ## build, then check the built-in model and let it tell a story
 	@echo; echo '$$ tare check'; ./build/tare check
-	@echo; echo '$$ tare run'; ./build/tare run
+	@echo; echo '$$ tare run'; ./build/tare run </dev/null
 
 build: ## build the program: build/tare
 	@tools/install.sh build

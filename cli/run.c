@@ -14,7 +14,7 @@
 #include "report.h"
 #include "source.h"
 
-/* What one text needs, all owned; writing.c of a chat would have more of these. */
+/* What one text needs; all owned. */
 struct writer {
     tare_model *model;
     tare_tokenizer *tokenizer;
@@ -69,9 +69,6 @@ static enum tare_code prepare(struct writer *w, const struct cli_source *source,
 {
     enum tare_code code;
     const char *piece = NULL;
-    if ((code = cli_source_plan(source, &w->model, err)) != TARE_OK)
-        return code;
-    cli_report_warn(w->model);
     if ((code = tare_tokenizer_open(&w->tokenizer, source->path, &source->options, err)) ||
         (code = tare_tokenizer_encode(w->tokenizer, prompt->text, prompt->size, true, &w->ids, &w->n, err)) ||
         (code = open_session(w, source->options.threads, err)) ||
@@ -112,10 +109,20 @@ static enum tare_code write_on(struct writer *w, struct tare_error *err)
     return code == TARE_OK && cli_interrupted ? TARE_E_CANCELLED : code;
 }
 
+static void print_rate(const struct writer *w)
+{
+    if (!cli_is_terminal(stderr))
+        return;
+    cli_colour(stderr, CLI_FAINT);
+    fprintf(stderr, "%lld tokens, %.1f tokens/s", (long long)w->tokens,
+            w->seconds > 0 ? (double)w->tokens / w->seconds : 0.0);
+    cli_colour(stderr, CLI_PLAIN);
+    putc('\n', stderr);
+}
+
 static int tell(struct writer *w, const struct cli_source *source, const struct cli_prompt *prompt)
 {
     struct tare_error err = {0};
-    cli_interrupt_catch();
     enum tare_code code = prepare(w, source, prompt, &err);
     if (code != TARE_OK)
         return cli_fail(&err);
@@ -129,14 +136,25 @@ static int tell(struct writer *w, const struct cli_source *source, const struct 
         return tare_code_exit(code); /* whoever pressed Ctrl-C knows why it ends */
     if (code != TARE_OK)
         return cli_fail(&err);
-    if (cli_is_terminal(stderr)) {
-        cli_colour(stderr, CLI_FAINT);
-        fprintf(stderr, "%lld tokens, %.1f tokens/s", (long long)w->tokens,
-                w->seconds > 0 ? (double)w->tokens / w->seconds : 0.0);
-        cli_colour(stderr, CLI_PLAIN);
-        putc('\n', stderr);
-    }
+    print_rate(w);
     return 0;
+}
+
+/* Plan first: a model that is not there is the better message than a prompt that is not. */
+static int plan_and_tell(struct writer *w, const struct cli_source *source, const char *word)
+{
+    struct tare_error err = {0};
+    struct cli_prompt prompt = {0};
+    if (cli_source_plan(source, &w->model, &err) != TARE_OK)
+        return cli_fail(&err);
+    cli_report_warn(w->model);
+    int status = cli_prompt_get(&prompt, word, source->fable);
+    if (status == CLI_GO_ON) {
+        cli_interrupt_catch();
+        status = tell(w, source, &prompt);
+    }
+    free(prompt.owned);
+    return status;
 }
 
 /* Another seed each time, where none was asked for. */
@@ -169,7 +187,6 @@ int cli_run(const struct cli_verb *verb, int argc, char **argv)
     const bool named = words == 2 || (words == 1 && cli_source_names_model(argv[0]));
     const char *word = words == 2 ? argv[1] : words == 1 && !named ? argv[0] : NULL;
     struct cli_source source;
-    struct cli_prompt prompt = {0};
     struct tare_error err = {0};
     struct writer w = {.most = most};
     if (cli_source_find(&source, named ? argv[0] : NULL, &err) != TARE_OK)
@@ -178,10 +195,7 @@ int cli_run(const struct cli_verb *verb, int argc, char **argv)
     source.options.threads = (int)threads;
     w.sampling = (struct tare_sampling){sizeof w.sampling, (float)temp,  (float)top_p,
                                         (int)top_k,        (float)min_p, seed < 0 ? any_seed() : (uint64_t)seed};
-    status = cli_prompt_get(&prompt, word, source.fable);
-    if (status == CLI_GO_ON)
-        status = tell(&w, &source, &prompt);
+    status = plan_and_tell(&w, &source, word);
     writer_release(&w);
-    free(prompt.owned);
     return status;
 }
