@@ -22,7 +22,7 @@ run: build ## build, then check the built-in model and let it tell a story
 
 build: ## build the program: build/tare
 	@tools/install.sh build
-	@$(call configure,build)
+	@$(call configure,build,-DTARE_TESTS=OFF)
 	@$(call build,build)
 
 test: ## build with warnings as errors, run all tests
@@ -65,7 +65,7 @@ format: ## clang-format all sources
 lint: ## formatting, layers, clang-tidy and cppcheck
 	@clang-format --dry-run -Werror $(SOURCES)
 	@python3 tools/layers.py .
-	@$(call configure,build-lint,-DCMAKE_EXPORT_COMPILE_COMMANDS=ON)
+	@$(call configure,build-lint,-DTARE_TESTS=OFF -DCMAKE_EXPORT_COMPILE_COMMANDS=ON)
 	@clang-tidy -quiet -p build-lint $(filter %.c,$(filter src/% cli/%,$(SOURCES)))
 	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 \
 		--suppress=missingIncludeSystem -Iinclude -Isrc -Icli src cli
