@@ -10,6 +10,7 @@ NINJA   = $(if $(shell command -v ninja),-G Ninja)
 configure = cmake -S . -B $(1) $(if $(wildcard $(1)/CMakeCache.txt),,$(NINJA)) $(2) --log-level=WARNING
 build     = cmake --build $(1) -j $(JOBS)
 
+MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz bench format lint install clean
 
