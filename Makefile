@@ -69,7 +69,7 @@ lint: ## formatting, layers, clang-tidy and cppcheck
 	@$(call configure,build-lint,-DTARE_TESTS=OFF -DCMAKE_EXPORT_COMPILE_COMMANDS=ON)
 	@clang-tidy -quiet -p build-lint $(filter %.c,$(filter src/% cli/%,$(SOURCES)))
 	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 \
-		--suppress=missingIncludeSystem -Iinclude -Isrc -Icli src cli
+		--suppress=missingIncludeSystem -D__GNUC__ -Iinclude -Isrc -Icli src cli
 
 install: build ## install program, library, header and man page under PREFIX
 	@cmake --install build --prefix "$(PREFIX)"

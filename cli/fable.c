@@ -19,7 +19,8 @@ const struct tare_memory_file *cli_fable(void)
 {
     static struct tare_memory_file files[CLI_FABLE_FILES];
     size_t n = 0;
-#define FILL(symbol, file) files[n++] = (struct tare_memory_file){file, symbol, (size_t)(symbol##_end - symbol)};
+#define FILL(symbol, file)                                                                                             \
+    files[n++] = (struct tare_memory_file){file, symbol, (size_t)((uintptr_t)symbol##_end - (uintptr_t)symbol)};
     FILES(FILL)
 #undef FILL
     return files;

@@ -54,7 +54,7 @@ static void print_piece(const tare_tokenizer *tokenizer, int32_t id)
 /* The TOP greatest of a row, greatest first; of equal ones the lower id. */
 static void print_top(const float *row, int64_t n, const tare_tokenizer *tokenizer)
 {
-    int64_t best[TOP];
+    int64_t best[TOP] = {0};
     int found = 0;
     for (int64_t i = 0; i < n; i++) {
         int at = found < TOP ? found++ : TOP;
@@ -112,9 +112,7 @@ static int compute(const struct cli_source *source, tare_model *model, const str
         return cli_fail(&err);
 
     const int64_t columns = tare_session_vocabulary(session);
-    float *logits = (size_t)columns <= SIZE_MAX / sizeof *logits / ids->n
-                        ? malloc(ids->n * (size_t)columns * sizeof *logits)
-                        : NULL;
+    float *logits = ids->n && columns > 0 ? calloc(ids->n, (size_t)columns * sizeof *logits) : NULL;
     int status = 0;
     if (!logits) {
         cli_error("logits", "no memory for them all: give fewer ids");

@@ -1,12 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# fuzz.sh BUILD SECONDS: each fuzzer of a build (fuzz_NAME) for so long, from tests/fuzz/corpus/NAME. What it finds stays in
+# fuzz.sh BUILD SECONDS: each fuzzer of a build (fuzz/NAME) for so long, from tests/fuzz/corpus/NAME. What it finds stays in
 # BUILD/found/NAME, crashes too.
 set -eu
 build=$1 seconds=$2 status=0 here=$(cd "$(dirname "$0")/.." && pwd)
-for fuzzer in "$build"/fuzz_*; do
-    [ -f "$fuzzer" ] && [ -x "$fuzzer" ] || continue
-    name=${fuzzer##*/fuzz_}
+for fuzzer in "$build"/fuzz/fuzz_*; do
+    if [ ! -x "$fuzzer" ]; then
+        echo "no fuzzers in $build/fuzz"
+        continue
+    fi
+    name=${fuzzer##*/}
     found=$build/found/$name
     mkdir -p "$found"
     corpus=$here/tests/fuzz/corpus/$name

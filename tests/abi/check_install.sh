@@ -33,7 +33,7 @@ cat "$stage/shared.txt"
 cmp "$stage/shared.txt" "$stage/static.txt"
 grep -q 'lm_head.qweight' "$stage/shared.txt" || { echo "the example names no tensor that was set aside"; exit 1; }
 grep -q 'after 1, 2, 3' "$stage/shared.txt" || { echo "the example names no next id"; exit 1; }
-if strings -a "$libdir/libtare.a" 2>/dev/null | grep -q 'cli_fable\|redundant `lm_head` triple'; then
+if strings -a "$libdir/libtare.a" 2>/dev/null | grep -q cli_fable; then
     echo "the library contains fable"
     exit 1
 fi
