@@ -29,11 +29,18 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     struct args *a = args;
     if (a->num_key_value_heads < 1)
         a->num_key_value_heads = a->num_attention_heads;
+    if (!json_object_get(d->config, "original_max_position_embeddings"))
+        a->original_max_position_embeddings =
+            tare_json_integer(a->rope_parameters ? a->rope_parameters : a->rope_scaling,
+                              "original_max_position_embeddings", a->original_max_position_embeddings);
     a->partial_rotary_factor = tare_json_real(a->rope_parameters, "partial_rotary_factor", a->partial_rotary_factor);
+    if (a->original_max_position_embeddings < 2) /* its logarithm is divided by */
+        return tare_fail(d->err, TARE_E_CONFIG, d->place, "original_max_position_embeddings is %lld; expected 2 or more",
+                         (long long)a->original_max_position_embeddings);
     return tare_partial_check(a->partial_rotary_factor, d->place, d->err);
 }
 
-/* original_max_position_embeddings stands beside rope_scaling, not within. */
+/* original_max_position_embeddings stands beside rope_scaling. */
 static struct tare_rope rope_read(struct tare_at at, const struct args *a, int64_t head)
 {
     struct tare_rope rope =
