@@ -35,7 +35,8 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
                               "original_max_position_embeddings", a->original_max_position_embeddings);
     a->partial_rotary_factor = tare_json_real(a->rope_parameters, "partial_rotary_factor", a->partial_rotary_factor);
     if (a->original_max_position_embeddings < 2) /* its logarithm is divided by */
-        return tare_fail(d->err, TARE_E_CONFIG, d->place, "original_max_position_embeddings is %lld; expected 2 or more",
+        return tare_fail(d->err, TARE_E_CONFIG, d->place,
+                         "original_max_position_embeddings is %lld; expected 2 or more",
                          (long long)a->original_max_position_embeddings);
     return tare_partial_check(a->partial_rotary_factor, d->place, d->err);
 }
