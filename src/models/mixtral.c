@@ -2,7 +2,6 @@
  * mixtral.c - Mixtral (mlx-lm: models/mixtral.py). */
 #include "models/experts.h"
 #include "models/model.h"
-#include "models/window.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 32000)                                                                                        \
@@ -22,6 +21,27 @@
     ARG(INT, max_position_embeddings, ABSENT)                                                                          \
     ARG(INT, sliding_window, ABSENT)
 TARE_ARGS(ARGS);
+
+/* The default of 8 key heads may be more than there are heads: mlx-lm builds that all the same, and it cannot run. */
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t head,
+                      struct tare_rope rope)
+{
+    const int64_t dim = a->hidden_size, heads = a->num_attention_heads, kv_heads = a->num_key_value_heads;
+    if (kv_heads < 1 || heads % kv_heads == 0) {
+        tare_gqa(l, at,
+                 &(struct tare_gqa_desc){.dim = dim,
+                                         .heads = heads,
+                                         .kv_heads = kv_heads,
+                                         .head_dim = head,
+                                         .rope = rope,
+                                         .window = a->sliding_window > 0 ? a->sliding_window : 0});
+        return;
+    }
+    tare_linear(at, "self_attn.q_proj", dim, tare_mul(at, heads, head), NO_BIAS);
+    tare_linear(at, "self_attn.k_proj", dim, tare_mul(at, kv_heads, head), NO_BIAS);
+    tare_linear(at, "self_attn.v_proj", dim, tare_mul(at, kv_heads, head), NO_BIAS);
+    tare_linear(at, "self_attn.o_proj", tare_mul(at, heads, head), dim, NO_BIAS);
+}
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
@@ -44,13 +64,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++, l++) {
         const struct tare_at at = tare_at(model, "layers.%lld", (long long)i);
         l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
-        tare_gqa(l, at,
-                 &(struct tare_gqa_desc){.dim = dim,
-                                         .heads = a->num_attention_heads,
-                                         .kv_heads = a->num_key_value_heads,
-                                         .head_dim = head,
-                                         .rope = rope,
-                                         .window = tare_window(a->sliding_window, NULL, 0, i)});
+        attention(l, at, a, head, rope);
         l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
         tare_linear(at, "block_sparse_moe.gate", dim, n, NO_BIAS);
         tare_switch_glu(at, "block_sparse_moe.switch_mlp", n, dim, a->intermediate_size);
