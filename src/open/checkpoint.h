@@ -3,21 +3,25 @@
 #ifndef TARE_OPEN_CHECKPOINT_H
 #define TARE_OPEN_CHECKPOINT_H
 
+#include <pthread.h>
+
 #include "base/arena.h"
 #include "base/map.h"
 #include "open/mapping.h"
 
 /* safetensors' dtypes: code, bytes an element (0: four bits), is it a float. */
 #define TARE_DTYPES(X)                                                                                                 \
-    X(BOOL, 1, false) X(U8, 1, false) X(I8, 1, false) X(I16, 2, false) X(U16, 2, false) X(I32, 4, false)               \
-    X(U32, 4, false) X(I64, 8, false) X(U64, 8, false) X(F8_E4M3, 1, true) X(F8_E5M2, 1, true) X(F8_E8M0, 1, true)     \
-    X(F16, 2, true) X(BF16, 2, true) X(F32, 4, true) X(F64, 8, true)
+    X(BOOL, 1, false)                                                                                                  \
+    X(U8, 1, false)                                                                                                    \
+    X(I8, 1, false) X(I16, 2, false) X(U16, 2, false) X(I32, 4, false) X(U32, 4, false) X(I64, 8, false)               \
+        X(U64, 8, false) X(F8_E4M3, 1, true) X(F8_E5M2, 1, true) X(F8_E8M0, 1, true) X(F16, 2, true) X(BF16, 2, true)  \
+            X(F32, 4, true) X(F64, 8, true)
 
 enum tare_dtype {
 #define TARE_DTYPE_ENUM(name, size, real) TARE_##name,
     TARE_DTYPES(TARE_DTYPE_ENUM)
 #undef TARE_DTYPE_ENUM
-    TARE_DTYPE_COUNT
+        TARE_DTYPE_COUNT
 };
 const char *tare_dtype_name(enum tare_dtype dtype); /* "BF16" */
 size_t tare_dtype_size(enum tare_dtype dtype);      /* bytes an element */
@@ -47,12 +51,15 @@ struct tare_remark {
 };
 
 struct tare_checkpoint {
-    struct tare_arena arena; /* owns names, shapes, paths */
-    const char *path;        /* as given */
-    const char *folder;      /* where config.json lies; NULL in memory */
+    struct tare_arena arena;               /* owns names, shapes, paths */
+    const char *path;                      /* as given */
+    const char *folder;                    /* where config.json lies; NULL in memory */
     const struct tare_memory_file *memory; /* borrowed; n_memory files */
     size_t n_memory;
+    const char *only; /* the file that path names, beside which config.json lies; NULL when path is a folder */
     bool no_map;
+    bool has_lock;
+    pthread_mutex_t lock;    /* around files[].mapping; the struct may not be copied */
     struct tare_file *files; /* the shards that count, in order of name */
     size_t n_files;
     struct tare_tensor *tensors; /* sorted by name */
@@ -63,9 +70,10 @@ struct tare_checkpoint {
 };
 
 /*
- * Open a checkpoint and read the headers of its shards. With model.safetensors.index.json the index says which shards count;
- * without one, all *.safetensors of the folder that are no adapter do. checkpoint is zeroed by the caller and released by
- * tare_checkpoint_release() also after a failure. Rules and errors: design.md, section 6 (P1, P2, P4, P5, P8 to P11, P14, P15).
+ * Open a checkpoint and read the headers of its shards. With model.safetensors.index.json the index says which shards
+ * count; without one, all *.safetensors of the folder that are no adapter do. checkpoint is zeroed by the caller and
+ * released by tare_checkpoint_release() also after a failure. Rules and errors: design.md, section 6 (P1, P2, P4, P5,
+ * P8 to P11, P14, P15).
  */
 enum tare_code tare_checkpoint_open(struct tare_checkpoint *checkpoint, const char *path,
                                     const struct tare_options *options, struct tare_error *err);
@@ -79,7 +87,8 @@ const struct tare_tensor *tare_checkpoint_find(const struct tare_checkpoint *che
 
 /*
  * The bytes of a small side file (config.json, tokenizer.json ...), NUL-terminated, owned by the caller: free().
- * TARE_E_ABSENT when it is not there, TARE_E_FORMAT beyond `most` bytes. Only regular files are opened; links are followed.
+ * TARE_E_ABSENT when it is not there, TARE_E_FORMAT beyond `most` bytes. Only regular files are opened; links are
+ * followed.
  */
 enum tare_code tare_checkpoint_read(const struct tare_checkpoint *checkpoint, const char *name, uint64_t most,
                                     char **data, size_t *size, struct tare_error *err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * mapping.h - the bytes of one file: mapped, read, or already in memory. The only file that knows of pages is mapping.c. */
+ * mapping.h - the bytes of one file: mapped, read, or already in memory. The only file that knows of pages is
+ * mapping.c. */
 #ifndef TARE_OPEN_MAPPING_H
 #define TARE_OPEN_MAPPING_H
 
@@ -16,5 +17,14 @@ struct tare_mapping {
 enum tare_code tare_mapping_open(struct tare_mapping *mapping, const char *path, uint64_t size, bool no_map,
                                  struct tare_error *err);
 void tare_mapping_release(struct tare_mapping *mapping);
+
+/*
+ * Open the regular file at path for reading; links are followed, and nothing else blocks or is opened. name stands in
+ * errors. TARE_E_ABSENT: not there. *fd is owned by the caller, -1 after a failure.
+ */
+enum tare_code tare_file_open(int *fd, uint64_t *size, const char *path, const char *name, struct tare_error *err);
+/* Exactly n bytes from offset on, or TARE_E_IO. */
+enum tare_code tare_file_read(int fd, void *buffer, size_t n, uint64_t offset, const char *name,
+                              struct tare_error *err);
 
 #endif

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT
+ * checkpoint.c - stage 1, open: find the shards, read their headers, hold them against the index; and the bytes of
+ * files. */
+#include "open/checkpoint.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "open/locate.h"
+#include "open/safetensors.h"
+#include "open/shards.h"
+
+/* ---- headers ------------------------------------------------------------------------------------------------- */
+
+static const struct tare_memory_file *memory_file(const struct tare_checkpoint *checkpoint, const char *name)
+{
+    for (size_t i = 0; i < checkpoint->n_memory; i++)
+        if (!strcmp(checkpoint->memory[i].name, name))
+            return &checkpoint->memory[i];
+    return NULL;
+}
+
+static enum tare_code parse_header(struct tare_checkpoint *checkpoint, size_t at, const char *header, uint64_t n,
+                                   size_t *room, struct tare_error *err)
+{
+    const struct tare_file *file = &checkpoint->files[at];
+    return tare_safetensors_parse(file->name, (uint32_t)at, header, (size_t)n, file->size, &checkpoint->arena,
+                                  &checkpoint->tensors, &checkpoint->n_tensors, room, err);
+}
+
+static enum tare_code open_memory(struct tare_checkpoint *checkpoint, size_t at, size_t *room, struct tare_error *err)
+{
+    struct tare_file *file = &checkpoint->files[at];
+    const struct tare_memory_file *memory = memory_file(checkpoint, file->name);
+    assert(memory); /* the listing is made of them */
+    uint64_t n = 0;
+    file->size = memory->size;
+    file->mapping = tare_arena_alloc(&checkpoint->arena, sizeof *file->mapping);
+    if (!file->mapping)
+        return tare_fail_memory(err);
+    *file->mapping = (struct tare_mapping){.data = memory->data, .size = memory->size, .kind = TARE_MAPPING_MEMORY};
+    const enum tare_code code = tare_safetensors_length(file->name, memory->data, memory->size, &n, err);
+    return code ? code : parse_header(checkpoint, at, (const char *)memory->data + 8, n, room, err);
+}
+
+/* Only the header is read: the data may be larger than memory, or far away. */
+static enum tare_code open_disk(struct tare_checkpoint *checkpoint, size_t at, size_t *room, struct tare_error *err)
+{
+    struct tare_file *file = &checkpoint->files[at];
+    unsigned char first[8] = {0};
+    char *header = NULL;
+    uint64_t n = 0;
+    int fd = -1;
+    enum tare_code code = tare_file_open(&fd, &file->size, file->path, file->name, err);
+    if (code)
+        return code;
+    if (file->size >= sizeof first)
+        code = tare_file_read(fd, first, sizeof first, 0, file->name, err);
+    if (!code)
+        code = tare_safetensors_length(file->name, first, file->size, &n, err);
+    if (!code && !(header = malloc((size_t)n + 1)))
+        code = tare_fail_memory(err);
+    if (!code)
+        code = tare_file_read(fd, header, (size_t)n, sizeof first, file->name, err);
+    if (!code)
+        code = parse_header(checkpoint, at, header, n, room, err);
+    free(header);
+    close(fd);
+    return code;
+}
+
+static int by_name(const void *left, const void *right)
+{
+    const struct tare_tensor *a = left, *b = right;
+    return strcmp(a->name, b->name);
+}
+
+/* Sort, refuse what lies in two files, and make names findable. */
+static enum tare_code sort_tensors(struct tare_checkpoint *checkpoint, struct tare_error *err)
+{
+    struct tare_tensor *tensors = checkpoint->tensors;
+    const size_t n = checkpoint->n_tensors;
+    if (n)
+        qsort(tensors, n, sizeof *tensors, by_name);
+    if (!tare_map_reserve(&checkpoint->by_name, n))
+        return tare_fail_memory(err);
+    for (size_t i = 0; i < n; i++) {
+        if (i && !strcmp(tensors[i].name, tensors[i - 1].name)) {
+            const uint32_t a = tensors[i - 1].file, b = tensors[i].file;
+            return tare_fail(err, TARE_E_FORMAT, tensors[i].name,
+                             "lies both in %s and in %s: which one counts is not said; remove the file that does not "
+                             "belong to the model",
+                             checkpoint->files[a < b ? a : b].name, checkpoint->files[a < b ? b : a].name);
+        }
+        if (!tare_map_put(&checkpoint->by_name, tensors[i].name, strlen(tensors[i].name), (uint32_t)i, NULL))
+            return tare_fail_memory(err);
+    }
+    return TARE_OK;
+}
+
+enum tare_code tare_checkpoint_open(struct tare_checkpoint *checkpoint, const char *path,
+                                    const struct tare_options *options, struct tare_error *err)
+{
+    struct tare_index index = {0};
+    const char *index_name = NULL;
+    size_t room = 0;
+    enum tare_code code = tare_checkpoint_locate(checkpoint, path, options, err);
+    if (!code)
+        code = tare_shards_choose(checkpoint, &index, &index_name, err);
+    for (size_t i = 0; i < checkpoint->n_files && !code; i++)
+        code = checkpoint->folder ? open_disk(checkpoint, i, &room, err) : open_memory(checkpoint, i, &room, err);
+    if (!code)
+        code = sort_tensors(checkpoint, err);
+    if (!code && index_name)
+        code = tare_shards_agree(checkpoint, &index, index_name, err);
+    tare_index_release(&index);
+    return code;
+}
+
+void tare_checkpoint_release(struct tare_checkpoint *checkpoint)
+{
+    for (size_t i = 0; i < checkpoint->n_files; i++)
+        if (checkpoint->files[i].mapping)
+            tare_mapping_release(checkpoint->files[i].mapping);
+    free(checkpoint->files);
+    free(checkpoint->tensors);
+    free(checkpoint->remarks);
+    tare_map_release(&checkpoint->by_name);
+    tare_arena_release(&checkpoint->arena);
+    if (checkpoint->has_lock)
+        pthread_mutex_destroy(&checkpoint->lock);
+    *checkpoint = (struct tare_checkpoint){0};
+}
+
+const struct tare_tensor *tare_checkpoint_find(const struct tare_checkpoint *checkpoint, const char *name)
+{
+    const uint32_t at = tare_map_get(&checkpoint->by_name, name, strlen(name));
+    return at == TARE_MAP_NONE ? NULL : &checkpoint->tensors[at];
+}
+
+/* ---- bytes --------------------------------------------------------------------------------------------------- */
+
+static enum tare_code map_file(struct tare_checkpoint *checkpoint, struct tare_file *file, struct tare_error *err)
+{
+    struct tare_mapping *mapping = tare_arena_alloc(&checkpoint->arena, sizeof *mapping);
+    if (!mapping)
+        return tare_fail_memory(err);
+    const enum tare_code code = tare_mapping_open(mapping, file->path, file->size, checkpoint->no_map, err);
+    if (!code)
+        file->mapping = mapping;
+    return code;
+}
+
+enum tare_code tare_tensor_data(struct tare_checkpoint *checkpoint, const struct tare_tensor *tensor, const void **data,
+                                struct tare_error *err)
+{
+    struct tare_file *file = &checkpoint->files[tensor->file];
+    enum tare_code code = TARE_OK;
+    pthread_mutex_lock(&checkpoint->lock);
+    if (!file->mapping)
+        code = map_file(checkpoint, file, err);
+    if (!code)
+        *data =
+            file->mapping->data + tensor->offset; /* within the file: the parser and tare_mapping_open() saw to it */
+    pthread_mutex_unlock(&checkpoint->lock);
+    return code;
+}
+
+/* ---- side files ---------------------------------------------------------------------------------------------- */
+
+static enum tare_code fail_large(const char *name, uint64_t size, uint64_t most, struct tare_error *err)
+{
+    return tare_fail(err, TARE_E_FORMAT, name,
+                     "is %" PRIu64 " bytes, more than the %" PRIu64 " that such a file may have", size, most);
+}
+
+static enum tare_code read_disk(int fd, uint64_t size, const char *name, char **data, struct tare_error *err)
+{
+    char *text = size < SIZE_MAX ? malloc((size_t)size + 1) : NULL;
+    if (!text)
+        return tare_fail_memory(err);
+    const enum tare_code code = tare_file_read(fd, text, (size_t)size, 0, name, err);
+    if (code) {
+        free(text);
+        return code;
+    }
+    text[size] = '\0';
+    *data = text;
+    return TARE_OK;
+}
+
+static enum tare_code read_memory(const struct tare_checkpoint *checkpoint, const char *name, uint64_t most,
+                                  char **data, size_t *size, struct tare_error *err)
+{
+    const struct tare_memory_file *file = memory_file(checkpoint, name);
+    if (!file)
+        return tare_fail(err, TARE_E_ABSENT, name, "no such file");
+    if (file->size > most)
+        return fail_large(name, file->size, most, err);
+    if (!(*data = malloc(file->size + 1)))
+        return tare_fail_memory(err);
+    if (file->size)
+        memcpy(*data, file->data, file->size);
+    (*data)[file->size] = '\0';
+    *size = file->size;
+    return TARE_OK;
+}
+
+static bool folder_path(const struct tare_checkpoint *checkpoint, const char *name, char **path)
+{
+    const size_t n = strlen(checkpoint->folder) + strlen(name) + 2;
+    *path = malloc(n);
+    if (*path)
+        snprintf(*path, n, "%s/%s", checkpoint->folder, name);
+    return *path != NULL;
+}
+
+enum tare_code tare_checkpoint_read(const struct tare_checkpoint *checkpoint, const char *name, uint64_t most,
+                                    char **data, size_t *size, struct tare_error *err)
+{
+    char *path = NULL;
+    uint64_t bytes = 0;
+    int fd = -1;
+    *data = NULL;
+    *size = 0;
+    if (!tare_name_is_plain(name, strlen(name)))
+        return tare_fail(err, TARE_E_ARGUMENT, name, "is no plain file name");
+    if (!checkpoint->folder)
+        return read_memory(checkpoint, name, most, data, size, err);
+    if (!folder_path(checkpoint, name, &path))
+        return tare_fail_memory(err);
+    enum tare_code code = tare_file_open(&fd, &bytes, path, name, err);
+    free(path);
+    if (code)
+        return code;
+    code = bytes > most ? fail_large(name, bytes, most, err) : read_disk(fd, bytes, name, data, err);
+    close(fd);
+    if (!code)
+        *size = (size_t)bytes;
+    return code;
+}
+
+/* A link that leads nowhere counts: to pass over it in silence would lose what it stands for. */
+bool tare_checkpoint_has(const struct tare_checkpoint *checkpoint, const char *name)
+{
+    struct stat info;
+    char *path = NULL;
+    if (!checkpoint->folder)
+        return memory_file(checkpoint, name) != NULL;
+    const bool has = folder_path(checkpoint, name, &path) && !lstat(path, &info);
+    free(path);
+    return has;
+}
