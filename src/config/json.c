@@ -86,12 +86,15 @@ static enum tare_code fail_parse(const json_error_t *error, const char *file, co
                                  struct tare_error *err)
 {
     size_t line, column, n_words = 0;
-    const size_t limit = error->position > 0 ? (size_t)error->position : 0;
+    const size_t limit = error->position > 0 ? (size_t)error->position - 1 : 0; /* the last byte that was read */
     const size_t at = quote_words(text, size, limit, NULL, &n_words);
     line_and_column(text, at, &line, &column);
     switch (json_error_code(error)) {
     case json_error_out_of_memory:
         return tare_fail_memory(err);
+    case json_error_invalid_utf8:
+        return tare_fail(err, TARE_E_CONFIG, file, "line %zu, column %zu: %s: this is no UTF-8, save it as UTF-8", line,
+                         column, error->text);
     case json_error_null_character:
     case json_error_null_byte_in_key:
         return tare_fail(
