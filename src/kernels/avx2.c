@@ -205,27 +205,38 @@ static void unpack_q8(const struct tare_matrix *m, int64_t row, int64_t start, i
     unpack_packed(false, m, row, start, n, dst);
 }
 
+/* sum_k w[k] x[k] over the columns that fill no register. */
+static float leftover(const float *w, const float *x, int64_t start, int64_t k)
+{
+    float sum = 0;
+    for (int64_t i = start; i < k; i++)
+        sum += w[i] * x[i];
+    return sum;
+}
+
 /* R rows times T tokens, R * T sums in registers; R and T are constants where this is called, so the loops unroll. */
 static inline __attribute__((always_inline)) void tile(int R, int T, const float *w, int64_t ldw, const float *x,
                                                        int64_t ldx, int64_t k, float *y, int64_t ldy, bool add)
 {
+    const int64_t whole = k / 8 * 8;
     __m256 sum[4][2];
     for (int r = 0; r < R; r++)
         for (int t = 0; t < T; t++)
             sum[r][t] = _mm256_setzero_ps();
-    for (int64_t i = 0; i < k; i += 8) {
-        __m256 token[2];
-        for (int t = 0; t < T; t++)
-            token[t] = some(x + t * ldx + i, k - i);
-        for (int r = 0; r < R; r++) {
-            const __m256 row = some(w + r * ldw + i, k - i);
-            for (int t = 0; t < T; t++)
-                sum[r][t] = _mm256_fmadd_ps(row, token[t], sum[r][t]);
+    for (int64_t i = 0; i < whole; i += 8) {
+        __m256 row[4];
+        for (int r = 0; r < R; r++)
+            row[r] = _mm256_loadu_ps(w + r * ldw + i);
+        for (int t = 0; t < T; t++) {
+            const __m256 token = _mm256_loadu_ps(x + t * ldx + i);
+            for (int r = 0; r < R; r++)
+                sum[r][t] = _mm256_fmadd_ps(row[r], token, sum[r][t]);
         }
     }
     for (int t = 0; t < T; t++)
         for (int r = 0; r < R; r++)
-            y[t * ldy + r] = (add ? y[t * ldy + r] : 0) + total(sum[r][t]);
+            y[t * ldy + r] =
+                (add ? y[t * ldy + r] : 0) + total(sum[r][t]) + leftover(w + r * ldw, x + t * ldx, whole, k);
 }
 
 static void panel(const float *w, int64_t ldw, int64_t rows, const float *x, int64_t ldx, int64_t tokens, int64_t k,

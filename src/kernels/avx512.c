@@ -82,35 +82,56 @@ static inline void pair(__m512 table, __m512i words, unsigned p, const float *x,
     sum[1] = _mm512_fmadd_ps(look_up(table, words, 2 * p + 1), _mm512_loadu_ps(x + 32 * p + 16), sum[1]);
 }
 
+/* A whole block times x; a table for each 32 columns, which may be the same one. */
+static inline void block(const unsigned char *w, const __m512 table[4], const float *x, __m512 sum[4])
+{
+    const __m512i words = _mm512_loadu_si512(w);
+    pair(table[0], words, 0, x, sum);
+    pair(table[1], words, 1, x, sum + 2);
+    pair(table[2], words, 2, x, sum);
+    pair(table[3], words, 3, x, sum + 2);
+}
+
+/* Blocks of a row; `shared` of the four tables of a block are one: 4, 2 or 1. Returns the columns done. */
+static inline int64_t blocks(int shared, const struct tare_matrix *m, const unsigned char *w, const float *scale,
+                             const float *offset, const float *x, __m512 sum[4])
+{
+    int64_t i = 0;
+    for (; i + TARE_Q4_BLOCK <= m->in; i += TARE_Q4_BLOCK, w += TARE_Q4_BYTES) {
+        const int64_t g = shared == 4 ? i / m->group : i / 32 / shared;
+        __m512 table[4];
+        for (int p = 0; p < 4; p++)
+            table[p] = p % shared ? table[p - 1] : table_of(scale + g + p / shared, offset + g + p / shared);
+        block(w, table, x + i, sum);
+    }
+    return i;
+}
+
+/* The columns from i on, in groups of any multiple of 32. */
+static void rest(const struct tare_matrix *m, const unsigned char *w, const float *scale, const float *offset,
+                 const float *x, int64_t i, __m512 sum[4])
+{
+    for (; i < m->in; i += 32) {
+        const __m512i words = _mm512_loadu_si512(w + i / TARE_Q4_BLOCK * TARE_Q4_BYTES);
+        const int64_t g = i / m->group, start = i / TARE_Q4_BLOCK * TARE_Q4_BLOCK;
+        pair(table_of(scale + g, offset + g), words, (unsigned)(i - start) / 32, x + start, sum);
+    }
+}
+
 static void dot_q4(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
 {
-    const bool whole = m->group % TARE_Q4_BLOCK == 0;
     for (int64_t r = 0; r < rows; r++) {
         const unsigned char *w = row_of(m, row + r);
         const float *scale = m->scale + (row + r) * m->groups, *offset = m->offset + (row + r) * m->groups;
         __m512 sum[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
-        int64_t i = 0;
-        for (; whole && i + TARE_Q4_BLOCK <= m->in; i += TARE_Q4_BLOCK, w += TARE_Q4_BYTES) {
-            const __m512i words = _mm512_loadu_si512(w);
-            const __m512 table = table_of(scale + i / m->group, offset + i / m->group);
-            pair(table, words, 0, x + i, sum);
-            pair(table, words, 1, x + i, sum + 2);
-            pair(table, words, 2, x + i, sum);
-            pair(table, words, 3, x + i, sum + 2);
-        }
-        __m512 table = _mm512_setzero_ps();
-        for (int64_t g = i / m->group - 1, left = 0; i < m->in; i += TARE_Q4_BLOCK, w += TARE_Q4_BYTES) {
-            const __m512i words = _mm512_loadu_si512(w);
-            for (unsigned p = 0; p < 4 && i + 32 * p < m->in; p++) {
-                if (left == 0) {
-                    left = m->group;
-                    g++;
-                    table = table_of(scale + g, offset + g);
-                }
-                pair(table, words, p, x + i, sum + 2 * (p % 2));
-                left -= 32;
-            }
-        }
+        int64_t done = 0;
+        if (m->group % TARE_Q4_BLOCK == 0)
+            done = blocks(4, m, w, scale, offset, x, sum);
+        else if (m->group == 64)
+            done = blocks(2, m, w, scale, offset, x, sum);
+        else if (m->group == 32)
+            done = blocks(1, m, w, scale, offset, x, sum);
+        rest(m, w, scale, offset, x, done, sum);
         y[r] = _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));
     }
 }
@@ -180,28 +201,38 @@ static void unpack_q8(const struct tare_matrix *m, int64_t row, int64_t start, i
     }
 }
 
+/* sum_k w[k] x[k] over the columns that fill no register. */
+static float leftover(const float *w, const float *x, int64_t start, int64_t k)
+{
+    float sum = 0;
+    for (int64_t i = start; i < k; i++)
+        sum += w[i] * x[i];
+    return sum;
+}
+
 /* R rows times T tokens, R * T sums in registers; R and T are constants where this is called, so the loops unroll. */
 static inline __attribute__((always_inline)) void tile(int R, int T, const float *w, int64_t ldw, const float *x,
                                                        int64_t ldx, int64_t k, float *y, int64_t ldy, bool add)
 {
+    const int64_t whole = k / 16 * 16;
     __m512 sum[4][6];
     for (int r = 0; r < R; r++)
         for (int t = 0; t < T; t++)
             sum[r][t] = _mm512_setzero_ps();
-    for (int64_t i = 0; i < k; i += 16) {
-        const __mmask16 mask = tail(k - i);
+    for (int64_t i = 0; i < whole; i += 16) {
         __m512 row[4];
         for (int r = 0; r < R; r++)
-            row[r] = _mm512_maskz_loadu_ps(mask, w + r * ldw + i);
+            row[r] = _mm512_loadu_ps(w + r * ldw + i);
         for (int t = 0; t < T; t++) {
-            const __m512 token = _mm512_maskz_loadu_ps(mask, x + t * ldx + i);
+            const __m512 token = _mm512_loadu_ps(x + t * ldx + i);
             for (int r = 0; r < R; r++)
                 sum[r][t] = _mm512_fmadd_ps(row[r], token, sum[r][t]);
         }
     }
     for (int t = 0; t < T; t++)
         for (int r = 0; r < R; r++)
-            y[t * ldy + r] = (add ? y[t * ldy + r] : 0) + _mm512_reduce_add_ps(sum[r][t]);
+            y[t * ldy + r] = (add ? y[t * ldy + r] : 0) + _mm512_reduce_add_ps(sum[r][t]) +
+                             leftover(w + r * ldw, x + t * ldx, whole, k);
 }
 
 static void tokens_of(int64_t rows, const float *w, int64_t ldw, const float *x, int64_t ldx, int tokens, int64_t k,

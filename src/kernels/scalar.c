@@ -57,26 +57,38 @@ static void unpack_bf16(const struct tare_matrix *m, int64_t row, int64_t start,
         dst[i] = tare_from_bfloat16(load16(data + 2 * i));
 }
 
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Runs of columns that share a shift and a group. */
 static void unpack_q4(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
 {
     const unsigned char *data = m->data + (size_t)row * m->stride;
-    const float *scale = m->scale + row * m->groups, *offset = m->offset + row * m->groups;
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t c = start + i, g = c / m->group;
-        uint32_t word;
-        memcpy(&word, data + c / TARE_Q4_BLOCK * TARE_Q4_BYTES + c % 16 * 4, sizeof word);
-        const uint32_t code = word >> 4 * (c % TARE_Q4_BLOCK / 16) & 15;
-        dst[i] = scale[g] * (float)code + offset[g];
+    for (int64_t c = start, end = start + n, run; c < end; c += run, dst += run) {
+        const float scale = m->scale[row * m->groups + c / m->group],
+                    offset = m->offset[row * m->groups + c / m->group];
+        const unsigned char *words = data + c / TARE_Q4_BLOCK * TARE_Q4_BYTES + c % 16 * 4;
+        const uint32_t shift = (uint32_t)(c % TARE_Q4_BLOCK / 16 * 4);
+        run = least(end - c, least(16 - c % 16, m->group - c % m->group));
+        for (int64_t i = 0; i < run; i++) {
+            uint32_t word;
+            memcpy(&word, words + 4 * i, sizeof word);
+            dst[i] = scale * (float)(int32_t)(word >> shift & 15) + offset;
+        }
     }
 }
 
 static void unpack_q8(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
 {
     const unsigned char *data = m->data + (size_t)row * m->stride;
-    const float *scale = m->scale + row * m->groups, *offset = m->offset + row * m->groups;
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t g = (start + i) / m->group;
-        dst[i] = scale[g] * (float)data[start + i] + offset[g];
+    for (int64_t c = start, end = start + n, run; c < end; c += run, dst += run) {
+        const float scale = m->scale[row * m->groups + c / m->group],
+                    offset = m->offset[row * m->groups + c / m->group];
+        run = least(end - c, m->group - c % m->group);
+        for (int64_t i = 0; i < run; i++)
+            dst[i] = scale * (float)data[c + i] + offset;
     }
 }
 

@@ -450,7 +450,7 @@ static void bench_one(const struct tare_kernels *k, enum tare_storage storage, i
     struct sample s = sample(storage, 512, 2048, 64);
     struct guarded gx, gy;
     const float *x = floats(&gx, tokens * 2048);
-    float *y = floats(&gy, tokens * 512), *work = malloc(TARE_PANEL_FLOATS * sizeof *work);
+    float *y = floats(&gy, tokens * 512), *work = aligned_alloc(64, TARE_PANEL_FLOATS * sizeof *work);
     struct tare_pool *pool = NULL;
     assert_int_equal(tare_pool_open(&pool, 1, NULL), TARE_OK);
     double best = 1e9;
