@@ -60,7 +60,7 @@ struct tare_args_info {
 /* Fill args (info->size bytes, zeroed) from the object `config`; place names it in errors: "config.json" or "config.json:
  * text_config". Texts and JSON values are borrowed from config. */
 enum tare_code tare_args_read(const struct tare_args_info *info, const json_t *config, const char *place,
-                              struct tare_arena *arena, void *args, struct tare_error *err);
+                              void *args, struct tare_error *err);
 /* The row of a field, or NULL when the args have no such field. */
 const struct tare_arg *tare_args_find(const struct tare_args_info *info, const char *name);
 
