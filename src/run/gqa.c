@@ -184,10 +184,12 @@ static void declare(struct gqa *b, struct tare_at at, const struct tare_gqa_desc
     b->o = tare_linear(at, d->o_name ? d->o_name : "o_proj", q, d->dim, d->o_bias);
     b->q_norm = head_norm(at, "q_norm", d);
     b->k_norm = head_norm(at, "k_norm", d);
-    tare_div(at, "the number of heads", d->heads, "the number of key heads", d->kv_heads);
-    if ((d->rope.dims < 0 || d->rope.dims > d->head_dim) && !at.tree->error.code)
-        tare_fail(&at.tree->error, TARE_E_CONFIG, at.path, "%lld rotated dimensions do not fit a head of %lld",
-                  (long long)d->rope.dims, (long long)d->head_dim);
+}
+
+/* Such configs exist: mlx-lm declares their parameters, and nobody can run them. */
+static bool runs(const struct tare_gqa_desc *d)
+{
+    return d->kv_heads > 0 && d->heads % d->kv_heads == 0 && d->rope.dims >= 0 && d->rope.dims <= d->head_dim;
 }
 
 void tare_gqa(struct tare_layer *layer, struct tare_at parent, const struct tare_gqa_desc *d)
@@ -198,6 +200,6 @@ void tare_gqa(struct tare_layer *layer, struct tare_at parent, const struct tare
     if (!b && !at.tree->error.code)
         tare_fail_memory(&at.tree->error);
     declare(b ? b : &failed, at, d);
-    if (b)
+    if (b && runs(d))
         layer->mixer = (struct tare_block){&ops, b};
 }

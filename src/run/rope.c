@@ -76,8 +76,10 @@ struct tare_rope tare_rope_read(struct tare_at at, int64_t dims, double theta, c
     r.factor = tare_json_real(scaling, "factor", r.kind == TARE_ROPE_PROPORTIONAL ? 1 : 0);
     r.low_freq_factor = tare_json_real(scaling, "low_freq_factor", 1);
     r.high_freq_factor = tare_json_real(scaling, "high_freq_factor", 4);
-    r.original_context =
-        tare_json_real(scaling, "original_max_position_embeddings", r.kind == TARE_ROPE_LONGROPE ? 0 : r.context);
+    r.original_context = tare_json_real(scaling, "original_max_position_embeddings",
+                                        r.kind == TARE_ROPE_LONGROPE ? 0
+                                        : r.context > 0              ? r.context
+                                                                     : 4096);
     r.beta_fast = tare_json_real(scaling, "beta_fast", 32);
     r.beta_slow = tare_json_real(scaling, "beta_slow", 1);
     r.mscale = tare_json_real(scaling, "mscale", 0);
