@@ -16,7 +16,8 @@ static const unsigned char *row_of(const struct tare_matrix *m, int64_t row)
 
 static __mmask16 tail(int64_t n)
 {
-    return n >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1);
+    const unsigned mask = n >= 16 ? 0xffff : (1u << n) - 1;
+    return (__mmask16)mask;
 }
 
 /* Sixteen dense columns from i on, n of them (at most 16) real. */
