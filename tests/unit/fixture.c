@@ -216,6 +216,44 @@ void fixture_expect(enum tare_code code, const struct tare_error *err, enum tare
         fail_msg("text is not one line: \"%s\"", err->text);
 }
 
+struct fixture_opened *fixture_open(const char *path)
+{
+    struct fixture_opened *o = calloc(1, sizeof *o);
+    assert_non_null(o);
+    alarm(20); /* nothing may wait for a pipe */
+    o->code = tare_checkpoint_open(&o->checkpoint, path, NULL, &o->err);
+    alarm(0);
+    return o;
+}
+
+void fixture_close(struct fixture_opened *o)
+{
+    tare_checkpoint_release(&o->checkpoint);
+    free(o);
+}
+
+void fixture_refuse(const char *path, enum tare_code code, const char *where, const char *phrase)
+{
+    struct fixture_opened *o = fixture_open(path);
+    fixture_expect(o->code, &o->err, code, where, phrase);
+    fixture_close(o);
+}
+
+void fixture_accept(const char *path, size_t tensors, size_t files, const char *remark, const char *where)
+{
+    struct fixture_opened *o = fixture_open(path);
+    fixture_expect(o->code, &o->err, TARE_OK, NULL, NULL);
+    assert_int_equal(o->checkpoint.n_tensors, tensors);
+    assert_int_equal(o->checkpoint.n_files, files);
+    assert_int_equal(o->checkpoint.n_remarks, remark != NULL);
+    if (remark) {
+        assert_string_equal(o->checkpoint.remarks[0].code, remark);
+        assert_string_equal(o->checkpoint.remarks[0].where, where);
+        assert_true(strlen(o->checkpoint.remarks[0].text) > 20);
+    }
+    fixture_close(o);
+}
+
 double fixture_clock(void)
 {
     struct timespec now;

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "base/error.h"
+#include "open/checkpoint.h"
 
 /* Every helper here fails the test when it cannot do what it says. */
 
@@ -51,6 +51,18 @@ void fixture_shard(const char *folder, const char *name, const char *tensor);
  * inside. */
 void fixture_expect(enum tare_code code, const struct tare_error *err, enum tare_code want, const char *where,
                     const char *phrase);
+
+/* A checkpoint, opened or not; fixture_close() frees it. Whoever waits longer than 20 seconds is killed by SIGALRM. */
+struct fixture_opened {
+    struct tare_checkpoint checkpoint;
+    struct tare_error err;
+    enum tare_code code;
+};
+struct fixture_opened *fixture_open(const char *path);
+void fixture_close(struct fixture_opened *opened);
+/* Opening path fails like this; opens, with so many tensors and files and this one remark (NULL: none). */
+void fixture_refuse(const char *path, enum tare_code code, const char *where, const char *phrase);
+void fixture_accept(const char *path, size_t tensors, size_t files, const char *remark, const char *where);
 
 /* Seconds of a clock that only goes forward. */
 double fixture_clock(void);
