@@ -8,6 +8,29 @@
 #define TEXT(x) #x
 #define VERSION(a, b, c) TEXT(a) "." TEXT(b) "." TEXT(c)
 
+/*
+ * Names from files stand in errors: make one line of them that neither a terminal nor a JSON reader trips over. Control
+ * characters (C0, DEL, and C1, which are 0xc2 0x80 to 0x9f in UTF-8) become '?'; a character cut by the end of the
+ * buffer goes.
+ */
+static void make_line(char *text)
+{
+    size_t n = 0;
+    for (unsigned char *s = (unsigned char *)text; *s; s++, n++) {
+        if (s[0] == 0xc2 && s[1] >= 0x80 && s[1] <= 0x9f)
+            s[0] = s[1] = '?';
+        if (s[0] < 0x20 || s[0] == 0x7f)
+            s[0] = '?';
+    }
+    size_t tail = 0; /* continuation bytes at the end */
+    while (tail < n && tail < 4 && ((unsigned char)text[n - tail - 1] & 0xc0) == 0x80)
+        tail++;
+    const unsigned char lead = tail < n ? (unsigned char)text[n - tail - 1] : 0;
+    const size_t needed = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
+    if (lead >= 0xc0 && tail < needed)
+        text[n - tail - 1] = '\0';
+}
+
 enum tare_code tare_fail(struct tare_error *err, enum tare_code code, const char *where, const char *format, ...)
 {
     if (err) {
@@ -17,6 +40,8 @@ enum tare_code tare_fail(struct tare_error *err, enum tare_code code, const char
         va_start(args, format);
         vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
+        make_line(err->where);
+        make_line(err->text);
     }
     return code;
 }

@@ -51,8 +51,8 @@ static size_t quote_words(const char *text, size_t n, size_t limit, struct tare_
     while (i < n && written < limit) {
         const size_t word = text[i] == '-' || text[i] == 'I' || text[i] == 'N' ? word_at(text + i, n - i, before) : 0;
         const size_t step = word ? word : text[i] == '"' ? string_length(text + i, n - i) : 1;
-        if (!word && limit - written < step)
-            return i + (limit - written);
+        if (limit - written < step + (word ? 2 : 0))
+            return word ? i : i + (limit - written);
         if (out && word)
             tare_text_add(out, "\"", 1);
         if (out)
@@ -89,6 +89,8 @@ static enum tare_code fail_parse(const json_error_t *error, const char *file, co
     const size_t limit = error->position > 0 ? (size_t)error->position - 1 : 0; /* the last byte that was read */
     const size_t at = quote_words(text, size, limit, NULL, &n_words);
     line_and_column(text, at, &line, &column);
+    if (!error->text[0]) /* jansson says nothing where an allocation failed */
+        return tare_fail_memory(err);
     switch (json_error_code(error)) {
     case json_error_out_of_memory:
         return tare_fail_memory(err);
@@ -113,37 +115,39 @@ static enum tare_code fail_parse(const json_error_t *error, const char *file, co
     }
 }
 
-/* Replace {"__float__": "Infinity"} by "Infinity" everywhere below *json. jansson's own limit of depth bounds the
- * recursion. */
-static void unwrap_floats(json_t **json)
+/* The word that {"__float__": "Infinity"} stands for (borrowed), or NULL. */
+static json_t *wrapped_word(json_t *json)
 {
-    json_t *value, *unwrapped;
+    json_t *inner = json_object_size(json) == 1 ? json_object_get(json, "__float__") : NULL;
+    for (size_t k = 0; json_is_string(inner) && k < sizeof words / sizeof *words; k++)
+        if (!strcmp(json_string_value(inner), words[k]))
+            return inner;
+    return NULL;
+}
+
+/* Put wrapped words in their objects' place, everywhere below json; false: no memory. jansson limits the depth. */
+static bool unwrap_words(json_t *json)
+{
+    json_t *value;
     const char *key;
     size_t i;
-    if (json_is_array(*json)) {
-        json_array_foreach(*json, i, value)
-        {
-            unwrapped = json_incref(value);
-            unwrap_floats(&unwrapped);
-            json_array_set_new(*json, i, unwrapped);
-        }
-        return;
-    }
-    json_object_foreach(*json, key, value)
+    json_array_foreach(json, i, value)
     {
-        unwrapped = json_incref(value);
-        unwrap_floats(&unwrapped);
-        json_object_set_new_nocheck(*json, key, unwrapped); /* the key is there: neither order nor iterator change */
+        if (!unwrap_words(value))
+            return false;
+        json_t *word = wrapped_word(value);
+        if (word && json_array_set(json, i, word))
+            return false;
     }
-    json_t *inner = json_object_size(*json) == 1 ? json_object_get(*json, "__float__") : NULL;
-    for (size_t k = 0; json_is_string(inner) && k < sizeof words / sizeof *words; k++) {
-        if (strcmp(json_string_value(inner), words[k]) != 0)
-            continue;
-        json_incref(inner);
-        json_decref(*json);
-        *json = inner;
-        return;
+    json_object_foreach(json, key, value)
+    {
+        if (!unwrap_words(value))
+            return false;
+        json_t *word = wrapped_word(value);
+        if (word && json_object_set_nocheck(json, key, word)) /* the key stays, and with it the iterator */
+            return false;
     }
+    return true;
 }
 
 enum tare_code tare_json_parse(json_t **json, const char *file, const char *text, size_t size, struct tare_error *err)
@@ -169,6 +173,15 @@ enum tare_code tare_json_parse(json_t **json, const char *file, const char *text
     tare_text_release(&quoted);
     if (!*json)
         return fail_parse(&error, file, text, size, err);
-    unwrap_floats(json);
+    if (!unwrap_words(*json)) {
+        json_decref(*json);
+        *json = NULL;
+        return tare_fail_memory(err);
+    }
+    json_t *word = json_incref(wrapped_word(*json));
+    if (word) { /* the whole document is one */
+        json_decref(*json);
+        *json = word;
+    }
     return TARE_OK;
 }

@@ -211,19 +211,21 @@ static enum tare_code read_memory(const struct tare_checkpoint *checkpoint, cons
     return TARE_OK;
 }
 
-static bool folder_path(const struct tare_checkpoint *checkpoint, const char *name, char **path)
+/* Room for a path; the systems that tare runs on open none that is longer. */
+struct path {
+    char text[4096];
+};
+
+static bool folder_path(const struct tare_checkpoint *checkpoint, const char *name, struct path *path)
 {
-    const size_t n = strlen(checkpoint->folder) + strlen(name) + 2;
-    *path = malloc(n);
-    if (*path)
-        snprintf(*path, n, "%s/%s", checkpoint->folder, name);
-    return *path != NULL;
+    const int n = snprintf(path->text, sizeof path->text, "%s/%s", checkpoint->folder, name);
+    return n >= 0 && (size_t)n < sizeof path->text;
 }
 
 enum tare_code tare_checkpoint_read(const struct tare_checkpoint *checkpoint, const char *name, uint64_t most,
                                     char **data, size_t *size, struct tare_error *err)
 {
-    char *path = NULL;
+    struct path path;
     uint64_t bytes = 0;
     int fd = -1;
     *data = NULL;
@@ -233,9 +235,8 @@ enum tare_code tare_checkpoint_read(const struct tare_checkpoint *checkpoint, co
     if (!checkpoint->folder)
         return read_memory(checkpoint, name, most, data, size, err);
     if (!folder_path(checkpoint, name, &path))
-        return tare_fail_memory(err);
-    enum tare_code code = tare_file_open(&fd, &bytes, path, name, err);
-    free(path);
+        return tare_fail(err, TARE_E_IO, name, "the path to it is too long");
+    enum tare_code code = tare_file_open(&fd, &bytes, path.text, name, err);
     if (code)
         return code;
     code = bytes > most ? fail_large(name, bytes, most, err) : read_disk(fd, bytes, name, data, err);
@@ -249,10 +250,8 @@ enum tare_code tare_checkpoint_read(const struct tare_checkpoint *checkpoint, co
 bool tare_checkpoint_has(const struct tare_checkpoint *checkpoint, const char *name)
 {
     struct stat info;
-    char *path = NULL;
+    struct path path;
     if (!checkpoint->folder)
         return memory_file(checkpoint, name) != NULL;
-    const bool has = folder_path(checkpoint, name, &path) && !lstat(path, &info);
-    free(path);
-    return has;
+    return folder_path(checkpoint, name, &path) && !lstat(path.text, &info);
 }

@@ -9,20 +9,20 @@
 #include "base/map.h"
 #include "open/mapping.h"
 
-/* safetensors' dtypes: code, bytes an element (0: four bits), is it a float. */
+/* safetensors' dtypes: code, bytes an element, is it a float. */
+/* clang-format off */
 #define TARE_DTYPES(X)                                                                                                 \
-    X(BOOL, 1, false)                                                                                                  \
-    X(U8, 1, false)                                                                                                    \
-    X(I8, 1, false) X(I16, 2, false) X(U16, 2, false) X(I32, 4, false) X(U32, 4, false) X(I64, 8, false)               \
-        X(U64, 8, false) X(F8_E4M3, 1, true) X(F8_E5M2, 1, true) X(F8_E8M0, 1, true) X(F16, 2, true) X(BF16, 2, true)  \
-            X(F32, 4, true) X(F64, 8, true)
+    X(BOOL, 1, false) X(U8, 1, false) X(I8, 1, false) X(I16, 2, false) X(U16, 2, false) X(I32, 4, false)               \
+    X(U32, 4, false) X(I64, 8, false) X(U64, 8, false) X(F8_E4M3, 1, true) X(F8_E5M2, 1, true) X(F8_E8M0, 1, true)     \
+    X(F16, 2, true) X(BF16, 2, true) X(F32, 4, true) X(F64, 8, true)
 
 enum tare_dtype {
 #define TARE_DTYPE_ENUM(name, size, real) TARE_##name,
     TARE_DTYPES(TARE_DTYPE_ENUM)
 #undef TARE_DTYPE_ENUM
-        TARE_DTYPE_COUNT
+    TARE_DTYPE_COUNT
 };
+/* clang-format on */
 const char *tare_dtype_name(enum tare_dtype dtype); /* "BF16" */
 size_t tare_dtype_size(enum tare_dtype dtype);      /* bytes an element */
 bool tare_dtype_is_float(enum tare_dtype dtype);    /* F8_*, F16, BF16, F32, F64 */
@@ -44,7 +44,10 @@ struct tare_file {
     struct tare_mapping *mapping; /* NULL until the first byte is asked for */
 };
 
-/* Something about the files that does not stop loading: becomes a finding of the plan. */
+/*
+ * Something about the files that does not stop loading: becomes a finding of the plan. Codes: file-outside-index and
+ * shards-absent (warnings), adapter-not-read and consolidated-not-read (notes).
+ */
 struct tare_remark {
     enum tare_level level;
     const char *code, *where, *text;
@@ -87,14 +90,17 @@ const struct tare_tensor *tare_checkpoint_find(const struct tare_checkpoint *che
 
 /*
  * The bytes of a small side file (config.json, tokenizer.json ...), NUL-terminated, owned by the caller: free().
- * TARE_E_ABSENT when it is not there, TARE_E_FORMAT beyond `most` bytes. Only regular files are opened; links are
- * followed.
+ * TARE_E_ABSENT when it is not there, TARE_E_FORMAT beyond `most` bytes, TARE_E_ARGUMENT when name is no plain file
+ * name. Only regular files are opened; links are followed. For tare_checkpoint_has() a link that leads nowhere counts.
  */
 enum tare_code tare_checkpoint_read(const struct tare_checkpoint *checkpoint, const char *name, uint64_t most,
                                     char **data, size_t *size, struct tare_error *err);
 bool tare_checkpoint_has(const struct tare_checkpoint *checkpoint, const char *name);
 
-/* The bytes of a tensor, valid as long as the checkpoint; maps its file when it is the first asked for. Thread-safe. */
+/*
+ * The bytes of a tensor, valid as long as the checkpoint; maps its file when it is the first asked for. Thread-safe.
+ * They lie where the file has them: not aligned to the dtype where the length of the header is odd.
+ */
 enum tare_code tare_tensor_data(struct tare_checkpoint *checkpoint, const struct tare_tensor *tensor, const void **data,
                                 struct tare_error *err);
 

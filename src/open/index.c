@@ -219,7 +219,7 @@ enum tare_code tare_index_parse(struct tare_index *index, const char *file_name,
         .yajl_start_array = on_start_array,
         .yajl_end_array = on_end,
     };
-    struct tare_error own;
+    struct tare_error own = {0};
     struct parser p = {.index = index, .file_name = file_name, .err = err ? err : &own};
     enum tare_code code = tare_scan(file_name, "the index", text, n, &callbacks, &p, p.err);
     tare_map_release(&p.keys);

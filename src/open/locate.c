@@ -104,13 +104,14 @@ static bool is_folder(const char *path)
 static enum tare_code read_ref(struct tare_checkpoint *checkpoint, const char *path, const char **commit,
                                struct tare_error *err)
 {
+    struct stat info;
     char text[256];
     uint64_t size = 0;
     int fd = -1;
     *commit = "";
-    enum tare_code code = tare_file_open(&fd, &size, path, "refs/main", err);
-    if (code == TARE_E_ABSENT)
+    if (lstat(path, &info))
         return TARE_OK;
+    enum tare_code code = tare_file_open(&fd, &size, path, "refs/main", err);
     if (code)
         return code;
     const size_t n = size < sizeof text ? (size_t)size : sizeof text - 1;

@@ -78,7 +78,7 @@ int64_t tare_shape_count(int rank, const int64_t *shape)
         if (!shape[i])
             return 0;
     for (int i = 0; i < rank; i++) {
-        if (shape[i] < 0 || count > INT64_MAX / shape[i])
+        if (shape[i] < 1 || count > INT64_MAX / shape[i])
             return -1;
         count *= shape[i];
     }
@@ -211,7 +211,7 @@ static int entry_field(struct parser *p, const unsigned char *key, size_t n)
     static const enum field fields[] = {DTYPE, SHAPE, OFFSETS};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         const char *name = field_name(fields[i]);
-        if (strlen(name) != n || memcmp(name, key, n))
+        if (strlen(name) != n || memcmp(name, key, n) != 0)
             continue;
         if (p->had & fields[i])
             return refuse(p, TARE_E_FORMAT, p->name, "its entry has %s twice: which one counts is not said", name);
@@ -353,7 +353,8 @@ static int check_ranges(struct parser *p, struct range *ranges, size_t n, uint64
 {
     const uint64_t data = file_size - p->data_start;
     uint64_t end = 0;
-    qsort(ranges, n, sizeof *ranges, by_begin);
+    if (n)
+        qsort(ranges, n, sizeof *ranges, by_begin);
     for (size_t i = 0; i < n; i++) {
         const struct range *r = &ranges[i];
         if (r->begin < end)
@@ -453,7 +454,7 @@ enum tare_code tare_safetensors_parse(const char *file_name, uint32_t file, cons
         .yajl_start_array = on_start_array,
         .yajl_end_array = on_end_array,
     };
-    struct tare_error own;
+    struct tare_error own = {0};
     struct parser p = {
         .file_name = file_name,
         .file = file,

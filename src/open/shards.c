@@ -166,6 +166,51 @@ static enum tare_code add_indexed(struct tare_checkpoint *checkpoint, struct tar
     return code;
 }
 
+/* The number of files in the set that "model-00001-of-00003.safetensors" belongs to, by its name, and where "-of-"
+ * ends; or 0. */
+static long set_size(const char *name, size_t *start)
+{
+    const char *of = strstr(name, "-of-");
+    char *end;
+    if (!of || of[4] < '0' || of[4] > '9')
+        return 0;
+    const char *digits = of;
+    while (digits > name && digits[-1] >= '0' && digits[-1] <= '9')
+        digits--;
+    const long size = strtol(of + 4, &end, 10);
+    *start = (size_t)(digits - name);
+    return digits < of && !strcmp(end, ".safetensors") ? size : 0;
+}
+
+/* Without an index the names alone say that a shard is absent. Strict loading then lists what is missing; this says
+ * why. */
+static enum tare_code remark_absent(struct tare_checkpoint *checkpoint, struct tare_error *err)
+{
+    long here = 0;
+    for (size_t i = 0; i < checkpoint->n_files; i += (size_t)here) {
+        const char *name = checkpoint->files[i].name;
+        size_t start = 0, other = 0;
+        const long size = set_size(name, &start);
+        here = 1;
+        while (size && i + (size_t)here < checkpoint->n_files &&
+               set_size(checkpoint->files[i + (size_t)here].name, &other) == size && other == start &&
+               !strncmp(name, checkpoint->files[i + (size_t)here].name, start))
+            here++;
+        if (here >= size)
+            continue;
+        const char *text =
+            tare_arena_format(&checkpoint->arena,
+                              "is one of %ld files by its name, and %ld of them are read: fetch the others, or "
+                              "give the folder in which they lie",
+                              size, here);
+        const enum tare_code code =
+            text ? remark(checkpoint, TARE_WARNING, "shards-absent", name, text, err) : tare_fail_memory(err);
+        if (code)
+            return code;
+    }
+    return TARE_OK;
+}
+
 static enum tare_code add_all(struct tare_checkpoint *checkpoint, const struct tare_listing *listing,
                               struct tare_error *err)
 {
@@ -183,7 +228,7 @@ static enum tare_code add_all(struct tare_checkpoint *checkpoint, const struct t
         else
             code = add_file(checkpoint, &room, name, err);
     }
-    return code;
+    return code ? code : remark_absent(checkpoint, err);
 }
 
 /* No weights: say what there is in their place. */
@@ -218,10 +263,10 @@ static enum tare_code choose_only(struct tare_checkpoint *checkpoint, struct tar
     const char *name = checkpoint->only;
     const struct tare_listing one = {.names = (char *[]){(char *)(uintptr_t)name}, .n = 1};
     size_t room = 0;
-    if (is_shard(name))
-        return add_file(checkpoint, &room, name, err);
-    const enum tare_code code = fail_empty(checkpoint, &one, err);
-    if (code != TARE_E_ABSENT)
+    enum tare_code code = is_shard(name) ? add_file(checkpoint, &room, name, err) : fail_empty(checkpoint, &one, err);
+    if (!code)
+        return remark_absent(checkpoint, err);
+    if (is_shard(name) || code != TARE_E_ABSENT)
         return code;
     return tare_fail(err, TARE_E_UNKNOWN, name, "is no .safetensors file: give one, or the folder of the model");
 }

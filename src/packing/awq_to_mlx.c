@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "kernels/transpose.h"
 #include "packing/to_mlx.h"
 
 /* Output column j of a word's eight lies in this nibble. */
@@ -69,8 +70,53 @@ static void move_scales(const struct tare_module *module, const void *const part
         }
 }
 
-void tare_awq_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
-                     const struct tare_mlx_rows *to)
+/* A matrix of 16-bit numbers, n columns of `from` at a stride of `stride`, transposed. */
+static void transpose_halves(const unsigned char *from, int64_t stride, int64_t groups, int64_t n, unsigned char *to)
+{
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t g = 0; g < groups; g++)
+            memcpy(to + 2 * (r * groups + g), from + 2 * (g * stride + r), 2);
+}
+
+/* 128 rows from a multiple of eight on, scales of 16 bits: what the AVX2 kernels do. */
+static void move_scales_fast(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                             unsigned char *scales, unsigned char *biases)
+{
+    uint16_t made[16][128];
+    const int64_t out = module->shape[0], groups = module->shape[1] / module->group_size;
+    const unsigned char *from = (const unsigned char *)part[TARE_PART_SCALES] + 2 * row;
+    const unsigned char *zeros = part[TARE_PART_ZEROS];
+    transpose_halves(from, out, groups, 128, scales);
+    for (int64_t first = 0; first < groups; first += 16) {
+        const int64_t n = groups - first < 16 ? groups - first : 16;
+        for (int64_t g = 0; g < n; g++)
+            tare_awq_biases_avx2(from + 2 * (first + g) * out, zeros ? zeros + ((first + g) * out + row) / 2 : NULL,
+                                 module->dtype == TARE_BF16, made[g]);
+        for (int64_t r = 0; r < 128; r++)
+            for (int64_t g = 0; g < n; g++)
+                memcpy(biases + 2 * (r * groups + first + g), &made[g][r], 2);
+    }
+}
+
+/* As many rows as the fast kernels take from row on; 0 where they do not run. */
+static int64_t move_fast(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                         int64_t rows, const struct tare_mlx_rows *to)
+{
+    const int64_t in = module->shape[1], groups = in / module->group_size;
+    if (row % 8 || in % 8 || module->dtype == TARE_F32 || !tare_transpose_avx2())
+        return 0;
+    int64_t r = 0;
+    for (; r + 128 <= rows; r += 128) {
+        tare_awq_codes_avx2(part[TARE_PART_WEIGHT], in, module->shape[0] / 8, (row + r) / 8,
+                            (unsigned char *)to->weight + r * in / 2);
+        move_scales_fast(module, part, row + r, (unsigned char *)to->scales + 2 * r * groups,
+                         (unsigned char *)to->biases + 2 * r * groups);
+    }
+    return r;
+}
+
+void tare_awq_to_mlx_portable(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                              int64_t rows, const struct tare_mlx_rows *to)
 {
     const int64_t in = module->shape[1], words = module->shape[0] / 8;
     for (int64_t r = 0; r < rows;) {
@@ -81,4 +127,17 @@ void tare_awq_to_mlx(const struct tare_module *module, const void *const part[TA
         r += n;
     }
     move_scales(module, part, row, rows, to);
+}
+
+void tare_awq_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
+                     const struct tare_mlx_rows *to)
+{
+    const int64_t done = move_fast(module, part, row, rows, to);
+    const int64_t scale_bytes = module->shape[1] / module->group_size * (int64_t)tare_dtype_size(module->dtype);
+    const struct tare_mlx_rows rest = {
+        .weight = (unsigned char *)to->weight + done * module->shape[1] / 2,
+        .scales = (unsigned char *)to->scales + done * scale_bytes,
+        .biases = (unsigned char *)to->biases + done * scale_bytes,
+    };
+    tare_awq_to_mlx_portable(module, part, row + done, rows - done, &rest);
 }

@@ -20,9 +20,11 @@ void tare_mlx_unpack(const void *words, int bits, int64_t n, uint8_t *code);
 bool tare_neutral_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                          int64_t rows, const struct tare_mlx_rows *to, struct tare_arena *work);
 
-/* awq-gemm, fused: every set that the processor has; then the portable one. */
+/* awq-gemm, fused: by AVX2 where the processor has it and the rows suit, else portable. in must be a multiple of 8. */
 void tare_awq_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                      const struct tare_mlx_rows *to);
+void tare_awq_to_mlx_portable(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                              int64_t rows, const struct tare_mlx_rows *to);
 
 /* Element `at` of an array of F16, BF16 or F32. */
 static inline float tare_float_at(const void *data, enum tare_dtype dtype, int64_t at)

@@ -79,6 +79,53 @@ static void leaves_out_adapters_and_copies(void **state)
     fixture_end(folder);
 }
 
+static void says_that_shards_are_absent(void **state)
+{
+    (void)state;
+    char *folder = fixture_begin();
+    fixture_shard(folder, "model-00001-of-00003.safetensors", "a");
+    fixture_accept(folder, 1, 1, "shards-absent", "model-00001-of-00003.safetensors");
+    fixture_shard(folder, "model-00003-of-00003.safetensors", "c");
+    fixture_accept(folder, 2, 2, "shards-absent", "model-00001-of-00003.safetensors");
+    fixture_shard(folder, "other-00001-of-00001.safetensors", "d");
+    fixture_accept(folder, 3, 3, "shards-absent", "model-00001-of-00003.safetensors");
+    fixture_shard(folder, "model-00002-of-00003.safetensors", "b");
+    fixture_accept(folder, 4, 4, NULL, NULL);
+    fixture_accept(fixture_path(folder, "model-00002-of-00003.safetensors"), 1, 1, "shards-absent",
+                   "model-00002-of-00003.safetensors");
+    fixture_shard(folder, "model-of-00003.safetensors", "e"); /* names of no set */
+    fixture_shard(folder, "model-1-of-x.safetensors", "f");
+    fixture_shard(folder, "model-1-of-3x.safetensors", "g");
+    fixture_shard(folder, "model-1-of--3.safetensors", "h");
+    fixture_accept(folder, 8, 8, NULL, NULL);
+    fixture_end(folder);
+}
+
+/* Names of files and tensors come from strangers: no line break and no escape sequence of theirs reaches a terminal. */
+static void errors_are_one_line(void **state)
+{
+    (void)state;
+    char *folder = fixture_begin();
+    fixture_header(folder, "model.safetensors", "{\"a\\n\\u001b[2J\\u009b1m\\u00e9\": 1}", 0);
+    fixture_refuse(folder, TARE_E_FORMAT, "a??[2J??1m\xc3\xa9", "is a number");
+    fixture_refuse(fixture_path(folder, "no\r\nsuch"), TARE_E_ABSENT, "no??such", "no such file");
+    char name[600] = "{\"";
+    for (size_t i = 2; i < 500; i += 2)
+        memcpy(name + i, "\xc3\xa9", 3);
+    for (int shift = 0; shift < 2; shift++) { /* cut within a character or between two */
+        strcat(name, shift ? "\": 2}" : "\": 1}");
+        fixture_header(folder, "model.safetensors", name, 0);
+        struct fixture_opened *o = fixture_open(folder);
+        const size_t n = strlen(o->err.where);
+        assert_true(n >= 253 && (unsigned char)o->err.where[n - 1] == 0xa9);
+        fixture_close(o);
+        memmove(name + 3, name + 2, strlen(name + 2) + 1);
+        name[2] = 'x';
+        *strchr(name + 2, '"') = '\0';
+    }
+    fixture_end(folder);
+}
+
 static void opens_memory(void **state)
 {
     (void)state;
@@ -448,6 +495,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opens_one_file),
         cmocka_unit_test(leaves_out_adapters_and_copies),
+        cmocka_unit_test(says_that_shards_are_absent),
+        cmocka_unit_test(errors_are_one_line),
         cmocka_unit_test(opens_memory),
         cmocka_unit_test(reads_side_files),
         cmocka_unit_test(p10_only_regular_files),

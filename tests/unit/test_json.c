@@ -172,7 +172,7 @@ static void says_where(void **state)
     refuse("{\n  \"a\": NaN,\n  \"b\": [NaN, Infinity, x]\n}", "line 3, column 24");
     refuse("{\"a\": NaN, \"b\": NaN, \"c\": y}", "line 1, column 27");
     refuse("{\"\xc3\xa9\xf0\x9f\x98\x80\": x}", "line 1, column 8"); /* characters, not bytes */
-    refuse("{\"a\": NaN", "line 1, column 9");
+    refuse("{\"a\": NaN", "line 1, column 7");
 }
 
 static void limits_depth(void **state)
