@@ -5,6 +5,7 @@
  * Tolerance: the lanes of a sum differ, so results may be apart by 4e-6 of the sum of the absolute terms (3000 terms in
  * 8 lanes). Functions of one number may be apart by 4e-7 of it.
  */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "kernels/kernels.h"
 
 #include <math.h>
