@@ -19,6 +19,13 @@ struct tare_codes {
     float *offset;  /* (rows, groups): zeros, or biases when packing->biases */
 };
 
+/* Where rows of a module go in MLX's affine layout, at the module's own bits, group size and dtype; the caller's. */
+struct tare_mlx_rows {
+    void *weight;  /* U32 (rows, in * bits / 32) */
+    void *scales;  /* (rows, groups), dtype of the module's scales */
+    void *biases;  /* likewise */
+};
+
 struct tare_packing {
     const char *name;                       /* "awq-gemm" */
     const char *suffix[TARE_PARTS];         /* ".qweight", ".scales", ".qzeros", ".g_idx"; NULL: has no such part */
@@ -31,6 +38,9 @@ struct tare_packing {
     /* MUST (but for plain): rows [row, row + rows) of the module, leading axes flattened; part[k] are the bytes of the parts. */
     void (*decode)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                    struct tare_codes *codes);
+    /* MAY: the same rows straight into MLX's affine layout; equals decode and encode (to_mlx.h) bit for bit. */
+    void (*to_mlx)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
+                   const struct tare_mlx_rows *to);
 };
 
 extern const struct tare_packing tare_packing_plain; /* floats and integers as they are */

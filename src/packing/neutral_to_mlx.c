@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ * neutral_to_mlx.c - any packing into MLX's affine layout by the neutral form: the reference for every fused kernel. */
+#include <string.h>
+
+#include "packing/to_mlx.h"
+
+bool tare_neutral_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                         int64_t rows, const struct tare_mlx_rows *to, struct tare_arena *work)
+{
+    const int64_t columns = tare_module_columns(module), groups = tare_module_groups(module);
+    const int64_t bytes = columns * module->bits / 8;
+    struct tare_codes codes = {
+        .code = tare_arena_array(work, (size_t)rows, (size_t)columns),
+        .scale = tare_arena_array(work, (size_t)(rows * groups), sizeof *codes.scale),
+        .offset = tare_arena_array(work, (size_t)(rows * groups), sizeof *codes.offset),
+    };
+    if (!codes.code || !codes.scale || !codes.offset)
+        return false;
+    module->packing->decode(module, part, row, rows, &codes);
+    for (int64_t r = 0; r < rows; r++)
+        tare_mlx_pack(codes.code + r * columns, module->bits, columns, (unsigned char *)to->weight + r * bytes);
+    for (int64_t k = 0; k < rows * groups; k++) {
+        const float scale = codes.scale[k], offset = codes.offset[k];
+        tare_float_put(to->scales, module->dtype, k, scale);
+        tare_float_put(to->biases, module->dtype, k, module->packing->biases ? offset : -offset * scale);
+    }
+    return true;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT
+ * packing.c - the packing that a config announces, and what is the same for all of them. */
+#include "packing/packing.h"
+
+#include <string.h>
+
+#include "base/half.h"
+#include "packing/to_mlx.h"
+
+static const struct tare_packing *const packings[] = {
+#define PACKING(name) &tare_packing_##name,
+#include "packing/packings.def"
+#undef PACKING
+};
+
+/* AWQ stores 4 bits; GPTQModel writes 8 under the same name, in another order. */
+static enum tare_code check_bits(const struct tare_quant *quant, struct tare_error *err)
+{
+    if (quant->method == TARE_METHOD_AWQ && quant->bits && quant->bits != 4)
+        return tare_fail(err, TARE_E_UNKNOWN, quant->place ? quant->place : "quantization_config",
+                         "awq of %d bits; tare reads awq of 4 bits", quant->bits);
+    return TARE_OK;
+}
+
+enum tare_code tare_packing_choose(const struct tare_quant *quant, const struct tare_packing **packing,
+                                   struct tare_error *err)
+{
+    *packing = NULL;
+    if (quant->method == TARE_METHOD_NONE)
+        return TARE_OK;
+    for (size_t k = 0; k < sizeof packings / sizeof *packings; k++)
+        if (packings[k]->announced(quant)) {
+            *packing = packings[k];
+            return check_bits(quant, err);
+        }
+    const bool awq = quant->method == TARE_METHOD_AWQ;
+    return tare_fail(err, TARE_E_UNKNOWN, quant->place ? quant->place : "quantization_config",
+                     "%s \"%s\" is not known; tare reads %s", awq ? "awq version" : "mlx mode",
+                     (awq ? quant->version : quant->mode) ? (awq ? quant->version : quant->mode) : "",
+                     awq ? "gemm" : "affine");
+}
+
+const char *tare_packing_word(const struct tare_packing *packing, enum tare_dtype dtype)
+{
+    static const char *const words[TARE_DTYPE_COUNT] = {
+        [TARE_BOOL] = "bool",
+        [TARE_U8] = "uint8",
+        [TARE_I8] = "int8",
+        [TARE_I16] = "int16",
+        [TARE_U16] = "uint16",
+        [TARE_I32] = "int32",
+        [TARE_U32] = "uint32",
+        [TARE_I64] = "int64",
+        [TARE_U64] = "uint64",
+        [TARE_F8_E4M3] = "float8_e4m3",
+        [TARE_F8_E5M2] = "float8_e5m2",
+        [TARE_F8_E8M0] = "float8_e8m0",
+        [TARE_F16] = "float16",
+        [TARE_BF16] = "bfloat16",
+        [TARE_F32] = "float32",
+        [TARE_F64] = "float64",
+    };
+    return packing == &tare_packing_plain ? words[dtype] : packing->name;
+}
+
+int64_t tare_module_rows(const struct tare_module *module)
+{
+    int64_t rows = 1;
+    for (int k = 0; k + 1 < module->rank; k++)
+        rows *= module->shape[k];
+    return rows;
+}
+
+int64_t tare_module_columns(const struct tare_module *module)
+{
+    return module->rank ? module->shape[module->rank - 1] : 1;
+}
+
+int64_t tare_module_groups(const struct tare_module *module)
+{
+    return module->group_size ? tare_module_columns(module) / module->group_size : 0;
+}
+
+enum tare_code tare_module_data(struct tare_checkpoint *checkpoint, const struct tare_module *module,
+                                const void *part[TARE_PARTS], struct tare_error *err)
+{
+    for (int k = 0; k < TARE_PARTS; k++) {
+        part[k] = NULL;
+        enum tare_code code = TARE_OK;
+        if (module->part[k] && (code = tare_tensor_data(checkpoint, module->part[k], &part[k], err)))
+            return code;
+    }
+    return TARE_OK;
+}
+
+/* value[r][i] of codes, in float32; rounded after the product and, with biases, after the sum. */
+static void dequantize(const struct tare_codes *codes, int64_t rows, int64_t columns, int64_t group_size, bool biases,
+                       float *dst)
+{
+    const int64_t groups = columns / group_size;
+    for (int64_t k = 0; k < rows * groups; k++) {
+        const uint8_t *code = codes->code + k * group_size;
+        const float scale = codes->scale[k], offset = codes->offset[k];
+        float *to = dst + k * group_size;
+        if (biases)
+            for (int64_t i = 0; i < group_size; i++)
+                to[i] = scale * (float)code[i] + offset;
+        else
+            for (int64_t i = 0; i < group_size; i++)
+                to[i] = scale * ((float)code[i] - offset);
+    }
+}
+
+static enum tare_code plain_floats(const struct tare_module *module, const void *data, int64_t first, int64_t n,
+                                   float *dst, struct tare_error *err)
+{
+    const unsigned char *bytes = data;
+    switch (module->dtype) {
+    case TARE_F32:
+        memcpy(dst, bytes + 4 * first, (size_t)n * 4);
+        return TARE_OK;
+    case TARE_F16:
+    case TARE_BF16:
+        for (int64_t k = 0; k < n; k++)
+            dst[k] = tare_float_at(bytes, module->dtype, first + k);
+        return TARE_OK;
+    case TARE_F64:
+        for (int64_t k = 0; k < n; k++) {
+            double value;
+            memcpy(&value, bytes + 8 * (first + k), sizeof value);
+            dst[k] = (float)value;
+        }
+        return TARE_OK;
+    default:
+        return tare_fail(err, TARE_E_SHAPE, module->name, "%s where floats are needed (F16, BF16, F32 or F64)",
+                         tare_dtype_name(module->dtype));
+    }
+}
+
+enum tare_code tare_module_floats(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                                  int64_t rows, float *dst, struct tare_arena *work, struct tare_error *err)
+{
+    const int64_t columns = tare_module_columns(module);
+    if (module->packing == &tare_packing_plain)
+        return plain_floats(module, part[TARE_PART_WEIGHT], row * columns, rows * columns, dst, err);
+    const size_t values = (size_t)(rows * columns), groups = (size_t)(rows * tare_module_groups(module));
+    struct tare_codes codes = {
+        .code = tare_arena_alloc(work, values),
+        .scale = tare_arena_array(work, groups, sizeof *codes.scale),
+        .offset = tare_arena_array(work, groups, sizeof *codes.offset),
+    };
+    if (!codes.code || !codes.scale || !codes.offset)
+        return tare_fail_memory(err);
+    module->packing->decode(module, part, row, rows, &codes);
+    dequantize(&codes, rows, columns, module->group_size, module->packing->biases, dst);
+    return TARE_OK;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ * to_mlx.h - rows into MLX's affine layout: the neutral way, and the fused kernels that must equal it bit for bit. */
+#ifndef TARE_PACKING_TO_MLX_H
+#define TARE_PACKING_TO_MLX_H
+
+#include "base/half.h"
+#include "packing/packing.h"
+
+/* Does MLX's affine layout have codes of so many bits? */
+bool tare_mlx_bits(int bits);
+/* n codes of `bits` bits as one stream, least significant bit first; n * bits is a multiple of 8. */
+void tare_mlx_pack(const uint8_t *code, int bits, int64_t n, void *words);
+void tare_mlx_unpack(const void *words, int bits, int64_t n, uint8_t *code);
+
+/*
+ * The neutral way, for any packing: decode, then encode. The bias of a zero is -zero * scale, computed in float32 and
+ * rounded to the dtype of the scales; zero 0 gives -0 * scale, as in mlx-lm. work is the caller's to reset. False: no
+ * memory.
+ */
+bool tare_neutral_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                         int64_t rows, const struct tare_mlx_rows *to, struct tare_arena *work);
+
+/* awq-gemm, fused: by AVX2 where the processor has it and the rows suit, else portable. in must be a multiple of 8. */
+void tare_awq_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
+                     const struct tare_mlx_rows *to);
+void tare_awq_to_mlx_portable(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                              int64_t rows, const struct tare_mlx_rows *to);
+
+/* Element `at` of an array of F16, BF16 or F32. */
+static inline float tare_float_at(const void *data, enum tare_dtype dtype, int64_t at)
+{
+    uint16_t half;
+    float value;
+    if (dtype == TARE_F32) {
+        memcpy(&value, (const unsigned char *)data + 4 * at, sizeof value);
+        return value;
+    }
+    memcpy(&half, (const unsigned char *)data + 2 * at, sizeof half);
+    return dtype == TARE_F16 ? tare_from_float16(half) : tare_from_bfloat16(half);
+}
+
+/* Round value to F16, BF16 or F32 and store it as element `at`. */
+static inline void tare_float_put(void *data, enum tare_dtype dtype, int64_t at, float value)
+{
+    if (dtype == TARE_F32) {
+        memcpy((unsigned char *)data + 4 * at, &value, sizeof value);
+        return;
+    }
+    const uint16_t half = dtype == TARE_F16 ? tare_to_float16(value) : tare_to_bfloat16(value);
+    memcpy((unsigned char *)data + 2 * at, &half, sizeof half);
+}
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ * convert.c - tare_convert: execute a plan into an MLX folder. Start reading here.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "save/save.h"
+
+/* What the caller gave, whatever version of the struct he has. */
+static struct tare_convert_options options_of(const struct tare_convert_options *given)
+{
+    struct tare_convert_options options = TARE_CONVERT_OPTIONS_INIT;
+    if (given)
+        memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
+    options.size = sizeof options;
+    return options;
+}
+
+static enum tare_code write_folder(struct tare_layout *layout, struct tare_model *model, struct tare_folder *folder,
+                                   struct tare_pool *pool, const struct tare_convert_options *options,
+                                   struct tare_error *err)
+{
+    enum tare_code code;
+    if ((code = tare_shards_begin(layout, folder, err)) ||          /* files and headers, room set aside */
+        (code = tare_layout_execute(layout, pool, options, err)) || /* all tensors, tile by tile         */
+        (code = tare_shards_finish(layout, err)) ||                 /* brought to the disk               */
+        (code = tare_index_write(layout, folder, err)) || (code = tare_side_files_copy(model, folder, err)) ||
+        (code = tare_card_write(layout, model, folder, err)) ||
+        (code = tare_config_write(layout, model, folder, err)) || /* the last file                     */
+        (code = tare_folder_commit(folder, err)))                 /* the folder gets its name          */
+        return code;
+    return TARE_OK;
+}
+
+static void close_shards(struct tare_layout *layout)
+{
+    for (size_t k = 0; k < layout->n_shards; k++)
+        if (layout->shards[k].fd >= 0)
+            close(layout->shards[k].fd);
+}
+
+enum tare_code tare_convert(tare_model *model, const char *folder, const struct tare_convert_options *given,
+                            struct tare_error *err)
+{
+    const struct tare_convert_options options = options_of(given);
+    if (!model || !folder || !*folder || options.threads < 0)
+        return tare_fail(err, TARE_E_ARGUMENT, "", "convert needs a model and the name of a folder");
+    if (options.to && strcmp(options.to, "mlx"))
+        return tare_fail(err, TARE_E_UNKNOWN, options.to, "is no format that tare writes; it writes mlx");
+    if (model->code) {
+        if (err)
+            *err = model->error;
+        return model->code;
+    }
+    struct tare_layout layout = {0};
+    struct tare_folder output = {0};
+    struct tare_pool *pool = NULL;
+    enum tare_code code;
+    if ((code = tare_folder_begin(&output, folder, model->checkpoint.memory ? NULL : model->checkpoint.folder, err)) ||
+        (code = tare_layout_make(&layout, model, &options, err)) ||
+        (code = tare_pool_open(&pool, options.threads ? options.threads : model->options.threads, err)) ||
+        (code = write_folder(&layout, model, &output, pool, &options, err)))
+        close_shards(&layout);
+    tare_pool_free(pool);
+    tare_folder_release(&output);
+    tare_layout_release(&layout);
+    return code;
+}

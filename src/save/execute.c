@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT
+ * execute.c - run the tasks of a layout: each makes one tile of one parameter and writes it to its own place.
+ *
+ * A tile is one worker's, and no two share a byte of the output, so the result does not depend on the number of
+ * threads. The first error, or a cancelled progress report, stops the others at their next task.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "save/save.h"
+
+struct run {
+    const struct tare_layout *layout;
+    const struct tare_convert_options *options;
+    struct tare_worker *workers;
+    pthread_mutex_t lock; /* of what follows */
+    uint64_t done;
+    struct tare_error error;
+    atomic_bool stop;
+};
+
+void *tare_buffer_room(struct tare_buffer *buffer, size_t size)
+{
+    if (size <= buffer->room && buffer->data)
+        return buffer->data;
+    free(buffer->data);
+    buffer->data = malloc(size ? size : 1);
+    buffer->room = buffer->data ? size : 0;
+    return buffer->data;
+}
+
+static const struct tare_job *job_of(const struct tare_layout *layout, size_t task)
+{
+    size_t low = 0, high = layout->n_jobs;
+    while (high - low > 1) {
+        const size_t middle = low + (high - low) / 2;
+        if (layout->jobs[middle].first_task <= task)
+            low = middle;
+        else
+            high = middle;
+    }
+    return &layout->jobs[low];
+}
+
+/* The part of a parameter that a task makes. */
+static struct tare_box box_of(const struct tare_job *job, size_t task)
+{
+    struct tare_box box;
+    int64_t leading = (int64_t)(task - job->first_task) / job->tiles;
+    const int64_t tile = (int64_t)(task - job->first_task) % job->tiles;
+    for (int k = job->rank - 1; k > job->axis; k--) {
+        box.low[k] = 0;
+        box.high[k] = job->shape[k];
+    }
+    box.low[job->axis] = tile * job->step;
+    box.high[job->axis] = box.low[job->axis] + job->step;
+    if (box.high[job->axis] > job->shape[job->axis])
+        box.high[job->axis] = job->shape[job->axis];
+    for (int k = job->axis - 1; k >= 0; k--) {
+        box.low[k] = leading % job->shape[k];
+        box.high[k] = box.low[k] + 1;
+        leading /= job->shape[k];
+    }
+    return box;
+}
+
+static void run_task(void *user, size_t task, int number)
+{
+    struct run *run = user;
+    if (atomic_load_explicit(&run->stop, memory_order_relaxed))
+        return;
+    const struct tare_job *job = job_of(run->layout, task);
+    const struct tare_box box = box_of(job, task);
+    struct tare_worker *worker = &run->workers[number];
+    struct tare_error error = {0};
+    uint64_t bytes = 0;
+    tare_arena_reset(&worker->arena);
+    enum tare_code code = job->target.packed ? tare_packed_tile(run->layout, job, &box, worker, &bytes, &error)
+                                             : tare_dense_tile(run->layout, job, &box, worker, &bytes, &error);
+    pthread_mutex_lock(&run->lock);
+    run->done += bytes;
+    if (!code && !run->error.code && run->options->progress &&
+        run->options->progress(run->options->user, "convert", run->done, run->layout->bytes))
+        code = tare_fail(&error, TARE_E_CANCELLED, "", "cancelled");
+    if (code && !run->error.code)
+        run->error = error;
+    pthread_mutex_unlock(&run->lock);
+    if (code)
+        atomic_store_explicit(&run->stop, true, memory_order_relaxed);
+}
+
+static void release_workers(struct tare_worker *workers, int n)
+{
+    for (int k = 0; k < n; k++) {
+        struct tare_worker *w = &workers[k];
+        struct tare_buffer *const buffers[] = {&w->tile,     &w->scales,   &w->biases, w->stage,
+                                               w->stage + 1, w->stage + 2, &w->floats};
+        for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+            free(buffers[i]->data);
+        tare_arena_release(&w->arena);
+    }
+    free(workers);
+}
+
+enum tare_code tare_layout_execute(const struct tare_layout *layout, struct tare_pool *pool,
+                                   const struct tare_convert_options *options, struct tare_error *err)
+{
+    const int threads = tare_pool_threads(pool);
+    struct run run = {.layout = layout, .options = options, .workers = calloc((size_t)threads, sizeof *run.workers)};
+    if (!run.workers)
+        return tare_fail_memory(err);
+    if (pthread_mutex_init(&run.lock, NULL)) {
+        free(run.workers);
+        return tare_fail_memory(err);
+    }
+    atomic_init(&run.stop, false);
+    tare_pool_run(pool, layout->n_tasks, run_task, &run);
+    pthread_mutex_destroy(&run.lock);
+    release_workers(run.workers, threads);
+    if (run.error.code && err)
+        *err = run.error;
+    return run.error.code;
+}

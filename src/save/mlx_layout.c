@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT
+ * mlx_layout.c - a plan -> the tensors of an MLX folder, their places in shards, and the tasks that make them.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "save/save.h"
+
+#define SHARD_SIZE ((uint64_t)5 << 30) /* mlx-lm's MAX_FILE_SIZE_GB */
+#define TILE_BYTES 1048576.0           /* of a dense tile: what a worker writes at once */
+#define PACKED_BYTES 524288.0          /* of a packed one: it is made in memory and should stay in the cache */
+#define PACKED_ROWS 128                /* its rows are a multiple of these: a cache line of awq's words */
+
+const char *tare_job_path(const struct tare_job *job, struct tare_arena *arena)
+{
+    const char *name = job->parameter->name;
+    const size_t n = strlen(name);
+    const char *path = n > 7 && !strcmp(name + n - 7, ".weight") ? tare_arena_copy(arena, name, n - 7) : name;
+    return path ? path : name;
+}
+
+/* What a parameter becomes: the plan's target, or, with keep_dtypes, its stored dtype. */
+static struct tare_target target_of(const struct tare_model *model, const struct tare_job *job,
+                                    const struct tare_convert_options *options)
+{
+    struct tare_target target = model->targets[job->parameter->index];
+    if (!options->keep_dtypes)
+        return target;
+    target.dtype = job->flat.dtype;
+    for (size_t k = 0; target.packed && k < job->flat.n; k++)
+        if (job->flat.pieces[k].module->dtype != target.dtype)
+            target.dtype = TARE_F32; /* scales of unlike dtypes in one stack: float32 holds them all */
+    return target;
+}
+
+static enum tare_code map_pieces(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
+                                 struct tare_error *err)
+{
+    job->parts = tare_arena_array(&layout->arena, job->flat.n + 1, sizeof *job->parts);
+    if (!job->parts)
+        return tare_fail_memory(err);
+    for (size_t k = 0; k < job->flat.n; k++) {
+        const enum tare_code code =
+            tare_module_data(&model->checkpoint, job->flat.pieces[k].module, job->parts[k], err);
+        if (code)
+            return code;
+    }
+    return TARE_OK;
+}
+
+static enum tare_code add_saved(struct tare_layout *layout, const char *name, enum tare_dtype dtype, int rank,
+                                const int64_t *shape, int64_t last, struct tare_error *err)
+{
+    if (!tare_grow(&layout->saved, &layout->saved_room, layout->n_saved + 1, sizeof *layout->saved))
+        return tare_fail_memory(err);
+    int64_t *own = tare_arena_array(&layout->arena, (size_t)rank + 1, sizeof *own);
+    if (!own || !name)
+        return tare_fail_memory(err);
+    for (int k = 0; k < rank; k++)
+        own[k] = k == rank - 1 && last ? last : shape[k];
+    const int64_t count = tare_shape_count(rank, own);
+    if (count < 0 || (uint64_t)count > UINT64_MAX / 16)
+        return tare_fail(err, TARE_E_SHAPE, name, "more elements than 64 bits count");
+    layout->saved[layout->n_saved++] = (struct tare_saved){
+        .name = name, .dtype = dtype, .rank = rank, .shape = own, .size = (uint64_t)count * tare_dtype_size(dtype)};
+    return TARE_OK;
+}
+
+/* The tensors of one parameter; their order is by name only later, so a job finds them again then. */
+static enum tare_code add_tensors(struct tare_layout *layout, const struct tare_job *job, struct tare_error *err)
+{
+    const struct tare_flat *flat = &job->flat;
+    const struct tare_target *target = &job->target;
+    const char *name = job->parameter->name;
+    if (!target->packed)
+        return add_saved(layout, name, target->dtype, flat->rank, flat->shape, 0, err);
+    const char *path = tare_job_path(job, &layout->arena);
+    const int64_t in = flat->shape[flat->rank - 1];
+    if (path == name || in % target->group_size || in * target->bits % 32)
+        return tare_fail(err, TARE_E_TARGET, name, "%lld input columns have no MLX form at %d bits and group_size %lld",
+                         (long long)in, target->bits, (long long)target->group_size);
+    enum tare_code code;
+    if ((code = add_saved(layout, name, TARE_U32, flat->rank, flat->shape, in * target->bits / 32, err)) ||
+        (code = add_saved(layout, tare_arena_format(&layout->arena, "%s.scales", path), target->dtype, flat->rank,
+                          flat->shape, in / target->group_size, err)) ||
+        (code = add_saved(layout, tare_arena_format(&layout->arena, "%s.biases", path), target->dtype, flat->rank,
+                          flat->shape, in / target->group_size, err)))
+        return code;
+    return TARE_OK;
+}
+
+/* Rows of a packed tile: whole cache lines of awq, and as many as stay in the cache; fewer where a row is very long. */
+static int64_t packed_step(double row_bytes)
+{
+    const int64_t fit = (int64_t)(PACKED_BYTES / row_bytes);
+    if (fit > PACKED_ROWS)
+        return fit - fit % PACKED_ROWS;
+    if (row_bytes * PACKED_ROWS < 8.0 * PACKED_BYTES)
+        return PACKED_ROWS;
+    return fit > 8 ? fit - fit % 8 : 8;
+}
+
+/* Cut a parameter into tiles: ranges of its rows when packed, else of the first axis of which one index is small
+ * enough. */
+static void cut(struct tare_job *job)
+{
+    const struct tare_flat *flat = &job->flat;
+    job->rank = flat->rank ? flat->rank : 1;
+    for (int k = 0; k < job->rank; k++)
+        job->shape[k] = flat->rank ? flat->shape[k] : 1;
+    if (job->target.packed) {
+        job->axis = job->rank - 2;
+        job->step = packed_step((double)job->shape[job->rank - 1] * job->target.bits / 8);
+    } else {
+        double size = (double)tare_dtype_size(job->target.dtype); /* bytes of one index of the axis */
+        for (int k = 1; k < job->rank; k++)
+            size *= (double)job->shape[k];
+        for (job->axis = 0; job->axis < job->rank - 1 && size > TILE_BYTES; job->axis++)
+            size /= (double)job->shape[job->axis + 1];
+        job->step = size < TILE_BYTES ? (int64_t)(TILE_BYTES / (size < 1 ? 1 : size)) : 1;
+    }
+    job->leading = 1;
+    for (int k = 0; k < job->axis; k++)
+        job->leading *= job->shape[k];
+    job->tiles = (job->shape[job->axis] + job->step - 1) / job->step;
+}
+
+static enum tare_code add_job(struct tare_layout *layout, struct tare_model *model,
+                              const struct tare_parameter *parameter, const struct tare_convert_options *options,
+                              struct tare_error *err)
+{
+    if (!tare_grow(&layout->jobs, &layout->jobs_room, layout->n_jobs + 1, sizeof *layout->jobs))
+        return tare_fail_memory(err);
+    struct tare_job *job = &layout->jobs[layout->n_jobs];
+    *job = (struct tare_job){.parameter = parameter};
+    enum tare_code code = tare_recipe_flatten(parameter->entry->recipe, &layout->arena, &job->flat, err);
+    if (code)
+        return code;
+    if (job->flat.rank > TARE_SAVE_AXES)
+        return tare_fail(err, TARE_E_INTERNAL, parameter->name, "a parameter of %d axes", job->flat.rank);
+    job->target = target_of(model, job, options);
+    if (job->target.refusal)
+        return tare_fail(err, TARE_E_TARGET, parameter->name, "%s", job->target.refusal);
+    if ((code = map_pieces(layout, model, job, err)) || (code = add_tensors(layout, job, err)))
+        return code;
+    cut(job);
+    job->first_task = layout->n_tasks;
+    layout->n_tasks += (size_t)(job->leading * job->tiles);
+    layout->parameters += (uint64_t)tare_shape_count(job->flat.rank, job->flat.shape);
+    layout->n_jobs++;
+    return TARE_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct tare_saved *)a)->name, ((const struct tare_saved *)b)->name);
+}
+
+/* Tensors by name into shards, each as full as it can be (mlx-lm's make_shards); a larger one has a shard of its own.
+ */
+static enum tare_code fill_shards(struct tare_layout *layout, uint64_t most, struct tare_error *err)
+{
+    uint64_t size = 0;
+    for (size_t k = 0; k < layout->n_saved; k++) {
+        struct tare_saved *saved = &layout->saved[k];
+        if (!layout->n_shards || size + saved->size > most) {
+            if (!tare_grow(&layout->shards, &layout->shards_room, layout->n_shards + 1, sizeof *layout->shards))
+                return tare_fail_memory(err);
+            layout->shards[layout->n_shards++] = (struct tare_shard){.fd = -1};
+            size = 0;
+        }
+        saved->shard = layout->n_shards - 1;
+        size += saved->size;
+        layout->bytes += saved->size;
+    }
+    for (size_t k = 0; k < layout->n_shards; k++) {
+        layout->shards[k].name =
+            layout->n_shards == 1
+                ? "model.safetensors"
+                : tare_arena_format(&layout->arena, "model-%05zu-of-%05zu.safetensors", k + 1, layout->n_shards);
+        if (!layout->shards[k].name)
+            return tare_fail_memory(err);
+    }
+    return TARE_OK;
+}
+
+static struct tare_saved *find(const struct tare_layout *layout, const char *name)
+{
+    const struct tare_saved key = {.name = name ? name : ""};
+    return bsearch(&key, layout->saved, layout->n_saved, sizeof key, by_name);
+}
+
+static enum tare_code bind(struct tare_layout *layout, struct tare_error *err)
+{
+    for (size_t k = 0; k < layout->n_jobs; k++) {
+        struct tare_job *job = &layout->jobs[k];
+        job->weight = find(layout, job->parameter->name);
+        if (job->target.packed) {
+            const char *path = tare_job_path(job, &layout->arena);
+            job->scales = find(layout, tare_arena_format(&layout->arena, "%s.scales", path));
+            job->biases = find(layout, tare_arena_format(&layout->arena, "%s.biases", path));
+        }
+        if (!job->weight || (job->target.packed && (!job->scales || !job->biases)))
+            return tare_fail_memory(err);
+    }
+    for (size_t k = 1; k < layout->n_saved; k++)
+        if (!strcmp(layout->saved[k - 1].name, layout->saved[k].name))
+            return tare_fail(err, TARE_E_TARGET, layout->saved[k].name, "two parameters would have this name");
+    return TARE_OK;
+}
+
+/* The bits and group size that most packed modules have become the folder's; the others are written as overrides. */
+static void find_usual(struct tare_layout *layout)
+{
+    size_t count[9][3] = {{0}}, best = 0; /* by bits, and group size 32, 64, 128 */
+    for (size_t k = 0; k < layout->n_jobs; k++) {
+        const struct tare_target *target = &layout->jobs[k].target;
+        if (!target->packed || ++count[target->bits][target->group_size / 64] <= best)
+            continue;
+        best++;
+        layout->bits = target->bits;
+        layout->group_size = target->group_size;
+    }
+}
+
+enum tare_code tare_layout_make(struct tare_layout *layout, struct tare_model *model,
+                                const struct tare_convert_options *options, struct tare_error *err)
+{
+    enum tare_code code;
+    for (size_t k = 0; k < model->tree.n; k++) {
+        const struct tare_parameter *parameter = model->tree.parameters[k];
+        if (parameter->active && parameter->entry && (code = add_job(layout, model, parameter, options, err)))
+            return code;
+    }
+    if (layout->n_saved)
+        qsort(layout->saved, layout->n_saved, sizeof *layout->saved, by_name);
+    find_usual(layout);
+    if ((code = bind(layout, err)) ||
+        (code = fill_shards(layout, options->shard_size ? options->shard_size : SHARD_SIZE, err)))
+        return code;
+    return layout->arena.failed ? tare_fail_memory(err) : TARE_OK;
+}
+
+void tare_layout_release(struct tare_layout *layout)
+{
+    for (size_t k = 0; k < layout->n_shards; k++)
+        free(layout->shards[k].header);
+    free(layout->shards);
+    free(layout->saved);
+    free(layout->jobs);
+    tare_arena_release(&layout->arena);
+    *layout = (struct tare_layout){0};
+}

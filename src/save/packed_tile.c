@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT
+ * packed_tile.c - a tile of rows of a packed parameter: codes unchanged, scales and biases beside them. */
+#include <math.h>
+#include <string.h>
+
+#include "packing/to_mlx.h"
+#include "save/save.h"
+
+struct tile {
+    const struct tare_job *job;
+    struct tare_worker *worker;
+    struct tare_error *err;
+    unsigned char *weight, *scales, *biases;
+    int64_t in, groups; /* of the output */
+    size_t row_bytes, scale_bytes;
+};
+
+/*
+ * Rows whose scales have another group size or dtype than the output's: repeat (group size of 256 -> 128, twice) and
+ * cast. first is the row of the tile; from are n rows in the module's own groups.
+ */
+static enum tare_code widen(const struct tile *tile, const struct tare_module *module, const void *from, void *to,
+                            int64_t first, int64_t n, const char *name)
+{
+    const int64_t groups = tare_module_groups(module), repeat = module->group_size / tile->job->target.group_size;
+    const enum tare_dtype dtype = tile->job->target.dtype;
+    for (int64_t k = 0; k < n * groups; k++) {
+        const float value = tare_float_at(from, module->dtype, k);
+        const int64_t at = first * tile->groups + k * repeat;
+        tare_float_put(to, dtype, at, value);
+        if (isfinite(value) && !isfinite(tare_float_at(to, dtype, at)))
+            return tare_fail(tile->err, TARE_E_TARGET, name, "%s %g of %s overflows %s",
+                             to == tile->scales ? "scale" : "bias", (double)value, module->name,
+                             tare_dtype_name(dtype));
+        for (int64_t i = 1; i < repeat; i++)
+            tare_float_put(to, dtype, at + i, value);
+    }
+    return TARE_OK;
+}
+
+/* n rows of one module, from module_row on, become rows of the tile from `first` on. */
+static enum tare_code move_rows(const struct tile *tile, const struct tare_module *module, const void *const *part,
+                                int64_t module_row, int64_t first, int64_t n)
+{
+    struct tare_worker *worker = tile->worker;
+    const bool as_is = module->dtype == tile->job->target.dtype && module->group_size == tile->job->target.group_size;
+    const size_t own = (size_t)tare_module_groups(module) * tare_dtype_size(module->dtype) * (size_t)n;
+    const struct tare_mlx_rows to = {
+        .weight = tile->weight + (size_t)first * tile->row_bytes,
+        .scales = as_is ? tile->scales + (size_t)first * tile->scale_bytes : tare_buffer_room(&worker->stage[0], own),
+        .biases = as_is ? tile->biases + (size_t)first * tile->scale_bytes : tare_buffer_room(&worker->stage[1], own),
+    };
+    if (!to.scales || !to.biases)
+        return tare_fail_memory(tile->err);
+    if (module->packing->to_mlx)
+        module->packing->to_mlx(module, part, module_row, n, &to);
+    else if (!tare_neutral_to_mlx(module, part, module_row, n, &to, &worker->arena))
+        return tare_fail_memory(tile->err);
+    if (as_is)
+        return TARE_OK;
+    const enum tare_code code = widen(tile, module, to.scales, tile->scales, first, n, tile->job->scales->name);
+    return code ? code : widen(tile, module, to.biases, tile->biases, first, n, tile->job->biases->name);
+}
+
+/* The part of a piece that lies in the box, by runs of rows that are neighbours in the module. */
+static enum tare_code move_piece(const struct tile *tile, const struct tare_box *box, size_t number)
+{
+    const struct tare_job *job = tile->job;
+    const struct tare_piece *piece = &job->flat.pieces[number];
+    const int axis = job->axis;
+    int64_t start = piece->start;
+    for (int k = 0; k < axis; k++) { /* one index each */
+        if (box->low[k] < piece->at[k] || box->low[k] >= piece->at[k] + piece->shape[k])
+            return TARE_OK;
+        start += (box->low[k] - piece->at[k]) * piece->stride[k];
+    }
+    const int64_t low = box->low[axis] > piece->at[axis] ? box->low[axis] : piece->at[axis];
+    const int64_t end = piece->at[axis] + piece->shape[axis], high = box->high[axis] < end ? box->high[axis] : end;
+    const int64_t step = piece->stride[axis] / tile->in; /* rows of the module to the next row of the output */
+    for (int64_t row = low; row < high;) {
+        const int64_t n = step == 1 ? high - row : 1;
+        const int64_t from = start / tile->in + (row - piece->at[axis]) * step;
+        const enum tare_code code = move_rows(tile, piece->module, job->parts[number], from, row - box->low[axis], n);
+        if (code)
+            return code;
+        row += n;
+    }
+    return TARE_OK;
+}
+
+static enum tare_code put(const struct tare_layout *layout, const struct tare_saved *saved, const void *data,
+                          int64_t row, int64_t rows, size_t row_bytes, uint64_t *bytes, struct tare_error *err)
+{
+    const struct tare_shard *shard = &layout->shards[saved->shard];
+    const size_t n = (size_t)rows * row_bytes;
+    *bytes += n;
+    return tare_folder_write(shard->fd, shard->name, data, n, saved->offset + (uint64_t)row * row_bytes, err);
+}
+
+enum tare_code tare_packed_tile(const struct tare_layout *layout, const struct tare_job *job,
+                                const struct tare_box *box, struct tare_worker *worker, uint64_t *bytes,
+                                struct tare_error *err)
+{
+    const int axis = job->axis;
+    const int64_t rows = box->high[axis] - box->low[axis];
+    int64_t row = 0; /* of the flattened output */
+    for (int k = 0; k <= axis; k++)
+        row = row * job->shape[k] + box->low[k];
+    struct tile tile = {.job = job, .worker = worker, .err = err, .in = job->shape[job->rank - 1]};
+    tile.groups = tile.in / job->target.group_size;
+    tile.row_bytes = (size_t)(tile.in * job->target.bits / 8);
+    tile.scale_bytes = (size_t)tile.groups * tare_dtype_size(job->target.dtype);
+    tile.weight = tare_buffer_room(&worker->tile, (size_t)rows * tile.row_bytes);
+    tile.scales = tare_buffer_room(&worker->scales, (size_t)rows * tile.scale_bytes);
+    tile.biases = tare_buffer_room(&worker->biases, (size_t)rows * tile.scale_bytes);
+    if (!tile.weight || !tile.scales || !tile.biases)
+        return tare_fail_memory(err);
+    enum tare_code code = TARE_OK;
+    for (size_t k = 0; k < job->flat.n; k++)
+        if ((code = move_piece(&tile, box, k)))
+            return code;
+    if ((code = put(layout, job->weight, tile.weight, row, rows, tile.row_bytes, bytes, err)) ||
+        (code = put(layout, job->scales, tile.scales, row, rows, tile.scale_bytes, bytes, err)))
+        return code;
+    return put(layout, job->biases, tile.biases, row, rows, tile.scale_bytes, bytes, err);
+}
