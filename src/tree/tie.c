@@ -154,17 +154,21 @@ static void settle_tree(struct tare_tree *tree, const struct tare_weights *w, co
     struct tare_head *head = &tree->head;
     if (!head->prefix || !head->weight->active)
         return;
-    bool packed = false, dense = false;
+    bool there = false, dense = false;
     for (size_t k = 0; k < result->n; k++)
-        if (!strcmp(result->heads[k].prefix, head->prefix))
-            *(result->heads[k].dense ? &dense : &packed) = true;
-    for (size_t i = 0; !dense && i < w->n; i++) /* a head of another name than lm_head (gpt_neox: embed_out) */
-        dense = !w->entries[i].rule && !w->entries[i].absorbed && !strcmp(w->entries[i].name, head->weight->name);
+        there |= !strcmp(result->heads[k].prefix, head->prefix); /* also what is left of a packed one */
+    for (size_t i = 0; i < w->n; i++) {
+        const struct tare_entry *entry = &w->entries[i];
+        if (!entry->rule && !entry->absorbed && !strcmp(entry->name, head->weight->name)) {
+            there = true; /* heads of another name than lm_head too (gpt_neox: embed_out) */
+            dense |= is_dense(entry);
+        }
+    }
     const struct answer own = walk(levels, n, head->prefix, tree->arena);
     const bool says_tied = own.given && own.by_flag && own.tied, says_untied = own.given && own.by_flag && !own.tied;
     if (head->kind == TARE_HEAD_CONTENT)
         set_active(head, dense && !says_tied);
-    else if (!packed && !dense && (says_tied || (!says_untied && flag_of(levels[0].fragment) == 1)))
+    else if (!there && (says_tied || (!says_untied && flag_of(levels[0].fragment) == 1)))
         set_active(head, false);
 }
 
