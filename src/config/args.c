@@ -114,7 +114,7 @@ enum tare_code tare_args_read(const struct tare_args_info *info, const json_t *c
         enum tare_code code = TARE_OK;
         if (value && !null)
             code = read_value(arg, value, place, into, err);
-        else if (!strcmp(arg->value, "REQUIRED"))
+        else if (!strcmp(arg->value, "REQUIRED") && !(null && arg->kind == TARE_ARG_FLAG))
             code = tare_fail(err, TARE_E_CONFIG, place, "%s is %s; a model of this type needs it", arg->name,
                              null ? "null" : "missing");
         else if (!null || arg->kind != TARE_ARG_FLAG) /* a null flag is no answer: false, as in mlx-lm */

@@ -76,8 +76,8 @@ struct tare_weights {
     struct tare_error error;    /* sticky: the first one */
 };
 
-/* Recipes. They never return NULL: without memory a shared dummy comes back and the arena is marked failed. Shapes are the
- * caller's to check: a mismatch (stacking unlike shapes, slicing too far) makes tare_recipe_fits() false beforehand. */
+/* Recipes. They never return NULL: without memory a shared dummy comes back and the arena is marked failed. Asked for what
+ * the inputs do not have (stacking unlike shapes, slicing too far), the first input comes back: strict loading reports it. */
 const struct tare_recipe *tare_recipe_take(struct tare_arena *arena, const struct tare_module *module);
 const struct tare_recipe *tare_recipe_transpose(struct tare_arena *arena, const struct tare_recipe *input, const int *order);
 const struct tare_recipe *tare_recipe_stack(struct tare_arena *arena, const struct tare_recipe *const *inputs, size_t n);

@@ -72,7 +72,13 @@ struct tare_model {
     struct tare_misshapen *misshapen;
     size_t n_misshapen, misshapen_room;
     struct tare_report report;         /* made last, from the above */
+
+    void *loaded;                      /* struct tare_loaded of run/, made by the first session; atomic */
+    void (*loaded_free)(void *);       /* called by the last tare_model_free(), when not NULL */
 };
+
+/* One more owner: each takes one tare_model_free(). */
+void tare_model_retain(struct tare_model *model);
 
 /* Add a finding. The first of level ERROR becomes the model's code and error. */
 void tare_plan_finding(struct tare_model *model, enum tare_level level, enum tare_code code, const char *word,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * blocks.h - the blocks a model file may use. Each call declares the block's parameters below `at` and attaches its ops. A field left
- * out is off. Names that are NULL take the usual spelling.
+ * blocks.h - the blocks a model file may use. Each call declares the block's parameters below `at` and attaches its
+ * ops. A field left out is off. Names that are NULL take the usual spelling.
  */
 #ifndef TARE_RUN_BLOCKS_H
 #define TARE_RUN_BLOCKS_H
@@ -8,54 +8,75 @@
 #include "config/args.h"
 #include "run/decoder.h"
 
-enum tare_rope_kind { TARE_ROPE_NONE, TARE_ROPE_DEFAULT, TARE_ROPE_LINEAR, TARE_ROPE_LLAMA3, TARE_ROPE_YARN, TARE_ROPE_LONGROPE,
-                      TARE_ROPE_DYNAMIC };
+enum tare_rope_kind {
+    TARE_ROPE_NONE,
+    TARE_ROPE_DEFAULT,
+    TARE_ROPE_LINEAR,
+    TARE_ROPE_LLAMA3,
+    TARE_ROPE_YARN,
+    TARE_ROPE_LONGROPE,
+    TARE_ROPE_DYNAMIC,
+    TARE_ROPE_PROPORTIONAL
+};
 struct tare_rope {
     enum tare_rope_kind kind;
-    int64_t dims;         /* rotated dimensions of a head */
-    bool interleaved;     /* "traditional": pairs (0,1), (2,3); else halves */
-    double base, factor;  /* factor: linear and the scaled kinds */
-    double low_freq_factor, high_freq_factor;           /* llama3 */
-    double original_context, context;                   /* llama3, yarn, longrope, dynamic */
+    int64_t dims;                             /* rotated dimensions of a head */
+    bool interleaved;                         /* "traditional": pairs (0,1), (2,3); else halves */
+    double base, factor;                      /* factor: linear and the scaled kinds */
+    double low_freq_factor, high_freq_factor; /* llama3 */
+    double original_context, context;         /* llama3, yarn, longrope, dynamic */
     double beta_fast, beta_slow, mscale, mscale_all_dim, attention_factor; /* yarn */
-    bool truncate;                                      /* yarn: the ramp's bounds rounded */
-    const json_t *short_factor, *long_factor;           /* longrope: arrays of dims / 2 numbers */
-    double short_mscale, long_mscale;                   /* longrope: 0, not given */
+    bool truncate;                                                         /* yarn: the ramp's bounds rounded */
+    const json_t *short_factor, *long_factor;                              /* longrope: arrays of dims / 2 numbers */
+    double short_mscale, long_mscale;                                      /* longrope: 0, not given */
+    double proportion; /* proportional: the share of dims that rotates */
 };
 /*
- * rope_theta and rope_scaling in both spellings (transformers 4: rope_theta, rope_scaling; 5: rope_parameters) -> rope. An unknown
- * rope_type is refused by name through the tree's error.
- *   scaling   rope_scaling or rope_parameters, may be NULL
- *   context   max_position_embeddings
+ * rope_theta and rope_scaling in both spellings (transformers 4: rope_theta, rope_scaling; 5: rope_parameters) -> rope.
+ * An unknown rope_type is refused by name through the tree's error. scaling   rope_scaling or rope_parameters, may be
+ * NULL context   max_position_embeddings
  */
 struct tare_rope tare_rope_read(struct tare_at at, int64_t dims, double theta, const json_t *scaling, int64_t context);
 
+/*
+ * Fill freq (dims / 2) with the angle a position of each pair, and return the factor on cosine and sine. `total` is the
+ * length of the text so far: longrope chooses its factors by it, dynamic its base.
+ */
+float tare_rope_frequencies(const struct tare_rope *rope, int64_t total, float *freq);
+/* Rotate one head (at least dims floats) in place. table: cos (dims / 2), then sin (dims / 2) of the position. */
+void tare_rope_table(const struct tare_rope *rope, const float *freq, float factor, int64_t position, float *table);
+void tare_rope_rotate(const struct tare_rope *rope, const float *table, float *head);
+
 /* self_attn.{q,k,v,o}_proj, grouped-query attention. */
 struct tare_gqa_desc {
-    const char *name;                      /* "self_attn" */
+    const char *name;                              /* "self_attn" */
     const char *q_name, *k_name, *v_name, *o_name; /* q_proj ... */
-    const char *qkv_name;                  /* one fused projection, rows q then k then v (phi3: qkv_proj, gpt2: c_attn) */
+    const char *qkv_name; /* one fused projection, rows q then k then v (phi3: qkv_proj, gpt2: c_attn) */
     int64_t dim, heads, kv_heads, head_dim;
-    bool bias, o_bias;                     /* of q, k, v; of o */
-    bool k_bias_off;
-    double scale;                          /* 0: 1 / sqrt(head_dim) */
-    int64_t window;                        /* keys seen: 0 all, else this many (itself included) */
-    double soft_cap;                       /* of scores */
-    enum { TARE_QK_NORM_NONE, TARE_QK_NORM_RMS, TARE_QK_NORM_RMS_ONE_PLUS } qk_norm; /* per head: q_norm, k_norm (head_dim) */
-    double eps;                            /* of qk_norm */
+    bool bias, o_bias; /* of q, k, v; of o */
+    double scale;      /* 0: 1 / sqrt(head_dim) */
+    int64_t window;    /* keys seen: 0 all, else this many (itself included) */
+    double soft_cap;   /* of scores */
+    enum {
+        TARE_QK_NORM_NONE,
+        TARE_QK_NORM_RMS,
+        TARE_QK_NORM_RMS_ONE_PLUS
+    } qk_norm;  /* per head: q_norm, k_norm (head_dim) */
+    double eps; /* of qk_norm */
     struct tare_rope rope;
 };
 void tare_gqa(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_desc *desc);
 
 enum tare_activation { TARE_SILU, TARE_GELU, TARE_GELU_TANH, TARE_RELU, TARE_RELU2 };
-/* "silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "relu", "relu2", "swish"; another is refused by tree error. */
+/* "silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "relu", "relu2", "swish"; another is refused by tree
+ * error. */
 enum tare_activation tare_activation_read(struct tare_at at, const char *name, enum tare_activation fallback);
 
 /* down(act(gate x) * up x) */
 struct tare_glu_desc {
-    const char *name;                                /* "mlp" */
-    const char *gate_name, *up_name, *down_name;     /* gate_proj up_proj down_proj */
-    const char *gate_up_name;                        /* one fused projection: rows gate then up (phi3) */
+    const char *name;                            /* "mlp" */
+    const char *gate_name, *up_name, *down_name; /* gate_proj up_proj down_proj */
+    const char *gate_up_name;                    /* one fused projection: rows gate then up (phi3) */
     int64_t dim, hidden;
     bool bias;
     enum tare_activation activation;

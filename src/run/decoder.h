@@ -1,24 +1,29 @@
 /* SPDX-License-Identifier: MIT
  * decoder.h - what a model file says of the whole: an embedding, layers made of blocks, a norm, a head.
  *
- * declare() fills this beside the parameter tree, so blocks exist at plan time. The whole-model loop knows only the ops of
- * a block. A block is a struct of its own with its functions, one file each in src/run.
+ * declare() fills this beside the parameter tree, so blocks exist at plan time. The whole-model loop knows only the ops
+ * of a block. A block is a struct of its own with its functions, one file each in src/run.
  */
 #ifndef TARE_RUN_DECODER_H
 #define TARE_RUN_DECODER_H
 
 #include "tree/tree.h"
 
-struct tare_step;
+struct tare_pass;
 
 struct tare_block_ops {
     const char *name;
-    /* MAY: bytes of state (a KV cache) for `context` positions; NULL: no state. */
+    /* MAY: bytes of the fixed part of a state (a KV cache) for `context` positions; it starts zeroed. NULL: no state.
+     */
     size_t (*state_size)(const void *block, int64_t context);
-    void (*state_init)(const void *block, void *state);
-    /* MUST: x (tokens, dim) -> y (tokens, dim); see run/step.h. */
-    enum tare_code (*forward)(const void *block, struct tare_step *step, const float *x, float *y, void *state,
-                              struct tare_error *err);
+    /* MAY: make room for positions [0, n). On failure the state holds what it held. */
+    enum tare_code (*state_reserve)(const void *block, void *state, int64_t n, struct tare_error *err);
+    /* MAY: free what reserve allocated. */
+    void (*state_release)(const void *block, void *state);
+    /* MAY: floats of pass->scratch that forward needs for so many tokens; SIZE_MAX / 16 and more are refused. */
+    size_t (*scratch)(const void *block, int64_t tokens);
+    /* MUST: x (tokens, dim) -> y (tokens, dim); see run/pass.h. */
+    void (*forward)(const void *block, struct tare_pass *pass, const float *x, float *y, void *state);
 };
 
 struct tare_block {
@@ -30,8 +35,8 @@ enum tare_residual { TARE_RESIDUAL_SEQUENTIAL, TARE_RESIDUAL_PARALLEL };
 
 struct tare_layer {
     struct tare_block mixer, ffn;
-    struct tare_norm pre[2];  /* before mixer, before ffn */
-    struct tare_norm post[2]; /* after mixer, after ffn, before the residual sum; kind NONE: none */
+    struct tare_norm pre[2];     /* before mixer, before ffn */
+    struct tare_norm post[2];    /* after mixer, after ffn, before the residual sum; kind NONE: none */
     enum tare_residual residual; /* parallel: x + mixer(pre[0] x) + ffn(pre[1] x) */
 };
 
@@ -48,6 +53,9 @@ struct tare_decoder {
     double logit_soft_cap;  /* 0: none */
     double logit_scale;     /* 0 or 1: none */
 };
+
+/* Is the whole described, and has every block ops? Otherwise the model can be planned only. */
+bool tare_decoder_runs(const struct tare_decoder *decoder);
 
 /* n layers, zeroed; after an allocation failure n_layers is 0. */
 struct tare_layer *tare_layers(struct tare_decoder *decoder, int64_t n);

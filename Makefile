@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+# The one-word commands; CMake does the work. `make help` lists them.
+
+JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 60
+SOURCES = $(wildcard src/*.[ch] src/*/*.[ch] cli/*.[ch] include/*.h examples/*.c tests/*/*.[ch] bench/*.[ch])
+NINJA   = $(if $(shell command -v ninja),-G Ninja)
+# A build folder that exists keeps its generator.
+configure = cmake -S . -B $(1) $(if $(wildcard $(1)/CMakeCache.txt),,$(NINJA)) $(2) --log-level=WARNING
+build     = cmake --build $(1) -j $(JOBS)
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz bench format lint install clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
+
+run: build ## build, then check the built-in model and let it tell a story
+	@echo; echo '$$ tare check'; ./build/tare check
+	@echo; echo '$$ tare run'; ./build/tare run </dev/null
+
+build: ## build the program: build/tare
+	@tools/install.sh build
+	@$(call configure,build,-DTARE_TESTS=OFF)
+	@$(call build,build)
+
+test: ## build with warnings as errors, run all tests
+	@tools/install.sh test
+	@$(call configure,build-test,-DTARE_WERROR=ON -DTARE_TESTS=ON)
+	@$(call build,build-test)
+	@ctest --test-dir build-test -j $(JOBS) --output-on-failure --no-tests=error
+
+test-all: test test-asan test-tsan test-valgrind test-fuzz ## the same under sanitizers and valgrind, and the fuzzers
+
+test-asan:
+	@$(call configure,build-asan,-DTARE_WERROR=ON -DTARE_SANITIZE=address$(comma)undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo)
+	@$(call build,build-asan)
+	@ctest --test-dir build-asan -j $(JOBS) --output-on-failure -LE 'install|valgrind'
+
+test-tsan:
+	@$(call configure,build-tsan,-DTARE_WERROR=ON -DTARE_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo)
+	@$(call build,build-tsan)
+	@ctest --test-dir build-tsan -j $(JOBS) --output-on-failure -LE 'install|memory'
+
+test-valgrind:
+	@command -v valgrind >/dev/null || { echo 'test-valgrind needs valgrind' >&2; exit 1; }
+	@$(call configure,build-test,-DTARE_WERROR=ON -DTARE_TESTS=ON)
+	@$(call build,build-test)
+	@ctest --test-dir build-test -j $(JOBS) --output-on-failure -T memcheck -L unit \
+		--overwrite MemoryCheckCommandOptions='--error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite -q'
+
+test-fuzz:
+	@if command -v clang >/dev/null; then \
+		CC=clang $(call configure,build-fuzz,-DTARE_FUZZ=ON -DTARE_TESTS=ON -DCMAKE_C_COMPILER=clang) && \
+		$(call build,build-fuzz) && tools/fuzz.sh build-fuzz $(FUZZ_SECONDS); \
+	else echo 'no clang: the fuzzers are not run (make test replays their corpus)'; fi
+
+bench: build ## measure, each ratio against a real peer
+	@for b in bench/*.sh bench/*.py; do [ -e "$$b" ] || continue; echo "== $$b"; "./$$b" build || exit 1; done
+
+format: ## clang-format all sources
+	@clang-format -i $(SOURCES)
+
+lint: ## formatting, layers, clang-tidy and cppcheck
+	@clang-format --dry-run -Werror $(SOURCES)
+	@python3 tools/layers.py .
+	@$(call configure,build-lint,-DTARE_TESTS=OFF -DCMAKE_EXPORT_COMPILE_COMMANDS=ON)
+	@clang-tidy -quiet -p build-lint $(filter %.c,$(filter src/% cli/%,$(SOURCES)))
+	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 \
+		--suppress=missingIncludeSystem -D__GNUC__ -Iinclude -Isrc -Icli src cli
+
+install: build ## install program, library, header and man page under PREFIX
+	@cmake --install build --prefix "$(PREFIX)"
+
+clean: ## remove the build folders
+	rm -rf build build-test build-asan build-tsan build-fuzz build-lint
+
+comma := ,

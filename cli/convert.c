@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ * convert.c - tare convert: execute a plan into a folder. */
+#include <stdio.h>
+
+#include "cli.h"
+#include "print.h"
+#include "progress.h"
+#include "report.h"
+#include "source.h"
+
+static const char *const targets[] = {"mlx", NULL};
+
+static int execute(tare_model *model, const char *folder, const struct tare_convert_options *options,
+                   struct cli_progress *progress)
+{
+    struct tare_error err = {0};
+    const double start = cli_seconds();
+    const enum tare_code code = tare_convert(model, folder, options, &err);
+    cli_progress_wipe(progress);
+    if (code != TARE_OK)
+        return cli_fail(&err);
+    if (progress->on) {
+        const struct tare_report *report = tare_model_report(model);
+        fprintf(stderr, "%s read in %.1f s, written to ", cli_bytes(report->bytes).text, cli_seconds() - start);
+        cli_put(stderr, folder);
+        putc('\n', stderr);
+    }
+    return 0;
+}
+
+int cli_convert(const struct cli_verb *verb, int argc, char **argv)
+{
+    struct tare_convert_options convert = TARE_CONVERT_OPTIONS_INIT;
+    struct cli_progress progress = cli_progress_init();
+    const char *folder = NULL;
+    bool no_data = false;
+    int tie = TARE_TIE_AUTO, to = 0, words = 0;
+    int64_t threads = 0;
+    const struct cli_flag flags[] = {
+        {"output", 'o', CLI_TEXT, &folder, "DIR", "the folder to write; it may not exist yet", 0, 0, NULL},
+        {"to", 0, CLI_CHOICE, &to, "FORMAT", "what to write: mlx", 0, 0, targets},
+        CLI_FLAG_TIE(&tie),
+        {"no-data", 0, CLI_SWITCH, &no_data, NULL, "plan from headers only: the head is not compared", 0, 0, NULL},
+        {"keep-dtypes", 0, CLI_SWITCH, &convert.keep_dtypes, NULL, "leave floats in their stored dtype", 0, 0, NULL},
+        CLI_FLAG_THREADS(&threads),
+    };
+    const int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
+    if (status != CLI_GO_ON)
+        return status;
+    if (!folder)
+        return cli_wrong("convert: -o DIR is needed: the folder to write");
+
+    struct cli_source source;
+    struct tare_error err = {0};
+    tare_model *model = NULL;
+    if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
+        return cli_fail(&err);
+    source.options.tie = (enum tare_tie)tie;
+    source.options.no_data = no_data;
+    source.options.threads = (int)threads;
+    cli_interrupt_catch();
+    int result = 0;
+    if (cli_source_plan(&source, &model, &err) != TARE_OK) {
+        result = cli_fail(&err);
+    } else {
+        cli_report_warn(model);
+        convert.to = targets[to];
+        convert.threads = (int)threads;
+        convert.progress = cli_progress_show;
+        convert.user = &progress;
+        result = execute(model, folder, &convert, &progress);
+    }
+    tare_model_free(model);
+    return result;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT
+ * explain.c - tare explain: the whole plan, or where one tensor comes from or went. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+#include "near.h"
+#include "print.h"
+#include "report.h"
+#include "source.h"
+
+enum { COLUMNS = 3 }; /* name, shape, packing; what follows is not aligned */
+
+/* Printed width: what cli_put() makes of a plain name. Names with control characters are rare enough to stand out. */
+static int width_of(const char *text)
+{
+    return (int)strlen(text);
+}
+
+static const char *packing_of(const struct tare_report_tensor *t, char *room, size_t size)
+{
+    if (t->bits && t->group_size)
+        snprintf(room, size, "%s %d/%lld", t->packing, t->bits, (long long)t->group_size);
+    else
+        snprintf(room, size, "%s", t->packing ? t->packing : t->dtype ? t->dtype : "?");
+    return room;
+}
+
+static void cell(const char *text, int width)
+{
+    cli_put(stdout, text);
+    printf("%*s", width - width_of(text) + 2, "");
+}
+
+static void widen(int *width, const char *text)
+{
+    const int w = width_of(text);
+    *width = w > *width ? w : *width;
+}
+
+static void sources(const struct tare_report_tensor *t)
+{
+    const bool one = t->n_sources == 1 && strcmp(t->sources[0], t->name) == 0;
+    for (size_t i = 0; i < t->n_sources && i < COLUMNS && !one; i++) {
+        fputs(i ? ", " : " <- ", stdout);
+        cli_put(stdout, t->sources[i]);
+    }
+    if (t->n_sources > COLUMNS)
+        printf(" and %zu more", t->n_sources - COLUMNS);
+}
+
+static void parameters(const struct tare_report *report)
+{
+    char packing[96];
+    int width[COLUMNS] = {0};
+    for (size_t i = 0; i < report->n_parameters; i++) {
+        const struct tare_report_tensor *t = &report->parameters[i];
+        widen(&width[0], t->name);
+        widen(&width[1], cli_shape(t->rank, t->shape).text);
+        widen(&width[2], packing_of(t, packing, sizeof packing));
+    }
+    if (report->n_parameters)
+        printf("  parameters\n");
+    for (size_t i = 0; i < report->n_parameters; i++) {
+        const struct tare_report_tensor *t = &report->parameters[i];
+        printf("    ");
+        cell(t->name, width[0]);
+        cell(cli_shape(t->rank, t->shape).text, width[1]);
+        cell(packing_of(t, packing, sizeof packing), width[2]);
+        cli_put(stdout, t->rule ? t->rule : "");
+        sources(t);
+        putchar('\n');
+    }
+}
+
+static void offer(struct cli_near *near, const struct tare_report_tensor *t, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        cli_near_offer(near, t[i].name);
+        for (size_t j = 0; j < t[i].n_sources; j++)
+            if (strcmp(t[i].sources[j], t[i].name) != 0)
+                cli_near_offer(near, t[i].sources[j]);
+    }
+}
+
+static int no_such_tensor(const struct tare_report *report, const char *name)
+{
+    struct cli_near near = cli_near_init(name);
+    offer(&near, report->parameters, report->n_parameters);
+    offer(&near, report->set_aside, report->n_set_aside);
+    offer(&near, report->missing, report->n_missing);
+    offer(&near, report->unexpected, report->n_unexpected);
+    offer(&near, report->misshapen, report->n_misshapen);
+    char list[768] = "the model has no tensors";
+    for (size_t i = 0; i < near.n; i++) {
+        const size_t at = i ? strlen(list) : 0;
+        snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "the nearest are ", near.name[i]);
+    }
+    return cli_wrong("%s: no tensor of that name; %s", name, list);
+}
+
+static int one_tensor(const tare_model *model, const struct tare_report *report, const char *name, bool json,
+                      int status)
+{
+    char *text = tare_model_explain(model, name, json);
+    if (!text)
+        return no_such_tensor(report, name);
+    const size_t n = strlen(text);
+    if (json)
+        fputs(text, stdout);
+    else
+        cli_put_lines(stdout, text, n);
+    if (n == 0 || text[n - 1] != '\n')
+        putchar('\n');
+    tare_text_free(text);
+    return status;
+}
+
+static int whole_json(const tare_model *model, int status)
+{
+    char *text = tare_model_json(model, true);
+    if (!text) {
+        cli_error("", "out of memory");
+        return tare_code_exit(TARE_E_MEMORY);
+    }
+    puts(text);
+    tare_text_free(text);
+    return status;
+}
+
+int cli_explain(const struct cli_verb *verb, int argc, char **argv)
+{
+    bool json = false, no_data = false;
+    int tie = TARE_TIE_AUTO, words = 0;
+    int64_t threads = 0;
+    const struct cli_flag flags[] = {
+        {"json", 0, CLI_SWITCH, &json, NULL, "print one JSON object (docs/json.md)", 0, 0, NULL},
+        {"no-data", 0, CLI_SWITCH, &no_data, NULL, "read headers only: the head is not compared with the embedding", 0,
+         0, NULL},
+        CLI_FLAG_TIE(&tie),
+        CLI_FLAG_THREADS(&threads),
+    };
+    int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 2, &words);
+    if (status != CLI_GO_ON)
+        return status;
+
+    struct cli_source source;
+    struct tare_error err = {0};
+    tare_model *model = NULL;
+    if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
+        return cli_fail(&err);
+    source.options.tie = (enum tare_tie)tie;
+    source.options.no_data = no_data;
+    source.options.threads = (int)threads;
+    const enum tare_code code = cli_source_plan(&source, &model, &err);
+    status = code == TARE_OK ? 0 : cli_fail(&err);
+    const struct tare_report *report = model ? tare_model_report(model) : NULL;
+    if (!report) {
+        tare_model_free(model);
+        return status;
+    }
+    if (words == 2) {
+        status = one_tensor(model, report, argv[1], json, status);
+    } else if (json) {
+        status = whole_json(model, status);
+    } else {
+        cli_report_what(report);
+        cli_report_heads(report);
+        parameters(report);
+        cli_report_set_aside(report, true);
+        cli_report_strict(report, true);
+        cli_report_account(report);
+        cli_report_findings(report);
+    }
+    tare_model_free(model);
+    return status;
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT
+ * logits.c - tare logits: float32 logits of given ids, for parity tests in any language. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "npy.h"
+#include "print.h"
+#include "progress.h"
+#include "report.h"
+#include "source.h"
+
+enum { TOP = 5 };
+
+struct ids {
+    int32_t *id;
+    size_t n;
+};
+
+/* "1,2,3": whole numbers from 0 to 2^31 - 1, commas between, nothing else. */
+static int parse_ids(const char *text, struct ids *ids)
+{
+    size_t most = 1;
+    for (const char *c = text; *c; c++)
+        most += *c == ',';
+    ids->id = calloc(most, sizeof *ids->id);
+    if (!ids->id)
+        return cli_fail_system("--ids");
+    while (ids->n < most) {
+        char word[16] = "";
+        int64_t id = 0;
+        const size_t length = strcspn(text, ",");
+        snprintf(word, sizeof word, "%.*s", (int)(length < sizeof word ? length : sizeof word - 1), text);
+        if (word[0] == '-' || length >= sizeof word || !cli_whole(word, 0, INT32_MAX, &id))
+            return cli_wrong("logits: --ids takes ids from 0 to 2147483647 with commas between, not \"%s\"", word);
+        ids->id[ids->n++] = (int32_t)id;
+        text += length + (text[length] == ',');
+    }
+    return CLI_GO_ON;
+}
+
+static void print_piece(const tare_tokenizer *tokenizer, int32_t id)
+{
+    char *text = NULL;
+    if (!tokenizer || tare_tokenizer_decode(tokenizer, &id, 1, false, &text, NULL) != TARE_OK)
+        return;
+    fputs(" \"", stdout);
+    cli_put(stdout, text);
+    putchar('"');
+    tare_text_free(text);
+}
+
+/* The TOP greatest of a row, greatest first; of equal ones the lower id. */
+static void print_top(const float *row, int64_t n, const tare_tokenizer *tokenizer)
+{
+    int64_t best[TOP] = {0};
+    int found = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int at = found < TOP ? found++ : TOP;
+        if (at == TOP) {
+            if (row[i] <= row[best[TOP - 1]])
+                continue;
+            at = TOP - 1;
+        }
+        for (; at > 0 && row[best[at - 1]] < row[i]; at--)
+            best[at] = best[at - 1];
+        best[at] = i;
+    }
+    for (int k = 0; k < found; k++) {
+        printf("    %8.4f  %lld", (double)row[best[k]], (long long)best[k]);
+        print_piece(tokenizer, (int32_t)best[k]);
+        putchar('\n');
+    }
+}
+
+static void print_rows(const struct cli_source *source, const struct ids *ids, const float *logits, int64_t columns)
+{
+    tare_tokenizer *tokenizer = NULL; /* words help, but are not needed */
+    if (tare_tokenizer_open(&tokenizer, source->path, &source->options, NULL) != TARE_OK)
+        tokenizer = NULL;
+    for (size_t i = 0; i < ids->n; i++) {
+        printf("%zu: after %ld", i, (long)ids->id[i]);
+        print_piece(tokenizer, ids->id[i]);
+        putchar('\n');
+        print_top(logits + i * (size_t)columns, columns, tokenizer);
+    }
+    tare_tokenizer_free(tokenizer);
+}
+
+/* The first ids at once, the rest one by one; logits: (n, columns). */
+static enum tare_code feed(tare_session *session, const struct ids *ids, size_t first, float *logits,
+                           struct tare_error *err)
+{
+    const size_t columns = (size_t)tare_session_vocabulary(session);
+    enum tare_code code = tare_session_feed(session, ids->id, first, true, logits, err);
+    for (size_t i = first; code == TARE_OK && i < ids->n; i++)
+        code = tare_session_feed(session, ids->id + i, 1, true, logits + i * columns, err);
+    return code;
+}
+
+static int compute(const struct cli_source *source, tare_model *model, const struct ids *ids, size_t first,
+                   const char *output)
+{
+    struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
+    struct tare_error err = {0};
+    tare_session *session = NULL;
+    options.context = ids->n > 4096 ? (int64_t)ids->n : 0; /* the default is enough for less */
+    options.threads = source->options.threads;
+    options.cancel = &cli_interrupted;
+    if (tare_session_open(&session, model, &options, &err) != TARE_OK)
+        return cli_fail(&err);
+
+    const int64_t columns = tare_session_vocabulary(session);
+    float *logits = ids->n && columns > 0 ? calloc(ids->n, (size_t)columns * sizeof *logits) : NULL;
+    int status = 0;
+    if (!logits) {
+        cli_error("logits", "no memory for them all: give fewer ids");
+        status = tare_code_exit(TARE_E_MEMORY);
+    } else if (feed(session, ids, first, logits, &err) != TARE_OK) {
+        status = cli_fail(&err);
+    } else if (output) {
+        status = cli_npy_write(output, logits, ids->n, (size_t)columns);
+    } else {
+        print_rows(source, ids, logits, columns);
+    }
+    free(logits);
+    tare_session_free(session);
+    return status;
+}
+
+static int plan_and_compute(const struct cli_source *source, const struct ids *ids, size_t first, const char *output)
+{
+    struct tare_error err = {0};
+    tare_model *model = NULL;
+    int status = 0;
+    cli_interrupt_catch();
+    if (cli_source_plan(source, &model, &err) != TARE_OK) {
+        status = cli_fail(&err);
+    } else {
+        cli_report_warn(model);
+        status = compute(source, model, ids, first, output);
+    }
+    tare_model_free(model);
+    return status;
+}
+
+int cli_logits(const struct cli_verb *verb, int argc, char **argv)
+{
+    const char *list = NULL, *output = NULL;
+    int tie = TARE_TIE_AUTO, words = 0;
+    int64_t threads = 0, prefill = 0;
+    const struct cli_flag flags[] = {
+        {"ids", 0, CLI_TEXT, &list, "1,2,3", "the ids to feed", 0, 0, NULL},
+        {"output", 'o', CLI_TEXT, &output, "FILE.npy", "write float32 (ids, vocabulary); without it: the best five", 0,
+         0, NULL},
+        {"prefill", 0, CLI_WHOLE, &prefill, "N", "feed the first N at once, the rest one by one; default: all at once",
+         1, INT32_MAX, NULL},
+        CLI_FLAG_TIE(&tie),
+        CLI_FLAG_THREADS(&threads),
+    };
+    int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
+    if (status != CLI_GO_ON)
+        return status;
+    if (!list)
+        return cli_wrong("logits: --ids is needed: the ids to feed, as 1,2,3");
+
+    struct cli_source source;
+    struct tare_error err = {0};
+    struct ids ids = {0};
+    status = parse_ids(list, &ids);
+    if (status == CLI_GO_ON && (size_t)prefill > ids.n)
+        status = cli_wrong("logits: --prefill %lld is more than the %zu ids given", (long long)prefill, ids.n);
+    if (status == CLI_GO_ON && cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
+        status = cli_fail(&err);
+    if (status == CLI_GO_ON) {
+        source.options.tie = (enum tare_tie)tie;
+        source.options.threads = (int)threads;
+        status = plan_and_compute(&source, &ids, prefill ? (size_t)prefill : ids.n, output);
+    }
+    free(ids.id);
+    return status;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ * main.c - the table of verbs; start reading here. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+#include "near.h"
+#include "print.h"
+
+static const struct cli_verb verbs[] = {
+    {"check", "[MODEL] [--json] [--no-data] [--tie=RULE]", "Will it load, is it sound, what is set aside and why?",
+     cli_check},
+    {"explain", "[MODEL [TENSOR]] [--json]", "The whole plan, or where one tensor comes from or went.", cli_explain},
+    {"convert", "[MODEL] -o DIR [--to mlx] [--tie=RULE]", "Write it as a folder that another program loads.",
+     cli_convert},
+    {"run", "[MODEL] [PROMPT] [--max-tokens N] [--temp T]", "Go on with a text.", cli_run},
+    {"logits", "[MODEL] --ids 1,2,3 [-o FILE.npy]", "The model's float32 logits for some ids.", cli_logits},
+};
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+static void print_help(FILE *file)
+{
+    fputs("tare loads, checks, converts and runs quantized language-model checkpoints.\n\n", file);
+    for (size_t i = 0; i < VERBS; i++)
+        fprintf(file, "  tare %-8s %s\n      %s\n", verbs[i].name, verbs[i].usage, verbs[i].summary);
+    fputs("\n  tare help VERB        the flags of a verb\n"
+          "  tare --version\n\n"
+          "MODEL is a folder, a .safetensors file, or ORG/NAME in the Hugging Face cache.\n"
+          "Without MODEL: fable, a small story model that is built in.\n\n"
+          "Exit codes: 0 ok, 1 loads with findings (check), 2 usage, 3 a file is not there,\n"
+          "4 refused, 5 out of memory or space, 130 interrupted.\n",
+          file);
+}
+
+static int run_verb(const char *name, int argc, char **argv)
+{
+    struct cli_near near = cli_near_init(name);
+    for (size_t i = 0; i < VERBS; i++) {
+        if (strcmp(verbs[i].name, name) == 0)
+            return verbs[i].run(&verbs[i], argc, argv);
+        cli_near_offer(&near, verbs[i].name);
+    }
+    if (name[0] == '-')
+        return cli_wrong("unknown flag %s; tare --help lists what there is", name);
+    if (near.distance[0] <= 3)
+        return cli_wrong("unknown verb \"%s\"; did you mean tare %s?", name, near.name[0]);
+    return cli_wrong("unknown verb \"%s\"; tare --help lists them (the nearest is %s)", name, near.name[0]);
+}
+
+static int help(int argc, char **argv)
+{
+    char flag[] = "--help", *only[] = {flag, NULL};
+    if (argc == 0) {
+        print_help(stdout);
+        return 0;
+    }
+    if (argc > 1)
+        return cli_wrong("help: one verb at a time");
+    return run_verb(argv[0], 1, only);
+}
+
+static int version(void)
+{
+    printf("tare %s\n", tare_version());
+    return 0;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return CLI_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+        return help(argc - 2, argv + 2);
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0 || strcmp(argv[1], "version") == 0)
+        return version();
+    return run_verb(argv[1], argc - 2, argv + 2);
+}
+
+int main(int argc, char **argv)
+{
+    return cli_finish(dispatch(argc, argv));
+}

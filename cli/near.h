@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ * near.h - the nearest of many names to one that does not exist. */
+#ifndef TARE_CLI_NEAR_H
+#define TARE_CLI_NEAR_H
+
+#include <stddef.h>
+
+enum { CLI_NEAR = 3 };
+
+struct cli_near {
+    const char *word;
+    size_t n;
+    const char *name[CLI_NEAR]; /* nearest first, borrowed */
+    size_t distance[CLI_NEAR];  /* letters to add, drop or change; a name that holds the word whole counts as 1 */
+};
+
+struct cli_near cli_near_init(const char *word);
+void cli_near_offer(struct cli_near *near, const char *name);
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT
+ * options.c - flags and words of a verb, strictly. */
+#include "cli.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "near.h"
+#include "print.h"
+
+const char *const cli_tie_choices[] = {"auto", "config", "proved", "keep", NULL};
+
+int cli_wrong(const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    cli_error("", text);
+    return CLI_USAGE;
+}
+
+bool cli_whole(const char *text, int64_t least, int64_t most, int64_t *number)
+{
+    char *end = NULL;
+    if (!(*text == '-' || (*text >= '0' && *text <= '9'))) /* strtoll skips spaces and takes a plus */
+        return false;
+    errno = 0;
+    const long long value = strtoll(text, &end, 10);
+    if (errno || end == text || *end || value < least || value > most)
+        return false;
+    *number = value;
+    return true;
+}
+
+bool cli_real(const char *text, double least, double most, double *number)
+{
+    char *end = NULL;
+    if (!*text || !strchr("-.0123456789", *text))
+        return false;
+    errno = 0;
+    const double value = strtod(text, &end);
+    if (errno || end == text || *end || !isfinite(value) || value < least || value > most)
+        return false;
+    *number = value;
+    return true;
+}
+
+static void print_flag(const struct cli_flag *flag)
+{
+    char left[64];
+    if (flag->letter)
+        snprintf(left, sizeof left, "-%c, --%s%s%s", flag->letter, flag->name, flag->value ? " " : "",
+                 flag->value ? flag->value : "");
+    else
+        snprintf(left, sizeof left, "--%s%s%s", flag->name, flag->value ? " " : "", flag->value ? flag->value : "");
+    printf("  %-20s %s\n", left, flag->help);
+}
+
+static int print_help(const struct cli_verb *verb, const struct cli_flag *flags, size_t n)
+{
+    printf("tare %s %s\n\n%s\n\n", verb->name, verb->usage, verb->summary);
+    for (size_t i = 0; i < n; i++)
+        print_flag(&flags[i]);
+    printf("  %-20s %s\n", "--help", "this text");
+    return 0;
+}
+
+static int unknown_flag(const struct cli_verb *verb, const struct cli_flag *flags, size_t n, const char *word)
+{
+    struct cli_near near = cli_near_init(word + strspn(word, "-"));
+    for (size_t i = 0; i < n; i++)
+        cli_near_offer(&near, flags[i].name);
+    if (near.n && near.distance[0] <= 2)
+        return cli_wrong("%s: unknown flag %s; did you mean --%s?", verb->name, word, near.name[0]);
+    return cli_wrong("%s: unknown flag %s; tare help %s lists them", verb->name, word, verb->name);
+}
+
+static int set_choice(const struct cli_verb *verb, const struct cli_flag *flag, const char *value)
+{
+    char list[256] = "";
+    for (int i = 0; flag->choices[i]; i++) {
+        const size_t at = strlen(list);
+        if (strcmp(value, flag->choices[i]) == 0) {
+            *(int *)flag->to = i;
+            return CLI_GO_ON;
+        }
+        snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", flag->choices[i]);
+    }
+    return cli_wrong("%s: --%s takes %s, not \"%s\"", verb->name, flag->name, list, value);
+}
+
+static int set_flag(const struct cli_verb *verb, const struct cli_flag *flag, const char *value)
+{
+    switch (flag->kind) {
+    case CLI_SWITCH:
+        *(bool *)flag->to = true;
+        return CLI_GO_ON;
+    case CLI_WHOLE:
+        if (cli_whole(value, flag->least, flag->most, flag->to))
+            return CLI_GO_ON;
+        return cli_wrong("%s: --%s takes a whole number from %lld to %lld, not \"%s\"", verb->name, flag->name,
+                         (long long)flag->least, (long long)flag->most, value);
+    case CLI_REAL:
+        if (cli_real(value, (double)flag->least, (double)flag->most, flag->to))
+            return CLI_GO_ON;
+        return cli_wrong("%s: --%s takes a number from %lld to %lld, not \"%s\"", verb->name, flag->name,
+                         (long long)flag->least, (long long)flag->most, value);
+    case CLI_TEXT:
+        if (!*value)
+            return cli_wrong("%s: --%s needs a value that is not empty", verb->name, flag->name);
+        *(const char **)flag->to = value;
+        return CLI_GO_ON;
+    case CLI_CHOICE:
+        return set_choice(verb, flag, value);
+    }
+    return CLI_USAGE;
+}
+
+/* The flag that a word names, "-o" or "--name" or "--name=value"; NULL when there is none. */
+static const struct cli_flag *find_flag(const struct cli_flag *flags, size_t n, const char *word)
+{
+    const size_t length = strcspn(word, "=");
+    for (size_t i = 0; i < n; i++) {
+        if (word[1] == '-' && length - 2 == strlen(flags[i].name) && memcmp(word + 2, flags[i].name, length - 2) == 0)
+            return &flags[i];
+        if (word[1] != '-' && length == 2 && word[1] == flags[i].letter)
+            return &flags[i];
+    }
+    return NULL;
+}
+
+int cli_parse(const struct cli_verb *verb, const struct cli_flag *flags, size_t n, int argc, char **argv, int room,
+              int *words)
+{
+    bool open = true; /* flags may still come */
+    *words = 0;
+    for (int i = 0; i < argc; i++) {
+        char *word = argv[i];
+        if (!open || word[0] != '-' || !word[1]) {
+            if (*words == room)
+                return cli_wrong("%s: one word too many: \"%s\"; usage: tare %s %s", verb->name, word, verb->name,
+                                 verb->usage);
+            argv[(*words)++] = word;
+            continue;
+        }
+        if (strcmp(word, "--") == 0) {
+            open = false;
+            continue;
+        }
+        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+            return print_help(verb, flags, n);
+        const struct cli_flag *flag = find_flag(flags, n, word);
+        if (!flag)
+            return unknown_flag(verb, flags, n, word);
+        const char *value = strchr(word, '=');
+        if (flag->kind == CLI_SWITCH && value)
+            return cli_wrong("%s: --%s takes no value", verb->name, flag->name);
+        if (flag->kind != CLI_SWITCH && !value && i + 1 == argc)
+            return cli_wrong("%s: --%s needs a value", verb->name, flag->name);
+        value = value ? value + 1 : flag->kind == CLI_SWITCH ? "" : argv[++i];
+        const int status = set_flag(verb, flag, value);
+        if (status != CLI_GO_ON)
+            return status;
+    }
+    return CLI_GO_ON;
+}

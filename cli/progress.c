@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ * progress.c - bytes, rate and time left, ten times a second. */
+#include "progress.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "print.h"
+
+volatile int cli_interrupted;
+
+static void interrupt(int number)
+{
+    (void)number;
+    cli_interrupted = 1;
+}
+
+void cli_interrupt_catch(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = interrupt;
+    action.sa_flags = (int)SA_RESETHAND;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+double cli_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+struct cli_progress cli_progress_init(void)
+{
+    return (struct cli_progress){.on = cli_is_terminal(stderr)};
+}
+
+static void draw(struct cli_progress *p, const char *stage, uint64_t done, uint64_t total, double now)
+{
+    enum { WIDTH = 24 };
+    char bar[WIDTH + 1], left[48] = "";
+    const double part = total ? (double)done / (double)total : 0, spent = now - p->start;
+    const int full = part >= 1 ? WIDTH : (int)(part * WIDTH);
+    const double rate = spent > 0.2 ? (double)(done - p->base) / spent : 0;
+    for (int i = 0; i < WIDTH; i++)
+        bar[i] = i < full ? '#' : '.';
+    bar[WIDTH] = '\0';
+    if (rate > 0 && total >= done)
+        snprintf(left, sizeof left, ", %s/s, %.0f s left", cli_bytes((uint64_t)rate).text,
+                 (double)(total - done) / rate);
+    fprintf(stderr, "\r\033[K%s [%s] %3.0f%% %s of %s%s", stage, bar, 100 * part, cli_bytes(done).text,
+            cli_bytes(total).text, left);
+    fflush(stderr);
+    p->drawn = true;
+}
+
+int cli_progress_show(void *user, const char *stage, uint64_t done, uint64_t total)
+{
+    struct cli_progress *p = user;
+    const double now = cli_seconds();
+    if (p->on && (!p->stage || strcmp(p->stage, stage) != 0)) {
+        p->stage = stage;
+        p->start = now;
+        p->last = now; /* what ends within a tenth of a second needs no bar */
+        p->base = done;
+    }
+    if (p->on && now - p->last >= 0.1) {
+        p->last = now;
+        draw(p, stage, done, total, now);
+    }
+    return cli_interrupted;
+}
+
+void cli_progress_wipe(struct cli_progress *progress)
+{
+    if (progress->drawn)
+        fputs("\r\033[K", stderr);
+    progress->drawn = false;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ * banned.h - what library code does not call; every library source is compiled with -include of this file.
+ *
+ * Strings are bounded (snprintf, base/text.h), numbers are parsed with their end checked (strtoll), and a library never
+ * ends its host. The headers that declare the names come first: poisoned ones may not be declared any more.
+ */
+#ifndef TARE_BASE_BANNED_H
+#define TARE_BASE_BANNED_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#if defined(__GNUC__)
+#pragma GCC poison sprintf vsprintf gets
+#pragma GCC poison strcpy strcat strncpy strncat strtok
+#pragma GCC poison atoi atol atoll atof
+#pragma GCC poison exit abort quick_exit system tmpnam setlocale
+#endif
+
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT
+ * quant.c - quantization_config in its many spellings -> one struct tare_quant. What is not known is refused by name (P12). */
+#include "config/quant.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct reader {
+    const json_t *object;
+    const char *place;
+    struct tare_arena *arena;
+    struct tare_error *err;
+};
+
+static enum tare_code wrong(const struct reader *r, const char *key, const char *wanted)
+{
+    return tare_fail(r->err, TARE_E_CONFIG, r->place, "%s must be %s", key, wanted);
+}
+
+/* An absent or null key leaves *into alone. */
+static enum tare_code read_integer(const struct reader *r, const char *key, int64_t least, int64_t most, int64_t *into)
+{
+    const json_t *value = json_object_get(r->object, key);
+    if (!value || json_is_null(value))
+        return TARE_OK;
+    if (!json_is_integer(value) || json_integer_value(value) < least || json_integer_value(value) > most)
+        return tare_fail(r->err, TARE_E_CONFIG, r->place, "%s must be an integer from %lld to %lld", key, (long long)least,
+                         (long long)most);
+    *into = json_integer_value(value);
+    return TARE_OK;
+}
+
+static enum tare_code read_text(const struct reader *r, const char *key, const char **into)
+{
+    const json_t *value = json_object_get(r->object, key);
+    if (!value || json_is_null(value))
+        return TARE_OK;
+    if (!json_is_string(value))
+        return wrong(r, key, "a string");
+    *into = tare_arena_text(r->arena, json_string_value(value));
+    return *into ? TARE_OK : tare_fail_memory(r->err);
+}
+
+static enum tare_code read_bits(const struct reader *r, struct tare_quant *quant)
+{
+    int64_t bits = 0;
+    enum tare_code code = read_integer(r, "bits", 1, 16, &bits);
+    if (!code && !bits)
+        code = read_integer(r, "w_bit", 1, 16, &bits);
+    quant->bits = (int)bits;
+    if (!code)
+        code = read_integer(r, "group_size", -1, INT32_MAX, &quant->group_size);
+    if (!code && !quant->group_size)
+        code = read_integer(r, "q_group_size", -1, INT32_MAX, &quant->group_size);
+    return code;
+}
+
+static enum tare_code read_skipped(const struct reader *r, struct tare_quant *quant)
+{
+    const json_t *list = json_object_get(r->object, "modules_to_not_convert");
+    if (!list || json_is_null(list))
+        return TARE_OK;
+    if (!json_is_array(list))
+        return wrong(r, "modules_to_not_convert", "a list of names or null");
+    const char **names = tare_arena_array(r->arena, json_array_size(list), sizeof *names);
+    if (!names)
+        return tare_fail_memory(r->err);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        if (!json_is_string(json_array_get(list, i)))
+            return wrong(r, "modules_to_not_convert", "a list of names or null");
+        names[i] = tare_arena_text(r->arena, json_string_value(json_array_get(list, i)));
+    }
+    quant->skipped = names;
+    quant->n_skipped = json_array_size(list);
+    return TARE_OK;
+}
+
+static enum tare_code read_awq(const struct reader *r, struct tare_quant *quant)
+{
+    quant->method = TARE_METHOD_AWQ;
+    enum tare_code code = read_bits(r, quant);
+    if (!code)
+        code = read_text(r, "version", &quant->version);
+    if (code)
+        return code;
+    if (quant->version) { /* AutoAWQ writes "gemm", older files "GEMM" */
+        char *lower = tare_arena_text(r->arena, quant->version);
+        if (!lower)
+            return tare_fail_memory(r->err);
+        for (char *c = lower; *c; c++)
+            if (*c >= 'A' && *c <= 'Z')
+                *c = (char)(*c - 'A' + 'a');
+        quant->version = lower;
+    }
+    const json_t *zero = json_object_get(r->object, "zero_point");
+    if (zero && !json_is_null(zero) && !json_is_boolean(zero))
+        return wrong(r, "zero_point", "true or false");
+    quant->zero_point = json_is_boolean(zero) ? json_is_true(zero) : -1;
+    return read_skipped(r, quant);
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const struct tare_quant_override *)a)->path, ((const struct tare_quant_override *)b)->path);
+}
+
+/* "model.layers.0.mlp.up_proj": {"bits": 8, "group_size": 64} or false; every other key is a general one. */
+static enum tare_code read_override(const struct reader *r, const char *path, const json_t *value, const struct tare_quant *quant,
+                                    struct tare_quant_override *over)
+{
+    *over = (struct tare_quant_override){tare_arena_text(r->arena, path), false, quant->bits, quant->group_size, quant->mode};
+    if (!over->path)
+        return tare_fail_memory(r->err);
+    if (json_is_boolean(value)) {
+        over->quantized = json_is_true(value);
+        return TARE_OK;
+    }
+    const char *place = tare_arena_format(r->arena, "%s: %s", r->place, path);
+    const struct reader inner = {value, place ? place : r->place, r->arena, r->err};
+    struct tare_quant own = {.mode = quant->mode};
+    enum tare_code code = read_bits(&inner, &own);
+    if (!code)
+        code = read_text(&inner, "mode", &own.mode);
+    over->quantized = true;
+    if (own.bits)
+        over->bits = own.bits;
+    if (own.group_size)
+        over->group_size = own.group_size;
+    over->mode = own.mode;
+    return code;
+}
+
+static enum tare_code read_mlx(const struct reader *r, struct tare_quant *quant)
+{
+    const char *key;
+    json_t *value;
+    quant->method = TARE_METHOD_MLX;
+    quant->mode = "affine";
+    enum tare_code code = read_bits(r, quant);
+    if (!code)
+        code = read_text(r, "mode", &quant->mode);
+    if (code)
+        return code;
+    struct tare_quant_override *list = tare_arena_array(r->arena, json_object_size(r->object), sizeof *list);
+    if (!list)
+        return tare_fail_memory(r->err);
+    size_t n = 0;
+    json_object_foreach((json_t *)(uintptr_t)r->object, key, value)
+        if (json_is_object(value) || (json_is_boolean(value) && strchr(key, '.')))
+            if ((code = read_override(r, key, value, quant, &list[n++])))
+                return code;
+    qsort(list, n, sizeof *list, by_path);
+    quant->overrides = list;
+    quant->n_overrides = n;
+    return TARE_OK;
+}
+
+const struct tare_quant_override *tare_quant_of(const struct tare_quant *quant, const char *path)
+{
+    const struct tare_quant_override key = {.path = path};
+    return quant->n_overrides ? bsearch(&key, quant->overrides, quant->n_overrides, sizeof key, by_path) : NULL;
+}
+
+/* The first that is there, in the order of formats.md, "Which format is it". */
+static const json_t *find(const json_t *config, const json_t *beside, const char **place)
+{
+    const json_t *text = json_object_get(config, "text_config");
+    const struct {
+        const json_t *value;
+        const char *place;
+    } places[] = {
+        {json_object_get(config, "quantization"), "config.json: quantization"},
+        {json_object_get(config, "quantization_config"), "config.json: quantization_config"},
+        {json_object_get(text, "quantization_config"), "config.json: text_config.quantization_config"},
+        {beside, "quantize_config.json"},
+    };
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (places[i].value && !json_is_null(places[i].value)) {
+            *place = places[i].place;
+            return places[i].value;
+        }
+    return NULL;
+}
+
+enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struct tare_arena *arena, struct tare_quant *quant,
+                               struct tare_error *err)
+{
+    const char *method = NULL;
+    *quant = (struct tare_quant){.zero_point = -1};
+    const json_t *object = find(config, beside, &quant->place);
+    if (!object)
+        return TARE_OK;
+    const struct reader r = {object, quant->place, arena, err};
+    if (!json_is_object(object))
+        return tare_fail(err, TARE_E_CONFIG, quant->place, "expected an object");
+    enum tare_code code = read_text(&r, "quant_method", &method);
+    if (code)
+        return code;
+    if (!method) { /* MLX writes none, and its own files have the same object under both names */
+        if (!strcmp(quant->place, "config.json: quantization_config") ||
+            !strcmp(quant->place, "config.json: text_config.quantization_config"))
+            return tare_fail(err, TARE_E_CONFIG, quant->place,
+                             "quant_method is missing; with \"awq\" there tare reads AutoAWQ's layout");
+        if (!strcmp(quant->place, "quantize_config.json"))
+            return tare_fail(err, TARE_E_UNKNOWN, quant->place, "quant_method is missing, as in old GPTQ files, which tare does not read yet");
+        return read_mlx(&r, quant);
+    }
+    if (!strcmp(quant->place, "config.json: quantization") || !strcmp(method, "mlx"))
+        return read_mlx(&r, quant);
+    if (!strcmp(method, "awq"))
+        return read_awq(&r, quant);
+    return tare_fail(err, TARE_E_UNKNOWN, quant->place, "quant_method \"%.64s\" is not known; tare reads awq and mlx so far", method);
+}

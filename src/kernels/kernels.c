@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT
+ * kernels.c - picks a set of kernels when the program runs, and packs rows into their layout. */
+#include "kernels/kernels.h"
+
+#include <string.h>
+
+enum set { SET_SCALAR, SET_AVX2, SET_AVX512, SET_NEON, SETS };
+static const char *const set_names[SETS] = {"scalar", "avx2", "avx512", "neon"};
+
+#if defined(__x86_64__)
+static bool has(enum set set)
+{
+    __builtin_cpu_init();
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    if (set == SET_AVX512)
+        return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("avx512vnni");
+    return set == SET_SCALAR || (set == SET_AVX2 && avx2);
+}
+
+static void fill(struct tare_kernels *kernels, enum set set)
+{
+    *kernels = tare_kernels_scalar;
+    if (set >= SET_AVX2)
+        tare_kernels_avx2(kernels);
+    if (set >= SET_AVX512)
+        tare_kernels_avx512(kernels);
+}
+#elif defined(__aarch64__)
+static bool has(enum set set)
+{
+    return set == SET_SCALAR; /* neon.c is still to be written: SET_NEON is its place */
+}
+
+static void fill(struct tare_kernels *kernels, enum set set)
+{
+    (void)set;
+    *kernels = tare_kernels_scalar;
+}
+#else
+static bool has(enum set set)
+{
+    return set == SET_SCALAR;
+}
+
+static void fill(struct tare_kernels *kernels, enum set set)
+{
+    (void)set;
+    *kernels = tare_kernels_scalar;
+}
+#endif
+
+bool tare_kernels_pick(struct tare_kernels *kernels, const char *name)
+{
+    for (int set = SETS - 1; set >= 0; set--) {
+        if ((name && strcmp(name, set_names[set])) || !has((enum set)set))
+            continue;
+        fill(kernels, (enum set)set);
+        kernels->name = set_names[set];
+        return true;
+    }
+    return false;
+}
+
+bool tare_matrix_even(const struct tare_matrix *m)
+{
+    return m->storage < TARE_STORE_Q4 || m->group % 32 == 0;
+}
+
+size_t tare_q4_stride(int64_t in)
+{
+    return ((size_t)in + TARE_Q4_BLOCK - 1) / TARE_Q4_BLOCK * TARE_Q4_BYTES;
+}
+
+size_t tare_q8_stride(int64_t in)
+{
+    return ((size_t)in + 63) / 64 * 64;
+}
+
+void tare_q4_pack(const uint8_t *codes, int64_t in, unsigned char *row)
+{
+    for (int64_t start = 0; start < in; start += TARE_Q4_BLOCK, row += TARE_Q4_BYTES) {
+        uint32_t word[TARE_Q4_BYTES / 4] = {0};
+        const int64_t n = in - start < TARE_Q4_BLOCK ? in - start : TARE_Q4_BLOCK;
+        for (int64_t i = 0; i < n; i++)
+            word[i % 16] |= (uint32_t)codes[start + i] << 4 * (i / 16);
+        memcpy(row, word, sizeof word);
+    }
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ * kernels.h - the arithmetic of running, as a struct of pointers: scalar.c fills all of it, each instruction set that
+ * the CPU has overwrites what it does better. Everything computes in float32; weights stay as they are stored.
+ *
+ * A packed weight is w[r][i] = scale[r][g] * code[r][i] + offset[r][g], g = i / group. A zero point z becomes the
+ * offset -z * scale: exact for 16-bit scales, and so is the sum, because a product of 11 bits and 8 bits fits the 24 of
+ * a float32.
+ */
+#ifndef TARE_KERNELS_KERNELS_H
+#define TARE_KERNELS_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum tare_storage { TARE_STORE_F32, TARE_STORE_F16, TARE_STORE_BF16, TARE_STORE_Q4, TARE_STORE_Q8, TARE_STORES };
+
+/*
+ * Rows of a matrix (rows, in), `stride` bytes apart; data need not be aligned.
+ *   Q4  blocks of 128 columns in 64 bytes: 16 words of 32 bits; bits 4k .. 4k + 3 of word l hold column 16k + l of the
+ * block. So one shift of a register of 16 words brings 16 neighbouring columns to the lowest bits. Q8  one byte a
+ * column
+ */
+struct tare_matrix {
+    enum tare_storage storage;
+    int64_t rows, in;
+    const unsigned char *data;
+    size_t stride;
+    const float *scale, *offset; /* (rows, groups); NULL unless Q4, Q8 */
+    int64_t group, groups;
+};
+
+#define TARE_Q4_BLOCK 128 /* columns */
+#define TARE_Q4_BYTES 64  /* of a block */
+#define TARE_PANEL_ROWS 32
+#define TARE_PANEL_COLUMNS 1024                                  /* a multiple of TARE_Q4_BLOCK */
+#define TARE_PANEL_FLOATS (TARE_PANEL_ROWS * TARE_PANEL_COLUMNS) /* 128 KiB: work memory of one thread, fits L2 */
+
+struct tare_kernels {
+    const char *name;
+    /* y[r] = sum_i w[row + r][i] * x[i], r in [0, rows) */
+    void (*dot[TARE_STORES])(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y);
+    /* dst[i] = w[row][start + i], i in [0, n); start is a multiple of TARE_Q4_BLOCK */
+    void (*unpack[TARE_STORES])(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst);
+    /* y[t * ldy + r] (+)= sum_k w[r * ldw + k] * x[t * ldx + k]; adds when `add` */
+    void (*panel)(const float *w, int64_t ldw, int64_t rows, const float *x, int64_t ldx, int64_t tokens, int64_t k,
+                  float *y, int64_t ldy, bool add);
+    /* scores[j] = scale * sum_d q[d] * keys[j * dim + d] */
+    void (*scores)(const float *q, const float *keys, int64_t n, int64_t dim, float scale, float *scores);
+    /* y[d] += sum_j p[j] * values[j * dim + d] */
+    void (*mix)(const float *p, const float *values, int64_t n, int64_t dim, float *y);
+    /* s[j] = exp(s[j] - most); returns their sum */
+    float (*exponents)(float *s, int64_t n, float most);
+    /* gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i]; up NULL: times 1 */
+    void (*silu)(float *gate, const float *up, int64_t n);
+    float (*squares)(const float *x, int64_t n); /* sum_i x[i]^2 */
+};
+
+extern const struct tare_kernels tare_kernels_scalar;
+/* Overwrite what the set does better. Each is compiled for its own CPU family, and empty on others. */
+void tare_kernels_avx2(struct tare_kernels *kernels);
+void tare_kernels_avx512(struct tare_kernels *kernels);
+void tare_kernels_neon(struct tare_kernels *kernels);
+
+/*
+ * The best set of this CPU, or the one called `name` ("scalar", "avx2", "avx512", "neon"); NULL: best. False when the
+ * CPU lacks it or there is no such name.
+ */
+bool tare_kernels_pick(struct tare_kernels *kernels, const char *name);
+
+/* The vector kernels take packed rows whose groups are whole multiples of 32 columns; the others go to scalar.c. */
+bool tare_matrix_even(const struct tare_matrix *m);
+/* Bytes of one row of `in` columns in Q4 and Q8; a multiple of 64. */
+size_t tare_q4_stride(int64_t in);
+size_t tare_q8_stride(int64_t in);
+/* codes (in), each below 16 -> one row in Q4. */
+void tare_q4_pack(const uint8_t *codes, int64_t in, unsigned char *row);
+
+struct tare_pool;
+/*
+ * y[t * ldy + r] = sum_i w[r][i] * x[t * ldx + i] + bias[r] for all rows and tokens; bias may be NULL.
+ * Rows are cut into tasks and one row is one task's, so results do not depend on the number of threads.
+ *   work   one buffer of TARE_PANEL_FLOATS floats for each thread of the pool
+ */
+void tare_matmul(const struct tare_kernels *kernels, struct tare_pool *pool, const struct tare_matrix *m,
+                 const float *bias, const float *x, int64_t ldx, int64_t tokens, float *y, int64_t ldy,
+                 float *const *work);
+/* dst (in) = row `row`. */
+void tare_matrix_row(const struct tare_kernels *kernels, const struct tare_matrix *m, int64_t row, float *dst);
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT
+ * gemma4_text.c - Gemma 4 text models (mlx-lm: models/gemma4_text.py). The last layers borrow their keys and values. */
+#include <string.h>
+
+#include "models/experts.h"
+#include "models/model.h"
+#include "models/window.h"
+
+#define ARGS(ARG)                                                                                                      \
+    ARG(INT, hidden_size, 1536)                                                                                        \
+    ARG(INT, num_hidden_layers, 35)                                                                                    \
+    ARG(INT, intermediate_size, 6144)                                                                                  \
+    ARG(INT, num_attention_heads, 8)                                                                                   \
+    ARG(INT, head_dim, 256)                                                                                            \
+    ARG(INT, global_head_dim, 512)                                                                                     \
+    ARG(REAL, global_partial_rotary_factor, 0.25)                                                                      \
+    ARG(REAL, rms_norm_eps, 1e-6)                                                                                      \
+    ARG(INT, vocab_size, 262144)                                                                                       \
+    ARG(INT, vocab_size_per_layer_input, 262144)                                                                       \
+    ARG(INT, num_key_value_heads, 1)                                                                                   \
+    ARG(INT, num_global_key_value_heads, ABSENT)                                                                       \
+    ARG(INT, num_kv_shared_layers, 20)                                                                                 \
+    ARG(INT, pad_token_id, 0)                                                                                          \
+    ARG(INT, hidden_size_per_layer_input, 256)                                                                         \
+    ARG(FLAG, rope_traditional, false)                                                                                 \
+    ARG(REAL, partial_rotary_factor, 1.0)                                                                              \
+    ARG(JSON, rope_parameters, ABSENT)                                                                                 \
+    ARG(INT, sliding_window, 512)                                                                                      \
+    ARG(INT, sliding_window_pattern, 5)                                                                                \
+    ARG(INT, max_position_embeddings, 131072)                                                                          \
+    ARG(FLAG, attention_k_eq_v, false)                                                                                 \
+    ARG(REAL, final_logit_softcapping, 30.0)                                                                           \
+    ARG(FLAG, use_double_wide_mlp, true)                                                                               \
+    ARG(FLAG, enable_moe_block, false)                                                                                 \
+    ARG(INT, num_experts, ABSENT)                                                                                      \
+    ARG(INT, top_k_experts, ABSENT)                                                                                    \
+    ARG(INT, moe_intermediate_size, ABSENT)                                                                            \
+    ARG(JSON, layer_types, ABSENT)                                                                                     \
+    ARG(FLAG, tie_word_embeddings, true)
+TARE_ARGS(ARGS);
+
+static enum tare_code derive(void *args, const struct tare_derive *d)
+{
+    const struct args *a = args;
+    if (a->sliding_window_pattern < 1)
+        return tare_fail(d->err, TARE_E_CONFIG, d->place, "sliding_window_pattern is 0; expected at least 1");
+    if (a->num_kv_shared_layers > 0 && a->num_kv_shared_layers >= a->num_hidden_layers)
+        return tare_fail(d->err, TARE_E_CONFIG, d->place,
+                         "num_kv_shared_layers is %lld of %lld layers: none is left to borrow from",
+                         (long long)a->num_kv_shared_layers, (long long)a->num_hidden_layers);
+    if (a->enable_moe_block && (a->num_experts < 1 || a->moe_intermediate_size < 1))
+        return tare_fail(d->err, TARE_E_CONFIG, d->place,
+                         "enable_moe_block needs num_experts and moe_intermediate_size");
+    return tare_layer_types_check(a->layer_types, a->num_hidden_layers, d->place, d->err);
+}
+
+static bool is_type(const struct args *a, int64_t layer, const char *type)
+{
+    const bool full = (layer + 1) % a->sliding_window_pattern == 0;
+    const char *own = json_string_value(json_array_get(a->layer_types, (size_t)layer));
+    return !strcmp(own ? own : full ? "full_attention" : "sliding_attention", type);
+}
+
+static void attention(struct tare_at at, const struct args *a, int64_t layer, bool own_kv)
+{
+    const bool full = is_type(a, layer, "full_attention");
+    const bool k_is_v = a->attention_k_eq_v && !is_type(a, layer, "sliding_attention");
+    const int64_t dim = a->hidden_size, head = full && a->global_head_dim > 0 ? a->global_head_dim : a->head_dim;
+    const int64_t kv_heads =
+        k_is_v && a->num_global_key_value_heads >= 0 ? a->num_global_key_value_heads : a->num_key_value_heads;
+    const int64_t q = tare_mul(at, a->num_attention_heads, head), kv = tare_mul(at, kv_heads, head);
+
+    tare_linear(at, "q_proj", dim, q, NO_BIAS);
+    tare_rms_norm(at, "q_norm", head, a->rms_norm_eps);
+    if (own_kv) {
+        tare_linear(at, "k_proj", dim, kv, NO_BIAS);
+        tare_rms_norm(at, "k_norm", head, a->rms_norm_eps);
+        if (!k_is_v)
+            tare_linear(at, "v_proj", dim, kv, NO_BIAS);
+    }
+    tare_linear(at, "o_proj", q, dim, NO_BIAS);
+}
+
+static void experts(struct tare_at at, const struct args *a)
+{
+    const int64_t dim = a->hidden_size;
+    tare_linear(at, "router.proj", dim, a->num_experts, NO_BIAS);
+    tare_plain(at, "router.scale", 1, dim);
+    tare_plain(at, "router.per_expert_scale", 1, a->num_experts);
+    tare_switch_glu(at, "experts.switch_glu", a->num_experts, dim, a->moe_intermediate_size);
+    tare_rms_norm(at, "pre_feedforward_layernorm_2", dim, a->rms_norm_eps);
+    tare_rms_norm(at, "post_feedforward_layernorm_1", dim, a->rms_norm_eps);
+    tare_rms_norm(at, "post_feedforward_layernorm_2", dim, a->rms_norm_eps);
+}
+
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct args *a = args;
+    const struct tare_at model = tare_at(root, "model");
+    const int64_t dim = a->hidden_size, per_layer = a->hidden_size_per_layer_input;
+    const int64_t first_shared = a->num_hidden_layers - a->num_kv_shared_layers;
+    struct tare_parameter *embedding = tare_embedding(model, "embed_tokens", a->vocab_size, dim);
+
+    *d = (struct tare_decoder){.arena = d->arena,
+                               .dim = dim,
+                               .vocabulary = a->vocab_size,
+                               .embedding = embedding,
+                               .context = a->max_position_embeddings,
+                               .embedding_scale = sqrt((double)dim),
+                               .logit_soft_cap = a->final_logit_softcapping};
+    struct tare_layer *l = tare_layers(d, a->num_hidden_layers);
+    for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++, l++) {
+        const struct tare_at at = tare_at(model, "layers.%lld", (long long)i);
+        const bool wide = a->use_double_wide_mlp && i >= first_shared;
+        l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
+        attention(tare_at(at, "self_attn"), a, i, i < first_shared);
+        l->post[0] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
+        l->pre[1] = tare_rms_norm(at, "pre_feedforward_layernorm", dim, a->rms_norm_eps);
+        tare_dense_glu(at, "mlp", dim, tare_mul(at, wide ? 2 : 1, a->intermediate_size));
+        l->post[1] = tare_rms_norm(at, "post_feedforward_layernorm", dim, a->rms_norm_eps);
+        if (a->enable_moe_block)
+            experts(at, a);
+        if (per_layer > 0) {
+            tare_linear(at, "per_layer_input_gate", dim, per_layer, NO_BIAS);
+            tare_linear(at, "per_layer_projection", per_layer, dim, NO_BIAS);
+            tare_rms_norm(at, "post_per_layer_input_norm", dim, a->rms_norm_eps);
+        }
+        tare_plain(at, "layer_scalar", 1, (int64_t)1);
+    }
+    if (per_layer > 0) {
+        const int64_t all = tare_mul(model, a->num_hidden_layers, per_layer);
+        tare_embedding(model, "embed_tokens_per_layer", a->vocab_size_per_layer_input, all);
+        tare_linear(model, "per_layer_model_projection", dim, all, NO_BIAS);
+        tare_rms_norm(model, "per_layer_projection_norm", per_layer, a->rms_norm_eps);
+    }
+    d->norm = tare_rms_norm(model, "norm", dim, a->rms_norm_eps);
+    tare_head(root, "lm_head", embedding, TARE_HEAD_FLAG, a->tie_word_embeddings, NO_BIAS);
+}
+
+static void drop_borrowed(struct tare_weights *w, const struct args *a)
+{
+    static const char *const parts[] = {"k_proj", "v_proj", "k_norm"};
+    for (int64_t i = a->num_hidden_layers - a->num_kv_shared_layers; i < a->num_hidden_layers; i++)
+        for (size_t k = 0; k < sizeof parts / sizeof *parts && !w->error.code; k++) {
+            const char *name = tare_arena_format(w->arena, "**.layers.%lld.self_attn.%s", (long long)i, parts[k]);
+            if (name)
+                tare_drop(w, name, "this layer borrows the keys and values of an earlier one (num_kv_shared_layers)");
+        }
+}
+
+static void sanitize(struct tare_weights *w, const void *args)
+{
+    static const char *const gate_up[] = {"**.experts.switch_glu.gate_proj.weight",
+                                          "**.experts.switch_glu.up_proj.weight"};
+    static const char *const ranges[] = {"input_max", "input_min", "output_max", "output_min"};
+    tare_drop_containing(w, "self_attn.rotary_emb", "precomputed rotary frequencies, not a parameter");
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        tare_drop_containing(w, ranges[i], "a range of activations, not used in running");
+    drop_borrowed(w, args);
+    tare_split(w, "**.experts.gate_up_proj", -2, gate_up, 2);
+    tare_split(w, "**.experts.gate_up_proj.weight", -2, gate_up, 2); /* packed ones */
+    tare_rename(w, "**.experts.down_proj", "**.experts.switch_glu.down_proj.weight");
+    tare_rename(w, "**.experts.down_proj.weight", "**.experts.switch_glu.down_proj.weight");
+}
+
+const struct tare_arch tare_arch_gemma4_text = {
+    .name = "gemma4_text",
+    .args = &args_info,
+    .derive = derive,
+    .declare = declare,
+    .sanitize = sanitize,
+    .transformers_tied = true,
+};

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ * recurrent_gemma.c - RecurrentGemma, or Griffin (mlx-lm: models/recurrent_gemma.py). */
+#include <string.h>
+
+#include "models/model.h"
+
+#define ARGS(ARG)                                                                                                      \
+    ARG(FLAG, attention_bias, REQUIRED)                                                                                \
+    ARG(INT, conv1d_width, REQUIRED)                                                                                   \
+    ARG(INT, hidden_size, REQUIRED)                                                                                    \
+    ARG(INT, intermediate_size, REQUIRED)                                                                              \
+    ARG(REAL, logits_soft_cap, REQUIRED)                                                                               \
+    ARG(INT, num_attention_heads, REQUIRED)                                                                            \
+    ARG(INT, num_hidden_layers, REQUIRED)                                                                              \
+    ARG(INT, num_key_value_heads, REQUIRED)                                                                            \
+    ARG(REAL, rms_norm_eps, REQUIRED)                                                                                  \
+    ARG(REAL, rope_theta, REQUIRED)                                                                                    \
+    ARG(INT, attention_window_size, REQUIRED)                                                                          \
+    ARG(INT, vocab_size, REQUIRED)                                                                                     \
+    ARG(FLAG, embeddings_scale_by_sqrt_dim, true)                                                                      \
+    ARG(JSON, block_types, ABSENT)                                                                                     \
+    ARG(JSON, _block_types, ABSENT)                                                                                    \
+    ARG(INT, max_position_embeddings, ABSENT)
+TARE_ARGS(ARGS);
+
+static enum tare_code derive(void *args, const struct tare_derive *d)
+{
+    struct args *a = args;
+    if (!a->block_types) /* the 2B and the 9B model differ in the name */
+        a->block_types = a->_block_types;
+    const size_t n = json_array_size(a->block_types);
+    for (size_t i = 0; i < n; i++) {
+        const char *type = json_string_value(json_array_get(a->block_types, i));
+        if (!type || (strcmp(type, "recurrent") && strcmp(type, "attention")))
+            return tare_fail(d->err, TARE_E_CONFIG, d->place,
+                             "block_types[%zu] is neither \"recurrent\" nor \"attention\"", i);
+    }
+    if (n == 0)
+        return tare_fail(d->err, TARE_E_CONFIG, d->place,
+                         "block_types must be a list of \"recurrent\" and \"attention\"");
+    return TARE_OK;
+}
+
+static bool recurrent(const struct args *a, int64_t layer)
+{
+    const size_t n = json_array_size(a->block_types);
+    return !strcmp(json_string_value(json_array_get(a->block_types, (size_t)layer % n)), "recurrent");
+}
+
+static void recurrent_block(struct tare_at at, const struct args *a, int64_t head)
+{
+    const int64_t dim = a->hidden_size, heads = a->num_attention_heads;
+    const struct tare_at lru = tare_at(at, "rg_lru");
+    tare_linear(at, "linear_y", dim, dim, BIAS);
+    tare_linear(at, "linear_x", dim, dim, BIAS);
+    tare_linear(at, "linear_out", dim, dim, BIAS);
+    tare_conv1d(at, "conv_1d", dim, a->conv1d_width, 1, BIAS);
+    tare_plain(lru, "recurrent_param", 1, dim);
+    tare_plain(lru, "input_gate_weight", 3, heads, head, head);
+    tare_plain(lru, "input_gate_bias", 2, heads, head);
+    tare_plain(lru, "recurrent_gate_weight", 3, heads, head, head);
+    tare_plain(lru, "recurrent_gate_bias", 2, heads, head);
+}
+
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct args *a = args;
+    const struct tare_at model = tare_at(root, "model");
+    const int64_t dim = a->hidden_size;
+    const int64_t head = tare_div(root, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
+    const struct tare_rope rope = {.kind = TARE_ROPE_DEFAULT, .dims = head / 2, .base = a->rope_theta};
+    struct tare_parameter *embedding = tare_embedding(model, "embed_tokens", a->vocab_size, dim);
+
+    *d = (struct tare_decoder){.arena = d->arena,
+                               .dim = dim,
+                               .vocabulary = a->vocab_size,
+                               .embedding = embedding,
+                               .context = a->max_position_embeddings,
+                               .logit_soft_cap = a->logits_soft_cap,
+                               .embedding_scale = a->embeddings_scale_by_sqrt_dim ? sqrt((double)dim) : 0};
+    struct tare_layer *l = tare_layers(d, a->num_hidden_layers);
+    for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++, l++) {
+        const struct tare_at at = tare_at(model, "layers.%lld", (long long)i);
+        l->pre[0] = tare_rms_norm_one_plus(at, "temporal_pre_norm", dim, 1e-5);
+        if (recurrent(a, i))
+            recurrent_block(tare_at(at, "temporal_block"), a, head);
+        else
+            tare_gqa(l, at,
+                     &(struct tare_gqa_desc){.name = "temporal_block",
+                                             .dim = dim,
+                                             .heads = a->num_attention_heads,
+                                             .kv_heads = a->num_key_value_heads,
+                                             .head_dim = head,
+                                             .bias = a->attention_bias,
+                                             .o_bias = true,
+                                             .window = a->attention_window_size,
+                                             .rope = rope});
+        l->pre[1] = tare_rms_norm_one_plus(at, "channel_pre_norm", dim, 1e-5);
+        tare_glu(l, at,
+                 &(struct tare_glu_desc){.name = "mlp_block",
+                                         .dim = dim,
+                                         .hidden = a->intermediate_size / 2,
+                                         .bias = true,
+                                         .activation = TARE_GELU_TANH});
+    }
+    d->norm = tare_rms_norm_one_plus(model, "final_norm", dim, a->rms_norm_eps);
+    tare_head(root, "lm_head", embedding, TARE_HEAD_CONTENT, false, NO_BIAS);
+}
+
+static void sanitize(struct tare_weights *w, const void *args)
+{
+    (void)args;
+    tare_conv_channels_last(w, "**.*conv_1d.weight");
+}
+
+const struct tare_arch tare_arch_recurrent_gemma = {
+    .name = "recurrent_gemma",
+    .args = &args_info,
+    .derive = derive,
+    .declare = declare,
+    .sanitize = sanitize,
+    .transformers_tied = true,
+};

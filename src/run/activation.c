@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ * activation.c - the nonlinearities between two projections. */
+#include <math.h>
+#include <string.h>
+
+#include "run/pass.h"
+
+enum tare_activation tare_activation_read(struct tare_at at, const char *name, enum tare_activation fallback)
+{
+    static const struct {
+        const char *name;
+        enum tare_activation activation;
+    } known[] = {
+        {"silu", TARE_SILU},
+        {"swish", TARE_SILU},
+        {"gelu", TARE_GELU},
+        {"gelu_new", TARE_GELU_TANH},
+        {"gelu_pytorch_tanh", TARE_GELU_TANH},
+        {"gelu_fast", TARE_GELU_TANH},
+        {"relu", TARE_RELU},
+        {"relu2", TARE_RELU2},
+    };
+    if (!name)
+        return fallback;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(name, known[i].name))
+            return known[i].activation;
+    if (!at.tree->error.code)
+        tare_fail(&at.tree->error, TARE_E_UNKNOWN, "config.json", "the activation \"%s\" is not known", name);
+    return fallback;
+}
+
+/* x / 2 * (1 + erf(x / sqrt 2)) */
+static float gelu(float x)
+{
+    return 0.5f * x * (1 + erff(x * 0.70710678f));
+}
+
+/* x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))); Hendrycks and Gimpel, 2016 */
+static float gelu_tanh(float x)
+{
+    return 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
+}
+
+static float relu(float x)
+{
+    return x > 0 ? x : 0;
+}
+
+static float relu2(float x)
+{
+    return relu(x) * relu(x);
+}
+
+void tare_activation_forward(const struct tare_kernels *kernels, enum tare_activation activation, float *gate,
+                             const float *up, int64_t n)
+{
+    float (*const each[])(float) = {
+        [TARE_SILU] = NULL, [TARE_GELU] = gelu, [TARE_GELU_TANH] = gelu_tanh, [TARE_RELU] = relu, [TARE_RELU2] = relu2};
+    if (activation == TARE_SILU) {
+        kernels->silu(gate, up, n);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        gate[i] = each[activation](gate[i]) * (up ? up[i] : 1);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT
+ * decoder.c - the loop over a whole model. It knows no block, only their ops. */
+#include "run/decoder.h"
+
+#include <math.h>
+
+#include "run/pass.h"
+
+struct tare_layer *tare_layers(struct tare_decoder *decoder, int64_t n)
+{
+    decoder->layers = n > 0 ? tare_arena_array(decoder->arena, (size_t)n, sizeof *decoder->layers) : NULL;
+    decoder->n_layers = decoder->layers ? n : 0;
+    return decoder->layers;
+}
+
+bool tare_decoder_runs(const struct tare_decoder *d)
+{
+    if (!d || !d->embedding || d->n_layers < 1 || d->norm.dim < 1)
+        return false;
+    for (int64_t i = 0; i < d->n_layers; i++)
+        if (!d->layers[i].mixer.ops || !d->layers[i].ffn.ops)
+            return false;
+    return true;
+}
+
+struct job {
+    const struct tare_decoder *d;
+    const struct tare_pass *pass;
+    const int32_t *ids;
+    float *x;
+    const float *add;
+    float *logits;
+};
+
+/* x = embedding[id] * scale + positions[position] */
+static void embed_token(void *user, size_t i, int worker)
+{
+    const struct job *j = user;
+    const struct tare_decoder *d = j->d;
+    float *x = j->x + (int64_t)i * d->dim;
+    tare_matrix_row(&j->pass->kernels, tare_loaded_matrix(j->pass->loaded, d->embedding), j->ids[i], x);
+    const float scale = d->embedding_scale != 0 ? (float)d->embedding_scale : 1;
+    for (int64_t k = 0; scale != 1 && k < d->dim; k++)
+        x[k] *= scale;
+    if (!d->positions)
+        return;
+    const int64_t position = j->pass->start + (int64_t)i + d->position_offset;
+    float *row = j->pass->work[worker]; /* at least dim long: tare_decoder_work() */
+    tare_matrix_row(&j->pass->kernels, tare_loaded_matrix(j->pass->loaded, d->positions), position, row);
+    for (int64_t k = 0; k < d->dim; k++)
+        x[k] += row[k];
+}
+
+static void add_token(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    float *x = j->x + (int64_t)i * j->d->dim;
+    const float *y = j->add + (int64_t)i * j->d->dim;
+    for (int64_t k = 0; k < j->d->dim; k++)
+        x[k] += y[k];
+}
+
+/* x += post(block(pre(from))), where from is x or, in a parallel layer, what x was before the mixer. */
+static void run_block(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer, int which,
+                      const float *normed, void *state)
+{
+    const struct tare_block *block = which ? &layer->ffn : &layer->mixer;
+    block->ops->forward(block->self, pass, normed, pass->y, state);
+    tare_norm_forward(pass, &layer->post[which], d->dim, pass->y, pass->y);
+    tare_pool_run(pass->pool, (size_t)pass->tokens, add_token, &(struct job){.d = d, .x = pass->x, .add = pass->y});
+}
+
+static void run_layer(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer,
+                      void *const state[2])
+{
+    tare_norm_forward(pass, &layer->pre[0], d->dim, pass->x, pass->normed[0]);
+    if (layer->residual == TARE_RESIDUAL_PARALLEL)
+        tare_norm_forward(pass, &layer->pre[1], d->dim, pass->x, pass->normed[1]);
+    run_block(d, pass, layer, 0, pass->normed[0], state[0]);
+    if (layer->residual == TARE_RESIDUAL_SEQUENTIAL)
+        tare_norm_forward(pass, &layer->pre[1], d->dim, pass->x, pass->normed[1]);
+    run_block(d, pass, layer, 1, pass->normed[1], state[1]);
+}
+
+#define TASK_LOGITS 4096
+
+static void finish_logits(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    const int64_t n = j->pass->head->rows * j->pass->tokens, start = (int64_t)i * TASK_LOGITS;
+    const float scale = j->d->logit_scale != 0 ? (float)j->d->logit_scale : 1, cap = (float)j->d->logit_soft_cap;
+    for (int64_t k = start; k < n && k < start + TASK_LOGITS; k++) {
+        j->logits[k] *= scale;
+        if (cap > 0)
+            j->logits[k] = cap * tanhf(j->logits[k] / cap);
+    }
+}
+
+/* Logits of all tokens of the pass, or of its last one. */
+static void run_head(const struct tare_decoder *d, struct tare_pass *pass, bool all, float *logits)
+{
+    const float *x = pass->x;
+    if (!all) {
+        x += (pass->tokens - 1) * d->dim;
+        pass->tokens = 1;
+    }
+    tare_norm_forward(pass, &d->norm, d->dim, x, pass->y);
+    tare_matmul(&pass->kernels, pass->pool, pass->head, pass->head_bias, pass->y, d->dim, pass->tokens, logits,
+                pass->head->rows, pass->work);
+    const int64_t n = pass->head->rows * pass->tokens;
+    if ((d->logit_scale != 0 && d->logit_scale != 1) || d->logit_soft_cap > 0)
+        tare_pool_run(pass->pool, (size_t)((n + TASK_LOGITS - 1) / TASK_LOGITS), finish_logits,
+                      &(struct job){.d = d, .pass = pass, .logits = logits});
+}
+
+enum tare_code tare_decoder_forward(const struct tare_decoder *d, struct tare_pass *pass, const int32_t *ids,
+                                    void *const *states, bool all, float *logits, struct tare_error *err)
+{
+    tare_pool_run(pass->pool, (size_t)pass->tokens, embed_token,
+                  &(struct job){.d = d, .pass = pass, .ids = ids, .x = pass->x});
+    for (int64_t i = 0; i < d->n_layers; i++) {
+        if (pass->cancel && *pass->cancel)
+            return tare_fail(err, TARE_E_CANCELLED, "", "cancelled in layer %lld of %lld", (long long)i,
+                             (long long)d->n_layers);
+        run_layer(d, pass, &d->layers[i], states + 2 * i);
+    }
+    if (logits)
+        run_head(d, pass, all, logits);
+    return TARE_OK;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+size_t tare_decoder_scratch(const struct tare_decoder *d, int64_t tokens)
+{
+    size_t most = 0;
+    for (int64_t i = 0; i < d->n_layers; i++) {
+        const struct tare_block *const blocks[] = {&d->layers[i].mixer, &d->layers[i].ffn};
+        for (int k = 0; k < 2; k++)
+            if (blocks[k]->ops->scratch)
+                most = larger(most, blocks[k]->ops->scratch(blocks[k]->self, tokens));
+    }
+    return most;
+}
+
+size_t tare_decoder_work(const struct tare_decoder *d, int64_t length)
+{
+    return larger(larger(TARE_PANEL_FLOATS, (size_t)d->dim), (size_t)length);
+}

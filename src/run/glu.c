@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ * glu.c - the gated feed-forward block: down(act(gate x) * up x). Dauphin et al. 2017; SwiGLU: Shazeer 2020. */
+#include "run/pass.h"
+
+struct glu {
+    struct tare_linear gate, up, down,
+        gate_up; /* gate and up, or gate_up: its weight is NULL where the two are apart */
+    int64_t hidden;
+    enum tare_activation activation;
+};
+
+/* gate and up side by side: (tokens, 2, hidden) */
+static size_t scratch(const void *block, int64_t tokens)
+{
+    const struct glu *b = block;
+    return (size_t)tokens * 2 * (size_t)b->hidden;
+}
+
+struct job {
+    const struct glu *block;
+    const struct tare_pass *pass;
+};
+
+static void activate(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    float *gate = j->pass->scratch + (int64_t)i * 2 * j->block->hidden;
+    tare_activation_forward(&j->pass->kernels, j->block->activation, gate, gate + j->block->hidden, j->block->hidden);
+}
+
+static void forward(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
+{
+    (void)state;
+    const struct glu *b = block;
+    const int64_t wide = 2 * b->hidden;
+    if (b->gate_up.weight) {
+        tare_linear_forward(pass, &b->gate_up, x, b->gate_up.in, pass->scratch, wide);
+    } else {
+        tare_linear_forward(pass, &b->gate, x, b->gate.in, pass->scratch, wide);
+        tare_linear_forward(pass, &b->up, x, b->up.in, pass->scratch + b->hidden, wide);
+    }
+    tare_pool_run(pass->pool, (size_t)pass->tokens, activate, &(struct job){b, pass});
+    tare_linear_forward(pass, &b->down, pass->scratch, wide, y, b->down.out);
+}
+
+static const struct tare_block_ops ops = {.name = "glu", .scratch = scratch, .forward = forward};
+
+void tare_glu(struct tare_layer *layer, struct tare_at parent, const struct tare_glu_desc *d)
+{
+    const struct tare_at at = tare_at(parent, "%s", d->name ? d->name : "mlp");
+    struct glu *b = tare_arena_alloc(at.tree->arena, sizeof *b);
+    struct glu failed;
+    if (!b && !at.tree->error.code)
+        tare_fail_memory(&at.tree->error);
+    b = b ? b : &failed;
+    *b = (struct glu){.hidden = d->hidden, .activation = d->activation};
+    if (d->gate_up_name) {
+        b->gate_up = tare_linear(at, d->gate_up_name, d->dim, tare_mul(at, 2, d->hidden), d->bias);
+    } else {
+        b->gate = tare_linear(at, d->gate_name ? d->gate_name : "gate_proj", d->dim, d->hidden, d->bias);
+        b->up = tare_linear(at, d->up_name ? d->up_name : "up_proj", d->dim, d->hidden, d->bias);
+    }
+    b->down = tare_linear(at, d->down_name ? d->down_name : "down_proj", d->hidden, d->dim, d->bias);
+    if (b != &failed)
+        layer->ffn = (struct tare_block){&ops, b};
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT
+ * loaded.c - a plan's parameters -> matrices and vectors. */
+#include "run/loaded.h"
+
+#include <stdlib.h>
+
+#include "run/source.h"
+
+#define ALIGNMENT 64 /* a cache line, and an AVX-512 register */
+
+struct loading {
+    struct tare_loaded *loaded;
+    struct tare_checkpoint *checkpoint;
+    struct tare_pool *pool;
+    struct tare_error *err;
+};
+
+/* n * size bytes that live as long as the weights; NULL: no memory, or too many. */
+static void *own(struct tare_loaded *loaded, int64_t n, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow((size_t)n, size, &bytes) || bytes > SIZE_MAX / 2 ||
+        !tare_grow(&loaded->owned, &loaded->owned_room, loaded->n_owned + 1, sizeof *loaded->owned))
+        return NULL;
+    bytes = (bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
+    void *block = aligned_alloc(ALIGNMENT, bytes);
+    if (block) {
+        loaded->owned[loaded->n_owned++] = block;
+        loaded->bytes += bytes;
+    }
+    return block;
+}
+
+static bool runnable(enum tare_dtype dtype)
+{
+    return dtype == TARE_F32 || dtype == TARE_F16 || dtype == TARE_BF16;
+}
+
+/* The dtype a dense matrix is kept in: that of its pieces, float32 where they differ or one is packed. */
+static enum tare_code common_dtype(const struct tare_flat *flat, const char *name, enum tare_dtype *dtype,
+                                   struct tare_error *err)
+{
+    *dtype = TARE_DTYPE_COUNT;
+    for (size_t i = 0; i < flat->n; i++) {
+        const struct tare_module *m = flat->pieces[i].module;
+        const enum tare_dtype own_dtype = m->packing == &tare_packing_plain ? m->dtype : TARE_F32;
+        if (!runnable(own_dtype))
+            return tare_fail(err, TARE_E_UNKNOWN, name,
+                             "stored as %s, which can be checked and converted, but not run yet",
+                             tare_dtype_name(own_dtype));
+        *dtype = *dtype == TARE_DTYPE_COUNT || *dtype == own_dtype ? own_dtype : TARE_F32;
+    }
+    return TARE_OK;
+}
+
+/* Do the elements lie in the file as they are needed? */
+static bool in_place(const struct tare_flat *flat)
+{
+    const struct tare_piece *p = flat->pieces;
+    if (flat->n != 1 || p->module->packing != &tare_packing_plain || p->addend != 0)
+        return false;
+    int64_t inner = 1;
+    for (int k = flat->rank - 1; k >= 0; k--) {
+        if (p->stride[k] != inner && p->shape[k] > 1)
+            return false;
+        inner *= p->shape[k];
+    }
+    return true;
+}
+
+static enum tare_code load_dense(const struct loading *l, const char *name, const struct tare_flat *flat,
+                                 struct tare_matrix *m)
+{
+    enum tare_dtype dtype;
+    enum tare_code code = common_dtype(flat, name, &dtype, l->err);
+    if (code)
+        return code;
+    m->storage = dtype == TARE_F32 ? TARE_STORE_F32 : dtype == TARE_F16 ? TARE_STORE_F16 : TARE_STORE_BF16;
+    m->stride = (size_t)m->in * tare_dtype_size(dtype);
+    if (in_place(flat)) {
+        const void *part[TARE_PARTS] = {NULL};
+        code = tare_module_data(l->checkpoint, flat->pieces->module, part, l->err);
+        if (!code)
+            m->data =
+                (const unsigned char *)part[TARE_PART_WEIGHT] + (size_t)flat->pieces->start * tare_dtype_size(dtype);
+        return code;
+    }
+    void *data = own(l->loaded, m->rows, m->stride);
+    m->data = data;
+    return data ? tare_source_copy(l->checkpoint, flat, dtype, data, l->err) : tare_fail_memory(l->err);
+}
+
+static int64_t common_group(int64_t a, int64_t b)
+{
+    return b ? common_group(b, a % b) : a;
+}
+
+static enum tare_code load_packed(const struct loading *l, const struct tare_flat *flat, struct tare_matrix *m)
+{
+    int bits = 0;
+    for (size_t i = 0; i < flat->n; i++) {
+        const struct tare_module *module = flat->pieces[i].module;
+        bits = module->bits > bits ? module->bits : bits;
+        m->group = common_group(m->group, module->group_size > 0 ? module->group_size : m->in);
+    }
+    m->storage = bits <= 4 ? TARE_STORE_Q4 : TARE_STORE_Q8;
+    m->stride = bits <= 4 ? tare_q4_stride(m->in) : tare_q8_stride(m->in);
+    m->groups = m->in / m->group;
+    unsigned char *data = own(l->loaded, m->rows, m->stride);
+    float *scale = own(l->loaded, m->rows, (size_t)m->groups * sizeof *scale);
+    float *offset = own(l->loaded, m->rows, (size_t)m->groups * sizeof *offset);
+    if (!data || !scale || !offset)
+        return tare_fail_memory(l->err);
+    m->data = data;
+    m->scale = scale;
+    m->offset = offset;
+    return tare_source_repack(l->checkpoint, flat, m, data, scale, offset, l->pool, l->err);
+}
+
+static enum tare_code load_vector(const struct loading *l, const struct tare_parameter *p, const struct tare_flat *flat)
+{
+    enum tare_dtype dtype;
+    const enum tare_code code = common_dtype(flat, p->name, &dtype, l->err);
+    if (code)
+        return code;
+    const int64_t n = tare_shape_count(flat->rank, flat->shape);
+    float *vector = n < 0 ? NULL : own(l->loaded, n, sizeof *vector);
+    l->loaded->vectors[p->index] = vector;
+    return vector ? tare_source_copy(l->checkpoint, flat, TARE_F32, vector, l->err) : tare_fail_memory(l->err);
+}
+
+static enum tare_code load_parameter(const struct loading *l, const struct tare_parameter *p, struct tare_arena *work)
+{
+    struct tare_flat flat = {0};
+    const enum tare_code code = tare_recipe_flatten(p->entry->recipe, work, &flat, l->err);
+    if (code)
+        return code;
+    if (p->kind == TARE_KIND_PLAIN)
+        return load_vector(l, p, &flat);
+    struct tare_matrix *m = &l->loaded->matrices[p->index];
+    m->in = flat.shape[flat.rank - 1];
+    m->rows = m->in > 0 ? tare_shape_count(flat.rank, flat.shape) / m->in : 0;
+    return p->entry->recipe->packed ? load_packed(l, &flat, m) : load_dense(l, p->name, &flat, m);
+}
+
+enum tare_code tare_loaded_open(struct tare_loaded **loaded, struct tare_model *model, struct tare_pool *pool,
+                                struct tare_error *err)
+{
+    struct tare_loaded *w = calloc(1, sizeof *w);
+    struct tare_arena work = {0};
+    *loaded = NULL;
+    if (!w)
+        return tare_fail_memory(err);
+    w->n = model->tree.n;
+    w->matrices = calloc(w->n + 1, sizeof *w->matrices);
+    w->vectors = calloc(w->n + 1, sizeof *w->vectors);
+    enum tare_code code = w->matrices && w->vectors ? TARE_OK : tare_fail_memory(err);
+    for (size_t i = 0; !code && i < w->n; i++) {
+        const struct tare_parameter *p = model->tree.parameters[i];
+        if (p->active && p->entry)
+            code = load_parameter(&(struct loading){w, &model->checkpoint, pool, err}, p, &work);
+        tare_arena_reset(&work);
+    }
+    tare_arena_release(&work);
+    if (code)
+        tare_loaded_free(w);
+    else
+        *loaded = w;
+    return code;
+}
+
+void tare_loaded_free(void *loaded)
+{
+    struct tare_loaded *w = loaded;
+    if (!w)
+        return;
+    for (size_t i = 0; i < w->n_owned; i++)
+        free(w->owned[i]);
+    free(w->owned);
+    free(w->matrices);
+    free(w->vectors);
+    free(w);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ * mlp.c - the plain feed-forward block: second(act(first x)). */
+#include "run/pass.h"
+
+struct mlp {
+    struct tare_linear first, second;
+    enum tare_activation activation;
+};
+
+static size_t scratch(const void *block, int64_t tokens)
+{
+    const struct mlp *b = block;
+    return (size_t)tokens * (size_t)b->first.out;
+}
+
+struct job {
+    const struct mlp *block;
+    const struct tare_pass *pass;
+};
+
+static void activate(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    const int64_t hidden = j->block->first.out;
+    tare_activation_forward(&j->pass->kernels, j->block->activation, j->pass->scratch + (int64_t)i * hidden, NULL,
+                            hidden);
+}
+
+static void forward(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
+{
+    (void)state;
+    const struct mlp *b = block;
+    tare_linear_forward(pass, &b->first, x, b->first.in, pass->scratch, b->first.out);
+    tare_pool_run(pass->pool, (size_t)pass->tokens, activate, &(struct job){b, pass});
+    tare_linear_forward(pass, &b->second, pass->scratch, b->first.out, y, b->second.out);
+}
+
+static const struct tare_block_ops ops = {.name = "mlp", .scratch = scratch, .forward = forward};
+
+void tare_mlp(struct tare_layer *layer, struct tare_at parent, const struct tare_mlp_desc *d)
+{
+    const struct tare_at at = tare_at(parent, "%s", d->name ? d->name : "mlp");
+    struct mlp *b = tare_arena_alloc(at.tree->arena, sizeof *b);
+    struct mlp failed;
+    if (!b && !at.tree->error.code)
+        tare_fail_memory(&at.tree->error);
+    b = b ? b : &failed;
+    b->activation = d->activation;
+    b->first = tare_linear(at, d->first_name ? d->first_name : "c_fc", d->dim, d->hidden, d->bias);
+    b->second = tare_linear(at, d->second_name ? d->second_name : "c_proj", d->hidden, d->dim, d->bias);
+    if (b != &failed)
+        layer->ffn = (struct tare_block){&ops, b};
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ * pass.h - one forward pass of a session: a few tokens that follow one another through all layers. What a block's
+ * forward may use.
+ */
+#ifndef TARE_RUN_PASS_H
+#define TARE_RUN_PASS_H
+
+#include "base/pool.h"
+#include "kernels/kernels.h"
+#include "run/blocks.h"
+#include "run/loaded.h"
+
+struct tare_pass {
+    struct tare_kernels kernels;
+    struct tare_pool *pool;
+    const struct tare_loaded *loaded;
+    int64_t tokens; /* of this pass */
+    int64_t start;  /* position of the first one */
+    int64_t
+        total; /* positions after the whole feed, which may take several passes: ropes that depend on length take it */
+    float *x, *y,
+        *normed[2];     /* the decoder's: residual stream, a block's output, its normed input; (tokens, dim) each */
+    float *scratch;     /* the running block's own, as many floats as its ops->scratch(tokens) says */
+    float *const *work; /* one a thread, tare_decoder_work() floats: TARE_PANEL_FLOATS, dim, positions so far */
+    const struct tare_matrix *head;
+    const float *head_bias;     /* NULL: none */
+    const volatile int *cancel; /* NULL: never; polled once a layer */
+};
+
+/*
+ * Run pass->tokens ids through all layers. states: two a layer, mixer and ffn, NULL where a block has none.
+ *   logits   (tokens, vocabulary) when all, else the last token's; may be NULL. Changes pass->tokens.
+ * Returns TARE_E_CANCELLED when *pass->cancel became non-zero.
+ */
+enum tare_code tare_decoder_forward(const struct tare_decoder *decoder, struct tare_pass *pass, const int32_t *ids,
+                                    void *const *states, bool all, float *logits, struct tare_error *err);
+size_t tare_decoder_scratch(const struct tare_decoder *decoder, int64_t tokens); /* floats for its hungriest block */
+size_t tare_decoder_work(const struct tare_decoder *decoder,
+                         int64_t length); /* floats a thread for `length` positions */
+
+/* y (tokens, ldy) = linear(x (tokens, ldx)), bias included. */
+void tare_linear_forward(const struct tare_pass *pass, const struct tare_linear *linear, const float *x, int64_t ldx,
+                         float *y, int64_t ldy);
+/*
+ * y = norm(x), a row of norm->dim floats; x == y is fine. Kind NONE copies.
+ *   RMS           x / sqrt(mean(x^2) + eps) * w          RMS_ONE_PLUS   ... * (1 + w)
+ *   LAYER         (x - mean) / sqrt(var + eps) * w + b
+ */
+void tare_norm_row(const struct tare_pass *pass, const struct tare_norm *norm, const float *x, float *y);
+/* The same for all tokens of (tokens, dim). dim is needed for kind NONE. */
+void tare_norm_forward(const struct tare_pass *pass, const struct tare_norm *norm, int64_t dim, const float *x,
+                       float *y);
+
+/* In place: gate = act(gate) * up, n floats; up NULL: act(gate). */
+void tare_activation_forward(const struct tare_kernels *kernels, enum tare_activation activation, float *gate,
+                             const float *up, int64_t n);
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT
+ * added.c - added tokens: found in the text before the model sees it, the longest of the leftmost first. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "text/tokenizer.h"
+#include "text/unicode.h"
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+struct reading {
+    struct tare_tokenizer *tokenizer;
+    struct tare_normal normal;
+    struct tare_added_token *plain, *normalized; /* specials first, as the reference orders them */
+    size_t n_plain, n_normalized;
+    uint32_t most;            /* the largest id so far, TARE_TOKEN_NONE: none */
+    struct tare_map specials; /* contents of the special ones */
+    struct tare_error *err;
+};
+
+struct entry {
+    const char *content;
+    size_t size;
+    bool single_word, lstrip, rstrip, normalized, special;
+};
+
+static enum tare_code read_entry(const json_t *item, struct entry *entry, struct tare_error *err)
+{
+    static const char *const keys[] = {"single_word", "lstrip", "rstrip", "normalized", "special"};
+    bool *const values[] = {&entry->single_word, &entry->lstrip, &entry->rstrip, &entry->normalized, &entry->special};
+    const json_t *content = json_object_get(item, "content");
+    if (!json_is_string(content))
+        return tare_fail(err, TARE_E_FORMAT, "tokenizer.json: added_tokens", "an added token without content");
+    entry->content = json_string_value(content);
+    entry->size = json_string_length(content);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const json_t *flag = json_object_get(item, keys[i]);
+        if (flag && !json_is_boolean(flag))
+            return tare_fail(err, TARE_E_FORMAT, "tokenizer.json: added_tokens",
+                             "\"%.100s\": %s is neither true nor false", entry->content, keys[i]);
+        *values[i] = json_is_true(flag);
+    }
+    return TARE_OK;
+}
+
+/*
+ * The reference does not take the id of the file: a token of the model keeps the model's id, others are numbered in
+ * order, behind the model's.
+ */
+static uint32_t number(struct reading *reading, const struct entry *entry)
+{
+    const struct tare_vocab *vocab = &reading->tokenizer->vocab;
+    uint32_t id = tare_vocab_find(vocab, entry->content, entry->size);
+    if (id == TARE_TOKEN_NONE)
+        id = tare_map_get(&reading->tokenizer->added.ids, entry->content, entry->size);
+    if (id != TARE_TOKEN_NONE)
+        return id;
+    const uint32_t count = (uint32_t)vocab->count;
+    return reading->most != TARE_TOKEN_NONE && (reading->most >= count || !count) ? reading->most + 1 : count;
+}
+
+static enum tare_code add(struct reading *reading, const struct entry *entry)
+{
+    if (!entry->size)
+        return TARE_OK;
+    struct tare_tokenizer *tokenizer = reading->tokenizer;
+    const uint32_t id = number(reading, entry);
+    if (reading->most == TARE_TOKEN_NONE || id > reading->most)
+        reading->most = id;
+    struct tare_added_token token = {
+        .id = id, .single_word = entry->single_word, .lstrip = entry->lstrip, .rstrip = entry->rstrip};
+    const char *content = tare_arena_copy(&tokenizer->arena, entry->content, entry->size), *text = content;
+    size_t size = entry->size;
+    if (!content || !tare_map_put(&tokenizer->added.ids, content, size, id, NULL) ||
+        (entry->special && !tare_map_put(&reading->specials, content, size, id, NULL)))
+        return tare_fail_memory(reading->err);
+    if (entry->normalized) {
+        const enum tare_code code =
+            tare_normalize(&tokenizer->normalizers, &reading->normal, content, size, &text, &size, reading->err);
+        if (code)
+            return code;
+        text = tare_arena_copy(&tokenizer->arena, text, size);
+        if (!text)
+            return tare_fail_memory(reading->err);
+    }
+    token.content = (struct tare_slice){text, (uint32_t)size};
+    if (entry->normalized)
+        reading->normalized[reading->n_normalized++] = token;
+    else
+        reading->plain[reading->n_plain++] = token;
+    return tare_vocab_show(&tokenizer->vocab, id, text, size, reading->err);
+}
+
+/* As in the reference, a token is special when the text it is shown with is that of a special one. */
+static void mark_specials(struct reading *reading)
+{
+    struct tare_vocab *vocab = &reading->tokenizer->vocab;
+    for (size_t id = 0; id < vocab->n_shown; id++) {
+        struct tare_token *token = &vocab->shown[id];
+        token->special = token->text && tare_map_get(&reading->specials, token->text, token->size) != TARE_MAP_NONE;
+    }
+}
+
+static int compare_tokens(const void *a, const void *b)
+{
+    const struct tare_slice *x = &((const struct tare_added_token *)a)->content,
+                            *y = &((const struct tare_added_token *)b)->content;
+    const int order = memcmp(x->text, y->text, x->size < y->size ? x->size : y->size);
+    return order ? order : (x->size > y->size) - (x->size < y->size);
+}
+
+/* By content, and of tokens with the same content the one that was put in first. */
+static int compare_order(const void *a, const void *b)
+{
+    const struct tare_added_token *x = a, *y = b;
+    const int order = compare_tokens(a, b);
+    return order ? order : (x->order > y->order) - (x->order < y->order);
+}
+
+static void settle(struct tare_added_set *set, struct tare_added_token *tokens, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        tokens[i].order = (uint32_t)i;
+    if (n)
+        qsort(tokens, n, sizeof *tokens, compare_order);
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (tokens[i].content.size && (!kept || compare_tokens(&tokens[kept - 1], &tokens[i]) != 0))
+            tokens[kept++] = tokens[i];
+    set->tokens = tokens;
+    set->n = kept;
+    for (size_t byte = 0, i = 0; byte < 257; byte++) {
+        while (i < kept && (unsigned char)tokens[i].content.text[0] < byte)
+            i++;
+        set->first[byte] = (uint32_t)i;
+    }
+}
+
+static enum tare_code read_list(struct reading *reading, const json_t *list, struct tare_added *added)
+{
+    const size_t n = json_array_size(list);
+    reading->plain = calloc(n + 1, sizeof *reading->plain);
+    reading->normalized = calloc(n + 1, sizeof *reading->normalized);
+    enum tare_code code = reading->plain && reading->normalized ? TARE_OK : tare_fail_memory(reading->err);
+    for (size_t i = 0; i < n && !code; i++) {
+        struct entry entry = {0};
+        code = read_entry(json_array_get(list, i), &entry, reading->err);
+        if (!code)
+            code = add(reading, &entry);
+    }
+    settle(&added->plain, reading->plain, reading->plain ? reading->n_plain : 0);
+    settle(&added->normalized, reading->normalized, reading->normalized ? reading->n_normalized : 0);
+    return code;
+}
+
+enum tare_code tare_added_read(struct tare_tokenizer *tokenizer, const json_t *list, struct tare_error *err)
+{
+    if (list && !json_is_null(list) && !json_is_array(list))
+        return tare_fail(err, TARE_E_FORMAT, "tokenizer.json: added_tokens", "found another value, expected a list");
+    struct reading reading = {.tokenizer = tokenizer, .most = TARE_TOKEN_NONE, .err = err};
+    const enum tare_code code = read_list(&reading, list, &tokenizer->added);
+    if (!code)
+        mark_specials(&reading);
+    tare_map_release(&reading.specials);
+    tare_normal_release(&reading.normal);
+    return code;
+}
+
+void tare_added_release(struct tare_added *added)
+{
+    free(added->plain.tokens);
+    free(added->normalized.tokens);
+    tare_map_release(&added->ids);
+    *added = (struct tare_added){0};
+}
+
+/* ---- finding ----------------------------------------------------------------------------------------------------- */
+
+/* The longest token that the text begins with, or NULL: narrows the sorted tokens byte after byte. */
+static const struct tare_added_token *longest(const struct tare_added_set *set, const char *text, size_t size)
+{
+    const unsigned char head = (unsigned char)text[0];
+    size_t low = set->first[head], high = set->first[head + 1];
+    const struct tare_added_token *best = NULL;
+    for (size_t depth = 1; low < high; depth++) {
+        if (set->tokens[low].content.size == depth)
+            best = &set->tokens[low++]; /* the shortest comes first */
+        if (depth == size || low == high)
+            break;
+        const unsigned char c = (unsigned char)text[depth];
+        size_t from = low, to = high;
+        while (from < to) { /* first token whose byte is at least c */
+            const size_t middle = (from + to) / 2;
+            if ((unsigned char)set->tokens[middle].content.text[depth] < c)
+                from = middle + 1;
+            else
+                to = middle;
+        }
+        low = from;
+        to = high;
+        while (from < to) { /* first token whose byte is greater */
+            const size_t middle = (from + to) / 2;
+            if ((unsigned char)set->tokens[middle].content.text[depth] <= c)
+                from = middle + 1;
+            else
+                to = middle;
+        }
+        high = from;
+    }
+    return best;
+}
+
+static size_t before(const char *text, size_t at)
+{
+    do
+        at--;
+    while (((unsigned char)text[at] & 0xc0) == 0x80);
+    return at;
+}
+
+static bool single(const char *text, size_t size, size_t start, size_t end)
+{
+    size_t bytes;
+    if (start > 0 && tare_unicode_in(rust_word, tare_utf8_get(text + before(text, start), &bytes)))
+        return false;
+    return end == size || !tare_unicode_in(rust_word, tare_utf8_get(text + end, &bytes));
+}
+
+enum tare_code tare_added_split(const struct tare_added_set *set, const char *text, size_t size, tare_added_fn each,
+                                void *user)
+{
+    size_t from = 0; /* end of what was handed on */
+    enum tare_code code = TARE_OK;
+    for (size_t i = 0; i < size && set->n;) {
+        const unsigned char head = (unsigned char)text[i];
+        const struct tare_added_token *token =
+            set->first[head] < set->first[head + 1] ? longest(set, text + i, size - i) : NULL;
+        if (!token) {
+            i++;
+            continue;
+        }
+        size_t start = i, end = i + token->content.size;
+        i = end;
+        if (token->single_word && !single(text, size, start, end))
+            continue;
+        size_t bytes;
+        while (token->lstrip && start > from &&
+               tare_unicode_in(white, tare_utf8_get(text + before(text, start), &bytes)))
+            start = before(text, start);
+        if (token->lstrip && start < from) /* the spaces are those of the token before */
+            start = from;
+        while (token->rstrip && end < size && tare_unicode_in(white, tare_utf8_get(text + end, &bytes)))
+            end += bytes;
+        if (from < start)
+            code = each(user, TARE_TOKEN_NONE, from, start);
+        if (!code)
+            code = each(user, token->id, start, end);
+        if (code)
+            return code;
+        from = end;
+    }
+    return from < size ? each(user, TARE_TOKEN_NONE, from, size) : TARE_OK;
+}

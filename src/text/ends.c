@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT
+ * ends.c - the ids that end a text: of generation_config.json, else of config.json; and tokenizer_config.json's
+ * eos_token. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/json.h"
+#include "open/checkpoint.h"
+#include "text/tokenizer.h"
+
+#define CONFIG_MOST ((uint64_t)64 << 20)
+
+static enum tare_code add(struct tare_tokenizer *tokenizer, int32_t id, struct tare_error *err)
+{
+    for (size_t i = 0; i < tokenizer->n_ends; i++)
+        if (tokenizer->ends[i] == id)
+            return TARE_OK;
+    if (!tare_grow(&tokenizer->ends, &tokenizer->ends_room, tokenizer->n_ends + 1, sizeof *tokenizer->ends))
+        return tare_fail_memory(err);
+    tokenizer->ends[tokenizer->n_ends++] = id;
+    return TARE_OK;
+}
+
+static enum tare_code add_number(struct tare_tokenizer *tokenizer, const char *file, const json_t *value,
+                                 struct tare_error *err)
+{
+    if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > INT32_MAX)
+        return tare_fail(err, TARE_E_CONFIG, file, "eos_token_id is neither a number from 0 on nor a list of them");
+    return add(tokenizer, (int32_t)json_integer_value(value), err);
+}
+
+/* *found: the object names at least one id. */
+static enum tare_code add_ids(struct tare_tokenizer *tokenizer, const char *file, const json_t *object, bool *found,
+                              struct tare_error *err)
+{
+    const json_t *value = json_object_get(object, "eos_token_id");
+    enum tare_code code = TARE_OK;
+    if (!value || json_is_null(value))
+        return TARE_OK;
+    *found = true;
+    if (!json_is_array(value))
+        return add_number(tokenizer, file, value, err);
+    for (size_t i = 0; i < json_array_size(value) && !code; i++)
+        code = add_number(tokenizer, file, json_array_get(value, i), err);
+    return code;
+}
+
+/* NULL in *json when the file is not there. */
+static enum tare_code load(const struct tare_checkpoint *checkpoint, const char *file, json_t **json,
+                           struct tare_error *err)
+{
+    char *data = NULL;
+    size_t size = 0;
+    *json = NULL;
+    if (!tare_checkpoint_has(checkpoint, file))
+        return TARE_OK;
+    enum tare_code code = tare_checkpoint_read(checkpoint, file, CONFIG_MOST, &data, &size, err);
+    if (!code)
+        code = tare_json_parse(json, file, data, size, err);
+    free(data);
+    return code;
+}
+
+static enum tare_code from_configs(struct tare_tokenizer *tokenizer, const struct tare_checkpoint *checkpoint,
+                                   struct tare_error *err)
+{
+    json_t *json;
+    bool found = false;
+    enum tare_code code = load(checkpoint, "generation_config.json", &json, err);
+    if (!code && json)
+        code = add_ids(tokenizer, "generation_config.json", json, &found, err);
+    json_decref(json);
+    if (code || found)
+        return code;
+    code = load(checkpoint, "config.json", &json, err);
+    if (!code && json)
+        code = add_ids(tokenizer, "config.json", json, &found, err);
+    if (!code && json && !found)
+        code = add_ids(tokenizer, "config.json", json_object_get(json, "text_config"), &found, err);
+    json_decref(json);
+    return code;
+}
+
+/*
+ * "</s>" or {"content": "</s>"}. By the reader of tokenizer.json: model_max_length is often 1e30 written out, an
+ * integer that other readers refuse.
+ */
+static enum tare_code from_tokenizer_config(struct tare_tokenizer *tokenizer, const struct tare_checkpoint *checkpoint,
+                                            struct tare_error *err)
+{
+    static const char file[] = "tokenizer_config.json";
+    struct tare_tokenizer_json json = {0};
+    char *data = NULL;
+    size_t size = 0;
+    if (!tare_checkpoint_has(checkpoint, file))
+        return TARE_OK;
+    enum tare_code code = tare_checkpoint_read(checkpoint, file, CONFIG_MOST, &data, &size, err);
+    if (!code)
+        code = tare_tokenizer_json_read(&json, file, data, size, err);
+    const json_t *eos = json_object_get(json.root, "eos_token");
+    const json_t *text = json_is_object(eos) ? json_object_get(eos, "content") : eos;
+    if (!code && json_is_string(text)) {
+        const uint32_t id = tare_tokenizer_find(tokenizer, json_string_value(text), json_string_length(text));
+        code = id == TARE_TOKEN_NONE ? TARE_OK : add(tokenizer, (int32_t)id, err);
+    }
+    tare_tokenizer_json_release(&json);
+    free(data);
+    return code;
+}
+
+enum tare_code tare_ends_read(struct tare_tokenizer *tokenizer, const struct tare_checkpoint *checkpoint,
+                              struct tare_error *err)
+{
+    const enum tare_code code = from_configs(tokenizer, checkpoint, err);
+    return code ? code : from_tokenizer_config(tokenizer, checkpoint, err);
+}
+
+bool tare_tokenizer_ends(const tare_tokenizer *tokenizer, int32_t id)
+{
+    for (size_t i = 0; i < tokenizer->n_ends; i++)
+        if (tokenizer->ends[i] == id)
+            return true;
+    return false;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ * tokenizer.c - a tokenizer from open to ids; the stages are in the files that tokenizer.h names. */
+#include "text/tokenizer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "open/checkpoint.h"
+#include "text/unicode.h"
+
+#define FILE_MOST ((uint64_t)1 << 30) /* tokenizer.json; the largest known has 40 MB */
+
+static const char file[] = "tokenizer.json";
+
+static const struct tare_model_kind *const model_kinds[] = {&tare_model_bpe};
+
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
+static enum tare_code find_model(struct tare_tokenizer *tokenizer, const struct tare_tokenizer_json *json,
+                                 struct tare_error *err)
+{
+    const json_t *model = json_object_get(json->root, "model");
+    const char *type = json_string_value(json_object_get(model, "type"));
+    if (!json_is_object(model))
+        return tare_fail(err, TARE_E_FORMAT, file, "it has no model");
+    if (!type) /* old files leave it out */
+        type = json->has_merges ? "BPE" : "";
+    for (size_t i = 0; i < sizeof model_kinds / sizeof model_kinds[0]; i++)
+        if (!strcmp(model_kinds[i]->type, type)) {
+            tokenizer->model_kind = model_kinds[i];
+            return TARE_OK;
+        }
+    return tare_fail(err, TARE_E_UNKNOWN, file,
+                     "the model type \"%.64s\" is not known to this version of tare; it knows BPE", type);
+}
+
+typedef enum tare_code (*stage_fn)(struct tare_steps *steps, const struct tare_source *source);
+
+static enum tare_code read_stage(struct tare_tokenizer *tokenizer, const json_t *root, const char *key, stage_fn read,
+                                 struct tare_steps *steps, struct tare_error *err)
+{
+    struct tare_source source = {.json = json_object_get(root, key), .arena = &tokenizer->arena, .err = err};
+    snprintf(source.where, sizeof source.where, "%s: %s", file, key);
+    return read(steps, &source);
+}
+
+static enum tare_code read_stages(struct tare_tokenizer *tokenizer, const struct tare_tokenizer_json *json,
+                                  struct tare_error *err)
+{
+    const json_t *root = json->root, *decoder = json_object_get(root, "decoder");
+    enum tare_code code = find_model(tokenizer, json, err);
+    if (!code)
+        code = tare_vocab_build(&tokenizer->vocab, json, err);
+    if (!code)
+        code = read_stage(tokenizer, root, "normalizer", tare_normalizers_read, &tokenizer->normalizers, err);
+    if (!code)
+        code = read_stage(tokenizer, root, "pre_tokenizer", tare_pre_tokenizers_read, &tokenizer->pre_tokenizers, err);
+    if (!code)
+        code = read_stage(tokenizer, root, "decoder", tare_decoders_read, &tokenizer->decoders, err);
+    if (!code)
+        code = tare_post_read(tokenizer, json_object_get(root, "post_processor"), err);
+    if (!code)
+        code = tokenizer->model_kind->open(&tokenizer->model, tokenizer, json, err);
+    if (!code)
+        code = tare_added_read(tokenizer, json_object_get(root, "added_tokens"), err);
+    tokenizer->no_decoder = !decoder || json_is_null(decoder);
+    return code;
+}
+
+static enum tare_code read_all(struct tare_tokenizer *tokenizer, const struct tare_checkpoint *checkpoint,
+                               struct tare_error *err)
+{
+    struct tare_tokenizer_json json = {0};
+    char *text = NULL;
+    size_t size = 0;
+    enum tare_code code = tare_checkpoint_read(checkpoint, file, FILE_MOST, &text, &size, err);
+    if (!code)
+        code = tare_tokenizer_json_read(&json, file, text, size, err);
+    if (!code)
+        code = read_stages(tokenizer, &json, err);
+    tare_tokenizer_json_release(&json);
+    free(text);
+    return code ? code : tare_ends_read(tokenizer, checkpoint, err);
+}
+
+enum tare_code tare_tokenizer_open(tare_tokenizer **result, const char *path, const struct tare_options *options,
+                                   struct tare_error *err)
+{
+    struct tare_checkpoint checkpoint = {0};
+    *result = NULL;
+    tare_tokenizer *tokenizer = calloc(1, sizeof *tokenizer);
+    if (!tokenizer)
+        return tare_fail_memory(err);
+    enum tare_code code = tare_checkpoint_locate(&checkpoint, path, options, err);
+    if (!code)
+        code = read_all(tokenizer, &checkpoint, err);
+    tare_checkpoint_release(&checkpoint);
+    if (code) {
+        tare_tokenizer_free(tokenizer);
+        return code;
+    }
+    *result = tokenizer;
+    return TARE_OK;
+}
+
+void tare_tokenizer_free(tare_tokenizer *tokenizer)
+{
+    if (!tokenizer)
+        return;
+    if (tokenizer->model_kind)
+        tokenizer->model_kind->free(tokenizer->model);
+    tare_post_release(tokenizer);
+    tare_added_release(&tokenizer->added);
+    tare_steps_release(&tokenizer->normalizers);
+    tare_steps_release(&tokenizer->pre_tokenizers);
+    tare_steps_release(&tokenizer->decoders);
+    tare_vocab_release(&tokenizer->vocab);
+    tare_arena_release(&tokenizer->arena);
+    free(tokenizer->ends);
+    free(tokenizer);
+}
+
+uint32_t tare_tokenizer_find(const struct tare_tokenizer *tokenizer, const char *text, size_t size)
+{
+    const uint32_t id = tare_map_get(&tokenizer->added.ids, text, size);
+    return id != TARE_MAP_NONE ? id : tare_vocab_find(&tokenizer->vocab, text, size);
+}
+
+/* ---- encoding ---------------------------------------------------------------------------------------------------- */
+
+enum tare_code tare_encoder_put(struct tare_encoder *encoder, uint32_t id)
+{
+    if (encoder->n == encoder->room && !tare_grow(&encoder->ids, &encoder->room, encoder->n + 1, sizeof *encoder->ids))
+        return tare_fail_memory(encoder->err);
+    encoder->ids[encoder->n++] = (int32_t)id;
+    return TARE_OK;
+}
+
+/* A part of the text between added tokens, and where it lies. */
+struct section {
+    struct tare_encoder *encoder;
+    const char *text;
+    bool first;
+};
+
+/* Between the normalized added tokens: what the pre-tokenizers and the model see. */
+static enum tare_code normalized_part(void *user, uint32_t id, size_t start, size_t end)
+{
+    const struct section *section = user;
+    if (id != TARE_TOKEN_NONE)
+        return tare_encoder_put(section->encoder, id);
+    const struct tare_piece piece = {section->text + start, end - start, section->first && !start};
+    return tare_pre_tokenize(section->encoder, 0, piece);
+}
+
+/* Between the added tokens that are looked for in the text as it is: normalize, and look for the others. */
+static enum tare_code plain_part(void *user, uint32_t id, size_t start, size_t end)
+{
+    const struct section *section = user;
+    struct tare_encoder *encoder = section->encoder;
+    const struct tare_tokenizer *tokenizer = encoder->tokenizer;
+    if (id != TARE_TOKEN_NONE)
+        return tare_encoder_put(encoder, id);
+    struct section part = {.encoder = encoder};
+    size_t size;
+    const enum tare_code code = tare_normalize(&tokenizer->normalizers, &encoder->normal, section->text + start,
+                                               end - start, &part.text, &size, encoder->err);
+    if (code)
+        return code;
+    part.first = !start && !encoder->normal.front_lost;
+    return tare_added_split(&tokenizer->added.normalized, part.text, size, normalized_part, &part);
+}
+
+static enum tare_code encoder_init(struct tare_encoder *encoder, const struct tare_tokenizer *tokenizer, size_t size)
+{
+    encoder->tokenizer = tokenizer;
+    encoder->work = calloc(tokenizer->pre_tokenizers.n + 1, sizeof *encoder->work);
+    encoder->model_work = tokenizer->model_kind->work_open(tokenizer->model, size);
+    return encoder->work && encoder->model_work ? TARE_OK : tare_fail_memory(encoder->err);
+}
+
+static void encoder_release(struct tare_encoder *encoder)
+{
+    for (size_t i = 0; encoder->work && i < encoder->tokenizer->pre_tokenizers.n; i++) {
+        tare_text_release(&encoder->work[i].text);
+        tare_text_release(&encoder->work[i].out);
+        tare_matcher_release(&encoder->work[i].matcher);
+    }
+    free(encoder->work);
+    encoder->tokenizer->model_kind->work_free(encoder->model_work);
+    tare_normal_release(&encoder->normal);
+}
+
+enum tare_code tare_tokenizer_encode(const tare_tokenizer *tokenizer, const char *text, size_t size, bool special,
+                                     int32_t **ids, size_t *n, struct tare_error *err)
+{
+    *ids = NULL;
+    *n = 0;
+    const size_t valid = tare_utf8_check(text, size);
+    if (valid != size)
+        return tare_fail(err, TARE_E_ARGUMENT, "", "the text is no UTF-8: byte %zu, 0x%02x, begins no character", valid,
+                         (unsigned)(unsigned char)text[valid]);
+    if (size > TARE_TEXT_MOST)
+        return tare_fail(err, TARE_E_ARGUMENT, "", "the text has %zu bytes; at most %zu are encoded at once", size,
+                         TARE_TEXT_MOST);
+    struct tare_encoder encoder = {.err = err};
+    struct section whole = {&encoder, text, true};
+    enum tare_code code = encoder_init(&encoder, tokenizer, size);
+    if (!code)
+        code = tare_added_split(&tokenizer->added.plain, text, size, plain_part, &whole);
+    if (!code && special)
+        code = tare_post_run(tokenizer, &encoder.ids, &encoder.n, err);
+    if (!code && !encoder.ids && !tare_grow(&encoder.ids, &encoder.room, 1, sizeof *encoder.ids))
+        code = tare_fail_memory(err);
+    encoder_release(&encoder);
+    if (code) {
+        free(encoder.ids);
+        return code;
+    }
+    *ids = encoder.ids;
+    *n = encoder.n;
+    return TARE_OK;
+}
+
+void tare_ids_free(int32_t *ids)
+{
+    free(ids);
+}

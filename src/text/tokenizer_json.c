@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT
+ * tokenizer_json.c - tokenizer.json by yajl, as a stream: half a million merges never become a tree. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yajl/yajl_parse.h>
+
+#include "text/tokenizer.h"
+
+#define DEPTH_MOST 64
+#define ID_MOST ((uint32_t)1 << 24) /* an id; the largest vocabularies have 2^18 */
+
+enum mode { MODE_TREE, MODE_VOCAB, MODE_MERGES, MODE_PAIR };
+
+struct reader {
+    struct tare_tokenizer_json *json;
+    const char *file, *text;
+    size_t size;
+    struct tare_error *err;
+    enum tare_code code;
+    enum mode mode;
+    json_t *open[DEPTH_MOST]; /* borrowed: each is owned by the one around it */
+    char *keys[DEPTH_MOST];   /* the key at hand of each object, owned */
+    size_t depth;
+    struct tare_slice key; /* of the vocabulary */
+    size_t in_pair;
+};
+
+static int stop(struct reader *reader, enum tare_code code, const char *text)
+{
+    reader->code = tare_fail(reader->err, code, reader->file, "%s", text);
+    return 0;
+}
+
+static int no_memory(struct reader *reader)
+{
+    reader->code = tare_fail_memory(reader->err);
+    return 0;
+}
+
+/* yajl gives a piece of our own text where a string has no escapes, and a buffer of its own otherwise. */
+static bool keep(struct reader *reader, const unsigned char *bytes, size_t size, struct tare_slice *slice)
+{
+    const char *text = (const char *)bytes;
+    if (size > UINT32_MAX / 2)
+        return false;
+    if (!((uintptr_t)text >= (uintptr_t)reader->text && (uintptr_t)text <= (uintptr_t)reader->text + reader->size))
+        text = tare_arena_copy(&reader->json->arena, text, size);
+    *slice = (struct tare_slice){text, (uint32_t)size};
+    return text != NULL;
+}
+
+/* Put a value where the tree is being built; takes the reference over. */
+static int place(struct reader *reader, json_t *value)
+{
+    if (!value)
+        return no_memory(reader);
+    if (!reader->depth) {
+        reader->json->root = value;
+        return 1;
+    }
+    json_t *parent = reader->open[reader->depth - 1];
+    if (json_is_array(parent))
+        return json_array_append_new(parent, value) ? no_memory(reader) : 1;
+    char *key = reader->keys[reader->depth - 1];
+    if (json_object_get(parent, key)) {
+        json_decref(value);
+        reader->code =
+            tare_fail(reader->err, TARE_E_FORMAT, reader->file, "the key \"%.200s\" stands twice in one object", key);
+        return 0;
+    }
+    return json_object_set_new(parent, key, value) ? no_memory(reader) : 1;
+}
+
+static int enter(struct reader *reader, json_t *container)
+{
+    if (reader->depth >= DEPTH_MOST) {
+        json_decref(container);
+        return stop(reader, TARE_E_FORMAT, "more than 64 arrays and objects within one another");
+    }
+    if (!place(reader, container))
+        return 0;
+    reader->keys[reader->depth] = NULL;
+    reader->open[reader->depth++] = container;
+    return 1;
+}
+
+static int leave(struct reader *reader)
+{
+    free(reader->keys[--reader->depth]);
+    return 1;
+}
+
+/* Is what begins now the value of "model": {"<name>": ..}? */
+static bool at(const struct reader *reader, const char *name)
+{
+    return reader->depth == 2 && reader->keys[0] && !strcmp(reader->keys[0], "model") && reader->keys[1] &&
+           !strcmp(reader->keys[1], name);
+}
+
+static int wrong_entry(struct reader *reader)
+{
+    if (reader->mode == MODE_VOCAB)
+        return stop(reader, TARE_E_FORMAT,
+                    "model.vocab maps each token to its id, a number from 0 to 16777215; found another value");
+    return stop(reader, TARE_E_FORMAT, "model.merges lists pairs, [\"a\", \"b\"] or \"a b\"; found another value");
+}
+
+static int on_scalar(struct reader *reader, json_t *value)
+{
+    if (reader->mode == MODE_TREE)
+        return place(reader, value);
+    json_decref(value);
+    return wrong_entry(reader);
+}
+
+static int on_null(void *user)
+{
+    return on_scalar(user, json_null());
+}
+
+static int on_boolean(void *user, int value)
+{
+    return on_scalar(user, json_boolean(value));
+}
+
+static int on_number(void *user, const char *digits, size_t size)
+{
+    struct reader *reader = user;
+    char text[64];
+    if (size >= sizeof text)
+        return stop(reader, TARE_E_FORMAT, "a number of more than 63 digits");
+    memcpy(text, digits, size);
+    text[size] = '\0';
+    errno = 0;
+    char *end;
+    const long long whole = strtoll(text, &end, 10);
+    const bool integer = !*end && !errno;
+    if (reader->mode != MODE_VOCAB)
+        return on_scalar(reader, integer ? json_integer(whole) : json_real(strtod(text, NULL)));
+    struct tare_tokenizer_json *json = reader->json;
+    if (!integer || whole < 0 || whole >= ID_MOST)
+        return wrong_entry(reader);
+    if (!tare_grow(&json->vocab, &json->vocab_room, json->n_vocab + 1, sizeof *json->vocab))
+        return no_memory(reader);
+    json->vocab[json->n_vocab++] = (struct tare_vocab_entry){reader->key, (uint32_t)whole};
+    return 1;
+}
+
+/* "a b", exactly one space. */
+static int merge_text(struct reader *reader, struct tare_slice both)
+{
+    struct tare_tokenizer_json *json = reader->json;
+    const char *space = memchr(both.text, ' ', both.size);
+    const size_t left = space ? (size_t)(space - both.text) : 0;
+    if (!space || memchr(space + 1, ' ', both.size - left - 1))
+        return wrong_entry(reader);
+    if (!tare_grow(&json->merges, &json->merges_room, json->n_merges + 2, sizeof *json->merges))
+        return no_memory(reader);
+    json->merges[json->n_merges++] = (struct tare_slice){both.text, (uint32_t)left};
+    json->merges[json->n_merges++] = (struct tare_slice){space + 1, (uint32_t)(both.size - left - 1)};
+    return 1;
+}
+
+static int on_string(void *user, const unsigned char *bytes, size_t size)
+{
+    struct reader *reader = user;
+    struct tare_slice slice;
+    if (reader->mode == MODE_TREE)
+        return place(reader, json_stringn((const char *)bytes, size));
+    if (reader->mode == MODE_VOCAB)
+        return wrong_entry(reader);
+    if (!keep(reader, bytes, size, &slice))
+        return no_memory(reader);
+    if (reader->mode == MODE_MERGES)
+        return merge_text(reader, slice);
+    struct tare_tokenizer_json *json = reader->json;
+    if (++reader->in_pair > 2)
+        return wrong_entry(reader);
+    if (!tare_grow(&json->merges, &json->merges_room, json->n_merges + 1, sizeof *json->merges))
+        return no_memory(reader);
+    json->merges[json->n_merges++] = slice;
+    return 1;
+}
+
+static int on_key(void *user, const unsigned char *bytes, size_t size)
+{
+    struct reader *reader = user;
+    if (reader->mode == MODE_VOCAB)
+        return keep(reader, bytes, size, &reader->key) ? 1 : no_memory(reader);
+    if (memchr(bytes, '\0', size))
+        return stop(reader, TARE_E_FORMAT, "a key with U+0000 in it");
+    char *key = malloc(size + 1);
+    if (!key)
+        return no_memory(reader);
+    memcpy(key, bytes, size);
+    key[size] = '\0';
+    free(reader->keys[reader->depth - 1]);
+    reader->keys[reader->depth - 1] = key;
+    return 1;
+}
+
+static int on_map(void *user)
+{
+    struct reader *reader = user;
+    if (reader->mode != MODE_TREE)
+        return wrong_entry(reader);
+    if (!at(reader, "vocab"))
+        return enter(reader, json_object());
+    if (reader->json->has_vocab)
+        return stop(reader, TARE_E_FORMAT, "model.vocab stands twice");
+    reader->json->has_vocab = true;
+    reader->mode = MODE_VOCAB;
+    return 1;
+}
+
+static int on_map_end(void *user)
+{
+    struct reader *reader = user;
+    if (reader->mode == MODE_TREE)
+        return leave(reader);
+    reader->mode = MODE_TREE;
+    return 1;
+}
+
+static int on_array(void *user)
+{
+    struct reader *reader = user;
+    if (reader->mode == MODE_MERGES) {
+        reader->mode = MODE_PAIR;
+        reader->in_pair = 0;
+        return 1;
+    }
+    if (reader->mode != MODE_TREE)
+        return wrong_entry(reader);
+    if (!at(reader, "merges"))
+        return enter(reader, json_array());
+    if (reader->json->has_merges)
+        return stop(reader, TARE_E_FORMAT, "model.merges stands twice");
+    reader->json->has_merges = true;
+    reader->mode = MODE_MERGES;
+    return 1;
+}
+
+static int on_array_end(void *user)
+{
+    struct reader *reader = user;
+    if (reader->mode == MODE_TREE)
+        return leave(reader);
+    if (reader->mode == MODE_PAIR) {
+        reader->mode = MODE_MERGES;
+        return reader->in_pair == 2 ? 1 : wrong_entry(reader);
+    }
+    reader->mode = MODE_TREE;
+    return 1;
+}
+
+static const yajl_callbacks callbacks = {.yajl_null = on_null,
+                                         .yajl_boolean = on_boolean,
+                                         .yajl_number = on_number,
+                                         .yajl_string = on_string,
+                                         .yajl_start_map = on_map,
+                                         .yajl_map_key = on_key,
+                                         .yajl_end_map = on_map_end,
+                                         .yajl_start_array = on_array,
+                                         .yajl_end_array = on_array_end};
+
+enum tare_code tare_tokenizer_json_read(struct tare_tokenizer_json *json, const char *file, const char *text,
+                                        size_t size, struct tare_error *err)
+{
+    struct reader reader = {.json = json, .file = file, .text = text, .size = size, .err = err};
+    yajl_handle yajl = yajl_alloc(&callbacks, NULL, &reader);
+    if (!yajl)
+        return tare_fail_memory(err);
+    yajl_status status = yajl_parse(yajl, (const unsigned char *)text, size);
+    if (status == yajl_status_ok)
+        status = yajl_complete_parse(yajl);
+    if (status != yajl_status_ok && !reader.code) {
+        unsigned char *message = yajl_get_error(yajl, 0, NULL, 0);
+        reader.code = tare_fail(err, TARE_E_FORMAT, file, "no JSON: %.*s, at byte %zu",
+                                message ? (int)strcspn((const char *)message, "\n") : 0,
+                                message ? (const char *)message : "", yajl_get_bytes_consumed(yajl));
+        yajl_free_error(yajl, message);
+    }
+    yajl_free(yajl);
+    while (reader.depth)
+        leave(&reader);
+    if (!reader.code && !json_is_object(json->root))
+        reader.code = tare_fail(err, TARE_E_FORMAT, file, "its top is no object");
+    return reader.code;
+}
+
+void tare_tokenizer_json_release(struct tare_tokenizer_json *json)
+{
+    json_decref(json->root);
+    free(json->vocab);
+    free(json->merges);
+    tare_arena_release(&json->arena);
+    *json = (struct tare_tokenizer_json){0};
+}

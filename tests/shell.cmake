@@ -1,0 +1,37 @@
+# Tests of the shell: the command, the installed library, the tree. The unit tests are in tests/CMakeLists.txt.
+
+# A Python with numpy, where there is one (a checkout under pyenv may hide Debian's).
+if(NOT TARE_PYTHON)
+  foreach(candidate IN ITEMS python3 /usr/bin/python3)
+    execute_process(COMMAND ${candidate} -c "import numpy, sys; print(sys.executable)" OUTPUT_VARIABLE found
+      OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE status)
+    if(status EQUAL 0)
+      set(TARE_PYTHON ${found} CACHE FILEPATH "Python 3 with numpy, for tests")
+      break()
+    endif()
+  endforeach()
+endif()
+if(NOT TARE_PYTHON)
+  message(FATAL_ERROR "the tests need Python 3 with numpy (tools/install.sh test), or -DTARE_TESTS=OFF")
+endif()
+find_program(TARE_CXX NAMES g++ clang++ c++)
+
+set(strict -Wall -Wextra -pedantic -Werror -fsyntax-only)
+add_test(NAME header-c COMMAND ${CMAKE_C_COMPILER} -std=c11 ${strict} -x c ${CMAKE_SOURCE_DIR}/include/tare.h)
+if(TARE_CXX)
+  add_test(NAME header-c++ COMMAND ${TARE_CXX} -std=c++17 ${strict} -x c++ ${CMAKE_SOURCE_DIR}/include/tare.h)
+endif()
+add_test(NAME layers COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tools/layers.py ${CMAKE_SOURCE_DIR})
+add_test(NAME layers-self COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tools/layers.py --self-test)
+add_test(NAME errors-doc COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tools/errors_doc.py --check)
+add_test(NAME abi COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/abi/check_abi.py ${CMAKE_SOURCE_DIR}
+  $<TARGET_FILE:tare_shared> $<TARGET_FILE:tare_static> ${PROJECT_VERSION})
+add_test(NAME install COMMAND ${CMAKE_SOURCE_DIR}/tests/abi/check_install.sh ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}
+  ${CMAKE_C_COMPILER})
+set_tests_properties(abi install PROPERTIES LABELS install)
+
+foreach(class IN ITEMS Usage Check Explain Convert Logits Run Bad)
+  string(TOLOWER ${class} name)
+  add_test(NAME cli-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_cli.py $<TARGET_FILE:tare> ${class})
+  set_tests_properties(cli-${name} PROPERTIES LABELS cli)
+endforeach()
