@@ -105,7 +105,7 @@ static int compute(const struct cli_source *source, tare_model *model, const str
     struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
     struct tare_error err = {0};
     tare_session *session = NULL;
-    options.context = ids->n > 4096 ? (int64_t)ids->n : 0; /* the default is enough for less */
+    options.context = (int64_t)ids->n;
     options.threads = source->options.threads;
     options.cancel = &cli_interrupted;
     if (tare_session_open(&session, model, &options, &err) != TARE_OK)

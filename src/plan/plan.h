@@ -86,6 +86,13 @@ void tare_plan_finding(struct tare_model *model, enum tare_level level, enum tar
 /* Keep an error of a stage as a finding; returns error's code. */
 enum tare_code tare_plan_keep(struct tare_model *model, const struct tare_error *error);
 
+/*
+ * After tie: prove every dropped head by value, where the data is at hand, and let the policy have its say (options.tie): a
+ * differing head is dropped with a warning, becomes the model's own, or is refused. transformers_tied: what transformers takes a silent
+ * config of this architecture for.
+ */
+enum tare_code tare_heads_settle(struct tare_model *model, bool transformers_tied, struct tare_error *err);
+
 /* Stage 6. */
 enum tare_code tare_target_choose(struct tare_model *model, struct tare_error *err);
 /* Stage 7: bind entries to parameters; every missing, unexpected and misshapen one becomes part of the report. */

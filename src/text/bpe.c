@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * bpe.c - byte-pair encoding: the pair of neighbours with the lowest rank is merged until none has one. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,7 +197,7 @@ static enum tare_code read_fields(struct bpe *bpe, const json_t *model, struct t
     if (!code && unk.text) {
         bpe->has_unk = true;
         bpe->unk = tare_vocab_find(bpe->vocab, unk.text, unk.size);
-        strncpy(bpe->unk_name, unk.text, sizeof bpe->unk_name - 1);
+        snprintf(bpe->unk_name, sizeof bpe->unk_name, "%s", unk.text);
     }
     return code;
 }

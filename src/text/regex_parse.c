@@ -532,7 +532,9 @@ static enum tare_code quantifiers(struct parse *parse, size_t at)
             if (parse->p < parse->end && (*parse->p == '?' || *parse->p == '+'))
                 text[1] = *parse->p++;
         } else if (strchr(text, ',') && parse->p < parse->end && *parse->p == '?') {
-            strcat(text, "?");
+            const size_t end = strlen(text);
+            text[end] = '?';
+            text[end + 1] = 0;
             parse->p++;
         }
         if (n) {

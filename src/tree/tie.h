@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * tie.h - stage 5, tie: is the output head the embedding? design.md, section 3, is the rule; tie.c follows it point by point.
- */
+ * tie.h - stage 5, tie: is the output head the embedding? design.md, section 3, is the rule; tie.c follows it point by point. */
 #ifndef TARE_TREE_TIE_H
 #define TARE_TREE_TIE_H
 
@@ -13,28 +12,42 @@ enum tare_proof { TARE_PROOF_NONE, TARE_PROOF_EQUAL, TARE_PROOF_DIFFERS };
 
 /* One level that may answer: a config fragment, and the args of the model it drove. */
 struct tare_tie_level {
-    const char *owner;                     /* "", "model", "language_model", "language_model.model" */
-    const json_t *fragment;                /* NULL: none */
-    const char *fragment_path;             /* "" at the top, "text_config" */
+    const char *owner;                      /* "", "model", "language_model", "language_model.model" */
+    const json_t *fragment;                 /* NULL: none */
+    const char *fragment_path;              /* "" at the top, "text_config" */
     const struct tare_args_info *args_info; /* NULL: has no args */
     const void *args;
 };
 
 struct tare_head_decision {
-    const char *prefix, *owner, *evidence, *where;
+    const char *prefix;   /* after rewriting: "lm_head", "language_model.model.lm_head" */
+    const char *owner;    /* the level that decided; NULL: none did */
+    const char *evidence; /* "config:...", "args:...", "none", "target" */
+    const char *where;    /* "config.json: tie_word_embeddings"; NULL: none */
     enum tare_decision decision;
     enum tare_proof proof;
-    bool by_flag;   /* an explicit flag, not a default, decided */
-    bool dense;     /* a plain head: not part of the report's heads */
+    bool by_flag;         /* an explicit flag, not a default, decided */
+    bool dense;           /* a plain <prefix>.weight: decided alike, not among the report's heads */
+    const char *difference; /* of a proof that failed: where, and by how much */
 };
 
 struct tare_tie_result {
-    struct tare_head_decision *heads; /* arena */
+    struct tare_head_decision *heads; /* arena; in order of their prefixes' first entry */
     size_t n;
-    bool tied;              /* the model has no head of its own */
-    bool bound_embedding;   /* the only copy lay under the head's name and was bound to the embedding */
-    bool untied_by_proof;   /* a differing head became the model's own although a default said tied */
-    const char *evidence;   /* of the model's own head: "config:tie_word_embeddings", "args:...", "none" */
+    bool untied_by_proof;             /* a differing head became the model's own although a default said tied */
+    const struct tare_entry *bound;   /* the only copy lay under the head's name and was bound to the embedding */
 };
+
+/*
+ * Decide every head of the list by the rule, from headers. Heads to be dropped are set aside (entry->rule). The tree's head is
+ * activated or left out. tie_word_embeddings of another type than boolean or null is refused.
+ */
+enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weights, const struct tare_tie_level *levels,
+                               size_t n_levels, struct tare_tie_result *result, struct tare_error *err);
+
+/* Does the entry belong to the head: <prefix>.weight (dense or packed as asked), or <prefix>.{qweight,qzeros,scales,g_idx}? */
+bool tare_head_has(const struct tare_head_decision *head, const struct tare_entry *entry);
+/* Take a dropped head back: its entries become those of the tree's head, which becomes active. False: the tree has no such head. */
+bool tare_head_restore(struct tare_tree *tree, struct tare_weights *weights, struct tare_head_decision *head);
 
 #endif

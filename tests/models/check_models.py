@@ -52,6 +52,9 @@ def check_tree(where, case):
         return
     want = {n: s for n, s in case["parameters"]}
     have = {p["name"]: list(p["shape"]) for p in got.get("parameters", []) + got.get("missing", [])}
+    if case["config"].get("tie_word_embeddings") is True:
+        for name in {t["name"] for t in got.get("set_aside", [])} & {"lm_head.weight"}:
+            want.pop(name, None)  # a dense head under an explicit true is the embedding, for every architecture alike
     for name in sorted(set(want) ^ set(have)):
         fail(where, "%s is %s" % (name, "not declared" if name in want else "declared, but no parameter of mlx-lm's"))
     for name in sorted(set(want) & set(have)):

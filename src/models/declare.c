@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ * declare.c - stage 3, declare, and the calls of a model's sanitize: the only place that knows of records, wrappers included. */
+#include "models/declare.h"
+
+#include <string.h>
+
+#include "models/model.h"
+
+static enum tare_code read_args(const struct tare_arch *arch, const json_t *config, const char *place, struct tare_model *model,
+                                void **args, struct tare_error *err)
+{
+    if (!arch->args)
+        return TARE_OK;
+    *args = tare_arena_alloc(&model->arena, arch->args->size);
+    if (!*args)
+        return tare_fail_memory(err);
+    const struct tare_derive derive = {&model->arena, config, place, err};
+    enum tare_code code = tare_args_read(arch->args, config, place, *args, err);
+    if (!code && arch->derive)
+        code = arch->derive(*args, &derive);
+    return code;
+}
+
+/* The fragment of config.json that drives the inner model, as the wrapper completes it. */
+static enum tare_code inner_fragment(struct tare_model *model, struct tare_error *err)
+{
+    const struct tare_arch *arch = model->arch;
+    const json_t *fragment = json_object_get(model->config, arch->inner_config);
+    const char *place = tare_arena_format(&model->arena, "config.json: %s", arch->inner_config);
+    if (fragment && !json_is_null(fragment)) {
+        model->inner_path = arch->inner_config;
+        if (!json_is_object(fragment))
+            return tare_fail(err, TARE_E_CONFIG, place, "expected an object");
+    } else if (arch->inner_flat) {
+        fragment = model->config;
+    } else if (arch->fill && !fragment) {
+        model->inner_path = arch->inner_config; /* the wrapper's own defaults fill an empty one */
+    } else {
+        return tare_fail(err, TARE_E_CONFIG, "config.json", "%s is missing; a model of this type needs it", arch->inner_config);
+    }
+    model->inner_config = fragment;
+    if (!arch->fill)
+        return TARE_OK;
+    model->inner_copy = fragment ? json_copy((json_t *)(uintptr_t)fragment) : json_object();
+    if (!model->inner_copy)
+        return tare_fail_memory(err);
+    model->inner_config = model->inner_copy;
+    const struct tare_derive derive = {&model->arena, fragment, place, err};
+    return arch->fill(model->inner_copy, model->args, &derive);
+}
+
+enum tare_code tare_model_declare(struct tare_model *model, struct tare_error *err)
+{
+    const json_t *type = json_object_get(model->config, "model_type");
+    if (!json_is_string(type))
+        return tare_fail(err, TARE_E_CONFIG, "config.json", "model_type is %s; tare needs it to know the architecture",
+                         type ? "no string" : "missing");
+    model->model_type = json_string_value(type);
+    enum tare_code code = tare_arch_find(model->model_type, &model->arch, err);
+    if (!code)
+        code = read_args(model->arch, model->config, "config.json", model, &model->args, err);
+    const struct tare_arch *arch = model->arch;
+    if (!code && arch->inner) {
+        code = inner_fragment(model, err);
+        const char *place = model->inner_path ? tare_arena_format(&model->arena, "config.json: %s", model->inner_path) : "config.json";
+        if (!code)
+            code = read_args(arch->inner, model->inner_config, place, model, &model->inner_args, err);
+    }
+    if (code)
+        return code;
+    model->decoder = tare_arena_alloc(&model->arena, sizeof *model->decoder);
+    if (!model->decoder)
+        return tare_fail_memory(err);
+    model->tree.arena = model->decoder->arena = &model->arena;
+    const struct tare_at root = {&model->tree, arch->inner ? arch->inner_prefix : ""};
+    if (arch->inner)
+        arch->inner->declare(root, model->inner_args, model->decoder);
+    else
+        arch->declare(root, model->args, model->decoder);
+    if (model->tree.error.code)
+        *err = model->tree.error;
+    else if (model->arena.failed)
+        return tare_fail_memory(err);
+    return model->tree.error.code;
+}
+
+enum tare_code tare_names_rewrite(struct tare_model *model, struct tare_error *err)
+{
+    const struct tare_arch *const order[] = {model->arch, model->arch->inner};
+    void *const args[] = {model->args, model->inner_args};
+    for (int i = 0; i < 2; i++)
+        if (order[i] && order[i]->sanitize) {
+            model->weights.source = tare_arena_format(&model->arena, "models/%s.c", order[i]->name);
+            order[i]->sanitize(&model->weights, args[i]);
+        }
+    if (model->weights.error.code)
+        *err = model->weights.error;
+    else if (model->arena.failed)
+        return tare_fail_memory(err);
+    return model->weights.error.code;
+}
+
+enum tare_code tare_tie_levels(const struct tare_model *model, struct tare_arena *arena, struct tare_tie_level **levels,
+                               size_t *n, struct tare_error *err)
+{
+    const struct tare_arch *arch = model->arch;
+    const json_t *text = json_object_get(model->config, "text_config");
+    struct tare_tie_level *l = tare_arena_array(arena, 4, sizeof *l);
+    if (!l)
+        return tare_fail_memory(err);
+    const struct tare_tie_level top = {"", model->config, "", arch->args, model->args};
+    const struct tare_tie_level inner = {arch->inner ? arch->inner_prefix : "language_model",
+                                         arch->inner ? model->inner_config : text,
+                                         arch->inner ? model->inner_path ? model->inner_path : "" : "text_config",
+                                         arch->inner ? arch->inner->args : NULL, model->inner_args};
+    l[0] = l[1] = top;
+    l[2] = l[3] = inner;
+    l[1].owner = "model";
+    l[3].owner = tare_arena_format(arena, "%s.model", inner.owner);
+    *levels = l;
+    *n = 4;
+    return l[3].owner ? TARE_OK : tare_fail_memory(err);
+}

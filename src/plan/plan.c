@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ * plan.c - the plan's life, and its findings. */
+#include "plan/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+void tare_plan_finding(struct tare_model *model, enum tare_level level, enum tare_code code, const char *word, const char *where,
+                       const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = tare_arena_vformat(&model->arena, format, args);
+    va_end(args);
+    if (level == TARE_ERROR && !model->code) {
+        model->code = code ? code : TARE_E_INTERNAL;
+        tare_fail(&model->error, model->code, where, "%s", text ? text : "out of memory");
+    }
+    char *place = tare_arena_text(&model->arena, where ? where : "");
+    if (!text || !place || !tare_grow(&model->findings, &model->findings_room, model->n_findings + 1, sizeof *model->findings)) {
+        model->arena.failed = true;
+        return;
+    }
+    model->findings[model->n_findings++] = (struct tare_finding){level, word, place, text};
+}
+
+enum tare_code tare_plan_keep(struct tare_model *model, const struct tare_error *error)
+{
+    static const char *const words[] = {
+        [TARE_E_IO] = "io",         [TARE_E_ABSENT] = "file-absent", [TARE_E_FORMAT] = "file-format", [TARE_E_CONFIG] = "config",
+        [TARE_E_UNKNOWN] = "unknown", [TARE_E_SHAPE] = "shape",       [TARE_E_STRICT] = "strict",      [TARE_E_HEAD] = "head",
+        [TARE_E_MEMORY] = "memory", [TARE_E_INTERNAL] = "internal",
+    };
+    const size_t n = sizeof words / sizeof *words;
+    if (error->code && model->code != error->code)
+        tare_plan_finding(model, TARE_ERROR, error->code,
+                          (size_t)error->code < n && words[error->code] ? words[error->code] : "error", error->where, "%s", error->text);
+    return error->code;
+}
+
+void tare_model_retain(struct tare_model *model)
+{
+    __atomic_add_fetch(&model->references, 1, __ATOMIC_RELAXED);
+}
+
+void tare_model_free(struct tare_model *model)
+{
+    if (!model || __atomic_sub_fetch(&model->references, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    if (model->loaded && model->loaded_free)
+        model->loaded_free(model->loaded);
+    free(model->findings);
+    free(model->missing);
+    free(model->unexpected);
+    free(model->misshapen);
+    free(model->weights.entries);
+    tare_tree_release(&model->tree);
+    json_decref(model->inner_copy);
+    json_decref(model->config);
+    json_decref(model->generation);
+    tare_checkpoint_release(&model->checkpoint);
+    tare_arena_release(&model->arena);
+    free(model);
+}
+
+const struct tare_report *tare_model_report(const struct tare_model *model)
+{
+    return model ? &model->report : NULL;
+}

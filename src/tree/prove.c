@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT
+ * prove.c - compares an output head with the embedding by value. */
+#include "tree/prove.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Rows of a tile: AWQ packs along the output, and 128 columns of 4 bits fill a cache line. */
+#define TILE 128
+/* Scales are rounded to 16 bits after a producer has chosen the codes: half a step, and a little. */
+#define HALF_STEP 0.51f
+
+/* One side of the comparison, a tile at a time. */
+struct side {
+    const struct tare_module *module;
+    const void *part[TARE_PARTS];
+    float rounding; /* of its dtype, relative */
+};
+
+struct proving {
+    struct side head, embedding;
+    int64_t rows, columns;
+    int64_t *first; /* per tile: index of the first element that differs, or -1 */
+    float (*values)[2];
+    enum tare_code *codes; /* per tile */
+    struct tare_error *errors;
+};
+
+/* Dequantized values of a tile and, for a packed side, what its codes allow: [low, high] around each value. */
+struct tile {
+    float *value, *low, *high;
+};
+
+static float rounding_of(enum tare_dtype dtype)
+{
+    return dtype == TARE_F32 || dtype == TARE_F64 ? 0x1p-23f : dtype == TARE_F16 ? 0x1p-11f : dtype == TARE_BF16 ? 0x1p-8f : 0x1p-3f;
+}
+
+/* A code of 0 stands for everything beyond the range on its side, the largest one likewise. */
+static void packed_ranges(const struct tare_module *m, const struct tare_codes *c, int64_t rows, int64_t columns, struct tile *t)
+{
+    const int64_t groups = columns / m->group_size;
+    const int most = (1 << m->bits) - 1;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < columns; i++) {
+            const int64_t at = r * columns + i, group = r * groups + i / m->group_size;
+            const float step = fabsf(c->scale[group]) * HALF_STEP;
+            const bool below = c->scale[group] >= 0 ? c->code[at] == 0 : c->code[at] == most;
+            const bool above = c->scale[group] >= 0 ? c->code[at] == most : c->code[at] == 0;
+            t->low[at] = below ? -INFINITY : t->value[at] - step;
+            t->high[at] = above ? INFINITY : t->value[at] + step;
+        }
+}
+
+static enum tare_code read_side(const struct side *side, int64_t row, int64_t rows, int64_t columns, struct tile *t,
+                                struct tare_arena *work, struct tare_error *err)
+{
+    const size_t n = (size_t)(rows * columns);
+    *t = (struct tile){tare_arena_array(work, n, sizeof(float)), tare_arena_array(work, n, sizeof(float)),
+                       tare_arena_array(work, n, sizeof(float))};
+    if (work->failed)
+        return tare_fail_memory(err);
+    const enum tare_code code = tare_module_floats(side->module, side->part, row, rows, t->value, work, err);
+    if (code)
+        return code;
+    if (!side->module->packing->decode) {
+        for (size_t i = 0; i < n; i++) {
+            const float slack = fabsf(t->value[i]) * side->rounding;
+            t->low[i] = t->value[i] - slack;
+            t->high[i] = t->value[i] + slack;
+        }
+        return TARE_OK;
+    }
+    const size_t groups = (size_t)(rows * tare_module_groups(side->module));
+    struct tare_codes codes = {tare_arena_alloc(work, n), tare_arena_array(work, groups, sizeof(float)),
+                               tare_arena_array(work, groups, sizeof(float))};
+    if (work->failed)
+        return tare_fail_memory(err);
+    side->module->packing->decode(side->module, side->part, row, rows, &codes);
+    packed_ranges(side->module, &codes, rows, columns, t);
+    return TARE_OK;
+}
+
+/* The intervals of the two sides must meet; NaN never does. */
+static void prove_tile(void *user, size_t index, int worker)
+{
+    struct proving *p = user;
+    struct tare_arena work = {0};
+    struct tile head, embedding;
+    (void)worker;
+    const int64_t row = (int64_t)index * TILE, rows = p->rows - row < TILE ? p->rows - row : TILE;
+    p->first[index] = -1;
+    p->codes[index] = read_side(&p->head, row, rows, p->columns, &head, &work, &p->errors[index]);
+    if (!p->codes[index])
+        p->codes[index] = read_side(&p->embedding, row, rows, p->columns, &embedding, &work, &p->errors[index]);
+    for (int64_t i = 0; !p->codes[index] && i < rows * p->columns; i++)
+        if (!(head.low[i] <= embedding.high[i] && embedding.low[i] <= head.high[i])) {
+            p->first[index] = row * p->columns + i;
+            p->values[index][0] = head.value[i];
+            p->values[index][1] = embedding.value[i];
+            break;
+        }
+    tare_arena_release(&work);
+}
+
+static enum tare_code judge(const struct proving *p, size_t tiles, struct tare_arena *arena, enum tare_proof *proof,
+                            const char **difference, struct tare_error *err)
+{
+    *proof = TARE_PROOF_EQUAL;
+    for (size_t k = 0; k < tiles; k++) {
+        if (p->codes[k]) {
+            if (err)
+                *err = p->errors[k];
+            return p->codes[k];
+        }
+        if (p->first[k] < 0)
+            continue;
+        *proof = TARE_PROOF_DIFFERS;
+        *difference = tare_arena_format(arena, "first at row %lld, column %lld: %g in the head, %g in the embedding",
+                                        (long long)(p->first[k] / p->columns), (long long)(p->first[k] % p->columns),
+                                        (double)p->values[k][0], (double)p->values[k][1]);
+        break;
+    }
+    return TARE_OK;
+}
+
+enum tare_code tare_head_prove(struct tare_checkpoint *checkpoint, const struct tare_module *head, const struct tare_module *embedding,
+                               struct tare_pool *pool, struct tare_arena *arena, enum tare_proof *proof, const char **difference,
+                               struct tare_error *err)
+{
+    *proof = TARE_PROOF_DIFFERS;
+    if (head->rank != 2 || embedding->rank != 2 || head->shape[0] != embedding->shape[0] || head->shape[1] != embedding->shape[1]) {
+        *difference = "their shapes differ";
+        return TARE_OK;
+    }
+    struct proving p = {.head = {head, {0}, rounding_of(head->dtype)}, .embedding = {embedding, {0}, rounding_of(embedding->dtype)},
+                        .rows = head->shape[0], .columns = head->shape[1]};
+    /* Two plain sides: only the coarser dtype has rounded anything. */
+    if (head->dtype == embedding->dtype && !head->packing->decode && !embedding->packing->decode)
+        p.head.rounding = p.embedding.rounding = 0;
+    enum tare_code code = tare_module_data(checkpoint, head, p.head.part, err);
+    if (!code)
+        code = tare_module_data(checkpoint, embedding, p.embedding.part, err);
+    const size_t tiles = (size_t)((p.rows + TILE - 1) / TILE);
+    if (code || !p.rows || !p.columns)
+        return code;
+    p.first = calloc(tiles, sizeof *p.first);
+    p.values = calloc(tiles, sizeof *p.values);
+    p.codes = calloc(tiles, sizeof *p.codes);
+    p.errors = calloc(tiles, sizeof *p.errors);
+    if (p.first && p.values && p.codes && p.errors) {
+        tare_pool_run(pool, tiles, prove_tile, &p);
+        code = judge(&p, tiles, arena, proof, difference, err);
+    } else {
+        code = tare_fail_memory(err);
+    }
+    free(p.first);
+    free(p.values);
+    free(p.codes);
+    free(p.errors);
+    return code;
+}
+
+enum tare_code tare_module_is_zero(struct tare_checkpoint *checkpoint, const struct tare_module *module, bool *zero,
+                                   struct tare_error *err)
+{
+    struct tare_arena work = {0};
+    const void *part[TARE_PARTS] = {0};
+    *zero = true;
+    enum tare_code code = tare_module_data(checkpoint, module, part, err);
+    const int64_t n = tare_shape_count(module->rank, module->shape);
+    float *values = code ? NULL : tare_arena_array(&work, (size_t)n, sizeof *values);
+    if (!code && !values)
+        code = tare_fail_memory(err);
+    if (!code)
+        code = tare_module_floats(module, part, 0, tare_module_rows(module), values, &work, err);
+    for (int64_t i = 0; !code && i < n && *zero; i++)
+        *zero = values[i] == 0;
+    tare_arena_release(&work);
+    return code;
+}

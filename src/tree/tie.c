@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ * tie.c - is the output head the embedding? The rule of design.md, section 3; its points are numbered here as there. */
+#include "tree/tie.h"
+
+#include <string.h>
+
+#include "packing/packing.h"
+
+#define FIELD "tie_word_embeddings"
+#define HEAD "lm_head"
+
+struct answer {
+    bool given, tied, by_flag;
+    const char *owner, *evidence, *where;
+};
+
+/* Point 2: the value of the flag in one fragment: 1 true, 0 false, -1 silent (absent, or null). */
+static int flag_of(const json_t *fragment)
+{
+    const json_t *value = json_object_get(fragment, FIELD);
+    return json_is_boolean(value) ? json_is_true(value) : -1;
+}
+
+static bool ask(const struct tare_tie_level *level, struct tare_arena *arena, struct answer *answer)
+{
+    const char *path = level->fragment_path, *dot = *path ? "." : "";
+    const int flag = level->fragment ? flag_of(level->fragment) : -1;
+    if (flag >= 0) {
+        *answer = (struct answer){true, flag == 1, true, level->owner,
+                                  tare_arena_format(arena, "config:%s%s%s", path, dot, FIELD),
+                                  tare_arena_format(arena, "config.json: %s%s%s", path, dot, FIELD)};
+        return true;
+    }
+    /* Point 3: the args' value, never the field's mere existence; an explicit null is no answer. */
+    const struct tare_arg *field = tare_args_find(level->args_info, FIELD);
+    if (!field || !level->args || json_object_get(level->fragment, FIELD))
+        return false;
+    *answer = (struct answer){true, *(const bool *)((const char *)level->args + field->offset), false, level->owner,
+                              tare_arena_format(arena, "args:%s.%s", *level->owner ? level->owner : "<root>", FIELD),
+                              tare_arena_format(arena, "the default of %s, as config.json does not say", FIELD)};
+    return true;
+}
+
+static const struct tare_tie_level *level_of(const struct tare_tie_level *levels, size_t n, const char *owner, size_t size)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strlen(levels[i].owner) == size && !memcmp(levels[i].owner, owner, size))
+            return &levels[i];
+    return NULL;
+}
+
+/* Points 1 to 3: the owner itself, then one alias: "language_model.model" -> "language_model", "model" -> the top. */
+static struct answer walk(const struct tare_tie_level *levels, size_t n, const char *prefix, struct tare_arena *arena)
+{
+    struct answer answer = {.evidence = "none"};
+    size_t size = strlen(prefix) - strlen(HEAD);
+    size -= size > 0; /* the dot */
+    const struct tare_tie_level *own = level_of(levels, n, prefix, size);
+    if (own && ask(own, arena, &answer))
+        return answer;
+    if (size >= 5 && !memcmp(prefix + size - 5, "model", 5) && (size == 5 || prefix[size - 6] == '.')) {
+        const struct tare_tie_level *alias = level_of(levels, n, prefix, size > 5 ? size - 6 : 0);
+        if (alias)
+            ask(alias, arena, &answer);
+    }
+    return answer;
+}
+
+/* The prefix of a head's tensor, or 0: "a.lm_head.qweight" has "a.lm_head". */
+static size_t prefix_of(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    const size_t size = dot ? (size_t)(dot - name) : 0, head = strlen(HEAD);
+    if (size < head || memcmp(dot - head, HEAD, head) || (size > head && dot[-(long)head - 1] != '.'))
+        return 0;
+    static const char *const parts[] = {"weight", "qweight", "qzeros", "scales", "g_idx"};
+    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
+        if (!strcmp(dot + 1, parts[k]))
+            return size;
+    return 0;
+}
+
+static bool is_dense(const struct tare_entry *entry)
+{
+    return !strcmp(strrchr(entry->name, '.'), ".weight") && entry->recipe->op == TARE_OP_TAKE &&
+           entry->recipe->module->packing == &tare_packing_plain;
+}
+
+bool tare_head_has(const struct tare_head_decision *head, const struct tare_entry *entry)
+{
+    const size_t size = prefix_of(entry->name);
+    return !entry->absorbed && size && strlen(head->prefix) == size && !memcmp(entry->name, head->prefix, size) &&
+           is_dense(entry) == head->dense;
+}
+
+/* Each head once, packed and dense forms apart. */
+static enum tare_code collect(const struct tare_weights *w, struct tare_tie_result *result, struct tare_error *err)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < w->n; i++)
+        most += !w->entries[i].rule && !w->entries[i].absorbed && prefix_of(w->entries[i].name) > 0;
+    result->heads = tare_arena_array(w->arena, most, sizeof *result->heads);
+    for (size_t i = 0; most && result->heads && i < w->n; i++) {
+        const struct tare_entry *entry = &w->entries[i];
+        const size_t size = prefix_of(entry->name);
+        if (!size || entry->rule || entry->absorbed)
+            continue;
+        bool known = false;
+        for (size_t k = 0; k < result->n; k++)
+            known |= tare_head_has(&result->heads[k], entry);
+        if (!known)
+            result->heads[result->n++] = (struct tare_head_decision){.prefix = tare_arena_copy(w->arena, entry->name, size),
+                                                                     .dense = is_dense(entry), .evidence = "none"};
+    }
+    return w->arena->failed ? tare_fail_memory(err) : TARE_OK;
+}
+
+/* Any type but boolean and null is refused, wherever the flag stands. */
+static enum tare_code check_types(const struct tare_tie_level *levels, size_t n, struct tare_arena *arena, struct tare_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const json_t *value = json_object_get(levels[i].fragment, FIELD);
+        const char *path = levels[i].fragment_path;
+        if (value && !json_is_boolean(value) && !json_is_null(value))
+            return tare_fail(err, TARE_E_CONFIG, tare_arena_format(arena, "config.json%s%s", *path ? ": " : "", path),
+                             "%s is %s; expected true or false", FIELD, json_is_string(value) ? "a string" : "neither a boolean nor null");
+    }
+    return TARE_OK;
+}
+
+static bool is_target(const struct tare_tree *tree, const struct tare_head_decision *head, struct tare_arena *arena)
+{
+    const char *name = tare_arena_format(arena, "%s.weight", head->prefix);
+    const struct tare_parameter *p = name ? tare_tree_find(tree, name) : NULL;
+    return p && p->active;
+}
+
+static void set_active(struct tare_head *head, bool active)
+{
+    if (head->weight)
+        head->weight->active = active;
+    if (head->bias)
+        head->bias->active = active;
+}
+
+/*
+ * What the model has before any candidate is looked at. Point 4: content decides where the architecture says so, unless an explicit
+ * flag says tied. Where a head is declared but none is there, an explicit `true` of the outermost config binds the embedding:
+ * wrappers' authors put the flag at the top.
+ */
+static void settle_tree(struct tare_tree *tree, const struct tare_weights *w, const struct tare_tie_level *levels, size_t n,
+                        const struct tare_tie_result *result)
+{
+    struct tare_head *head = &tree->head;
+    if (!head->prefix || !head->weight->active)
+        return;
+    bool there = false, dense = false;
+    for (size_t k = 0; k < result->n; k++)
+        there |= !strcmp(result->heads[k].prefix, head->prefix); /* also what is left of a packed one */
+    for (size_t i = 0; i < w->n; i++) {
+        const struct tare_entry *entry = &w->entries[i];
+        if (!entry->rule && !entry->absorbed && !strcmp(entry->name, head->weight->name)) {
+            there = true; /* heads of another name than lm_head too (gpt_neox: embed_out) */
+            dense |= is_dense(entry);
+        }
+    }
+    const struct answer own = walk(levels, n, head->prefix, tree->arena);
+    const bool says_tied = own.given && own.by_flag && own.tied, says_untied = own.given && own.by_flag && !own.tied;
+    if (head->kind == TARE_HEAD_CONTENT)
+        set_active(head, dense && !says_tied);
+    else if (!there && (says_tied || (!says_untied && flag_of(levels[0].fragment) == 1)))
+        set_active(head, false);
+}
+
+/* Point 5. The bias of a dropped head stays until prove has found it zero. */
+static void set_aside(struct tare_weights *w, const struct tare_head_decision *head)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        struct tare_entry *entry = &w->entries[i];
+        if (entry->rule || !tare_head_has(head, entry))
+            continue;
+        entry->rule = head->dense ? "redundant output head: the model is tied to its embedding"
+                                  : "redundant quantized output head: the model is tied to its embedding";
+        entry->evidence = head->evidence;
+    }
+}
+
+bool tare_head_restore(struct tare_tree *tree, struct tare_weights *w, struct tare_head_decision *head)
+{
+    if (!tree->head.weight || !tree->head.prefix)
+        return false;
+    for (size_t i = 0; i < w->n; i++) {
+        struct tare_entry *entry = &w->entries[i];
+        if (!tare_head_has(head, entry) || strcmp(strrchr(entry->name, '.'), ".weight"))
+            continue;
+        entry->rule = entry->evidence = NULL;
+        entry->name = tree->head.weight->name;
+    }
+    set_active(&tree->head, true);
+    head->decision = TARE_DECISION_LOAD;
+    return true;
+}
+
+/* A tied checkpoint whose only copy lies under the head's name (AutoAWQ 0.2.7): it is the embedding. */
+static void bind_only_copy(struct tare_tree *tree, struct tare_weights *w, struct tare_tie_result *result)
+{
+    const struct tare_parameter *embedding = tree->head.embedding;
+    if (!embedding || !embedding->name[0])
+        return;
+    for (size_t i = 0; i < w->n; i++)
+        if (!w->entries[i].rule && !w->entries[i].absorbed && !strcmp(w->entries[i].name, embedding->name))
+            return;
+    for (size_t k = 0; k < result->n && !result->bound; k++) {
+        struct tare_head_decision *head = &result->heads[k];
+        for (size_t i = 0; head->decision == TARE_DECISION_DROP && i < w->n; i++) {
+            struct tare_entry *entry = &w->entries[i];
+            if (!tare_head_has(head, entry) || entry->recipe->module->fault || strcmp(strrchr(entry->name, '.'), ".weight"))
+                continue;
+            entry->rule = entry->evidence = NULL;
+            entry->name = embedding->name;
+            head->decision = TARE_DECISION_LOAD;
+            result->bound = entry;
+            break;
+        }
+    }
+}
+
+enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weights, const struct tare_tie_level *levels,
+                               size_t n_levels, struct tare_tie_result *result, struct tare_error *err)
+{
+    *result = (struct tare_tie_result){0};
+    enum tare_code code = check_types(levels, n_levels, tree->arena, err);
+    if (!code)
+        code = collect(weights, result, err);
+    if (code)
+        return code;
+    settle_tree(tree, weights, levels, n_levels, result);
+    for (size_t k = 0; k < result->n; k++) {
+        struct tare_head_decision *head = &result->heads[k];
+        if (is_target(tree, head, tree->arena)) {
+            head->decision = TARE_DECISION_LOAD;
+            head->evidence = "target";
+            continue;
+        }
+        const struct answer answer = walk(levels, n_levels, head->prefix, tree->arena);
+        head->owner = answer.owner;
+        head->evidence = answer.evidence;
+        head->where = answer.where;
+        head->by_flag = answer.by_flag;
+        head->decision = answer.given && answer.tied ? TARE_DECISION_DROP : TARE_DECISION_PRESERVE;
+        if (head->decision == TARE_DECISION_DROP)
+            set_aside(weights, head);
+    }
+    bind_only_copy(tree, weights, result);
+    return tree->arena->failed ? tare_fail_memory(err) : TARE_OK;
+}
