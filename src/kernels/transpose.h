@@ -15,7 +15,7 @@ bool tare_transpose_avx2(void);
  * Word columns [w, w + 16) of qweight, (in, words) words of eight interleaved nibbles, in a multiple of 8, become 128
  * rows of in / 2 bytes at `to`.
  */
-void tare_awq_codes_avx2(const void *qweight, int64_t in, int64_t words, int64_t w, unsigned char *to);
+void tare_awq_codes_avx2(const void *qweight, int64_t in, int64_t words, int64_t w, int64_t n, unsigned char *to);
 /*
  * bias[j] = round16(-zero[j] * scale[j]) of 128 neighbouring output columns. scales are 128 16-bit floats, bfloat16 or
  * not; zeros are 16 words of interleaved nibbles, or NULL: eight each.
@@ -26,9 +26,10 @@ static inline bool tare_transpose_avx2(void)
 {
     return false;
 }
-static inline void tare_awq_codes_avx2(const void *qweight, int64_t in, int64_t words, int64_t w, unsigned char *to)
+static inline void tare_awq_codes_avx2(const void *qweight, int64_t in, int64_t words, int64_t w, int64_t n,
+                                       unsigned char *to)
 {
-    (void)qweight, (void)in, (void)words, (void)w, (void)to;
+    (void)qweight, (void)in, (void)words, (void)w, (void)n, (void)to;
 }
 static inline void tare_awq_biases_avx2(const void *scales, const void *zeros, bool bfloat16, uint16_t biases[128])
 {

@@ -82,18 +82,24 @@ static inline void take_block(const unsigned char *from, int64_t stride, __m256i
     }
 }
 
-/* Eight blocks are 32 bytes of each of 128 output rows. */
-static inline void give_eight(__m256i (*held)[8][2], int64_t row_bytes, unsigned char *to)
+/*
+ * Eight blocks are 32 bytes of each of 128 output rows; n times eight, n times as many. A row gets all its bytes at
+ * once: rows may lie a power of two apart, and the cache then holds few of them.
+ */
+static inline void give_eights(__m256i (*held)[8][2], int n, int64_t row_bytes, unsigned char *to)
 {
     for (int k = 0; k < 8; k++)
         for (int half = 0; half < 2; half++) {
-            __m256i a[8];
-            for (int b = 0; b < 8; b++)
-                a[b] = held[b][k][half];
-            transpose_words(a);
+            __m256i a[2][8];
+            for (int e = 0; e < n; e++) {
+                for (int b = 0; b < 8; b++)
+                    a[e][b] = held[8 * e + b][k][half];
+                transpose_words(a[e]);
+            }
             unsigned char *row = to + (64 * half + column_of_nibble[k]) * row_bytes;
             for (int w = 0; w < 8; w++)
-                _mm256_storeu_si256((__m256i *)(void *)(row + 8 * w * row_bytes), a[w]);
+                for (int e = 0; e < n; e++)
+                    _mm256_storeu_si256((__m256i *)(void *)(row + 8 * w * row_bytes + 32 * e), a[e][w]);
         }
 }
 
@@ -108,24 +114,35 @@ static void give_one(__m256i held[8][2], int64_t row_bytes, unsigned char *to)
     }
 }
 
-void tare_awq_codes_avx2(const void *qweight, int64_t in, int64_t words, int64_t w, unsigned char *to)
+/* One step: n blocks of eight input rows from `first` on, 16 words. */
+static void step(const unsigned char *from, int64_t stride, int64_t first, int n, int64_t in, unsigned char *to)
 {
     __m256i held[BLOCKS][8][2];
-    const int64_t stride = 4 * words, row_bytes = in / 2, blocks = in / 8;
+    const int64_t row_bytes = in / 2;
+    for (int b = 0; b < n; b++) {
+        const int64_t row = 8 * (first + b);
+        for (int i = 0; i < 8 && row + AHEAD < in; i++)
+            _mm_prefetch((const char *)from + (row + AHEAD + i) * stride, _MM_HINT_T0);
+        take_block(from + row * stride, stride, held[b]);
+    }
+    if (n == BLOCKS) {
+        give_eights(held, 2, row_bytes, to + 4 * first);
+        return;
+    }
+    if (n >= 8)
+        give_eights(held, 1, row_bytes, to + 4 * first);
+    for (int b = n / 8 * 8; b < n; b++)
+        give_one(held[b], row_bytes, to + 4 * (first + b));
+}
+
+/* All words of a few input rows before the next rows: the input is read along its lines. */
+void tare_awq_codes_avx2(const void *qweight, int64_t in, int64_t words, int64_t w, int64_t n, unsigned char *to)
+{
     const unsigned char *from = (const unsigned char *)qweight + 4 * w;
-    for (int64_t first = 0; first < blocks; first += BLOCKS) {
-        const int n = blocks - first < BLOCKS ? (int)(blocks - first) : BLOCKS;
-        for (int b = 0; b < n; b++) {
-            const int64_t row = 8 * (first + b);
-            for (int i = 0; i < 8 && row + AHEAD < in; i++)
-                _mm_prefetch((const char *)from + (row + AHEAD + i) * stride, _MM_HINT_T0);
-            take_block(from + row * stride, stride, held[b]);
-        }
-        int b = 0;
-        for (; b + 8 <= n; b += 8)
-            give_eight(held + b, row_bytes, to + 4 * (first + b));
-        for (; b < n; b++)
-            give_one(held[b], row_bytes, to + 4 * (first + b));
+    for (int64_t first = 0; first < in / 8; first += BLOCKS) {
+        const int blocks = in / 8 - first < BLOCKS ? (int)(in / 8 - first) : BLOCKS;
+        for (int64_t k = 0; k < n; k++)
+            step(from + 64 * k, 4 * words, first, blocks, in, to + 128 * k * (in / 2));
     }
 }
 

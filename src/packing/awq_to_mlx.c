@@ -105,14 +105,12 @@ static int64_t move_fast(const struct tare_module *module, const void *const par
     const int64_t in = module->shape[1], groups = in / module->group_size;
     if (row % 8 || in % 8 || module->dtype == TARE_F32 || !tare_transpose_avx2())
         return 0;
-    int64_t r = 0;
-    for (; r + 128 <= rows; r += 128) {
-        tare_awq_codes_avx2(part[TARE_PART_WEIGHT], in, module->shape[0] / 8, (row + r) / 8,
-                            (unsigned char *)to->weight + r * in / 2);
+    const int64_t fast = rows / 128 * 128;
+    tare_awq_codes_avx2(part[TARE_PART_WEIGHT], in, module->shape[0] / 8, row / 8, fast / 128, to->weight);
+    for (int64_t r = 0; r < fast; r += 128)
         move_scales_fast(module, part, row + r, (unsigned char *)to->scales + 2 * r * groups,
                          (unsigned char *)to->biases + 2 * r * groups);
-    }
-    return r;
+    return fast;
 }
 
 void tare_awq_to_mlx_portable(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,

@@ -286,7 +286,6 @@ enum tare_code tare_dense_tile(const struct tare_layout *layout, const struct ta
                                struct tare_worker *worker, uint64_t *bytes, struct tare_error *err)
 {
     struct tile tile = {.job = job, .box = box, .worker = worker, .err = err};
-    const struct tare_shard *shard = &layout->shards[job->weight->shard];
     int64_t first = 0, count = 1;
     for (int k = 0; k < job->rank; k++) {
         first = first * job->shape[k] + box->low[k];
@@ -302,5 +301,5 @@ enum tare_code tare_dense_tile(const struct tare_layout *layout, const struct ta
     if (!made)
         return tare_fail(err, TARE_E_INTERNAL, job->parameter->name, "no piece of its recipe lies in a tile of it");
     *bytes += n;
-    return tare_folder_write(shard->fd, shard->name, made, n, job->weight->offset + (uint64_t)first * size, err);
+    return tare_saved_write(layout, job->weight, made, n, (uint64_t)first * size, err);
 }

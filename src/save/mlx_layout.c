@@ -8,7 +8,7 @@
 
 #define SHARD_SIZE ((uint64_t)5 << 30) /* mlx-lm's MAX_FILE_SIZE_GB */
 #define TILE_BYTES 1048576.0           /* of a dense tile: what a worker writes at once */
-#define PACKED_BYTES 524288.0          /* of a packed one: it is made in memory and should stay in the cache */
+#define PACKED_BYTES 1048576.0          /* of a packed one: it is made in memory and should stay in the cache */
 #define PACKED_ROWS 128                /* its rows are a multiple of these: a cache line of awq's words */
 
 const char *tare_job_path(const struct tare_job *job, struct tare_arena *arena)
@@ -166,7 +166,11 @@ static enum tare_code fill_shards(struct tare_layout *layout, uint64_t most, str
         if (!layout->n_shards || size + saved->size > most) {
             if (!tare_grow(&layout->shards, &layout->shards_room, layout->n_shards + 1, sizeof *layout->shards))
                 return tare_fail_memory(err);
-            layout->shards[layout->n_shards++] = (struct tare_shard){.fd = -1};
+            struct tare_shard *shard = &layout->shards[layout->n_shards];
+            shard->fd = -1;
+            if (pthread_mutex_init(&shard->lock, NULL))
+                return tare_fail_memory(err);
+            layout->n_shards++;
             size = 0;
         }
         saved->shard = layout->n_shards - 1;
@@ -243,8 +247,10 @@ enum tare_code tare_layout_make(struct tare_layout *layout, struct tare_model *m
 
 void tare_layout_release(struct tare_layout *layout)
 {
-    for (size_t k = 0; k < layout->n_shards; k++)
+    for (size_t k = 0; k < layout->n_shards; k++) {
         free(layout->shards[k].header);
+        pthread_mutex_destroy(&layout->shards[k].lock);
+    }
     free(layout->shards);
     free(layout->saved);
     free(layout->jobs);

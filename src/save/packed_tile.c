@@ -91,10 +91,9 @@ static enum tare_code move_piece(const struct tile *tile, const struct tare_box 
 static enum tare_code put(const struct tare_layout *layout, const struct tare_saved *saved, const void *data,
                           int64_t row, int64_t rows, size_t row_bytes, uint64_t *bytes, struct tare_error *err)
 {
-    const struct tare_shard *shard = &layout->shards[saved->shard];
     const size_t n = (size_t)rows * row_bytes;
     *bytes += n;
-    return tare_folder_write(shard->fd, shard->name, data, n, saved->offset + (uint64_t)row * row_bytes, err);
+    return tare_saved_write(layout, saved, data, n, (uint64_t)row * row_bytes, err);
 }
 
 enum tare_code tare_packed_tile(const struct tare_layout *layout, const struct tare_job *job,

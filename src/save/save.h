@@ -8,6 +8,8 @@
 #ifndef TARE_SAVE_SAVE_H
 #define TARE_SAVE_SAVE_H
 
+#include <pthread.h>
+
 #include "base/pool.h"
 #include "base/text.h"
 #include "plan/plan.h"
@@ -31,7 +33,8 @@ struct tare_shard {
     uint64_t size;    /* of the file */
     char *header;     /* owned; the length before it included */
     size_t header_size;
-    int fd; /* -1: closed */
+    int fd;               /* -1: closed */
+    pthread_mutex_t lock; /* one writer a file: the system has it so, but lets the others spin instead of sleep */
 };
 
 /* One parameter to be made: its recipe laid flat, and cut into tasks. */
@@ -100,6 +103,9 @@ void tare_folder_release(struct tare_folder *folder);
 /* Headers of the shards, and the files with them; tare_shards_finish() syncs and closes. */
 enum tare_code tare_shards_begin(struct tare_layout *layout, struct tare_folder *folder, struct tare_error *err);
 enum tare_code tare_shards_finish(struct tare_layout *layout, struct tare_error *err);
+/* n bytes of a tensor, from its byte `at` on; from any thread. */
+enum tare_code tare_saved_write(const struct tare_layout *layout, const struct tare_saved *saved, const void *data,
+                                size_t n, uint64_t at, struct tare_error *err);
 /* model.safetensors.index.json */
 enum tare_code tare_index_write(const struct tare_layout *layout, struct tare_folder *folder, struct tare_error *err);
 

@@ -83,6 +83,16 @@ enum tare_code tare_shards_begin(struct tare_layout *layout, struct tare_folder 
     return code;
 }
 
+enum tare_code tare_saved_write(const struct tare_layout *layout, const struct tare_saved *saved, const void *data,
+                                size_t n, uint64_t at, struct tare_error *err)
+{
+    struct tare_shard *shard = &layout->shards[saved->shard];
+    pthread_mutex_lock(&shard->lock);
+    const enum tare_code code = tare_folder_write(shard->fd, shard->name, data, n, saved->offset + at, err);
+    pthread_mutex_unlock(&shard->lock);
+    return code;
+}
+
 enum tare_code tare_shards_finish(struct tare_layout *layout, struct tare_error *err)
 {
     for (size_t k = 0; k < layout->n_shards; k++) {
