@@ -12,7 +12,7 @@ build     = cmake --build $(1) -j $(JOBS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz bench format lint install clean
+.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-oracle bench format lint install clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -56,6 +56,11 @@ test-fuzz:
 		CC=clang $(call configure,build-fuzz,-DTARE_FUZZ=ON -DTARE_TESTS=ON -DCMAKE_C_COMPILER=clang) && \
 		$(call build,build-fuzz) && tools/fuzz.sh build-fuzz $(FUZZ_SECONDS); \
 	else echo 'no clang: the fuzzers are not run (make test replays their corpus)'; fi
+
+ORACLE ?= /opt/oracle/v/bin/python
+test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=python with both)
+	@$(ORACLE) tests/oracle/greedy.py build/tare
+	@$(ORACLE) tests/oracle/mlx_load.py build/tare models/fable $(wildcard $(GOLDEN)/load/*)
 
 bench: build ## measure, each ratio against a real peer
 	@for b in bench/*.sh bench/*.py; do [ -e "$$b" ] || continue; echo "== $$b"; "./$$b" build || exit 1; done
