@@ -19,7 +19,7 @@ help: ## list the commands
 
 run: build ## build, then check the built-in model and let it tell a story
 	@echo; echo '$$ tare check'; ./build/tare check
-	@echo; echo '$$ tare run'; ./build/tare run </dev/null
+	@echo; echo '$$ tare run --temp 0.6 --seed 1 --max-tokens 120'; ./build/tare run --temp 0.6 --seed 1 --max-tokens 120 </dev/null
 
 build: ## build the program: build/tare
 	@tools/install.sh build
