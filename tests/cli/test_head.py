@@ -2,6 +2,7 @@
 """test_head.py TARE [CLASS ...]: the output head, as design.md, section 3 has it. Standard library and numpy."""
 import json
 import os
+import shutil
 import sys
 import unittest
 
@@ -172,7 +173,6 @@ class Differs(Case):
     def setUp(self):
         super().setUp()
         self.real = Packed(values((160, 64), 99)).tensors("lm_head")
-        self.tied = self.path("tied")
 
     def llama(self, **flag):
         return self.model({**LLAMA, **flag}, {**llama(), **self.real})
@@ -206,8 +206,21 @@ class Differs(Case):
         self.assertFalse({n for n in names if "lm_head" in n})
 
     def test_flag_run_warns(self):
+        folder = self.path("fable")
+        shutil.copytree(os.path.join(ROOT, "models/fable"), folder)
+        head, data = made.read_raw(os.path.join(folder, "model.safetensors"))
+        begin, end = json.loads(head)["lm_head.qweight"]["data_offsets"]
+        made.write_raw(os.path.join(folder, "model.safetensors"), head, data[:begin] + bytes(end - begin) + data[end:])
+        told = spawn("run", os.path.join(ROOT, "models/fable"), "A fox", "--max-tokens", "8", "--temp", "0")
+        self.assertEqual((told[0], "warning" in told[2]), (0, False), told[2])
+        code, out, err, _, _ = spawn("run", folder, "A fox", "--max-tokens", "8", "--temp", "0")
+        self.assertEqual((code, out), (0, told[1]), err)
+        self.assertRegex(err, r"tare: warning: [^\n]*lm_head")
+        self.assertEqual(spawn("run", folder, "A fox", "--max-tokens", "8", "--tie=proved")[0], 4)
+
+    def test_flag_logits_warns(self):
         folder = self.llama(tie_word_embeddings=True)
-        code, out, err, _, _ = spawn("logits", folder, "--ids", "1,2,3", "-o", self.path("l.npy"))
+        code, _, err, _, _ = spawn("logits", folder, "--ids", "1,2,3", "-o", self.path("l.npy"))
         self.assertEqual(code, 0, err)
         self.assertRegex(err, r"tare: warning: [^\n]*lm_head")
 
@@ -286,8 +299,15 @@ class Differs(Case):
         plan = self.check(self.gemma4(), 1, "--tie=config")
         self.assertEqual((plan["head"][0]["decision"], plan["head"][0]["proof"]), ("drop", "differs"))
 
-    def test_gemma4_has_no_place_to_keep_one(self):
-        self.assertIn("lm_head", self.check(self.gemma4(tie_word_embeddings=True), 4, "--tie=keep")["why"])
+    def test_gemma4_keep(self):
+        plan = self.check(self.gemma4(tie_word_embeddings=True), 0, "--tie=keep")
+        self.assertEqual((plan["head"][0]["decision"], aside(plan)), ("load", set()))
+
+    def test_gpt2_has_no_place_to_keep_one(self):
+        folder = self.model({**GPT2, "tie_word_embeddings": True}, {**gpt2(), **self.real})
+        for why in (self.check(folder, 4, "--tie=keep")["why"], self.convert(folder, 4, "--tie=keep")[1]):
+            self.assertIn("lm_head", why)
+            self.assertIn("gpt2", why)
 
     def test_silent_gpt2_has_no_answer(self):
         plan = self.check(self.model(GPT2, {**gpt2(), **self.real}), 4)
