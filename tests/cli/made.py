@@ -156,6 +156,12 @@ def spawn(*args, limit=10):
         return p.returncode, out.read().decode(errors="replace"), err.read().decode(errors="replace"), usage.ru_maxrss * 1024, took
 
 
+def sanitized():
+    """Is the program built with AddressSanitizer? Its shadow counts as memory."""
+    with open(TARE, "rb") as f:
+        return b"__asan_init" in f.read()
+
+
 class Case(unittest.TestCase):
     def setUp(self):
         self.work = tempfile.mkdtemp(prefix="tare-made-")

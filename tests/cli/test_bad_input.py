@@ -82,6 +82,11 @@ def rewrite(folder, change, name=MAIN):
     made.write_safetensors(os.path.join(folder, name), arrays)
 
 
+def put(path, mode, what):
+    with open(path, mode) as f:
+        f.write(what)
+
+
 def index(folder, change):
     path = os.path.join(folder, INDEX)
     with open(path, encoding="utf-8") as f:
@@ -147,8 +152,8 @@ way(3, "config is a list", 4, ("config.json",), lambda d: write_json(os.path.joi
 way(3, "config is cut", 4, ("config.json",), lambda d: os.truncate(os.path.join(d, "config.json"), 40))
 way(3, "config is empty", 4, ("config.json",), lambda d: os.truncate(os.path.join(d, "config.json"), 0))
 way(3, "a comma too many", 4, ("config.json",), lambda d: config_text(d, "{", "{,"))
-way(3, "no UTF-8", 4, ("config.json",), lambda d: open(os.path.join(d, "config.json"), "ab").write(b"\xff"))
-way(3, "text after it", 4, ("config.json",), lambda d: open(os.path.join(d, "config.json"), "ab").write(b"{}"))
+way(3, "no UTF-8", 4, ("config.json",), lambda d: put(os.path.join(d, "config.json"), "ab", b"\xff"))
+way(3, "text after it", 4, ("config.json",), lambda d: put(os.path.join(d, "config.json"), "ab", b"{}"))
 way(3, "deep", 4, ("config.json",), lambda d: config_text(d, "{", '{"a": ' + "[" * 100000 + "]" * 100000 + ", "))
 way(3, "bits is text", 4, ("bits",), lambda d: quant(d, bits="4"))
 way(3, "zero_point is a number", 4, ("zero_point",), lambda d: quant(d, zero_point=1))
@@ -217,7 +222,7 @@ way(9, "file of 4 bytes", 4, (MAIN,), lambda d: os.truncate(os.path.join(d, MAIN
 way(9, "empty file", 4, (MAIN,), lambda d: os.truncate(os.path.join(d, MAIN), 0))
 way(9, "cut in the header", 4, (MAIN,), lambda d: os.truncate(os.path.join(d, MAIN), 100))
 way(9, "cut in the data", 4, (MAIN,), lambda d: os.truncate(os.path.join(d, MAIN), os.path.getsize(os.path.join(d, MAIN)) - 1))
-way(9, "bytes after the data", 4, (MAIN,), lambda d: open(os.path.join(d, MAIN), "ab").write(b"\0"))
+way(9, "bytes after the data", 4, (MAIN,), lambda d: put(os.path.join(d, MAIN), "ab", b"\0"))
 way(9, "shape overflows", 4, (MAIN, NORM), lambda d: entry(d, NORM, shape=[2 ** 33, 2 ** 33]))
 way(9, "shape past 64 bits", 4, (MAIN, NORM), lambda d: entry(d, NORM, shape=[2 ** 64]))
 way(9, "shape negative", 4, (MAIN, NORM), lambda d: entry(d, NORM, shape=[-64]))
@@ -241,11 +246,11 @@ way(10, "device config", 4, ("config.json",), lambda d: instead(d, "config.json"
 # ---- P11: no pickle, no code ----
 PICKLE = b"\x80\x02cposix\nsystem\nX\x0c\0\0\0touch /tmp/xx\x85R."
 for name in ("pytorch_model.bin", "consolidated.00.pth", "model.pt", "model.ckpt", "model.pkl"):
-    way(11, name, 4, (name,), lambda d, n=name: instead(d, MAIN, lambda p: open(os.path.join(d, n), "wb").write(PICKLE)))
-way(11, "pickle by another name", 4, (MAIN,), lambda d: open(os.path.join(d, MAIN), "wb").write(PICKLE))
-way(11, "zip by another name", 4, (MAIN,), lambda d: open(os.path.join(d, MAIN), "wb").write(b"PK\x03\x04" + bytes(100)))
+    way(11, name, 4, (name,), lambda d, n=name: instead(d, MAIN, lambda p: put(os.path.join(d, n), "wb", PICKLE)))
+way(11, "pickle by another name", 4, (MAIN,), lambda d: put(os.path.join(d, MAIN), "wb", PICKLE))
+way(11, "zip by another name", 4, (MAIN,), lambda d: put(os.path.join(d, MAIN), "wb", b"PK\x03\x04" + bytes(100)))
 way(11, "index of pickles", 4, ("pytorch_model.bin",), lambda d: index(d, lambda v: v["weight_map"].update({NORM: "pytorch_model.bin"})), base="shards")
-way(11, "modelling code", 0, (), lambda d: (config(d, auto_map={"AutoModel": "evil.Model"}), open(os.path.join(d, "evil.py"), "w").write("raise SystemExit(9)\n")))
+way(11, "modelling code", 0, (), lambda d: (config(d, auto_map={"AutoModel": "evil.Model"}), put(os.path.join(d, "evil.py"), "w", "raise SystemExit(9)\n")))
 
 # ---- P12: what is not known is refused by name ----
 way(12, "model_type", 4, ("lama", "llama"), lambda d: config(d, model_type="lama"))
@@ -343,7 +348,7 @@ class Bad(Case):
 
     def test_memory(self):
         """256 MiB: those that ask for much."""
-        if b"__asan_init" in open(made.TARE, "rb").read():
+        if made.sanitized():
             self.skipTest("a sanitizer's shadow counts")
         for p, rows in ROWS.items():
             for name, breaks, status, _, base, _ in rows:
@@ -390,7 +395,7 @@ class Sparse(Case):
         self.account(plan)
         self.assertEqual([s["name"] for s in plan["set_aside"]], ["lm_head.weight"])
         self.assertLess(took, 1)
-        if b"__asan_init" not in open(made.TARE, "rb").read():
+        if not made.sanitized():
             self.assertLess(memory, 64 << 20)
 
 
