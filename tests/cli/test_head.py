@@ -436,6 +436,16 @@ class FlagType(Case):
         self.assertEqual(self.check(self.model({**LLAMA, "tie_word_embeddings": None}, body), 4)["missing"][0]["name"], "lm_head.weight")
 
 
+    def test_null_asks_no_default_elsewhere(self):
+        body = llama()
+        copies = Packed(body["model.embed_tokens.weight"])
+        plan = self.check(self.model({**LLAMA, "tie_word_embeddings": None}, {**body, **copies.tensors("lm_head"), **copies.tensors("model.lm_head")}), 4)
+        self.assertEqual({h["prefix"]: (h["decision"], h["evidence"]) for h in plan["head"]},
+                         {"lm_head": ("load", "target"), "model.lm_head": ("preserve", "none")})
+        plan = self.check(self.model(LLAMA, {**body, **copies.tensors("model.lm_head")}), 0)
+        self.assertEqual([(h["prefix"], h["decision"], h["evidence"]) for h in plan["head"]], [("model.lm_head", "drop", "args:model.tie_word_embeddings")])
+
+
 class TwoForms(Case):
     def setUp(self):
         super().setUp()
