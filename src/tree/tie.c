@@ -53,8 +53,8 @@ static const struct tare_tie_level *level_of(const struct tare_tie_level *levels
 static struct answer walk(const struct tare_tie_level *levels, size_t n, const char *prefix, struct tare_arena *arena)
 {
     struct answer answer = {.evidence = "none"};
-    size_t size = strlen(prefix) - strlen(HEAD);
-    size -= size > 0; /* the dot */
+    const char *dot = strrchr(prefix, '.');
+    const size_t size = dot ? (size_t)(dot - prefix) : 0;
     const struct tare_tie_level *own = level_of(levels, n, prefix, size);
     if (own && ask(own, arena, &answer))
         return answer;
@@ -242,7 +242,9 @@ enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weig
             head->evidence = "target";
             continue;
         }
-        const struct answer answer = walk(levels, n_levels, head->prefix, tree->arena);
+        struct answer answer = walk(levels, n_levels, head->prefix, tree->arena);
+        if (!answer.given && head->dense && tree->head.prefix) /* point 6: a wrapper's dense head is that of its text model */
+            answer = walk(levels, n_levels, tree->head.prefix, tree->arena);
         head->owner = answer.owner;
         head->evidence = answer.evidence;
         head->where = answer.where;
