@@ -102,7 +102,8 @@ static inline void give_eights(__m256i (*held)[8][2], int n, int64_t row_bytes, 
             unsigned char *row = to + (64 * half + column_of_nibble[k]) * row_bytes;
             for (int w = 0; w < 8; w++)
                 for (int e = 0; e < n; e++)
-                    _mm256_storeu_si256((__m256i *)(void *)(row + 8 * w * row_bytes + 32 * e), a[e][w]);
+                    _mm256_storeu_si256((__m256i *)(void *)(row + (ptrdiff_t)8 * w * row_bytes + (ptrdiff_t)32 * e),
+                                        a[e][w]);
         }
 }
 
@@ -168,15 +169,16 @@ void tare_awq_biases_avx2(const void *scales, const void *zeros, bool bfloat16, 
     for (int w = 0; w < 16; w++) {
         int32_t word = (int32_t)0x88888888u;
         if (zeros)
-            memcpy(&word, (const unsigned char *)zeros + 4 * w, sizeof word);
+            memcpy(&word, (const unsigned char *)zeros + (ptrdiff_t)4 * w, sizeof word);
         const __m256i zero =
             _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(word), shifts), _mm256_set1_epi32(15));
-        const __m128i stored = _mm_loadu_si128((const __m128i *)(const void *)((const unsigned char *)scales + 16 * w));
+        const __m128i stored =
+            _mm_loadu_si128((const __m128i *)(const void *)((const unsigned char *)scales + (ptrdiff_t)16 * w));
         const __m256 scale = bfloat16 ? _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(stored), 16))
                                       : _mm256_cvtph_ps(stored);
         const __m256 bias = _mm256_mul_ps(_mm256_xor_ps(_mm256_cvtepi32_ps(zero), sign), scale);
         const __m128i half = bfloat16 ? to_bfloat16(bias) : _mm256_cvtps_ph(bias, _MM_FROUND_TO_NEAREST_INT);
-        _mm_storeu_si128((__m128i *)(void *)(biases + 8 * w), half);
+        _mm_storeu_si128((__m128i *)(void *)(biases + (ptrdiff_t)8 * w), half);
     }
 }
 #elif defined(__x86_64__) && defined(__GNUC__)
