@@ -12,14 +12,14 @@ build     = cmake --build $(1) -j $(JOBS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz bench format lint install clean
+.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-oracle bench format lint install clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 run: build ## build, then check the built-in model and let it tell a story
 	@echo; echo '$$ tare check'; ./build/tare check
-	@echo; echo '$$ tare run'; ./build/tare run </dev/null
+	@echo; echo '$$ tare run --temp 0.6 --seed 1 --max-tokens 120'; ./build/tare run --temp 0.6 --seed 1 --max-tokens 120 </dev/null
 
 build: ## build the program: build/tare
 	@tools/install.sh build
@@ -56,6 +56,11 @@ test-fuzz:
 		CC=clang $(call configure,build-fuzz,-DTARE_FUZZ=ON -DTARE_TESTS=ON -DCMAKE_C_COMPILER=clang) && \
 		$(call build,build-fuzz) && tools/fuzz.sh build-fuzz $(FUZZ_SECONDS); \
 	else echo 'no clang: the fuzzers are not run (make test replays their corpus)'; fi
+
+ORACLE ?= /opt/oracle/v/bin/python
+test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=python with both)
+	@$(ORACLE) tests/oracle/greedy.py build/tare
+	@$(ORACLE) tests/oracle/mlx_load.py build/tare models/fable $(wildcard $(GOLDEN)/load/*)
 
 bench: build ## measure, each ratio against a real peer
 	@for b in bench/*.sh bench/*.py; do [ -e "$$b" ] || continue; echo "== $$b"; "./$$b" build || exit 1; done

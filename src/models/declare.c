@@ -77,6 +77,8 @@ enum tare_code tare_model_declare(struct tare_model *model, struct tare_error *e
         arch->inner->declare(root, model->inner_args, model->decoder);
     else
         arch->declare(root, model->args, model->decoder);
+    if (model->decoder->too_deep)
+        return tare_fail(err, TARE_E_CONFIG, "config.json", "the number of layers is beyond that of any model; look at it");
     if (model->tree.error.code)
         *err = model->tree.error;
     else if (model->arena.failed)

@@ -6,9 +6,13 @@
 
 #include "run/pass.h"
 
+/* A config of a few bytes may ask for 2^31 layers; the deepest known models have about 130. */
+#define LAYERS_MOST 100000
+
 struct tare_layer *tare_layers(struct tare_decoder *decoder, int64_t n)
 {
-    decoder->layers = n > 0 ? tare_arena_array(decoder->arena, (size_t)n, sizeof *decoder->layers) : NULL;
+    decoder->too_deep = n > LAYERS_MOST;
+    decoder->layers = n > 0 && !decoder->too_deep ? tare_arena_array(decoder->arena, (size_t)n, sizeof *decoder->layers) : NULL;
     decoder->n_layers = decoder->layers ? n : 0;
     return decoder->layers;
 }

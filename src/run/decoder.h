@@ -48,6 +48,7 @@ struct tare_decoder {
     int64_t position_offset;
     struct tare_layer *layers;
     int64_t n_layers;
+    bool too_deep;            /* the config asks for absurdly many layers: declaring refuses it */
     struct tare_norm norm;
     double embedding_scale; /* 0 or 1: none */
     double logit_soft_cap;  /* 0: none */
@@ -57,7 +58,7 @@ struct tare_decoder {
 /* Is the whole described, and has every block ops? Otherwise the model can be planned only. */
 bool tare_decoder_runs(const struct tare_decoder *decoder);
 
-/* n layers, zeroed; after an allocation failure n_layers is 0. */
+/* n layers, zeroed; without memory, or with more layers than any model has (too_deep), n_layers is 0. */
 struct tare_layer *tare_layers(struct tare_decoder *decoder, int64_t n);
 
 #endif
