@@ -428,6 +428,27 @@ class FlagType(Case):
     def test_object(self):
         self.refused({})
 
+    def test_where_the_args_have_no_such_field(self):
+        for value in ("true", 0, 1.5, [], {}):
+            why = self.check(self.model({**GPT2, "tie_word_embeddings": value}, gpt2()), 4)["why"]
+            self.assertIn("tie_word_embeddings", why)
+            self.assertIn("config.json", why)
+
+    def test_in_the_fragments_of_a_wrapper(self):
+        with open(os.path.join(ROOT, "tests/data/head/seed16.json"), encoding="utf-8") as f:
+            case = next(c for c in json.load(f)["cases"] if c["case"] == "qwen2_vl_tied")
+        folder = self.path("model")
+        os.mkdir(folder)
+        made.write_holes(os.path.join(folder, "model.safetensors"), case["body"])
+        for text in (False, True):
+            for value in ("true", 1, None):
+                config = {"quantization_config": AWQ, **case["config"], "text_config": dict(case["config"]["text_config"])}
+                (config["text_config"] if text else config)["tie_word_embeddings"] = value
+                write_json(os.path.join(folder, "config.json"), config)
+                # null in the text model's own fragment: it has a head of its own, which is missing; at the top: nothing is said there
+                plan = self.check(folder, 4 if value or text else 0, "--no-data")
+                self.assertIn("tie_word_embeddings" if value else "lm_head.weight" if text else "", plan["why"])
+
     def test_null_is_no_answer(self):
         body = llama()
         folder = self.model({**LLAMA, "tie_word_embeddings": None}, {**body, **Packed(body["model.embed_tokens.weight"]).tensors("lm_head")})
