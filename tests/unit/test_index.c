@@ -147,7 +147,7 @@ static void p5_absent_shards(void **state)
     (void)state;
     char *folder = two_shards(SOUND);
     unlink(fixture_path(folder, TWO));
-    fixture_refuse(folder, TARE_E_ABSENT, TWO, "places 1 tensors in it (1 of 2 shards are not there)");
+    fixture_refuse(folder, TARE_E_ABSENT, TWO, "places 1 tensor in it (1 of 2 shards are not there)");
     unlink(fixture_path(folder, ONE));
     fixture_refuse(folder, TARE_E_ABSENT, ONE,
                    "(2 of 2 shards are not there): the download was not finished; fetch it again");
