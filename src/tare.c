@@ -102,7 +102,8 @@ enum tare_code tare_plan(tare_model **model, const char *path, const struct tare
         plan(m, path ? path : "memory", &error);
     tare_plan_keep(m, &error);
     remarks_keep(m);
-    if (tare_plan_report(m) || m->arena.failed) {
+    /* Half a plan has no account: what a stage left behind when memory ran out is not looked at. */
+    if (m->code == TARE_E_MEMORY || m->arena.failed || tare_plan_report(m)) {
         tare_model_free(m);
         *model = NULL;
         return tare_fail_memory(err);

@@ -69,6 +69,8 @@ static enum tare_code read_skipped(const struct reader *r, struct tare_quant *qu
         if (!json_is_string(json_array_get(list, i)))
             return wrong(r, "modules_to_not_convert", "a list of names or null");
         names[i] = tare_arena_text(r->arena, json_string_value(json_array_get(list, i)));
+        if (!names[i])
+            return tare_fail_memory(r->err);
     }
     quant->skipped = names;
     quant->n_skipped = json_array_size(list);

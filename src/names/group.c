@@ -122,7 +122,8 @@ enum tare_code tare_modules_group(const struct tare_checkpoint *checkpoint, cons
 {
     struct grouping g = {.checkpoint = checkpoint, .packing = packing, .arena = arena};
     g.modules = tare_arena_array(arena, checkpoint->n_tensors, sizeof *g.modules);
-    if (g.modules && open_stems(&g)) {
+    const bool opened = g.modules && open_stems(&g);
+    if (opened) {
         place_tensors(&g);
         for (size_t i = 0; i < g.n; i++)
             if (g.modules[i].packing != &tare_packing_plain)
@@ -130,7 +131,7 @@ enum tare_code tare_modules_group(const struct tare_checkpoint *checkpoint, cons
     }
     tare_map_release(&g.stems);
     weights->arena = arena;
-    if (!g.modules || arena->failed || !tare_grow(&weights->entries, &weights->room, g.n, sizeof *weights->entries))
+    if (!opened || arena->failed || !tare_grow(&weights->entries, &weights->room, g.n, sizeof *weights->entries))
         return tare_fail_memory(err);
     for (size_t i = 0; i < g.n; i++)
         weights->entries[i] = (struct tare_entry){.name = g.modules[i].name, .recipe = tare_recipe_take(arena, &g.modules[i])};

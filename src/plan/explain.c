@@ -45,7 +45,7 @@ static void open_list(struct tare_text *t, const char *name)
 
 static void open_row(struct tare_text *t)
 {
-    tare_text_puts(t, t->data[t->size - 1] == '[' ? "\n  {" : ",\n  {");
+    tare_text_puts(t, t->size && t->data[t->size - 1] == '[' ? "\n  {" : ",\n  {");
 }
 
 static void put_parameter(struct tare_text *t, const struct tare_report_tensor *p)

@@ -108,9 +108,12 @@ static enum tare_code collect(const struct tare_weights *w, struct tare_tie_resu
         bool known = false;
         for (size_t k = 0; k < result->n; k++)
             known |= tare_head_has(&result->heads[k], entry);
-        if (!known)
-            result->heads[result->n++] = (struct tare_head_decision){.prefix = tare_arena_copy(w->arena, entry->name, size),
-                                                                     .dense = is_dense(entry), .evidence = "none"};
+        if (known)
+            continue;
+        const char *prefix = tare_arena_copy(w->arena, entry->name, size);
+        if (!prefix)
+            return tare_fail_memory(err);
+        result->heads[result->n++] = (struct tare_head_decision){.prefix = prefix, .dense = is_dense(entry), .evidence = "none"};
     }
     return w->arena->failed ? tare_fail_memory(err) : TARE_OK;
 }

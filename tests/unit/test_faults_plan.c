@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT
+ * test_faults_plan.c - planning, and the plan as JSON, with the n-th allocation failing, for every n: out of memory and
+ * no model, or the same outcome as ever with a whole report; no crash, no leak. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fixture.h"
+#include "tare.h"
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+static long left = -1; /* allocations until one fails; -1: none does */
+
+static bool fails(void)
+{
+    return left >= 0 && left-- == 0;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    return fails() ? NULL : __real_realloc(old, size);
+}
+
+/* Plan path with each allocation failing in turn; `want` is the outcome without a failure. The number of allocations. */
+static long plan_each(const char *path, enum tare_code want)
+{
+    struct tare_options options = TARE_OPTIONS_INIT;
+    options.threads = 1; /* the counter is one thread's */
+    for (long n = 0;; n++) {
+        struct tare_error err = {0};
+        tare_model *model = NULL;
+        left = n;
+        const enum tare_code code = tare_plan(&model, path, &options, &err);
+        const bool through = left >= 0;
+        left = -1;
+        if (code == TARE_E_MEMORY) {
+            assert_false(through);
+            fixture_expect(code, &err, TARE_E_MEMORY, NULL, "out of memory");
+            if (model)
+                assert_false(tare_model_report(model)->loads);
+        } else { /* a failure that was got over may change nothing */
+            if (code != want)
+                fail_msg("allocation %ld: code %d (%s: %s), expected %d", n, code, err.where, err.text, want);
+            const struct tare_report *r = tare_model_report(model);
+            assert_non_null(r);
+            assert_int_equal(r->code, want);
+            assert_int_equal(r->loads, want == TARE_OK);
+            assert_int_equal(r->sources, r->used + r->n_set_aside + r->n_unexpected + r->misshapen_sources);
+            assert_int_equal(r->declared, r->bound + r->n_missing + r->n_misshapen);
+            assert_true(r->sources > 0 && r->declared > 0);
+        }
+        tare_model_free(model);
+        if (through)
+            return n;
+    }
+}
+
+static void sound(void **state)
+{
+    (void)state;
+    assert_true(plan_each(TARE_SOURCE_DIR "/models/fable", TARE_OK) > 20);
+}
+
+/* Two heads, of which one lacks its scales; a misshapen norm, a missing layer, a tensor too many. */
+static char *broken_folder(void)
+{
+    char *folder = fixture_begin();
+    const struct fixture_tensor tensors[] = {
+        {"lm_head.qweight", "I32", 2, {16, 1}, NULL},          {"model.lm_head.weight", "F16", 2, {8, 16}, NULL},
+        {"model.embed_tokens.weight", "F16", 2, {8, 16}, NULL}, {"model.norm.weight", "F16", 1, {15}, NULL},
+        {"lm_head.bias", "F16", 1, {8}, NULL},                  {"odd.weight", "F16", 1, {3}, NULL},
+    };
+    fixture_safetensors(folder, "model.safetensors", tensors, FIXTURE_COUNT(tensors));
+    fixture_text(folder, "config.json",
+                 "{\"model_type\": \"qwen2\", \"hidden_size\": 16, \"num_hidden_layers\": 1, \"intermediate_size\": 16, "
+                 "\"num_attention_heads\": 2, \"num_key_value_heads\": 1, \"rms_norm_eps\": 1e-6, \"vocab_size\": 8, "
+                 "\"tie_word_embeddings\": true, \"quantization_config\": {\"quant_method\": \"awq\", \"bits\": 4, "
+                 "\"group_size\": 16, \"version\": \"GEMM\", \"modules_to_not_convert\": [\"visual\", \"x\"]}}");
+    return folder;
+}
+
+static void broken(void **state)
+{
+    (void)state;
+    char *folder = broken_folder();
+    assert_true(plan_each(folder, TARE_E_SHAPE) > 20);
+    fixture_end(folder);
+}
+
+static void json_each(const char *path, enum tare_code want)
+{
+    struct tare_options options = TARE_OPTIONS_INIT;
+    struct tare_error err = {0};
+    tare_model *model = NULL;
+    assert_int_equal(tare_plan(&model, path, &options, &err), want);
+    for (int parameters = 0; parameters < 2; parameters++) {
+        char *whole = tare_model_json(model, parameters);
+        assert_non_null(whole);
+        for (long n = 0;; n++) {
+            left = n;
+            char *text = tare_model_json(model, parameters);
+            const bool through = left >= 0;
+            left = -1;
+            if (!text)
+                assert_false(through);
+            else
+                assert_string_equal(text, whole);
+            tare_text_free(text);
+            if (through) {
+                assert_true(n > 0);
+                break;
+            }
+        }
+        tare_text_free(whole);
+    }
+    tare_model_free(model);
+}
+
+static void json(void **state)
+{
+    (void)state;
+    json_each(TARE_SOURCE_DIR "/models/fable", TARE_OK);
+    char *folder = broken_folder();
+    json_each(folder, TARE_E_SHAPE);
+    fixture_end(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sound),
+        cmocka_unit_test(broken),
+        cmocka_unit_test(json),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
