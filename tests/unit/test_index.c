@@ -159,7 +159,7 @@ static void p5_absent_shards(void **state)
     fixture_refuse(folder, TARE_E_ABSENT, "model.safetensors", "places 2 tensors");
     fixture_end(folder);
     folder = two_shards("{\"weight_map\": {\"a\": \"Model-00001-of-00002.safetensors\"}}");
-    fixture_refuse(folder, TARE_E_ABSENT, "Model-00001", "places 1 tensors");
+    fixture_refuse(folder, TARE_E_ABSENT, "Model-00001", "places 1 tensor");
     fixture_end(folder);
     folder = two_shards(SOUND);
     unlink(fixture_path(folder, ONE));
