@@ -31,6 +31,7 @@ static enum tare_code config_read(struct tare_model *m, struct tare_error *err)
         return code;
     if (!json_is_object(m->config))
         return tare_fail(err, TARE_E_CONFIG, "config.json", "expected an object of keys and values");
+    m->model_type = json_string_value(json_object_get(m->config, "model_type")); /* for the report; declare judges it */
     if (tare_checkpoint_has(&m->checkpoint, "quantize_config.json"))
         code = read_json(m, "quantize_config.json", &beside, err);
     if (!code)
