@@ -53,8 +53,8 @@ static const struct tare_tie_level *level_of(const struct tare_tie_level *levels
 static struct answer walk(const struct tare_tie_level *levels, size_t n, const char *prefix, struct tare_arena *arena)
 {
     struct answer answer = {.evidence = "none"};
-    size_t size = strlen(prefix) - strlen(HEAD);
-    size -= size > 0; /* the dot */
+    const char *dot = strrchr(prefix, '.'); /* not every head is named lm_head (gpt_neox: embed_out) */
+    const size_t size = dot ? (size_t)(dot - prefix) : 0;
     const struct tare_tie_level *own = level_of(levels, n, prefix, size);
     if (own && ask(own, arena, &answer))
         return answer;
