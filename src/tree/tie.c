@@ -245,7 +245,9 @@ enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weig
             head->evidence = "target";
             continue;
         }
-        const struct answer answer = walk(levels, n_levels, head->prefix, tree->arena);
+        struct answer answer = walk(levels, n_levels, head->prefix, tree->arena);
+        if (tree->head.kind == TARE_HEAD_CONTENT && !answer.by_flag) /* point 4: a default does not count */
+            answer = (struct answer){.evidence = "none"};
         head->owner = answer.owner;
         head->evidence = answer.evidence;
         head->where = answer.where;
