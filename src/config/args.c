@@ -96,9 +96,10 @@ static enum tare_code read_default(const struct tare_arg *arg, void *into, struc
         *(const char **)into = arg->value;
         return TARE_OK;
     }
-    json_t *value = json_loads(arg->value, JSON_DECODE_ANY, NULL);
+    json_error_t why;
+    json_t *value = json_loads(arg->value, JSON_DECODE_ANY, &why);
     if (!value)
-        return tare_fail(err, TARE_E_INTERNAL, arg->name, "the default %s cannot be read", arg->value);
+        return json_error_code(&why) == json_error_out_of_memory ? tare_fail_memory(err) : tare_fail(err, TARE_E_INTERNAL, arg->name, "the default %s cannot be read", arg->value);
     const enum tare_code code = read_value(arg, value, "default", into, err);
     json_decref(value);
     return code;

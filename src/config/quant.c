@@ -41,6 +41,15 @@ static enum tare_code read_text(const struct reader *r, const char *key, const c
     return *into ? TARE_OK : tare_fail_memory(r->err);
 }
 
+/* 0 would read as "not said". */
+static enum tare_code read_group_size(const struct reader *r, const char *key, int64_t *into)
+{
+    const json_t *value = json_object_get(r->object, key);
+    if (json_is_integer(value) && !json_integer_value(value))
+        return wrong(r, key, "at least 1, or -1 for the whole row");
+    return read_integer(r, key, -1, INT32_MAX, into);
+}
+
 static enum tare_code read_bits(const struct reader *r, struct tare_quant *quant)
 {
     int64_t bits = 0;
@@ -49,9 +58,9 @@ static enum tare_code read_bits(const struct reader *r, struct tare_quant *quant
         code = read_integer(r, "w_bit", 1, 16, &bits);
     quant->bits = (int)bits;
     if (!code)
-        code = read_integer(r, "group_size", -1, INT32_MAX, &quant->group_size);
+        code = read_group_size(r, "group_size", &quant->group_size);
     if (!code && !quant->group_size)
-        code = read_integer(r, "q_group_size", -1, INT32_MAX, &quant->group_size);
+        code = read_group_size(r, "q_group_size", &quant->group_size);
     return code;
 }
 
@@ -148,7 +157,7 @@ static enum tare_code read_mlx(const struct reader *r, struct tare_quant *quant)
         return tare_fail_memory(r->err);
     size_t n = 0;
     json_object_foreach((json_t *)(uintptr_t)r->object, key, value)
-        if (json_is_object(value) || (json_is_boolean(value) && strchr(key, '.')))
+        if (json_is_object(value) || json_is_boolean(value)) /* a path may have no dot: "lm_head" */
             if ((code = read_override(r, key, value, quant, &list[n++])))
                 return code;
     qsort(list, n, sizeof *list, by_path);

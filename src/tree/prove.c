@@ -15,6 +15,7 @@ struct side {
     const struct tare_module *module;
     const void *part[TARE_PARTS];
     float rounding; /* of its dtype, relative */
+    float least;    /* the same of subnormal numbers, absolute */
 };
 
 struct proving {
@@ -36,6 +37,11 @@ static float rounding_of(enum tare_dtype dtype)
     return dtype == TARE_F32 || dtype == TARE_F64 ? 0x1p-23f : dtype == TARE_F16 ? 0x1p-11f : dtype == TARE_BF16 ? 0x1p-8f : 0x1p-3f;
 }
 
+static struct side side_of(const struct tare_module *module)
+{
+    return (struct side){module, {0}, rounding_of(module->dtype), module->dtype == TARE_F16 ? 0x1p-25f : 0};
+}
+
 /* A code of 0 stands for everything beyond the range on its side, the largest one likewise. */
 static void packed_ranges(const struct tare_module *m, const struct tare_codes *c, int64_t rows, int64_t columns, struct tile *t)
 {
@@ -45,10 +51,10 @@ static void packed_ranges(const struct tare_module *m, const struct tare_codes *
         for (int64_t i = 0; i < columns; i++) {
             const int64_t at = r * columns + i, group = r * groups + i / m->group_size;
             const float step = fabsf(c->scale[group]) * HALF_STEP;
-            const bool below = c->scale[group] >= 0 ? c->code[at] == 0 : c->code[at] == most;
-            const bool above = c->scale[group] >= 0 ? c->code[at] == most : c->code[at] == 0;
-            t->low[at] = below ? -INFINITY : t->value[at] - step;
-            t->high[at] = above ? INFINITY : t->value[at] + step;
+            /* of a scale of 0 all codes are the same value: none is at an end */
+            const int first = c->scale[group] >= 0 ? 0 : most, last = most - first;
+            t->low[at] = c->code[at] == first && step != 0 ? -INFINITY : t->value[at] - step;
+            t->high[at] = c->code[at] == last && step != 0 ? INFINITY : t->value[at] + step;
         }
 }
 
@@ -65,7 +71,8 @@ static enum tare_code read_side(const struct side *side, int64_t row, int64_t ro
         return code;
     if (!side->module->packing->decode) {
         for (size_t i = 0; i < n; i++) {
-            const float slack = fabsf(t->value[i]) * side->rounding;
+            /* infinity times 0 would be NaN, and infinity minus itself too */
+            const float slack = isinf(t->value[i]) ? 0 : fabsf(t->value[i]) * side->rounding + side->least;
             t->low[i] = t->value[i] - slack;
             t->high[i] = t->value[i] + slack;
         }
@@ -133,15 +140,16 @@ enum tare_code tare_head_prove(struct tare_checkpoint *checkpoint, const struct 
         *difference = "their shapes differ";
         return TARE_OK;
     }
-    struct proving p = {.head = {head, {0}, rounding_of(head->dtype)}, .embedding = {embedding, {0}, rounding_of(embedding->dtype)},
-                        .rows = head->shape[0], .columns = head->shape[1]};
+    struct proving p = {.head = side_of(head), .embedding = side_of(embedding), .rows = head->shape[0], .columns = head->shape[1]};
     /* Two plain sides: only the coarser dtype has rounded anything. */
     if (head->dtype == embedding->dtype && !head->packing->decode && !embedding->packing->decode)
-        p.head.rounding = p.embedding.rounding = 0;
+        p.head.rounding = p.embedding.rounding = p.head.least = p.embedding.least = 0;
     enum tare_code code = tare_module_data(checkpoint, head, p.head.part, err);
     if (!code)
         code = tare_module_data(checkpoint, embedding, p.embedding.part, err);
     const size_t tiles = (size_t)((p.rows + TILE - 1) / TILE);
+    if (!code && (!p.rows || !p.columns))
+        *proof = TARE_PROOF_EQUAL;
     if (code || !p.rows || !p.columns)
         return code;
     p.first = calloc(tiles, sizeof *p.first);

@@ -53,7 +53,7 @@ static const struct tare_tie_level *level_of(const struct tare_tie_level *levels
 static struct answer walk(const struct tare_tie_level *levels, size_t n, const char *prefix, struct tare_arena *arena)
 {
     struct answer answer = {.evidence = "none"};
-    const char *dot = strrchr(prefix, '.');
+    const char *dot = strrchr(prefix, '.'); /* not every head is named lm_head (gpt_neox: embed_out) */
     const size_t size = dot ? (size_t)(dot - prefix) : 0;
     const struct tare_tie_level *own = level_of(levels, n, prefix, size);
     if (own && ask(own, arena, &answer))
@@ -248,6 +248,8 @@ enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weig
         struct answer answer = walk(levels, n_levels, head->prefix, tree->arena);
         if (!answer.given && head->dense && tree->head.prefix) /* point 6: a wrapper's dense head is that of its text model */
             answer = walk(levels, n_levels, tree->head.prefix, tree->arena);
+        if (tree->head.kind == TARE_HEAD_CONTENT && !answer.by_flag) /* point 4: a default does not count */
+            answer = (struct answer){.evidence = "none"};
         head->owner = answer.owner;
         head->evidence = answer.evidence;
         head->where = answer.where;

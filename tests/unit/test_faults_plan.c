@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_faults_plan.c - planning, and the plan as JSON, with the n-th allocation failing, for every n: out of memory and
  * no model, or the same outcome as ever with a whole report; no crash, no leak. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,6 +103,32 @@ static void broken(void **state)
     fixture_end(folder);
 }
 
+/* Names longer than a block of the arena: each copy of one is an allocation of its own, which can fail. */
+static void long_names(void **state)
+{
+    (void)state;
+    const size_t n = ((size_t)1 << 20) + 100;
+    char *folder = fixture_begin(), *name = malloc(n + 1), *text = malloc(3 * n + 1000);
+    assert_true(name && text);
+    memset(name, 'a', n); /* sorts before "lm_head" */
+    name[n] = 0;
+    sprintf(text,
+            "{\"%s.lm_head.weight\": {\"dtype\": \"F16\", \"shape\": [1], \"data_offsets\": [0, 2]}, "
+            "\"lm_head.weight\": {\"dtype\": \"F16\", \"shape\": [1], \"data_offsets\": [2, 4]}}",
+            name);
+    fixture_header(folder, "model.safetensors", text, 4);
+    sprintf(text,
+            "{\"model_type\": \"qwen2\", \"hidden_size\": 16, \"num_hidden_layers\": 1, \"intermediate_size\": 16, "
+            "\"num_attention_heads\": 2, \"num_key_value_heads\": 1, \"rms_norm_eps\": 1e-6, \"vocab_size\": 8, "
+            "\"quantization_config\": {\"quant_method\": \"awq\", \"bits\": 4, \"modules_to_not_convert\": [\"%s\"]}}",
+            name);
+    fixture_text(folder, "config.json", text);
+    assert_true(plan_each(folder, TARE_E_SHAPE) > 20);
+    free(name);
+    free(text);
+    fixture_end(folder);
+}
+
 static void json_each(const char *path, enum tare_code want)
 {
     struct tare_options options = TARE_OPTIONS_INIT;
@@ -145,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sound),
         cmocka_unit_test(broken),
+        cmocka_unit_test(long_names),
         cmocka_unit_test(json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT
+ * test_quant.c - quantization_config in its spellings, and what is refused (P3 P12). */
+#include "config/quant.h"
+
+#include <string.h>
+
+#include "fixture.h"
+#include "packing/packing.h"
+
+static struct tare_arena arena;
+
+static enum tare_code read_beside(const char *text, const char *beside, struct tare_quant *quant, struct tare_error *err)
+{
+    json_t *config = NULL, *other = NULL;
+    assert_int_equal(tare_json_parse(&config, "config.json", text, strlen(text), err), TARE_OK);
+    if (beside)
+        assert_int_equal(tare_json_parse(&other, "quantize_config.json", beside, strlen(beside), err), TARE_OK);
+    const enum tare_code code = tare_quant_read(config, other, &arena, quant, err);
+    json_decref(config); /* what is read may not be borrowed from it */
+    json_decref(other);
+    return code;
+}
+
+static struct tare_quant accept(const char *text)
+{
+    struct tare_quant quant;
+    struct tare_error err = {0};
+    fixture_expect(read_beside(text, NULL, &quant, &err), &err, TARE_OK, NULL, NULL);
+    return quant;
+}
+
+static void refuse(const char *text, enum tare_code code, const char *where, const char *phrase)
+{
+    struct tare_quant quant;
+    struct tare_error err = {0};
+    print_message("  %s\n", text);
+    fixture_expect(read_beside(text, NULL, &quant, &err), &err, code, where, phrase);
+}
+#define AWQ(rest) "{\"quantization_config\": {\"quant_method\": \"awq\"" rest "}}"
+#define MLX(body) "{\"quantization\": {" body "}}"
+
+static void none(void **state)
+{
+    (void)state;
+    assert_int_equal(accept("{}").method, TARE_METHOD_NONE);
+    assert_int_equal(accept("{\"quantization\": null, \"quantization_config\": null, \"text_config\": "
+                            "{\"quantization_config\": null}}").method,
+                     TARE_METHOD_NONE);
+    assert_int_equal(accept("{\"text_config\": 3}").method, TARE_METHOD_NONE);
+    assert_null(tare_quant_of(&(struct tare_quant){0}, "a"));
+}
+
+static void awq(void **state)
+{
+    (void)state;
+    struct tare_quant q = accept(AWQ(", \"bits\": 4, \"group_size\": 128, \"version\": \"gemm\", \"zero_point\": true, "
+                                     "\"modules_to_not_convert\": [\"visual\", \"lm_head\"]"));
+    assert_int_equal(q.method, TARE_METHOD_AWQ);
+    assert_int_equal(q.bits, 4);
+    assert_int_equal(q.group_size, 128);
+    assert_int_equal(q.zero_point, 1);
+    assert_string_equal(q.version, "gemm");
+    assert_string_equal(q.place, "config.json: quantization_config");
+    assert_int_equal(q.n_skipped, 2);
+    assert_string_equal(q.skipped[0], "visual");
+    assert_string_equal(q.skipped[1], "lm_head");
+    q = accept(AWQ(", \"w_bit\": 4, \"q_group_size\": -1, \"version\": \"GEMM\", \"zero_point\": false"));
+    assert_int_equal(q.bits, 4);
+    assert_int_equal(q.group_size, -1);
+    assert_int_equal(q.zero_point, 0);
+    assert_string_equal(q.version, "gemm");
+    q = accept(AWQ(", \"bits\": null, \"w_bit\": 4, \"group_size\": null, \"q_group_size\": 64, \"version\": null, "
+                   "\"zero_point\": null, \"modules_to_not_convert\": null"));
+    assert_int_equal(q.bits, 4);
+    assert_int_equal(q.group_size, 64);
+    assert_int_equal(q.zero_point, -1);
+    assert_null(q.version);
+    assert_int_equal(q.n_skipped, 0);
+    q = accept(AWQ(", \"bits\": 4, \"w_bit\": 8, \"group_size\": 32, \"q_group_size\": 64"));
+    assert_int_equal(q.bits, 4);
+    assert_int_equal(q.group_size, 32);
+}
+
+static void awq_wrong(void **state)
+{
+    (void)state;
+    const char *where = "config.json: quantization_config";
+    refuse(AWQ(", \"bits\": \"4\""), TARE_E_CONFIG, where, "bits must be an integer from 1 to 16");
+    refuse(AWQ(", \"bits\": 4.0"), TARE_E_CONFIG, where, "bits must be");
+    refuse(AWQ(", \"bits\": 0"), TARE_E_CONFIG, where, "bits must be");
+    refuse(AWQ(", \"bits\": 17"), TARE_E_CONFIG, where, "bits must be");
+    refuse(AWQ(", \"bits\": true"), TARE_E_CONFIG, where, "bits must be");
+    refuse(AWQ(", \"w_bit\": -4"), TARE_E_CONFIG, where, "w_bit must be");
+    refuse(AWQ(", \"group_size\": -2"), TARE_E_CONFIG, where, "group_size must be");
+    refuse(AWQ(", \"group_size\": 0"), TARE_E_CONFIG, where, "group_size must be");
+    refuse(AWQ(", \"group_size\": 2147483648"), TARE_E_CONFIG, where, "group_size must be");
+    refuse(AWQ(", \"q_group_size\": []"), TARE_E_CONFIG, where, "q_group_size must be");
+    refuse(AWQ(", \"version\": 1"), TARE_E_CONFIG, where, "version must be a string");
+    refuse(AWQ(", \"zero_point\": 1"), TARE_E_CONFIG, where, "zero_point must be true or false");
+    refuse(AWQ(", \"modules_to_not_convert\": \"lm_head\""), TARE_E_CONFIG, where, "modules_to_not_convert must be a list");
+    refuse(AWQ(", \"modules_to_not_convert\": [\"a\", null]"), TARE_E_CONFIG, where, "modules_to_not_convert must be a list");
+    refuse("{\"quantization_config\": []}", TARE_E_CONFIG, where, "expected an object");
+    refuse("{\"quantization_config\": {\"quant_method\": 3}}", TARE_E_CONFIG, where, "quant_method must be a string");
+    refuse("{\"quantization_config\": {\"bits\": 4}}", TARE_E_CONFIG, where, "quant_method is missing");
+    refuse("{\"quantization_config\": {\"quant_method\": null}}", TARE_E_CONFIG, where, "quant_method is missing");
+}
+
+/* Named in the refusal: methods when read, versions and modes when a packing is chosen. */
+static void unknown(void **state)
+{
+    (void)state;
+    struct tare_error err = {0};
+    const struct tare_packing *packing;
+    refuse("{\"quantization_config\": {\"quant_method\": \"gptq\"}}", TARE_E_UNKNOWN, "quantization_config", "\"gptq\"");
+    refuse("{\"quantization_config\": {\"quant_method\": \"AWQ\"}}", TARE_E_UNKNOWN, "quantization_config", "\"AWQ\"");
+    refuse("{\"quantization_config\": {\"quant_method\": \"\"}}", TARE_E_UNKNOWN, "quantization_config", "\"\"");
+    struct tare_quant q = accept(AWQ(", \"version\": \"GEMV_Fast\""));
+    fixture_expect(tare_packing_choose(&q, &packing, &err), &err, TARE_E_UNKNOWN, NULL, "\"gemv_fast\"");
+    q = accept(MLX("\"bits\": 4, \"group_size\": 32, \"mode\": \"mxfp4\""));
+    err = (struct tare_error){0};
+    fixture_expect(tare_packing_choose(&q, &packing, &err), &err, TARE_E_UNKNOWN, NULL, "\"mxfp4\"");
+}
+
+static void mlx(void **state)
+{
+    (void)state;
+    const struct tare_quant q =
+        accept(MLX("\"group_size\": 64, \"b\": {\"bits\": 8}, \"model.a.c\": false, \"a.b\": {\"group_size\": 32, \"bits\": "
+                   "null, \"mode\": \"x\"}, \"lm_head\": false, \"model.d\": true, \"bits\": 4"));
+    assert_int_equal(q.method, TARE_METHOD_MLX);
+    assert_string_equal(q.mode, "affine");
+    assert_int_equal(q.n_overrides, 5);
+    const struct tare_quant_override *o = tare_quant_of(&q, "b");
+    assert_non_null(o);
+    assert_true(o->quantized && o->bits == 8 && o->group_size == 64);
+    assert_string_equal(o->mode, "affine");
+    o = tare_quant_of(&q, "a.b");
+    assert_non_null(o);
+    assert_true(o->quantized && o->bits == 4 && o->group_size == 32);
+    assert_string_equal(o->mode, "x");
+    o = tare_quant_of(&q, "model.a.c");
+    assert_non_null(o);
+    assert_false(o->quantized);
+    o = tare_quant_of(&q, "model.d");
+    assert_non_null(o);
+    assert_true(o->quantized && o->bits == 4);
+    o = tare_quant_of(&q, "lm_head"); /* a path may have no dot */
+    assert_non_null(o);
+    assert_false(o->quantized);
+    assert_null(tare_quant_of(&q, "bits"));
+    assert_null(tare_quant_of(&q, "model.a"));
+    refuse(MLX("\"bits\": 4, \"a.b\": {\"bits\": \"8\"}"), TARE_E_CONFIG, "config.json: quantization: a.b", "bits must be");
+    refuse(MLX("\"bits\": 4, \"mode\": 1"), TARE_E_CONFIG, "config.json: quantization", "mode must be a string");
+    refuse("{\"quantization\": 4}", TARE_E_CONFIG, "config.json: quantization", "expected an object");
+}
+
+static void which(void **state)
+{
+    (void)state;
+    struct tare_error err = {0};
+    struct tare_quant q = accept("{\"quantization_config\": {\"quant_method\": \"awq\", \"bits\": 4}, \"quantization\": "
+                                 "{\"bits\": 8, \"group_size\": 64}}");
+    assert_int_equal(q.method, TARE_METHOD_MLX);
+    assert_int_equal(q.bits, 8);
+    q = accept("{\"quantization\": null, \"text_config\": {\"quantization_config\": {\"quant_method\": \"awq\", \"bits\": 3}}}");
+    assert_int_equal(q.method, TARE_METHOD_AWQ);
+    assert_int_equal(q.bits, 3);
+    assert_string_equal(q.place, "config.json: text_config.quantization_config");
+    q = accept("{\"text_config\": {\"quantization_config\": {\"quant_method\": \"awq\", \"bits\": 3}}, "
+               "\"quantization_config\": {\"quant_method\": \"mlx\", \"bits\": 6}}");
+    assert_int_equal(q.method, TARE_METHOD_MLX);
+    assert_int_equal(q.bits, 6);
+    refuse("{\"text_config\": {\"quantization_config\": {\"bits\": 3}}}", TARE_E_CONFIG, "text_config.quantization_config",
+           "quant_method is missing");
+    const char *beside = "{\"quant_method\": \"awq\", \"w_bit\": 2}";
+    fixture_expect(read_beside("{}", beside, &q, &err), &err, TARE_OK, NULL, NULL);
+    assert_string_equal(q.place, "quantize_config.json");
+    assert_int_equal(q.bits, 2);
+    fixture_expect(read_beside(MLX("\"bits\": 8"), beside, &q, &err), &err, TARE_OK, NULL, NULL);
+    assert_int_equal(q.bits, 8);
+    fixture_expect(read_beside("{}", "{\"bits\": 4}", &q, &err), &err, TARE_E_UNKNOWN, "quantize_config.json", "GPTQ");
+}
+
+static int forget(void **state)
+{
+    (void)state;
+    tare_arena_release(&arena);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(none),    cmocka_unit_test(awq), cmocka_unit_test(awq_wrong),
+        cmocka_unit_test(unknown), cmocka_unit_test(mlx), cmocka_unit_test(which),
+    };
+    return cmocka_run_group_tests(tests, NULL, forget);
+}
