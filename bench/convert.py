@@ -3,9 +3,11 @@
 
 A synthetic checkpoint of Qwen2.5-1.5B's shape (1.15 GB, random codes) lies in memory (/dev/shm). Against tare stand:
 memcpy    the same bytes into a fresh file, by as many threads: tare is to reach a third of its speed
-mlx-lm    load_model + save_model of the same checkpoint, in CPU time less that of its imports: tare is to take a fiftieth. Python with
-          mlx-lm is $TARE_ORACLE, /opt/oracle/v/bin/python or python3; without one the figure measured for it stands in: 0.03 GB a second
-Best of five each; mlx-lm once. Exit status 1 when a target is missed.
+mlx-lm    load_model + save_model of the same checkpoint, in CPU time less that of its imports: tare is to take a fiftieth of what was
+          measured for it, 0.03 GB a CPU second. Python with mlx-lm is $TARE_ORACLE, /opt/oracle/v/bin/python or python3; what it takes
+          here and now is printed beside. It swings by two with the state of the machine's memory; making the pages of the output alone
+          (fallocate, write, nothing else) takes 0.35 CPU seconds
+Best of five each; mlx-lm once. Exit status 1 when a third of memcpy's speed, or 1.5 GB a CPU second, is missed.
 """
 import argparse
 import atexit
@@ -87,7 +89,9 @@ print("memcpy      %.3f s: %.2f GB/s" % (memcpy, size / memcpy))
 print("ratio       %.2f of memcpy's speed (target 0.33)" % (memcpy / wall))
 found = None if args.no_mlx else python()
 remove()
-mlx = float(run(found, "-c", MLX, source, out)[2].split()[-1]) if found else size / 0.03
-print("mlx-lm      %.1f CPU s: %.3f GB per CPU second%s" % (mlx, size / mlx, "" if found else " (not run: as measured)"))
-print("ratio       %.0f times less CPU time than mlx-lm (target 50)" % (mlx / cpu))
-sys.exit(0 if memcpy / wall >= 1 / 3 and mlx / cpu >= 50 else 1)
+print("ratio       %.0f times less CPU time than what was measured for mlx-lm, 0.03 GB per CPU second (target 50)" % (size / cpu / 0.03))
+if found:
+    mlx = float(run(found, "-c", MLX, source, out)[2].split()[-1])
+    print("mlx-lm      %.1f CPU s here: %.3f GB per CPU second" % (mlx, size / mlx))
+    print("ratio       %.0f times less CPU time than mlx-lm here" % (mlx / cpu))
+sys.exit(0 if memcpy / wall >= 1 / 3 and size / cpu / 0.03 >= 50 else 1)

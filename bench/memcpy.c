@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * memcpy.c - memcpy IN OUT THREADS: a file copied into a fresh one through two mappings; prints seconds, and CPU seconds. What
- * bench/convert.py holds tare against: nothing that makes a file of so many bytes does less.
+ * memcpy.c - memcpy IN OUT THREADS: a file copied into a fresh one through two mappings; prints seconds, and CPU
+ * seconds. What bench/convert.py holds tare against: nothing that makes a file of so many bytes does less.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

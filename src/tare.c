@@ -31,6 +31,7 @@ static enum tare_code config_read(struct tare_model *m, struct tare_error *err)
         return code;
     if (!json_is_object(m->config))
         return tare_fail(err, TARE_E_CONFIG, "config.json", "expected an object of keys and values");
+    m->model_type = json_string_value(json_object_get(m->config, "model_type")); /* for the report; declare judges it */
     if (tare_checkpoint_has(&m->checkpoint, "quantize_config.json"))
         code = read_json(m, "quantize_config.json", &beside, err);
     if (!code)
@@ -53,7 +54,13 @@ static enum tare_code tie_decide(struct tare_model *m, struct tare_error *err)
     enum tare_code code = tare_tie_levels(m, &m->arena, &levels, &n, err);
     if (!code)
         code = tare_tie_decide(&m->tree, &m->weights, levels, n, &m->tie, err);
-    return code ? code : tare_heads_settle(m, m->arch->transformers_tied, err);
+    if (!code)
+        code = tare_heads_settle(m, m->arch->transformers_tied, err);
+    if (code == TARE_E_MEMORY || code == TARE_E_IO || !code)
+        return code;
+    tare_plan_keep(m, err); /* it does not load, and what else there is to say is said all the same */
+    *err = (struct tare_error){0};
+    return TARE_OK;
 }
 
 static void remarks_keep(struct tare_model *m)

@@ -30,6 +30,9 @@ static const char *type_word(const json_t *value)
 static enum tare_code wrong_type(const struct tare_arg *arg, const json_t *value, const char *place, const char *wanted,
                                  struct tare_error *err)
 {
+    const char *text = json_string_value(value);
+    if (text && (!strcmp(text, "Infinity") || !strcmp(text, "-Infinity") || !strcmp(text, "NaN"))) /* bare words: see json.h */
+        return tare_fail(err, TARE_E_CONFIG, place, "%s is %s; expected %s", arg->name, text, wanted);
     return tare_fail(err, TARE_E_CONFIG, place, "%s is %s%s%s%s; expected %s", arg->name, type_word(value),
                      json_is_string(value) ? " (\"" : "", json_is_string(value) ? json_string_value(value) : "",
                      json_is_string(value) ? "\")" : "", wanted);

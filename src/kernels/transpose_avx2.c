@@ -7,7 +7,9 @@
 #include "kernels/transpose.h"
 
 #if defined(__AVX2__) && defined(__F16C__)
+#include <cpuid.h>
 #include <immintrin.h>
+#include <stddef.h>
 #include <string.h>
 
 #define BLOCKS 16 /* of eight input rows: a step */
@@ -18,7 +20,8 @@ static const int column_of_nibble[8] = {0, 2, 4, 6, 1, 3, 5, 7};
 
 bool tare_transpose_avx2(void)
 {
-    return __builtin_cpu_supports("avx2"); /* every CPU with AVX2 has F16C */
+    unsigned a, b, c, d; /* leaf 1, ecx, bit 29: F16C, for which clang 14 has no name */
+    return __builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
 }
 
 static inline __m256i load(const unsigned char *at)
@@ -75,7 +78,7 @@ static inline void take_block(const unsigned char *from, int64_t stride, __m256i
     for (int half = 0; half < 2; half++) {
         __m256i a[8];
         for (int i = 0; i < 8; i++)
-            a[i] = load(from + i * stride + 32 * half);
+            a[i] = load(from + i * stride + (ptrdiff_t)32 * half);
         transpose_nibbles(a);
         for (int k = 0; k < 8; k++)
             held[k][half] = a[k];
@@ -99,7 +102,8 @@ static inline void give_eights(__m256i (*held)[8][2], int n, int64_t row_bytes, 
             unsigned char *row = to + (64 * half + column_of_nibble[k]) * row_bytes;
             for (int w = 0; w < 8; w++)
                 for (int e = 0; e < n; e++)
-                    _mm256_storeu_si256((__m256i *)(void *)(row + 8 * w * row_bytes + 32 * e), a[e][w]);
+                    _mm256_storeu_si256((__m256i *)(void *)(row + (ptrdiff_t)8 * w * row_bytes + (ptrdiff_t)32 * e),
+                                        a[e][w]);
         }
 }
 
@@ -165,15 +169,16 @@ void tare_awq_biases_avx2(const void *scales, const void *zeros, bool bfloat16, 
     for (int w = 0; w < 16; w++) {
         int32_t word = (int32_t)0x88888888u;
         if (zeros)
-            memcpy(&word, (const unsigned char *)zeros + 4 * w, sizeof word);
+            memcpy(&word, (const unsigned char *)zeros + (ptrdiff_t)4 * w, sizeof word);
         const __m256i zero =
             _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(word), shifts), _mm256_set1_epi32(15));
-        const __m128i stored = _mm_loadu_si128((const __m128i *)(const void *)((const unsigned char *)scales + 16 * w));
+        const __m128i stored =
+            _mm_loadu_si128((const __m128i *)(const void *)((const unsigned char *)scales + (ptrdiff_t)16 * w));
         const __m256 scale = bfloat16 ? _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(stored), 16))
                                       : _mm256_cvtph_ps(stored);
         const __m256 bias = _mm256_mul_ps(_mm256_xor_ps(_mm256_cvtepi32_ps(zero), sign), scale);
         const __m128i half = bfloat16 ? to_bfloat16(bias) : _mm256_cvtps_ph(bias, _MM_FROUND_TO_NEAREST_INT);
-        _mm_storeu_si128((__m128i *)(void *)(biases + 8 * w), half);
+        _mm_storeu_si128((__m128i *)(void *)(biases + (ptrdiff_t)8 * w), half);
     }
 }
 #elif defined(__x86_64__) && defined(__GNUC__)

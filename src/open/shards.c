@@ -109,14 +109,14 @@ static enum tare_code check_present(const struct tare_index *index, const struct
     if (tare_listing_has(listing, "model.safetensors"))
         return tare_fail(err, TARE_E_ABSENT, first->name,
                          "is not there, and %s places %" PRIu32
-                         " tensors in it; if model.safetensors is all there is, the "
+                         " tensor%s in it; if model.safetensors is all there is, the "
                          "index is left over: remove it",
-                         index_name, first->tensors);
+                         index_name, first->tensors, first->tensors == 1 ? "" : "s");
     return tare_fail(err, TARE_E_ABSENT, first->name,
                      "is not there, and %s places %" PRIu32
-                     " tensors in it (%zu of %zu shards are not there): the download "
+                     " tensor%s in it (%zu of %zu shards are not there): the download "
                      "was not finished; fetch it again",
-                     index_name, first->tensors, absent, index->n_shards);
+                     index_name, first->tensors, first->tensors == 1 ? "" : "s", absent, index->n_shards);
 }
 
 static enum tare_code read_index(struct tare_checkpoint *checkpoint, struct tare_index *index, const char *name,

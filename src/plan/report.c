@@ -237,8 +237,10 @@ static void close_account(struct reporting *g)
     r->misshapen_sources = m->n_misshapen < r->used ? m->n_misshapen : r->used;
     r->used -= r->misshapen_sources;
     r->sources = r->used + r->n_set_aside + r->n_unexpected + r->misshapen_sources;
+    if (!r->bound && !r->n_missing && !r->n_misshapen)
+        r->declared = 0; /* planning ended before strict: no parameter was judged */
     assert(!m->n_modules || r->sources == m->checkpoint.n_tensors);
-    assert(!r->n_parameters || r->declared == r->bound + r->n_missing + r->n_misshapen);
+    assert(r->declared == r->bound + r->n_missing + r->n_misshapen);
 }
 
 enum tare_code tare_plan_report(struct tare_model *m)

@@ -7,6 +7,8 @@
 #include "base/text.h"
 #include "plan/plan.h"
 
+#define SHAPE_SHOWN 6 /* axes of a shape in a message: a hostile header may give a tensor thousands */
+
 static bool push(void *array, size_t *room, size_t *n, const void *item, size_t size)
 {
     char **items = array;
@@ -28,13 +30,28 @@ static void first_fault(void *user, const struct tare_module *module)
         *fault = module;
 }
 
+static void first_tensor(void *user, const struct tare_module *module)
+{
+    const struct tare_tensor **tensor = user;
+    for (int k = 0; k < TARE_PARTS && !*tensor; k++)
+        *tensor = module->part[k];
+}
+
+/* The plain name of the file in which an entry's first tensor lies. */
+static const char *file_of(const struct tare_model *model, const struct tare_entry *entry)
+{
+    const struct tare_tensor *tensor = NULL;
+    tare_recipe_leaves(entry->recipe, first_tensor, &tensor);
+    return tensor ? model->checkpoint.files[tensor->file].name : "?";
+}
+
 static void fault_finding(struct tare_model *model, const struct tare_entry *entry)
 {
     const struct tare_module *fault = NULL;
     tare_recipe_leaves(entry->recipe, first_fault, &fault);
     if (fault)
         tare_plan_finding(model, TARE_ERROR, fault->fault_code ? fault->fault_code : TARE_E_FORMAT, "module-fault",
-                          fault->fault_name ? fault->fault_name : fault->name, "%s", fault->fault);
+                          fault->fault_name ? fault->fault_name : fault->name, "%s: %s", file_of(model, entry), fault->fault);
 }
 
 /* P7: two live entries of one name. */
@@ -64,12 +81,12 @@ static bool bind(struct tare_model *model, const struct tare_entry *entry)
     else if (!fits(p, entry->recipe)) {
         const struct tare_misshapen row = {p, entry};
         return push(&model->misshapen, &model->misshapen_room, &model->n_misshapen, &row, sizeof row);
-    } else if (p->kind != TARE_KIND_PLAIN || tare_dtype_is_float(entry->recipe->dtype)) {
-        if (!tare_dtype_is_float(entry->recipe->dtype))
-            tare_plan_finding(model, TARE_ERROR, TARE_E_SHAPE, "dtype", p->name, "stored as %s; a float was expected%s",
-                              tare_dtype_name(entry->recipe->dtype),
-                              entry->recipe->dtype == TARE_U32 || entry->recipe->dtype == TARE_I32
-                                  ? "; packed codes need their scales and a quantization_config" : "");
+    } else if (!tare_dtype_is_float(entry->recipe->dtype)) { /* P8 */
+        tare_plan_finding(model, TARE_ERROR, TARE_E_SHAPE, "dtype", p->name, "%s: stored as %s; a float was expected%s",
+                          file_of(model, entry),
+                          tare_dtype_name(entry->recipe->dtype),
+                          entry->recipe->dtype == TARE_U32 || entry->recipe->dtype == TARE_I32
+                              ? "; packed codes need their scales and a quantization_config" : "");
     }
     return true;
 }
@@ -77,9 +94,9 @@ static bool bind(struct tare_model *model, const struct tare_entry *entry)
 static void shape_text(struct tare_text *text, int rank, const int64_t *shape)
 {
     tare_text_puts(text, "[");
-    for (int i = 0; i < rank; i++)
+    for (int i = 0; i < rank && i < SHAPE_SHOWN; i++)
         tare_text_format(text, "%s%lld", i ? ", " : "", (long long)shape[i]);
-    tare_text_puts(text, "]");
+    tare_text_puts(text, rank > SHAPE_SHOWN ? ", ...]" : "]");
 }
 
 static bool ends_with(const char *name, const char *end)
@@ -110,14 +127,15 @@ static void unexpected_finding(struct tare_model *model)
     struct tare_text text = {0};
     if (!model->n_unexpected)
         return;
+    for (size_t i = 0; i < model->n_unexpected; i++)
+        fault_finding(model, model->unexpected[i]);
     for (size_t i = 0; i < model->n_unexpected && i < 3; i++)
         tare_text_format(&text, "%s%s", i ? ", " : "", model->unexpected[i]->name);
     tare_plan_finding(model, TARE_ERROR, TARE_E_STRICT, "unexpected", model->unexpected[0]->name,
-                      "%zu tensor%s the model has no parameter for: %s%s; %s", model->n_unexpected,
+                      "%s: %zu tensor%s the model has no parameter for: %s%s; %s", file_of(model, model->unexpected[0]),
+                      model->n_unexpected,
                       model->n_unexpected == 1 ? "" : "s", text.data ? text.data : "", model->n_unexpected > 3 ? ", ..." : "",
                       cause(model, model->unexpected[0]->name));
-    for (size_t i = 0; i < model->n_unexpected; i++)
-        fault_finding(model, model->unexpected[i]);
     tare_text_release(&text);
 }
 
@@ -144,7 +162,8 @@ static void misshapen_findings(struct tare_model *model)
         shape_text(&got, m->entry->recipe->rank, m->entry->recipe->shape);
         shape_text(&want, m->parameter->rank, m->parameter->shape);
         tare_plan_finding(model, TARE_ERROR, TARE_E_SHAPE, "misshapen", m->parameter->name,
-                          "shape %s, config.json asks for %s; is it the config of this checkpoint?", got.data ? got.data : "?",
+                          "%s: shape %s, config.json asks for %s; is it the config of this checkpoint?",
+                          file_of(model, m->entry), got.data ? got.data : "?",
                           want.data ? want.data : "?");
         tare_text_release(&got);
         tare_text_release(&want);

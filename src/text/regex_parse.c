@@ -505,11 +505,11 @@ static bool interval(struct parse *parse, char text[16])
         return false;
     }
     if (!comma)
-        snprintf(text, 16, "{%u}", (unsigned)(least & 0xffff));
+        snprintf(text, 28, "{%u}", (unsigned)(least & 0xffff));
     else if (!has_most)
-        snprintf(text, 16, "{%u,}", (unsigned)(least & 0xffff));
+        snprintf(text, 28, "{%u,}", (unsigned)(least & 0xffff));
     else
-        snprintf(text, 16, "{%u,%u}", (unsigned)(least & 0xffff), (unsigned)(most & 0xffff));
+        snprintf(text, 28, "{%u,%u}", (unsigned)(least & 0xffff), (unsigned)(most & 0xffff));
     return true;
 }
 
@@ -521,7 +521,7 @@ static enum tare_code quantifiers(struct parse *parse, size_t at)
 {
     enum tare_code code = TARE_OK;
     for (int n = 0; !code && parse->p < parse->end; n++) {
-        char text[16] = "";
+        char text[32] = ""; /* two numbers of ten digits at most, and room for a "?" */
         const bool braces = *parse->p == '{';
         if (braces ? !interval(parse, text) : !strchr("*+?", *parse->p) || !*parse->p)
             return TARE_OK;

@@ -246,6 +246,8 @@ enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weig
             continue;
         }
         struct answer answer = walk(levels, n_levels, head->prefix, tree->arena);
+        if (!answer.given && head->dense && tree->head.prefix) /* point 6: a wrapper's dense head is that of its text model */
+            answer = walk(levels, n_levels, tree->head.prefix, tree->arena);
         if (tree->head.kind == TARE_HEAD_CONTENT && !answer.by_flag) /* point 4: a default does not count */
             answer = (struct answer){.evidence = "none"};
         head->owner = answer.owner;

@@ -409,6 +409,87 @@ static void test_overflow(void **state)
     }
 }
 
+/* Scales of unlike dtypes: that of most packed weights, float32 where two are as frequent, and a warning. */
+static void test_mixed_scales(void **state)
+{
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        struct world world;
+        struct tare_error err = {0};
+        struct tare_checkpoint out;
+        void *weight = random_bytes(32 * 8 / 2, false, 51), *halves = random_bytes(8 * 2, true, 52);
+        const struct fixture_tensor tensors[] = {
+            {"a.qweight", "I32", 2, {32, 1}, weight}, {"a.scales", "F16", 2, {1, 8}, halves},
+            {"b.qweight", "I32", 2, {32, 1}, weight}, {"b.scales", "BF16", 2, {1, 8}, halves},
+            {"c.qweight", "I32", 2, {32, 1}, weight}, {"c.scales", "BF16", 2, {1, 8}, halves},
+            {"norm", "F16", 1, {8}, halves}};
+        world_begin(&world, tensors, FIXTURE_COUNT(tensors));
+        add(&world, "a.weight", TARE_KIND_LINEAR, awq(&world, "a"));
+        add(&world, "b.weight", TARE_KIND_LINEAR, awq(&world, "b"));
+        if (more)
+            add(&world, "c.weight", TARE_KIND_LINEAR, awq(&world, "c"));
+        add(&world, "norm", TARE_KIND_PLAIN, dense(&world, "norm"));
+        assert_int_equal(convert(&world, NULL, &err), TARE_OK);
+        const enum tare_dtype dtype = more ? TARE_BF16 : TARE_F32;
+        assert_int_equal(world.model.float_dtype, dtype);
+        assert_int_equal(world.model.n_findings, 1);
+        assert_string_equal(world.model.findings[0].code, "mixed-scales");
+        unsigned char scales[8 * 4], biases[8 * 4]; /* the bias is rounded to the dtype of its scale, then cast */
+        for (int k = 0; k < 8; k++) {
+            const float scale = tare_from_float16(((const uint16_t *)halves)[k]);
+            tare_float_put(scales, dtype, k, scale);
+            tare_float_put(biases, dtype, k, tare_from_float16(tare_to_float16(-8.0f * scale)));
+        }
+        open_out(&world, &out);
+        expect_tensor(&out, "a.scales", dtype, scales, 8 * tare_dtype_size(dtype));
+        expect_tensor(&out, "a.biases", dtype, biases, 8 * tare_dtype_size(dtype));
+        expect_tensor(&out, "norm", dtype, scales, 8 * tare_dtype_size(dtype));
+        tare_checkpoint_release(&out);
+        free(weight);
+        free(halves);
+        world_end(&world);
+    }
+}
+
+/* Experts of unlike group sizes are one tensor only when they are dense. */
+static void test_unlike_experts(void **state)
+{
+    (void)state;
+    struct world world;
+    struct tare_error err = {0};
+    void *weight = random_bytes(64 * 8 / 2, false, 61), *halves = random_bytes(2 * 8 * 2, true, 62);
+    const struct fixture_tensor tensors[] = {{"a.qweight", "I32", 2, {64, 1}, weight},
+                                             {"a.scales", "F16", 2, {1, 8}, halves},
+                                             {"b.qweight", "I32", 2, {64, 1}, weight},
+                                             {"b.scales", "F16", 2, {2, 8}, halves}};
+    world_begin(&world, tensors, FIXTURE_COUNT(tensors));
+    const struct tare_recipe **pair = tare_arena_array(&world.model.arena, 2, sizeof(struct tare_recipe *));
+    pair[0] = awq(&world, "a");
+    pair[1] = awq(&world, "b");
+    add(&world, "experts.weight", TARE_KIND_EXPERTS, tare_recipe_stack(&world.model.arena, pair, 2));
+    assert_int_equal(convert(&world, NULL, &err), TARE_OK);
+    assert_false(world.model.targets[0].packed);
+    assert_non_null(strstr(world.model.targets[0].because, "unlike"));
+    struct tare_checkpoint out;
+    struct tare_arena work = {0};
+    float values[8 * 64];
+    uint16_t made[2 * 8 * 64];
+    const void *part[TARE_PARTS];
+    for (size_t m = 0; m < 2; m++) {
+        assert_int_equal(tare_module_data(&world.model.checkpoint, &world.modules[m], part, &err), TARE_OK);
+        assert_int_equal(tare_module_floats(&world.modules[m], part, 0, 8, values, &work, &err), TARE_OK);
+        for (size_t k = 0; k < 8 * 64; k++)
+            made[m * 8 * 64 + k] = tare_to_float16(values[k]);
+    }
+    tare_arena_release(&work);
+    open_out(&world, &out);
+    expect_tensor(&out, "experts.weight", TARE_F16, made, sizeof made);
+    tare_checkpoint_release(&out);
+    free(weight);
+    free(halves);
+    world_end(&world);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -526,12 +607,13 @@ static void test_killed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole),       cmocka_unit_test(test_keep_dtypes),
-        cmocka_unit_test(test_shards),      cmocka_unit_test(test_dense_recipes),
-        cmocka_unit_test(test_large_dense), cmocka_unit_test(test_stacked_experts),
-        cmocka_unit_test(test_dequantized), cmocka_unit_test(test_group_sizes),
-        cmocka_unit_test(test_overflow),    cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_cancelled),   cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_whole),          cmocka_unit_test(test_keep_dtypes),
+        cmocka_unit_test(test_shards),         cmocka_unit_test(test_dense_recipes),
+        cmocka_unit_test(test_large_dense),    cmocka_unit_test(test_stacked_experts),
+        cmocka_unit_test(test_dequantized),    cmocka_unit_test(test_group_sizes),
+        cmocka_unit_test(test_overflow),       cmocka_unit_test(test_mixed_scales),
+        cmocka_unit_test(test_unlike_experts), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_cancelled),      cmocka_unit_test(test_killed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -147,7 +147,7 @@ static void p5_absent_shards(void **state)
     (void)state;
     char *folder = two_shards(SOUND);
     unlink(fixture_path(folder, TWO));
-    fixture_refuse(folder, TARE_E_ABSENT, TWO, "places 1 tensors in it (1 of 2 shards are not there)");
+    fixture_refuse(folder, TARE_E_ABSENT, TWO, "places 1 tensor in it (1 of 2 shards are not there)");
     unlink(fixture_path(folder, ONE));
     fixture_refuse(folder, TARE_E_ABSENT, ONE,
                    "(2 of 2 shards are not there): the download was not finished; fetch it again");
@@ -159,7 +159,7 @@ static void p5_absent_shards(void **state)
     fixture_refuse(folder, TARE_E_ABSENT, "model.safetensors", "places 2 tensors");
     fixture_end(folder);
     folder = two_shards("{\"weight_map\": {\"a\": \"Model-00001-of-00002.safetensors\"}}");
-    fixture_refuse(folder, TARE_E_ABSENT, "Model-00001", "places 1 tensors");
+    fixture_refuse(folder, TARE_E_ABSENT, "Model-00001", "places 1 tensor");
     fixture_end(folder);
     folder = two_shards(SOUND);
     unlink(fixture_path(folder, ONE));

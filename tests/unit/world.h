@@ -63,6 +63,7 @@ static void world_begin(struct world *world, const struct fixture_tensor *tensor
 
 static void world_end(struct world *world)
 {
+    free(world->model.findings);
     json_decref(world->model.config);
     tare_checkpoint_release(&world->model.checkpoint);
     tare_arena_release(&world->model.arena);

@@ -1,0 +1,12 @@
+# The output head (design.md, section 3) and bad input (section 6), end to end. TARE_PYTHON: tests/shell.cmake.
+foreach(class IN ITEMS Seed16 Count Proof Differs OnlyCopy Incomplete FlagType TwoForms Shards Extras)
+  string(TOLOWER ${class} name)
+  add_test(NAME head-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_head.py $<TARGET_FILE:tare> ${class})
+  set_tests_properties(head-${name} PROPERTIES LABELS head TIMEOUT 120)
+endforeach()
+foreach(class IN ITEMS Bad Sparse)
+  string(TOLOWER ${class} name)
+  add_test(NAME bad-input-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_bad_input.py $<TARGET_FILE:tare> ${class})
+  set_tests_properties(bad-input-${name} PROPERTIES LABELS bad-input TIMEOUT 300)
+endforeach()
+set_tests_properties(bad-input-sparse PROPERTIES RUN_SERIAL TRUE)

@@ -1,0 +1,8 @@
+# Tests of conversions, by the command. tests/shell.cmake found a Python.
+add_test(NAME save-golden COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/save/golden.py $<TARGET_FILE:tare>
+  ${CMAKE_SOURCE_DIR}/tests/data/load)
+set_tests_properties(save-golden PROPERTIES LABELS cli)
+# Only where a Python with mlx-lm is: ctest -L oracle.
+add_test(NAME oracle-mlx-load COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/oracle/mlx_load.py $<TARGET_FILE:tare>
+  ${CMAKE_SOURCE_DIR}/tests/data/load ${CMAKE_SOURCE_DIR}/models/fable)
+set_tests_properties(oracle-mlx-load PROPERTIES LABELS oracle SKIP_RETURN_CODE 77 TIMEOUT 600)
