@@ -127,8 +127,8 @@ static void types(void **state)
     refuse("{\"needed\": true}", "needed is a boolean");
     refuse("{\"needed\": [1]}", "needed is a list");
     refuse("{\"needed\": {}}", "needed is an object");
-    refuse("{\"needed\": 1, \"scale\": Infinity}", "scale is a string (\"Infinity\"); expected a finite number");
-    refuse("{\"needed\": 1, \"odd\": NaN}", "odd is a string (\"NaN\")");
+    refuse("{\"needed\": 1, \"scale\": Infinity}", "scale is Infinity; expected a finite number");
+    refuse("{\"needed\": 1, \"odd\": NaN}", "odd is NaN; expected a finite number");
     refuse("{\"needed\": 1, \"odd\": false}", "odd is a boolean");
     refuse("{\"needed\": 1, \"on\": 1}", "on is an integer; expected true or false");
     refuse("{\"needed\": 1, \"off\": \"false\"}", "off is a string (\"false\")");
