@@ -2,8 +2,8 @@
  *
  * tare.h - the whole public interface of libtare.
  *
- * One idea: everything up to "may this model be used?" is decided from headers alone and recorded in a plan. tare_plan()
- * makes it; the report walks it; convert and sessions execute it.
+ * One idea: everything up to "may this model be used?" is decided from headers alone and recorded in a plan.
+ * tare_plan() makes it; the report walks it; convert and sessions execute it.
  *
  *     tare_model *model = NULL;
  *     struct tare_error error = {0};
@@ -62,25 +62,27 @@ enum tare_code {
 #undef TARE_CODE_ENUM
 };
 
-/* Filled by every function that fails, when given. The sentence says what was found, what was expected, what to look at. */
+/* Filled by every function that fails, when given. The sentence says what was found, what was expected, what to look
+ * at. */
 struct tare_error {
     enum tare_code code;
     char where[256]; /* file, tensor or key; "" when there is no place */
     char text[512];
 };
 
-TARE_API const char *tare_version(void);                    /* "0.1.0"; static */
-TARE_API const char *tare_code_name(enum tare_code code);   /* "E_SHAPE"; static */
-TARE_API int tare_code_exit(enum tare_code code);           /* exit status of the command for this code */
+TARE_API const char *tare_version(void);                  /* "0.1.0"; static */
+TARE_API const char *tare_code_name(enum tare_code code); /* "E_SHAPE"; static */
+TARE_API int tare_code_exit(enum tare_code code);         /* exit status of the command for this code */
 
 /* ---- options ----------------------------------------------------------------------------------------------------- */
 
 /* What becomes of a packed output head that the model has no parameter for; docs: "the output head". */
 enum tare_tie {
-    TARE_TIE_AUTO = 0, /* flags decide; where only a default said tied and the head differs, the head is the model's or refused */
-    TARE_TIE_CONFIG,   /* flags and defaults decide, a difference only warns */
-    TARE_TIE_PROVED,   /* dropped only if proved equal to the embedding */
-    TARE_TIE_KEEP      /* the head becomes the model's own */
+    TARE_TIE_AUTO =
+        0, /* flags decide; where only a default said tied and the head differs, the head is the model's or refused */
+    TARE_TIE_CONFIG, /* flags and defaults decide, a difference only warns */
+    TARE_TIE_PROVED, /* dropped only if proved equal to the embedding */
+    TARE_TIE_KEEP    /* the head becomes the model's own */
 };
 
 /* A file held in memory instead of a folder: borrowed, must outlive the model. */
@@ -90,22 +92,25 @@ struct tare_memory_file {
     size_t size;
 };
 
-/* progress: done and total are bytes; a non-zero return cancels with TARE_E_CANCELLED. May be called from any worker, one
- * call at a time. */
+/* progress: done and total are bytes; a non-zero return cancels with TARE_E_CANCELLED. May be called from any worker,
+ * one call at a time. */
 typedef int (*tare_progress_fn)(void *user, const char *stage, uint64_t done, uint64_t total);
 
 struct tare_options {
-    size_t size;                          /* sizeof(struct tare_options): the struct only grows at its end */
+    size_t size; /* sizeof(struct tare_options): the struct only grows at its end */
     enum tare_tie tie;
     bool no_data;                         /* never read a weight: prove is left out */
     bool no_map;                          /* read files into memory instead of mapping them */
     int threads;                          /* 0: one a core */
     const struct tare_memory_file *files; /* a checkpoint in memory; then path is only its name */
     size_t n_files;
-    tare_progress_fn progress;            /* may be NULL */
+    tare_progress_fn progress; /* may be NULL */
     void *user;
 };
-#define TARE_OPTIONS_INIT {.size = sizeof(struct tare_options)}
+#define TARE_OPTIONS_INIT                                                                                              \
+    {                                                                                                                  \
+        .size = sizeof(struct tare_options)                                                                            \
+    }
 
 /* ---- plan -------------------------------------------------------------------------------------------------------- */
 
@@ -148,20 +153,20 @@ struct tare_report_tensor {
     const int64_t *shape;    /* parameters: the declared float shape */
     const int64_t *expected; /* misshapen only, expected_rank numbers */
     int expected_rank;
-    const char *dtype;       /* as stored, safetensors' word: "F16", "I32" */
-    const char *packing;     /* parameters only */
+    const char *dtype;   /* as stored, safetensors' word: "F16", "I32" */
+    const char *packing; /* parameters only */
     int bits;
     int64_t group_size;
-    const char *file;        /* plain file name */
-    uint64_t offset;         /* bytes from the start of the file */
-    const char *rule;        /* set aside: by which rule; parameters: the recipe */
-    const char *evidence;    /* set aside: what the rule rests on */
+    const char *file;           /* plain file name */
+    uint64_t offset;            /* bytes from the start of the file */
+    const char *rule;           /* set aside: by which rule; parameters: the recipe */
+    const char *evidence;       /* set aside: what the rule rests on */
     const char *const *sources; /* parameters: names of the source tensors */
     size_t n_sources;
 };
 struct tare_report_finding {
     enum tare_level level;
-    const char *code;  /* a stable word: "head-differs", "file-outside-index" */
+    const char *code; /* a stable word: "head-differs", "file-outside-index" */
     const char *where;
     const char *text;
 };
@@ -170,8 +175,8 @@ struct tare_report {
     const char *model_type; /* NULL when not known */
     bool loads;
     enum tare_code code;
-    uint64_t bytes;         /* size of all shards that count */
-    uint64_t elements;      /* of bound parameters: "how many parameters it has" */
+    uint64_t bytes;    /* size of all shards that count */
+    uint64_t elements; /* of bound parameters: "how many parameters it has" */
     size_t n_formats, n_heads, n_parameters, n_set_aside, n_missing, n_unexpected, n_misshapen, n_findings;
     const struct tare_report_format *formats;
     const struct tare_report_head *heads;
@@ -183,9 +188,11 @@ struct tare_report {
 };
 TARE_API const struct tare_report *tare_model_report(const tare_model *model);
 
-/* The plan as JSON (docs/json.md): parameters only with `parameters`. Owned by the caller, tare_text_free(); NULL: no memory. */
+/* The plan as JSON (docs/json.md): parameters only with `parameters`. Owned by the caller, tare_text_free(); NULL: no
+ * memory. */
 TARE_API char *tare_model_json(const tare_model *model, bool parameters);
-/* The way of one tensor (a parameter's or a source tensor's name), in words or JSON; NULL when there is no such name. */
+/* The way of one tensor (a parameter's or a source tensor's name), in words or JSON; NULL when there is no such name.
+ */
 TARE_API char *tare_model_explain(const tare_model *model, const char *name, bool json);
 TARE_API void tare_text_free(char *text);
 
@@ -193,18 +200,22 @@ TARE_API void tare_text_free(char *text);
 
 struct tare_convert_options {
     size_t size;
-    const char *to;    /* "mlx" */
-    bool keep_dtypes;  /* leave floats in their stored dtype */
-    int threads;       /* 0: as planned */
+    const char *to;      /* "mlx" */
+    bool keep_dtypes;    /* leave floats in their stored dtype */
+    int threads;         /* 0: as planned */
     uint64_t shard_size; /* bytes; 0: 5 GB */
     tare_progress_fn progress;
     void *user;
 };
-#define TARE_CONVERT_OPTIONS_INIT {.size = sizeof(struct tare_convert_options)}
+#define TARE_CONVERT_OPTIONS_INIT                                                                                      \
+    {                                                                                                                  \
+        .size = sizeof(struct tare_convert_options)                                                                    \
+    }
 
 /*
- * Execute a plan into a folder, tile by tile. The folder appears under its name only when complete and synced; an output
- * that exists is refused (TARE_E_EXISTS), so is the input itself. Memory beyond the mapped input: at most 64 MiB a thread.
+ * Execute a plan into a folder, tile by tile. The folder appears under its name only when complete and synced; an
+ * output that exists is refused (TARE_E_EXISTS), so is the input itself. Memory beyond the mapped input: at most 64 MiB
+ * a thread.
  */
 TARE_API enum tare_code tare_convert(tare_model *model, const char *folder, const struct tare_convert_options *options,
                                      struct tare_error *err);
@@ -217,9 +228,13 @@ struct tare_session_options {
     size_t size;
     int64_t context; /* most tokens of the session; 0: max_position_embeddings or 4096, whichever is less */
     int threads;     /* 0: as planned */
-    const volatile int *cancel; /* may be NULL; when it becomes non-zero, tare_session_feed() ends with TARE_E_CANCELLED */
+    const volatile int
+        *cancel; /* may be NULL; when it becomes non-zero, tare_session_feed() ends with TARE_E_CANCELLED */
 };
-#define TARE_SESSION_OPTIONS_INIT {.size = sizeof(struct tare_session_options)}
+#define TARE_SESSION_OPTIONS_INIT                                                                                      \
+    {                                                                                                                  \
+        .size = sizeof(struct tare_session_options)                                                                    \
+    }
 
 /* A session holds a reference to the model's plan and its mappings: either may be freed first. */
 TARE_API enum tare_code tare_session_open(tare_session **session, tare_model *model,
@@ -227,10 +242,10 @@ TARE_API enum tare_code tare_session_open(tare_session **session, tare_model *mo
 TARE_API void tare_session_free(tare_session *session);
 TARE_API int64_t tare_session_vocabulary(const tare_session *session); /* columns of logits */
 TARE_API int64_t tare_session_context(const tare_session *session);
-TARE_API int64_t tare_session_length(const tare_session *session);     /* tokens fed so far */
+TARE_API int64_t tare_session_length(const tare_session *session); /* tokens fed so far */
 /*
- * Feed n ids; logits receives float32 (n, vocabulary) when all, else (1, vocabulary): those of the last id. logits may be
- * NULL. On failure the session is as before the call.
+ * Feed n ids; logits receives float32 (n, vocabulary) when all, else (1, vocabulary): those of the last id. logits may
+ * be NULL. On failure the session is as before the call.
  */
 TARE_API enum tare_code tare_session_feed(tare_session *session, const int32_t *ids, size_t n, bool all, float *logits,
                                           struct tare_error *err);
@@ -243,9 +258,14 @@ struct tare_sampling {
     float min_p;       /* 0: off */
     uint64_t seed;
 };
-#define TARE_SAMPLING_INIT {.size = sizeof(struct tare_sampling)}
-/* One id from one row of logits. `draw` numbers the draws of one text from 0: same seed, draw and logits give the same id. */
-TARE_API int32_t tare_sample(const float *logits, int64_t vocabulary, const struct tare_sampling *sampling, uint64_t draw);
+#define TARE_SAMPLING_INIT                                                                                             \
+    {                                                                                                                  \
+        .size = sizeof(struct tare_sampling)                                                                           \
+    }
+/* One id from one row of logits. `draw` numbers the draws of one text from 0: same seed, draw and logits give the same
+ * id. */
+TARE_API int32_t tare_sample(const float *logits, int64_t vocabulary, const struct tare_sampling *sampling,
+                             uint64_t draw);
 
 /* ---- text -------------------------------------------------------------------------------------------------------- */
 
@@ -264,7 +284,8 @@ TARE_API enum tare_code tare_tokenizer_decode(const tare_tokenizer *tokenizer, c
                                               bool skip_special, char **text, struct tare_error *err);
 TARE_API bool tare_tokenizer_ends(const tare_tokenizer *tokenizer, int32_t id); /* is it an end-of-text id? */
 
-/* Streaming decode: whole characters only; what is incomplete is held back until it is complete or known to be invalid. */
+/* Streaming decode: whole characters only; what is incomplete is held back until it is complete or known to be invalid.
+ */
 typedef struct tare_stream tare_stream;
 TARE_API enum tare_code tare_stream_open(tare_stream **stream, const tare_tokenizer *tokenizer, bool skip_special,
                                          struct tare_error *err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * tare.c - the table of contents: a plan is the list of these stages, in order. Start reading here. docs/tour.md follows one tensor.
+ * tare.c - the table of contents: a plan is the list of these stages, in order. Start reading here. docs/tour.md
+ * follows one tensor.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,9 @@ static enum tare_code modules_group(struct tare_model *m, struct tare_error *err
 {
     const struct tare_packing *packing = NULL;
     const enum tare_code code = tare_packing_choose(&m->quant, &packing, err);
-    return code ? code : tare_modules_group(&m->checkpoint, &m->quant, packing, &m->arena, &m->modules, &m->n_modules, &m->weights, err);
+    return code ? code
+                : tare_modules_group(&m->checkpoint, &m->quant, packing, &m->arena, &m->modules, &m->n_modules,
+                                     &m->weights, err);
 }
 
 static enum tare_code tie_decide(struct tare_model *m, struct tare_error *err)
@@ -74,23 +77,25 @@ static void remarks_keep(struct tare_model *m)
 static enum tare_code plan(struct tare_model *m, const char *path, struct tare_error *err)
 {
     enum tare_code code;
-    if ((code = tare_checkpoint_open(&m->checkpoint, path, &m->options, err)) || /* open/    files, shards, tensors          */
-        (code = config_read(m, err)) ||                                          /* config/  config.json, quantization       */
-        (code = tare_model_declare(m, err)) ||                                   /* models/  model_type -> parameter tree    */
-        (code = modules_group(m, err)) ||                                        /* names/   tensors -> modules and formats  */
-        (code = tare_names_rewrite(m, err)) ||                                   /* names/   checkpoint names -> our names   */
-        (code = tie_decide(m, err)) ||                                           /* tree/    one head or two, and its proof  */
-        (code = tare_target_choose(m, err)) ||                                   /* plan/    what each module becomes        */
-        (code = tare_plan_close(m, err)))                                        /* plan/    nothing missing, nothing over   */
+    if ((code = tare_checkpoint_open(&m->checkpoint, path, &m->options, err)) || /* open/    files, shards, tensors */
+        (code = config_read(m, err)) ||        /* config/  config.json, quantization       */
+        (code = tare_model_declare(m, err)) || /* models/  model_type -> parameter tree    */
+        (code = modules_group(m, err)) ||      /* names/   tensors -> modules and formats  */
+        (code = tare_names_rewrite(m, err)) || /* names/   checkpoint names -> our names   */
+        (code = tie_decide(m, err)) ||         /* tree/    one head or two, and its proof  */
+        (code = tare_target_choose(m, err)) || /* plan/    what each module becomes        */
+        (code = tare_plan_close(m, err)))      /* plan/    nothing missing, nothing over   */
         return code;
     return TARE_OK;
 }
 
-enum tare_code tare_plan(tare_model **model, const char *path, const struct tare_options *options, struct tare_error *err)
+enum tare_code tare_plan(tare_model **model, const char *path, const struct tare_options *options,
+                         struct tare_error *err)
 {
     struct tare_error error = {0};
     if (!model || (options && options->size < sizeof options->size))
-        return tare_fail(err, TARE_E_ARGUMENT, "", "tare_plan needs a place for the model and options made by TARE_OPTIONS_INIT");
+        return tare_fail(err, TARE_E_ARGUMENT, "",
+                         "tare_plan needs a place for the model and options made by TARE_OPTIONS_INIT");
     struct tare_model *m = *model = calloc(1, sizeof *m);
     if (!m)
         return tare_fail_memory(err);

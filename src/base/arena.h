@@ -14,22 +14,22 @@ struct tare_arena_block;
 /* Zero-initialise: struct tare_arena a = {0}. Not thread-safe. */
 struct tare_arena {
     struct tare_arena_block *block;
-    size_t total;  /* bytes taken from the system */
-    bool failed;   /* sticky: an allocation failed; check it once at the end of a stage */
+    size_t total; /* bytes taken from the system */
+    bool failed;  /* sticky: an allocation failed; check it once at the end of a stage */
 };
 
-void *tare_arena_alloc(struct tare_arena *arena, size_t size);                /* zeroed, aligned to 16; NULL: no memory */
-void *tare_arena_array(struct tare_arena *arena, size_t n, size_t item);      /* the same, n * item checked */
-char *tare_arena_copy(struct tare_arena *arena, const char *text, size_t n);  /* n bytes and a NUL */
-char *tare_arena_text(struct tare_arena *arena, const char *text);            /* a copy; NULL stays NULL */
+void *tare_arena_alloc(struct tare_arena *arena, size_t size);           /* zeroed, aligned to 16; NULL: no memory */
+void *tare_arena_array(struct tare_arena *arena, size_t n, size_t item); /* the same, n * item checked */
+char *tare_arena_copy(struct tare_arena *arena, const char *text, size_t n); /* n bytes and a NUL */
+char *tare_arena_text(struct tare_arena *arena, const char *text);           /* a copy; NULL stays NULL */
 char *tare_arena_format(struct tare_arena *arena, const char *format, ...) TARE_PRINTF(2, 3);
 char *tare_arena_vformat(struct tare_arena *arena, const char *format, va_list args);
-void tare_arena_reset(struct tare_arena *arena);   /* forget what was allocated, keep one block for reuse */
+void tare_arena_reset(struct tare_arena *arena); /* forget what was allocated, keep one block for reuse */
 void tare_arena_release(struct tare_arena *arena);
 
 /*
- * Make room for `need` items of `item` bytes in the heap array *array, whose room is *room items; doubles. What is new is zeroed.
- * False when memory ran out (the array is then as before). Free with free().
+ * Make room for `need` items of `item` bytes in the heap array *array, whose room is *room items; doubles. What is new
+ * is zeroed. False when memory ran out (the array is then as before). Free with free().
  */
 bool tare_grow(void *array, size_t *room, size_t need, size_t item);
 

@@ -11,7 +11,8 @@
 #define TARE_PRINTF(text, first)
 #endif
 
-/* Fill err (may be NULL) and return code, so that `return tare_fail(err, TARE_E_SHAPE, name, "...", ..)` reads as one step. */
+/* Fill err (may be NULL) and return code, so that `return tare_fail(err, TARE_E_SHAPE, name, "...", ..)` reads as one
+ * step. */
 enum tare_code tare_fail(struct tare_error *err, enum tare_code code, const char *where, const char *format, ...)
     TARE_PRINTF(4, 5);
 /* The same for the failure of an allocation. */

@@ -12,9 +12,10 @@ enum tare_code tare_pool_open(struct tare_pool **pool, int threads, struct tare_
 void tare_pool_free(struct tare_pool *pool);
 int tare_pool_threads(const struct tare_pool *pool);
 /*
- * Call task(user, i, worker) once for each i in [0, n) from all threads, the caller's included, and return when all are done.
- * worker is in [0, threads). Tasks are handed out in order, one at a time; a pool runs one call at a time. Between calls that
- * follow one another closely the threads spin for a few microseconds before they sleep: decode makes hundreds of calls a token.
+ * Call task(user, i, worker) once for each i in [0, n) from all threads, the caller's included, and return when all are
+ * done. worker is in [0, threads). Tasks are handed out in order, one at a time; a pool runs one call at a time.
+ * Between calls that follow one another closely the threads spin for a few microseconds before they sleep: decode makes
+ * hundreds of calls a token.
  */
 void tare_pool_run(struct tare_pool *pool, size_t n, void (*task)(void *user, size_t i, int worker), void *user);
 

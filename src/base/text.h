@@ -8,7 +8,8 @@
 
 #include "base/error.h"
 
-/* Zero-initialise. data is always NUL-terminated once something was added, and owned: free(), or tare_text_release(). */
+/* Zero-initialise. data is always NUL-terminated once something was added, and owned: free(), or tare_text_release().
+ */
 struct tare_text {
     char *data;
     size_t size, room;

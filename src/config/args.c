@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * args.c - config.json -> a model's args. Types are strict (P3): what Python would take and trip over later is refused here. */
+ * args.c - config.json -> a model's args. Types are strict (P3): what Python would take and trip over later is refused
+ * here. */
 #include "config/args.h"
 
 #include <string.h>
@@ -31,7 +32,8 @@ static enum tare_code wrong_type(const struct tare_arg *arg, const json_t *value
                                  struct tare_error *err)
 {
     const char *text = json_string_value(value);
-    if (text && (!strcmp(text, "Infinity") || !strcmp(text, "-Infinity") || !strcmp(text, "NaN"))) /* bare words: see json.h */
+    if (text &&
+        (!strcmp(text, "Infinity") || !strcmp(text, "-Infinity") || !strcmp(text, "NaN"))) /* bare words: see json.h */
         return tare_fail(err, TARE_E_CONFIG, place, "%s is %s; expected %s", arg->name, text, wanted);
     return tare_fail(err, TARE_E_CONFIG, place, "%s is %s%s%s%s; expected %s", arg->name, type_word(value),
                      json_is_string(value) ? " (\"" : "", json_is_string(value) ? json_string_value(value) : "",
@@ -46,8 +48,8 @@ static enum tare_code read_integer(const struct tare_arg *arg, const json_t *val
     const json_int_t n = json_integer_value(value);
     const json_int_t least = strcmp(arg->value, "REQUIRED") ? 0 : 1;
     if (n < least || n > INTEGER_MOST)
-        return tare_fail(err, TARE_E_CONFIG, place, "%s is %lld; expected %lld to %d", arg->name, (long long)n, (long long)least,
-                         INTEGER_MOST);
+        return tare_fail(err, TARE_E_CONFIG, place, "%s is %lld; expected %lld to %d", arg->name, (long long)n,
+                         (long long)least, INTEGER_MOST);
     *into = n;
     return TARE_OK;
 }
@@ -83,7 +85,8 @@ static enum tare_code read_value(const struct tare_arg *arg, const json_t *value
 /* The default, as the model file spells it. */
 static enum tare_code read_default(const struct tare_arg *arg, void *into, struct tare_error *err)
 {
-    if (arg->kind == TARE_ARG_JSON || (!strcmp(arg->value, "ABSENT") && arg->kind != TARE_ARG_INT && arg->kind != TARE_ARG_REAL))
+    if (arg->kind == TARE_ARG_JSON ||
+        (!strcmp(arg->value, "ABSENT") && arg->kind != TARE_ARG_INT && arg->kind != TARE_ARG_REAL))
         return TARE_OK; /* NULL or false: the struct is zeroed */
     if (!strcmp(arg->value, "ABSENT")) {
         if (arg->kind == TARE_ARG_INT)
@@ -99,14 +102,16 @@ static enum tare_code read_default(const struct tare_arg *arg, void *into, struc
     json_error_t why;
     json_t *value = json_loads(arg->value, JSON_DECODE_ANY, &why);
     if (!value)
-        return json_error_code(&why) == json_error_out_of_memory ? tare_fail_memory(err) : tare_fail(err, TARE_E_INTERNAL, arg->name, "the default %s cannot be read", arg->value);
+        return json_error_code(&why) == json_error_out_of_memory
+                   ? tare_fail_memory(err)
+                   : tare_fail(err, TARE_E_INTERNAL, arg->name, "the default %s cannot be read", arg->value);
     const enum tare_code code = read_value(arg, value, "default", into, err);
     json_decref(value);
     return code;
 }
 
-enum tare_code tare_args_read(const struct tare_args_info *info, const json_t *config, const char *place,
-                              void *args, struct tare_error *err)
+enum tare_code tare_args_read(const struct tare_args_info *info, const json_t *config, const char *place, void *args,
+                              struct tare_error *err)
 {
     if (!json_is_object(config))
         return tare_fail(err, TARE_E_CONFIG, place, "expected an object of keys and values");

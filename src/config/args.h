@@ -9,8 +9,8 @@
  *         ARG(JSON, rope_scaling, ABSENT)
  *     TARE_ARGS(ARGS);
  *
- * makes `struct args` (int64_t, double, bool, const char *, const json_t *) and `args_info`, so they cannot drift. One macro with
- * the kind as an argument instead of style.md's one macro a kind: a new kind then touches no model file.
+ * makes `struct args` (int64_t, double, bool, const char *, const json_t *) and `args_info`, so they cannot drift. One
+ * macro with the kind as an argument instead of style.md's one macro a kind: a new kind then touches no model file.
  *
  * INT    a JSON integer of 0 .. 2^31 - 1 (a REQUIRED one is at least 1); a product of two fits int64_t. ABSENT: -1.
  * REAL   a finite JSON number. ABSENT: NaN.
@@ -33,7 +33,8 @@ enum tare_arg_kind { TARE_ARG_INT, TARE_ARG_REAL, TARE_ARG_FLAG, TARE_ARG_TEXT, 
 struct tare_arg {
     const char *name;
     enum tare_arg_kind kind;
-    const char *value; /* the default as the model file spells it: REQUIRED, ABSENT, or a JSON number, true, false, a bare text */
+    const char *value; /* the default as the model file spells it: REQUIRED, ABSENT, or a JSON number, true, false, a
+                          bare text */
     size_t offset;     /* in the model's struct args */
 };
 
@@ -55,12 +56,13 @@ struct tare_args_info {
         LIST(TARE_ARG_FIELD)                                                                                           \
     };                                                                                                                 \
     static const struct tare_arg args_list[] = {LIST(TARE_ARG_ROW)};                                                   \
-    static const struct tare_args_info args_info = {args_list, sizeof args_list / sizeof *args_list, sizeof(struct args)}
+    static const struct tare_args_info args_info = {args_list, sizeof args_list / sizeof *args_list,                   \
+                                                    sizeof(struct args)}
 
-/* Fill args (info->size bytes, zeroed) from the object `config`; place names it in errors: "config.json" or "config.json:
- * text_config". Texts and JSON values are borrowed from config. */
-enum tare_code tare_args_read(const struct tare_args_info *info, const json_t *config, const char *place,
-                              void *args, struct tare_error *err);
+/* Fill args (info->size bytes, zeroed) from the object `config`; place names it in errors: "config.json" or
+ * "config.json: text_config". Texts and JSON values are borrowed from config. */
+enum tare_code tare_args_read(const struct tare_args_info *info, const json_t *config, const char *place, void *args,
+                              struct tare_error *err);
 /* The row of a field, or NULL when the args have no such field. */
 const struct tare_arg *tare_args_find(const struct tare_args_info *info, const char *name);
 

@@ -8,10 +8,10 @@
 #include "base/error.h"
 
 /*
- * Parse one JSON document. Refused: duplicate keys, U+0000 in a key or string, invalid UTF-8, trailing text. Bare Infinity,
- * -Infinity and NaN (real config.json files have them), and golden's {"__float__": "Infinity"}, are read as the string
- * "Infinity" ..., which no number reader accepts. Numbers out of range (1e999) are refused. file names the document in errors.
- * *json is owned by the caller: json_decref().
+ * Parse one JSON document. Refused: duplicate keys, U+0000 in a key or string, invalid UTF-8, trailing text. Bare
+ * Infinity, -Infinity and NaN (real config.json files have them), and golden's {"__float__": "Infinity"}, are read as
+ * the string "Infinity" ..., which no number reader accepts. Numbers out of range (1e999) are refused. file names the
+ * document in errors. *json is owned by the caller: json_decref().
  */
 enum tare_code tare_json_parse(json_t **json, const char *file, const char *text, size_t size, struct tare_error *err);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * quant.c - quantization_config in its many spellings -> one struct tare_quant. What is not known is refused by name (P12). */
+ * quant.c - quantization_config in its many spellings -> one struct tare_quant. What is not known is refused by name
+ * (P12). */
 #include "config/quant.h"
 
 #include <stdlib.h>
@@ -24,8 +25,8 @@ static enum tare_code read_integer(const struct reader *r, const char *key, int6
     if (!value || json_is_null(value))
         return TARE_OK;
     if (!json_is_integer(value) || json_integer_value(value) < least || json_integer_value(value) > most)
-        return tare_fail(r->err, TARE_E_CONFIG, r->place, "%s must be an integer from %lld to %lld", key, (long long)least,
-                         (long long)most);
+        return tare_fail(r->err, TARE_E_CONFIG, r->place, "%s must be an integer from %lld to %lld", key,
+                         (long long)least, (long long)most);
     *into = json_integer_value(value);
     return TARE_OK;
 }
@@ -116,10 +117,11 @@ static int by_path(const void *a, const void *b)
 }
 
 /* "model.layers.0.mlp.up_proj": {"bits": 8, "group_size": 64} or false; every other key is a general one. */
-static enum tare_code read_override(const struct reader *r, const char *path, const json_t *value, const struct tare_quant *quant,
-                                    struct tare_quant_override *over)
+static enum tare_code read_override(const struct reader *r, const char *path, const json_t *value,
+                                    const struct tare_quant *quant, struct tare_quant_override *over)
 {
-    *over = (struct tare_quant_override){tare_arena_text(r->arena, path), false, quant->bits, quant->group_size, quant->mode};
+    *over = (struct tare_quant_override){tare_arena_text(r->arena, path), false, quant->bits, quant->group_size,
+                                         quant->mode};
     if (!over->path)
         return tare_fail_memory(r->err);
     if (json_is_boolean(value)) {
@@ -156,10 +158,10 @@ static enum tare_code read_mlx(const struct reader *r, struct tare_quant *quant)
     if (!list)
         return tare_fail_memory(r->err);
     size_t n = 0;
-    json_object_foreach((json_t *)(uintptr_t)r->object, key, value)
-        if (json_is_object(value) || json_is_boolean(value)) /* a path may have no dot: "lm_head" */
-            if ((code = read_override(r, key, value, quant, &list[n++])))
-                return code;
+    json_object_foreach((json_t *)(uintptr_t)r->object, key,
+                        value) if (json_is_object(value) ||
+                                   json_is_boolean(value)) /* a path may have no dot: "lm_head" */
+        if ((code = read_override(r, key, value, quant, &list[n++]))) return code;
     qsort(list, n, sizeof *list, by_path);
     quant->overrides = list;
     quant->n_overrides = n;
@@ -193,8 +195,8 @@ static const json_t *find(const json_t *config, const json_t *beside, const char
     return NULL;
 }
 
-enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struct tare_arena *arena, struct tare_quant *quant,
-                               struct tare_error *err)
+enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struct tare_arena *arena,
+                               struct tare_quant *quant, struct tare_error *err)
 {
     const char *method = NULL;
     *quant = (struct tare_quant){.zero_point = -1};
@@ -213,12 +215,14 @@ enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struc
             return tare_fail(err, TARE_E_CONFIG, quant->place,
                              "quant_method is missing; with \"awq\" there tare reads AutoAWQ's layout");
         if (!strcmp(quant->place, "quantize_config.json"))
-            return tare_fail(err, TARE_E_UNKNOWN, quant->place, "quant_method is missing, as in old GPTQ files, which tare does not read yet");
+            return tare_fail(err, TARE_E_UNKNOWN, quant->place,
+                             "quant_method is missing, as in old GPTQ files, which tare does not read yet");
         return read_mlx(&r, quant);
     }
     if (!strcmp(quant->place, "config.json: quantization") || !strcmp(method, "mlx"))
         return read_mlx(&r, quant);
     if (!strcmp(method, "awq"))
         return read_awq(&r, quant);
-    return tare_fail(err, TARE_E_UNKNOWN, quant->place, "quant_method \"%.64s\" is not known; tare reads awq and mlx so far", method);
+    return tare_fail(err, TARE_E_UNKNOWN, quant->place,
+                     "quant_method \"%.64s\" is not known; tare reads awq and mlx so far", method);
 }

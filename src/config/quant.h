@@ -19,12 +19,12 @@ struct tare_quant_override {
 
 struct tare_quant {
     enum tare_method method;
-    const char *place;    /* "config.json: quantization_config": for errors */
-    const char *version;  /* awq: "gemm" */
-    const char *mode;     /* mlx: "affine" */
-    int bits;             /* 0: not said */
-    int64_t group_size;   /* 0: not said; -1: the whole row */
-    int zero_point;       /* awq: 1 true, 0 false, -1 not said */
+    const char *place;          /* "config.json: quantization_config": for errors */
+    const char *version;        /* awq: "gemm" */
+    const char *mode;           /* mlx: "affine" */
+    int bits;                   /* 0: not said */
+    int64_t group_size;         /* 0: not said; -1: the whole row */
+    int zero_point;             /* awq: 1 true, 0 false, -1 not said */
     const char *const *skipped; /* modules_to_not_convert: matched as substrings of the module's path */
     size_t n_skipped;
     const struct tare_quant_override *overrides; /* mlx, sorted by path */
@@ -35,8 +35,8 @@ struct tare_quant {
  * From config.json's `quantization` (MLX; it wins), `quantization_config`, `text_config.quantization_config`, or a
  * quantize_config.json beside it. Unknown methods, versions and modes are refused by name. Strings live in arena.
  */
-enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struct tare_arena *arena, struct tare_quant *quant,
-                               struct tare_error *err);
+enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struct tare_arena *arena,
+                               struct tare_quant *quant, struct tare_error *err);
 /* What is announced for one module path, overrides applied; NULL override: the general one. */
 const struct tare_quant_override *tare_quant_of(const struct tare_quant *quant, const char *path);
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * declare.c - stage 3, declare, and the calls of a model's sanitize: the only place that knows of records, wrappers included. */
+ * declare.c - stage 3, declare, and the calls of a model's sanitize: the only place that knows of records, wrappers
+ * included. */
 #include "models/declare.h"
 
 #include <string.h>
 
 #include "models/model.h"
 
-static enum tare_code read_args(const struct tare_arch *arch, const json_t *config, const char *place, struct tare_model *model,
-                                void **args, struct tare_error *err)
+static enum tare_code read_args(const struct tare_arch *arch, const json_t *config, const char *place,
+                                struct tare_model *model, void **args, struct tare_error *err)
 {
     if (!arch->args)
         return TARE_OK;
@@ -36,7 +37,8 @@ static enum tare_code inner_fragment(struct tare_model *model, struct tare_error
     } else if (arch->fill && !fragment) {
         model->inner_path = arch->inner_config; /* the wrapper's own defaults fill an empty one */
     } else {
-        return tare_fail(err, TARE_E_CONFIG, "config.json", "%s is missing; a model of this type needs it", arch->inner_config);
+        return tare_fail(err, TARE_E_CONFIG, "config.json", "%s is missing; a model of this type needs it",
+                         arch->inner_config);
     }
     model->inner_config = fragment;
     if (!arch->fill)
@@ -62,7 +64,8 @@ enum tare_code tare_model_declare(struct tare_model *model, struct tare_error *e
     const struct tare_arch *arch = model->arch;
     if (!code && arch->inner) {
         code = inner_fragment(model, err);
-        const char *place = model->inner_path ? tare_arena_format(&model->arena, "config.json: %s", model->inner_path) : "config.json";
+        const char *place =
+            model->inner_path ? tare_arena_format(&model->arena, "config.json: %s", model->inner_path) : "config.json";
         if (!code)
             code = read_args(arch->inner, model->inner_config, place, model, &model->inner_args, err);
     }
@@ -78,7 +81,8 @@ enum tare_code tare_model_declare(struct tare_model *model, struct tare_error *e
     else
         arch->declare(root, model->args, model->decoder);
     if (model->decoder->too_deep)
-        return tare_fail(err, TARE_E_CONFIG, "config.json", "the number of layers is beyond that of any model; look at it");
+        return tare_fail(err, TARE_E_CONFIG, "config.json",
+                         "the number of layers is beyond that of any model; look at it");
     if (model->tree.error.code)
         *err = model->tree.error;
     else if (model->arena.failed)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * model.h - the words a model file is written in: args (config/args.h), parameters (tree/tree.h), blocks (run/blocks.h), rewriting
- * (names/rewrite.h), and the record that ties them together. docs/add-a-model.md tells the steps.
+ * model.h - the words a model file is written in: args (config/args.h), parameters (tree/tree.h), blocks
+ * (run/blocks.h), rewriting (names/rewrite.h), and the record that ties them together. docs/add-a-model.md tells the
+ * steps.
  */
 #ifndef TARE_MODELS_MODEL_H
 #define TARE_MODELS_MODEL_H
@@ -13,29 +14,31 @@
 /* What derive() may use: the __post_init__ of the args. */
 struct tare_derive {
     struct tare_arena *arena;
-    const json_t *config;   /* the fragment the args came from */
-    const char *place;      /* its name in errors */
+    const json_t *config; /* the fragment the args came from */
+    const char *place;    /* its name in errors */
     struct tare_error *err;
 };
 
 struct tare_arch {
     const char *name;                  /* mlx-lm's module name: the model_type, but for aliases */
     const struct tare_args_info *args; /* MUST */
-    /* MAY: fill derived values (head_dim = hidden_size / heads ...) and refuse contradictions, by tare_fail(d->err, ..). */
+    /* MAY: fill derived values (head_dim = hidden_size / heads ...) and refuse contradictions, by tare_fail(d->err,
+     * ..). */
     enum tare_code (*derive)(void *args, const struct tare_derive *d);
     /* MUST, but for a wrapper: parameters and blocks below root. decoder is zeroed; what cannot run yet may stay so. */
     void (*declare)(struct tare_at root, const void *args, struct tare_decoder *decoder);
     /* MAY: names and recipes -> those of declare. A wrapper's comes first, then the inner one's on the whole list. */
     void (*sanitize)(struct tare_weights *w, const void *args);
-    bool runs;                         /* every block has ops, and logits were compared with the reference */
-    bool transformers_tied;            /* transformers' own default of tie_word_embeddings (golden/tie_defaults.json) */
+    bool runs;              /* every block has ops, and logits were compared with the reference */
+    bool transformers_tied; /* transformers' own default of tie_word_embeddings (golden/tie_defaults.json) */
 
     /* Wrappers: a text model inside, under a prefix, with its own fragment of the config. */
     const struct tare_arch *inner;
-    const char *inner_config;          /* "text_config" */
-    const char *inner_prefix;          /* "language_model" */
-    bool inner_flat;                   /* without inner_config in config.json the whole config is the inner one's */
-    /* MAY: keys that the wrapper writes into the inner fragment before its args are read (config: a copy, changed in place). */
+    const char *inner_config; /* "text_config" */
+    const char *inner_prefix; /* "language_model" */
+    bool inner_flat;          /* without inner_config in config.json the whole config is the inner one's */
+    /* MAY: keys that the wrapper writes into the inner fragment before its args are read (config: a copy, changed in
+     * place). */
     enum tare_code (*fill)(json_t *inner, const void *args, const struct tare_derive *d);
 };
 

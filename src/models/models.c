@@ -68,6 +68,6 @@ enum tare_code tare_arch_find(const char *model_type, const struct tare_arch **a
             return TARE_OK;
         }
     nearest(model_type, names, sizeof names);
-    return tare_fail(err, TARE_E_UNKNOWN, "config.json", "model_type \"%.64s\" is not known; the nearest known ones are %s", model_type,
-                     names);
+    return tare_fail(err, TARE_E_UNKNOWN, "config.json",
+                     "model_type \"%.64s\" is not known; the nearest known ones are %s", model_type, names);
 }

@@ -22,5 +22,6 @@ enum tare_code tare_layer_types_check(const json_t *layer_types, int64_t n, cons
     for (size_t i = 0; fits && i < (size_t)n; i++)
         fits = json_is_string(json_array_get(layer_types, i));
     return fits ? TARE_OK
-                : tare_fail(err, TARE_E_CONFIG, place, "layer_types must be a list of %lld words, one a layer", (long long)n);
+                : tare_fail(err, TARE_E_CONFIG, place, "layer_types must be a list of %lld words, one a layer",
+                            (long long)n);
 }

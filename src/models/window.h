@@ -6,8 +6,8 @@
 #include "config/json.h"
 
 /*
- * The sliding window of one layer, 0 for none. layer_types, where there is one, names each layer ("sliding_attention"); without it
- * the layers from first_windowed on have the window.
+ * The sliding window of one layer, 0 for none. layer_types, where there is one, names each layer ("sliding_attention");
+ * without it the layers from first_windowed on have the window.
  */
 int64_t tare_window(int64_t window, const json_t *layer_types, int64_t first_windowed, int64_t layer);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * group.c - tensors become modules, by suffixes, config, dtypes and shapes.
  *
- * A stem is what stands before a packing's suffix: "a.b.up_proj" of "a.b.up_proj.qweight". A stem is packed when it has any tensor
- * with a suffix that only packed modules have (.qweight, .scales ...); ".weight", which MLX shares with plain tensors, counts when
- * the stem has scales too. All others are modules of one plain tensor.
+ * A stem is what stands before a packing's suffix: "a.b.up_proj" of "a.b.up_proj.qweight". A stem is packed when it has
+ * any tensor with a suffix that only packed modules have (.qweight, .scales ...); ".weight", which MLX shares with
+ * plain tensors, counts when the stem has scales too. All others are modules of one plain tensor.
  */
 #include "names/group.h"
 
@@ -40,7 +40,10 @@ static bool shared_suffix(const struct tare_packing *packing, enum tare_part par
 static struct tare_module *plain(struct grouping *g, const struct tare_tensor *tensor)
 {
     struct tare_module *m = &g->modules[g->n++];
-    *m = (struct tare_module){.name = tensor->name, .packing = &tare_packing_plain, .rank = tensor->rank, .shape = tensor->shape,
+    *m = (struct tare_module){.name = tensor->name,
+                              .packing = &tare_packing_plain,
+                              .rank = tensor->rank,
+                              .shape = tensor->shape,
                               .dtype = tensor->dtype};
     m->part[TARE_PART_WEIGHT] = tensor;
     return m;
@@ -117,8 +120,9 @@ static void shape(struct tare_module *m, const struct tare_quant *quant, struct 
 }
 
 enum tare_code tare_modules_group(const struct tare_checkpoint *checkpoint, const struct tare_quant *quant,
-                                  const struct tare_packing *packing, struct tare_arena *arena, struct tare_module **modules,
-                                  size_t *n_modules, struct tare_weights *weights, struct tare_error *err)
+                                  const struct tare_packing *packing, struct tare_arena *arena,
+                                  struct tare_module **modules, size_t *n_modules, struct tare_weights *weights,
+                                  struct tare_error *err)
 {
     struct grouping g = {.checkpoint = checkpoint, .packing = packing, .arena = arena};
     g.modules = tare_arena_array(arena, checkpoint->n_tensors, sizeof *g.modules);
@@ -134,7 +138,8 @@ enum tare_code tare_modules_group(const struct tare_checkpoint *checkpoint, cons
     if (!opened || arena->failed || !tare_grow(&weights->entries, &weights->room, g.n, sizeof *weights->entries))
         return tare_fail_memory(err);
     for (size_t i = 0; i < g.n; i++)
-        weights->entries[i] = (struct tare_entry){.name = g.modules[i].name, .recipe = tare_recipe_take(arena, &g.modules[i])};
+        weights->entries[i] =
+            (struct tare_entry){.name = g.modules[i].name, .recipe = tare_recipe_take(arena, &g.modules[i])};
     weights->n = g.n;
     *modules = g.modules;
     *n_modules = g.n;

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * group.h - stage 4, group: tensors become modules (stored format, logical shape, tensors), and the list that rewriting edits. */
+ * group.h - stage 4, group: tensors become modules (stored format, logical shape, tensors), and the list that rewriting
+ * edits. */
 #ifndef TARE_NAMES_GROUP_H
 #define TARE_NAMES_GROUP_H
 
 #include "packing/packing.h"
 
 /*
- * Every tensor of the checkpoint goes into exactly one module. packing is the one that the config announces, or NULL. Modules are
- * ordered by name; what is wrong with one (a missing part, shapes that contradict) is its fault, not an error here: a head that
- * tying drops may be incomplete. weights gets one live entry a module.
+ * Every tensor of the checkpoint goes into exactly one module. packing is the one that the config announces, or NULL.
+ * Modules are ordered by name; what is wrong with one (a missing part, shapes that contradict) is its fault, not an
+ * error here: a head that tying drops may be incomplete. weights gets one live entry a module.
  */
 enum tare_code tare_modules_group(const struct tare_checkpoint *checkpoint, const struct tare_quant *quant,
-                                  const struct tare_packing *packing, struct tare_arena *arena, struct tare_module **modules,
-                                  size_t *n_modules, struct tare_weights *weights, struct tare_error *err);
-
+                                  const struct tare_packing *packing, struct tare_arena *arena,
+                                  struct tare_module **modules, size_t *n_modules, struct tare_weights *weights,
+                                  struct tare_error *err);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * module.h - modules (what belongs together in a checkpoint), recipes over them, and the list that rewriting edits.
  *
- * A module is one logical tensor: a plain one, or the parts of a packed one (qweight, qzeros, scales). A recipe says how a
- * parameter is made of modules. Both are immutable once made; rewriting makes new recipes and never touches data.
+ * A module is one logical tensor: a plain one, or the parts of a packed one (qweight, qzeros, scales). A recipe says
+ * how a parameter is made of modules. Both are immutable once made; rewriting makes new recipes and never touches data.
  */
 #ifndef TARE_NAMES_MODULE_H
 #define TARE_NAMES_MODULE_H
@@ -15,16 +15,16 @@ struct tare_packing;
 enum tare_part { TARE_PART_WEIGHT, TARE_PART_SCALES, TARE_PART_ZEROS, TARE_PART_G_IDX, TARE_PARTS };
 
 struct tare_module {
-    const char *name;                   /* checkpoint's own, of the logical tensor: "model.norm.weight", "lm_head.weight" */
+    const char *name; /* checkpoint's own, of the logical tensor: "model.norm.weight", "lm_head.weight" */
     const struct tare_packing *packing; /* never NULL: plain tensors have &tare_packing_plain */
     int rank;
-    const int64_t *shape;               /* logical: (out, in), experts (n, out, in), plain ones any */
-    enum tare_dtype dtype;              /* plain: as stored; packed: of the scales */
-    int bits;                           /* 0: plain */
-    int64_t group_size;                 /* columns that share a scale; 0: plain */
+    const int64_t *shape;  /* logical: (out, in), experts (n, out, in), plain ones any */
+    enum tare_dtype dtype; /* plain: as stored; packed: of the scales */
+    int bits;              /* 0: plain */
+    int64_t group_size;    /* columns that share a scale; 0: plain */
     const struct tare_tensor *part[TARE_PARTS];
-    const char *fault;                  /* why it cannot be used (a part is missing, a shape is off), or NULL */
-    const char *fault_name;             /* the tensor at fault */
+    const char *fault;      /* why it cannot be used (a part is missing, a shape is off), or NULL */
+    const char *fault_name; /* the tensor at fault */
     enum tare_code fault_code;
 };
 
@@ -43,13 +43,13 @@ struct tare_recipe {
     const int64_t *shape;
     enum tare_dtype dtype;
     bool packed; /* every leaf is packed, in one packing, and rows were only moved: codes survive */
-    const struct tare_module *module;         /* TAKE */
-    const struct tare_recipe *const *inputs;  /* all others */
+    const struct tare_module *module;        /* TAKE */
+    const struct tare_recipe *const *inputs; /* all others */
     size_t n_inputs;
-    const int *order;                         /* TRANSPOSE */
-    int axis;                                 /* SLICE, JOIN */
-    int64_t start;                            /* SLICE */
-    double addend;                            /* ADD */
+    const int *order; /* TRANSPOSE */
+    int axis;         /* SLICE, JOIN */
+    int64_t start;    /* SLICE */
+    double addend;    /* ADD */
 };
 
 /* What one verb did to an entry, for explain. */
@@ -65,35 +65,40 @@ struct tare_entry {
     const struct tare_step *steps; /* last one first */
     const char *rule;              /* why it was set aside; NULL while it is alive */
     const char *evidence;
-    bool absorbed;                 /* became an input of another entry: neither alive nor set aside */
+    bool absorbed; /* became an input of another entry: neither alive nor set aside */
 };
 
 struct tare_weights {
     struct tare_arena *arena;
     struct tare_entry *entries; /* heap */
     size_t n, room;
-    const char *source;         /* who edits: "models/qwen2.c"; becomes the rule's origin */
-    struct tare_error error;    /* sticky: the first one */
+    const char *source;      /* who edits: "models/qwen2.c"; becomes the rule's origin */
+    struct tare_error error; /* sticky: the first one */
 };
 
-/* Recipes. They never return NULL: without memory a shared dummy comes back and the arena is marked failed. Asked for what
- * the inputs do not have (stacking unlike shapes, slicing too far), the first input comes back: strict loading reports it. */
+/* Recipes. They never return NULL: without memory a shared dummy comes back and the arena is marked failed. Asked for
+ * what the inputs do not have (stacking unlike shapes, slicing too far), the first input comes back: strict loading
+ * reports it. */
 const struct tare_recipe *tare_recipe_take(struct tare_arena *arena, const struct tare_module *module);
-const struct tare_recipe *tare_recipe_transpose(struct tare_arena *arena, const struct tare_recipe *input, const int *order);
-const struct tare_recipe *tare_recipe_stack(struct tare_arena *arena, const struct tare_recipe *const *inputs, size_t n);
-const struct tare_recipe *tare_recipe_join(struct tare_arena *arena, const struct tare_recipe *const *inputs, size_t n, int axis);
-const struct tare_recipe *tare_recipe_slice(struct tare_arena *arena, const struct tare_recipe *input, int axis, int64_t start,
-                                            int64_t count);
+const struct tare_recipe *tare_recipe_transpose(struct tare_arena *arena, const struct tare_recipe *input,
+                                                const int *order);
+const struct tare_recipe *tare_recipe_stack(struct tare_arena *arena, const struct tare_recipe *const *inputs,
+                                            size_t n);
+const struct tare_recipe *tare_recipe_join(struct tare_arena *arena, const struct tare_recipe *const *inputs, size_t n,
+                                           int axis);
+const struct tare_recipe *tare_recipe_slice(struct tare_arena *arena, const struct tare_recipe *input, int axis,
+                                            int64_t start, int64_t count);
 const struct tare_recipe *tare_recipe_add(struct tare_arena *arena, const struct tare_recipe *input, double addend);
 
 /* Call visit(user, module) for each leaf, from left to right; a module may come more than once. */
-void tare_recipe_leaves(const struct tare_recipe *recipe, void (*visit)(void *user, const struct tare_module *module), void *user);
+void tare_recipe_leaves(const struct tare_recipe *recipe, void (*visit)(void *user, const struct tare_module *module),
+                        void *user);
 /* "stack of 8", "transpose (1, 0) of model.x.weight": one line for explain, into the arena. */
 const char *tare_recipe_text(struct tare_arena *arena, const struct tare_recipe *recipe);
 
 /*
- * A recipe laid flat for execution: the output is the disjoint union of pieces, each a box of the output that is an affine
- * view of one module: output element at box index (i0, i1, ..) is module element  start + sum(i_k * stride[k]).
+ * A recipe laid flat for execution: the output is the disjoint union of pieces, each a box of the output that is an
+ * affine view of one module: output element at box index (i0, i1, ..) is module element  start + sum(i_k * stride[k]).
  * A packed recipe gives pieces of whole rows (the last axis is untouched, stride 1).
  */
 struct tare_piece {

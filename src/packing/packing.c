@@ -18,7 +18,8 @@ static enum tare_code check_bits(const struct tare_quant *quant, struct tare_err
 {
     if (quant->method == TARE_METHOD_AWQ && quant->bits && quant->bits != 4)
         return tare_fail(err, TARE_E_UNKNOWN, quant->place ? quant->place : "quantization_config",
-                         "awq of %d bits; tare reads awq of 4 bits. If the tensors are of 4, \"bits\": 4 there says so (tare repair will)",
+                         "awq of %d bits; tare reads awq of 4 bits. If the tensors are of 4, \"bits\": 4 there says so "
+                         "(tare repair will)",
                          quant->bits);
     return TARE_OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * heads.c - what the proof and the policy (--tie) make of the heads that the rule would drop. design.md, section 3, "prove". */
+ * heads.c - what the proof and the policy (--tie) make of the heads that the rule would drop. design.md, section 3,
+ * "prove". */
 #include <string.h>
 
 #include "plan/plan.h"
@@ -30,14 +31,17 @@ static enum tare_code prove(struct tare_model *m, struct tare_head_decision *hea
     const struct tare_entry *weight = weight_of(m, head);
     const struct tare_module *right = embedding ? module_of(m, embedding->name) : NULL;
     struct tare_pool *pool = NULL;
-    if (!weight || weight->recipe->op != TARE_OP_TAKE || weight->recipe->module->fault || !right || m->options.no_data) {
-        tare_plan_finding(m, TARE_NOTE, TARE_OK, "head-not-compared", head->prefix, "not compared with the embedding: %s",
+    if (!weight || weight->recipe->op != TARE_OP_TAKE || weight->recipe->module->fault || !right ||
+        m->options.no_data) {
+        tare_plan_finding(m, TARE_NOTE, TARE_OK, "head-not-compared", head->prefix,
+                          "not compared with the embedding: %s",
                           m->options.no_data ? "weights were not to be read" : "one of the two is incomplete");
         return TARE_OK;
     }
     enum tare_code code = tare_pool_open(&pool, m->options.threads, err);
     if (!code)
-        code = tare_head_prove(&m->checkpoint, weight->recipe->module, right, pool, &m->arena, &head->proof, &head->difference, err);
+        code = tare_head_prove(&m->checkpoint, weight->recipe->module, right, pool, &m->arena, &head->proof,
+                               &head->difference, err);
     tare_pool_free(pool);
     return code;
 }
@@ -63,7 +67,8 @@ static enum tare_code settle_bias(struct tare_model *m, const struct tare_head_d
             return code;
         if (!zero)
             return tare_fail(err, TARE_E_HEAD, e->name,
-                             "the head is the embedding, which has no bias, and this one is not zero: dropping it would change the model");
+                             "the head is the embedding, which has no bias, and this one is not zero: dropping it "
+                             "would change the model");
         e->rule = "bias of a redundant output head, all zero";
         e->evidence = head->evidence;
     }
@@ -74,28 +79,35 @@ static enum tare_code restore(struct tare_model *m, struct tare_head_decision *h
 {
     return tare_head_restore(&m->tree, &m->weights, head)
                ? TARE_OK
-               : tare_fail(err, TARE_E_HEAD, head->prefix, "a head of its own was asked for, and %s has no name for one", m->model_type);
+               : tare_fail(err, TARE_E_HEAD, head->prefix,
+                           "a head of its own was asked for, and %s has no name for one", m->model_type);
 }
 
 /* A head that differs where only a default said tied: two readings, and the weights decide where they can. */
-static enum tare_code settle_silent(struct tare_model *m, bool transformers_tied, struct tare_head_decision *head, struct tare_error *err)
+static enum tare_code settle_silent(struct tare_model *m, bool transformers_tied, struct tare_head_decision *head,
+                                    struct tare_error *err)
 {
     if (!transformers_tied && m->tree.head.weight) {
         const enum tare_code code = restore(m, head, err);
         m->tie.untied_by_proof = !code;
         if (!code)
             tare_plan_finding(m, TARE_WARNING, TARE_OK, "head-differs", head->prefix,
-                              "config.json does not say whether the head is the embedding; mlx-lm would take it for tied, transformers "
-                              "for untied, and this head differs (%s): it is the model's own", head->difference);
+                              "config.json does not say whether the head is the embedding; mlx-lm would take it for "
+                              "tied, transformers "
+                              "for untied, and this head differs (%s): it is the model's own",
+                              head->difference);
         return code;
     }
-    return tare_fail(err, TARE_E_HEAD, head->prefix,
-                     "config.json does not say whether the head is the embedding: a default says it is, but this head differs (%s). "
-                     "--tie=config drops it, --tie=keep makes it the model's own%s; \"tie_word_embeddings\" in config.json settles it",
-                     head->difference, m->tree.head.weight ? "" : " where the architecture has a place");
+    return tare_fail(
+        err, TARE_E_HEAD, head->prefix,
+        "config.json does not say whether the head is the embedding: a default says it is, but this head differs (%s). "
+        "--tie=config drops it, --tie=keep makes it the model's own%s; \"tie_word_embeddings\" in config.json settles "
+        "it",
+        head->difference, m->tree.head.weight ? "" : " where the architecture has a place");
 }
 
-static enum tare_code settle(struct tare_model *m, bool transformers_tied, struct tare_head_decision *head, struct tare_error *err)
+static enum tare_code settle(struct tare_model *m, bool transformers_tied, struct tare_head_decision *head,
+                             struct tare_error *err)
 {
     enum tare_code code = settle_bias(m, head, err);
     if (!code)
@@ -105,15 +117,18 @@ static enum tare_code settle(struct tare_model *m, bool transformers_tied, struc
     if (m->options.tie == TARE_TIE_KEEP)
         return restore(m, head, err);
     if (m->options.tie == TARE_TIE_PROVED && head->proof != TARE_PROOF_EQUAL)
-        return tare_fail(err, TARE_E_HEAD, head->prefix, "%s%s%s; --tie=proved drops a head only when it is proved redundant",
-                         head->proof == TARE_PROOF_DIFFERS ? "the head differs from the embedding (" : "the head could not be compared",
+        return tare_fail(err, TARE_E_HEAD, head->prefix,
+                         "%s%s%s; --tie=proved drops a head only when it is proved redundant",
+                         head->proof == TARE_PROOF_DIFFERS ? "the head differs from the embedding ("
+                                                           : "the head could not be compared",
                          head->difference ? head->difference : "", head->proof == TARE_PROOF_DIFFERS ? ")" : "");
     if (head->proof != TARE_PROOF_DIFFERS)
         return TARE_OK;
     if (!head->by_flag && m->options.tie == TARE_TIE_AUTO)
         return settle_silent(m, transformers_tied, head, err);
     tare_plan_finding(m, TARE_WARNING, TARE_OK, "head-differs", head->prefix,
-                      "%s says tied, but the head differs from the embedding (%s); it is dropped, as said", head->where, head->difference);
+                      "%s says tied, but the head differs from the embedding (%s); it is dropped, as said", head->where,
+                      head->difference);
     return TARE_OK;
 }
 
@@ -121,12 +136,14 @@ enum tare_code tare_heads_settle(struct tare_model *m, bool transformers_tied, s
 {
     for (size_t k = 0; k < m->tie.n; k++) {
         struct tare_head_decision *head = &m->tie.heads[k];
-        const enum tare_code code = head->decision == TARE_DECISION_DROP ? settle(m, transformers_tied, head, err) : TARE_OK;
+        const enum tare_code code =
+            head->decision == TARE_DECISION_DROP ? settle(m, transformers_tied, head, err) : TARE_OK;
         if (code)
             return code;
     }
     if (m->tie.bound)
-        tare_plan_finding(m, TARE_NOTE, TARE_OK, "head-is-embedding", m->tie.bound->name,
-                          "the only copy lies under the name of the output head; the model is tied, so it is the embedding");
+        tare_plan_finding(
+            m, TARE_NOTE, TARE_OK, "head-is-embedding", m->tie.bound->name,
+            "the only copy lies under the name of the output head; the model is tied, so it is the embedding");
     return TARE_OK;
 }

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void tare_plan_finding(struct tare_model *model, enum tare_level level, enum tare_code code, const char *word, const char *where,
-                       const char *format, ...)
+void tare_plan_finding(struct tare_model *model, enum tare_level level, enum tare_code code, const char *word,
+                       const char *where, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -17,7 +17,8 @@ void tare_plan_finding(struct tare_model *model, enum tare_level level, enum tar
         tare_fail(&model->error, model->code, where, "%s", text ? text : "out of memory");
     }
     char *place = tare_arena_text(&model->arena, where ? where : "");
-    if (!text || !place || !tare_grow(&model->findings, &model->findings_room, model->n_findings + 1, sizeof *model->findings)) {
+    if (!text || !place ||
+        !tare_grow(&model->findings, &model->findings_room, model->n_findings + 1, sizeof *model->findings)) {
         model->arena.failed = true;
         return;
     }
@@ -27,14 +28,22 @@ void tare_plan_finding(struct tare_model *model, enum tare_level level, enum tar
 enum tare_code tare_plan_keep(struct tare_model *model, const struct tare_error *error)
 {
     static const char *const words[] = {
-        [TARE_E_IO] = "io",         [TARE_E_ABSENT] = "file-absent", [TARE_E_FORMAT] = "file-format", [TARE_E_CONFIG] = "config",
-        [TARE_E_UNKNOWN] = "unknown", [TARE_E_SHAPE] = "shape",       [TARE_E_STRICT] = "strict",      [TARE_E_HEAD] = "head",
-        [TARE_E_MEMORY] = "memory", [TARE_E_INTERNAL] = "internal",
+        [TARE_E_IO] = "io",
+        [TARE_E_ABSENT] = "file-absent",
+        [TARE_E_FORMAT] = "file-format",
+        [TARE_E_CONFIG] = "config",
+        [TARE_E_UNKNOWN] = "unknown",
+        [TARE_E_SHAPE] = "shape",
+        [TARE_E_STRICT] = "strict",
+        [TARE_E_HEAD] = "head",
+        [TARE_E_MEMORY] = "memory",
+        [TARE_E_INTERNAL] = "internal",
     };
     const size_t n = sizeof words / sizeof *words;
     if (error->code && model->code != error->code)
         tare_plan_finding(model, TARE_ERROR, error->code,
-                          (size_t)error->code < n && words[error->code] ? words[error->code] : "error", error->where, "%s", error->text);
+                          (size_t)error->code < n && words[error->code] ? words[error->code] : "error", error->where,
+                          "%s", error->text);
     return error->code;
 }
 

@@ -16,12 +16,12 @@ struct tare_decoder;
 
 /* What a bound parameter becomes in an MLX folder (stage 6); check, explain and run do not depend on it. */
 struct tare_target {
-    bool packed;            /* weight U32, scales, biases; else one dense tensor */
-    enum tare_dtype dtype;  /* of the dense tensor, or of scales and biases */
+    bool packed;           /* weight U32, scales, biases; else one dense tensor */
+    enum tare_dtype dtype; /* of the dense tensor, or of scales and biases */
     int bits;
-    int64_t group_size;     /* of the target: scales are repeated when it is smaller than the source's */
-    const char *refusal;    /* why MLX cannot hold it, or NULL; convert then fails with it */
-    const char *because;    /* why a packed source becomes dense, or NULL */
+    int64_t group_size;  /* of the target: scales are repeated when it is smaller than the source's */
+    const char *refusal; /* why MLX cannot hold it, or NULL; convert then fails with it */
+    const char *because; /* why a packed source becomes dense, or NULL */
 };
 
 struct tare_finding {
@@ -36,10 +36,10 @@ struct tare_misshapen {
 };
 
 struct tare_model {
-    struct tare_arena arena;         /* owns the plan */
+    struct tare_arena arena; /* owns the plan */
     struct tare_options options;
-    int references;                  /* model and sessions; atomic by __atomic builtins in plan.c only */
-    enum tare_code code;             /* of the first error; OK: loads */
+    int references;      /* model and sessions; atomic by __atomic builtins in plan.c only */
+    enum tare_code code; /* of the first error; OK: loads */
     struct tare_error error;
 
     struct tare_checkpoint checkpoint; /* 1 open */
@@ -47,23 +47,23 @@ struct tare_model {
     struct tare_quant quant;
     const char *model_type;
     const struct tare_arch *arch;
-    void *args;                        /* of arch */
-    void *inner_args;                  /* of arch->inner, or NULL */
-    const json_t *inner_config;        /* the fragment that drove the inner model, or NULL */
-    json_t *inner_copy;                /* owned, when the wrapper filled it in */
-    const char *inner_path;            /* "text_config", or NULL when the inner model read the top level */
-    struct tare_tree tree;             /* 3 declare */
+    void *args;                 /* of arch */
+    void *inner_args;           /* of arch->inner, or NULL */
+    const json_t *inner_config; /* the fragment that drove the inner model, or NULL */
+    json_t *inner_copy;         /* owned, when the wrapper filled it in */
+    const char *inner_path;     /* "text_config", or NULL when the inner model read the top level */
+    struct tare_tree tree;      /* 3 declare */
     struct tare_decoder *decoder;
-    struct tare_module *modules;       /* 4 group */
+    struct tare_module *modules; /* 4 group */
     size_t n_modules;
-    struct tare_weights weights;       /* 5 rewrite */
-    struct tare_tie_result tie;        /* 5 tie */
-    struct tare_target *targets;       /* 6 target: by parameter index */
-    enum tare_dtype float_dtype;       /* of all floats in the MLX folder; meaningful when casts */
+    struct tare_weights weights; /* 5 rewrite */
+    struct tare_tie_result tie;  /* 5 tie */
+    struct tare_target *targets; /* 6 target: by parameter index */
+    enum tare_dtype float_dtype; /* of all floats in the MLX folder; meaningful when casts */
     bool casts;
-    size_t n_casts;                    /* tensors whose dtype changes in the target */
+    size_t n_casts; /* tensors whose dtype changes in the target */
 
-    struct tare_finding *findings;     /* heap */
+    struct tare_finding *findings; /* heap */
     size_t n_findings, findings_room;
     const struct tare_parameter **missing; /* 7 strict; heap arrays */
     size_t n_missing, missing_room;
@@ -71,10 +71,10 @@ struct tare_model {
     size_t n_unexpected, unexpected_room;
     struct tare_misshapen *misshapen;
     size_t n_misshapen, misshapen_room;
-    struct tare_report report;         /* made last, from the above */
+    struct tare_report report; /* made last, from the above */
 
-    void *loaded;                      /* struct tare_loaded of run/, made by the first session; atomic */
-    void (*loaded_free)(void *);       /* called by the last tare_model_free(), when not NULL */
+    void *loaded;                /* struct tare_loaded of run/, made by the first session; atomic */
+    void (*loaded_free)(void *); /* called by the last tare_model_free(), when not NULL */
 };
 
 /* One more owner: each takes one tare_model_free(). */
@@ -87,9 +87,9 @@ void tare_plan_finding(struct tare_model *model, enum tare_level level, enum tar
 enum tare_code tare_plan_keep(struct tare_model *model, const struct tare_error *error);
 
 /*
- * After tie: prove every dropped head by value, where the data is at hand, and let the policy have its say (options.tie): a
- * differing head is dropped with a warning, becomes the model's own, or is refused. transformers_tied: what transformers takes a silent
- * config of this architecture for.
+ * After tie: prove every dropped head by value, where the data is at hand, and let the policy have its say
+ * (options.tie): a differing head is dropped with a warning, becomes the model's own, or is refused. transformers_tied:
+ * what transformers takes a silent config of this architecture for.
  */
 enum tare_code tare_heads_settle(struct tare_model *model, bool transformers_tied, struct tare_error *err);
 

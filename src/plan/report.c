@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * report.c - the plan as plain arrays, and its account: sources = used + set aside + unexpected (+ misshapen), parameters = bound +
- * missing (+ misshapen). */
+ * report.c - the plan as plain arrays, and its account: sources = used + set aside + unexpected (+ misshapen),
+ * parameters = bound + missing (+ misshapen). */
 #include <assert.h>
 #include <string.h>
 
@@ -11,8 +11,8 @@ enum fate { FATE_NONE, FATE_SET_ASIDE, FATE_UNEXPECTED, FATE_USED };
 struct reporting {
     struct tare_model *m;
     struct tare_report *r;
-    unsigned char *fate;            /* of each module */
-    const struct tare_entry **by;   /* the entry that decided it */
+    unsigned char *fate;          /* of each module */
+    const struct tare_entry **by; /* the entry that decided it */
     enum fate mark;
     const struct tare_entry *entry;
 };
@@ -58,17 +58,24 @@ static size_t parts_of(const struct tare_module *module)
 
 static struct tare_report_tensor row_of(const struct reporting *g, const struct tare_tensor *t, const char *name)
 {
-    return (struct tare_report_tensor){.name = name, .rank = t->rank, .shape = t->shape, .dtype = tare_dtype_name(t->dtype),
-                                       .file = g->m->checkpoint.files[t->file].name, .offset = t->offset};
+    return (struct tare_report_tensor){.name = name,
+                                       .rank = t->rank,
+                                       .shape = t->shape,
+                                       .dtype = tare_dtype_name(t->dtype),
+                                       .file = g->m->checkpoint.files[t->file].name,
+                                       .offset = t->offset};
 }
 
 /* The rewritten name of one part: that of the entry, with the part's own suffix. */
-static const char *part_name(struct reporting *g, const struct tare_entry *entry, const struct tare_module *module, int part)
+static const char *part_name(struct reporting *g, const struct tare_entry *entry, const struct tare_module *module,
+                             int part)
 {
     const char *end = strrchr(entry->name, '.');
     if (module->packing == &tare_packing_plain || !end || entry->recipe->op != TARE_OP_TAKE)
-        return module->packing == &tare_packing_plain && entry->recipe->op == TARE_OP_TAKE ? entry->name : module->part[part]->name;
-    return tare_arena_format(&g->m->arena, "%.*s%s", (int)(end - entry->name), entry->name, module->packing->suffix[part]);
+        return module->packing == &tare_packing_plain && entry->recipe->op == TARE_OP_TAKE ? entry->name
+                                                                                           : module->part[part]->name;
+    return tare_arena_format(&g->m->arena, "%.*s%s", (int)(end - entry->name), entry->name,
+                             module->packing->suffix[part]);
 }
 
 static bool list_sources(struct reporting *g)
@@ -134,10 +141,17 @@ static bool parameter_row(struct reporting *g, const struct tare_parameter *p, s
     const struct tare_tensor *first = s.first->part[0];
     for (int k = 1; k < TARE_PARTS && !first; k++)
         first = s.first->part[k];
-    *row = (struct tare_report_tensor){.name = p->name, .rank = p->rank, .shape = p->shape, .dtype = tare_dtype_name(first->dtype),
-                                       .packing = tare_packing_word(s.first->packing, s.first->dtype), .bits = s.first->bits,
-                                       .group_size = s.first->group_size, .file = g->m->checkpoint.files[first->file].name,
-                                       .offset = first->offset, .sources = s.names, .n_sources = s.n,
+    *row = (struct tare_report_tensor){.name = p->name,
+                                       .rank = p->rank,
+                                       .shape = p->shape,
+                                       .dtype = tare_dtype_name(first->dtype),
+                                       .packing = tare_packing_word(s.first->packing, s.first->dtype),
+                                       .bits = s.first->bits,
+                                       .group_size = s.first->group_size,
+                                       .file = g->m->checkpoint.files[first->file].name,
+                                       .offset = first->offset,
+                                       .sources = s.names,
+                                       .n_sources = s.n,
                                        .rule = tare_recipe_text(&g->m->arena, p->entry->recipe)};
     return row->rule != NULL;
 }
@@ -169,11 +183,14 @@ static bool list_parameters(struct reporting *g)
         r->elements += (uint64_t)tare_shape_count(p->rank, p->shape);
     }
     for (size_t i = 0; i < m->n_missing; i++)
-        missing[i] = (struct tare_report_tensor){.name = m->missing[i]->name, .rank = m->missing[i]->rank, .shape = m->missing[i]->shape};
+        missing[i] = (struct tare_report_tensor){
+            .name = m->missing[i]->name, .rank = m->missing[i]->rank, .shape = m->missing[i]->shape};
     for (size_t i = 0; i < m->n_misshapen; i++) {
         const struct tare_misshapen *row = &m->misshapen[i];
-        off[i] = (struct tare_report_tensor){.name = row->parameter->name, .rank = row->entry->recipe->rank,
-                                             .shape = row->entry->recipe->shape, .expected = row->parameter->shape,
+        off[i] = (struct tare_report_tensor){.name = row->parameter->name,
+                                             .rank = row->entry->recipe->rank,
+                                             .shape = row->entry->recipe->shape,
+                                             .expected = row->parameter->shape,
                                              .expected_rank = row->parameter->rank};
     }
     r->parameters = bound;
@@ -195,7 +212,8 @@ static bool list_formats(struct reporting *g)
     for (size_t i = 0; i < r->n_parameters; i++) {
         const struct tare_report_tensor *p = &r->parameters[i];
         size_t k = 0;
-        while (k < r->n_formats && (strcmp(list[k].packing, p->packing) || list[k].bits != p->bits || list[k].group_size != p->group_size))
+        while (k < r->n_formats &&
+               (strcmp(list[k].packing, p->packing) || list[k].bits != p->bits || list[k].group_size != p->group_size))
             k++;
         if (k == r->n_formats)
             list[r->n_formats++] = (struct tare_report_format){p->packing, p->bits, p->group_size, 0};
@@ -217,18 +235,20 @@ static bool list_heads(struct reporting *g)
     for (size_t i = 0; i < m->tie.n; i++) {
         const struct tare_head_decision *h = &m->tie.heads[i];
         if (!h->dense)
-            list[g->r->n_heads++] = (struct tare_report_head){h->prefix, decisions[h->decision], h->owner, h->evidence, h->where,
-                                                              proofs[h->proof]};
+            list[g->r->n_heads++] = (struct tare_report_head){h->prefix, decisions[h->decision], h->owner, h->evidence,
+                                                              h->where,  proofs[h->proof]};
     }
     for (size_t i = 0; i < m->n_findings; i++)
-        findings[i] = (struct tare_report_finding){m->findings[i].level, m->findings[i].code, m->findings[i].where, m->findings[i].text};
+        findings[i] = (struct tare_report_finding){m->findings[i].level, m->findings[i].code, m->findings[i].where,
+                                                   m->findings[i].text};
     g->r->heads = list;
     g->r->findings = findings;
     g->r->n_findings = m->n_findings;
     return true;
 }
 
-/* Planning may end before strict: then nothing is bound, and every source that nobody set aside is counted as unexpected. */
+/* Planning may end before strict: then nothing is bound, and every source that nobody set aside is counted as
+ * unexpected. */
 static void close_account(struct reporting *g)
 {
     struct tare_model *m = g->m;
@@ -246,7 +266,8 @@ static void close_account(struct reporting *g)
 enum tare_code tare_plan_report(struct tare_model *m)
 {
     struct reporting g = {.m = m, .r = &m->report};
-    *g.r = (struct tare_report){.model = m->checkpoint.path, .model_type = m->model_type, .loads = !m->code, .code = m->code};
+    *g.r = (struct tare_report){
+        .model = m->checkpoint.path, .model_type = m->model_type, .loads = !m->code, .code = m->code};
     for (size_t i = 0; i < m->checkpoint.n_files; i++)
         g.r->bytes += m->checkpoint.files[i].size;
     g.fate = tare_arena_alloc(&m->arena, m->n_modules);

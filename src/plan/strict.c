@@ -51,18 +51,20 @@ static void fault_finding(struct tare_model *model, const struct tare_entry *ent
     tare_recipe_leaves(entry->recipe, first_fault, &fault);
     if (fault)
         tare_plan_finding(model, TARE_ERROR, fault->fault_code ? fault->fault_code : TARE_E_FORMAT, "module-fault",
-                          fault->fault_name ? fault->fault_name : fault->name, "%s: %s", file_of(model, entry), fault->fault);
+                          fault->fault_name ? fault->fault_name : fault->name, "%s: %s", file_of(model, entry),
+                          fault->fault);
 }
 
 /* P7: two live entries of one name. */
 static void twice(struct tare_model *model, const struct tare_parameter *p, const struct tare_entry *entry)
 {
-    tare_plan_finding(model, TARE_ERROR, TARE_E_STRICT, "two-forms", p->name,
-                      "there are two tensors for this parameter (%s and %s); one form a module is expected, remove the other",
-                      tare_packing_word(p->entry->recipe->module ? p->entry->recipe->module->packing : &tare_packing_plain,
-                                        p->entry->recipe->dtype),
-                      tare_packing_word(entry->recipe->module ? entry->recipe->module->packing : &tare_packing_plain,
-                                        entry->recipe->dtype));
+    tare_plan_finding(
+        model, TARE_ERROR, TARE_E_STRICT, "two-forms", p->name,
+        "there are two tensors for this parameter (%s and %s); one form a module is expected, remove the other",
+        tare_packing_word(p->entry->recipe->module ? p->entry->recipe->module->packing : &tare_packing_plain,
+                          p->entry->recipe->dtype),
+        tare_packing_word(entry->recipe->module ? entry->recipe->module->packing : &tare_packing_plain,
+                          entry->recipe->dtype));
 }
 
 static bool bind(struct tare_model *model, const struct tare_entry *entry)
@@ -83,10 +85,10 @@ static bool bind(struct tare_model *model, const struct tare_entry *entry)
         return push(&model->misshapen, &model->misshapen_room, &model->n_misshapen, &row, sizeof row);
     } else if (!tare_dtype_is_float(entry->recipe->dtype)) { /* P8 */
         tare_plan_finding(model, TARE_ERROR, TARE_E_SHAPE, "dtype", p->name, "%s: stored as %s; a float was expected%s",
-                          file_of(model, entry),
-                          tare_dtype_name(entry->recipe->dtype),
+                          file_of(model, entry), tare_dtype_name(entry->recipe->dtype),
                           entry->recipe->dtype == TARE_U32 || entry->recipe->dtype == TARE_I32
-                              ? "; packed codes need their scales and a quantization_config" : "");
+                              ? "; packed codes need their scales and a quantization_config"
+                              : "");
     }
     return true;
 }
@@ -109,8 +111,10 @@ static bool ends_with(const char *name, const char *end)
 static const char *cause(const struct tare_model *model, const char *name)
 {
     if (strstr(name, "lm_head."))
-        return "nothing authoritative says that this output head is the embedding; if it is, \"tie_word_embeddings\": true in "
-               "config.json says so, if it is a head of its own, false does, where the architecture has a place for one";
+        return "nothing authoritative says that this output head is the embedding; if it is, \"tie_word_embeddings\": "
+               "true in "
+               "config.json says so, if it is a head of its own, false does, where the architecture has a place for "
+               "one";
     if (ends_with(name, ".qweight") || ends_with(name, ".qzeros"))
         return "packed tensors, but config.json has no quantization_config that announces them";
     if (ends_with(name, ".scales"))
@@ -133,9 +137,8 @@ static void unexpected_finding(struct tare_model *model)
         tare_text_format(&text, "%s%s", i ? ", " : "", model->unexpected[i]->name);
     tare_plan_finding(model, TARE_ERROR, TARE_E_STRICT, "unexpected", model->unexpected[0]->name,
                       "%s: %zu tensor%s the model has no parameter for: %s%s; %s", file_of(model, model->unexpected[0]),
-                      model->n_unexpected,
-                      model->n_unexpected == 1 ? "" : "s", text.data ? text.data : "", model->n_unexpected > 3 ? ", ..." : "",
-                      cause(model, model->unexpected[0]->name));
+                      model->n_unexpected, model->n_unexpected == 1 ? "" : "s", text.data ? text.data : "",
+                      model->n_unexpected > 3 ? ", ..." : "", cause(model, model->unexpected[0]->name));
     tare_text_release(&text);
 }
 
@@ -163,8 +166,7 @@ static void misshapen_findings(struct tare_model *model)
         shape_text(&want, m->parameter->rank, m->parameter->shape);
         tare_plan_finding(model, TARE_ERROR, TARE_E_SHAPE, "misshapen", m->parameter->name,
                           "%s: shape %s, config.json asks for %s; is it the config of this checkpoint?",
-                          file_of(model, m->entry), got.data ? got.data : "?",
-                          want.data ? want.data : "?");
+                          file_of(model, m->entry), got.data ? got.data : "?", want.data ? want.data : "?");
         tare_text_release(&got);
         tare_text_release(&want);
     }

@@ -26,7 +26,9 @@ enum tare_activation tare_activation_read(struct tare_at at, const char *name, e
         if (!strcmp(name, known[i].name))
             return known[i].activation;
     if (!at.tree->error.code)
-        tare_fail(&at.tree->error, TARE_E_UNKNOWN, "config.json", "hidden_act (or activation_function) \"%.64s\" is not known; known are silu, gelu, gelu_new, gelu_pytorch_tanh, relu, relu2",
+        tare_fail(&at.tree->error, TARE_E_UNKNOWN, "config.json",
+                  "hidden_act (or activation_function) \"%.64s\" is not known; known are silu, gelu, gelu_new, "
+                  "gelu_pytorch_tanh, relu, relu2",
                   name);
     return fallback;
 }

@@ -12,7 +12,8 @@
 struct tare_layer *tare_layers(struct tare_decoder *decoder, int64_t n)
 {
     decoder->too_deep = n > LAYERS_MOST;
-    decoder->layers = n > 0 && !decoder->too_deep ? tare_arena_array(decoder->arena, (size_t)n, sizeof *decoder->layers) : NULL;
+    decoder->layers =
+        n > 0 && !decoder->too_deep ? tare_arena_array(decoder->arena, (size_t)n, sizeof *decoder->layers) : NULL;
     decoder->n_layers = decoder->layers ? n : 0;
     return decoder->layers;
 }

@@ -48,7 +48,7 @@ struct tare_decoder {
     int64_t position_offset;
     struct tare_layer *layers;
     int64_t n_layers;
-    bool too_deep;            /* the config asks for absurdly many layers: declaring refuses it */
+    bool too_deep; /* the config asks for absurdly many layers: declaring refuses it */
     struct tare_norm norm;
     double embedding_scale; /* 0 or 1: none */
     double logit_soft_cap;  /* 0: none */

@@ -8,7 +8,7 @@
 
 #define SHARD_SIZE ((uint64_t)5 << 30) /* mlx-lm's MAX_FILE_SIZE_GB */
 #define TILE_BYTES 1048576.0           /* of a dense tile: what a worker writes at once */
-#define PACKED_BYTES 1048576.0          /* of a packed one: it is made in memory and should stay in the cache */
+#define PACKED_BYTES 1048576.0         /* of a packed one: it is made in memory and should stay in the cache */
 #define PACKED_ROWS 128                /* its rows are a multiple of these: a cache line of awq's words */
 
 const char *tare_job_path(const struct tare_job *job, struct tare_arena *arena)

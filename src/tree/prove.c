@@ -34,7 +34,10 @@ struct tile {
 
 static float rounding_of(enum tare_dtype dtype)
 {
-    return dtype == TARE_F32 || dtype == TARE_F64 ? 0x1p-23f : dtype == TARE_F16 ? 0x1p-11f : dtype == TARE_BF16 ? 0x1p-8f : 0x1p-3f;
+    return dtype == TARE_F32 || dtype == TARE_F64 ? 0x1p-23f
+           : dtype == TARE_F16                    ? 0x1p-11f
+           : dtype == TARE_BF16                   ? 0x1p-8f
+                                                  : 0x1p-3f;
 }
 
 static struct side side_of(const struct tare_module *module)
@@ -43,7 +46,8 @@ static struct side side_of(const struct tare_module *module)
 }
 
 /* A code of 0 stands for everything beyond the range on its side, the largest one likewise. */
-static void packed_ranges(const struct tare_module *m, const struct tare_codes *c, int64_t rows, int64_t columns, struct tile *t)
+static void packed_ranges(const struct tare_module *m, const struct tare_codes *c, int64_t rows, int64_t columns,
+                          struct tile *t)
 {
     const int64_t groups = columns / m->group_size;
     const int most = (1 << m->bits) - 1;
@@ -131,16 +135,18 @@ static enum tare_code judge(const struct proving *p, size_t tiles, struct tare_a
     return TARE_OK;
 }
 
-enum tare_code tare_head_prove(struct tare_checkpoint *checkpoint, const struct tare_module *head, const struct tare_module *embedding,
-                               struct tare_pool *pool, struct tare_arena *arena, enum tare_proof *proof, const char **difference,
-                               struct tare_error *err)
+enum tare_code tare_head_prove(struct tare_checkpoint *checkpoint, const struct tare_module *head,
+                               const struct tare_module *embedding, struct tare_pool *pool, struct tare_arena *arena,
+                               enum tare_proof *proof, const char **difference, struct tare_error *err)
 {
     *proof = TARE_PROOF_DIFFERS;
-    if (head->rank != 2 || embedding->rank != 2 || head->shape[0] != embedding->shape[0] || head->shape[1] != embedding->shape[1]) {
+    if (head->rank != 2 || embedding->rank != 2 || head->shape[0] != embedding->shape[0] ||
+        head->shape[1] != embedding->shape[1]) {
         *difference = "their shapes differ";
         return TARE_OK;
     }
-    struct proving p = {.head = side_of(head), .embedding = side_of(embedding), .rows = head->shape[0], .columns = head->shape[1]};
+    struct proving p = {
+        .head = side_of(head), .embedding = side_of(embedding), .rows = head->shape[0], .columns = head->shape[1]};
     /* Two plain sides: only the coarser dtype has rounded anything. */
     if (head->dtype == embedding->dtype && !head->packing->decode && !embedding->packing->decode)
         p.head.rounding = p.embedding.rounding = p.head.least = p.embedding.least = 0;

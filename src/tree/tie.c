@@ -26,7 +26,10 @@ static bool ask(const struct tare_tie_level *level, struct tare_arena *arena, st
     const char *path = level->fragment_path, *dot = *path ? "." : "";
     const int flag = level->fragment ? flag_of(level->fragment) : -1;
     if (flag >= 0) {
-        *answer = (struct answer){true, flag == 1, true, level->owner,
+        *answer = (struct answer){true,
+                                  flag == 1,
+                                  true,
+                                  level->owner,
                                   tare_arena_format(arena, "config:%s%s%s", path, dot, FIELD),
                                   tare_arena_format(arena, "config.json: %s%s%s", path, dot, FIELD)};
         return true;
@@ -35,13 +38,17 @@ static bool ask(const struct tare_tie_level *level, struct tare_arena *arena, st
     const struct tare_arg *field = tare_args_find(level->args_info, FIELD);
     if (!field || !level->args || json_object_get(level->fragment, FIELD))
         return false;
-    *answer = (struct answer){true, *(const bool *)((const char *)level->args + field->offset), false, level->owner,
+    *answer = (struct answer){true,
+                              *(const bool *)((const char *)level->args + field->offset),
+                              false,
+                              level->owner,
                               tare_arena_format(arena, "args:%s.%s", *level->owner ? level->owner : "<root>", FIELD),
                               tare_arena_format(arena, "the default of %s, as config.json does not say", FIELD)};
     return true;
 }
 
-static const struct tare_tie_level *level_of(const struct tare_tie_level *levels, size_t n, const char *owner, size_t size)
+static const struct tare_tie_level *level_of(const struct tare_tie_level *levels, size_t n, const char *owner,
+                                             size_t size)
 {
     for (size_t i = 0; i < n; i++)
         if (strlen(levels[i].owner) == size && !memcmp(levels[i].owner, owner, size))
@@ -113,20 +120,23 @@ static enum tare_code collect(const struct tare_weights *w, struct tare_tie_resu
         const char *prefix = tare_arena_copy(w->arena, entry->name, size);
         if (!prefix)
             return tare_fail_memory(err);
-        result->heads[result->n++] = (struct tare_head_decision){.prefix = prefix, .dense = is_dense(entry), .evidence = "none"};
+        result->heads[result->n++] =
+            (struct tare_head_decision){.prefix = prefix, .dense = is_dense(entry), .evidence = "none"};
     }
     return w->arena->failed ? tare_fail_memory(err) : TARE_OK;
 }
 
 /* Any type but boolean and null is refused, wherever the flag stands. */
-static enum tare_code check_types(const struct tare_tie_level *levels, size_t n, struct tare_arena *arena, struct tare_error *err)
+static enum tare_code check_types(const struct tare_tie_level *levels, size_t n, struct tare_arena *arena,
+                                  struct tare_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         const json_t *value = json_object_get(levels[i].fragment, FIELD);
         const char *path = levels[i].fragment_path;
         if (value && !json_is_boolean(value) && !json_is_null(value))
             return tare_fail(err, TARE_E_CONFIG, tare_arena_format(arena, "config.json%s%s", *path ? ": " : "", path),
-                             "%s is %s; expected true or false", FIELD, json_is_string(value) ? "a string" : "neither a boolean nor null");
+                             "%s is %s; expected true or false", FIELD,
+                             json_is_string(value) ? "a string" : "neither a boolean nor null");
     }
     return TARE_OK;
 }
@@ -147,12 +157,12 @@ static void set_active(struct tare_head *head, bool active)
 }
 
 /*
- * What the model has before any candidate is looked at. Point 4: content decides where the architecture says so, unless an explicit
- * flag says tied. Where a head is declared but none is there, an explicit `true` of the outermost config binds the embedding:
- * wrappers' authors put the flag at the top.
+ * What the model has before any candidate is looked at. Point 4: content decides where the architecture says so, unless
+ * an explicit flag says tied. Where a head is declared but none is there, an explicit `true` of the outermost config
+ * binds the embedding: wrappers' authors put the flag at the top.
  */
-static void settle_tree(struct tare_tree *tree, const struct tare_weights *w, const struct tare_tie_level *levels, size_t n,
-                        const struct tare_tie_result *result)
+static void settle_tree(struct tare_tree *tree, const struct tare_weights *w, const struct tare_tie_level *levels,
+                        size_t n, const struct tare_tie_result *result)
 {
     struct tare_head *head = &tree->head;
     if (!head->prefix || !head->weight->active)
@@ -217,7 +227,8 @@ static void bind_only_copy(struct tare_tree *tree, struct tare_weights *w, struc
         struct tare_head_decision *head = &result->heads[k];
         for (size_t i = 0; head->decision == TARE_DECISION_DROP && i < w->n; i++) {
             struct tare_entry *entry = &w->entries[i];
-            if (!tare_head_has(head, entry) || entry->recipe->module->fault || strcmp(strrchr(entry->name, '.'), ".weight"))
+            if (!tare_head_has(head, entry) || entry->recipe->module->fault ||
+                strcmp(strrchr(entry->name, '.'), ".weight"))
                 continue;
             entry->rule = entry->evidence = NULL;
             entry->name = embedding->name;
@@ -228,8 +239,9 @@ static void bind_only_copy(struct tare_tree *tree, struct tare_weights *w, struc
     }
 }
 
-enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weights, const struct tare_tie_level *levels,
-                               size_t n_levels, struct tare_tie_result *result, struct tare_error *err)
+enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weights,
+                               const struct tare_tie_level *levels, size_t n_levels, struct tare_tie_result *result,
+                               struct tare_error *err)
 {
     *result = (struct tare_tie_result){0};
     enum tare_code code = check_types(levels, n_levels, tree->arena, err);
@@ -246,7 +258,8 @@ enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weig
             continue;
         }
         struct answer answer = walk(levels, n_levels, head->prefix, tree->arena);
-        if (!answer.given && head->dense && tree->head.prefix) /* point 6: a wrapper's dense head is that of its text model */
+        if (!answer.given && head->dense &&
+            tree->head.prefix) /* point 6: a wrapper's dense head is that of its text model */
             answer = walk(levels, n_levels, tree->head.prefix, tree->arena);
         if (tree->head.kind == TARE_HEAD_CONTENT && !answer.by_flag) /* point 4: a default does not count */
             answer = (struct answer){.evidence = "none"};

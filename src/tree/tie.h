@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * tie.h - stage 5, tie: is the output head the embedding? design.md, section 3, is the rule; tie.c follows it point by point. */
+ * tie.h - stage 5, tie: is the output head the embedding? design.md, section 3, is the rule; tie.c follows it point by
+ * point. */
 #ifndef TARE_TREE_TIE_H
 #define TARE_TREE_TIE_H
 
@@ -26,28 +27,31 @@ struct tare_head_decision {
     const char *where;    /* "config.json: tie_word_embeddings"; NULL: none */
     enum tare_decision decision;
     enum tare_proof proof;
-    bool by_flag;         /* an explicit flag, not a default, decided */
-    bool dense;           /* a plain <prefix>.weight: decided alike, not among the report's heads */
+    bool by_flag;           /* an explicit flag, not a default, decided */
+    bool dense;             /* a plain <prefix>.weight: decided alike, not among the report's heads */
     const char *difference; /* of a proof that failed: where, and by how much */
 };
 
 struct tare_tie_result {
     struct tare_head_decision *heads; /* arena; in order of their prefixes' first entry */
     size_t n;
-    bool untied_by_proof;             /* a differing head became the model's own although a default said tied */
-    const struct tare_entry *bound;   /* the only copy lay under the head's name and was bound to the embedding */
+    bool untied_by_proof;           /* a differing head became the model's own although a default said tied */
+    const struct tare_entry *bound; /* the only copy lay under the head's name and was bound to the embedding */
 };
 
 /*
- * Decide every head of the list by the rule, from headers. Heads to be dropped are set aside (entry->rule). The tree's head is
- * activated or left out. tie_word_embeddings of another type than boolean or null is refused.
+ * Decide every head of the list by the rule, from headers. Heads to be dropped are set aside (entry->rule). The tree's
+ * head is activated or left out. tie_word_embeddings of another type than boolean or null is refused.
  */
-enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weights, const struct tare_tie_level *levels,
-                               size_t n_levels, struct tare_tie_result *result, struct tare_error *err);
+enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weights,
+                               const struct tare_tie_level *levels, size_t n_levels, struct tare_tie_result *result,
+                               struct tare_error *err);
 
-/* Does the entry belong to the head: <prefix>.weight (dense or packed as asked), or <prefix>.{qweight,qzeros,scales,g_idx}? */
+/* Does the entry belong to the head: <prefix>.weight (dense or packed as asked), or
+ * <prefix>.{qweight,qzeros,scales,g_idx}? */
 bool tare_head_has(const struct tare_head_decision *head, const struct tare_entry *entry);
-/* Take a dropped head back: its entries become those of the tree's head, which becomes active. False: the tree has no such head. */
+/* Take a dropped head back: its entries become those of the tree's head, which becomes active. False: the tree has no
+ * such head. */
 bool tare_head_restore(struct tare_tree *tree, struct tare_weights *weights, struct tare_head_decision *head);
 
 #endif

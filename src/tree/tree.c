@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A config of a few bytes may ask for 2^31 layers. The largest known tree (671B, per expert) has about 50,000 parameters. */
+/* A config of a few bytes may ask for 2^31 layers. The largest known tree (671B, per expert) has about 50,000
+ * parameters. */
 #define PARAMETERS_MOST 4000000u
 #define RANK_MOST 8
 
@@ -34,8 +35,8 @@ struct tare_at tare_at(struct tare_at parent, const char *format, ...)
 }
 
 /* Append a parameter, or give the dummy. */
-static struct tare_parameter *add(struct tare_at at, const char *name, const char *suffix, enum tare_kind kind, int rank,
-                                  const int64_t *shape)
+static struct tare_parameter *add(struct tare_at at, const char *name, const char *suffix, enum tare_kind kind,
+                                  int rank, const int64_t *shape)
 {
     struct tare_tree *tree = at.tree;
     if (tree->error.code)
@@ -51,8 +52,9 @@ static struct tare_parameter *add(struct tare_at at, const char *name, const cha
     }
     if (before != TARE_MAP_NONE || tree->n >= PARAMETERS_MOST) {
         fail(tree, before != TARE_MAP_NONE ? TARE_E_INTERNAL : TARE_E_CONFIG, full,
-             before != TARE_MAP_NONE ? "declared twice"
-                                     : "the config asks for more than 4,000,000 parameters; look at its layer and expert counts");
+             before != TARE_MAP_NONE
+                 ? "declared twice"
+                 : "the config asks for more than 4,000,000 parameters; look at its layer and expert counts");
         return &dummy;
     }
     for (int i = 0; i < rank; i++) {
@@ -133,8 +135,8 @@ void tare_conv1d(struct tare_at at, const char *name, int64_t channels, int64_t 
         add(at, name, ".bias", TARE_KIND_PLAIN, 1, &channels);
 }
 
-void tare_head(struct tare_at at, const char *name, struct tare_parameter *embedding, enum tare_head_kind kind, bool tied,
-               bool bias)
+void tare_head(struct tare_at at, const char *name, struct tare_parameter *embedding, enum tare_head_kind kind,
+               bool tied, bool bias)
 {
     struct tare_head *head = &at.tree->head;
     *head = (struct tare_head){.kind = kind, .embedding = embedding};
@@ -168,8 +170,8 @@ int64_t tare_mul(struct tare_at at, int64_t a, int64_t b)
     if (a >= 1 && b >= 1 && !__builtin_mul_overflow(a, b, &product))
         return product;
     if (!at.tree->error.code)
-        tare_fail(&at.tree->error, TARE_E_CONFIG, at.path, "the config gives a dimension of %lld x %lld; both must be at least 1",
-                  (long long)a, (long long)b);
+        tare_fail(&at.tree->error, TARE_E_CONFIG, at.path,
+                  "the config gives a dimension of %lld x %lld; both must be at least 1", (long long)a, (long long)b);
     return 1;
 }
 
@@ -178,7 +180,7 @@ int64_t tare_div(struct tare_at at, const char *a_name, int64_t a, const char *b
     if (b >= 1 && a >= 1 && a % b == 0)
         return a / b;
     if (!at.tree->error.code)
-        tare_fail(&at.tree->error, TARE_E_CONFIG, "config.json", "%s %lld is not a multiple of %s %lld", a_name, (long long)a, b_name,
-                  (long long)b);
+        tare_fail(&at.tree->error, TARE_E_CONFIG, "config.json", "%s %lld is not a multiple of %s %lld", a_name,
+                  (long long)a, b_name, (long long)b);
     return 1;
 }

@@ -20,9 +20,9 @@ struct tare_parameter {
     enum tare_kind kind;
     int rank;
     const int64_t *shape;
-    bool active;                     /* false: a head that tying (or content) left out */
-    uint32_t index;                  /* in the tree */
-    const struct tare_entry *entry;  /* bound by strict, else NULL */
+    bool active;                    /* false: a head that tying (or content) left out */
+    uint32_t index;                 /* in the tree */
+    const struct tare_entry *entry; /* bound by strict, else NULL */
 };
 
 /* How a model comes by its output head. */
@@ -35,8 +35,8 @@ enum tare_head_kind {
 
 struct tare_head {
     enum tare_head_kind kind;
-    const char *prefix;                     /* "lm_head"; NULL for TARE_HEAD_NONE */
-    struct tare_parameter *weight, *bias;   /* NULL where there is none */
+    const char *prefix;                   /* "lm_head"; NULL for TARE_HEAD_NONE */
+    struct tare_parameter *weight, *bias; /* NULL where there is none */
     struct tare_parameter *embedding;
 };
 
@@ -45,7 +45,7 @@ struct tare_tree {
     struct tare_parameter **parameters; /* heap; each in the arena, so pointers stay */
     size_t n, room;
     struct tare_map by_name;
-    struct tare_head head;              /* one a model; kind NONE and embedding NULL before declaring */
+    struct tare_head head; /* one a model; kind NONE and embedding NULL before declaring */
     struct tare_error error;
 };
 
@@ -72,20 +72,22 @@ struct tare_norm {
 /* "model" below "language_model" is "language_model.model"; an empty format stays in place. */
 struct tare_at tare_at(struct tare_at parent, const char *format, ...) TARE_PRINTF(2, 3);
 
-/* Declare <at>.<name>, a tensor of any rank that is not packed: tare_plain(at, "A_log", 1, heads). Dimensions are int64_t. */
+/* Declare <at>.<name>, a tensor of any rank that is not packed: tare_plain(at, "A_log", 1, heads). Dimensions are
+ * int64_t. */
 struct tare_parameter *tare_plain(struct tare_at at, const char *name, int rank, ...);
 struct tare_linear tare_linear(struct tare_at at, const char *name, int64_t in, int64_t out, bool bias);
 struct tare_linear tare_experts(struct tare_at at, const char *name, int64_t n, int64_t in, int64_t out, bool bias);
 struct tare_parameter *tare_embedding(struct tare_at at, const char *name, int64_t rows, int64_t dim);
 struct tare_norm tare_rms_norm(struct tare_at at, const char *name, int64_t dim, double eps);
-struct tare_norm tare_rms_norm_one_plus(struct tare_at at, const char *name, int64_t dim, double eps); /* times 1 + weight */
+struct tare_norm tare_rms_norm_one_plus(struct tare_at at, const char *name, int64_t dim,
+                                        double eps); /* times 1 + weight */
 struct tare_norm tare_layer_norm(struct tare_at at, const char *name, int64_t dim, double eps, bool bias);
 /* conv1d as mlx keeps it: weight (channels, width, in_per_group), bias (channels). */
 void tare_conv1d(struct tare_at at, const char *name, int64_t channels, int64_t width, int64_t per_group, bool bias);
 
 /* The output head (vocabulary, dim of the embedding). FLAG: left inactive when tied. NONE: name is NULL. */
-void tare_head(struct tare_at at, const char *name, struct tare_parameter *embedding, enum tare_head_kind kind, bool tied,
-               bool bias);
+void tare_head(struct tare_at at, const char *name, struct tare_parameter *embedding, enum tare_head_kind kind,
+               bool tied, bool bias);
 
 struct tare_parameter *tare_tree_find(const struct tare_tree *tree, const char *name); /* active or not; NULL: none */
 void tare_tree_release(struct tare_tree *tree);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * fuzz_config.c - any bytes as config.json over a fixed checkpoint: it plans or is refused with a sentence, and the account
- * of the plan always adds up.
+ * fuzz_config.c - any bytes as config.json over a fixed checkpoint: it plans or is refused with a sentence, and the
+ * account of the plan always adds up.
  */
 #include <string.h>
 

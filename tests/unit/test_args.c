@@ -6,16 +6,16 @@
 
 #include "fixture.h"
 
-#define ARGS(ARG)                    \
-    ARG(INT, needed, REQUIRED)       \
-    ARG(INT, count, 7)               \
-    ARG(INT, maybe, ABSENT)          \
-    ARG(REAL, scale, 1e-5)           \
-    ARG(REAL, odd, ABSENT)           \
-    ARG(FLAG, on, true)              \
-    ARG(FLAG, off, ABSENT)           \
-    ARG(TEXT, act, silu)             \
-    ARG(TEXT, word, ABSENT)          \
+#define ARGS(ARG)                                                                                                      \
+    ARG(INT, needed, REQUIRED)                                                                                         \
+    ARG(INT, count, 7)                                                                                                 \
+    ARG(INT, maybe, ABSENT)                                                                                            \
+    ARG(REAL, scale, 1e-5)                                                                                             \
+    ARG(REAL, odd, ABSENT)                                                                                             \
+    ARG(FLAG, on, true)                                                                                                \
+    ARG(FLAG, off, ABSENT)                                                                                             \
+    ARG(TEXT, act, silu)                                                                                               \
+    ARG(TEXT, word, ABSENT)                                                                                            \
     ARG(JSON, any, ABSENT)
 TARE_ARGS(ARGS);
 
@@ -82,7 +82,8 @@ static void nulls(void **state)
 {
     (void)state;
     struct args a;
-    accept("{\"needed\": 2, \"count\": null, \"maybe\": null, \"scale\": null, \"odd\": null, \"on\": null, \"off\": null, "
+    accept("{\"needed\": 2, \"count\": null, \"maybe\": null, \"scale\": null, \"odd\": null, \"on\": null, \"off\": "
+           "null, "
            "\"act\": null, \"word\": null, \"any\": null}",
            &a);
     expect_defaults(&a);
@@ -94,9 +95,10 @@ static void values(void **state)
 {
     (void)state;
     struct args a;
-    accept("{\"needed\": 2147483647, \"count\": 0, \"maybe\": 0, \"scale\": 10000, \"odd\": -0.5, \"on\": false, \"off\": "
-           "true, \"act\": \"gelu\", \"word\": \"\", \"any\": [3]}",
-           &a);
+    accept(
+        "{\"needed\": 2147483647, \"count\": 0, \"maybe\": 0, \"scale\": 10000, \"odd\": -0.5, \"on\": false, \"off\": "
+        "true, \"act\": \"gelu\", \"word\": \"\", \"any\": [3]}",
+        &a);
     assert_int_equal(a.needed, 2147483647);
     assert_int_equal(a.count, 0);
     assert_int_equal(a.maybe, 0);

@@ -37,7 +37,8 @@ void *__wrap_realloc(void *old, size_t size)
     return fails() ? NULL : __real_realloc(old, size);
 }
 
-/* Plan path with each allocation failing in turn; `want` is the outcome without a failure. The number of allocations. */
+/* Plan path with each allocation failing in turn; `want` is the outcome without a failure. The number of allocations.
+ */
 static long plan_each(const char *path, enum tare_code want)
 {
     struct tare_options options = TARE_OPTIONS_INIT;
@@ -82,16 +83,20 @@ static char *broken_folder(void)
 {
     char *folder = fixture_begin();
     const struct fixture_tensor tensors[] = {
-        {"lm_head.qweight", "I32", 2, {16, 1}, NULL},          {"model.lm_head.weight", "F16", 2, {8, 16}, NULL},
-        {"model.embed_tokens.weight", "F16", 2, {8, 16}, NULL}, {"model.norm.weight", "F16", 1, {15}, NULL},
-        {"lm_head.bias", "F16", 1, {8}, NULL},                  {"odd.weight", "F16", 1, {3}, NULL},
+        {"lm_head.qweight", "I32", 2, {16, 1}, NULL},
+        {"model.lm_head.weight", "F16", 2, {8, 16}, NULL},
+        {"model.embed_tokens.weight", "F16", 2, {8, 16}, NULL},
+        {"model.norm.weight", "F16", 1, {15}, NULL},
+        {"lm_head.bias", "F16", 1, {8}, NULL},
+        {"odd.weight", "F16", 1, {3}, NULL},
     };
     fixture_safetensors(folder, "model.safetensors", tensors, FIXTURE_COUNT(tensors));
-    fixture_text(folder, "config.json",
-                 "{\"model_type\": \"qwen2\", \"hidden_size\": 16, \"num_hidden_layers\": 1, \"intermediate_size\": 16, "
-                 "\"num_attention_heads\": 2, \"num_key_value_heads\": 1, \"rms_norm_eps\": 1e-6, \"vocab_size\": 8, "
-                 "\"tie_word_embeddings\": true, \"quantization_config\": {\"quant_method\": \"awq\", \"bits\": 4, "
-                 "\"group_size\": 16, \"version\": \"GEMM\", \"modules_to_not_convert\": [\"visual\", \"x\"]}}");
+    fixture_text(
+        folder, "config.json",
+        "{\"model_type\": \"qwen2\", \"hidden_size\": 16, \"num_hidden_layers\": 1, \"intermediate_size\": 16, "
+        "\"num_attention_heads\": 2, \"num_key_value_heads\": 1, \"rms_norm_eps\": 1e-6, \"vocab_size\": 8, "
+        "\"tie_word_embeddings\": true, \"quantization_config\": {\"quant_method\": \"awq\", \"bits\": 4, "
+        "\"group_size\": 16, \"version\": \"GEMM\", \"modules_to_not_convert\": [\"visual\", \"x\"]}}");
     return folder;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_prove.c - is a head its embedding? Half a step, clipped codes, dense sides, NaN. Real layouts' decoding is tested
- * elsewhere: here a packing decodes from plain arrays. */
+ * test_prove.c - is a head its embedding? Half a step, clipped codes, dense sides, NaN. Real layouts' decoding is
+ * tested elsewhere: here a packing decodes from plain arrays. */
 #include "tree/prove.h"
 
 #include <math.h>
@@ -37,11 +37,17 @@ struct side {
     enum tare_dtype as; /* the module's dtype */
 };
 
-static struct tare_module module_of(struct tare_checkpoint *c, const char *name, const struct side *side, const int64_t *shape)
+static struct tare_module module_of(struct tare_checkpoint *c, const char *name, const struct side *side,
+                                    const int64_t *shape)
 {
     const bool packed = !strcmp(side->dtype, "U8");
-    struct tare_module m = {.name = name, .packing = packed ? &fake_packing : &tare_packing_plain, .rank = 2, .shape = shape,
-                            .dtype = side->as, .bits = packed ? 4 : 0, .group_size = packed ? 4 : 0};
+    struct tare_module m = {.name = name,
+                            .packing = packed ? &fake_packing : &tare_packing_plain,
+                            .rank = 2,
+                            .shape = shape,
+                            .dtype = side->as,
+                            .bits = packed ? 4 : 0,
+                            .group_size = packed ? 4 : 0};
     m.part[TARE_PART_WEIGHT] = tare_checkpoint_find(c, name);
     assert_non_null(m.part[TARE_PART_WEIGHT]);
     return m;
@@ -61,14 +67,16 @@ static enum tare_proof prove(const struct side *head, const struct side *embeddi
     struct fixture_opened *o = fixture_open(folder);
     assert_int_equal(o->code, TARE_OK);
     const int64_t shape[] = {rows, COLUMNS};
-    const struct tare_module h = module_of(&o->checkpoint, "h", head, shape), e = module_of(&o->checkpoint, "e", embedding, shape);
+    const struct tare_module h = module_of(&o->checkpoint, "h", head, shape),
+                             e = module_of(&o->checkpoint, "e", embedding, shape);
     struct tare_arena arena = {0};
     struct tare_pool *pool = NULL;
     struct tare_error err = {0};
     enum tare_proof proof = TARE_PROOF_NONE;
     const char *text = NULL;
     assert_int_equal(tare_pool_open(&pool, 2, &err), TARE_OK);
-    fixture_expect(tare_head_prove(&o->checkpoint, &h, &e, pool, &arena, &proof, &text, &err), &err, TARE_OK, NULL, NULL);
+    fixture_expect(tare_head_prove(&o->checkpoint, &h, &e, pool, &arena, &proof, &text, &err), &err, TARE_OK, NULL,
+                   NULL);
     assert_true((proof == TARE_PROOF_DIFFERS) == (text != NULL));
     if (difference)
         snprintf(difference, 200, "%s", text ? text : "");
@@ -81,7 +89,8 @@ static enum tare_proof prove(const struct side *head, const struct side *embeddi
 
 static void expect_f32(const struct fake *head, const float *embedding, enum tare_proof want)
 {
-    assert_int_equal(prove(&(struct side){head, "U8", TARE_F16}, &(struct side){embedding, "F32", TARE_F32}, 1, NULL), want);
+    assert_int_equal(prove(&(struct side){head, "U8", TARE_F16}, &(struct side){embedding, "F32", TARE_F32}, 1, NULL),
+                     want);
 }
 
 /* value = scale * (code - offset): codes 1 .. 8, scale 0.5, offset 4. */
@@ -108,7 +117,8 @@ static void half_a_step(void **state)
         }
 }
 
-/* A code at an end of its range stands for all beyond it, on its own side only; a negative scale turns the sides round. */
+/* A code at an end of its range stands for all beyond it, on its own side only; a negative scale turns the sides round.
+ */
 static void clipped(void **state)
 {
     (void)state;
@@ -240,9 +250,9 @@ static void tiles(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(half_a_step),   cmocka_unit_test(clipped), cmocka_unit_test(scale_of_zero),
-        cmocka_unit_test(both_packed),   cmocka_unit_test(dense),   cmocka_unit_test(rounded),
-        cmocka_unit_test(not_a_number),  cmocka_unit_test(tiles),
+        cmocka_unit_test(half_a_step),  cmocka_unit_test(clipped), cmocka_unit_test(scale_of_zero),
+        cmocka_unit_test(both_packed),  cmocka_unit_test(dense),   cmocka_unit_test(rounded),
+        cmocka_unit_test(not_a_number), cmocka_unit_test(tiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,8 @@
 
 static struct tare_arena arena;
 
-static enum tare_code read_beside(const char *text, const char *beside, struct tare_quant *quant, struct tare_error *err)
+static enum tare_code read_beside(const char *text, const char *beside, struct tare_quant *quant,
+                                  struct tare_error *err)
 {
     json_t *config = NULL, *other = NULL;
     assert_int_equal(tare_json_parse(&config, "config.json", text, strlen(text), err), TARE_OK);
@@ -44,7 +45,8 @@ static void none(void **state)
     (void)state;
     assert_int_equal(accept("{}").method, TARE_METHOD_NONE);
     assert_int_equal(accept("{\"quantization\": null, \"quantization_config\": null, \"text_config\": "
-                            "{\"quantization_config\": null}}").method,
+                            "{\"quantization_config\": null}}")
+                         .method,
                      TARE_METHOD_NONE);
     assert_int_equal(accept("{\"text_config\": 3}").method, TARE_METHOD_NONE);
     assert_null(tare_quant_of(&(struct tare_quant){0}, "a"));
@@ -97,8 +99,10 @@ static void awq_wrong(void **state)
     refuse(AWQ(", \"q_group_size\": []"), TARE_E_CONFIG, where, "q_group_size must be");
     refuse(AWQ(", \"version\": 1"), TARE_E_CONFIG, where, "version must be a string");
     refuse(AWQ(", \"zero_point\": 1"), TARE_E_CONFIG, where, "zero_point must be true or false");
-    refuse(AWQ(", \"modules_to_not_convert\": \"lm_head\""), TARE_E_CONFIG, where, "modules_to_not_convert must be a list");
-    refuse(AWQ(", \"modules_to_not_convert\": [\"a\", null]"), TARE_E_CONFIG, where, "modules_to_not_convert must be a list");
+    refuse(AWQ(", \"modules_to_not_convert\": \"lm_head\""), TARE_E_CONFIG, where,
+           "modules_to_not_convert must be a list");
+    refuse(AWQ(", \"modules_to_not_convert\": [\"a\", null]"), TARE_E_CONFIG, where,
+           "modules_to_not_convert must be a list");
     refuse("{\"quantization_config\": []}", TARE_E_CONFIG, where, "expected an object");
     refuse("{\"quantization_config\": {\"quant_method\": 3}}", TARE_E_CONFIG, where, "quant_method must be a string");
     refuse("{\"quantization_config\": {\"bits\": 4}}", TARE_E_CONFIG, where, "quant_method is missing");
@@ -111,7 +115,8 @@ static void unknown(void **state)
     (void)state;
     struct tare_error err = {0};
     const struct tare_packing *packing;
-    refuse("{\"quantization_config\": {\"quant_method\": \"gptq\"}}", TARE_E_UNKNOWN, "quantization_config", "\"gptq\"");
+    refuse("{\"quantization_config\": {\"quant_method\": \"gptq\"}}", TARE_E_UNKNOWN, "quantization_config",
+           "\"gptq\"");
     refuse("{\"quantization_config\": {\"quant_method\": \"AWQ\"}}", TARE_E_UNKNOWN, "quantization_config", "\"AWQ\"");
     refuse("{\"quantization_config\": {\"quant_method\": \"\"}}", TARE_E_UNKNOWN, "quantization_config", "\"\"");
     struct tare_quant q = accept(AWQ(", \"version\": \"GEMV_Fast\""));
@@ -124,9 +129,9 @@ static void unknown(void **state)
 static void mlx(void **state)
 {
     (void)state;
-    const struct tare_quant q =
-        accept(MLX("\"group_size\": 64, \"b\": {\"bits\": 8}, \"model.a.c\": false, \"a.b\": {\"group_size\": 32, \"bits\": "
-                   "null, \"mode\": \"x\"}, \"lm_head\": false, \"model.d\": true, \"bits\": 4"));
+    const struct tare_quant q = accept(
+        MLX("\"group_size\": 64, \"b\": {\"bits\": 8}, \"model.a.c\": false, \"a.b\": {\"group_size\": 32, \"bits\": "
+            "null, \"mode\": \"x\"}, \"lm_head\": false, \"model.d\": true, \"bits\": 4"));
     assert_int_equal(q.method, TARE_METHOD_MLX);
     assert_string_equal(q.mode, "affine");
     assert_int_equal(q.n_overrides, 5);
@@ -149,7 +154,8 @@ static void mlx(void **state)
     assert_false(o->quantized);
     assert_null(tare_quant_of(&q, "bits"));
     assert_null(tare_quant_of(&q, "model.a"));
-    refuse(MLX("\"bits\": 4, \"a.b\": {\"bits\": \"8\"}"), TARE_E_CONFIG, "config.json: quantization: a.b", "bits must be");
+    refuse(MLX("\"bits\": 4, \"a.b\": {\"bits\": \"8\"}"), TARE_E_CONFIG, "config.json: quantization: a.b",
+           "bits must be");
     refuse(MLX("\"bits\": 4, \"mode\": 1"), TARE_E_CONFIG, "config.json: quantization", "mode must be a string");
     refuse("{\"quantization\": 4}", TARE_E_CONFIG, "config.json: quantization", "expected an object");
 }
@@ -158,11 +164,13 @@ static void which(void **state)
 {
     (void)state;
     struct tare_error err = {0};
-    struct tare_quant q = accept("{\"quantization_config\": {\"quant_method\": \"awq\", \"bits\": 4}, \"quantization\": "
-                                 "{\"bits\": 8, \"group_size\": 64}}");
+    struct tare_quant q =
+        accept("{\"quantization_config\": {\"quant_method\": \"awq\", \"bits\": 4}, \"quantization\": "
+               "{\"bits\": 8, \"group_size\": 64}}");
     assert_int_equal(q.method, TARE_METHOD_MLX);
     assert_int_equal(q.bits, 8);
-    q = accept("{\"quantization\": null, \"text_config\": {\"quantization_config\": {\"quant_method\": \"awq\", \"bits\": 3}}}");
+    q = accept("{\"quantization\": null, \"text_config\": {\"quantization_config\": {\"quant_method\": \"awq\", "
+               "\"bits\": 3}}}");
     assert_int_equal(q.method, TARE_METHOD_AWQ);
     assert_int_equal(q.bits, 3);
     assert_string_equal(q.place, "config.json: text_config.quantization_config");
@@ -170,8 +178,8 @@ static void which(void **state)
                "\"quantization_config\": {\"quant_method\": \"mlx\", \"bits\": 6}}");
     assert_int_equal(q.method, TARE_METHOD_MLX);
     assert_int_equal(q.bits, 6);
-    refuse("{\"text_config\": {\"quantization_config\": {\"bits\": 3}}}", TARE_E_CONFIG, "text_config.quantization_config",
-           "quant_method is missing");
+    refuse("{\"text_config\": {\"quantization_config\": {\"bits\": 3}}}", TARE_E_CONFIG,
+           "text_config.quantization_config", "quant_method is missing");
     const char *beside = "{\"quant_method\": \"awq\", \"w_bit\": 2}";
     fixture_expect(read_beside("{}", beside, &q, &err), &err, TARE_OK, NULL, NULL);
     assert_string_equal(q.place, "quantize_config.json");

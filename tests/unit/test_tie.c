@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_tie.c - the rule of design.md, section 3, on trees and weights made by hand: owners, aliases, flags, contents. */
+ * test_tie.c - the rule of design.md, section 3, on trees and weights made by hand: owners, aliases, flags, contents.
+ */
 #include "tree/tie.h"
 
 #include <stdio.h>
@@ -26,7 +27,8 @@ struct scene {
     struct tare_error err;
 };
 
-static void begin(struct scene *s, const char *top, const char *text, enum tare_head_kind kind, const char *head, bool tied)
+static void begin(struct scene *s, const char *top, const char *text, enum tare_head_kind kind, const char *head,
+                  bool tied)
 {
     *s = (struct scene){0};
     s->tree.arena = s->weights.arena = &s->arena;
@@ -254,9 +256,12 @@ static void content(void **state)
         const struct tare_packing *form;
         bool active;
         enum tare_decision decision;
-    } rows[] = {{"{}", DENSE, true, TARE_DECISION_LOAD}, {FALSE, DENSE, true, TARE_DECISION_LOAD},
-                {NULLED, DENSE, true, TARE_DECISION_LOAD}, {TRUE, DENSE, false, DROP},
-                {TRUE, PACKED, false, DROP},               {FALSE, PACKED, false, KEEP},
+    } rows[] = {{"{}", DENSE, true, TARE_DECISION_LOAD},
+                {FALSE, DENSE, true, TARE_DECISION_LOAD},
+                {NULLED, DENSE, true, TARE_DECISION_LOAD},
+                {TRUE, DENSE, false, DROP},
+                {TRUE, PACKED, false, DROP},
+                {FALSE, PACKED, false, KEEP},
                 {"{}", PACKED, false, KEEP}};
     for (size_t i = 0; i < FIXTURE_COUNT(rows); i++) {
         struct scene s;
@@ -325,8 +330,8 @@ static void another_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(owners),  cmocka_unit_test(aliases),   cmocka_unit_test(args_decide),
-        cmocka_unit_test(types),   cmocka_unit_test(content),   cmocka_unit_test(heads_of_the_model),
+        cmocka_unit_test(owners),    cmocka_unit_test(aliases),      cmocka_unit_test(args_decide),
+        cmocka_unit_test(types),     cmocka_unit_test(content),      cmocka_unit_test(heads_of_the_model),
         cmocka_unit_test(only_copy), cmocka_unit_test(another_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
