@@ -25,7 +25,7 @@ struct tare_quant {
     int bits;                   /* 0: not said */
     int64_t group_size;         /* 0: not said; -1: the whole row */
     int zero_point;             /* awq: 1 true, 0 false, -1 not said */
-    const char *const *skipped; /* modules_to_not_convert: matched as substrings of the module's path */
+    const char *const *skipped; /* modules_to_not_convert: advisory, a module is what its tensors are */
     size_t n_skipped;
     const struct tare_quant_override *overrides; /* mlx, sorted by path */
     size_t n_overrides;

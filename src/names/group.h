@@ -8,8 +8,9 @@
 
 /*
  * Every tensor of the checkpoint goes into exactly one module. packing is the one that the config announces, or NULL.
- * Modules are ordered by name; what is wrong with one (a missing part, shapes that contradict) is its fault, not an
- * error here: a head that tying drops may be incomplete. weights gets one live entry a module.
+ * Packed modules come first, then plain ones, each in the order of their names; what is wrong with one (a missing part,
+ * shapes that contradict) is its fault, not an error here: a head that tying drops may be incomplete. weights gets one
+ * live entry a module.
  */
 enum tare_code tare_modules_group(const struct tare_checkpoint *checkpoint, const struct tare_quant *quant,
                                   const struct tare_packing *packing, struct tare_arena *arena,

@@ -10,14 +10,13 @@
 #define TARE_UNICODE_TOP 0x110000u
 
 /* Sets as pairs of first and last code points; tare_unicode_<name> and its _count, in unicode_tables.c. */
+/* clang-format off */
 #define TARE_UNICODE_SETS(X)                                                                                           \
-    X(posix_alnum)                                                                                                     \
-    X(posix_alpha)                                                                                                     \
-    X(posix_blank)                                                                                                     \
-    X(posix_cntrl) X(posix_digit) X(posix_graph) X(posix_lower) X(posix_print) X(posix_punct) X(posix_space)           \
-        X(posix_upper) X(posix_word) X(posix_xdigit) X(word) X(rust_word) X(numeric) X(punctuation) X(white)           \
-            X(accents) X(nmt_dropped) X(nmt_space) X(bert_dropped) X(bert_space) X(bert_chinese) X(no_decomposition)   \
-                X(no_class) X(no_compose)
+    X(posix_alnum) X(posix_alpha) X(posix_blank) X(posix_cntrl) X(posix_digit) X(posix_graph) X(posix_lower) \
+    X(posix_print) X(posix_punct) X(posix_space) X(posix_upper) X(posix_word) X(posix_xdigit) X(word) \
+    X(rust_word) X(numeric) X(punctuation) X(white) X(accents) X(nmt_dropped) X(nmt_space) \
+    X(bert_dropped) X(bert_space) X(bert_chinese) X(no_decomposition) X(no_class) X(no_compose)
+/* clang-format on */
 /* Other tables: runs (first << 8 | value), and pairs of a code point and its image. */
 #define TARE_UNICODE_TABLES(X) X(category) X(script) X(pre_script) X(fold) X(lower)
 

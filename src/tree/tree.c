@@ -143,6 +143,8 @@ void tare_head(struct tare_at at, const char *name, struct tare_parameter *embed
     if (kind == TARE_HEAD_NONE || !name || embedding->rank != 2)
         return;
     const struct tare_linear l = tare_linear(at, name, embedding->shape[1], embedding->shape[0], bias);
+    if (at.tree->error.code) /* the dummy is shared by all trees and never written */
+        return;
     head->prefix = tare_at(at, "%s", name).path;
     head->weight = l.weight;
     head->bias = l.bias;
