@@ -31,7 +31,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     const size_t n = json_array_size(a->block_types);
     for (size_t i = 0; i < n; i++) {
         const char *type = json_string_value(json_array_get(a->block_types, i));
-        if (!type || (strcmp(type, "recurrent") && strcmp(type, "attention")))
+        if (!type || (strcmp(type, "recurrent") != 0 && strcmp(type, "attention") != 0))
             return tare_fail(d->err, TARE_E_CONFIG, d->place,
                              "block_types[%zu] is neither \"recurrent\" nor \"attention\"", i);
     }

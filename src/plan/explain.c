@@ -236,7 +236,7 @@ static const struct tare_entry *entry_of(const struct tare_model *m, const char 
         const struct tare_entry *e = &m->weights.entries[i];
         struct search s = {.name = name};
         tare_recipe_leaves(e->recipe, look, &s);
-        if (e->absorbed || (!s.found && strcmp(e->name, name)))
+        if (e->absorbed || (!s.found && strcmp(e->name, name) != 0))
             continue;
         if (!e->rule)
             return e;

@@ -58,7 +58,7 @@ static enum tare_code settle_bias(struct tare_model *m, const struct tare_head_d
     for (size_t i = 0; name && i < m->weights.n; i++) {
         struct tare_entry *e = &m->weights.entries[i];
         bool zero = false;
-        if (e->rule || e->absorbed || strcmp(e->name, name) || tare_tree_find(&m->tree, name))
+        if (e->rule || e->absorbed || strcmp(e->name, name) != 0 || tare_tree_find(&m->tree, name))
             continue;
         if (m->options.no_data || e->recipe->op != TARE_OP_TAKE)
             return TARE_OK; /* it stays, and strict loading reports it */

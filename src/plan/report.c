@@ -212,8 +212,8 @@ static bool list_formats(struct reporting *g)
     for (size_t i = 0; i < r->n_parameters; i++) {
         const struct tare_report_tensor *p = &r->parameters[i];
         size_t k = 0;
-        while (k < r->n_formats &&
-               (strcmp(list[k].packing, p->packing) || list[k].bits != p->bits || list[k].group_size != p->group_size))
+        while (k < r->n_formats && (strcmp(list[k].packing, p->packing) != 0 || list[k].bits != p->bits ||
+                                    list[k].group_size != p->group_size))
             k++;
         if (k == r->n_formats)
             list[r->n_formats++] = (struct tare_report_format){p->packing, p->bits, p->group_size, 0};

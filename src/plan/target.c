@@ -40,7 +40,7 @@ static const struct tare_entry *entry_of(const struct tare_model *model, const s
         return NULL;
     const struct tare_recipe *recipe = model->weights.entries[at].recipe;
     if (recipe->rank != parameter->rank ||
-        (recipe->rank && memcmp(recipe->shape, parameter->shape, (size_t)recipe->rank * sizeof *recipe->shape)))
+        (recipe->rank && memcmp(recipe->shape, parameter->shape, (size_t)recipe->rank * sizeof *recipe->shape) != 0))
         return NULL;
     return &model->weights.entries[at];
 }

@@ -188,7 +188,7 @@ enum tare_code tare_module_is_zero(struct tare_checkpoint *checkpoint, const str
         code = tare_fail_memory(err);
     if (!code)
         code = tare_module_floats(module, part, 0, tare_module_rows(module), values, &work, err);
-    for (int64_t i = 0; !code && i < n && *zero; i++)
+    for (int64_t i = 0; !code && values && i < n && *zero; i++)
         *zero = values[i] == 0;
     tare_arena_release(&work);
     return code;

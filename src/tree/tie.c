@@ -78,7 +78,7 @@ static size_t prefix_of(const char *name)
 {
     const char *dot = strrchr(name, '.');
     const size_t size = dot ? (size_t)(dot - name) : 0, head = strlen(HEAD);
-    if (size < head || memcmp(dot - head, HEAD, head) || (size > head && dot[-(long)head - 1] != '.'))
+    if (size < head || memcmp(dot - head, HEAD, head) != 0 || (size > head && dot[-(long)head - 1] != '.'))
         return 0;
     static const char *const parts[] = {"weight", "qweight", "qzeros", "scales", "g_idx"};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
@@ -204,7 +204,7 @@ bool tare_head_restore(struct tare_tree *tree, struct tare_weights *w, struct ta
         return false;
     for (size_t i = 0; i < w->n; i++) {
         struct tare_entry *entry = &w->entries[i];
-        if (!tare_head_has(head, entry) || strcmp(strrchr(entry->name, '.'), ".weight"))
+        if (!tare_head_has(head, entry) || strcmp(strrchr(entry->name, '.'), ".weight") != 0)
             continue;
         entry->rule = entry->evidence = NULL;
         entry->name = tree->head.weight->name;
@@ -228,7 +228,7 @@ static void bind_only_copy(struct tare_tree *tree, struct tare_weights *w, struc
         for (size_t i = 0; head->decision == TARE_DECISION_DROP && i < w->n; i++) {
             struct tare_entry *entry = &w->entries[i];
             if (!tare_head_has(head, entry) || entry->recipe->module->fault ||
-                strcmp(strrchr(entry->name, '.'), ".weight"))
+                strcmp(strrchr(entry->name, '.'), ".weight") != 0)
                 continue;
             entry->rule = entry->evidence = NULL;
             entry->name = embedding->name;
