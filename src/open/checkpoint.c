@@ -218,6 +218,7 @@ struct path {
 
 static bool folder_path(const struct tare_checkpoint *checkpoint, const char *name, struct path *path)
 {
+    /* cppcheck-suppress ctuuninitvar ; it is what is written */
     const int n = snprintf(path->text, sizeof path->text, "%s/%s", checkpoint->folder, name);
     return n >= 0 && (size_t)n < sizeof path->text;
 }

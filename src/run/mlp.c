@@ -42,7 +42,7 @@ void tare_mlp(struct tare_layer *layer, struct tare_at parent, const struct tare
 {
     const struct tare_at at = tare_at(parent, "%s", d->name ? d->name : "mlp");
     struct mlp *b = tare_arena_alloc(at.tree->arena, sizeof *b);
-    struct mlp failed;
+    struct mlp failed = {0};
     if (!b && !at.tree->error.code)
         tare_fail_memory(&at.tree->error);
     b = b ? b : &failed;

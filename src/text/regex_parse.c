@@ -493,7 +493,7 @@ static enum tare_code atom(struct parse *parse)
 }
 
 /* {n}, {n,}, {,m}, {n,m}; false, and nothing taken, when it is no interval but text. */
-static bool interval(struct parse *parse, char text[16])
+static bool interval(struct parse *parse, char text[32])
 {
     const char *from = parse->p;
     uint32_t least = 0, most = 0;

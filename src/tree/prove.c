@@ -97,7 +97,7 @@ static void prove_tile(void *user, size_t index, int worker)
 {
     struct proving *p = user;
     struct tare_arena work = {0};
-    struct tile head, embedding;
+    struct tile head = {0}, embedding = {0};
     (void)worker;
     const int64_t row = (int64_t)index * TILE, rows = p->rows - row < TILE ? p->rows - row : TILE;
     p->first[index] = -1;
