@@ -44,11 +44,12 @@ test-tsan:
 	@$(call build,build-tsan)
 	@ctest --test-dir build-tsan -j $(JOBS) --output-on-failure -LE 'install|memory'
 
+# Without the tests of patterns: code made by PCRE2's JIT reads whole vectors, which memcheck cannot know to be meant.
 test-valgrind:
 	@command -v valgrind >/dev/null || { echo 'test-valgrind needs valgrind' >&2; exit 1; }
 	@$(call configure,build-test,-DTARE_WERROR=ON -DTARE_TESTS=ON)
 	@$(call build,build-test)
-	@ctest --test-dir build-test -j $(JOBS) --output-on-failure -T memcheck -L unit \
+	@ctest --test-dir build-test -j $(JOBS) --output-on-failure -T memcheck -L unit -E '^test_(regex|tokenizer)' \
 		--overwrite MemoryCheckCommandOptions='--error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite -q'
 
 test-fuzz:
