@@ -4,7 +4,7 @@ foreach(class IN ITEMS Seed16 Count Proof Differs OnlyCopy Incomplete FlagType T
   add_test(NAME head-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_head.py $<TARGET_FILE:tare> ${class})
   set_tests_properties(head-${name} PROPERTIES LABELS head TIMEOUT 120)
 endforeach()
-foreach(class IN ITEMS Bad Sparse)
+foreach(class IN ITEMS Bad Many Sparse)
   string(TOLOWER ${class} name)
   add_test(NAME bad-input-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_bad_input.py $<TARGET_FILE:tare> ${class})
   set_tests_properties(bad-input-${name} PROPERTIES LABELS bad-input TIMEOUT 300)

@@ -156,14 +156,6 @@ static bool parameter_row(struct reporting *g, const struct tare_parameter *p, s
     return row->rule != NULL;
 }
 
-static bool is_misshapen(const struct tare_model *m, const struct tare_parameter *p)
-{
-    for (size_t i = 0; i < m->n_misshapen; i++)
-        if (m->misshapen[i].parameter == p)
-            return true;
-    return false;
-}
-
 static bool list_parameters(struct reporting *g)
 {
     struct tare_model *m = g->m;
@@ -171,12 +163,15 @@ static bool list_parameters(struct reporting *g)
     struct tare_report_tensor *bound = tare_arena_array(&m->arena, m->tree.n, sizeof *bound);
     struct tare_report_tensor *missing = tare_arena_array(&m->arena, m->n_missing, sizeof *missing);
     struct tare_report_tensor *off = tare_arena_array(&m->arena, m->n_misshapen, sizeof *off);
-    if (!bound || !missing || !off)
+    bool *misshapen = tare_arena_array(&m->arena, m->tree.n, sizeof *misshapen);
+    if (!bound || !missing || !off || !misshapen)
         return false;
+    for (size_t i = 0; i < m->n_misshapen; i++)
+        misshapen[m->misshapen[i].parameter->index] = true;
     for (size_t i = 0; i < m->tree.n; i++) {
         const struct tare_parameter *p = m->tree.parameters[i];
         r->declared += p->active;
-        if (!p->entry || is_misshapen(m, p))
+        if (!p->entry || misshapen[i])
             continue;
         if (!parameter_row(g, p, &bound[r->n_parameters++]))
             return false;

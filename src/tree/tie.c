@@ -103,27 +103,28 @@ bool tare_head_has(const struct tare_head_decision *head, const struct tare_entr
 /* Each head once, packed and dense forms apart. */
 static enum tare_code collect(const struct tare_weights *w, struct tare_tie_result *result, struct tare_error *err)
 {
+    struct tare_map known[2] = {{0}, {0}}; /* prefixes of packed and of dense ones: a checkpoint may name 100,000 */
     size_t most = 0;
+    bool room = true;
     for (size_t i = 0; i < w->n; i++)
         most += !w->entries[i].rule && !w->entries[i].absorbed && prefix_of(w->entries[i].name) > 0;
     result->heads = tare_arena_array(w->arena, most, sizeof *result->heads);
-    for (size_t i = 0; most && result->heads && i < w->n; i++) {
+    for (size_t i = 0; most && result->heads && room && i < w->n; i++) {
         const struct tare_entry *entry = &w->entries[i];
         const size_t size = prefix_of(entry->name);
+        uint32_t before = TARE_MAP_NONE;
         if (!size || entry->rule || entry->absorbed)
             continue;
-        bool known = false;
-        for (size_t k = 0; k < result->n; k++)
-            known |= tare_head_has(&result->heads[k], entry);
-        if (known)
-            continue;
-        const char *prefix = tare_arena_copy(w->arena, entry->name, size);
-        if (!prefix)
-            return tare_fail_memory(err);
-        result->heads[result->n++] =
-            (struct tare_head_decision){.prefix = prefix, .dense = is_dense(entry), .evidence = "none"};
+        const bool dense = is_dense(entry);
+        room = tare_map_put(&known[dense], entry->name, size, (uint32_t)result->n, &before);
+        const char *prefix = room && before == TARE_MAP_NONE ? tare_arena_copy(w->arena, entry->name, size) : NULL;
+        if (prefix)
+            result->heads[result->n++] =
+                (struct tare_head_decision){.prefix = prefix, .dense = dense, .evidence = "none"};
     }
-    return w->arena->failed ? tare_fail_memory(err) : TARE_OK;
+    tare_map_release(&known[0]);
+    tare_map_release(&known[1]);
+    return !room || w->arena->failed ? tare_fail_memory(err) : TARE_OK;
 }
 
 /* Any type but boolean and null is refused, wherever the flag stands. */
@@ -258,8 +259,8 @@ enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weig
             continue;
         }
         struct answer answer = walk(levels, n_levels, head->prefix, tree->arena);
-        if (!answer.given && head->dense &&
-            tree->head.prefix) /* point 6: a wrapper's dense head is that of its text model */
+        /* Point 6: a dense head at the top of a wrapper is that of its text model. */
+        if (!answer.given && head->dense && tree->head.prefix && !strcmp(head->prefix, HEAD))
             answer = walk(levels, n_levels, tree->head.prefix, tree->arena);
         if (tree->head.kind == TARE_HEAD_CONTENT && !answer.by_flag) /* point 4: a default does not count */
             answer = (struct answer){.evidence = "none"};

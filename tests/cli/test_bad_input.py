@@ -9,7 +9,9 @@ import os
 import re
 import shutil
 import socket
+import subprocess
 import sys
+import time
 import unittest
 
 import numpy as np
@@ -365,6 +367,26 @@ for p, rows in ROWS.items():
         while hasattr(Bad, method):
             method += "_"
         setattr(Bad, method, lambda self, a=(breaks, status, phrases, base, finding): self.one(*a))
+
+
+class Many(Case):
+    """Ten seconds hold for names by the ten thousand too: no loop over heads or misshapen parameters may be quadratic."""
+
+    def ends_soon(self, rows, layers=1):
+        folder = self.path("many")
+        os.makedirs(folder, exist_ok=True)
+        made.write_holes(os.path.join(folder, MAIN), rows)
+        write_json(os.path.join(folder, "config.json"), {**LLAMA, "tie_word_embeddings": True, "num_hidden_layers": layers})
+        begun = time.monotonic()
+        done = subprocess.run([made.TARE, "check", folder], capture_output=True, timeout=60)
+        self.assertEqual(done.returncode, 4)
+        self.assertLess(time.monotonic() - begun, 10)
+
+    def test_heads(self):
+        self.ends_soon([("a%d.lm_head.weight" % i, [1], "float16") for i in range(80000)])
+
+    def test_misshapen(self):
+        self.ends_soon([("model.layers.%d.input_layernorm.weight" % i, [3], "float16") for i in range(60000)], 60000)
 
 
 class Sparse(Case):
