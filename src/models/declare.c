@@ -51,6 +51,21 @@ static enum tare_code inner_fragment(struct tare_model *model, struct tare_error
     return arch->fill(model->inner_copy, model->args, &derive);
 }
 
+/* A wrapper's text model: its fragment, which one it is, its args. */
+static enum tare_code inner_model(struct tare_model *model, struct tare_error *err)
+{
+    const struct tare_arch *arch = model->arch;
+    enum tare_code code = inner_fragment(model, err);
+    if (code)
+        return code;
+    const char *place =
+        model->inner_path ? tare_arena_format(&model->arena, "config.json: %s", model->inner_path) : "config.json";
+    const struct tare_derive derive = {&model->arena, model->inner_config, place, err};
+    model->inner = arch->choose ? arch->choose(model->inner_config, &derive) : arch->inner;
+    return model->inner ? read_args(model->inner, model->inner_config, place, model, &model->inner_args, err)
+                        : err->code;
+}
+
 enum tare_code tare_model_declare(struct tare_model *model, struct tare_error *err)
 {
     const json_t *type = json_object_get(model->config, "model_type");
@@ -58,28 +73,22 @@ enum tare_code tare_model_declare(struct tare_model *model, struct tare_error *e
         return tare_fail(err, TARE_E_CONFIG, "config.json", "model_type is %s; tare needs it to know the architecture",
                          type ? "no string" : "missing");
     model->model_type = json_string_value(type);
-    enum tare_code code = tare_arch_find(model->model_type, &model->arch, err);
+    enum tare_code code = tare_arch_find(model->model_type, json_object_get(model->config, "architectures"), &model->arch, err);
     if (!code)
         code = read_args(model->arch, model->config, "config.json", model, &model->args, err);
-    const struct tare_arch *arch = model->arch;
-    if (!code && arch->inner) {
-        code = inner_fragment(model, err);
-        const char *place =
-            model->inner_path ? tare_arena_format(&model->arena, "config.json: %s", model->inner_path) : "config.json";
-        if (!code)
-            code = read_args(arch->inner, model->inner_config, place, model, &model->inner_args, err);
-    }
+    if (!code && (model->arch->inner || model->arch->choose))
+        code = inner_model(model, err);
     if (code)
         return code;
     model->decoder = tare_arena_alloc(&model->arena, sizeof *model->decoder);
     if (!model->decoder)
         return tare_fail_memory(err);
     model->tree.arena = model->decoder->arena = &model->arena;
-    const struct tare_at root = {&model->tree, arch->inner ? arch->inner_prefix : ""};
-    if (arch->inner)
-        arch->inner->declare(root, model->inner_args, model->decoder);
+    const struct tare_at root = {&model->tree, model->inner ? model->arch->inner_prefix : ""};
+    if (model->inner)
+        model->inner->declare(root, model->inner_args, model->decoder);
     else
-        arch->declare(root, model->args, model->decoder);
+        model->arch->declare(root, model->args, model->decoder);
     if (model->decoder->too_deep)
         return tare_fail(err, TARE_E_CONFIG, "config.json",
                          "the number of layers is beyond that of any model; look at it");
@@ -90,15 +99,22 @@ enum tare_code tare_model_declare(struct tare_model *model, struct tare_error *e
     return model->tree.error.code;
 }
 
+static void sanitize(struct tare_model *model, const struct tare_arch *arch, const void *args)
+{
+    if (!arch || !arch->sanitize)
+        return;
+    model->weights.source = tare_arena_format(&model->arena, "models/%s.c", arch->name);
+    arch->sanitize(&model->weights, args);
+}
+
 enum tare_code tare_names_rewrite(struct tare_model *model, struct tare_error *err)
 {
-    const struct tare_arch *const order[] = {model->arch, model->arch->inner};
-    void *const args[] = {model->args, model->inner_args};
-    for (int i = 0; i < 2; i++)
-        if (order[i] && order[i]->sanitize) {
-            model->weights.source = tare_arena_format(&model->arena, "models/%s.c", order[i]->name);
-            order[i]->sanitize(&model->weights, args[i]);
-        }
+    sanitize(model, model->arch, model->args);
+    if (model->inner) {
+        tare_scope_enter(&model->weights, model->arch->inner_prefix);
+        sanitize(model, model->inner, model->inner_args);
+        tare_scope_leave(&model->weights);
+    }
     if (model->weights.error.code)
         *err = model->weights.error;
     else if (model->arena.failed)
@@ -115,10 +131,10 @@ enum tare_code tare_tie_levels(const struct tare_model *model, struct tare_arena
     if (!l)
         return tare_fail_memory(err);
     const struct tare_tie_level top = {"", model->config, "", arch->args, model->args};
-    const struct tare_tie_level inner = {arch->inner ? arch->inner_prefix : "language_model",
-                                         arch->inner ? model->inner_config : text,
-                                         arch->inner ? model->inner_path ? model->inner_path : "" : "text_config",
-                                         arch->inner ? arch->inner->args : NULL, model->inner_args};
+    const struct tare_tie_level inner = {model->inner ? arch->inner_prefix : "language_model",
+                                         model->inner ? model->inner_config : text,
+                                         model->inner ? model->inner_path ? model->inner_path : "" : "text_config",
+                                         model->inner ? model->inner->args : NULL, model->inner_args};
     l[0] = l[1] = top;
     l[2] = l[3] = inner;
     l[1].owner = "model";

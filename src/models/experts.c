@@ -17,3 +17,52 @@ void tare_dense_glu(struct tare_at at, const char *name, int64_t dim, int64_t hi
     tare_linear(glu, "up_proj", dim, hidden, NO_BIAS);
     tare_linear(glu, "down_proj", hidden, dim, NO_BIAS);
 }
+
+static const char *path(struct tare_weights *w, const char *base, const char *rest)
+{
+    const char *text = tare_arena_format(w->arena, "%s%s", base, rest);
+    if (!text)
+        tare_fail_memory(&w->error);
+    return text ? text : "";
+}
+
+/* Does an entry lie transposed: its last axis is not `last`, the one before is? */
+static bool turned(const struct tare_entry *entry, int64_t last, bool unsure)
+{
+    const struct tare_recipe *r = entry->recipe;
+    if (last < 1 || r->rank != 3 || r->shape[1] == r->shape[2])
+        return unsure;
+    return r->shape[1] == last && r->shape[2] != last ? true : r->shape[2] == last && r->shape[1] != last ? false : unsure;
+}
+
+static void fused(struct tare_weights *w, const struct tare_experts_desc *d, const char *suffix)
+{
+    const char *gate_up = path(w, path(w, d->from, ".gate_up_proj"), suffix);
+    const char *down = path(w, path(w, d->from, ".down_proj"), suffix);
+    const char *const parts[] = {path(w, d->to, ".gate_proj.weight"), path(w, d->to, ".up_proj.weight")};
+    const struct tare_entry *first = tare_find(w, gate_up);
+    if (!first)
+        return;
+    if (turned(first, d->dim, d->transposed)) {
+        tare_transpose(w, gate_up);
+        tare_transpose(w, down);
+    }
+    tare_split(w, gate_up, -2, parts, 2);
+    tare_rename(w, down, path(w, d->to, ".down_proj.weight"));
+}
+
+void tare_experts_rewrite(struct tare_weights *w, const struct tare_experts_desc *d)
+{
+    static const char *const names[][2] = {{"gate_proj", "gate_proj"}, {"up_proj", "up_proj"}, {"down_proj", "down_proj"},
+                                           {"w1", "gate_proj"},        {"w3", "up_proj"},      {"w2", "down_proj"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *one = tare_arena_format(w->arena, "%s.#.%s.weight", d->from, names[i][0]);
+        const char *all = tare_arena_format(w->arena, "%s.%s.weight", d->to, names[i][1]);
+        if (!one || !all)
+            tare_fail_memory(&w->error);
+        else
+            tare_stack(w, one, all, d->n);
+    }
+    fused(w, d, "");
+    fused(w, d, ".weight");
+}

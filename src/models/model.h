@@ -27,7 +27,8 @@ struct tare_arch {
     enum tare_code (*derive)(void *args, const struct tare_derive *d);
     /* MUST, but for a wrapper: parameters and blocks below root. decoder is zeroed; what cannot run yet may stay so. */
     void (*declare)(struct tare_at root, const void *args, struct tare_decoder *decoder);
-    /* MAY: names and recipes -> those of declare. A wrapper's comes first, then the inner one's on the whole list. */
+    /* MAY: names and recipes -> those of declare. A wrapper's comes first, on the whole list; then the inner one's, which
+     * sees only what lies below inner_prefix, without that prefix. */
     void (*sanitize)(struct tare_weights *w, const void *args);
     bool runs;              /* every block has ops, and logits were compared with the reference */
     bool transformers_tied; /* transformers' own default of tie_word_embeddings (golden/tie_defaults.json) */
@@ -36,6 +37,8 @@ struct tare_arch {
     const struct tare_arch *inner;
     const char *inner_config; /* "text_config" */
     const char *inner_prefix; /* "language_model" */
+    /* MAY: the inner model by its fragment (mistral3: text_config.model_type); else `inner`. NULL: refused through d. */
+    const struct tare_arch *(*choose)(const json_t *inner, const struct tare_derive *d);
     bool inner_flat;          /* without inner_config in config.json the whole config is the inner one's */
     /* MAY: keys that the wrapper writes into the inner fragment before its args are read (config: a copy, changed in
      * place). */
@@ -44,11 +47,17 @@ struct tare_arch {
 
 #define ARCH(name) extern const struct tare_arch tare_arch_##name;
 #define ALIAS(model_type, name)
+#define NAMED(model_type, name) ARCH(name)
+#define CHOSEN(model_type, architecture, name) ARCH(name)
 #include "models/models.def"
 #undef ARCH
 #undef ALIAS
+#undef NAMED
+#undef CHOSEN
 
-/* The record for a model_type, aliases resolved; an unknown one is refused by name, with the nearest known ones. */
-enum tare_code tare_arch_find(const char *model_type, const struct tare_arch **arch, struct tare_error *err);
+/* The record for a model_type (and config.json's "architectures", which may be NULL), aliases resolved; an unknown one
+ * is refused by name, with the nearest known ones. */
+enum tare_code tare_arch_find(const char *model_type, const json_t *architectures, const struct tare_arch **arch,
+                              struct tare_error *err);
 
 #endif

@@ -11,9 +11,29 @@ static const struct {
 } known[] = {
 #define ARCH(name) {#name, &tare_arch_##name},
 #define ALIAS(model_type, name) {#model_type, &tare_arch_##name},
+#define NAMED(model_type, name) {#model_type, &tare_arch_##name},
+#define CHOSEN(model_type, architecture, name)
 #include "models/models.def"
 #undef ARCH
 #undef ALIAS
+#undef NAMED
+#undef CHOSEN
+};
+
+static const struct {
+    const char *model_type, *architecture;
+    const struct tare_arch *arch;
+} chosen[] = {
+#define ARCH(name)
+#define ALIAS(model_type, name)
+#define NAMED(model_type, name)
+#define CHOSEN(model_type, architecture, name) {#model_type, #architecture, &tare_arch_##name},
+#include "models/models.def"
+#undef ARCH
+#undef ALIAS
+#undef NAMED
+#undef CHOSEN
+    {NULL, NULL, NULL},
 };
 
 enum { KNOWN = sizeof known / sizeof *known, WORD_MOST = 64, NEAREST = 3 };
@@ -59,9 +79,26 @@ static void nearest(const char *model_type, char *text, size_t room)
     }
 }
 
-enum tare_code tare_arch_find(const char *model_type, const struct tare_arch **arch, struct tare_error *err)
+/* Does config.json's "architectures" list the name? */
+static bool lists(const json_t *architectures, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(architectures); i++) {
+        const char *own = json_string_value(json_array_get(architectures, i));
+        if (own && !strcmp(own, name))
+            return true;
+    }
+    return false;
+}
+
+enum tare_code tare_arch_find(const char *model_type, const json_t *architectures, const struct tare_arch **arch,
+                              struct tare_error *err)
 {
     char names[160] = "";
+    for (size_t i = 0; chosen[i].arch; i++)
+        if (!strcmp(chosen[i].model_type, model_type) && lists(architectures, chosen[i].architecture)) {
+            *arch = chosen[i].arch;
+            return TARE_OK;
+        }
     for (size_t i = 0; i < KNOWN; i++)
         if (!strcmp(known[i].model_type, model_type)) {
             *arch = known[i].arch;

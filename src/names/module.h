@@ -66,6 +66,7 @@ struct tare_entry {
     const char *rule;              /* why it was set aside; NULL while it is alive */
     const char *evidence;
     bool absorbed; /* became an input of another entry: neither alive nor set aside */
+    bool hidden;   /* outside of the scope: no verb sees it */
 };
 
 struct tare_weights {
@@ -73,6 +74,7 @@ struct tare_weights {
     struct tare_entry *entries; /* heap */
     size_t n, room;
     const char *source;      /* who edits: "models/qwen2.c"; becomes the rule's origin */
+    const char *scope;       /* the prefix that names are without just now, or NULL */
     struct tare_error error; /* sticky: the first one */
 };
 

@@ -15,7 +15,7 @@
 
 static bool alive(const struct tare_entry *entry)
 {
-    return !entry->rule && !entry->absorbed;
+    return !entry->rule && !entry->absorbed && !entry->hidden;
 }
 
 static void out_of_memory(struct tare_weights *w)

@@ -48,7 +48,8 @@ struct tare_model {
     const char *model_type;
     const struct tare_arch *arch;
     void *args;                 /* of arch */
-    void *inner_args;           /* of arch->inner, or NULL */
+    const struct tare_arch *inner; /* of a wrapper: its text model, or NULL */
+    void *inner_args;           /* of inner, or NULL */
     const json_t *inner_config; /* the fragment that drove the inner model, or NULL */
     json_t *inner_copy;         /* owned, when the wrapper filled it in */
     const char *inner_path;     /* "text_config", or NULL when the inner model read the top level */
