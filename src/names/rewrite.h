@@ -102,9 +102,4 @@ void tare_join(struct tare_weights *w, const char *const *patterns, size_t n, in
 /* Is there a live entry that matches as a whole? Its first in order of the list, or NULL. */
 const struct tare_entry *tare_find(const struct tare_weights *w, const char *pattern);
 
-/* ---- copies ---- */
-
-/* One more entry of this name and value: minicpm's head is the embedding, scaled otherwise. Without `name`: nothing. */
-void tare_copy(struct tare_weights *w, const char *name, const char *target);
-
 #endif
