@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * apertus.c - Apertus (mlx-lm: models/apertus.py). Its feed-forward block has an activation with parameters, xIELU. */
 #include "models/dense.h"
-#include "models/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -21,12 +20,6 @@
     ARG(TEXT, hidden_act, xielu)
 TARE_ARGS(ARGS);
 
-static enum tare_code derive(void *args, const struct tare_derive *d)
-{
-    struct args *a = args;
-    return tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
-}
-
 static void feed_forward(struct tare_layer *l, struct tare_at layer, const struct tare_dense *dense)
 {
     (void)l; /* no block has this activation yet */
@@ -44,10 +37,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     const struct args *a = args;
     tare_dense(root, d,
                &(struct tare_dense){
-                   TARE_DENSE_USUAL(a),
-                   .skeleton.eps = a->rms_norm_eps,
-                   .skeleton.head = TARE_HEAD_FLAG,
-                   .skeleton.tied = a->tie_word_embeddings,
+                   TARE_DENSE_LLAMA(a),
                    .norms = {"attention_layernorm", NULL, "feedforward_layernorm", NULL},
                    .attention.qk_norm = TARE_QK_NORM_RMS,
                    .interleaved = a->rope_traditional,
@@ -60,14 +50,14 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 static void sanitize(struct tare_weights *w, const void *args)
 {
     (void)args;
-    tare_reshape(w, "**.alpha_p", 0, NULL); /* published as vectors of one */
-    tare_reshape(w, "**.alpha_n", 0, NULL);
+    const int64_t none[] = {1}; /* numbers, published as vectors of one */
+    tare_reshape(w, "**.alpha_p", 0, none);
+    tare_reshape(w, "**.alpha_n", 0, none);
 }
 
 const struct tare_arch tare_arch_apertus = {
     .name = "apertus",
     .args = &args_info,
-    .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
 };

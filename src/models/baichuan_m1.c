@@ -2,7 +2,6 @@
  * baichuan_m1.c - Baichuan-M1 (mlx-lm: models/baichuan_m1.py): keys and values are mixed with those of the token
  * before, layers with a window may have heads of their own, and the head's rows have length one. */
 #include "models/dense.h"
-#include "models/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \
@@ -36,7 +35,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     if (a->conv_window != 2)
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "conv_window is %lld; 2 is the only one there is",
                          (long long)a->conv_window);
-    return tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
+    return TARE_OK;
 }
 
 static void vary(struct tare_dense *dense, int64_t layer)
@@ -65,10 +64,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     const struct args *a = args;
     tare_dense(root, d,
                &(struct tare_dense){
-                   TARE_DENSE_USUAL(a),
-                   .skeleton.eps = a->rms_norm_eps,
-                   .skeleton.head = TARE_HEAD_FLAG,
-                   .skeleton.tied = a->tie_word_embeddings,
+                   TARE_DENSE_LLAMA(a),
                    .attention.qkv_name = "W_pack",
                    .args = a,
                    .vary = vary,
@@ -79,7 +75,9 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 static void sanitize(struct tare_weights *w, const void *args)
 {
     (void)args;
-    tare_divide_by_norm(w, "lm_head.weight", -1);
+    const struct tare_entry *head = tare_find(w, "lm_head.weight");
+    if (head && !head->recipe->packed) /* what is packed was divided before */
+        tare_divide_by_norm(w, "lm_head.weight", -1);
 }
 
 const struct tare_arch tare_arch_baichuan_m1 = {

@@ -54,5 +54,6 @@ const struct tare_arch tare_arch_cohere = {
     .name = "cohere",
     .args = &args_info,
     .declare = declare,
+    .runs = true,
     .transformers_tied = true,
 };

@@ -74,5 +74,6 @@ const struct tare_arch tare_arch_cohere2 = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
     .transformers_tied = true,
 };

@@ -2,6 +2,8 @@
  * dense.c - the layer that decoders like Llama share. */
 #include "models/dense.h"
 
+#include "models/theta.h"
+
 static struct tare_norm norm(struct tare_at at, const char *name, const struct tare_skeleton *s)
 {
     if (!name)
@@ -36,7 +38,10 @@ static struct tare_rope rope(struct tare_at at, const struct tare_dense *dense, 
     if (dense->no_rope)
         return (struct tare_rope){.kind = TARE_ROPE_NONE};
     const int64_t dims = dense->rotated > 0 ? (int64_t)((double)head * dense->rotated) : head;
-    struct tare_rope rope = tare_rope_read(at, dims, dense->theta, dense->scaling, dense->skeleton.context);
+    double theta = dense->theta;
+    if (!at.tree->error.code)
+        tare_theta_read(&theta, "rope_theta", dense->scaling, "config.json", &at.tree->error);
+    struct tare_rope rope = tare_rope_read(at, dims, theta, dense->scaling, dense->skeleton.context);
     rope.interleaved = dense->interleaved;
     return rope;
 }
@@ -50,6 +55,8 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     struct tare_gqa_desc *attention = &dense.attention;
     attention->dim = dense.ffn.dim = s->dim;
     attention->eps = s->eps;
+    if (attention->kv_heads < 1)
+        attention->kv_heads = attention->heads;
     if (attention->head_dim < 1)
         attention->head_dim = tare_div(at, "hidden_size", s->dim, "num_attention_heads", attention->heads);
     attention->rope = rope(at, &dense, attention->head_dim);
@@ -83,4 +90,10 @@ void tare_dense_drop_rotary(struct tare_weights *w, const void *args)
 {
     (void)args;
     tare_drop_containing(w, "self_attn.rotary_emb.inv_freq", "precomputed rotary frequencies, not a parameter");
+}
+
+void tare_dense_drop_rope(struct tare_weights *w, const void *args)
+{
+    (void)args;
+    tare_drop_containing(w, "attention.rope.inv_freq", "precomputed rotary frequencies, not a parameter");
 }

@@ -2,7 +2,7 @@
  * dense.h - decoders like Llama: in each layer grouped-query attention and a gated feed-forward block. A member says
  * what differs; what it leaves out is Llama's.
  *
- *     tare_dense(root, d, &(struct tare_dense){TARE_DENSE_USUAL(a), .skeleton.eps = a->rms_norm_eps, ...});
+ *     tare_dense(root, d, &(struct tare_dense){TARE_DENSE_LLAMA(a), .attention.bias = a->attention_bias});
  */
 #ifndef TARE_MODELS_DENSE_H
 #define TARE_MODELS_DENSE_H
@@ -11,7 +11,7 @@
 
 struct tare_dense {
     struct tare_skeleton skeleton;  /* without layer; its norm and eps are those of the layers' norms too */
-    struct tare_gqa_desc attention; /* without dim, eps and rope; head_dim below 1: dim / heads */
+    struct tare_gqa_desc attention; /* without dim, eps, rope; head_dim below 1: dim / heads; kv_heads: heads */
     struct tare_glu_desc ffn;       /* without dim and activation */
     const char *hidden_act;         /* NULL: silu */
 
@@ -19,7 +19,7 @@ struct tare_dense {
     const char *norms[4];
     bool parallel; /* attention and feed-forward side by side, both of the first norm */
 
-    double theta;
+    double theta;          /* NaN: in scaling, or refused */
     const json_t *scaling; /* rope_scaling or rope_parameters; NULL: none */
     double rotated;        /* the share of a head that rotates; 0: all */
     bool interleaved, no_rope;
@@ -41,6 +41,11 @@ struct tare_dense {
     .ffn.hidden = (a)->intermediate_size, .hidden_act = (a)->hidden_act, .theta = (a)->rope_theta,                     \
     .scaling = (a)->rope_scaling ? (a)->rope_scaling : (a)->rope_parameters
 
+/* And those of a model with RMS norms and a head unless tied. */
+#define TARE_DENSE_LLAMA(a)                                                                                            \
+    TARE_DENSE_USUAL(a), .skeleton.eps = (a)->rms_norm_eps, .skeleton.head = TARE_HEAD_FLAG,                           \
+                         .skeleton.tied = (a)->tie_word_embeddings
+
 void tare_dense(struct tare_at root, struct tare_decoder *d, const struct tare_dense *dense);
 
 /* Its parameters are declared, but nothing can run it. */
@@ -48,5 +53,7 @@ void tare_planned_only(struct tare_block *block);
 
 /* Rotary tables of older files ("self_attn.rotary_emb.inv_freq"): a sanitize. */
 void tare_dense_drop_rotary(struct tare_weights *w, const void *args);
+/* InternLM's ("attention.rope.inv_freq"). */
+void tare_dense_drop_rope(struct tare_weights *w, const void *args);
 
 #endif

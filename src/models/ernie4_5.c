@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * ernie4_5.c - ERNIE 4.5 without experts (mlx-lm: models/ernie4_5.py). */
 #include "models/dense.h"
-#include "models/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -24,7 +23,9 @@ TARE_ARGS(ARGS);
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {
     struct args *a = args;
-    return tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
+    if (!json_object_get(d->config, "head_dim")) /* null is another thing: hidden_size / num_attention_heads */
+        a->head_dim = 128;
+    return TARE_OK;
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -32,10 +33,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     const struct args *a = args;
     tare_dense(root, d,
                &(struct tare_dense){
-                   TARE_DENSE_USUAL(a),
-                   .skeleton.eps = a->rms_norm_eps,
-                   .skeleton.head = TARE_HEAD_FLAG,
-                   .skeleton.tied = a->tie_word_embeddings,
+                   TARE_DENSE_LLAMA(a),
                    .attention.head_dim = a->head_dim,
                    .attention.bias = a->use_bias,
                    .attention.o_bias = a->use_bias,
@@ -49,5 +47,6 @@ const struct tare_arch tare_arch_ernie4_5 = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
     .transformers_tied = true,
 };

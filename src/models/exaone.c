@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * exaone.c - EXAONE 3 and 3.5 (mlx-lm: models/exaone.py): Llama under GPT-2's names. */
 #include "models/dense.h"
-#include "models/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -22,12 +21,6 @@
     ARG(JSON, rope_parameters, ABSENT)                                                                                 \
     ARG(TEXT, activation_function, silu)
 TARE_ARGS(ARGS);
-
-static enum tare_code derive(void *args, const struct tare_derive *d)
-{
-    struct args *a = args;
-    return tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
-}
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
@@ -68,6 +61,6 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 const struct tare_arch tare_arch_exaone = {
     .name = "exaone",
     .args = &args_info,
-    .derive = derive,
     .declare = declare,
+    .runs = true,
 };

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "models/dense.h"
-#include "models/theta.h"
 #include "models/window.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -34,9 +33,13 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     if (pattern && !json_is_string(pattern) && !json_is_integer(pattern))
         return tare_fail(d->err, TARE_E_CONFIG, d->place,
                          "sliding_window_pattern must be a word such as \"LLLG\", a number, or null");
-    if (tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err))
-        return d->err->code;
     return tare_layer_types_check(a->layer_types, a->num_hidden_layers, d->place, d->err);
+}
+
+static bool patterned(const struct args *a)
+{
+    const char *word = json_string_value(a->sliding_window_pattern);
+    return (word && *word) || json_integer_value(a->sliding_window_pattern) > 0;
 }
 
 /* "LLLG": three layers with the window, then one without; 4 says the same. */
@@ -54,7 +57,7 @@ static bool local(const struct args *a, int64_t layer)
 static void vary(struct tare_dense *dense, int64_t i)
 {
     const struct args *a = dense->args;
-    if (a->sliding_window < 1) /* all layers see all, and all have positions */
+    if (a->sliding_window < 1 || !(a->layer_types || patterned(a))) /* all layers see all, and all have positions */
         return;
     dense->attention.window = local(a, i) ? a->sliding_window : 0;
     dense->no_rope = !local(a, i);
@@ -65,10 +68,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     const struct args *a = args;
     tare_dense(root, d,
                &(struct tare_dense){
-                   TARE_DENSE_USUAL(a),
-                   .skeleton.eps = a->rms_norm_eps,
-                   .skeleton.head = TARE_HEAD_FLAG,
-                   .skeleton.tied = a->tie_word_embeddings,
+                   TARE_DENSE_LLAMA(a),
                    .norms = {NULL, "post_attention_layernorm", NULL, "post_feedforward_layernorm"},
                    .attention.head_dim = a->head_dim,
                    .attention.qk_norm = TARE_QK_NORM_RMS,
@@ -82,4 +82,5 @@ const struct tare_arch tare_arch_exaone4 = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
 };

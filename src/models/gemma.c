@@ -51,5 +51,6 @@ const struct tare_arch tare_arch_gemma = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
     .transformers_tied = true,
 };

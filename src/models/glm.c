@@ -34,10 +34,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     const struct args *a = args;
     tare_dense(root, d,
                &(struct tare_dense){
-                   TARE_DENSE_USUAL(a),
-                   .skeleton.eps = a->rms_norm_eps,
-                   .skeleton.head = TARE_HEAD_FLAG,
-                   .skeleton.tied = a->tie_word_embeddings,
+                   TARE_DENSE_LLAMA(a),
                    .attention.head_dim = a->head_dim,
                    .attention.bias = a->attention_bias,
                    .rotated = a->partial_rotary_factor,
@@ -52,4 +49,5 @@ const struct tare_arch tare_arch_glm = {
     .derive = derive,
     .declare = declare,
     .sanitize = tare_dense_drop_rotary,
+    .runs = true,
 };

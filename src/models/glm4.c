@@ -26,9 +26,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 {
     struct args *a = args;
     a->partial_rotary_factor = tare_json_real(a->rope_parameters, "partial_rotary_factor", a->partial_rotary_factor);
-    if (tare_partial_check(a->partial_rotary_factor, d->place, d->err))
-        return d->err->code;
-    return tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
+    return tare_partial_check(a->partial_rotary_factor, d->place, d->err);
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -54,4 +52,5 @@ const struct tare_arch tare_arch_glm4 = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
 };

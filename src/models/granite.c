@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * granite.c - Granite 3 (mlx-lm: models/granite.py): Llama with four multipliers. */
 #include "models/dense.h"
-#include "models/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -32,7 +31,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
         a->residual_multiplier == 0)
         return tare_fail(d->err, TARE_E_CONFIG, d->place,
                          "logits_scaling and the attention, embedding and residual multipliers must not be 0");
-    return tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
+    return TARE_OK;
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -40,10 +39,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     const struct args *a = args;
     tare_dense(root, d,
                &(struct tare_dense){
-                   TARE_DENSE_USUAL(a),
-                   .skeleton.eps = a->rms_norm_eps,
-                   .skeleton.head = TARE_HEAD_FLAG,
-                   .skeleton.tied = a->tie_word_embeddings,
+                   TARE_DENSE_LLAMA(a),
                    .skeleton.embedding_scale = a->embedding_multiplier,
                    .skeleton.logit_scale = 1 / a->logits_scaling,
                    .residual_scale = a->residual_multiplier,

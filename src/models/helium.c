@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * helium.c - Helium (mlx-lm: models/helium.py). It declares a head even where the embedding is used instead. */
 #include "models/dense.h"
-#include "models/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -21,12 +20,6 @@
     ARG(TEXT, hidden_act, silu)
 TARE_ARGS(ARGS);
 
-static enum tare_code derive(void *args, const struct tare_derive *d)
-{
-    struct args *a = args;
-    return tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
-}
-
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
@@ -44,6 +37,6 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 const struct tare_arch tare_arch_helium = {
     .name = "helium",
     .args = &args_info,
-    .derive = derive,
     .declare = declare,
+    .runs = true,
 };

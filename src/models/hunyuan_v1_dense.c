@@ -51,10 +51,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     const struct args *a = args;
     tare_dense(root, d,
                &(struct tare_dense){
-                   TARE_DENSE_USUAL(a),
-                   .skeleton.eps = a->rms_norm_eps,
-                   .skeleton.head = TARE_HEAD_FLAG,
-                   .skeleton.tied = a->tie_word_embeddings,
+                   TARE_DENSE_LLAMA(a),
                    .attention.head_dim = a->head_dim,
                    .attention.bias = a->attention_bias,
                    .attention.o_bias = a->attention_bias,

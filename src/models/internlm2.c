@@ -20,15 +20,6 @@
     ARG(TEXT, hidden_act, silu)
 TARE_ARGS(ARGS);
 
-static enum tare_code derive(void *args, const struct tare_derive *d)
-{
-    struct args *a = args;
-    (void)d;
-    if (a->num_key_value_heads < 1)
-        a->num_key_value_heads = a->num_attention_heads;
-    return TARE_OK;
-}
-
 /* wqkv has a key head, its queries and its values together, which the block does not read. */
 static void grouped(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
 {
@@ -41,12 +32,9 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     const struct args *a = args;
     tare_dense(root, d,
                &(struct tare_dense){
-                   TARE_DENSE_USUAL(a),
+                   TARE_DENSE_LLAMA(a),
                    .skeleton.embedding = "tok_embeddings",
                    .skeleton.head_name = "output",
-                   .skeleton.eps = a->rms_norm_eps,
-                   .skeleton.head = TARE_HEAD_FLAG,
-                   .skeleton.tied = a->tie_word_embeddings,
                    .norms = {"attention_norm", NULL, "ffn_norm", NULL},
                    .attention.name = "attention",
                    .attention.qkv_name = "wqkv",
@@ -62,16 +50,9 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                });
 }
 
-static void sanitize(struct tare_weights *w, const void *args)
-{
-    (void)args;
-    tare_drop_containing(w, "attention.rope.inv_freq", "precomputed rotary frequencies, not a parameter");
-}
-
 const struct tare_arch tare_arch_internlm2 = {
     .name = "internlm2",
     .args = &args_info,
-    .derive = derive,
     .declare = declare,
-    .sanitize = sanitize,
+    .sanitize = tare_dense_drop_rope,
 };

@@ -21,24 +21,12 @@
     ARG(TEXT, hidden_act, silu)
 TARE_ARGS(ARGS);
 
-static enum tare_code derive(void *args, const struct tare_derive *d)
-{
-    struct args *a = args;
-    (void)d;
-    if (a->num_key_value_heads < 1)
-        a->num_key_value_heads = a->num_attention_heads;
-    return TARE_OK;
-}
-
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
     tare_dense(root, d,
                &(struct tare_dense){
-                   TARE_DENSE_USUAL(a),
-                   .skeleton.eps = a->rms_norm_eps,
-                   .skeleton.head = TARE_HEAD_FLAG,
-                   .skeleton.tied = a->tie_word_embeddings,
+                   TARE_DENSE_LLAMA(a),
                    .attention.bias = a->qkv_bias,
                    .attention.o_bias = a->qkv_bias,
                    .interleaved = a->rope_traditional,
@@ -46,16 +34,10 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                });
 }
 
-static void sanitize(struct tare_weights *w, const void *args)
-{
-    (void)args;
-    tare_drop_containing(w, "attention.rope.inv_freq", "precomputed rotary frequencies, not a parameter");
-}
-
 const struct tare_arch tare_arch_internlm3 = {
     .name = "internlm3",
     .args = &args_info,
-    .derive = derive,
     .declare = declare,
-    .sanitize = sanitize,
+    .sanitize = tare_dense_drop_rope,
+    .runs = true,
 };

@@ -24,10 +24,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     const struct args *a = args;
     tare_dense(root, d,
                &(struct tare_dense){
-                   TARE_DENSE_USUAL(a),
-                   .skeleton.eps = a->rms_norm_eps,
-                   .skeleton.head = TARE_HEAD_FLAG,
-                   .skeleton.tied = a->tie_word_embeddings,
+                   TARE_DENSE_LLAMA(a),
                    .attention.bias = true,
                    .interleaved = a->rope_traditional,
                });
@@ -44,4 +41,5 @@ const struct tare_arch tare_arch_mimo = {
     .args = &args_info,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -27,10 +27,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     const struct args *a = args;
     tare_dense(root, d,
                &(struct tare_dense){
-                   TARE_DENSE_USUAL(a),
-                   .skeleton.eps = a->rms_norm_eps,
-                   .skeleton.head = TARE_HEAD_FLAG,
-                   .skeleton.tied = a->tie_word_embeddings,
+                   TARE_DENSE_LLAMA(a),
                    .skeleton.embedding_scale = a->scale_emb,
                    .skeleton.logit_scale = (double)a->dim_model_base / (double)a->hidden_size,
                    .residual_scale = a->scale_depth / sqrt((double)a->num_hidden_layers),
@@ -38,8 +35,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                });
 }
 
-/* The first releases have no head and say nothing of tying; mlx-lm's default is untied, with the embedding's weights.
- */
+/* The first releases have no head and do not say that they are tied; mlx-lm's head is the embedding then. */
 static void sanitize(struct tare_weights *w, const void *args)
 {
     const struct args *a = args;
