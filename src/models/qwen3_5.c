@@ -3,8 +3,6 @@
  * attention. */
 #include "models/qwen3_5.h"
 
-#include "models/experts.h"
-#include "models/skeleton.h"
 #include "models/sparse.h"
 #include "models/wrapper.h"
 
@@ -104,11 +102,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){.dim = a->hidden_size,
-                                          .vocabulary = a->vocab_size,
-                                          .n_layers = a->num_hidden_layers,
-                                          .context = a->max_position_embeddings,
-                                          .eps = a->rms_norm_eps,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
                                           .layer = layer,
                                           .head = TARE_HEAD_FLAG,
                                           .tied = a->tie_word_embeddings});
@@ -147,10 +141,7 @@ void tare_qwen3_5_sanitize(struct tare_weights *w, const void *args)
 static void experts(struct tare_weights *w, const void *args)
 {
     const struct args *a = args;
-    tare_experts_rewrite(w, &(struct tare_experts_desc){.from = "model.layers.*.mlp.experts",
-                                                        .to = "model.layers.*.mlp.switch_mlp",
-                                                        .n = a->num_experts,
-                                                        .dim = a->hidden_size});
+    tare_sparse_rewrite(w, "mlp", a->num_experts, a->hidden_size);
 }
 
 const struct tare_arch tare_qwen3_5_text = {

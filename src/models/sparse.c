@@ -37,16 +37,28 @@ void tare_shared_experts(struct tare_at at, int64_t dim, int64_t n, int64_t hidd
     tare_linear(at, "shared_expert_gate", dim, 1, NO_BIAS);
 }
 
+void tare_sparse_rewrite(struct tare_weights *w, const char *block, int64_t n, int64_t dim)
+{
+    const char *from = tare_arena_format(w->arena, "model.layers.*.%s.experts", block);
+    const char *to = tare_arena_format(w->arena, "model.layers.*.%s.switch_mlp", block);
+    if (!from || !to)
+        tare_fail_memory(&w->error);
+    else
+        tare_experts_rewrite(w, &(struct tare_experts_desc){.from = from, .to = to, .n = n, .dim = dim});
+}
+
 void tare_attention(struct tare_at at, const struct tare_attention *a)
 {
-    const int64_t value = a->v_head > 0 ? a->v_head : a->head;
-    const int64_t q = tare_mul(at, a->heads, a->head), k = tare_mul(at, a->kv_heads, a->head);
+    const int64_t head =
+        a->head > 0 ? a->head : tare_div(at, "hidden_size", a->dim, "num_attention_heads", a->heads);
+    const int64_t value = a->v_head > 0 ? a->v_head : head;
+    const int64_t q = tare_mul(at, a->heads, head), k = tare_mul(at, a->kv_heads, head);
     tare_linear(at, "q_proj", a->dim, q, a->bias);
     tare_linear(at, "k_proj", a->dim, k, a->bias);
     tare_linear(at, "v_proj", a->dim, tare_mul(at, a->kv_heads, value), a->bias);
     tare_linear(at, "o_proj", tare_mul(at, a->heads, value), a->dim, a->bias);
     if (a->qk_norm == TARE_NORM_OF_NOTHING)
         return;
-    tare_rms_norm(at, "q_norm", a->qk_norm == TARE_NORM_OF_HEAD ? a->head : q, a->eps);
-    tare_rms_norm(at, "k_norm", a->qk_norm == TARE_NORM_OF_HEAD ? a->head : k, a->eps);
+    tare_rms_norm(at, "q_norm", a->qk_norm == TARE_NORM_OF_HEAD ? head : q, a->eps);
+    tare_rms_norm(at, "k_norm", a->qk_norm == TARE_NORM_OF_HEAD ? head : k, a->eps);
 }

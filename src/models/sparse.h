@@ -4,8 +4,12 @@
 #ifndef TARE_MODELS_SPARSE_H
 #define TARE_MODELS_SPARSE_H
 
-#include "config/json.h"
-#include "tree/tree.h"
+#include "models/skeleton.h"
+
+/* The fields of a skeleton that go by the same names in nearly all args. */
+#define TARE_SKELETON_USUAL(a)                                                                                         \
+    .dim = (a)->hidden_size, .vocabulary = (a)->vocab_size, .n_layers = (a)->num_hidden_layers,                        \
+    .context = (a)->max_position_embeddings, .eps = (a)->rms_norm_eps
 
 /* Qwen's rule: every step-th layer, but for those that the list names (may be NULL). */
 bool tare_sparse_layer(const json_t *mlp_only_layers, int64_t step, int64_t layer);
@@ -20,10 +24,14 @@ enum tare_code tare_layer_numbers_check(const json_t *list, int64_t n, const cha
 /* gate, switch_mlp, shared_expert and shared_expert_gate below `at` ("model.layers.0.mlp"). */
 void tare_shared_experts(struct tare_at at, int64_t dim, int64_t n, int64_t hidden, int64_t shared_hidden);
 
+/* Published experts of a block ("mlp"), in all spellings of experts.h: model.layers.*.mlp.experts -> .mlp.switch_mlp. */
+void tare_sparse_rewrite(struct tare_weights *w, const char *block, int64_t n, int64_t dim);
+
 /* {q, k, v, o}_proj below `at` ("model.layers.0.self_attn"), and q_norm and k_norm where their widths are given. */
 struct tare_attention {
-    int64_t dim, heads, kv_heads, head, v_head; /* dimensions of a head; of a value: 0, the same */
-    bool bias;                                  /* of all four */
+    int64_t dim, heads, kv_heads;
+    int64_t head, v_head; /* dimensions of a head, below 1: dim / heads; of a value, below 1: of a head */
+    bool bias;            /* of all four */
     enum { TARE_NORM_OF_NOTHING, TARE_NORM_OF_HEAD, TARE_NORM_OF_ALL } qk_norm;
     double eps;
 };
