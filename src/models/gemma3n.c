@@ -6,6 +6,8 @@
 #include "models/window.h"
 #include "models/wrapper.h"
 
+#include <string.h>
+
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
     ARG(INT, num_hidden_layers, REQUIRED)                                                                              \
@@ -42,6 +44,10 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     if (a->altup_num_inputs > STREAMS_MOST || a->altup_active_idx >= a->altup_num_inputs)
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "altup_num_inputs is %lld and altup_active_idx %lld",
                          (long long)a->altup_num_inputs, (long long)a->altup_active_idx);
+    if (a->num_kv_shared_layers >= a->num_hidden_layers)
+        return tare_fail(d->err, TARE_E_CONFIG, d->place,
+                         "num_kv_shared_layers is %lld of %lld layers: none is left to borrow from",
+                         (long long)a->num_kv_shared_layers, (long long)a->num_hidden_layers);
     const enum tare_code code = tare_layer_types_check(a->layer_types, a->num_hidden_layers, d->place, d->err);
     if (code || json_is_integer(a->intermediate_size))
         return code;
@@ -111,11 +117,38 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     }
 }
 
+/* The last layer of i's type that has keys and values of its own, -1: none. */
+static int64_t lender(const struct args *a, int64_t i)
+{
+    const char *type = json_string_value(json_array_get(a->layer_types, (size_t)i));
+    for (int64_t k = a->num_hidden_layers - a->num_kv_shared_layers - 1; k >= 0; k--)
+        if (!strcmp(json_string_value(json_array_get(a->layer_types, (size_t)k)), type))
+            return k;
+    return -1;
+}
+
+/* Transformers 5 leaves out what borrowing layers do not use. mlx-lm has parameters for it, so they get the lender's. */
+static void lend(struct tare_weights *w, const void *args)
+{
+    static const char *const parts[] = {"k_proj", "v_proj", "k_norm"};
+    const struct args *a = args;
+    const int64_t borrowed = a->num_kv_shared_layers > 0 ? a->num_kv_shared_layers : 0;
+    for (int64_t i = a->num_hidden_layers - borrowed; i < a->num_hidden_layers && !w->error.code; i++)
+        for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
+            const char *own = tare_arena_format(w->arena, "layers.%lld.self_attn.%s.weight", (long long)i, parts[p]);
+            const char *from =
+                tare_arena_format(w->arena, "layers.%lld.self_attn.%s.weight", (long long)lender(a, i), parts[p]);
+            if (own && from && !tare_find(w, own))
+                tare_copy(w, from, own);
+        }
+}
+
 static const struct tare_arch text = {
     .name = "gemma3n",
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .sanitize = lend,
 };
 
 static void sanitize(struct tare_weights *w, const void *args)

@@ -25,5 +25,6 @@ const struct tare_arch tare_arch_pixtral = {
     .inner = &tare_arch_llama,
     .inner_config = "text_config",
     .inner_prefix = "language_model",
+    .inner_as_is = true,
     .fill = fill,
 };
