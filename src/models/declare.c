@@ -133,7 +133,7 @@ enum tare_code tare_tie_levels(const struct tare_model *model, struct tare_arena
     if (!l)
         return tare_fail_memory(err);
     const struct tare_tie_level top = {"", model->config, "", arch->args, model->args};
-    /* by the rule's own word, not inner_prefix: nobody ever looked below gemma3n's model.language_model */
+    /* the rule's own word, whatever inner_prefix is (gemma3n: model.language_model) */
     const struct tare_tie_level inner = {"language_model", model->inner ? model->inner_config : text,
                                          model->inner ? model->inner_path ? model->inner_path : "" : "text_config",
                                          model->inner ? model->inner->args : NULL, model->inner_args};
