@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ * plamo.c - PLaMo (mlx-lm: models/plamo.py): one norm, attention and feed-forward side by side. */
+#include "models/usual.h"
+
+#define ARGS(ARG)                                                                                                      \
+    ARG(INT, hidden_size, REQUIRED)                                                                                    \
+    ARG(INT, num_hidden_layers, REQUIRED)                                                                              \
+    ARG(INT, intermediate_size, REQUIRED)                                                                              \
+    ARG(INT, num_attention_heads, REQUIRED)                                                                            \
+    ARG(REAL, rms_norm_eps, REQUIRED)                                                                                  \
+    ARG(INT, vocab_size, REQUIRED)                                                                                     \
+    ARG(INT, n_shared_head, 8)                                                                                         \
+    ARG(REAL, rope_theta, 10000)                                                                                       \
+    ARG(FLAG, rope_traditional, false)                                                                                 \
+    ARG(INT, max_position_embeddings, ABSENT)
+TARE_ARGS(ARGS);
+
+static enum tare_code derive(void *args, const struct tare_derive *d)
+{
+    const struct args *a = args;
+    return a->n_shared_head > 0 ? TARE_OK : tare_fail(d->err, TARE_E_CONFIG, d->place, "n_shared_head must be above 0");
+}
+
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct args *a = args;
+    const int64_t kv_heads = (a->num_attention_heads + a->n_shared_head - 1) / a->n_shared_head;
+    tare_usual_decoder(root, d,
+                       &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .layers = "layers.layers",
+                                               .eps = a->rms_norm_eps, .head = TARE_HEAD_OWN},
+                       &(struct tare_usual){.attention = {.heads = a->num_attention_heads, .kv_heads = kv_heads},
+                                            .glu.hidden = a->intermediate_size,
+                                            .norms = {"norm"},
+                                            .parallel = true,
+                                            .theta = a->rope_theta,
+                                            .interleaved = a->rope_traditional,
+                                            /* Query head h has key head h % kv_heads, which is the block's order only
+                                               where there is one, or one each. */
+                                            .planned_only = kv_heads > 1 && kv_heads < a->num_attention_heads});
+}
+
+const struct tare_arch tare_arch_plamo = {
+    .name = "plamo",
+    .args = &args_info,
+    .derive = derive,
+    .declare = declare,
+};

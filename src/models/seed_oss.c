@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ * seed_oss.c - Seed-OSS (mlx-lm: models/seed_oss.py). */
+#include "models/usual.h"
+
+#define ARGS(ARG)                                                                                                      \
+    ARG(INT, hidden_size, REQUIRED)                                                                                    \
+    ARG(INT, num_hidden_layers, REQUIRED)                                                                              \
+    ARG(INT, intermediate_size, REQUIRED)                                                                              \
+    ARG(INT, num_attention_heads, REQUIRED)                                                                            \
+    ARG(REAL, rms_norm_eps, REQUIRED)                                                                                  \
+    ARG(INT, vocab_size, REQUIRED)                                                                                     \
+    ARG(INT, num_key_value_heads, REQUIRED)                                                                            \
+    ARG(INT, head_dim, REQUIRED)                                                                                       \
+    ARG(INT, max_position_embeddings, ABSENT)                                                                          \
+    ARG(FLAG, attention_bias, false)                                                                                   \
+    ARG(FLAG, attention_out_bias, false)                                                                               \
+    ARG(FLAG, mlp_bias, false)                                                                                         \
+    ARG(REAL, rope_theta, 10000)                                                                                       \
+    ARG(FLAG, rope_traditional, false)                                                                                 \
+    ARG(JSON, rope_scaling, ABSENT)                                                                                    \
+    ARG(JSON, rope_parameters, ABSENT)                                                                                 \
+    ARG(FLAG, tie_word_embeddings, true)                                                                               \
+    ARG(TEXT, hidden_act, silu)
+TARE_ARGS(ARGS);
+
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct args *a = args;
+    tare_usual_decoder(root, d,
+                       &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .eps = a->rms_norm_eps, .head = TARE_HEAD_FLAG,
+                                               .tied = a->tie_word_embeddings},
+                       &(struct tare_usual){TARE_USUAL_LLAMA(a), .attention.o_bias = a->attention_out_bias,
+                                            .glu.bias = a->mlp_bias, .interleaved = a->rope_traditional});
+}
+
+const struct tare_arch tare_arch_seed_oss = {
+    .name = "seed_oss",
+    .args = &args_info,
+    .declare = declare,
+};

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ * starcoder2.c - StarCoder 2 (mlx-lm: models/starcoder2.py). mlx-lm has no window and a fixed GELU; the config has
+ * both. */
+#include "models/usual.h"
+#include "models/window.h"
+
+#define ARGS(ARG)                                                                                                      \
+    ARG(INT, hidden_size, REQUIRED)                                                                                    \
+    ARG(INT, num_hidden_layers, REQUIRED)                                                                              \
+    ARG(INT, intermediate_size, REQUIRED)                                                                              \
+    ARG(INT, num_attention_heads, REQUIRED)                                                                            \
+    ARG(INT, num_key_value_heads, REQUIRED)                                                                            \
+    ARG(REAL, norm_epsilon, 1e-5)                                                                                      \
+    ARG(INT, vocab_size, 49152)                                                                                        \
+    ARG(REAL, rope_theta, 100000)                                                                                      \
+    ARG(FLAG, tie_word_embeddings, true)                                                                               \
+    ARG(INT, max_position_embeddings, 4096)                                                                            \
+    ARG(JSON, rope_scaling, ABSENT)                                                                                    \
+    ARG(JSON, rope_parameters, ABSENT)                                                                                 \
+    ARG(INT, sliding_window, ABSENT)                                                                                   \
+    ARG(TEXT, hidden_act, gelu_pytorch_tanh)
+TARE_ARGS(ARGS);
+
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct args *a = args;
+    tare_usual_decoder(
+        root, d,
+        &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .norm = TARE_SKELETON_LAYER, .norm_bias = true,
+                                .eps = a->norm_epsilon, .head = TARE_HEAD_FLAG, .tied = a->tie_word_embeddings},
+        &(struct tare_usual){
+            TARE_USUAL_LAYER(a), .attention.bias = true, .attention.o_bias = true,
+            .attention.window = tare_window(a->sliding_window, NULL, 0, 0),
+            .mlp = {.first_name = "c_fc", .second_name = "c_proj", .hidden = a->intermediate_size, .bias = true}});
+}
+
+const struct tare_arch tare_arch_starcoder2 = {
+    .name = "starcoder2",
+    .args = &args_info,
+    .declare = declare,
+    .transformers_tied = true,
+};
