@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * gpt_bigcode.c - StarCoder and SantaCoder (mlx-lm: models/gpt_bigcode.py): GPT-2 with one key and value head. */
-#include "models/usual.h"
+#include "models/dense_more.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, n_embd, REQUIRED)                                                                                         \
@@ -20,34 +20,35 @@ TARE_ARGS(ARGS);
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    const int64_t hidden = a->n_inner > 0 ? a->n_inner : tare_mul(root, 4, a->n_embd);
-    tare_usual_decoder(
-        root, d,
-        &(struct tare_skeleton){.model = "transformer",
-                                .embedding = "wte",
-                                .layers = "h",
-                                .norm_name = "ln_f",
-                                .dim = a->n_embd,
-                                .vocabulary = a->vocab_size,
-                                .n_layers = a->n_layer,
-                                .context = a->n_positions,
-                                .norm = TARE_SKELETON_LAYER,
-                                .norm_bias = true,
-                                .eps = a->layer_norm_epsilon,
-                                .head = TARE_HEAD_FLAG,
-                                .tied = a->tie_word_embeddings},
-        &(struct tare_usual){
-            .norms = {"ln_1", NULL, "ln_2"},
-            .attention = {.name = "attn",
-                          .qkv_name = "c_attn",
-                          .o_name = "c_proj",
-                          .heads = a->n_head,
-                          .kv_heads = a->multi_query ? 1 : a->n_head,
-                          .bias = a->attention_bias,
-                          .o_bias = a->attention_bias},
-            .mlp = {.first_name = "c_fc", .second_name = "c_proj", .hidden = hidden, .bias = a->mlp_bias},
-            .hidden_act = a->activation_function,
-            .planned_only = !a->multi_query /* q, k, v lie head by head then */});
+    tare_dense_mlp(root, d,
+                   &(struct tare_dense){
+                       .skeleton = {.model = "transformer",
+                                    .embedding = "wte",
+                                    .layers = "h",
+                                    .norm_name = "ln_f",
+                                    .dim = a->n_embd,
+                                    .vocabulary = a->vocab_size,
+                                    .n_layers = a->n_layer,
+                                    .context = a->n_positions,
+                                    .norm = TARE_SKELETON_LAYER,
+                                    .norm_bias = true,
+                                    .eps = a->layer_norm_epsilon,
+                                    .head = TARE_HEAD_FLAG,
+                                    .tied = a->tie_word_embeddings},
+                       .norms = {"ln_1", NULL, "ln_2"},
+                       .attention = {.name = "attn",
+                                     .qkv_name = "c_attn",
+                                     .o_name = "c_proj",
+                                     .heads = a->n_head,
+                                     .kv_heads = a->multi_query ? 1 : a->n_head,
+                                     .bias = a->attention_bias,
+                                     .o_bias = a->attention_bias},
+                       .ffn.hidden = a->n_inner > 0 ? a->n_inner : tare_mul(root, 4, a->n_embd),
+                       .hidden_act = a->activation_function,
+                       .no_rope = true,
+                       .more = a->multi_query ? NULL : tare_dense_planned /* q, k, v lie head by head */,
+                   },
+                   &(struct tare_mlp_desc){.first_name = "c_fc", .second_name = "c_proj", .bias = a->mlp_bias});
     d->positions = tare_embedding(root, "transformer.wpe", a->n_positions, a->n_embd);
 }
 

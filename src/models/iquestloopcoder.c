@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * iquestloopcoder.c - IQuest-Coder that goes twice through its layers, the second time mixing two views by a gate
  * (mlx-lm: models/iquestloopcoder.py). */
-#include "models/usual.h"
+#include "models/dense_more.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -35,11 +35,15 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_usual_decoder(root, d,
-                       &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .eps = a->rms_norm_eps, .head = TARE_HEAD_FLAG,
-                                               .tied = a->tie_word_embeddings},
-                       &(struct tare_usual){TARE_USUAL_LLAMA(a), .attention.o_bias = a->attention_bias,
-                                            .glu.bias = a->mlp_bias, .planned_only = true});
+    tare_dense(root, d,
+               &(struct tare_dense){
+                   TARE_DENSE_LLAMA(a),
+                   .attention.head_dim = a->head_dim,
+                   .attention.bias = a->attention_bias,
+                   .attention.o_bias = a->attention_bias,
+                   .ffn.bias = a->mlp_bias,
+                   .more = tare_dense_planned,
+               });
     for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++) {
         const struct tare_at at = tare_at(root, "model.gate_projections.%lld", (long long)i);
         tare_plain(at, "weight", 2, a->num_attention_heads, a->head_dim);

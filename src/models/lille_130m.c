@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * lille_130m.c - Lille 130M (mlx-lm: models/lille-130m.py): the norms are inside of the blocks, by name. */
-#include "models/usual.h"
+#include "models/dense.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, block_size, REQUIRED)                                                                                     \
@@ -18,9 +18,9 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     const double blocks = nearbyint((double)(8 * a->n_embd / 3) / 256); /* half to even, as Python rounds */
-    tare_usual_decoder(
-        root, d,
-        &(struct tare_skeleton){.model = "transformer",
+    tare_dense(root, d,
+               &(struct tare_dense){
+                   .skeleton = {.model = "transformer",
                                 .embedding = "tok_embeddings",
                                 .dim = a->n_embd,
                                 .vocabulary = a->vocab_size,
@@ -28,15 +28,16 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                 .context = a->block_size,
                                 .eps = a->layer_norm_eps,
                                 .head = TARE_HEAD_NONE},
-        &(struct tare_usual){.norms = {"attention.norm", NULL, "feed_forward.norm"},
-                             .attention = {.name = "attention",
-                                           .qkv_name = "qkv_proj",
-                                           .o_name = "out_proj",
-                                           .heads = a->n_head,
-                                           .kv_heads = a->n_kv_heads},
-                             .theta = a->rope_theta,
-                             .interleaved = true,
-                             .glu = {.name = "feed_forward", .hidden = tare_mul(root, 256, (int64_t)blocks)}});
+                   .norms = {"attention.norm", NULL, "feed_forward.norm"},
+                   .attention = {.name = "attention",
+                                 .qkv_name = "qkv_proj",
+                                 .o_name = "out_proj",
+                                 .heads = a->n_head,
+                                 .kv_heads = a->n_kv_heads},
+                   .ffn = {.name = "feed_forward", .hidden = tare_mul(root, 256, (int64_t)blocks)},
+                   .theta = a->rope_theta,
+                   .interleaved = true,
+               });
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

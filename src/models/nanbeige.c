@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * nanbeige.c - Nanbeige (mlx-lm: models/nanbeige.py): Llama, its layers gone through several times. */
-#include "models/usual.h"
+#include "models/dense_more.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -40,11 +40,15 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_usual_decoder(root, d,
-                       &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .eps = a->rms_norm_eps, .head = TARE_HEAD_FLAG,
-                                               .tied = a->tie_word_embeddings},
-                       &(struct tare_usual){TARE_USUAL_LLAMA(a), .attention.o_bias = a->attention_bias,
-                                            .glu.bias = a->mlp_bias, .planned_only = a->num_loops != 1});
+    tare_dense(root, d,
+               &(struct tare_dense){
+                   TARE_DENSE_LLAMA(a),
+                   .attention.head_dim = a->head_dim,
+                   .attention.bias = a->attention_bias,
+                   .attention.o_bias = a->attention_bias,
+                   .ffn.bias = a->mlp_bias,
+                   .more = a->num_loops == 1 ? NULL : tare_dense_planned,
+               });
 }
 
 const struct tare_arch tare_arch_nanbeige = {
@@ -52,5 +56,5 @@ const struct tare_arch tare_arch_nanbeige = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
-    .sanitize = tare_usual_drop_rotary,
+    .sanitize = tare_dense_drop_rotary,
 };

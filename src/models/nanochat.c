@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * nanochat.c - nanochat (mlx-lm: models/nanochat.py): norms without weights, squared ReLU, logits capped at 15. */
-#include "models/usual.h"
+#include "models/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 1280)                                                                                        \
@@ -13,24 +13,46 @@
     ARG(REAL, rope_theta, 10000.0)
 TARE_ARGS(ARGS);
 
+static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+{
+    const struct args *a = args;
+    const int64_t dim = a->hidden_size;
+    (void)i;
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){
+                 .name = "attn",
+                 .q_name = "c_q",
+                 .k_name = "c_k",
+                 .v_name = "c_v",
+                 .o_name = "c_proj",
+                 .dim = dim,
+                 .heads = a->num_attention_heads,
+                 .kv_heads = a->num_key_value_heads,
+                 .head_dim = tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads)});
+    l->mixer = (struct tare_block){0}; /* rotates the other way, then norms */
+    tare_mlp(l, at,
+             &(struct tare_mlp_desc){.first_name = "c_fc",
+                                     .second_name = "c_proj",
+                                     .dim = dim,
+                                     .hidden = a->intermediate_size,
+                                     .activation = TARE_RELU2});
+}
+
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_usual_decoder(
-        root, d,
-        &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .model = "transformer", .embedding = "wte", .layers = "h",
-                                .norm = TARE_SKELETON_NO_NORM, .logit_soft_cap = 15, .head = TARE_HEAD_OWN},
-        &(struct tare_usual){.attention = {.name = "attn",
-                                           .q_name = "c_q",
-                                           .k_name = "c_k",
-                                           .v_name = "c_v",
-                                           .o_name = "c_proj",
-                                           .heads = a->num_attention_heads,
-                                           .kv_heads = a->num_key_value_heads},
-                             .theta = a->rope_theta,
-                             .mlp = {.first_name = "c_fc", .second_name = "c_proj", .hidden = a->intermediate_size},
-                             .hidden_act = "relu2",
-                             .planned_only = true});
+    tare_skeleton(root, args, d,
+                  &(struct tare_skeleton){.model = "transformer",
+                                          .embedding = "wte",
+                                          .layers = "h",
+                                          .dim = a->hidden_size,
+                                          .vocabulary = a->vocab_size,
+                                          .n_layers = a->num_hidden_layers,
+                                          .context = a->max_position_embeddings,
+                                          .norm = TARE_SKELETON_NO_NORM,
+                                          .logit_soft_cap = 15,
+                                          .layer = layer,
+                                          .head = TARE_HEAD_OWN});
 }
 
 /* transformers' names, which mlx-lm does not know. */

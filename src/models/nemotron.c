@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * nemotron.c - Nemotron (mlx-lm: models/nemotron.py): layer norms times 1 + weight, squared ReLU. */
+#include "models/dense_more.h"
 #include "models/theta.h"
-#include "models/usual.h"
 
 #include <string.h>
 
@@ -20,7 +20,6 @@
     ARG(FLAG, mlp_bias, false)                                                                                         \
     ARG(REAL, partial_rotary_factor, 0.5)                                                                              \
     ARG(REAL, rope_theta, 10000.0)                                                                                     \
-    ARG(FLAG, rope_traditional, false)                                                                                 \
     ARG(JSON, rope_scaling, ABSENT)                                                                                    \
     ARG(JSON, rope_parameters, ABSENT)                                                                                 \
     ARG(FLAG, tie_word_embeddings, false)
@@ -41,18 +40,21 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_usual_decoder(root, d,
-                       &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .norm = TARE_SKELETON_LAYER, .norm_bias = true,
-                                               .eps = a->norm_eps, .head = TARE_HEAD_FLAG,
-                                               .tied = a->tie_word_embeddings},
-                       &(struct tare_usual){TARE_USUAL_LAYER(a), .attention.head_dim = a->head_dim,
-                                            .attention.bias = a->attention_bias, .attention.o_bias = a->attention_bias,
-                                            .partial = a->partial_rotary_factor,
-                                            .mlp = {.first_name = "up_proj",
-                                                    .second_name = "down_proj",
-                                                    .hidden = a->intermediate_size,
-                                                    .bias = a->mlp_bias},
-                                            .planned_only = true});
+    tare_dense_mlp(root, d,
+                   &(struct tare_dense){
+                       TARE_DENSE_USUAL(a),
+                       .skeleton.norm = TARE_SKELETON_LAYER,
+                       .skeleton.norm_bias = true,
+                       .skeleton.eps = a->norm_eps,
+                       .skeleton.head = TARE_HEAD_FLAG,
+                       .skeleton.tied = a->tie_word_embeddings,
+                       .attention.head_dim = a->head_dim,
+                       .attention.bias = a->attention_bias,
+                       .attention.o_bias = a->attention_bias,
+                       .rotated = a->partial_rotary_factor,
+                       .more = tare_dense_planned /* its norms are times 1 + weight */,
+                   },
+                   &(struct tare_mlp_desc){.first_name = "up_proj", .second_name = "down_proj", .bias = a->mlp_bias});
 }
 
 const struct tare_arch tare_arch_nemotron = {

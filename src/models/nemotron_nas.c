@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * nemotron_nas.c - Llama-Nemotron (mlx-lm: models/nemotron-nas.py): Llama, of whose blocks a search left out some, made
  * some linear, and gave each its width. */
-#include "models/usual.h"
+#include "models/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 8192)                                                                                        \
@@ -65,7 +65,7 @@ static int64_t width(double mult, int64_t dim)
 
 static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t group)
 {
-    const int64_t head = tare_head_dim(at, a->hidden_size, a->num_attention_heads);
+    const int64_t head = tare_div(at, "hidden_size", a->hidden_size, "num_attention_heads", a->num_attention_heads);
     tare_gqa(l, at,
              &(struct tare_gqa_desc){.dim = a->hidden_size,
                                      .heads = a->num_attention_heads,
@@ -104,8 +104,14 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .eps = a->rms_norm_eps, .layer = layer,
-                                          .head = TARE_HEAD_FLAG, .tied = a->tie_word_embeddings});
+                  &(struct tare_skeleton){.dim = a->hidden_size,
+                                          .vocabulary = a->vocab_size,
+                                          .n_layers = a->num_hidden_layers,
+                                          .context = a->max_position_embeddings,
+                                          .eps = a->rms_norm_eps,
+                                          .layer = layer,
+                                          .head = TARE_HEAD_FLAG,
+                                          .tied = a->tie_word_embeddings});
 }
 
 const struct tare_arch tare_arch_nemotron_nas = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * olmo.c - OLMo as AI2 first published it (mlx-lm: models/olmo.py): norms without weights, planned only. */
-#include "models/usual.h"
+#include "models/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, d_model, REQUIRED)                                                                                        \
@@ -30,7 +30,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_head_dim(root, a->d_model, a->n_heads);
+    tare_div(root, "d_model", a->d_model, "n_heads", a->n_heads);
     tare_skeleton(root, args, d,
                   &(struct tare_skeleton){.model = "model.transformer",
                                           .embedding = "wte",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * olmo2.c - OLMo 2 (mlx-lm: models/olmo2.py): norms after the blocks, and over all queries and all keys. */
-#include "models/usual.h"
+#include "models/dense_more.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -25,19 +25,22 @@ TARE_ARGS(ARGS);
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_usual_decoder(
-        root, d,
-        &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .eps = a->rms_norm_eps, .head = TARE_HEAD_FLAG,
-                                .tied = a->tie_word_embeddings},
-        &(struct tare_usual){TARE_USUAL_LLAMA(a),
-                             .norms = {NULL, "post_attention_layernorm", NULL, "post_feedforward_layernorm"},
-                             .wide_qk_norm = true, .attention.o_bias = a->attention_bias, .glu.bias = a->mlp_bias,
-                             .interleaved = a->rope_traditional});
+    tare_dense(root, d,
+               &(struct tare_dense){
+                   TARE_DENSE_LLAMA(a),
+                   .norms = {NULL, "post_attention_layernorm", NULL, "post_feedforward_layernorm"},
+                   .attention.head_dim = a->head_dim,
+                   .attention.bias = a->attention_bias,
+                   .attention.o_bias = a->attention_bias,
+                   .ffn.bias = a->mlp_bias,
+                   .interleaved = a->rope_traditional,
+                   .more = tare_dense_wide_norms,
+               });
 }
 
 const struct tare_arch tare_arch_olmo2 = {
     .name = "olmo2",
     .args = &args_info,
     .declare = declare,
-    .sanitize = tare_usual_drop_rotary,
+    .sanitize = tare_dense_drop_rotary,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * olmo3.c - OLMo 3 (mlx-lm: models/olmo3.py): OLMo 2 with windows, and rotation scaled only where there is none. */
+#include "models/dense_more.h"
 #include "models/theta.h"
-#include "models/usual.h"
 #include "models/window.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -31,29 +31,29 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return code ? code : tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
 }
 
-static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+static void vary(struct tare_dense *dense, int64_t i)
 {
-    const struct args *a = args;
-    struct tare_usual usual = {TARE_USUAL_LLAMA(a),
-                               .dim = a->hidden_size,
-                               .eps = a->rms_norm_eps,
-                               .context = a->max_position_embeddings,
-                               .norms = {NULL, "post_attention_layernorm", NULL, "post_feedforward_layernorm"},
-                               .wide_qk_norm = true,
-                               .attention.o_bias = a->attention_bias};
-    const bool full = !a->layer_types && (i + 1) % 4 == 0;
-    usual.attention.window = full ? 0 : tare_window(a->sliding_window, a->layer_types, 0, i);
-    if (usual.attention.window > 0)
-        usual.scaling = NULL;
-    tare_usual_layer(l, at, &usual);
+    const struct args *a = dense->args;
+    const bool full = a->layer_types ? tare_window(1, a->layer_types, 0, i) == 0 : (i + 1) % 4 == 0;
+    dense->attention.window = full ? 0 : a->sliding_window;
+    if (!full)
+        dense->scaling = NULL;
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .eps = a->rms_norm_eps, .layer = layer,
-                                          .head = TARE_HEAD_FLAG, .tied = a->tie_word_embeddings});
+    tare_dense(root, d,
+               &(struct tare_dense){
+                   TARE_DENSE_LLAMA(a),
+                   .norms = {NULL, "post_attention_layernorm", NULL, "post_feedforward_layernorm"},
+                   .attention.head_dim = a->head_dim,
+                   .attention.bias = a->attention_bias,
+                   .attention.o_bias = a->attention_bias,
+                   .args = a,
+                   .vary = vary,
+                   .more = tare_dense_wide_norms,
+               });
 }
 
 const struct tare_arch tare_arch_olmo3 = {

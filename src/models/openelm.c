@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * openelm.c - OpenELM (mlx-lm: models/openelm.py): heads and widths of each layer are listed in the config. */
-#include "models/usual.h"
+#include "models/dense.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, head_dim, REQUIRED)                                                                                       \
@@ -51,46 +51,42 @@ static int64_t make_divisible(double value, int64_t divisor)
     return (double)rounded < 0.9 * value ? rounded + divisor : rounded;
 }
 
-static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+static void vary(struct tare_dense *dense, int64_t i)
 {
-    const struct args *a = args;
+    const struct args *a = dense->args;
     const size_t k = (size_t)i;
     const double width = json_number_value(json_array_get(a->ffn_multipliers, k)) * (double)a->model_dim;
-    tare_usual_layer(l, at,
-                     &(struct tare_usual){
-                         .dim = a->model_dim,
-                         .eps = a->rms_norm_eps,
-                         .context = a->max_context_length,
-                         .norms = {"attn_norm", NULL, "ffn_norm"},
-                         .attention = {.name = "attn",
-                                       .qkv_name = "qkv_proj",
-                                       .o_name = "out_proj",
-                                       .heads = json_integer_value(json_array_get(a->num_query_heads, k)),
-                                       .kv_heads = json_integer_value(json_array_get(a->num_kv_heads, k)),
-                                       .head_dim = a->head_dim,
-                                       .qk_norm = a->normalize_qk_projections ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE},
-                         .theta = a->rope_freq_constant,
-                         .glu = {.name = "ffn",
-                                 .gate_up_name = "proj_1",
-                                 .down_name = "proj_2",
-                                 .hidden = make_divisible(width, a->ffn_dim_divisor)},
-                         .hidden_act = a->activation_fn_name});
+    dense->attention.heads = json_integer_value(json_array_get(a->num_query_heads, k));
+    dense->attention.kv_heads = json_integer_value(json_array_get(a->num_kv_heads, k));
+    dense->ffn.hidden = make_divisible(width, a->ffn_dim_divisor);
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){.model = "transformer",
-                                          .embedding = "token_embeddings",
-                                          .dim = a->model_dim,
-                                          .vocabulary = a->vocab_size,
-                                          .n_layers = a->num_transformer_layers,
-                                          .context = a->max_context_length,
-                                          .eps = a->rms_norm_eps,
-                                          .layer = layer,
-                                          .head = TARE_HEAD_FLAG,
-                                          .tied = a->share_input_output_layers});
+    tare_dense(root, d,
+               &(struct tare_dense){
+                   .skeleton = {.model = "transformer",
+                                .embedding = "token_embeddings",
+                                .dim = a->model_dim,
+                                .vocabulary = a->vocab_size,
+                                .n_layers = a->num_transformer_layers,
+                                .context = a->max_context_length,
+                                .eps = a->rms_norm_eps,
+                                .head = TARE_HEAD_FLAG,
+                                .tied = a->share_input_output_layers},
+                   .norms = {"attn_norm", NULL, "ffn_norm"},
+                   .attention = {.name = "attn",
+                                 .qkv_name = "qkv_proj",
+                                 .o_name = "out_proj",
+                                 .head_dim = a->head_dim,
+                                 .qk_norm = a->normalize_qk_projections ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE},
+                   .ffn = {.name = "ffn", .gate_up_name = "proj_1", .down_name = "proj_2"},
+                   .hidden_act = a->activation_fn_name,
+                   .theta = a->rope_freq_constant,
+                   .args = a,
+                   .vary = vary,
+               });
 }
 
 const struct tare_arch tare_arch_openelm = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * phi.c - Phi 1, 1.5 and 2 (mlx-lm: models/phi.py): one norm, attention and feed-forward side by side. */
+#include "models/dense_more.h"
 #include "models/theta.h"
-#include "models/usual.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, max_position_embeddings, 2048)                                                                            \
@@ -32,14 +32,23 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_usual_decoder(
-        root, d,
-        &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .norm_name = "final_layernorm", .norm = TARE_SKELETON_LAYER,
-                                .norm_bias = true, .eps = a->layer_norm_eps, .head = TARE_HEAD_OWN, .head_bias = true},
-        &(struct tare_usual){
-            TARE_USUAL_LAYER(a), .norms = {"input_layernorm"}, .parallel = true, .partial = a->partial_rotary_factor,
-            .attention.o_name = "dense", .attention.bias = true, .attention.o_bias = true,
-            .mlp = {.first_name = "fc1", .second_name = "fc2", .hidden = a->intermediate_size, .bias = true}});
+    tare_dense_mlp(root, d,
+                   &(struct tare_dense){
+                       TARE_DENSE_USUAL(a),
+                       .skeleton.norm = TARE_SKELETON_LAYER,
+                       .skeleton.norm_bias = true,
+                       .skeleton.norm_name = "final_layernorm",
+                       .skeleton.eps = a->layer_norm_eps,
+                       .skeleton.head = TARE_HEAD_OWN,
+                       .skeleton.head_bias = true,
+                       .norms = {"input_layernorm"},
+                       .parallel = true,
+                       .attention.o_name = "dense",
+                       .attention.bias = true,
+                       .attention.o_bias = true,
+                       .rotated = a->partial_rotary_factor,
+                   },
+                   &(struct tare_mlp_desc){.first_name = "fc1", .second_name = "fc2", .bias = true});
 }
 
 const struct tare_arch tare_arch_phi = {

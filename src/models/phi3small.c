@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * phi3small.c - Phi 3 small (mlx-lm: models/phi3small.py): attention in blocks, GEGELU; planned only. */
-#include "models/usual.h"
+#include "models/dense.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -29,7 +29,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
 {
     const struct args *a = args;
     const int64_t dim = a->hidden_size;
-    const int64_t head = tare_head_dim(at, dim, a->num_attention_heads);
+    const int64_t head = tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
     const int64_t rows = tare_mul(at, a->num_attention_heads + 2 * a->num_key_value_heads, head);
     (void)i;
     l->pre[0] = tare_layer_norm(at, "input_layernorm", dim, a->layer_norm_epsilon, BIAS);
@@ -45,9 +45,16 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .norm_name = "final_layernorm",
-                                          .norm = TARE_SKELETON_LAYER, .norm_bias = true, .eps = a->layer_norm_epsilon,
-                                          .layer = layer, .head = TARE_HEAD_NONE});
+                  &(struct tare_skeleton){.dim = a->hidden_size,
+                                          .vocabulary = a->vocab_size,
+                                          .n_layers = a->num_hidden_layers,
+                                          .context = a->max_position_embeddings,
+                                          .norm_name = "final_layernorm",
+                                          .norm = TARE_SKELETON_LAYER,
+                                          .norm_bias = true,
+                                          .eps = a->layer_norm_epsilon,
+                                          .layer = layer,
+                                          .head = TARE_HEAD_NONE});
 }
 
 const struct tare_arch tare_arch_phi3small = {
@@ -55,5 +62,5 @@ const struct tare_arch tare_arch_phi3small = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
-    .sanitize = tare_usual_drop_rotary,
+    .sanitize = tare_dense_drop_rotary,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * plamo.c - PLaMo (mlx-lm: models/plamo.py): one norm, attention and feed-forward side by side. */
-#include "models/usual.h"
+#include "models/dense_more.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -25,18 +25,26 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     const int64_t kv_heads = (a->num_attention_heads + a->n_shared_head - 1) / a->n_shared_head;
-    tare_usual_decoder(root, d,
-                       &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .layers = "layers.layers",
-                                               .eps = a->rms_norm_eps, .head = TARE_HEAD_OWN},
-                       &(struct tare_usual){.attention = {.heads = a->num_attention_heads, .kv_heads = kv_heads},
-                                            .glu.hidden = a->intermediate_size,
-                                            .norms = {"norm"},
-                                            .parallel = true,
-                                            .theta = a->rope_theta,
-                                            .interleaved = a->rope_traditional,
-                                            /* Query head h has key head h % kv_heads, which is the block's order only
-                                               where there is one, or one each. */
-                                            .planned_only = kv_heads > 1 && kv_heads < a->num_attention_heads});
+    /* Query head h has key head h % kv_heads: the block's order only where there is one, or one each. */
+    const bool plain = kv_heads == 1 || kv_heads == a->num_attention_heads;
+    tare_dense(root, d,
+               &(struct tare_dense){
+                   .skeleton.dim = a->hidden_size,
+                   .skeleton.vocabulary = a->vocab_size,
+                   .skeleton.n_layers = a->num_hidden_layers,
+                   .skeleton.context = a->max_position_embeddings,
+                   .skeleton.layers = "layers.layers",
+                   .skeleton.eps = a->rms_norm_eps,
+                   .skeleton.head = TARE_HEAD_OWN,
+                   .norms = {"norm"},
+                   .parallel = true,
+                   .attention.heads = a->num_attention_heads,
+                   .attention.kv_heads = kv_heads,
+                   .ffn.hidden = a->intermediate_size,
+                   .theta = a->rope_theta,
+                   .interleaved = a->rope_traditional,
+                   .more = plain ? NULL : tare_dense_planned,
+               });
 }
 
 const struct tare_arch tare_arch_plamo = {

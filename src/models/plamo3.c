@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * plamo3.c - PLaMo 3 (mlx-lm: models/plamo3.py). Its norms are times offset + weight: planned only. */
-#include "models/usual.h"
+#include "models/dense_more.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 4096)                                                                                        \
@@ -32,35 +32,40 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return TARE_OK;
 }
 
-static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+static void vary(struct tare_dense *dense, int64_t i)
 {
-    const struct args *a = args;
+    const struct args *a = dense->args;
     const bool full = (i + 1) % a->sliding_window_pattern == 0;
-    tare_usual_layer(
-        l, at,
-        &(struct tare_usual){.dim = a->hidden_size,
-                             .norm = TARE_SKELETON_RMS_ONE_PLUS,
-                             .eps = a->rms_norm_eps,
-                             .norms = {"pre_mixer_norm", "post_mixer_norm", "pre_mlp_norm", "post_mlp_norm"},
-                             .attention = {.name = "mixer",
-                                           .qkv_name = "qkv_proj",
-                                           .heads = a->num_attention_heads,
-                                           .kv_heads = a->num_key_value_heads,
-                                           .head_dim = a->head_dim,
-                                           .qk_norm = TARE_QK_NORM_RMS_ONE_PLUS,
-                                           .window = full ? 0 : a->window_size},
-                             .glu = {.gate_up_name = "gate_up_proj", .hidden = a->intermediate_size},
-                             .theta = full ? a->rope_theta : a->rope_local_theta,
-                             .planned_only = true});
+    dense->attention.window = full ? 0 : a->window_size;
+    dense->theta = full ? a->rope_theta : a->rope_local_theta;
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .layers = "layers.layers",
-                                          .norm = TARE_SKELETON_RMS_ONE_PLUS, .eps = a->rms_norm_eps, .layer = layer,
-                                          .head = TARE_HEAD_FLAG, .tied = a->tie_word_embeddings});
+    tare_dense(root, d,
+               &(struct tare_dense){
+                   .skeleton.dim = a->hidden_size,
+                   .skeleton.vocabulary = a->vocab_size,
+                   .skeleton.n_layers = a->num_hidden_layers,
+                   .skeleton.context = a->max_position_embeddings,
+                   .skeleton.layers = "layers.layers",
+                   .skeleton.norm = TARE_SKELETON_RMS_ONE_PLUS,
+                   .skeleton.eps = a->rms_norm_eps,
+                   .skeleton.head = TARE_HEAD_FLAG,
+                   .skeleton.tied = a->tie_word_embeddings,
+                   .norms = {"pre_mixer_norm", "post_mixer_norm", "pre_mlp_norm", "post_mlp_norm"},
+                   .attention = {.name = "mixer",
+                                 .qkv_name = "qkv_proj",
+                                 .heads = a->num_attention_heads,
+                                 .kv_heads = a->num_key_value_heads,
+                                 .head_dim = a->head_dim,
+                                 .qk_norm = TARE_QK_NORM_RMS_ONE_PLUS},
+                   .ffn = {.gate_up_name = "gate_up_proj", .hidden = a->intermediate_size},
+                   .args = a,
+                   .vary = vary,
+                   .more = tare_dense_planned /* not all norms are times 1 + weight */,
+               });
 }
 
 const struct tare_arch tare_arch_plamo3 = {

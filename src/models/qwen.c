@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * qwen.c - Qwen 1 (mlx-lm: models/qwen.py). */
-#include "models/usual.h"
+#include "models/dense.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 2048)                                                                                        \
@@ -18,24 +18,34 @@ TARE_ARGS(ARGS);
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_usual_decoder(root, d,
-                       &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .model = "transformer", .embedding = "wte",
-                                               .layers = "h", .norm_name = "ln_f", .eps = a->layer_norm_epsilon,
-                                               .head = TARE_HEAD_OWN, .head_bias = !a->no_bias},
-                       &(struct tare_usual){.norms = {"ln_1", NULL, "ln_2"},
-                                            .attention = {.name = "attn",
-                                                          .qkv_name = "c_attn",
-                                                          .o_name = "c_proj",
-                                                          .heads = a->num_attention_heads,
-                                                          .head_dim = a->kv_channels,
-                                                          .bias = true,
-                                                          .o_bias = !a->no_bias},
-                                            .theta = a->rotary_emb_base,
-                                            .glu = {.gate_name = "w2",
-                                                    .up_name = "w1",
-                                                    .down_name = "c_proj",
-                                                    .hidden = a->intermediate_size / 2,
-                                                    .bias = !a->no_bias}});
+    tare_dense(root, d,
+               &(struct tare_dense){
+                   .skeleton = {.model = "transformer",
+                                .embedding = "wte",
+                                .layers = "h",
+                                .norm_name = "ln_f",
+                                .dim = a->hidden_size,
+                                .vocabulary = a->vocab_size,
+                                .n_layers = a->num_hidden_layers,
+                                .context = a->max_position_embeddings,
+                                .eps = a->layer_norm_epsilon,
+                                .head = TARE_HEAD_OWN,
+                                .head_bias = !a->no_bias},
+                   .norms = {"ln_1", NULL, "ln_2"},
+                   .attention = {.name = "attn",
+                                 .qkv_name = "c_attn",
+                                 .o_name = "c_proj",
+                                 .heads = a->num_attention_heads,
+                                 .head_dim = a->kv_channels,
+                                 .bias = true,
+                                 .o_bias = !a->no_bias},
+                   .ffn = {.gate_name = "w2",
+                           .up_name = "w1",
+                           .down_name = "c_proj",
+                           .hidden = a->intermediate_size / 2,
+                           .bias = !a->no_bias},
+                   .theta = a->rotary_emb_base,
+               });
 }
 
 const struct tare_arch tare_arch_qwen = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * seed_oss.c - Seed-OSS (mlx-lm: models/seed_oss.py). */
-#include "models/usual.h"
+#include "models/dense.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -26,11 +26,15 @@ TARE_ARGS(ARGS);
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_usual_decoder(root, d,
-                       &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .eps = a->rms_norm_eps, .head = TARE_HEAD_FLAG,
-                                               .tied = a->tie_word_embeddings},
-                       &(struct tare_usual){TARE_USUAL_LLAMA(a), .attention.o_bias = a->attention_out_bias,
-                                            .glu.bias = a->mlp_bias, .interleaved = a->rope_traditional});
+    tare_dense(root, d,
+               &(struct tare_dense){
+                   TARE_DENSE_LLAMA(a),
+                   .attention.head_dim = a->head_dim,
+                   .attention.bias = a->attention_bias,
+                   .attention.o_bias = a->attention_out_bias,
+                   .ffn.bias = a->mlp_bias,
+                   .interleaved = a->rope_traditional,
+               });
 }
 
 const struct tare_arch tare_arch_seed_oss = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * smollm3.c - SmolLM 3 (mlx-lm: models/smollm3.py): Llama, some of its layers without rotation. */
-#include "models/usual.h"
+#include "models/dense.h"
 #include "models/window.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -50,28 +50,27 @@ static bool rotates(const struct args *a, int64_t layer)
     return one ? json_integer_value(one) != 0 || json_is_true(one) : (layer + 1) % a->no_rope_layer_interval != 0;
 }
 
-static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+static void vary(struct tare_dense *dense, int64_t i)
 {
-    const struct args *a = args;
-    struct tare_usual usual = {TARE_USUAL_LLAMA(a),
-                               .dim = a->hidden_size,
-                               .eps = a->rms_norm_eps,
-                               .context = a->max_position_embeddings,
-                               .attention.o_bias = a->attention_bias,
-                               .attention.window = tare_window(a->sliding_window, a->layer_types, INT64_MAX, i),
-                               .glu.bias = a->mlp_bias,
-                               .interleaved = a->rope_traditional};
-    if (!rotates(a, i))
-        usual.theta = 0;
-    tare_usual_layer(l, at, &usual);
+    const struct args *a = dense->args;
+    dense->attention.window = tare_window(a->sliding_window, a->layer_types, INT64_MAX, i);
+    dense->no_rope = !rotates(a, i);
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .eps = a->rms_norm_eps, .layer = layer,
-                                          .head = TARE_HEAD_FLAG, .tied = a->tie_word_embeddings});
+    tare_dense(root, d,
+               &(struct tare_dense){
+                   TARE_DENSE_LLAMA(a),
+                   .attention.head_dim = a->head_dim,
+                   .attention.bias = a->attention_bias,
+                   .attention.o_bias = a->attention_bias,
+                   .ffn.bias = a->mlp_bias,
+                   .interleaved = a->rope_traditional,
+                   .args = a,
+                   .vary = vary,
+               });
 }
 
 const struct tare_arch tare_arch_smollm3 = {
@@ -79,6 +78,6 @@ const struct tare_arch tare_arch_smollm3 = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
-    .sanitize = tare_usual_drop_rotary,
+    .sanitize = tare_dense_drop_rotary,
     .transformers_tied = true,
 };

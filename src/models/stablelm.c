@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * stablelm.c - StableLM 2 and StableLM 3B (mlx-lm: models/stablelm.py). */
+#include "models/dense.h"
 #include "models/theta.h"
-#include "models/usual.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \
@@ -34,40 +34,40 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
                          "partial_rotary_factor is missing; a model of this type needs it");
     if (a->qk_layernorm && (a->num_attention_heads > HEADS_MOST || a->num_key_value_heads > HEADS_MOST))
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "more than %d heads, each with a norm", HEADS_MOST);
-    const enum tare_code code = tare_partial_check(a->partial_rotary_factor, d->place, d->err);
-    return code ? code : tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
+    return tare_partial_check(a->partial_rotary_factor, d->place, d->err);
 }
 
-/* A layer norm without bias for each head. */
-static void head_norms(struct tare_at at, const char *name, int64_t heads, int64_t head_dim)
+static void norm_each(struct tare_at at, const char *name, int64_t heads, int64_t head_dim)
 {
     for (int64_t h = 0; h < heads && !at.tree->error.code; h++)
         tare_plain(tare_at(at, "self_attn.%s.norms.%lld", name, (long long)h), "weight", 1, head_dim);
 }
 
-static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+/* A layer norm without bias for each head: no block has them yet. */
+static void head_norms(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
 {
-    const struct args *a = args;
-    (void)i;
-    tare_usual_layer(l, at,
-                     &(struct tare_usual){TARE_USUAL_LAYER(a), .dim = a->hidden_size, .norm = TARE_SKELETON_LAYER,
-                                          .eps = a->layer_norm_eps, .context = a->max_position_embeddings,
-                                          .parallel = a->use_parallel_residual, .attention.bias = a->use_qkv_bias,
-                                          .partial = a->partial_rotary_factor, .glu.hidden = a->intermediate_size,
-                                          .planned_only = a->qk_layernorm});
-    if (a->qk_layernorm) {
-        const int64_t head = tare_head_dim(at, a->hidden_size, a->num_attention_heads);
-        head_norms(at, "q_layernorm", a->num_attention_heads, head);
-        head_norms(at, "k_layernorm", a->num_key_value_heads, head);
-    }
+    const struct tare_gqa_desc *attention = &dense->attention;
+    norm_each(at, "q_layernorm", attention->heads, attention->head_dim);
+    norm_each(at, "k_layernorm", attention->kv_heads, attention->head_dim);
+    tare_planned_only(&l->mixer);
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .norm = TARE_SKELETON_LAYER, .norm_bias = true,
-                                          .eps = a->layer_norm_eps, .layer = layer, .head = TARE_HEAD_OWN});
+    tare_dense(root, d,
+               &(struct tare_dense){
+                   TARE_DENSE_USUAL(a),
+                   .skeleton.norm = TARE_SKELETON_LAYER,
+                   .skeleton.norm_bias = true,
+                   .skeleton.eps = a->layer_norm_eps,
+                   .skeleton.head = TARE_HEAD_OWN,
+                   .norms = {"input_layernorm", NULL, a->use_parallel_residual ? NULL : "post_attention_layernorm"},
+                   .parallel = a->use_parallel_residual,
+                   .attention.bias = a->use_qkv_bias,
+                   .rotated = a->partial_rotary_factor,
+                   .more = a->qk_layernorm ? head_norms : NULL,
+               });
 }
 
 const struct tare_arch tare_arch_stablelm = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * starcoder2.c - StarCoder 2 (mlx-lm: models/starcoder2.py). mlx-lm has no window and a fixed GELU; the config has
  * both. */
-#include "models/usual.h"
+#include "models/dense_more.h"
 #include "models/window.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -24,14 +24,19 @@ TARE_ARGS(ARGS);
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_usual_decoder(
-        root, d,
-        &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .norm = TARE_SKELETON_LAYER, .norm_bias = true,
-                                .eps = a->norm_epsilon, .head = TARE_HEAD_FLAG, .tied = a->tie_word_embeddings},
-        &(struct tare_usual){
-            TARE_USUAL_LAYER(a), .attention.bias = true, .attention.o_bias = true,
-            .attention.window = tare_window(a->sliding_window, NULL, 0, 0),
-            .mlp = {.first_name = "c_fc", .second_name = "c_proj", .hidden = a->intermediate_size, .bias = true}});
+    tare_dense_mlp(root, d,
+                   &(struct tare_dense){
+                       TARE_DENSE_USUAL(a),
+                       .skeleton.norm = TARE_SKELETON_LAYER,
+                       .skeleton.norm_bias = true,
+                       .skeleton.eps = a->norm_epsilon,
+                       .skeleton.head = TARE_HEAD_FLAG,
+                       .skeleton.tied = a->tie_word_embeddings,
+                       .attention.bias = true,
+                       .attention.o_bias = true,
+                       .attention.window = tare_window(a->sliding_window, NULL, 0, 0),
+                   },
+                   &(struct tare_mlp_desc){.first_name = "c_fc", .second_name = "c_proj", .bias = true});
 }
 
 const struct tare_arch tare_arch_starcoder2 = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * talkie.c - Talkie (mlx-lm: models/talkie.py): norms without weights, gains on heads and blocks; planned only. */
-#include "models/usual.h"
+#include "models/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 5120)                                                                                        \
@@ -15,24 +15,19 @@ TARE_ARGS(ARGS);
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
+    const int64_t dim = a->hidden_size, hidden = a->intermediate_size;
+    const int64_t rows = tare_mul(at, a->num_attention_heads, a->head_dim);
+    (void)l;
     (void)i;
-    tare_usual_layer(l, at,
-                     &(struct tare_usual){.dim = a->hidden_size,
-                                          .norm = TARE_SKELETON_NO_NORM,
-                                          .attention = {.name = "attn",
-                                                        .q_name = "attn_query",
-                                                        .k_name = "attn_key",
-                                                        .v_name = "attn_value",
-                                                        .o_name = "attn_resid",
-                                                        .heads = a->num_attention_heads,
-                                                        .head_dim = a->head_dim},
-                                          .glu = {.gate_name = "mlp_gate",
-                                                  .up_name = "mlp_linear",
-                                                  .down_name = "mlp_resid",
-                                                  .hidden = a->intermediate_size},
-                                          .planned_only = true});
+    tare_linear(at, "attn.attn_query", dim, rows, NO_BIAS);
+    tare_linear(at, "attn.attn_key", dim, rows, NO_BIAS);
+    tare_linear(at, "attn.attn_value", dim, rows, NO_BIAS);
+    tare_linear(at, "attn.attn_resid", rows, dim, NO_BIAS);
     tare_plain(at, "attn.head_gain.head_g", 1, a->num_attention_heads);
     tare_plain(at, "attn_gain.a_g", 1, (int64_t)1);
+    tare_linear(at, "mlp.mlp_gate", dim, hidden, NO_BIAS);
+    tare_linear(at, "mlp.mlp_linear", dim, hidden, NO_BIAS);
+    tare_linear(at, "mlp.mlp_resid", hidden, dim, NO_BIAS);
     tare_plain(at, "mlp_gain.a_g", 1, (int64_t)1);
     tare_plain(at, "embed_skip.a_g", 1, (int64_t)1);
 }
@@ -41,8 +36,15 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .embedding = "embed", .layers = "blocks",
-                                          .norm = TARE_SKELETON_NO_NORM, .layer = layer, .head = TARE_HEAD_NONE});
+                  &(struct tare_skeleton){.dim = a->hidden_size,
+                                          .vocabulary = a->vocab_size,
+                                          .n_layers = a->num_hidden_layers,
+                                          .context = a->max_position_embeddings,
+                                          .embedding = "embed",
+                                          .layers = "blocks",
+                                          .norm = TARE_SKELETON_NO_NORM,
+                                          .layer = layer,
+                                          .head = TARE_HEAD_NONE});
     /* A head of its own, but not called "lm_head.weight", never packed, and times a gain. */
     tare_plain(root, "lm_head", 2, a->vocab_size, a->hidden_size);
     tare_plain(root, "lm_head_gain.w_g", 1, (int64_t)1);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * telechat3.c - TeleChat 3 (mlx-lm: models/telechat3.py). */
-#include "models/theta.h"
-#include "models/usual.h"
+#include "models/dense.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -22,25 +21,21 @@
     ARG(TEXT, hidden_act, silu)
 TARE_ARGS(ARGS);
 
-static enum tare_code derive(void *args, const struct tare_derive *d)
-{
-    struct args *a = args;
-    return tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
-}
-
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_usual_decoder(
-        root, d,
-        &(struct tare_skeleton){TARE_USUAL_SKELETON(a), .eps = a->rms_norm_eps, .head = TARE_HEAD_FLAG,
-                                .tied = a->tie_word_embeddings},
-        &(struct tare_usual){TARE_USUAL_LLAMA(a), .attention.o_bias = a->attention_bias, .glu.bias = a->mlp_bias});
+    tare_dense(root, d,
+               &(struct tare_dense){
+                   TARE_DENSE_LLAMA(a),
+                   .attention.head_dim = a->head_dim,
+                   .attention.bias = a->attention_bias,
+                   .attention.o_bias = a->attention_bias,
+                   .ffn.bias = a->mlp_bias,
+               });
 }
 
 const struct tare_arch tare_arch_telechat3 = {
     .name = "telechat3",
     .args = &args_info,
-    .derive = derive,
     .declare = declare,
 };
