@@ -5,6 +5,11 @@
 
 #include "models/dense.h"
 
+/* What Llama's heirs add: a head's size of its own, biases. */
+#define TARE_DENSE_BIASED(a)                                                                                           \
+    .attention.head_dim = (a)->head_dim, .attention.bias = (a)->attention_bias,                                        \
+    .attention.o_bias = (a)->attention_bias, .ffn.bias = (a)->mlp_bias
+
 /* Decoders whose feed-forward block has no gate. dense: without ffn and vary; mlp: without dim and activation, its
  * hidden is that of dense->ffn. */
 void tare_dense_mlp(struct tare_at root, struct tare_decoder *d, const struct tare_dense *dense,

@@ -56,5 +56,6 @@ const struct tare_arch tare_arch_gpt_bigcode = {
     .name = "gpt_bigcode",
     .args = &args_info,
     .declare = declare,
+    .runs = true,
     .transformers_tied = true,
 };

@@ -43,10 +43,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     tare_dense(root, d,
                &(struct tare_dense){
                    TARE_DENSE_LLAMA(a),
-                   .attention.head_dim = a->head_dim,
-                   .attention.bias = a->attention_bias,
-                   .attention.o_bias = a->attention_bias,
-                   .ffn.bias = a->mlp_bias,
+                   TARE_DENSE_BIASED(a),
                    .more = a->num_loops == 1 ? NULL : tare_dense_planned,
                });
 }

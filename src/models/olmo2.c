@@ -29,10 +29,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                &(struct tare_dense){
                    TARE_DENSE_LLAMA(a),
                    .norms = {NULL, "post_attention_layernorm", NULL, "post_feedforward_layernorm"},
-                   .attention.head_dim = a->head_dim,
-                   .attention.bias = a->attention_bias,
-                   .attention.o_bias = a->attention_bias,
-                   .ffn.bias = a->mlp_bias,
+                   TARE_DENSE_BIASED(a),
                    .interleaved = a->rope_traditional,
                    .more = tare_dense_wide_norms,
                });

@@ -19,7 +19,7 @@
     ARG(TEXT, activation_fn_name, swish)
 TARE_ARGS(ARGS);
 
-/* Is it a list with a number from `least` to `most` for each layer? */
+/* Is it a list with a number above 0, at most `most`, for each layer? */
 static bool listed(const json_t *list, int64_t n, bool integers, double most)
 {
     bool fits = json_is_array(list) && json_array_size(list) >= (size_t)n;
@@ -94,4 +94,5 @@ const struct tare_arch tare_arch_openelm = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
 };

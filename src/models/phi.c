@@ -56,4 +56,5 @@ const struct tare_arch tare_arch_phi = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
 };

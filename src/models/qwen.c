@@ -15,6 +15,14 @@
     ARG(REAL, rotary_emb_base, 10000)
 TARE_ARGS(ARGS);
 
+static enum tare_code derive(void *args, const struct tare_derive *d)
+{
+    const struct args *a = args;
+    if (a->kv_channels * a->num_attention_heads == a->hidden_size)
+        return TARE_OK;
+    return tare_fail(d->err, TARE_E_CONFIG, d->place, "hidden_size must be kv_channels times num_attention_heads");
+}
+
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
@@ -51,5 +59,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 const struct tare_arch tare_arch_qwen = {
     .name = "qwen",
     .args = &args_info,
+    .derive = derive,
     .declare = declare,
+    .runs = true,
 };

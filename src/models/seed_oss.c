@@ -41,4 +41,5 @@ const struct tare_arch tare_arch_seed_oss = {
     .name = "seed_oss",
     .args = &args_info,
     .declare = declare,
+    .runs = true,
 };

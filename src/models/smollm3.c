@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * smollm3.c - SmolLM 3 (mlx-lm: models/smollm3.py): Llama, some of its layers without rotation. */
-#include "models/dense.h"
+#include "models/dense_more.h"
 #include "models/window.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -63,10 +63,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     tare_dense(root, d,
                &(struct tare_dense){
                    TARE_DENSE_LLAMA(a),
-                   .attention.head_dim = a->head_dim,
-                   .attention.bias = a->attention_bias,
-                   .attention.o_bias = a->attention_bias,
-                   .ffn.bias = a->mlp_bias,
+                   TARE_DENSE_BIASED(a),
                    .interleaved = a->rope_traditional,
                    .args = a,
                    .vary = vary,
@@ -79,5 +76,6 @@ const struct tare_arch tare_arch_smollm3 = {
     .derive = derive,
     .declare = declare,
     .sanitize = tare_dense_drop_rotary,
+    .runs = true,
     .transformers_tied = true,
 };

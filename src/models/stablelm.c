@@ -75,4 +75,5 @@ const struct tare_arch tare_arch_stablelm = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
 };

@@ -14,7 +14,7 @@
     ARG(INT, vocab_size, 49152)                                                                                        \
     ARG(REAL, rope_theta, 100000)                                                                                      \
     ARG(FLAG, tie_word_embeddings, true)                                                                               \
-    ARG(INT, max_position_embeddings, 4096)                                                                            \
+    ARG(INT, max_position_embeddings, ABSENT)                                                                          \
     ARG(JSON, rope_scaling, ABSENT)                                                                                    \
     ARG(JSON, rope_parameters, ABSENT)                                                                                 \
     ARG(INT, sliding_window, ABSENT)                                                                                   \
@@ -43,5 +43,6 @@ const struct tare_arch tare_arch_starcoder2 = {
     .name = "starcoder2",
     .args = &args_info,
     .declare = declare,
+    .runs = true,
     .transformers_tied = true,
 };

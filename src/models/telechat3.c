@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * telechat3.c - TeleChat 3 (mlx-lm: models/telechat3.py). */
-#include "models/dense.h"
+#include "models/dense_more.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -27,10 +27,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     tare_dense(root, d,
                &(struct tare_dense){
                    TARE_DENSE_LLAMA(a),
-                   .attention.head_dim = a->head_dim,
-                   .attention.bias = a->attention_bias,
-                   .attention.o_bias = a->attention_bias,
-                   .ffn.bias = a->mlp_bias,
+                   TARE_DENSE_BIASED(a),
                });
 }
 
@@ -38,4 +35,5 @@ const struct tare_arch tare_arch_telechat3 = {
     .name = "telechat3",
     .args = &args_info,
     .declare = declare,
+    .runs = true,
 };
