@@ -40,6 +40,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                      .qkv_name = "c_attn",
                                      .o_name = "c_proj",
                                      .heads = a->n_head,
+                                     .head_dim = tare_div(root, "n_embd", a->n_embd, "n_head", a->n_head),
                                      .kv_heads = a->multi_query ? 1 : a->n_head,
                                      .bias = a->attention_bias,
                                      .o_bias = a->attention_bias},

@@ -41,7 +41,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                     .head_bias = true},
                        .norms = {"ln_1"},
                        .parallel = true,
-                       .attention = {.name = "attn", .o_name = "out_proj", .heads = a->n_head},
+                       .attention = {.name = "attn", .o_name = "out_proj", .heads = a->n_head, .head_dim = head},
                        .ffn.hidden = tare_mul(root, 4, a->n_embd),
                        .hidden_act = a->activation_function,
                        .theta = 10000,

@@ -33,6 +33,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                  .qkv_name = "qkv_proj",
                                  .o_name = "out_proj",
                                  .heads = a->n_head,
+                                 .head_dim = tare_div(root, "n_embd", a->n_embd, "n_head", a->n_head),
                                  .kv_heads = a->n_kv_heads},
                    .ffn = {.name = "feed_forward", .hidden = tare_mul(root, 256, (int64_t)blocks)},
                    .theta = a->rope_theta,

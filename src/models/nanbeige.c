@@ -54,4 +54,5 @@ const struct tare_arch tare_arch_nanbeige = {
     .derive = derive,
     .declare = declare,
     .sanitize = tare_dense_drop_rotary,
+    .runs = true,
 };
