@@ -17,7 +17,8 @@ TARE_ARGS(ARGS);
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    const double blocks = nearbyint((double)(8 * a->n_embd / 3) / 256); /* half to even, as Python rounds */
+    const int64_t hidden = 8 * a->n_embd / 3;
+    const double blocks = nearbyint((double)hidden / 256); /* half to even, as Python rounds */
     tare_dense(root, d,
                &(struct tare_dense){
                    .skeleton = {.model = "transformer",
