@@ -28,13 +28,31 @@ struct tare_module {
     enum tare_code fault_code;
 };
 
+#define TARE_RANK_MOST 8 /* axes that a rewriting may pass through */
+
 enum tare_op {
     TARE_OP_TAKE,      /* a module as it is */
     TARE_OP_TRANSPOSE, /* axes reordered: output axis k is input axis order[k] */
     TARE_OP_STACK,     /* inputs along a new first axis */
-    TARE_OP_SLICE,     /* [start, start + shape[axis]) of an axis */
+    TARE_OP_RESHAPE,   /* other axes over the same elements in order */
+    TARE_OP_SLICE,     /* start, start + step .. of an axis, shape[axis] of them */
     TARE_OP_JOIN,      /* inputs one after another along an axis */
-    TARE_OP_ADD        /* a number added to each element, rounded in the stored dtype */
+    TARE_OP_VALUE      /* a function of each element, rounded once to dtype */
+};
+
+/* Functions of an element x of a module, in float32. A chain is applied from its innermost `before` outwards. */
+enum tare_function {
+    TARE_ADD,            /* x + operand */
+    TARE_MULTIPLY,       /* x * operand */
+    TARE_DIVIDE_BY_NORM, /* x / (norm + 1e-7): Euclidean norm of the element's row (axis 1) or column (axis 0) */
+    TARE_GATE_KEEP,      /* sqrt(max(sigmoid(-x / 0.3) * (1 + sigmoid(x / 0.3)), 1e-3)): muse_spark's residual gates */
+    TARE_GATE_TAKE       /* sigmoid(x / 0.3) */
+};
+struct tare_value {
+    const struct tare_value *before; /* NULL: the stored element */
+    enum tare_function function;
+    double operand;
+    int axis;
 };
 
 struct tare_recipe {
@@ -48,8 +66,8 @@ struct tare_recipe {
     size_t n_inputs;
     const int *order; /* TRANSPOSE */
     int axis;         /* SLICE, JOIN */
-    int64_t start;    /* SLICE */
-    double addend;    /* ADD */
+    int64_t start, step;     /* SLICE */
+    struct tare_value value; /* VALUE; its before is not used */
 };
 
 /* What one verb did to an entry, for explain. */
@@ -90,7 +108,13 @@ const struct tare_recipe *tare_recipe_join(struct tare_arena *arena, const struc
                                            int axis);
 const struct tare_recipe *tare_recipe_slice(struct tare_arena *arena, const struct tare_recipe *input, int axis,
                                             int64_t start, int64_t count);
-const struct tare_recipe *tare_recipe_add(struct tare_arena *arena, const struct tare_recipe *input, double addend);
+const struct tare_recipe *tare_recipe_alternate(struct tare_arena *arena, const struct tare_recipe *input, int axis,
+                                                int64_t start, int64_t step); /* start, start + step .. to the end */
+const struct tare_recipe *tare_recipe_reshape(struct tare_arena *arena, const struct tare_recipe *input, int rank,
+                                              const int64_t *shape);
+/* dtype: of the result. DIVIDE_BY_NORM needs a matrix taken as it is. */
+const struct tare_recipe *tare_recipe_value(struct tare_arena *arena, const struct tare_recipe *input,
+                                            const struct tare_value *value, enum tare_dtype dtype);
 
 /* Call visit(user, module) for each leaf, from left to right; a module may come more than once. */
 void tare_recipe_leaves(const struct tare_recipe *recipe, void (*visit)(void *user, const struct tare_module *module),
@@ -109,7 +133,8 @@ struct tare_piece {
     const int64_t *shape;  /* size of the box */
     int64_t start;         /* in elements of the module */
     const int64_t *stride; /* in elements of the module */
-    double addend;         /* 0: none */
+    const struct tare_value *value; /* NULL: as stored */
+    enum tare_dtype dtype; /* what the values are rounded to, before any cast to the target */
 };
 struct tare_flat {
     int rank;

@@ -174,12 +174,9 @@ const struct tare_recipe *tare_recipe_join(struct tare_arena *arena, const struc
     return r;
 }
 
-const struct tare_recipe *tare_recipe_slice(struct tare_arena *arena, const struct tare_recipe *input, int axis,
-                                            int64_t start, int64_t count)
+static const struct tare_recipe *cut(struct tare_arena *arena, const struct tare_recipe *input, int axis,
+                                     int64_t start, int64_t step, int64_t count)
 {
-    if (axis < 0 || axis >= input->rank || start < 0 || count < 0 || start > input->shape[axis] ||
-        count > input->shape[axis] - start || count == input->shape[axis])
-        return input;
     int64_t *shape;
     struct tare_recipe *r = node_over(arena, TARE_OP_SLICE, &input, 1, &shape);
     if (!r)
@@ -187,17 +184,70 @@ const struct tare_recipe *tare_recipe_slice(struct tare_arena *arena, const stru
     shape[axis] = count;
     r->axis = axis;
     r->start = start;
+    r->step = step;
     r->packed = axis < r->rank - 1 && input->packed;
     return r;
 }
 
-const struct tare_recipe *tare_recipe_add(struct tare_arena *arena, const struct tare_recipe *input, double addend)
+const struct tare_recipe *tare_recipe_slice(struct tare_arena *arena, const struct tare_recipe *input, int axis,
+                                            int64_t start, int64_t count)
 {
-    int64_t *shape;
-    struct tare_recipe *r = addend != 0 ? node_over(arena, TARE_OP_ADD, &input, 1, &shape) : NULL;
+    if (axis < 0 || axis >= input->rank || start < 0 || count < 0 || start > input->shape[axis] ||
+        count > input->shape[axis] - start || count == input->shape[axis])
+        return input;
+    return cut(arena, input, axis, start, 1, count);
+}
+
+const struct tare_recipe *tare_recipe_alternate(struct tare_arena *arena, const struct tare_recipe *input, int axis,
+                                                int64_t start, int64_t step)
+{
+    if (axis < 0 || axis >= input->rank || start < 0 || step < 1 || start >= input->shape[axis] || step == 1)
+        return input;
+    return cut(arena, input, axis, start, step, (input->shape[axis] - start - 1) / step + 1);
+}
+
+/* The product of all axes, -1 when it does not fit. */
+static int64_t count_of(int rank, const int64_t *shape)
+{
+    int64_t n = 1;
+    for (int k = 0; k < rank; k++)
+        if (shape[k] < 0 || __builtin_mul_overflow(n, shape[k], &n))
+            return -1;
+    return n;
+}
+
+const struct tare_recipe *tare_recipe_reshape(struct tare_arena *arena, const struct tare_recipe *input, int rank,
+                                              const int64_t *shape)
+{
+    const int64_t n = count_of(rank, shape);
+    bool same = rank == input->rank;
+    for (int k = 0; same && k < rank; k++)
+        same = shape[k] == input->shape[k];
+    if (rank < 1 || n < 0 || n != count_of(input->rank, input->shape) || same)
+        return input;
+    int64_t *old, *own = tare_arena_array(arena, (size_t)rank + 1, sizeof *own);
+    struct tare_recipe *r = own ? node_over(arena, TARE_OP_RESHAPE, &input, 1, &old) : NULL;
     if (!r)
-        return addend != 0 ? &dummy : input;
-    r->addend = addend;
+        return &dummy;
+    memcpy(own, shape, (size_t)rank * sizeof *own);
+    r->packed = input->packed && input->rank > 0 && own[rank - 1] == input->shape[input->rank - 1];
+    r->rank = rank;
+    r->shape = own;
+    return r;
+}
+
+const struct tare_recipe *tare_recipe_value(struct tare_arena *arena, const struct tare_recipe *input,
+                                            const struct tare_value *value, enum tare_dtype dtype)
+{
+    const bool nothing = (value->function == TARE_ADD && value->operand == 0) ||
+                         (value->function == TARE_MULTIPLY && value->operand == 1) ||
+                         (value->function == TARE_DIVIDE_BY_NORM && (input->op != TARE_OP_TAKE || input->rank != 2));
+    int64_t *shape;
+    struct tare_recipe *r = nothing ? NULL : node_over(arena, TARE_OP_VALUE, &input, 1, &shape);
+    if (!r)
+        return nothing ? input : &dummy;
+    r->value = *value;
+    r->dtype = dtype;
     r->packed = false;
     return r;
 }
@@ -231,8 +281,47 @@ static void say_order(struct tare_text *text, const struct tare_recipe *r)
     say_input(text, r->inputs[0]);
 }
 
+static void say_reshape(struct tare_text *text, const struct tare_recipe *r)
+{
+    tare_text_puts(text, "shape (");
+    for (int k = 0; k < r->rank; k++)
+        tare_text_format(text, k ? ", %lld" : "%lld", (long long)r->shape[k]);
+    tare_text_puts(text, ") of ");
+    say_input(text, r->inputs[0]);
+}
+
+static void say_value(struct tare_text *text, const struct tare_recipe *r)
+{
+    if (r->inputs[0]->op != TARE_OP_TAKE) {
+        say(text, r->inputs[0]);
+        tare_text_puts(text, ", ");
+    }
+    switch (r->value.function) {
+    case TARE_ADD:
+        tare_text_format(text, "plus %.12g", r->value.operand);
+        break;
+    case TARE_MULTIPLY:
+        tare_text_format(text, "times %.12g", r->value.operand);
+        break;
+    case TARE_DIVIDE_BY_NORM:
+        tare_text_format(text, "each %s divided by its norm", r->value.axis ? "row" : "column");
+        break;
+    case TARE_GATE_KEEP:
+        tare_text_puts(text, "the share of the stream, of a residual gate");
+        break;
+    case TARE_GATE_TAKE:
+        tare_text_puts(text, "the share of the branch, of a residual gate");
+        break;
+    }
+}
+
 static void say_slice(struct tare_text *text, const struct tare_recipe *r)
 {
+    if (r->step > 1) {
+        tare_text_format(text, "each %lldth from %lld along axis %d of ", (long long)r->step, (long long)r->start, r->axis);
+        say_input(text, r->inputs[0]);
+        return;
+    }
     const long long first = (long long)r->start, last = first + (long long)r->shape[r->axis] - 1;
     if (r->rank > 1 && r->axis == r->rank - 1)
         tare_text_format(text, "columns %lld .. %lld of ", first, last);
@@ -273,12 +362,11 @@ static void say(struct tare_text *text, const struct tare_recipe *r)
     case TARE_OP_JOIN:
         say_many(text, r);
         break;
-    case TARE_OP_ADD:
-        if (r->inputs[0]->op != TARE_OP_TAKE) {
-            say(text, r->inputs[0]);
-            tare_text_puts(text, ", ");
-        }
-        tare_text_format(text, "plus %.12g", r->addend);
+    case TARE_OP_RESHAPE:
+        say_reshape(text, r);
+        break;
+    case TARE_OP_VALUE:
+        say_value(text, r);
         break;
     }
 }

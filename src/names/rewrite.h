@@ -67,6 +67,8 @@ void tare_multiply(struct tare_weights *w, const char *pattern, double factor);
 /* Multiply rows (axis 0) by segments: the first size[0] of them by factor[0], .. The sizes must add up to the rows. */
 void tare_multiply_rows(struct tare_weights *w, const char *pattern, const double *factor, const int64_t *size,
                         size_t n);
+/* Residual gates (muse_spark): an entry becomes two, float32, TARE_GATE_KEEP and TARE_GATE_TAKE of its elements. */
+void tare_residual_gate(struct tare_weights *w, const char *pattern, const char *keep, const char *take);
 /* Divide each vector along an axis (0 or -1) of a matrix by its Euclidean norm + 1e-7. */
 void tare_divide_by_norm(struct tare_weights *w, const char *pattern, int axis);
 
@@ -82,6 +84,8 @@ void tare_stack(struct tare_weights *w, const char *pattern, const char *target,
  * rows (axis -2): its codes stay. */
 void tare_split(struct tare_weights *w, const char *pattern, int axis, const char *const *targets, size_t n);
 
+/* A second entry of the same value. */
+void tare_copy(struct tare_weights *w, const char *pattern, const char *target);
 /* Unequal parts along an axis. Their sizes must add up to it, else the entry stays as it is. */
 void tare_split_sizes(struct tare_weights *w, const char *pattern, int axis, const char *const *targets,
                       const int64_t *sizes, size_t n);

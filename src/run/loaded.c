@@ -57,7 +57,7 @@ static enum tare_code common_dtype(const struct tare_flat *flat, const char *nam
 static bool in_place(const struct tare_flat *flat)
 {
     const struct tare_piece *p = flat->pieces;
-    if (flat->n != 1 || p->module->packing != &tare_packing_plain || p->addend != 0)
+    if (flat->n != 1 || p->module->packing != &tare_packing_plain || p->value)
         return false;
     int64_t inner = 1;
     for (int k = flat->rank - 1; k >= 0; k--) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * dense_tile.c - a tile of a dense parameter: pieces of modules moved, one added in the stored dtype, then cast.
+ * dense_tile.c - a tile of a dense parameter: pieces of modules moved, computed where a recipe says so, then cast.
  *
  * Most tiles are one stretch of the input as it lies there, and are written straight from the mapping.
  */
@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "packing/to_mlx.h"
+#include "packing/value.h"
 #include "save/save.h"
 
 #define BLOCK 32 /* of a transpose: 32 x 32 elements stay in the first cache */
@@ -128,12 +129,14 @@ static void move(const struct view *view, int axis, unsigned char *to, const uns
 }
 
 /*
- * The same for a packed module: rows are decoded, rounded to the dtype of the scales, and then spread. The axis along
+ * The same for a packed module, or for values that are computed: rows are decoded, put through the piece's function,
+ * rounded once to its dtype, and then spread. The axis along
  * which the module's columns lie goes innermost, so that a row is decoded once a tile.
  */
-static enum tare_code move_packed(const struct view *given, const struct tile *tile, size_t k, unsigned char *to)
+static enum tare_code move_rows(const struct view *given, const struct tile *tile, size_t k, unsigned char *to)
 {
-    const struct tare_module *module = tile->job->flat.pieces[k].module;
+    const struct tare_piece *piece = &tile->job->flat.pieces[k];
+    const struct tare_module *module = piece->module;
     const int64_t columns = tare_module_columns(module);
     const int last = given->rank - 1;
     int inner = last;
@@ -166,8 +169,9 @@ static enum tare_code move_packed(const struct view *given, const struct tile *t
                     tare_module_floats(module, tile->job->parts[k], decoded, 1, row, &tile->worker->arena, tile->err);
                 if (code)
                     return code;
+                tare_value_apply(piece->value, tile->job->norms[k], decoded, 1, columns, row);
             }
-            tare_float_put(to, module->dtype, target + j * view.to[last], row[element % columns]);
+            tare_float_put(to, piece->dtype, target + j * view.to[last], row[element % columns]);
         }
         int i = last - 1;
         for (; i >= 0 && ++at[i] == view.shape[i]; i--)
@@ -193,16 +197,13 @@ static float rounded(enum tare_dtype dtype, float value)
                                 : value;
 }
 
-/* n elements: the addend, rounded in the stored dtype, then the cast. */
+/* n elements, cast to the target's dtype. */
 static enum tare_code cast(const struct tile *tile, const struct tare_piece *piece, const void *from, int64_t n,
                            void *to)
 {
-    const enum tare_dtype stored = piece->module->dtype, dtype = tile->job->target.dtype;
-    const float addend = (float)piece->addend;
+    const enum tare_dtype stored = piece->dtype, dtype = tile->job->target.dtype;
     for (int64_t k = 0; k < n; k++) {
-        float value = load(from, stored, k);
-        if (piece->addend != 0)
-            value = rounded(stored, value + addend);
+        const float value = load(from, stored, k);
         tare_float_put(to, dtype, k, value);
         if (isfinite(value) && !isfinite(rounded(dtype, value)))
             return tare_fail(tile->err, TARE_E_TARGET, tile->job->parameter->name, "%g of %s overflows %s",
@@ -228,11 +229,16 @@ static bool is_plain(const struct tare_module *module)
     return module->packing == &tare_packing_plain;
 }
 
-/* What needs more than moving: gather in the stored dtype, then add and cast, then put in place. */
+static bool needs_rows(const struct tare_piece *piece)
+{
+    return piece->value || !is_plain(piece->module);
+}
+
+/* What needs more than moving: gather in the piece's dtype, then cast, then put in place. */
 static enum tare_code compute_piece(const struct tile *tile, const struct view *view, size_t k)
 {
     const struct tare_piece *piece = &tile->job->flat.pieces[k];
-    const size_t stored = tare_dtype_size(piece->module->dtype), size = tare_dtype_size(tile->job->target.dtype);
+    const size_t stored = tare_dtype_size(piece->dtype), size = tare_dtype_size(tile->job->target.dtype);
     struct view gather = *view, spread = *view;
     const int64_t n = compact(&gather);
     unsigned char *raw = tare_buffer_room(&tile->worker->stage[0], (size_t)n * stored);
@@ -240,11 +246,11 @@ static enum tare_code compute_piece(const struct tile *tile, const struct view *
     if (!raw || !made)
         return tare_fail_memory(tile->err);
     enum tare_code code = TARE_OK;
-    if (is_plain(piece->module))
+    if (!needs_rows(piece))
         move(&gather, 0, raw,
              (const unsigned char *)tile->job->parts[k][TARE_PART_WEIGHT] + (size_t)view->from_start * stored, stored);
     else
-        code = move_packed(&gather, tile, k, raw);
+        code = move_rows(&gather, tile, k, raw);
     if (code || (code = cast(tile, piece, raw, n, made)))
         return code;
     memcpy(spread.from, gather.to, sizeof spread.from);
@@ -269,7 +275,7 @@ static enum tare_code make_piece(struct tile *tile, size_t k, size_t bytes, cons
     if (!view_of(tile, k, &view))
         return TARE_OK;
     coalesce(&view);
-    const bool raw = is_plain(piece->module) && piece->module->dtype == tile->job->target.dtype && piece->addend == 0;
+    const bool raw = !needs_rows(piece) && piece->dtype == tile->job->target.dtype;
     if (raw && (*made = stretch(tile, &view, k, bytes)))
         return TARE_OK;
     *made = tile->data = tare_buffer_room(&tile->worker->tile, bytes);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "packing/value.h"
 #include "save/save.h"
 
 #define SHARD_SIZE ((uint64_t)5 << 30) /* mlx-lm's MAX_FILE_SIZE_GB */
@@ -37,11 +38,14 @@ static enum tare_code map_pieces(struct tare_layout *layout, struct tare_model *
                                  struct tare_error *err)
 {
     job->parts = tare_arena_array(&layout->arena, job->flat.n + 1, sizeof *job->parts);
-    if (!job->parts)
+    job->norms = tare_arena_array(&layout->arena, job->flat.n + 1, sizeof *job->norms);
+    if (!job->parts || !job->norms)
         return tare_fail_memory(err);
     for (size_t k = 0; k < job->flat.n; k++) {
-        const enum tare_code code =
-            tare_module_data(&model->checkpoint, job->flat.pieces[k].module, job->parts[k], err);
+        const struct tare_piece *piece = &job->flat.pieces[k];
+        enum tare_code code = tare_module_data(&model->checkpoint, piece->module, job->parts[k], err);
+        if (!code)
+            code = tare_value_norms(piece->value, piece->module, job->parts[k], &layout->arena, &job->norms[k], err);
         if (code)
             return code;
     }

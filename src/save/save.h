@@ -43,6 +43,7 @@ struct tare_job {
     struct tare_target target;
     struct tare_flat flat;
     const void *(*parts)[TARE_PARTS];            /* the bytes of each piece's module */
+    const float **norms;                         /* of each piece, or NULL (packing/value.h) */
     struct tare_saved *weight, *scales, *biases; /* dense: weight only */
     int rank;                                    /* of flat, a number counts as one axis */
     int64_t shape[TARE_SAVE_AXES];

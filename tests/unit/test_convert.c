@@ -163,6 +163,11 @@ static void test_shards(void **state)
     world_end(&world);
 }
 
+static const struct tare_recipe *plus_one(struct tare_arena *arena, const struct tare_recipe *recipe)
+{
+    return tare_recipe_value(arena, recipe, &(struct tare_value){.function = TARE_ADD, .operand = 1.0}, recipe->dtype);
+}
+
 static void test_dense_recipes(void **state)
 {
     (void)state;
@@ -184,13 +189,13 @@ static void test_dense_recipes(void **state)
     add(&world, "x.t", TARE_KIND_LINEAR, tare_recipe_transpose(arena, dense(&world, "x"), swap));
     add(&world, "y.turn", TARE_KIND_PLAIN, tare_recipe_transpose(arena, dense(&world, "y"), turn));
     add(&world, "y.back", TARE_KIND_PLAIN, tare_recipe_transpose(arena, dense(&world, "y"), back));
-    add(&world, "x.one", TARE_KIND_PLAIN, tare_recipe_add(arena, dense(&world, "x"), 1.0));
-    add(&world, "z.one", TARE_KIND_PLAIN, tare_recipe_add(arena, dense(&world, "z"), 1.0));
+    add(&world, "x.one", TARE_KIND_PLAIN, plus_one(arena, dense(&world, "x")));
+    add(&world, "z.one", TARE_KIND_PLAIN, plus_one(arena, dense(&world, "z")));
     add(&world, "s", TARE_KIND_PLAIN, dense(&world, "s"));
     add(&world, "n", TARE_KIND_PLAIN, dense(&world, "n"));
     const struct tare_recipe **pair = tare_arena_array(arena, 2, sizeof(struct tare_recipe *));
     pair[0] = tare_recipe_transpose(arena, dense(&world, "x"), swap);
-    pair[1] = tare_recipe_add(arena, tare_recipe_transpose(arena, dense(&world, "x"), swap), 1.0);
+    pair[1] = plus_one(arena, tare_recipe_transpose(arena, dense(&world, "x"), swap));
     add(&world, "pair", TARE_KIND_EXPERTS, tare_recipe_stack(arena, pair, 2));
     assert_int_equal(convert(&world, NULL, &err), TARE_OK);
     assert_false(world.model.casts);
