@@ -54,6 +54,7 @@ struct tare_deepseek_desc {
     bool selection_bias;             /* mlp.gate.e_score_correction_bias */
     int64_t index_heads, index_dim;  /* self_attn.indexer of sparse attention; heads below 1: none */
     double embedding_scale;
+    bool predicts;                   /* published with layers of multi-token prediction behind the last one */
     bool frequencies_stored;         /* published with rotary_emb.inv_freq, which mlx-lm sets aside */
     bool activation_scales;          /* published with scales of activations, which nothing here uses */
     enum tare_head_kind head;
@@ -64,15 +65,7 @@ struct tare_deepseek_desc {
 #define TARE_DEEPSEEK_DENSE(a, norm_eps)                                                                               \
     .dim = (a)->hidden_size, .vocabulary = (a)->vocab_size, .n_layers = (a)->num_hidden_layers,                        \
     .context = (a)->max_position_embeddings, .hidden = (a)->intermediate_size, .eps = (a)->rms_norm_eps,               \
-    .attention = {.dim = (a)->hidden_size,                                                                             \
-                  .heads = (a)->num_attention_heads,                                                                   \
-                  .q_rank = (a)->q_lora_rank,                                                                          \
-                  .kv_rank = (a)->kv_lora_rank,                                                                        \
-                  .nope = (a)->qk_nope_head_dim,                                                                       \
-                  .rope = (a)->qk_rope_head_dim,                                                                       \
-                  .v = (a)->v_head_dim,                                                                                \
-                  .bias = (a)->attention_bias,                                                                         \
-                  .eps = (norm_eps)}
+    .attention = TARE_MLA(a, norm_eps)                                                                                 
 #define TARE_DEEPSEEK_ROUTED(a)                                                                                        \
     .experts = (a)->n_routed_experts, .shared = (a)->n_shared_experts, .expert_hidden = (a)->moe_intermediate_size,    \
     .first_routed = (a)->first_k_dense_replace

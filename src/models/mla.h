@@ -18,6 +18,14 @@ struct tare_mla_desc {
     bool kv_b_whole;       /* keep kv_b_proj as one linear (deepseek_v2, minicpm3) */
     double eps;
 };
+/* The desc, from args of the usual names. */
+#define TARE_MLA(a, norm_eps)                                                                                          \
+    {                                                                                                                  \
+        .dim = (a)->hidden_size, .heads = (a)->num_attention_heads, .q_rank = (a)->q_lora_rank,                        \
+        .kv_rank = (a)->kv_lora_rank, .nope = (a)->qk_nope_head_dim, .rope = (a)->qk_rope_head_dim,                    \
+        .v = (a)->v_head_dim, .bias = (a)->attention_bias, .eps = (norm_eps)                                           \
+    }
+
 /* Declares the parameters below `at` ("model.layers.0.self_attn"). */
 void tare_mla(struct tare_at at, const struct tare_mla_desc *desc);
 
