@@ -69,7 +69,8 @@ void tare_deepseek_rewrite(struct tare_weights *w, const struct tare_deepseek_de
     if (m->activation_scales)
         tare_drop_exact(w, "**.*activation_scale", "scales activations that are rounded to 8 bits; none are here");
     if (m->predicts)
-        tare_drop_from(w, "model.layers.#", m->n_layers, "predicts several tokens at once, which generation does not use");
+        tare_drop_from(w, "model.layers.#", m->n_layers,
+                       "predicts several tokens at once, which generation does not use");
     tare_experts_rewrite(w, &(struct tare_experts_desc){.from = "model.layers.*.mlp.experts",
                                                         .to = "model.layers.*.mlp.switch_mlp",
                                                         .n = m->experts,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * deepseek.h - the DeepSeek family: latent attention, then a dense network in the first layers and routed experts beside
- * shared ones in the rest. Declared only: no block runs latent attention yet. */
+ * deepseek.h - the DeepSeek family: latent attention, then a dense network in the first layers and routed experts
+ * beside shared ones in the rest. Declared only: no block runs latent attention yet. */
 #ifndef TARE_MODELS_DEEPSEEK_H
 #define TARE_MODELS_DEEPSEEK_H
 
@@ -54,9 +54,9 @@ struct tare_deepseek_desc {
     bool selection_bias;             /* mlp.gate.e_score_correction_bias */
     int64_t index_heads, index_dim;  /* self_attn.indexer of sparse attention; heads below 1: none */
     double embedding_scale;
-    bool predicts;                   /* published with layers of multi-token prediction behind the last one */
-    bool frequencies_stored;         /* published with rotary_emb.inv_freq, which mlx-lm sets aside */
-    bool activation_scales;          /* published with scales of activations, which nothing here uses */
+    bool predicts;           /* published with layers of multi-token prediction behind the last one */
+    bool frequencies_stored; /* published with rotary_emb.inv_freq, which mlx-lm sets aside */
+    bool activation_scales;  /* published with scales of activations, which nothing here uses */
     enum tare_head_kind head;
     bool tied;
 };
@@ -65,7 +65,7 @@ struct tare_deepseek_desc {
 #define TARE_DEEPSEEK_DENSE(a, norm_eps)                                                                               \
     .dim = (a)->hidden_size, .vocabulary = (a)->vocab_size, .n_layers = (a)->num_hidden_layers,                        \
     .context = (a)->max_position_embeddings, .hidden = (a)->intermediate_size, .eps = (a)->rms_norm_eps,               \
-    .attention = TARE_MLA(a, norm_eps)                                                                                 
+    .attention = TARE_MLA(a, norm_eps)
 #define TARE_DEEPSEEK_ROUTED(a)                                                                                        \
     .experts = (a)->n_routed_experts, .shared = (a)->n_shared_experts, .expert_hidden = (a)->moe_intermediate_size,    \
     .first_routed = (a)->first_k_dense_replace

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * deepseek_v41.c - DeepSeek-V4.1: one key-value head, an output projection in groups, streams that hyper-connections mix,
- * and layers that compress the past or choose from it (mlx-lm: models/deepseek_v41.py). */
+ * deepseek_v41.c - DeepSeek-V4.1: one key-value head, an output projection in groups, streams that hyper-connections
+ * mix, and layers that compress the past or choose from it (mlx-lm: models/deepseek_v41.py). */
 #include "models/experts.h"
 #include "models/skeleton.h"
 
@@ -91,7 +91,8 @@ static void attention(struct tare_at at, const struct args *a, int64_t layer)
     tare_linear(at, "kv_proj", dim, a->head_dim, NO_BIAS);
     tare_rms_norm(at, "kv_norm", a->head_dim, a->rms_norm_eps);
     tare_experts(at, "o_a_proj", a->o_groups,
-                 tare_div(at, "num_attention_heads * head_dim", heads, "o_groups", a->o_groups), a->o_lora_rank, NO_BIAS);
+                 tare_div(at, "num_attention_heads * head_dim", heads, "o_groups", a->o_groups), a->o_lora_rank,
+                 NO_BIAS);
     tare_linear(at, "o_b_proj", tare_mul(at, a->o_groups, a->o_lora_rank), dim, NO_BIAS);
     tare_plain(at, "sinks", 1, a->num_attention_heads);
     if (compresses) {
@@ -146,32 +147,28 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                           .head = TARE_HEAD_OWN});
 }
 
-/* Published names -> MLX's, in this order. "**": any layer, then what comes before the name in the pattern. */
-static const char *const names[][2] = {
-    {"layers.**", "model.layers.**"},
-    {"norm.**", "model.norm.**"},
-    {"embed.**", "model.embed_tokens.**"},
-    {"head.**", "lm_head.**"},
-    {"model.layers.*.attn.**", "model.layers.*.self_attn.**"},
-    {"model.layers.*.ffn.**", "model.layers.*.mlp.**"},
-    {"model.layers.*.attn_norm.weight", "model.layers.*.input_layernorm.weight"},
-    {"model.layers.*.ffn_norm.weight", "model.layers.*.post_attention_layernorm.weight"},
-    {"model.layers.*.hc_attn_*", "model.layers.*.attn_hc.*"},
-    {"model.layers.*.hc_ffn_*", "model.layers.*.ffn_hc.*"},
-    {"model.layers.*.self_attn.attn_sink", "model.layers.*.self_attn.sinks"},
-    {"model.layers.*.self_attn.wq_a.*", "model.layers.*.self_attn.q_a_proj.*"},
-    {"model.layers.*.self_attn.**.wq_b.*", "model.layers.*.self_attn.**.q_b_proj.*"},
-    {"model.layers.*.self_attn.**.wkv.*", "model.layers.*.self_attn.**.kv_proj.*"},
-    {"model.layers.*.self_attn.wo_a.*", "model.layers.*.self_attn.o_a_proj.*"},
-    {"model.layers.*.self_attn.wo_b.*", "model.layers.*.self_attn.o_b_proj.*"},
-    {"model.layers.*.self_attn.q_norm.*", "model.layers.*.self_attn.q_a_norm.*"},
-    {"model.layers.*.self_attn.compressor.wgate.*", "model.layers.*.self_attn.compressor.gate_proj.*"},
-    {"model.layers.*.self_attn.compressor.norm.*", "model.layers.*.self_attn.compressor.kv_norm.*"},
-    {"model.layers.*.self_attn.indexer.wk.*", "model.layers.*.self_attn.indexer.k_proj.*"},
-    {"model.layers.*.mlp.gate.bias", "model.layers.*.mlp.gate.e_score_correction_bias"},
-    {"model.layers.*.mlp.shared_experts.w1.*", "model.layers.*.mlp.shared_experts.gate_proj.*"},
-    {"model.layers.*.mlp.shared_experts.w2.*", "model.layers.*.mlp.shared_experts.down_proj.*"},
-    {"model.layers.*.mlp.shared_experts.w3.*", "model.layers.*.mlp.shared_experts.up_proj.*"},
+/* What published names become, in this order. */
+static const char *const words[][2] = {
+    {".attn.", ".self_attn."},
+    {".ffn.", ".mlp."},
+    {".attn_norm.", ".input_layernorm."},
+    {".ffn_norm.", ".post_attention_layernorm."},
+    {".hc_attn_", ".attn_hc."},
+    {".hc_ffn_", ".ffn_hc."},
+    {".attn_sink", ".sinks"},
+    {".wq_a.", ".q_a_proj."},
+    {".wq_b.", ".q_b_proj."},
+    {".wkv.", ".kv_proj."},
+    {".wgate.", ".gate_proj."},
+    {".wo_a.", ".o_a_proj."},
+    {".wo_b.", ".o_b_proj."},
+    {".q_norm.", ".q_a_norm."},
+    {".compressor.norm.", ".compressor.kv_norm."},
+    {".indexer.wk.", ".indexer.k_proj."},
+    {".gate.bias", ".gate.e_score_correction_bias"},
+    {".shared_experts.w1.", ".shared_experts.gate_proj."},
+    {".shared_experts.w2.", ".shared_experts.down_proj."},
+    {".shared_experts.w3.", ".shared_experts.up_proj."},
 };
 
 static void sanitize(struct tare_weights *w, const void *args)
@@ -189,8 +186,11 @@ static void sanitize(struct tare_weights *w, const void *args)
                                                         .to = "layers.*.ffn.experts.switch_mlp",
                                                         .n = a->n_routed_experts,
                                                         .dim = a->hidden_size});
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        tare_rename(w, names[i][0], names[i][1]);
+    tare_add_prefix(w, "model");
+    tare_rename(w, "model.head.weight", "lm_head.weight");
+    tare_rename(w, "model.embed.weight", "model.embed_tokens.weight");
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        tare_replace(w, words[i][0], words[i][1]);
     tare_reshape(w, "model.layers.*.self_attn.o_a_proj.weight", 3, (const int64_t[]){a->o_groups, a->o_lora_rank, -1});
 }
 

@@ -37,8 +37,12 @@ TARE_ARGS(ARGS);
 
 static struct tare_deepseek_desc describe(const struct args *a)
 {
-    return (struct tare_deepseek_desc){TARE_DEEPSEEK_DENSE(a, a->rms_norm_eps), TARE_DEEPSEEK_ROUTED(a),
-                                       .frequency = a->moe_layer_freq, .selection_bias = true, .predicts = true, .head = TARE_HEAD_OWN};
+    return (struct tare_deepseek_desc){TARE_DEEPSEEK_DENSE(a, a->rms_norm_eps),
+                                       TARE_DEEPSEEK_ROUTED(a),
+                                       .frequency = a->moe_layer_freq,
+                                       .selection_bias = true,
+                                       .predicts = true,
+                                       .head = TARE_HEAD_OWN};
 }
 TARE_DEEPSEEK_MEMBER;
 

@@ -41,10 +41,10 @@ TARE_ARGS(ARGS);
 
 static struct tare_deepseek_desc describe(const struct args *a)
 {
-    return (struct tare_deepseek_desc){TARE_DEEPSEEK_DENSE(a, 1e-6), TARE_DEEPSEEK_ROUTED(a),
-                                       .frequency = a->moe_layer_freq, .selection_bias = true, .predicts = true,
-                                       .index_heads = a->index_n_heads, .index_dim = a->index_head_dim,
-                                       .head = TARE_HEAD_OWN};
+    return (struct tare_deepseek_desc){
+        TARE_DEEPSEEK_DENSE(a, 1e-6),   TARE_DEEPSEEK_ROUTED(a), .frequency = a->moe_layer_freq,
+        .selection_bias = true,         .predicts = true,        .index_heads = a->index_n_heads,
+        .index_dim = a->index_head_dim, .head = TARE_HEAD_OWN};
 }
 TARE_DEEPSEEK_MEMBER;
 

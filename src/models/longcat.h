@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * longcat.h - LongCat-Flash: in each layer two latent attentions, two dense networks and, beside them, routed experts of
- * which some do nothing. Declared only. */
+ * longcat.h - LongCat-Flash: in each layer two latent attentions, two dense networks and, beside them, routed experts
+ * of which some do nothing. Declared only. */
 #ifndef TARE_MODELS_LONGCAT_H
 #define TARE_MODELS_LONGCAT_H
 
@@ -22,8 +22,7 @@ struct tare_longcat_desc {
 #define TARE_LONGCAT(a)                                                                                                \
     .dim = (a)->hidden_size, .vocabulary = (a)->vocab_size, .n_layers = (a)->num_layers,                               \
     .context = (a)->max_position_embeddings, .hidden = (a)->ffn_hidden_size, .eps = (a)->rms_norm_eps,                 \
-    .attention = TARE_MLA(a, 1e-5),                                                                                    \
-    .experts = (a)->n_routed_experts, .expert_hidden = (a)->expert_ffn_hidden_size,                                    \
+    .attention = TARE_MLA(a, 1e-5), .experts = (a)->n_routed_experts, .expert_hidden = (a)->expert_ffn_hidden_size,    \
     .zero_experts = (a)->zero_expert_num, .router_bias = (a)->router_bias
 
 /* The args of both. q_lora_rank may be null: no low rank. */

@@ -35,9 +35,9 @@ TARE_ARGS(ARGS);
 
 static struct tare_deepseek_desc describe(const struct args *a)
 {
-    return (struct tare_deepseek_desc){TARE_DEEPSEEK_DENSE(a, 1e-6), TARE_DEEPSEEK_ROUTED(a),
-                                       .router_linear = true, .activation_scales = true, .frequencies_stored = true,
-                                       .head = TARE_HEAD_FLAG, .tied = a->tie_word_embeddings};
+    return (struct tare_deepseek_desc){
+        TARE_DEEPSEEK_DENSE(a, 1e-6), TARE_DEEPSEEK_ROUTED(a), .router_linear = true,         .activation_scales = true,
+        .frequencies_stored = true,   .head = TARE_HEAD_FLAG,  .tied = a->tie_word_embeddings};
 }
 TARE_DEEPSEEK_MEMBER;
 

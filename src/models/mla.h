@@ -11,8 +11,8 @@
 
 struct tare_mla_desc {
     int64_t dim, heads;
-    int64_t q_rank;  /* below 1: q_proj instead of q_a_proj, q_a_layernorm, q_b_proj */
-    int64_t kv_rank; /* kv_lora_rank */
+    int64_t q_rank;        /* below 1: q_proj instead of q_a_proj, q_a_layernorm, q_b_proj */
+    int64_t kv_rank;       /* kv_lora_rank */
     int64_t nope, rope, v; /* dimensions of a head: without and with rotary embedding; of a value */
     bool bias;             /* attention_bias: of q_a_proj, kv_a_proj_with_mqa, o_proj */
     bool kv_b_whole;       /* keep kv_b_proj as one linear (deepseek_v2, minicpm3) */
