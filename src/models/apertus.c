@@ -50,9 +50,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 static void sanitize(struct tare_weights *w, const void *args)
 {
     (void)args;
-    const int64_t none[] = {1}; /* numbers, published as vectors of one */
-    tare_reshape(w, "**.alpha_p", 0, none);
-    tare_reshape(w, "**.alpha_n", 0, none);
+    tare_squeeze(w, "**.alpha_p"); /* numbers, published as vectors of one */
+    tare_squeeze(w, "**.alpha_n");
 }
 
 const struct tare_arch tare_arch_apertus = {

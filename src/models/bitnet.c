@@ -20,7 +20,7 @@ TARE_ARGS(ARGS);
 static void bit_linear(struct tare_at layer, const char *name, int64_t in, int64_t out, bool bias)
 {
     const struct tare_at at = tare_at(layer, "%s", name);
-    tare_plain(at, "weight", 2, (out + 3) / 4, in);
+    tare_integers(at, "weight", 2, (out + 3) / 4, in); /* four ternary rows a byte */
     tare_plain(at, "weight_scale", 1, (int64_t)1);
     if (bias)
         tare_plain(at, "bias", 1, out);
