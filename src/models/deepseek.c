@@ -85,14 +85,14 @@ void tare_null_number(int64_t *value, const char *key, const struct tare_derive 
         *value = -1;
 }
 
-enum tare_code tare_deepseek_check(int64_t experts, int64_t frequency, const char *topk_method,
+enum tare_code tare_deepseek_check(const struct tare_deepseek_desc *m, const char *topk_method,
                                    const struct tare_derive *d)
 {
-    if (experts < 0)
+    if (m->experts < 0 || m->first_routed >= m->n_layers)
         return TARE_OK;
-    if (frequency < 1)
+    if (m->frequency < 1)
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "moe_layer_freq is %lld; expected 1 or more",
-                         (long long)frequency);
+                         (long long)m->frequency);
     if (topk_method && strcmp(topk_method, "noaux_tc") != 0)
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "topk_method is \"%.40s\"; only noaux_tc is known",
                          topk_method);

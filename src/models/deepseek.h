@@ -92,8 +92,8 @@ void tare_deepseek_rewrite(struct tare_weights *w, const struct tare_deepseek_de
 /* For derive: a number that is null in the config, where null is not the default, becomes -1. */
 void tare_null_number(int64_t *value, const char *key, const struct tare_derive *d);
 
-/* For derive: with experts, a layer frequency of 0 is refused, and a topk_method (not NULL) other than noaux_tc. */
-enum tare_code tare_deepseek_check(int64_t experts, int64_t frequency, const char *topk_method,
+/* For derive: with routed layers, a frequency of 0 is refused, and a topk_method (not NULL) other than noaux_tc. */
+enum tare_code tare_deepseek_check(const struct tare_deepseek_desc *desc, const char *topk_method,
                                    const struct tare_derive *d);
 
 #endif

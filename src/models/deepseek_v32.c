@@ -26,7 +26,8 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     struct args *a = args;
     if (a->q_lora_rank < 1 || a->index_n_heads < 1)
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "q_lora_rank and index_n_heads must be at least 1");
-    return tare_deepseek_check(a->n_routed_experts, a->moe_layer_freq, a->topk_method, d);
+    const struct tare_deepseek_desc desc = describe(a);
+    return tare_deepseek_check(&desc, a->topk_method, d);
 }
 
 const struct tare_arch tare_arch_deepseek_v32 = {

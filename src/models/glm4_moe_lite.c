@@ -52,7 +52,8 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     tare_null_number(&a->q_lora_rank, "q_lora_rank", d);
     tare_null_number(&a->n_shared_experts, "n_shared_experts", d);
     tare_null_number(&a->n_routed_experts, "n_routed_experts", d);
-    return tare_deepseek_check(a->n_routed_experts, a->moe_layer_freq, a->topk_method, d);
+    const struct tare_deepseek_desc desc = describe(a);
+    return tare_deepseek_check(&desc, a->topk_method, d);
 }
 
 const struct tare_arch tare_arch_glm4_moe_lite = {

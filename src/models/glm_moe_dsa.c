@@ -53,7 +53,8 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     struct args *a = args;
     if (a->rope_parameters) /* mlx-lm: they come first */
         a->rope_theta = tare_json_real(a->rope_parameters, "rope_theta", a->rope_theta);
-    const enum tare_code code = tare_deepseek_check(a->n_routed_experts, a->moe_layer_freq, a->topk_method, d);
+    const struct tare_deepseek_desc desc = describe(a);
+    const enum tare_code code = tare_deepseek_check(&desc, a->topk_method, d);
     return code ? code : tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
 }
 
