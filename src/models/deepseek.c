@@ -6,10 +6,30 @@
 
 #include "models/experts.h"
 #include "models/skeleton.h"
+#include "models/window.h"
+
+static bool is(const json_t *words, int64_t layer, const char *word)
+{
+    const char *own = json_string_value(json_array_get(words, (size_t)layer));
+    return own && !strcmp(own, word);
+}
 
 static bool routed(const struct tare_deepseek_desc *m, int64_t layer)
 {
-    return m->experts > 0 && layer >= m->first_routed && layer % (m->frequency > 0 ? m->frequency : 1) == 0;
+    if (m->experts < 1)
+        return false;
+    if (m->kinds)
+        return !is(m->kinds, layer, "dense");
+    return layer >= m->first_routed && layer % (m->frequency > 0 ? m->frequency : 1) == 0;
+}
+
+static bool indexed(const struct tare_deepseek_desc *m, int64_t layer)
+{
+    if (m->index_heads < 1)
+        return false;
+    if (m->indexers)
+        return !is(m->indexers, layer, "shared");
+    return m->index_every < 2 || layer < m->index_skip || (layer - m->index_skip + 1) % m->index_every == 0;
 }
 
 static void experts(struct tare_at at, const struct tare_deepseek_desc *m)
@@ -39,7 +59,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *desc, int
     const struct tare_deepseek_desc *m = desc;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", m->dim, m->eps);
     tare_mla(tare_at(at, "self_attn"), &m->attention);
-    if (m->index_heads > 0)
+    if (indexed(m, i))
         indexer(tare_at(at, "self_attn.indexer"), m);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", m->dim, m->eps);
     if (routed(m, i))
@@ -79,17 +99,14 @@ void tare_deepseek_rewrite(struct tare_weights *w, const struct tare_deepseek_de
         tare_mla_rewrite(w, "model.layers.*.self_attn", m->attention.heads, m->attention.nope, m->attention.v);
 }
 
-void tare_null_number(int64_t *value, const char *key, const struct tare_derive *d)
-{
-    if (json_is_null(json_object_get(d->config, key)))
-        *value = -1;
-}
-
 enum tare_code tare_deepseek_check(const struct tare_deepseek_desc *m, const char *topk_method,
                                    const struct tare_derive *d)
 {
-    if (m->experts < 0 || m->first_routed >= m->n_layers)
-        return TARE_OK;
+    enum tare_code code = tare_layer_types_check(m->kinds, m->n_layers, d->place, d->err);
+    if (!code)
+        code = tare_layer_types_check(m->indexers, m->n_layers, d->place, d->err);
+    if (code || m->experts < 0 || m->first_routed >= m->n_layers)
+        return code;
     if (m->frequency < 1)
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "moe_layer_freq is %lld; expected 1 or more",
                          (long long)m->frequency);

@@ -6,6 +6,7 @@
 
 #include "models/mla.h"
 #include "models/model.h"
+#include "models/nulls.h"
 
 /* What deepseek_v2 and after have in common, with mlx-lm's defaults. */
 #define TARE_DEEPSEEK_ARGS(ARG)                                                                                        \
@@ -49,10 +50,13 @@ struct tare_deepseek_desc {
     int64_t experts;                 /* below 1: every layer is dense */
     int64_t shared, expert_hidden;   /* shared experts, one network as wide as all of them; below 1: none */
     int64_t first_routed, frequency; /* experts in layers from that one on whose number the frequency divides */
+    const json_t *kinds;             /* transformers' mlp_layer_types, a word a layer: "dense" or not; NULL: as above */
     bool mlp_bias;                   /* of a dense network */
     bool router_linear;              /* mlp.gate may be packed */
     bool selection_bias;             /* mlp.gate.e_score_correction_bias */
     int64_t index_heads, index_dim;  /* self_attn.indexer of sparse attention; heads below 1: none */
+    const json_t *indexers;          /* transformers' indexer_types: a "shared" layer has none; NULL: as below */
+    int64_t index_every, index_skip; /* one layer in so many has one, and all of the first ones; below 2: all */
     double embedding_scale;
     bool predicts;           /* published with layers of multi-token prediction behind the last one */
     bool frequencies_stored; /* published with rotary_emb.inv_freq, which mlx-lm sets aside */
@@ -89,10 +93,8 @@ void tare_deepseek(struct tare_at root, struct tare_decoder *d, const struct tar
 /* Layers of multi-token prediction set aside, experts stacked, kv_b_proj cut unless it is kept whole. */
 void tare_deepseek_rewrite(struct tare_weights *w, const struct tare_deepseek_desc *desc);
 
-/* For derive: a number that is null in the config, where null is not the default, becomes -1. */
-void tare_null_number(int64_t *value, const char *key, const struct tare_derive *d);
-
-/* For derive: with routed layers, a frequency of 0 is refused, and a topk_method (not NULL) other than noaux_tc. */
+/* For derive: with routed layers, a frequency of 0 is refused, and a topk_method (not NULL) other than noaux_tc; lists
+ * of kinds must have a word a layer. */
 enum tare_code tare_deepseek_check(const struct tare_deepseek_desc *desc, const char *topk_method,
                                    const struct tare_derive *d);
 

@@ -32,7 +32,8 @@
     ARG(JSON, rope_scaling, ABSENT)                                                                                    \
     ARG(FLAG, attention_bias, false)                                                                                   \
     ARG(REAL, partial_rotary_factor, 1)                                                                                \
-    ARG(FLAG, tie_word_embeddings, false)
+    ARG(FLAG, tie_word_embeddings, false)                                                                              \
+    ARG(JSON, mlp_layer_types, ABSENT)
 TARE_ARGS(ARGS);
 
 static struct tare_deepseek_desc describe(const struct args *a)
@@ -40,6 +41,7 @@ static struct tare_deepseek_desc describe(const struct args *a)
     return (struct tare_deepseek_desc){TARE_DEEPSEEK_DENSE(a, a->rms_norm_eps),
                                        TARE_DEEPSEEK_ROUTED(a),
                                        .frequency = a->moe_layer_freq,
+                                       .kinds = a->mlp_layer_types,
                                        .selection_bias = true,
                                        .predicts = true,
                                        .head = TARE_HEAD_OWN};

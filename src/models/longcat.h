@@ -6,6 +6,7 @@
 
 #include "models/mla.h"
 #include "models/model.h"
+#include "models/nulls.h"
 
 struct tare_longcat_desc {
     int64_t dim, vocabulary, n_layers, context;

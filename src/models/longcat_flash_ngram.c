@@ -28,7 +28,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
         return tare_fail(d->err, TARE_E_CONFIG, d->place,
                          "emb_split_num %lld and emb_neighbor_num %lld do not divide hidden_size %lld into embeddings",
                          (long long)a->emb_split_num, (long long)a->emb_neighbor_num, (long long)a->hidden_size);
-    return TARE_OK;
+    return tare_keys_needed((const char *const[]){"q_lora_rank"}, 1, d);
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

@@ -45,9 +45,8 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 {
     struct args *a = args;
     a->rope_theta = a->rope_parameters ? tare_json_real(a->rope_parameters, "rope_theta", 100000) : a->rope_theta;
-    if (!json_object_get(d->config, "rope_interleave") || json_is_null(json_object_get(d->config, "rope_interleave")))
-        a->rope_interleave = true;
-    return TARE_OK;
+    a->rope_interleave |= json_is_null(json_object_get(d->config, "rope_interleave"));
+    return tare_keys_needed((const char *const[]){"q_lora_rank", "n_shared_experts", "n_routed_experts"}, 3, d);
 }
 
 const struct tare_arch tare_arch_mistral4 = {
