@@ -5,21 +5,16 @@
 #include <string.h>
 
 #include "models/experts.h"
+#include "models/kinds.h"
 #include "models/skeleton.h"
 #include "models/window.h"
-
-static bool is(const json_t *words, int64_t layer, const char *word)
-{
-    const char *own = json_string_value(json_array_get(words, (size_t)layer));
-    return own && !strcmp(own, word);
-}
 
 static bool routed(const struct tare_deepseek_desc *m, int64_t layer)
 {
     if (m->experts < 1)
         return false;
     if (m->kinds)
-        return !is(m->kinds, layer, "dense");
+        return !tare_word_is(m->kinds, layer, "dense");
     return layer >= m->first_routed && layer % (m->frequency > 0 ? m->frequency : 1) == 0;
 }
 
@@ -28,7 +23,7 @@ static bool indexed(const struct tare_deepseek_desc *m, int64_t layer)
     if (m->index_heads < 1)
         return false;
     if (m->indexers)
-        return !is(m->indexers, layer, "shared");
+        return !tare_word_is(m->indexers, layer, "shared");
     return m->index_every < 2 || layer < m->index_skip || (layer - m->index_skip + 1) % m->index_every == 0;
 }
 

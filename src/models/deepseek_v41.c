@@ -2,6 +2,7 @@
  * deepseek_v41.c - DeepSeek-V4.1: one key-value head, an output projection in groups, streams that hyper-connections
  * mix, and layers that compress the past or choose from it (mlx-lm: models/deepseek_v41.py). */
 #include "models/experts.h"
+#include "models/kinds.h"
 #include "models/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -43,48 +44,45 @@
     ARG(JSON, engram_layer_ids, ABSENT)
 TARE_ARGS(ARGS);
 
-static bool numbers(const json_t *list)
+/* Does the list name a layer of the model that compress_ratios does not reach? */
+static bool lacks_ratio(const struct args *a, const json_t *list)
 {
-    bool good = !list || json_is_array(list);
-    for (size_t i = 0; good && i < json_array_size(list); i++)
-        good = json_is_integer(json_array_get(list, i));
-    return good;
-}
-
-static bool listed(const json_t *list, int64_t layer)
-{
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (json_integer_value(json_array_get(list, i)) == layer)
-            return true;
-    return false;
+    bool lacks = false;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const int64_t layer = json_integer_value(json_array_get(list, i));
+        lacks |= layer >= (int64_t)json_array_size(a->compress_ratios) && layer < a->num_hidden_layers;
+    }
+    return lacks;
 }
 
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {
     struct args *a = args;
     const json_t *text = json_object_get(d->config, "text_config");
+    enum tare_code code = TARE_OK;
     if (text) { /* all of it is there, and nothing at the top counts */
         *a = (struct args){0};
-        const enum tare_code code = tare_args_read(&args_info, text, "config.json: text_config", a, d->err);
-        if (code)
-            return code;
+        code = tare_args_read(&args_info, text, "config.json: text_config", a, d->err);
     }
-    if (!numbers(a->compress_ratios) || !numbers(a->kv_source_layer_ids) || !numbers(a->index_source_layer_ids))
-        return tare_fail(d->err, TARE_E_CONFIG, d->place,
-                         "compress_ratios, kv_source_layer_ids and index_source_layer_ids must be lists of numbers");
+    if (!code)
+        code = tare_numbers_check(a->compress_ratios, "compress_ratios", d);
+    if (!code)
+        code = tare_numbers_check(a->kv_source_layer_ids, "kv_source_layer_ids", d);
+    if (!code)
+        code = tare_numbers_check(a->index_source_layer_ids, "index_source_layer_ids", d);
+    if (code)
+        return code;
     if (a->engram_layer_ids && (!json_is_array(a->engram_layer_ids) || json_array_size(a->engram_layer_ids) > 0))
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "engram_layer_ids: engram memory is not supported");
-    for (int64_t i = (int64_t)json_array_size(a->compress_ratios); i < a->num_hidden_layers; i++)
-        if (listed(a->kv_source_layer_ids, i) || listed(a->index_source_layer_ids, i))
-            return tare_fail(d->err, TARE_E_CONFIG, d->place, "layer %lld is a source, but has no compress_ratios",
-                             (long long)i);
+    if (lacks_ratio(a, a->kv_source_layer_ids) || lacks_ratio(a, a->index_source_layer_ids))
+        return tare_fail(d->err, TARE_E_CONFIG, d->place, "compress_ratios ends before a layer that is a source");
     return TARE_OK;
 }
 
 static void attention(struct tare_at at, const struct args *a, int64_t layer)
 {
     const int64_t dim = a->hidden_size, heads = tare_mul(at, a->num_attention_heads, a->head_dim);
-    const bool compresses = listed(a->kv_source_layer_ids, layer);
+    const bool compresses = tare_numbers_have(a->kv_source_layer_ids, layer);
     tare_linear(at, "q_a_proj", dim, a->q_lora_rank, NO_BIAS);
     tare_rms_norm(at, "q_a_norm", a->q_lora_rank, a->rms_norm_eps);
     tare_linear(at, "q_b_proj", a->q_lora_rank, heads, NO_BIAS);
@@ -101,7 +99,7 @@ static void attention(struct tare_at at, const struct args *a, int64_t layer)
             tare_linear(at, "compressor.gate_proj", dim, a->head_dim, NO_BIAS);
         tare_rms_norm(at, "compressor.kv_norm", a->head_dim, a->rms_norm_eps);
     }
-    if (!listed(a->index_source_layer_ids, layer))
+    if (!tare_numbers_have(a->index_source_layer_ids, layer))
         return;
     tare_linear(at, "indexer.q_b_proj", a->q_lora_rank, tare_mul(at, a->index_n_heads, a->index_head_dim), NO_BIAS);
     tare_linear(at, "indexer.weights_proj", dim, a->index_n_heads, NO_BIAS);
