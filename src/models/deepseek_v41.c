@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * deepseek_v41.c - DeepSeek-V4.1: one key-value head, an output projection in groups, streams that hyper-connections
- * mix, and layers that compress the past or choose from it (mlx-lm: models/deepseek_v41.py). */
+ * deepseek_v41.c - DeepSeek-V4.1: hyper-connections, compressed and chosen pasts (mlx-lm: models/deepseek_v41.py). */
 #include "models/experts.h"
 #include "models/kinds.h"
 #include "models/skeleton.h"
@@ -47,11 +46,11 @@ TARE_ARGS(ARGS);
 /* Does the list name a layer of the model that compress_ratios does not reach? */
 static bool lacks_ratio(const struct args *a, const json_t *list)
 {
+    const int64_t n = (int64_t)json_array_size(a->compress_ratios);
     bool lacks = false;
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const int64_t layer = json_integer_value(json_array_get(list, i));
-        lacks |= layer >= (int64_t)json_array_size(a->compress_ratios) && layer < a->num_hidden_layers;
-    }
+    for (size_t i = 0; i < json_array_size(list); i++)
+        lacks |= json_integer_value(json_array_get(list, i)) >= n &&
+                 json_integer_value(json_array_get(list, i)) < a->num_hidden_layers;
     return lacks;
 }
 
