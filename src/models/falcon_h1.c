@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * falcon_h1.c - Falcon-H1: attention and Mamba-2 side by side in each layer (mlx-lm: models/falcon_h1.py). Its multipliers
- * are folded into the weights, once, on the way from a published checkpoint. */
+ * falcon_h1.c - Falcon-H1: attention and Mamba-2 side by side in each layer (mlx-lm: models/falcon_h1.py). Its
+ * multipliers are folded into the weights, once, on the way from a published checkpoint. */
 #include "models/mamba_mixer.h"
 #include "models/skeleton.h"
 
@@ -81,18 +81,20 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                                                  .conv_bias = a->mamba_conv_bias,
                                                                  .no_norm = !a->mamba_rms_norm,
                                                                  .eps = a->rms_norm_eps});
-    tare_gqa(&attention, at, &(struct tare_gqa_desc){.dim = dim,
-                                                     .heads = a->num_attention_heads,
-                                                     .kv_heads = a->num_key_value_heads,
-                                                     .head_dim = a->head_dim,
-                                                     .bias = a->attention_bias,
-                                                     .o_bias = a->attention_bias,
-                                                     .rope = tare_rope_read(at, a->head_dim, a->rope_theta, a->rope_scaling,
-                                                                            a->max_position_embeddings)});
+    tare_gqa(&attention, at,
+             &(struct tare_gqa_desc){
+                 .dim = dim,
+                 .heads = a->num_attention_heads,
+                 .kv_heads = a->num_key_value_heads,
+                 .head_dim = a->head_dim,
+                 .bias = a->attention_bias,
+                 .o_bias = a->attention_bias,
+                 .rope = tare_rope_read(at, a->head_dim, a->rope_theta, a->rope_scaling, a->max_position_embeddings)});
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
     l->pre[1] = tare_rms_norm(at, "pre_ff_layernorm", dim, a->rms_norm_eps);
-    tare_glu(l, at, &(struct tare_glu_desc){
-                        .name = "feed_forward", .dim = dim, .hidden = a->intermediate_size, .bias = a->mlp_bias});
+    tare_glu(l, at,
+             &(struct tare_glu_desc){
+                 .name = "feed_forward", .dim = dim, .hidden = a->intermediate_size, .bias = a->mlp_bias});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

@@ -55,16 +55,17 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
     const int64_t dim = a->hidden_size;
     const int64_t head = tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
     const bool turned = strcmp(a->position_embedding_type, "nope") != 0;
-    tare_gqa(l, at, &(struct tare_gqa_desc){.dim = dim,
-                                            .heads = a->num_attention_heads,
-                                            .kv_heads = a->num_key_value_heads,
-                                            .head_dim = head,
-                                            .bias = a->attention_bias,
-                                            .o_bias = a->attention_bias,
-                                            .scale = a->attention_multiplier,
-                                            .rope = turned ? tare_rope_read(at, head, a->rope_theta, NULL,
-                                                                            a->max_position_embeddings)
-                                                           : (struct tare_rope){.kind = TARE_ROPE_NONE}});
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){
+                 .dim = dim,
+                 .heads = a->num_attention_heads,
+                 .kv_heads = a->num_key_value_heads,
+                 .head_dim = head,
+                 .bias = a->attention_bias,
+                 .o_bias = a->attention_bias,
+                 .scale = a->attention_multiplier,
+                 .rope = turned ? tare_rope_read(at, head, a->rope_theta, NULL, a->max_position_embeddings)
+                                : (struct tare_rope){.kind = TARE_ROPE_NONE}});
 }
 
 static void routed(struct tare_at at, const struct args *a)
@@ -126,7 +127,9 @@ static void sanitize(struct tare_weights *w, const void *args)
                                    "model.layers.*.block_sparse_moe.switch_mlp.up_proj.weight"};
     const char *const dense[] = {"model.layers.*.mlp.gate_proj.weight", "model.layers.*.mlp.up_proj.weight"};
     tare_mamba_sanitize(w, a);
-    tare_split(w, moe ? "model.layers.*.block_sparse_moe.input_linear.weight" : "model.layers.*.shared_mlp.input_linear.weight",
+    tare_split(w,
+               moe ? "model.layers.*.block_sparse_moe.input_linear.weight"
+                   : "model.layers.*.shared_mlp.input_linear.weight",
                -2, moe ? experts : dense, 2);
     if (moe)
         tare_rename(w, "model.layers.*.block_sparse_moe.output_linear.weight",

@@ -41,8 +41,7 @@ enum tare_code tare_numbers_check(const json_t *list, const char *key, const str
     bool numbers = !list || json_is_array(list);
     for (size_t i = 0; numbers && i < json_array_size(list); i++)
         numbers = json_is_integer(json_array_get(list, i));
-    return numbers ? TARE_OK
-                   : tare_fail(d->err, TARE_E_CONFIG, d->place, "%s must be a list of layer numbers", key);
+    return numbers ? TARE_OK : tare_fail(d->err, TARE_E_CONFIG, d->place, "%s must be a list of layer numbers", key);
 }
 
 bool tare_numbers_have(const json_t *list, int64_t number)

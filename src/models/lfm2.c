@@ -88,13 +88,14 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     if (a->block_ff_dim < 0)
         a->block_ff_dim = a->intermediate_size;
     if (a->block_ff_dim < 1)
-        return tare_fail(d->err, TARE_E_CONFIG, d->place, "block_ff_dim or intermediate_size must say how wide a network is");
+        return tare_fail(d->err, TARE_E_CONFIG, d->place,
+                         "block_ff_dim or intermediate_size must say how wide a network is");
     if (a->block_auto_adjust_ff_dim) {
         const double multiplier = isnan(a->block_ffn_dim_multiplier) ? 1 : a->block_ffn_dim_multiplier;
         const double width = floor(multiplier * (double)(2 * a->block_ff_dim / 3));
         if (!(width >= 1 && width <= INT32_MAX))
-            return tare_fail(d->err, TARE_E_CONFIG, d->place, "block_ffn_dim_multiplier is %g; the network would be %g wide",
-                             multiplier, width);
+            return tare_fail(d->err, TARE_E_CONFIG, d->place,
+                             "block_ffn_dim_multiplier is %g; the network would be %g wide", multiplier, width);
         const int64_t multiple = a->block_multiple_of;
         a->block_ff_dim = ((int64_t)width + multiple - 1) / multiple * multiple;
     }

@@ -52,9 +52,9 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                              .layer_types = a->layer_types},
                     i);
     if (i < a->num_dense_layers) {
-        tare_glu(l, at,
-                 &(struct tare_glu_desc){
-                     .name = "feed_forward", .dim = a->hidden_size, .hidden = a->intermediate_size});
+        tare_glu(
+            l, at,
+            &(struct tare_glu_desc){.name = "feed_forward", .dim = a->hidden_size, .hidden = a->intermediate_size});
         return;
     }
     tare_linear(network, "gate", a->hidden_size, a->num_experts, NO_BIAS);

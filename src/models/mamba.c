@@ -22,14 +22,15 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     const struct args *a = args;
     (void)i;
     l->pre[0] = tare_rms_norm(at, "norm", a->hidden_size, a->layer_norm_epsilon);
-    tare_mamba1(tare_at(at, "mixer"),
-                &(struct tare_mamba1_desc){.dim = a->hidden_size,
-                                           .inner = a->intermediate_size,
-                                           .state = a->state_size,
-                                           .width = a->conv_kernel,
-                                           .rank = tare_mamba_rank(at, "time_step_rank", a->time_step_rank, a->hidden_size),
-                                           .bias = a->use_bias,
-                                           .conv_bias = a->use_conv_bias});
+    tare_mamba1(
+        tare_at(at, "mixer"),
+        &(struct tare_mamba1_desc){.dim = a->hidden_size,
+                                   .inner = a->intermediate_size,
+                                   .state = a->state_size,
+                                   .width = a->conv_kernel,
+                                   .rank = tare_mamba_rank(at, "time_step_rank", a->time_step_rank, a->hidden_size),
+                                   .bias = a->use_bias,
+                                   .conv_bias = a->use_conv_bias});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

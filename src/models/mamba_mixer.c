@@ -13,8 +13,8 @@ static int64_t width_of(struct tare_at at, int64_t a, int64_t b)
     if (width <= WIDTH_MOST)
         return width;
     if (!at.tree->error.code)
-        tare_fail(&at.tree->error, TARE_E_CONFIG, at.path, "the config gives a width of %lld x %lld, out of all proportion",
-                  (long long)a, (long long)b);
+        tare_fail(&at.tree->error, TARE_E_CONFIG, at.path,
+                  "the config gives a width of %lld x %lld, out of all proportion", (long long)a, (long long)b);
     return 1;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * mamba_mixer.h - the mixers of selective state spaces as mlx keeps them: Mamba-1 and Mamba-2. Declared only: no block runs
- * them yet. */
+ * mamba_mixer.h - the mixers of selective state spaces as mlx keeps them: Mamba-1 and Mamba-2. Declared only: no block
+ * runs them yet. */
 #ifndef TARE_MODELS_MAMBA_MIXER_H
 #define TARE_MODELS_MAMBA_MIXER_H
 
@@ -30,7 +30,8 @@ struct tare_mamba2_desc {
 /* in_proj (rows: gate, convolved, time steps), conv1d, dt_bias, A_log, D, norm, out_proj below `at`. */
 void tare_mamba2(struct tare_at at, const struct tare_mamba2_desc *desc);
 
-/* The whole sanitize of models that only turn their convolutions: **.conv1d.weight (channels, 1, width) -> channels last. */
+/* The whole sanitize of models that only turn their convolutions: **.conv1d.weight (channels, 1, width) -> channels
+ * last. */
 void tare_mamba_sanitize(struct tare_weights *w, const void *args);
 
 #endif

@@ -59,7 +59,8 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
         return code;
     a->rope_theta = tare_json_real(a->rope_parameters, "rope_theta", a->rope_theta);
     if (a->layer_rope_theta && json_array_size(a->layer_rope_theta) != (size_t)a->num_hidden_layers)
-        return tare_fail(d->err, TARE_E_CONFIG, d->place, "layer_rope_theta must be a list of %lld numbers, one a layer",
+        return tare_fail(d->err, TARE_E_CONFIG, d->place,
+                         "layer_rope_theta must be a list of %lld numbers, one a layer",
                          (long long)a->num_hidden_layers);
     return tare_layer_types_check(a->layer_types, a->num_hidden_layers, d->place, d->err);
 }

@@ -43,8 +43,13 @@ static char kind(const struct args *a, int64_t i)
     static const struct {
         const char *word;
         char letter;
-    } words[] = {{"full_attention", '*'}, {"linear_attention", 'M'}, {"moe", 'E'}, {"mlp", '-'},
-                 {"attention", '*'},      {"mamba", 'M'},            {"conv", 'M'}};
+    } words[] = {{"full_attention", '*'},
+                 {"linear_attention", 'M'},
+                 {"moe", 'E'},
+                 {"mlp", '-'},
+                 {"attention", '*'},
+                 {"mamba", 'M'},
+                 {"conv", 'M'}};
     if (json_is_string(a->hybrid_override_pattern))
         return json_string_value(a->hybrid_override_pattern)[i];
     const char *letter = json_string_value(json_array_get(a->hybrid_override_pattern, (size_t)i));
@@ -115,8 +120,9 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                  .dim = dim,
                  .heads = a->num_attention_heads,
                  .kv_heads = a->num_key_value_heads,
-                 .head_dim = a->head_dim > 0 ? a->head_dim
-                                             : tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads),
+                 .head_dim = a->head_dim > 0
+                                 ? a->head_dim
+                                 : tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads),
                  .bias = a->attention_bias,
                  .o_bias = a->attention_bias});
 }
@@ -175,7 +181,8 @@ static void sanitize(struct tare_weights *w, const void *args)
         tare_rename(w, "model.**", "backbone.**");
     tare_mamba_sanitize(w, a);
     for (size_t i = 0; i < 2; i++) {
-        const char *from = tare_arena_format(w->arena, "backbone.layers.*.mixer.experts.#.%s.weight", projections[i][0]);
+        const char *from =
+            tare_arena_format(w->arena, "backbone.layers.*.mixer.experts.#.%s.weight", projections[i][0]);
         const char *fused = tare_arena_format(w->arena, "backbone.layers.*.mixer.experts.%s", projections[i][0]);
         const char *to = tare_arena_format(w->arena, "backbone.layers.*.mixer.switch_mlp.%s.weight", projections[i][1]);
         if (!from || !fused || !to)

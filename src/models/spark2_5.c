@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * spark2_5.c - Spark 2.5: attention gated head by head, three windowed layers to one full (mlx-lm: models/spark2_5.py). */
+ * spark2_5.c - Spark 2.5: attention gated head by head, three windowed layers to one full (mlx-lm: models/spark2_5.py).
+ */
 #include "models/kinds.h"
 #include "models/skeleton.h"
 
@@ -46,10 +47,11 @@ static enum tare_code check_rope(const struct args *a, const char *type, const s
     if (i == a->num_hidden_layers)
         return TARE_OK;
     if (!json_is_object(rope))
-        return tare_fail(d->err, TARE_E_CONFIG, d->place, "rope_parameters has no %s, and layers of that type need it", type);
+        return tare_fail(d->err, TARE_E_CONFIG, d->place, "rope_parameters has no %s, and layers of that type need it",
+                         type);
     if (!(dims >= 1 && dims <= (double)a->head_dim) || (int64_t)dims % 2)
-        return tare_fail(d->err, TARE_E_CONFIG, d->place, "rope_parameters: %s rotates %g of %lld dimensions of a head", type,
-                         dims, (long long)a->head_dim);
+        return tare_fail(d->err, TARE_E_CONFIG, d->place, "rope_parameters: %s rotates %g of %lld dimensions of a head",
+                         type, dims, (long long)a->head_dim);
     return TARE_OK;
 }
 
@@ -57,15 +59,16 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 {
     const struct args *a = args;
     const char *fault = strcmp(a->hidden_act, "gelu") != 0                ? "hidden_act is not gelu"
-                        : !a->headwise_attn_output_gate                    ? "headwise_attn_output_gate is false"
-                        : strcmp(a->gate_attn_act_mode, "sigmoid") != 0    ? "gate_attn_act_mode is not sigmoid"
+                        : !a->headwise_attn_output_gate                   ? "headwise_attn_output_gate is false"
+                        : strcmp(a->gate_attn_act_mode, "sigmoid") != 0   ? "gate_attn_act_mode is not sigmoid"
                         : a->num_attention_heads % a->num_key_value_heads ? "num_attention_heads is not a multiple of "
-                                                                             "num_key_value_heads"
-                                                                           : NULL;
+                                                                            "num_key_value_heads"
+                                                                          : NULL;
     if (fault)
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "%s; no model of this type is so", fault);
     enum tare_code code =
-        a->layer_types ? tare_words_check(a->layer_types, "layer_types", a->num_hidden_layers, WINDOWED " " FULL, d) : TARE_OK;
+        a->layer_types ? tare_words_check(a->layer_types, "layer_types", a->num_hidden_layers, WINDOWED " " FULL, d)
+                       : TARE_OK;
     if (!code)
         code = check_rope(a, WINDOWED, d);
     return code ? code : check_rope(a, FULL, d);
@@ -87,10 +90,8 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     (void)i;
     attention(tare_at(at, "self_attn"), a);
     tare_glu(l, at,
-             &(struct tare_glu_desc){.dim = a->hidden_size,
-                                     .hidden = a->intermediate_size,
-                                     .bias = a->mlp_bias,
-                                     .activation = TARE_GELU});
+             &(struct tare_glu_desc){
+                 .dim = a->hidden_size, .hidden = a->intermediate_size, .bias = a->mlp_bias, .activation = TARE_GELU});
     l->pre[0] = tare_rms_norm(at, "input_layernorm", a->hidden_size, a->rms_norm_eps);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", a->hidden_size, a->rms_norm_eps);
 }
