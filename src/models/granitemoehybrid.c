@@ -106,16 +106,10 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, a, d,
-                  &(struct tare_skeleton){.dim = a->hidden_size,
-                                          .vocabulary = a->vocab_size,
-                                          .n_layers = a->num_hidden_layers,
-                                          .context = a->max_position_embeddings,
-                                          .eps = a->rms_norm_eps,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), TARE_SKELETON_TIED(a),
+                                          .context = a->max_position_embeddings, .eps = a->rms_norm_eps,
                                           .embedding_scale = a->embedding_multiplier,
-                                          .logit_scale = 1 / a->logits_scaling,
-                                          .layer = layer,
-                                          .head = TARE_HEAD_FLAG,
-                                          .tied = a->tie_word_embeddings});
+                                          .logit_scale = 1 / a->logits_scaling, .layer = layer});
 }
 
 /* input_linear is gate rows, then up rows: of the experts, or of the dense network, whose name mlx-lm changes. */

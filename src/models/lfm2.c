@@ -105,16 +105,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    tare_lfm2_layer(l, at,
-                    &(struct tare_lfm2_desc){.dim = a->hidden_size,
-                                             .heads = a->num_attention_heads,
-                                             .kv_heads = a->num_key_value_heads,
-                                             .width = a->conv_L_cache,
-                                             .conv_bias = a->conv_bias,
-                                             .eps = a->norm_eps,
-                                             .full_attn_idxs = a->full_attn_idxs,
-                                             .layer_types = a->layer_types},
-                    i);
+    tare_lfm2_layer(l, at, &(struct tare_lfm2_desc){TARE_LFM2(a)}, i);
     tare_glu(l, at,
              &(struct tare_glu_desc){.name = "feed_forward",
                                      .gate_name = "w1",
@@ -128,15 +119,9 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, a, d,
-                  &(struct tare_skeleton){.norm_name = "embedding_norm",
-                                          .dim = a->hidden_size,
-                                          .vocabulary = a->vocab_size,
-                                          .n_layers = a->num_hidden_layers,
-                                          .context = a->max_position_embeddings,
-                                          .eps = a->norm_eps,
-                                          .layer = layer,
-                                          .head = TARE_HEAD_NONE,
-                                          .tied = true});
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .norm_name = "embedding_norm",
+                                          .context = a->max_position_embeddings, .eps = a->norm_eps, .layer = layer,
+                                          .head = TARE_HEAD_NONE, .tied = true});
 }
 
 const struct tare_arch tare_arch_lfm2 = {

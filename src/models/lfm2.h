@@ -11,6 +11,12 @@ struct tare_lfm2_desc {
     double eps;
     const json_t *full_attn_idxs, *layer_types; /* which layers attend; neither: all do */
 };
+/* Both models' args have these. */
+#define TARE_LFM2(a)                                                                                                   \
+    .dim = (a)->hidden_size, .heads = (a)->num_attention_heads, .kv_heads = (a)->num_key_value_heads,                  \
+    .width = (a)->conv_L_cache, .conv_bias = (a)->conv_bias, .eps = (a)->norm_eps,                                     \
+    .full_attn_idxs = (a)->full_attn_idxs, .layer_types = (a)->layer_types
+
 /* What is checked of the two lists. */
 enum tare_code tare_lfm2_check(const json_t *full_attn_idxs, const json_t *layer_types, int64_t n,
                                const struct tare_derive *d);

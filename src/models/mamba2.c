@@ -43,16 +43,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, a, d,
-                  &(struct tare_skeleton){.model = "backbone",
-                                          .embedding = "embeddings",
-                                          .norm_name = "norm_f",
-                                          .dim = a->hidden_size,
-                                          .vocabulary = a->vocab_size,
-                                          .n_layers = a->num_hidden_layers,
-                                          .eps = a->layer_norm_epsilon,
-                                          .layer = layer,
-                                          .head = TARE_HEAD_FLAG,
-                                          .tied = a->tie_word_embeddings});
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), TARE_BACKBONE, TARE_SKELETON_TIED(a),
+                                          .eps = a->layer_norm_epsilon, .layer = layer});
 }
 
 const struct tare_arch tare_arch_mamba2 = {

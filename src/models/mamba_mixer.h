@@ -30,6 +30,9 @@ struct tare_mamba2_desc {
 /* in_proj (rows: gate, convolved, time steps), conv1d, dt_bias, A_log, D, norm, out_proj below `at`. */
 void tare_mamba2(struct tare_at at, const struct tare_mamba2_desc *desc);
 
+/* How Mamba models call the parts of a skeleton. */
+#define TARE_BACKBONE .model = "backbone", .embedding = "embeddings", .norm_name = "norm_f"
+
 /* The whole sanitize of models that only turn their convolutions: **.conv1d.weight (channels, 1, width) -> channels
  * last. */
 void tare_mamba_sanitize(struct tare_weights *w, const void *args);

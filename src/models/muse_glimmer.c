@@ -94,16 +94,10 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, a, d,
-                  &(struct tare_skeleton){.dim = a->hidden_size,
-                                          .vocabulary = a->vocab_size,
-                                          .n_layers = a->num_hidden_layers,
-                                          .context = a->max_position_embeddings,
-                                          .eps = a->rms_norm_eps,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), TARE_SKELETON_TIED(a),
+                                          .context = a->max_position_embeddings, .eps = a->rms_norm_eps,
                                           .logit_scale = a->output_multiplier,
-                                          .logit_soft_cap = a->final_logit_softcapping,
-                                          .layer = layer,
-                                          .head = TARE_HEAD_FLAG,
-                                          .tied = a->tie_word_embeddings});
+                                          .logit_soft_cap = a->final_logit_softcapping, .layer = layer});
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

@@ -160,16 +160,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, a, d,
-                  &(struct tare_skeleton){.model = "backbone",
-                                          .embedding = "embeddings",
-                                          .norm_name = "norm_f",
-                                          .dim = a->hidden_size,
-                                          .vocabulary = a->vocab_size,
-                                          .n_layers = a->num_hidden_layers,
-                                          .context = a->max_position_embeddings,
-                                          .eps = a->layer_norm_epsilon,
-                                          .layer = layer,
-                                          .head = TARE_HEAD_OWN});
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), TARE_BACKBONE, .context = a->max_position_embeddings,
+                                          .eps = a->layer_norm_epsilon, .layer = layer, .head = TARE_HEAD_OWN});
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

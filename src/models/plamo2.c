@@ -89,16 +89,9 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, a, d,
-                  &(struct tare_skeleton){.layers = "layers.layers",
-                                          .dim = a->hidden_size,
-                                          .vocabulary = a->vocab_size,
-                                          .n_layers = a->num_hidden_layers,
-                                          .context = a->max_position_embeddings,
-                                          .norm = TARE_SKELETON_RMS_ONE_PLUS,
-                                          .eps = a->rms_norm_eps,
-                                          .layer = layer,
-                                          .head = TARE_HEAD_FLAG,
-                                          .tied = a->tie_word_embeddings});
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), TARE_SKELETON_TIED(a), .layers = "layers.layers",
+                                          .context = a->max_position_embeddings, .norm = TARE_SKELETON_RMS_ONE_PLUS,
+                                          .eps = a->rms_norm_eps, .layer = layer});
 }
 
 const struct tare_arch tare_arch_plamo2 = {

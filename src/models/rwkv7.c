@@ -62,16 +62,9 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, a, d,
-                  &(struct tare_skeleton){.embedding = "embeddings",
-                                          .dim = a->hidden_size,
-                                          .vocabulary = a->vocab_size,
-                                          .n_layers = a->num_hidden_layers,
-                                          .norm = TARE_SKELETON_LAYER,
-                                          .norm_bias = true,
-                                          .eps = a->norm_eps,
-                                          .layer = layer,
-                                          .head = TARE_HEAD_FLAG,
-                                          .tied = a->tie_word_embeddings});
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), TARE_SKELETON_TIED(a), .embedding = "embeddings",
+                                          .norm = TARE_SKELETON_LAYER, .norm_bias = true, .eps = a->norm_eps,
+                                          .layer = layer});
 }
 
 static void sanitize(struct tare_weights *w, const void *args)
