@@ -6,6 +6,14 @@
 
 #define ARGS(ARG)                                                                                                      \
     ARG(FLAG, attention_bias, false)                                                                                   \
+    ARG(FLAG, mamba_conv_bias, true)                                                                                   \
+    ARG(FLAG, mamba_norm_before_gate, false)                                                                           \
+    ARG(FLAG, mamba_proj_bias, false)                                                                                  \
+    ARG(FLAG, mamba_rms_norm, false)                                                                                   \
+    ARG(FLAG, mlp_bias, false)                                                                                         \
+    ARG(FLAG, projectors_bias, false)                                                                                  \
+    ARG(FLAG, rope_traditional, false)                                                                                 \
+    ARG(FLAG, tie_word_embeddings, true)                                                                               \
     ARG(REAL, attention_in_multiplier, 1.0)                                                                            \
     ARG(REAL, attention_out_multiplier, 0.9375)                                                                        \
     ARG(REAL, embedding_multiplier, 5.656854249492381)                                                                 \
@@ -14,33 +22,25 @@
     ARG(INT, intermediate_size, 2048)                                                                                  \
     ARG(REAL, key_multiplier, 0.390625)                                                                                \
     ARG(REAL, lm_head_multiplier, 0.0390625)                                                                           \
-    ARG(FLAG, mamba_conv_bias, true)                                                                                   \
     ARG(INT, mamba_d_conv, 4)                                                                                          \
     ARG(INT, mamba_d_head, 64)                                                                                         \
     ARG(INT, mamba_d_ssm, 1536)                                                                                        \
     ARG(INT, mamba_d_state, 128)                                                                                       \
     ARG(INT, mamba_n_groups, 1)                                                                                        \
     ARG(INT, mamba_n_heads, 24)                                                                                        \
-    ARG(FLAG, mamba_norm_before_gate, false)                                                                           \
-    ARG(FLAG, mamba_proj_bias, false)                                                                                  \
-    ARG(FLAG, mamba_rms_norm, false)                                                                                   \
     ARG(INT, max_position_embeddings, 131072)                                                                          \
-    ARG(FLAG, mlp_bias, false)                                                                                         \
     ARG(JSON, mlp_multipliers, ABSENT)                                                                                 \
     ARG(INT, num_attention_heads, 8)                                                                                   \
     ARG(INT, num_hidden_layers, 36)                                                                                    \
     ARG(INT, num_key_value_heads, 2)                                                                                   \
-    ARG(FLAG, projectors_bias, false)                                                                                  \
     ARG(REAL, rms_norm_eps, 1e-05)                                                                                     \
-    ARG(FLAG, rope_traditional, false)                                                                                 \
     ARG(JSON, rope_scaling, ABSENT)                                                                                    \
     ARG(JSON, rope_parameters, ABSENT)                                                                                 \
     ARG(REAL, rope_theta, 100000000000.0)                                                                              \
     ARG(REAL, ssm_in_multiplier, 1.25)                                                                                 \
     ARG(JSON, ssm_multipliers, ABSENT)                                                                                 \
     ARG(REAL, ssm_out_multiplier, 0.23570226039551587)                                                                 \
-    ARG(INT, vocab_size, 32784)                                                                                        \
-    ARG(FLAG, tie_word_embeddings, true)
+    ARG(INT, vocab_size, 32784)
 TARE_ARGS(ARGS);
 
 #define MLP 2 /* multipliers: of gate, of down */

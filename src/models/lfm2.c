@@ -92,11 +92,11 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
                          "block_ff_dim or intermediate_size must say how wide a network is");
     if (a->block_auto_adjust_ff_dim) {
         const double multiplier = isnan(a->block_ffn_dim_multiplier) ? 1 : a->block_ffn_dim_multiplier;
-        const double width = floor(multiplier * (double)(2 * a->block_ff_dim / 3));
+        const int64_t multiple = a->block_multiple_of, two_thirds = 2 * a->block_ff_dim / 3;
+        const double width = floor(multiplier * (double)two_thirds);
         if (!(width >= 1 && width <= INT32_MAX))
             return tare_fail(d->err, TARE_E_CONFIG, d->place,
                              "block_ffn_dim_multiplier is %g; the network would be %g wide", multiplier, width);
-        const int64_t multiple = a->block_multiple_of;
         a->block_ff_dim = ((int64_t)width + multiple - 1) / multiple * multiple;
     }
     return tare_lfm2_check(a->full_attn_idxs, a->layer_types, a->num_hidden_layers, d);
