@@ -106,7 +106,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, a, d,
-                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), TARE_SKELETON_TIED(a),
+                  &(struct tare_skeleton){TARE_SKELETON_SIZES(a), TARE_SKELETON_TIED(a),
                                           .context = a->max_position_embeddings, .eps = a->rms_norm_eps,
                                           .embedding_scale = a->embedding_multiplier,
                                           .logit_scale = 1 / a->logits_scaling, .layer = layer});

@@ -100,7 +100,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, a, d,
-                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), TARE_SKELETON_TIED(a), .norm_name = "final_layernorm",
+                  &(struct tare_skeleton){TARE_SKELETON_SIZES(a), TARE_SKELETON_TIED(a), .norm_name = "final_layernorm",
                                           .context = a->max_position_embeddings, .eps = a->rms_norm_eps,
                                           .layer = layer});
 }

@@ -119,7 +119,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, a, d,
-                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .norm_name = "embedding_norm",
+                  &(struct tare_skeleton){TARE_SKELETON_SIZES(a), .norm_name = "embedding_norm",
                                           .context = a->max_position_embeddings, .eps = a->norm_eps, .layer = layer,
                                           .head = TARE_HEAD_NONE, .tied = true});
 }

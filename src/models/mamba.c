@@ -37,7 +37,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, a, d,
-                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), TARE_BACKBONE, TARE_SKELETON_TIED(a),
+                  &(struct tare_skeleton){TARE_SKELETON_SIZES(a), TARE_BACKBONE, TARE_SKELETON_TIED(a),
                                           .eps = a->layer_norm_epsilon, .layer = layer});
 }
 

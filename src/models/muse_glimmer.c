@@ -94,7 +94,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, a, d,
-                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), TARE_SKELETON_TIED(a),
+                  &(struct tare_skeleton){TARE_SKELETON_SIZES(a), TARE_SKELETON_TIED(a),
                                           .context = a->max_position_embeddings, .eps = a->rms_norm_eps,
                                           .logit_scale = a->output_multiplier,
                                           .logit_soft_cap = a->final_logit_softcapping, .layer = layer});

@@ -160,7 +160,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, a, d,
-                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), TARE_BACKBONE, .context = a->max_position_embeddings,
+                  &(struct tare_skeleton){TARE_SKELETON_SIZES(a), TARE_BACKBONE, .context = a->max_position_embeddings,
                                           .eps = a->layer_norm_epsilon, .layer = layer, .head = TARE_HEAD_OWN});
 }
 

@@ -62,7 +62,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, a, d,
-                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), TARE_SKELETON_TIED(a), .embedding = "embeddings",
+                  &(struct tare_skeleton){TARE_SKELETON_SIZES(a), TARE_SKELETON_TIED(a), .embedding = "embeddings",
                                           .norm = TARE_SKELETON_LAYER, .norm_bias = true, .eps = a->norm_eps,
                                           .layer = layer});
 }

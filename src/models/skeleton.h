@@ -24,7 +24,7 @@ struct tare_skeleton {
 };
 
 /* The fields that go by the same names in nearly all args, and a head unless tied. */
-#define TARE_SKELETON_USUAL(a)                                                                                         \
+#define TARE_SKELETON_SIZES(a)                                                                                         \
     .dim = (a)->hidden_size, .vocabulary = (a)->vocab_size, .n_layers = (a)->num_hidden_layers
 #define TARE_SKELETON_TIED(a) .head = TARE_HEAD_FLAG, .tied = (a)->tie_word_embeddings
 
