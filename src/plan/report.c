@@ -70,7 +70,9 @@ static struct tare_report_tensor row_of(const struct reporting *g, const struct 
 static const char *part_name(struct reporting *g, const struct tare_entry *entry, const struct tare_module *module,
                              int part)
 {
-    const char *end = strrchr(entry->name, '.');
+    const char *weight = module->packing->suffix[TARE_PART_WEIGHT], *end = strrchr(entry->name, '.');
+    if (end && !(weight && *weight == '.')) /* "experts.gate_up_proj" and "_scale_inv": nothing to take off */
+        end += strlen(end);
     if (module->packing == &tare_packing_plain || !end || entry->recipe->op != TARE_OP_TAKE)
         return module->packing == &tare_packing_plain && entry->recipe->op == TARE_OP_TAKE ? entry->name
                                                                                            : module->part[part]->name;
