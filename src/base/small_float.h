@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * small_float.h - floats of 4 and 8 bits to float32: e2m1, e4m3 (fn), e8m0. Source: OCP Microscaling Formats 1.0, section 5. */
+ * small_float.h - floats of 4 and 8 bits to float32: e2m1, e4m3 (fn), e8m0. Source: OCP Microscaling Formats 1.0,
+ * section 5. */
 #ifndef TARE_BASE_SMALL_FLOAT_H
 #define TARE_BASE_SMALL_FLOAT_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * compressed.c - quantization_config of compressed-tensors: pack-quantized int4, symmetric, without actorder; all else is
- * refused by name. (Left out: float-quantized, naive-quantized, int-quantized, nvfp4-pack-quantized, mxfp4-pack-quantized.)
+ * compressed.c - quantization_config of compressed-tensors: pack-quantized int4, symmetric, without actorder; all else
+ * is refused by name. (Left out: float-quantized, naive-quantized, int-quantized, nvfp4-pack-quantized,
+ * mxfp4-pack-quantized.)
  */
 #include <string.h>
 

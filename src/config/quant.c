@@ -254,8 +254,7 @@ static enum tare_code read_method(const struct reader *r, const char *method, st
         quant->method = method[4] == '4' ? TARE_METHOD_MXFP4 : TARE_METHOD_MXFP8;
         return read_skipped(r, quant);
     }
-    return unknown(r, "quant_method", method,
-                   "awq, compressed-tensors, fp8, mlx, modelopt, mxfp4 and mxfp8 so far");
+    return unknown(r, "quant_method", method, "awq, compressed-tensors, fp8, mlx, modelopt, mxfp4 and mxfp8 so far");
 }
 
 enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struct tare_arena *arena,

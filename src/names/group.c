@@ -4,8 +4,8 @@
  * A stem is what stands before a packing's suffix: "a.b.up_proj" of "a.b.up_proj.qweight". Of the packing that the
  * config announces, a stem is packed when it has any tensor with a suffix that only packed modules have (.qweight,
  * .scales ...); ".weight", which MLX shares with plain tensors, counts when the stem has scales too. Packings that are
- * known by name (fp8, mxfp4 ...) are looked for in every checkpoint, as mlx-lm does: a tensor with the suffix of the key
- * part opens a stem, if dtypes and shapes do not speak against it. All others are modules of one plain tensor.
+ * known by name (fp8, mxfp4 ...) are looked for in every checkpoint, as mlx-lm does: a tensor with the suffix of the
+ * key part opens a stem, if dtypes and shapes do not speak against it. All others are modules of one plain tensor.
  */
 #include "names/group.h"
 
@@ -23,10 +23,9 @@ struct grouping {
     struct tare_map stems; /* of the announced packing: stem -> module */
     struct tare_module *modules;
     size_t n;
-    unsigned char *place;      /* of each tensor: enum place */
-    const char **beside;       /* of tensors set aside: the module they stand beside */
-    char *name;                /* room for any name of a part */
-    size_t longest;            /* name */
+    unsigned char *place; /* of each tensor: enum place */
+    char *name;           /* room for any name of a part */
+    size_t longest;       /* name of a tensor */
 };
 
 #define LONGEST_SUFFIX 32
@@ -113,16 +112,14 @@ static const struct tare_tensor *free_tensor(struct grouping *g, const char *ste
 }
 
 /* Scales of activations, beside a weight: nobody here quantizes activations. mlx-lm drops them likewise. */
-static void set_beside(struct grouping *g, const struct tare_module *module, const char *stem, size_t n)
+static void set_beside(struct grouping *g, const char *stem, size_t n)
 {
     static const char *const ends[] = {".activation_scale", ".input_scale", "_activation_scale", "_input_scale"};
     const size_t path = ends_with(stem, n, ".weight") ? n - strlen(".weight") : n;
     for (size_t k = 0; k < sizeof ends / sizeof *ends; k++) {
         const struct tare_tensor *tensor = free_tensor(g, stem, path, ends[k]);
-        if (!tensor)
-            continue;
-        g->place[tensor - g->checkpoint->tensors] = ASIDE;
-        g->beside[tensor - g->checkpoint->tensors] = module->name;
+        if (tensor)
+            g->place[tensor - g->checkpoint->tensors] = ASIDE;
     }
 }
 
@@ -146,7 +143,7 @@ static bool find_by_name(struct grouping *g, const struct tare_packing *packing)
                 g->place[module->part[k] - g->checkpoint->tensors] = TAKEN;
         if (!(module->name = name_of(g, packing, name, n - m)))
             return false;
-        set_beside(g, module, name, n - m);
+        set_beside(g, name, n - m);
         g->n++;
     }
     return true;
@@ -205,9 +202,8 @@ static bool group(struct grouping *g, const struct tare_packing *announced)
             g->longest = strlen(g->checkpoint->tensors[i].name);
     g->modules = tare_arena_array(g->arena, n, sizeof *g->modules);
     g->place = calloc(n + 1, sizeof *g->place);
-    g->beside = calloc(n + 1, sizeof *g->beside);
     g->name = malloc(g->longest + LONGEST_SUFFIX);
-    if (!g->modules || !g->place || !g->beside || !g->name)
+    if (!g->modules || !g->place || !g->name)
         return false;
     if (announced && !open_stems(g, announced))
         return false;
@@ -240,7 +236,7 @@ static bool list(struct grouping *g, struct tare_weights *weights)
         if (g->place[at] != ASIDE)
             continue;
         entry->rule = "a scale for activations, which are not quantized here";
-        entry->evidence = tare_arena_format(g->arena, "beside %s", g->beside[at]);
+        entry->evidence = "names/group.c";
     }
     weights->n = g->n;
     return true;
@@ -256,7 +252,6 @@ enum tare_code tare_modules_group(const struct tare_checkpoint *checkpoint, cons
     const bool done = group(&g, packing) && !arena->failed && list(&g, weights);
     tare_map_release(&g.stems);
     free(g.place);
-    free(g.beside);
     free(g.name);
     if (!done || arena->failed)
         return tare_fail_memory(err);

@@ -47,14 +47,14 @@ bool tare_part_check(struct tare_module *module, struct tare_arena *arena, enum 
         for (int k = 0; has && k < TARE_PARTS; k++)
             if (module->part[k])
                 has = tare_arena_format(arena, "%s%s%s", has, *has ? " and " : "",
-                                        tare_part_word(packing, (enum tare_part)k));
+                                        tare_part_word(module, (enum tare_part)k));
         tare_module_fault(module, arena, TARE_E_STRICT, there, "%s without %s: the tensor %s is missing",
-                          has ? has : "", tare_part_word(packing, part), tare_part_name(module, part, arena));
+                          has ? has : "", tare_part_word(module, part), tare_part_name(module, part, arena));
         return false;
     }
     if (dtypes >> tensor->dtype & 1)
         return true;
-    tare_module_fault(module, arena, TARE_E_SHAPE, tensor, "%s is %s, %s needs %s", tare_part_word(packing, part),
+    tare_module_fault(module, arena, TARE_E_SHAPE, tensor, "%s is %s, %s needs %s", tare_part_word(module, part),
                       tare_dtype_name(tensor->dtype), packing->name, dtypes_text(arena, dtypes));
     return false;
 }
@@ -89,8 +89,11 @@ const char *tare_part_name(const struct tare_module *module, enum tare_part part
     return name ? name : module->name;
 }
 
-const char *tare_part_word(const struct tare_packing *packing, enum tare_part part)
+const char *tare_part_word(const struct tare_module *module, enum tare_part part)
 {
-    const char *suffix = packing->suffix[part] ? packing->suffix[part] : "";
-    return *suffix ? suffix + 1 : "weight";
+    const struct tare_tensor *tensor = module->part[part];
+    const char *dot = tensor ? strrchr(tensor->name, '.') : NULL, *suffix = module->packing->suffix[part];
+    if (tensor)
+        return dot ? dot + 1 : tensor->name;
+    return suffix && *suffix ? suffix + 1 : "weight";
 }

@@ -19,8 +19,8 @@ const char *tare_module_path(const struct tare_module *module, struct tare_arena
 
 /* "model.layers.0.mlp.up_proj.qzeros": the name that a part has or would have, in the arena; never NULL. */
 const char *tare_part_name(const struct tare_module *module, enum tare_part part, struct tare_arena *arena);
-/* "qweight": what a part is called in a sentence. */
-const char *tare_part_word(const struct tare_packing *packing, enum tare_part part);
+/* "qweight": what a part is called in a sentence, the last component of its name. */
+const char *tare_part_word(const struct tare_module *module, enum tare_part part);
 
 #define TARE_SCALE_DTYPES (1u << TARE_F16 | 1u << TARE_BF16 | 1u << TARE_F32)
 #define TARE_REMEDY "`tare repair` writes a config.json that agrees with the tensors"

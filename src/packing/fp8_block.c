@@ -2,8 +2,8 @@
  * fp8_block.c - e4m3 bytes (.., out, in) with a float scale that multiplies: one for a block of 128 x 128, or any that
  * broadcasts (one a tensor, one an expert, one a row).
  *
- * fp8-block: X and X_scale_inv, where X is a.b.weight or, for fused experts, a.b.gate_up_proj (deepseek_v3, mistral4 ..).
- * The same with X.weight and X.scale. MLX has no such form: it becomes bfloat16, as in mlx-lm's sanitize:
+ * fp8-block: X and X_scale_inv, where X is a.b.weight or, for fused experts, a.b.gate_up_proj (deepseek_v3, mistral4
+ * ..). The same with X.weight and X.scale. MLX has no such form: it becomes bfloat16, as in mlx-lm's sanitize:
  *     weight[out][in] = bfloat16(scale[out / 128][in / 128] * e4m3[out][in])     the product in float32
  * Source: mlx_lm/models/deepseek_v3.py, mistral4.py (dequant).
  */
@@ -44,8 +44,7 @@ static const struct tare_packing *which_scale(const struct tare_module *module, 
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
     (void)quant;
-    if (!weight || !scales ||
-        (weight->dtype != TARE_U8 && weight->dtype != TARE_I8 && weight->dtype != TARE_F8_E4M3))
+    if (!weight || !scales || (weight->dtype != TARE_U8 && weight->dtype != TARE_I8 && weight->dtype != TARE_F8_E4M3))
         return NULL;
     if (is_power(scales)) /* a byte has two columns of fp4: a scale for 32 columns is one for 16 bytes */
         return weight->dtype != TARE_F8_E4M3 && a_row(weight, scales, 16) ? &tare_packing_mxfp4_rows
@@ -113,7 +112,7 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
         return;
     if ((weight->rank != 2 && weight->rank != 3) || tare_shape_count(weight->rank, weight->shape) < 1) {
         tare_module_fault(module, arena, TARE_E_SHAPE, weight, "%s is %s, fp8 needs two or three axes",
-                          tare_part_word(module->packing, TARE_PART_WEIGHT),
+                          tare_part_word(module, TARE_PART_WEIGHT),
                           tare_shape_text(arena, weight->rank, weight->shape));
         return;
     }
@@ -122,8 +121,7 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
         tare_module_fault(module, arena, TARE_E_SHAPE, scales,
                           "%s is %s over a weight %s, fp8 needs one scale for each block of %lld x %lld, or a shape "
                           "that broadcasts",
-                          tare_part_word(module->packing, TARE_PART_SCALES),
-                          tare_shape_text(arena, scales->rank, scales->shape),
+                          tare_part_word(module, TARE_PART_SCALES), tare_shape_text(arena, scales->rank, scales->shape),
                           tare_shape_text(arena, weight->rank, weight->shape), (long long)block[0],
                           (long long)block[1]);
         return;
@@ -168,9 +166,10 @@ static void decode(const struct tare_module *module, const void *const part[TARE
         const int64_t at = scale_row(module, row + r);
         for (int64_t g = 0; g < groups; g++) {
             const int64_t column = g * module->group_size;
-            codes->scale[r * groups + g] =
-                scale_at(part[TARE_PART_SCALES], scales->dtype,
-                         at + (one ? 0 : module->block[1] ? column / module->block[1] : column));
+            codes->scale[r * groups + g] = scale_at(part[TARE_PART_SCALES], scales->dtype,
+                                                    at + (one                ? 0
+                                                          : module->block[1] ? column / module->block[1]
+                                                                             : column));
         }
     }
 }

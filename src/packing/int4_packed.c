@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * int4_packed.c - compressed-tensors' pack-quantized, 4 bits and symmetric: weight_packed I32 (.., out, in / 8), weight_scale
+ * int4_packed.c - compressed-tensors' pack-quantized, 4 bits and symmetric: weight_packed I32 (.., out, in / 8),
+ * weight_scale
  * (.., out, groups), weight_shape [2] (its values repeat the shape; they are not read).
  *
  *     weight[out][in] = scale[out][group] * (code[out][in] - 8)     eight codes a word, the lowest first

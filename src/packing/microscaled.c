@@ -65,15 +65,14 @@ bool tare_micro_fit(struct tare_module *module, struct tare_arena *arena, int ra
     if (columns < 1 || columns % group) {
         tare_module_fault(module, arena, TARE_E_SHAPE, weight,
                           "%s is %s: %lld input columns, which groups of %lld do not divide",
-                          tare_part_word(module->packing, TARE_PART_WEIGHT),
-                          tare_shape_text(arena, weight->rank, weight->shape), (long long)columns, (long long)group);
+                          tare_part_word(module, TARE_PART_WEIGHT), tare_shape_text(arena, weight->rank, weight->shape),
+                          (long long)columns, (long long)group);
         return false;
     }
     if (!fits(scales, rank, leading, ceil_div(columns, tile_columns), tile_rows)) {
         tare_module_fault(module, arena, TARE_E_SHAPE, scales, "%s is %s, %s over %s %s needs %s",
-                          tare_part_word(module->packing, TARE_PART_SCALES),
-                          tare_shape_text(arena, scales->rank, scales->shape), module->packing->name,
-                          tare_part_word(module->packing, TARE_PART_WEIGHT),
+                          tare_part_word(module, TARE_PART_SCALES), tare_shape_text(arena, scales->rank, scales->shape),
+                          module->packing->name, tare_part_word(module, TARE_PART_WEIGHT),
                           tare_shape_text(arena, weight->rank, weight->shape),
                           wanted_text(arena, rank, leading, ceil_div(columns, tile_columns), tile_rows));
         return false;
@@ -93,8 +92,8 @@ bool tare_micro_fit_rows(struct tare_module *module, struct tare_arena *arena)
     const int64_t codes = (int64_t)tare_dtype_size(weight->dtype) * 8 / bits; /* an element of the tensor */
     if (rank != 2 && rank != 3) {
         tare_module_fault(module, arena, TARE_E_SHAPE, weight, "%s is %s, %s packs two or three axes",
-                          tare_part_word(module->packing, TARE_PART_WEIGHT),
-                          tare_shape_text(arena, rank, weight->shape), module->packing->name);
+                          tare_part_word(module, TARE_PART_WEIGHT), tare_shape_text(arena, rank, weight->shape),
+                          module->packing->name);
         return false;
     }
     if (weight->shape[rank - 1] > INT64_MAX / codes) {
@@ -105,17 +104,17 @@ bool tare_micro_fit_rows(struct tare_module *module, struct tare_arena *arena)
                           tare_micro_group(module->packing->mode));
 }
 
-bool tare_micro_fit_global(struct tare_module *module, struct tare_arena *arena, int64_t *parts)
+bool tare_micro_fit_global(struct tare_module *module, struct tare_arena *arena, int64_t most)
 {
     const struct tare_tensor *global = module->part[TARE_PART_GLOBAL];
     const int64_t matrices = module->rank == 3 ? module->shape[0] : 1, rows = module->shape[module->rank - 2];
     const int64_t count = tare_shape_count(global->rank, global->shape);
-    *parts = count > 0 && matrices > 0 && count % matrices == 0 ? count / matrices : 0;
-    if (*parts > 0 && rows % *parts == 0)
+    const int64_t parts = count > 0 && matrices > 0 && count % matrices == 0 ? count / matrices : 0;
+    if (parts > 0 && parts <= most && rows % parts == 0)
         return true;
     tare_module_fault(module, arena, TARE_E_SHAPE, global, "%s is %s, one number for each of %lld matrices is needed",
-                      tare_part_word(module->packing, TARE_PART_GLOBAL),
-                      tare_shape_text(arena, global->rank, global->shape), (long long)matrices);
+                      tare_part_word(module, TARE_PART_GLOBAL), tare_shape_text(arena, global->rank, global->shape),
+                      (long long)matrices);
     return false;
 }
 

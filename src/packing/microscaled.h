@@ -8,15 +8,16 @@
 
 /*
  * The bytes of all parts are one row after another, so only shapes differ. Fills the module for a weight of rank axes,
- * (leading[0 .. rank - 2], columns), whose scales are (leading.., columns / group), or, in tiles, one for tile_rows rows
- * and tile_columns columns; or a fault. bits and group come from the packing's mode. False: a fault.
+ * (leading[0 .. rank - 2], columns), whose scales are (leading.., columns / group), or, in tiles, one for tile_rows
+ * rows and tile_columns columns; or a fault. bits and group come from the packing's mode. False: a fault.
  */
 bool tare_micro_fit(struct tare_module *module, struct tare_arena *arena, int rank, const int64_t *leading,
                     int64_t columns, int64_t tile_rows, int64_t tile_columns);
 /* The same for a weight part of (.., columns * bits / 8 / size of its dtype). */
 bool tare_micro_fit_rows(struct tare_module *module, struct tare_arena *arena);
-/* Is part a global scale of one float for each matrix of the module, or for each of `parts` equal ranges of its rows? */
-bool tare_micro_fit_global(struct tare_module *module, struct tare_arena *arena, int64_t *parts);
+/* Is the global scale one number for each matrix of the module, or for each of at most `most` equal ranges of its rows?
+ */
+bool tare_micro_fit_global(struct tare_module *module, struct tare_arena *arena, int64_t most);
 
 void tare_micro_decode(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                        struct tare_codes *codes);

@@ -29,7 +29,7 @@ static const struct tare_packing *which(const struct tare_module *module, const 
     const struct tare_tensor *scales = module->part[TARE_PART_SCALES];
     (void)quant;
     return scales && scales->dtype == TARE_U8 && !module->part[TARE_PART_ZEROS] ? tare_mlx_floats_of(module)
-                                                                               : &tare_packing_mlx_affine;
+                                                                                : &tare_packing_mlx_affine;
 }
 
 bool tare_mlx_bits(int bits)

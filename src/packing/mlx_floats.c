@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * mlx_floats.c - MLX's own mxfp4, mxfp8 and nvfp4: weight U32 (.., out, in * bits / 32), scales U8 (.., out, groups), no
- * biases; nvfp4 maybe with global_scale F32, one number a matrix. mlx_affine.c finds them: the suffixes are the same.
+ * mlx_floats.c - MLX's own mxfp4, mxfp8 and nvfp4: weight U32 (.., out, in * bits / 32), scales U8 (.., out, groups),
+ * no biases; nvfp4 maybe with global_scale F32, one number a matrix. mlx_affine.c finds them: the suffixes are the
+ * same.
  */
 #include <string.h>
 
@@ -40,7 +41,6 @@ static void agree(struct tare_module *module, const struct tare_quant *quant, st
 
 static void shape(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
 {
-    int64_t parts;
     if (!tare_part_check(module, arena, TARE_PART_WEIGHT, 1u << TARE_U32) ||
         !tare_part_check(module, arena, TARE_PART_SCALES, 1u << TARE_U8) || !tare_micro_fit_rows(module, arena))
         return;
@@ -49,7 +49,7 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
         tare_module_fault(module, arena, TARE_E_FORMAT, global, "%s has no global_scale; nvfp4 has",
                           module->packing->name);
     else if (!global || (tare_part_check(module, arena, TARE_PART_GLOBAL, 1u << TARE_F32) &&
-                         tare_micro_fit_global(module, arena, &parts)))
+                         tare_micro_fit_global(module, arena, 1)))
         agree(module, quant, arena);
 }
 
@@ -63,9 +63,8 @@ static float global(const struct tare_module *module, const void *const part[TAR
 #define MLX_FLOATS(word, form, kind)                                                                                   \
     const struct tare_packing tare_packing_mlx_##word = {                                                              \
         .name = "mlx-" #word,                                                                                          \
-        .suffix = {[TARE_PART_WEIGHT] = ".weight",                                                                     \
-                   [TARE_PART_SCALES] = ".scales",                                                                     \
-                   [TARE_PART_GLOBAL] = ".global_scale"},                                                              \
+        .suffix =                                                                                                      \
+            {[TARE_PART_WEIGHT] = ".weight", [TARE_PART_SCALES] = ".scales", [TARE_PART_GLOBAL] = ".global_scale"},    \
         .key = TARE_PART_SCALES,                                                                                       \
         .codes = kind,                                                                                                 \
         .mode = form,                                                                                                  \

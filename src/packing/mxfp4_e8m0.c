@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * mxfp4_e8m0.c - e2m1 nibbles with e8m0 scales, into MLX's mxfp4 as they are: the low nibble is the first column in both.
+ * mxfp4_e8m0.c - e2m1 nibbles with e8m0 scales, into MLX's mxfp4 as they are: the low nibble is the first column in
+ * both.
  *
  * mxfp4-blocks: X_blocks U8 (n, out, in / 32, 16) and X_scales U8 (n, out, in / 32), in gpt_oss.
  * mxfp4-rows:   X.weight (.., out, in / 2) bytes and X.scale (.., out, in / 32), in deepseek_v41.
@@ -8,13 +9,14 @@
 #include "packing/fault.h"
 #include "packing/microscaled.h"
 
-/* "_blocks" is a common end of a name: without scales beside it, only bytes in 16s are taken for an incomplete module. */
+/* "_blocks" is a common end of a name: without scales beside it, only bytes in 16s are taken for an incomplete module.
+ */
 static const struct tare_packing *which(const struct tare_module *module, const struct tare_quant *quant)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT];
     (void)quant;
     return module->part[TARE_PART_SCALES] || (weight->dtype == TARE_U8 && weight->rank > 2) ? &tare_packing_mxfp4_blocks
-                                                                                           : NULL;
+                                                                                            : NULL;
 }
 
 static void shape_blocks(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)

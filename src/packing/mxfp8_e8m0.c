@@ -2,8 +2,9 @@
  * mxfp8_e8m0.c - e4m3 bytes (.., out, in) with e8m0 scales, into MLX's mxfp8 as they are.
  *
  * mxfp8-inverse: X and X_scale_inv (.., out, in / 32), in minimax_m3 (the scale multiplies, in spite of its name).
- * mxfp8-tiles:   X.weight and X.scale (.., out / tile, in / 32 or 128), tiles of 1, 32 or 128 rows, in deepseek_v41; MLX has a
- * scale a row, so those of a tile are repeated. Source: mlx_lm/models/minimax_m3_vl.py, deepseek_v41.py (_repack).
+ * mxfp8-tiles:   X.weight and X.scale (.., out / tile, in / 32 or 128), tiles of 1, 32 or 128 rows, in deepseek_v41;
+ * MLX has a scale a row, so those of a tile are repeated. Source: mlx_lm/models/minimax_m3_vl.py, deepseek_v41.py
+ * (_repack).
  */
 #include "packing/fault.h"
 #include "packing/microscaled.h"

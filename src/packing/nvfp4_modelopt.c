@@ -20,12 +20,11 @@ static const struct tare_packing *which(const struct tare_module *module, const 
 
 static void shape(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
 {
-    int64_t parts;
     (void)quant;
     if (tare_part_check(module, arena, TARE_PART_WEIGHT, 1u << TARE_U8) &&
         tare_part_check(module, arena, TARE_PART_SCALES, TARE_E4M3_DTYPES) &&
         tare_part_check(module, arena, TARE_PART_GLOBAL, TARE_SCALE_DTYPES) && tare_micro_fit_rows(module, arena))
-        tare_micro_fit_global(module, arena, &parts);
+        tare_micro_fit_global(module, arena, INT64_MAX);
 }
 
 static float global(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row)
@@ -37,9 +36,7 @@ static float global(const struct tare_module *module, const void *const part[TAR
 
 const struct tare_packing tare_packing_nvfp4_modelopt = {
     .name = "nvfp4",
-    .suffix = {[TARE_PART_WEIGHT] = "",
-               [TARE_PART_SCALES] = "_weight_scale",
-               [TARE_PART_GLOBAL] = "_weight_scale_2"},
+    .suffix = {[TARE_PART_WEIGHT] = "", [TARE_PART_SCALES] = "_weight_scale", [TARE_PART_GLOBAL] = "_weight_scale_2"},
     .key = TARE_PART_SCALES,
     .by_name = true,
     .codes = TARE_CODE_E2M1,

@@ -143,13 +143,17 @@ static bool parameter_row(struct reporting *g, const struct tare_parameter *p, s
     const struct tare_tensor *first = s.first->part[0];
     for (int k = 1; k < TARE_PARTS && !first; k++)
         first = s.first->part[k];
+    /* groups of the neutral form are no fact of the file where scales lie in blocks, or one covers the whole row */
+    const bool whole = s.first->packing->mode == TARE_MLX_DENSE;
     *row = (struct tare_report_tensor){.name = p->name,
                                        .rank = p->rank,
                                        .shape = p->shape,
                                        .dtype = tare_dtype_name(first->dtype),
                                        .packing = tare_packing_word(s.first->packing, s.first->dtype),
                                        .bits = s.first->bits,
-                                       .group_size = s.first->group_size,
+                                       .group_size = s.first->block[1] ? s.first->block[1]
+                                                     : whole           ? 0
+                                                                       : s.first->group_size,
                                        .file = g->m->checkpoint.files[first->file].name,
                                        .offset = first->offset,
                                        .sources = s.names,

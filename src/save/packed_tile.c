@@ -43,9 +43,10 @@ static enum tare_code move_rows(const struct tile *tile, const struct tare_modul
                                 int64_t module_row, int64_t first, int64_t n)
 {
     struct tare_worker *worker = tile->worker;
-    const bool affine = tile->job->target.mode == TARE_MLX_AFFINE; /* else scales are bytes of one kind and group size */
-    const bool as_is = !affine || (module->dtype == tile->job->target.dtype &&
-                                   module->group_size == tile->job->target.group_size);
+    const bool affine =
+        tile->job->target.mode == TARE_MLX_AFFINE; /* else scales are bytes of one kind and group size */
+    const bool as_is =
+        !affine || (module->dtype == tile->job->target.dtype && module->group_size == tile->job->target.group_size);
     const size_t own = (size_t)tare_module_groups(module) * tare_dtype_size(module->dtype) * (size_t)n;
     const struct tare_mlx_rows to = {
         .weight = tile->weight + (size_t)first * tile->row_bytes,

@@ -145,10 +145,11 @@ static json_t *quantization_of(const struct tare_layout *layout)
     for (size_t k = 0; !failed && k < layout->n_jobs; k++) {
         const struct tare_job *job = &layout->jobs[k];
         const struct tare_target *target = &job->target;
-        if (target->packed && (target->bits != layout->bits || target->group_size != layout->group_size ||
-                               target->mode != layout->mode))
-            failed = json_object_set_new(all, tare_job_path(job, &work),
-                                         format_of(target->group_size, target->bits, target->mode, target->global)) != 0;
+        if (target->packed &&
+            (target->bits != layout->bits || target->group_size != layout->group_size || target->mode != layout->mode))
+            failed =
+                json_object_set_new(all, tare_job_path(job, &work),
+                                    format_of(target->group_size, target->bits, target->mode, target->global)) != 0;
     }
     failed |= work.failed;
     tare_arena_release(&work);
@@ -162,8 +163,8 @@ static json_t *quantization_of(const struct tare_layout *layout)
 static bool untied_here(const struct tare_model *model)
 {
     const struct tare_head *head = &model->tree.head;
-    return (model->tie.untied || model->options.tie == TARE_TIE_KEEP) && head->weight &&
-           head->weight->active && head->weight->entry;
+    return (model->tie.untied || model->options.tie == TARE_TIE_KEEP) && head->weight && head->weight->active &&
+           head->weight->entry;
 }
 
 /* Transformers 5 writes the base of the rotary embedding into rope_parameters only, and mlx-lm then runs with a default:

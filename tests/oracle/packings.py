@@ -45,6 +45,15 @@ def fp8_block(name, shape, dtype=mx.float32):
     return {name: e4m3(shape), name + "_scale_inv": floats((tiles(m, 128), tiles(n, 128)), dtype)}
 
 
+def fp8_fused(name, shape):  # mistral4: one scale an expert, and static scales of activations
+    return {name: e4m3(shape), name + "_scale_inv": floats((shape[0], 1, 1), mx.bfloat16), name + "_activation_scale": floats(())}
+
+
+def fp8_tensor(name, shape):
+    return {name: e4m3(shape), name + "_scale_inv": floats((), mx.bfloat16),
+            name[:-len("weight")] + "activation_scale": floats(())}
+
+
 def int4(name, shape):
     stem, (m, n) = name[:-len("weight")], shape
     return {stem + "weight_packed": mx.array(rng.integers(0, 2**31, (m, n // 8)).astype(np.int32)),
@@ -105,6 +114,8 @@ LINEAR = r"(proj|experts\.\d+\.w\d)\.weight$"
 for name in ("deepseek_v3", "deepseek_v32", "mimo_v2_flash", "glm_moe_dsa", "minimax", "mistral4"):
     case(name, "fp8", [(LINEAR, fp8_block)], FP8)
 case("deepseek_v3", "fp8-bf16-scales", [(LINEAR, lambda n, s: fp8_block(n, s, mx.bfloat16))])
+case("mistral4", "fp8-fused", [(r"experts\.(gate_up|down)_proj$", fp8_fused), (LINEAR, fp8_tensor)],
+     {"quant_method": "fp8", "activation_scheme": "static", "weight_block_size": None})
 case("deepseek_v3", "int4", [(r"experts\.\d+\..*_proj\.weight$", int4)], INT4)
 case("mistral4", "int4", [(r"shared_experts\..*_proj\.weight$", int4)], INT4)
 case("gpt_oss", "mxfp4", [], of="hf mxfp4")

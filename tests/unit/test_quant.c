@@ -215,8 +215,8 @@ static void compressed(void **state)
 {
     (void)state;
     const char *where = "config.json: quantization_config";
-    struct tare_quant q = accept(COMPRESSED("pack-quantized",
-                                            "\"num_bits\": 4, \"type\": \"int\", \"symmetric\": true, \"strategy\": "
+    struct tare_quant q =
+        accept(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"type\": \"int\", \"symmetric\": true, \"strategy\": "
                                             "\"group\", \"group_size\": 32, \"actorder\": null"));
     assert_int_equal(q.method, TARE_METHOD_COMPRESSED);
     assert_int_equal(q.bits, 4);
@@ -227,7 +227,8 @@ static void compressed(void **state)
     refuse(METHOD("compressed-tensors", ""), TARE_E_UNKNOWN, where, "format");
     refuse(COMPRESSED("pack-quantized", "\"num_bits\": 8"), TARE_E_UNKNOWN, where, "group_0: num_bits is 8");
     refuse(COMPRESSED("pack-quantized", ""), TARE_E_UNKNOWN, where, "num_bits is missing");
-    refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"type\": \"float\""), TARE_E_UNKNOWN, where, "type is float");
+    refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"type\": \"float\""), TARE_E_UNKNOWN, where,
+           "type is float");
     refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"symmetric\": false"), TARE_E_UNKNOWN, where,
            "symmetric is false");
     refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"actorder\": \"group\""), TARE_E_UNKNOWN, where,
@@ -276,8 +277,8 @@ static int forget(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(none),    cmocka_unit_test(awq), cmocka_unit_test(awq_wrong),
-        cmocka_unit_test(unknown), cmocka_unit_test(mlx), cmocka_unit_test(which),
+        cmocka_unit_test(none),    cmocka_unit_test(awq),     cmocka_unit_test(awq_wrong),
+        cmocka_unit_test(unknown), cmocka_unit_test(mlx),     cmocka_unit_test(which),
         cmocka_unit_test(modes),   cmocka_unit_test(by_name), cmocka_unit_test(compressed),
     };
     return cmocka_run_group_tests(tests, NULL, forget);
