@@ -48,7 +48,8 @@ for case in ("mlx-affine-b3-g64-smol", "mlx-affine-b4-g64-smol", "mlx-affine-b6-
             for k in ("weight", "scales", "biases")}
     write(os.path.join(out, case + ".safetensors"), dict(made, truth=("F32", truth[1][:ROWS])))
 for case, parts in (("mlx-mxfp4-smol", ("weight", "scales")), ("mlx-nvfp4-llama", ("weight", "scales")),
-                    ("ct-w4a16-g32-smol", ("weight_packed", "weight_scale", "weight_shape"))):
+                    ("ct-w4a16-g32-smol", ("weight_packed", "weight_scale", "weight_shape")),
+                    ("ct-mxfp4a16-llama", ("weight_packed", "weight_scale"))):
     tensors = read(os.path.join(producers, case, "model.safetensors"))
     truth = read(os.path.join(producers, case, "truth.safetensors"))[module + ".weight"]
     made = {"m." + k: (tensors[module + "." + k][0], tensors[module + "." + k][1][:ROWS]) for k in parts}

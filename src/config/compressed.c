@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * compressed.c - quantization_config of compressed-tensors: pack-quantized int4, symmetric, without actorder; all else
- * is refused by name. (Left out: float-quantized, naive-quantized, int-quantized, nvfp4-pack-quantized,
- * mxfp4-pack-quantized.)
+ * compressed.c - quantization_config of compressed-tensors: pack-quantized int4, symmetric, without actorder, and
+ * mxfp4-pack-quantized; all else is refused by name. (Left out: float-quantized, naive-quantized, int-quantized,
+ * nvfp4-pack-quantized, mxfp8-quantized, other widths.)
  */
 #include <string.h>
 
@@ -31,17 +31,19 @@ static enum tare_code refuse(const char *place, const char *group, const char *k
 }
 
 /* {"num_bits": 4, "type": "int", "symmetric": true, "strategy": "group", "group_size": 32, "actorder": null} */
-static enum tare_code read_weights(const json_t *weights, const char *place, const char *group,
+static enum tare_code read_weights(const json_t *weights, const char *format, const char *place, const char *group,
                                    struct tare_quant *quant, struct tare_error *err)
 {
     const json_t *bits = json_object_get(weights, "num_bits"), *type = json_object_get(weights, "type");
     const json_t *symmetric = json_object_get(weights, "symmetric"), *size = json_object_get(weights, "group_size");
     const json_t *order = json_object_get(weights, "actorder"), *strategy = json_object_get(weights, "strategy");
+    const bool mxfp4 = strcmp(format, "pack-quantized") != 0;
     const char *word = json_is_string(strategy) ? json_string_value(strategy) : NULL;
     if (!json_is_integer(bits) || json_integer_value(bits) != 4)
         return refuse(place, group, "num_bits", bits, "4", err);
-    if (type && (!json_is_string(type) || strcmp(json_string_value(type), "int")))
-        return refuse(place, group, "type", type, "int", err);
+    const char *known = mxfp4 ? "float" : "int";
+    if (type && (!json_is_string(type) || strcmp(json_string_value(type), known)))
+        return refuse(place, group, "type", type, known, err);
     if (symmetric && !json_is_true(symmetric))
         return refuse(place, group, "symmetric", symmetric, "true", err);
     /* "weight" leaves no trace in the tensors (formats.md) */
@@ -70,16 +72,17 @@ enum tare_code tare_quant_read_compressed(const json_t *object, const char *plac
     (void)arena;
     quant->method = TARE_METHOD_COMPRESSED;
     quant->bits = 4;
-    if (!format || strcmp(format, "pack-quantized"))
+    if (!format || (strcmp(format, "pack-quantized") != 0 && strcmp(format, "mxfp4-pack-quantized") != 0))
         return tare_fail(err, TARE_E_UNKNOWN, place,
-                         "compressed-tensors format \"%.64s\" is not known; tare reads pack-quantized so far",
+                         "compressed-tensors format \"%.64s\" is not known; tare reads pack-quantized and "
+                         "mxfp4-pack-quantized so far",
                          format ? format : "");
     json_object_foreach((json_t *)(uintptr_t)groups, name, group)
     {
         const char *own = text_of(group, "format");
-        if (own && strcmp(own, "pack-quantized"))
-            return refuse(place, name, "format", json_object_get(group, "format"), "pack-quantized", err);
-        const enum tare_code code = read_weights(json_object_get(group, "weights"), place, name, quant, err);
+        if (own && strcmp(own, format))
+            return refuse(place, name, "format", json_object_get(group, "format"), format, err);
+        const enum tare_code code = read_weights(json_object_get(group, "weights"), format, place, name, quant, err);
         if (code)
             return code;
         differ |= n++ && quant->group_size != group_size;

@@ -12,6 +12,16 @@
 #include "packing/fault.h"
 #include "packing/to_mlx.h"
 
+/* mxfp4-pack-quantized has the same names, and bytes in both. */
+static const struct tare_packing *which(const struct tare_module *module, const struct tare_quant *quant)
+{
+    const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
+    (void)quant;
+    return weight && scales && weight->dtype == TARE_U8 && (scales->dtype == TARE_U8 || scales->dtype == TARE_F8_E8M0)
+               ? &tare_packing_mxfp4_packed
+               : &tare_packing_int4_packed;
+}
+
 static bool refused(struct tare_module *module, struct tare_arena *arena)
 {
     static const struct {
@@ -102,6 +112,7 @@ const struct tare_packing tare_packing_int4_packed = {
     .suffix = {".weight_packed", ".weight_scale", ".weight_zero_point", ".weight_g_idx", ".weight_shape"},
     .key = TARE_PART_WEIGHT,
     .by_name = true,
+    .which = which,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
     .shape = shape,

@@ -4,7 +4,8 @@
  *
  * mxfp4-blocks: X_blocks U8 (n, out, in / 32, 16) and X_scales U8 (n, out, in / 32), in gpt_oss.
  * mxfp4-rows:   X.weight (.., out, in / 2) bytes and X.scale (.., out, in / 32), in deepseek_v41.
- * Source: mlx_lm/models/gpt_oss.py, deepseek_v41.py (_repack).
+ * mxfp4-packed: X.weight_packed U8 and X.weight_scale U8 of the same shapes, in compressed-tensors and kimi_k3.
+ * Source: mlx_lm/models/gpt_oss.py, deepseek_v41.py (_repack), kimi_k3.py.
  */
 #include "packing/fault.h"
 #include "packing/microscaled.h"
@@ -61,6 +62,19 @@ const struct tare_packing tare_packing_mxfp4_rows = {
     .name = "mxfp4",
     .suffix = {".weight", ".scale"},
     .key = TARE_PART_SCALES,
+    .codes = TARE_CODE_E2M1,
+    .mode = TARE_MLX_MXFP4,
+    .shape = shape_rows,
+    .decode = tare_micro_decode,
+    .to_mlx = tare_micro_to_mlx,
+};
+
+const struct tare_packing tare_packing_mxfp4_packed = {
+    .name = "mxfp4",
+    .suffix = {[TARE_PART_WEIGHT] = ".weight_packed",
+               [TARE_PART_SCALES] = ".weight_scale",
+               [TARE_PART_SHAPE] = ".weight_shape"},
+    .key = TARE_PART_WEIGHT,
     .codes = TARE_CODE_E2M1,
     .mode = TARE_MLX_MXFP4,
     .shape = shape_rows,

@@ -60,6 +60,11 @@ def int4(name, shape):
             stem + "weight_scale": floats((m, n // 32), mx.bfloat16), stem + "weight_shape": mx.array([m, n], dtype=mx.int32)}
 
 
+def mxfp4_packed(name, shape):
+    stem, (m, n) = name[:-len("weight")], shape
+    return {stem + "weight_packed": bytes_of((m, n // 2)), stem + "weight_scale": e8m0((m, n // 32))}
+
+
 def mxfp8_inverse(name, shape):
     return {name: e4m3(shape), name + "_scale_inv": e8m0((*shape[:-1], shape[-1] // 32))}
 
@@ -123,3 +128,4 @@ case("deepseek_v41", "fp4-fp8", [(r"experts\.\d+\.w\d\.weight$", fp4_rows), (r"(
      {"quant_method": "fp8", "fmt": "e4m3", "scale_fmt": "ue8m0", "weight_block_size": [32, 32]})
 case("minimax_m3_vl", "mxfp8", [(LINEAR, mxfp8_inverse)], {"quant_method": "mxfp8"})
 case("muse_spark", "nvfp4", [(r"layers\.1\.mlp\.experts\.(gate_up|down)_proj$", nvfp4)], {"quant_method": "modelopt", "quant_algo": "NVFP4"})
+case("kimi_k3", "mxfp4", [(r"experts\.\d+\.w\d\.weight$", mxfp4_packed)], dict(INT4, format="mxfp4-pack-quantized", config_groups={}))

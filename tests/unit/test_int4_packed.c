@@ -39,7 +39,7 @@ static void test_faults(void **state)
     packed_refused(t, 2, &said, TARE_E_SHAPE, "m.weight_scale", "the groups divide in");
     t[1].shape[0] = 15;
     packed_refused(t, 2, &said, TARE_E_SHAPE, "m.weight_scale", "weight_scale [15, 5]");
-    t[0].dtype = "U8"; /* nvfp4- and mxfp4-pack-quantized */
+    t[0].dtype = "U8"; /* with scales of bytes it would be mxfp4-pack-quantized */
     packed_refused(t, 2, NULL, TARE_E_SHAPE, "m.weight_packed", "weight_packed is U8, int4-packed needs I32 or U32");
 }
 

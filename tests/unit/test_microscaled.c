@@ -23,6 +23,7 @@ static void test_values(void **state)
         {"mlx-nvfp4-llama", "m.weight", true, &tare_packing_mlx_nvfp4, {16, 128, 0}, 4, 16},
         {"mlx-nvfp4-global", "m.weight", true, &tare_packing_mlx_nvfp4, {2, 8, 64}, 4, 16},
         {"mxfp8-tiles", "m.weight", false, &tare_packing_mxfp8_tiles, {40, 64, 0}, 8, 32},
+        {"ct-mxfp4a16-llama", "m.weight", false, &tare_packing_mxfp4_packed, {16, 128, 0}, 4, 32},
         {"mxfp4-blocks", "m.gate_up_proj", false, &tare_packing_mxfp4_blocks, {2, 6, 96}, 4, 32},
         {"nvfp4-modelopt", "m.gate_up_proj", false, &tare_packing_nvfp4_modelopt, {2, 8, 32}, 4, 16},
     };

@@ -223,6 +223,10 @@ static void compressed(void **state)
     assert_int_equal(q.group_size, 32);
     q = accept(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"strategy\": \"channel\", \"group_size\": null"));
     assert_int_equal(q.group_size, -1);
+    q = accept(COMPRESSED("mxfp4-pack-quantized", "\"num_bits\": 4, \"type\": \"float\", \"group_size\": 32"));
+    assert_int_equal(q.method, TARE_METHOD_COMPRESSED);
+    refuse(COMPRESSED("mxfp4-pack-quantized", "\"num_bits\": 4, \"type\": \"int\""), TARE_E_UNKNOWN, where,
+           "type is int");
     refuse(COMPRESSED("float-quantized", "\"num_bits\": 8"), TARE_E_UNKNOWN, where, "\"float-quantized\"");
     refuse(METHOD("compressed-tensors", ""), TARE_E_UNKNOWN, where, "format");
     refuse(COMPRESSED("pack-quantized", "\"num_bits\": 8"), TARE_E_UNKNOWN, where, "group_0: num_bits is 8");
