@@ -62,6 +62,8 @@ ORACLE ?= /opt/oracle/v/bin/python
 test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=python with both)
 	@$(ORACLE) tests/oracle/greedy.py build/tare
 	@$(ORACLE) tests/oracle/mlx_load.py build/tare models/fable $(wildcard $(GOLDEN)/load/*)
+	@[ -z "$(GOLDEN)" ] || { rm -rf build/packings && $(ORACLE) tests/oracle/packings.py $(GOLDEN) build/packings && \
+	  $(ORACLE) tests/oracle/mlx_load.py build/tare build/packings; }
 
 bench: build ## measure, each ratio against a real peer
 	@for b in bench/*.sh bench/*.py; do [ -e "$$b" ] || continue; echo "== $$b"; "./$$b" build || exit 1; done

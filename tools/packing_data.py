@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-TYPES = {"F16": "<u2", "BF16": "<u2", "I32": "<i4", "U32": "<u4", "F32": "<f4"}
+TYPES = {"F16": "<u2", "BF16": "<u2", "I32": "<i4", "U32": "<u4", "F32": "<f4", "U8": "u1", "I64": "<i8"}
 ROWS = 16
 
 
@@ -46,4 +46,11 @@ for case in ("mlx-affine-b3-g64-smol", "mlx-affine-b4-g64-smol", "mlx-affine-b6-
     truth = read(os.path.join(producers, case, "truth.safetensors"))[module + ".weight"]
     made = {"m." + k: (tensors[module + "." + k][0], tensors[module + "." + k][1][:ROWS])
             for k in ("weight", "scales", "biases")}
+    write(os.path.join(out, case + ".safetensors"), dict(made, truth=("F32", truth[1][:ROWS])))
+for case, parts in (("mlx-mxfp4-smol", ("weight", "scales")), ("mlx-nvfp4-llama", ("weight", "scales")),
+                    ("ct-w4a16-g32-smol", ("weight_packed", "weight_scale", "weight_shape")),
+                    ("ct-mxfp4a16-llama", ("weight_packed", "weight_scale"))):
+    tensors = read(os.path.join(producers, case, "model.safetensors"))
+    truth = read(os.path.join(producers, case, "truth.safetensors"))[module + ".weight"]
+    made = {"m." + k: (tensors[module + "." + k][0], tensors[module + "." + k][1][:ROWS]) for k in parts}
     write(os.path.join(out, case + ".safetensors"), dict(made, truth=("F32", truth[1][:ROWS])))

@@ -111,6 +111,46 @@ static enum tare_code read_awq(const struct reader *r, struct tare_quant *quant)
     return read_skipped(r, quant);
 }
 
+static enum tare_code unknown(const struct reader *r, const char *what, const char *value, const char *known)
+{
+    return tare_fail(r->err, TARE_E_UNKNOWN, r->place, "%s \"%.64s\" is not known; tare reads %s", what, value, known);
+}
+
+/* fp8 (deepseek_v3 and its kin). Scales, and whether there are any, are the tensors' own affair. */
+static enum tare_code read_fp8(const struct reader *r, struct tare_quant *quant)
+{
+    const char *format = NULL;
+    const json_t *block = json_object_get(r->object, "weight_block_size");
+    quant->method = TARE_METHOD_FP8;
+    enum tare_code code = read_text(r, "fmt", &format);
+    if (code)
+        return code;
+    if (format && strcmp(format, "e4m3"))
+        return unknown(r, "fp8 fmt", format, "e4m3");
+    for (size_t k = 0; block && !json_is_null(block) && k < 2; k++) {
+        const json_t *size = json_array_get(block, k);
+        if (json_array_size(block) != 2 || !json_is_integer(size) || json_integer_value(size) < 1 ||
+            json_integer_value(size) > INT32_MAX)
+            return wrong(r, "weight_block_size", "two integers of at least 1, or null");
+        quant->block[k] = json_integer_value(size);
+    }
+    return read_skipped(r, quant);
+}
+
+/* ModelOpt: config.json has the settings flat, hf_quant_config.json in "quantization". */
+static enum tare_code read_modelopt(const struct reader *r, struct tare_quant *quant)
+{
+    const json_t *nested = json_object_get(r->object, "quantization");
+    const struct reader inner = {json_is_object(nested) ? nested : r->object, r->place, r->arena, r->err};
+    const char *algorithm = NULL;
+    quant->method = TARE_METHOD_MODELOPT;
+    quant->bits = 4;
+    enum tare_code code = read_text(&inner, "quant_algo", &algorithm);
+    if (!code && (!algorithm || strcmp(algorithm, "NVFP4")))
+        return unknown(r, "modelopt quant_algo", algorithm ? algorithm : "", "NVFP4");
+    return code ? code : read_group_size(&inner, "group_size", &quant->group_size);
+}
+
 static int by_path(const void *a, const void *b)
 {
     return strcmp(((const struct tare_quant_override *)a)->path, ((const struct tare_quant_override *)b)->path);
@@ -130,11 +170,16 @@ static enum tare_code read_override(const struct reader *r, const char *path, co
     }
     const char *place = tare_arena_format(r->arena, "%s: %s", r->place, path);
     const struct reader inner = {value, place ? place : r->place, r->arena, r->err};
-    struct tare_quant own = {.mode = quant->mode};
+    /* without a mode an entry is affine, whatever the general one says: mlx's to_quantized() */
+    struct tare_quant own = {.mode = "affine"};
     enum tare_code code = read_bits(&inner, &own);
     if (!code)
         code = read_text(&inner, "mode", &own.mode);
     over->quantized = true;
+    if (strcmp(own.mode, quant->mode) != 0) { /* the general numbers are another mode's: mlx's own defaults hold */
+        over->bits = strcmp(own.mode, "affine") != 0 ? 0 : 4;
+        over->group_size = strcmp(own.mode, "affine") != 0 ? 0 : 64;
+    }
     if (own.bits)
         over->bits = own.bits;
     if (own.group_size)
@@ -195,6 +240,23 @@ static const json_t *find(const json_t *config, const json_t *beside, const char
     return NULL;
 }
 
+static enum tare_code read_method(const struct reader *r, const char *method, struct tare_quant *quant)
+{
+    if (!strcmp(method, "awq"))
+        return read_awq(r, quant);
+    if (!strcmp(method, "fp8"))
+        return read_fp8(r, quant);
+    if (!strcmp(method, "modelopt"))
+        return read_modelopt(r, quant);
+    if (!strcmp(method, "compressed-tensors"))
+        return tare_quant_read_compressed(r->object, quant->place, r->arena, quant, r->err);
+    if (!strcmp(method, "mxfp4") || !strcmp(method, "mxfp8")) {
+        quant->method = method[4] == '4' ? TARE_METHOD_MXFP4 : TARE_METHOD_MXFP8;
+        return read_skipped(r, quant);
+    }
+    return unknown(r, "quant_method", method, "awq, compressed-tensors, fp8, mlx, modelopt, mxfp4 and mxfp8 so far");
+}
+
 enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struct tare_arena *arena,
                                struct tare_quant *quant, struct tare_error *err)
 {
@@ -221,8 +283,5 @@ enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struc
     }
     if (!strcmp(quant->place, "config.json: quantization") || !strcmp(method, "mlx"))
         return read_mlx(&r, quant);
-    if (!strcmp(method, "awq"))
-        return read_awq(&r, quant);
-    return tare_fail(err, TARE_E_UNKNOWN, quant->place,
-                     "quant_method \"%.64s\" is not known; tare reads awq and mlx so far", method);
+    return read_method(&r, method, quant);
 }

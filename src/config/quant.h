@@ -6,7 +6,16 @@
 #include "base/arena.h"
 #include "config/json.h"
 
-enum tare_method { TARE_METHOD_NONE, TARE_METHOD_MLX, TARE_METHOD_AWQ };
+enum tare_method {
+    TARE_METHOD_NONE,
+    TARE_METHOD_MLX,
+    TARE_METHOD_AWQ,
+    TARE_METHOD_FP8, /* this and what follows: modules are known by the names of their tensors */
+    TARE_METHOD_MXFP4,
+    TARE_METHOD_MXFP8,
+    TARE_METHOD_COMPRESSED, /* compressed-tensors: pack-quantized int4, symmetric */
+    TARE_METHOD_MODELOPT    /* NVFP4 */
+};
 
 /* MLX: what the config says of one module path; quantized = false for `"path": false`. */
 struct tare_quant_override {
@@ -25,6 +34,7 @@ struct tare_quant {
     int bits;                   /* 0: not said */
     int64_t group_size;         /* 0: not said; -1: the whole row */
     int zero_point;             /* awq: 1 true, 0 false, -1 not said */
+    int64_t block[2];           /* fp8: weight_block_size; 0: not said */
     const char *const *skipped; /* modules_to_not_convert: advisory, a module is what its tensors are */
     size_t n_skipped;
     const struct tare_quant_override *overrides; /* mlx, sorted by path */
@@ -37,6 +47,9 @@ struct tare_quant {
  */
 enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struct tare_arena *arena,
                                struct tare_quant *quant, struct tare_error *err);
+/* The part of it for quant_method compressed-tensors; place is where object lies. */
+enum tare_code tare_quant_read_compressed(const json_t *object, const char *place, struct tare_arena *arena,
+                                          struct tare_quant *quant, struct tare_error *err);
 /* What is announced for one module path, overrides applied; NULL override: the general one. */
 const struct tare_quant_override *tare_quant_of(const struct tare_quant *quant, const char *path);
 

@@ -1,30 +1,48 @@
 /* SPDX-License-Identifier: MIT
  * group.c - tensors become modules, by suffixes, config, dtypes and shapes.
  *
- * A stem is what stands before a packing's suffix: "a.b.up_proj" of "a.b.up_proj.qweight". A stem is packed when it has
- * any tensor with a suffix that only packed modules have (.qweight, .scales ...); ".weight", which MLX shares with
- * plain tensors, counts when the stem has scales too. All others are modules of one plain tensor.
+ * A stem is what stands before a packing's suffix: "a.b.up_proj" of "a.b.up_proj.qweight". Of the packing that the
+ * config announces, a stem is packed when it has any tensor with a suffix that only packed modules have (.qweight,
+ * .scales ...); ".weight", which MLX shares with plain tensors, counts when the stem has scales too. Packings that are
+ * known by name (fp8, mxfp4 ...) are looked for in every checkpoint, as mlx-lm does: a tensor with the suffix of the
+ * key part opens a stem, if dtypes and shapes do not speak against it. All others are modules of one plain tensor.
  */
 #include "names/group.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "packing/fault.h"
+
+enum place { FREE, TAKEN, ASIDE };
 
 struct grouping {
     const struct tare_checkpoint *checkpoint;
-    const struct tare_packing *packing;
+    const struct tare_quant *quant;
     struct tare_arena *arena;
-    struct tare_map stems; /* stem -> module */
+    struct tare_map stems; /* of the announced packing: stem -> module */
     struct tare_module *modules;
     size_t n;
+    unsigned char *place; /* of each tensor: enum place */
+    char *name;           /* room for any name of a part */
+    size_t longest;       /* name of a tensor */
 };
+
+#define LONGEST_SUFFIX 32
+
+static bool ends_with(const char *name, size_t n, const char *end)
+{
+    const size_t m = strlen(end);
+    return n >= m && !memcmp(name + n - m, end, m);
+}
 
 /* The part whose suffix ends the name, or TARE_PARTS; *stem gets the length before it. */
 static enum tare_part part_of(const struct tare_packing *packing, const char *name, size_t *stem)
 {
     const size_t n = strlen(name);
-    for (int k = 0; packing && k < TARE_PARTS; k++) {
+    for (int k = 0; k < TARE_PARTS; k++) {
         const size_t m = packing->suffix[k] ? strlen(packing->suffix[k]) : 0;
-        if (m && n > m && !memcmp(name + n - m, packing->suffix[k], m)) {
+        if (m && n > m && ends_with(name, n, packing->suffix[k])) {
             *stem = n - m;
             return (enum tare_part)k;
         }
@@ -37,7 +55,101 @@ static bool shared_suffix(const struct tare_packing *packing, enum tare_part par
     return !strcmp(packing->suffix[part], ".weight");
 }
 
-static struct tare_module *plain(struct grouping *g, const struct tare_tensor *tensor)
+/* A module's own name: that of its logical tensor. NULL: no memory. */
+static const char *name_of(struct grouping *g, const struct tare_packing *packing, const char *stem, size_t n)
+{
+    const bool dotted = packing->suffix[TARE_PART_WEIGHT][0] == '.';
+    return tare_arena_format(g->arena, "%.*s%s", (int)n, stem, dotted ? ".weight" : "");
+}
+
+/* First pass over the announced packing: the stems that have a tensor of a suffix of their own get a module. */
+static bool open_stems(struct grouping *g, const struct tare_packing *packing)
+{
+    for (size_t i = 0; i < g->checkpoint->n_tensors; i++) {
+        const char *name = g->checkpoint->tensors[i].name;
+        size_t stem = 0;
+        const enum tare_part part = part_of(packing, name, &stem);
+        uint32_t before = TARE_MAP_NONE;
+        if (part == TARE_PARTS || shared_suffix(packing, part))
+            continue;
+        if (!tare_map_put(&g->stems, name, stem, (uint32_t)g->n, &before))
+            return false;
+        if (before != TARE_MAP_NONE)
+            continue;
+        g->modules[g->n] = (struct tare_module){.packing = packing, .shape = NULL};
+        g->modules[g->n].name = name_of(g, packing, name, stem);
+        if (!g->modules[g->n++].name)
+            return false;
+    }
+    return true;
+}
+
+/* Second pass: every tensor of such a stem finds its module. */
+static void place_tensors(struct grouping *g, const struct tare_packing *packing)
+{
+    for (size_t i = 0; i < g->checkpoint->n_tensors; i++) {
+        const struct tare_tensor *tensor = &g->checkpoint->tensors[i];
+        size_t stem = 0;
+        const enum tare_part part = part_of(packing, tensor->name, &stem);
+        const uint32_t at = part == TARE_PARTS ? TARE_MAP_NONE : tare_map_get(&g->stems, tensor->name, stem);
+        if (at == TARE_MAP_NONE)
+            continue;
+        g->modules[at].part[part] = tensor;
+        g->place[i] = TAKEN;
+    }
+    for (size_t k = 0; packing->which && k < g->n; k++)
+        g->modules[k].packing = packing->which(&g->modules[k], g->quant);
+}
+
+/* The free tensor "stem" + suffix, or NULL. */
+static const struct tare_tensor *free_tensor(struct grouping *g, const char *stem, size_t n, const char *suffix)
+{
+    const size_t m = strlen(suffix);
+    memcpy(g->name, stem, n);
+    memcpy(g->name + n, suffix, m);
+    const uint32_t at = tare_map_get(&g->checkpoint->by_name, g->name, n + m);
+    return at == TARE_MAP_NONE || g->place[at] != FREE ? NULL : &g->checkpoint->tensors[at];
+}
+
+/* Scales of activations, beside a weight: nobody here quantizes activations. mlx-lm drops them likewise. */
+static void set_beside(struct grouping *g, const char *stem, size_t n)
+{
+    static const char *const ends[] = {".activation_scale", ".input_scale", "_activation_scale", "_input_scale"};
+    const size_t path = ends_with(stem, n, ".weight") ? n - strlen(".weight") : n;
+    for (size_t k = 0; k < sizeof ends / sizeof *ends; k++) {
+        const struct tare_tensor *tensor = free_tensor(g, stem, path, ends[k]);
+        if (tensor)
+            g->place[tensor - g->checkpoint->tensors] = ASIDE;
+    }
+}
+
+/* The stems of a packing that is known by name, each with all its parts. */
+static bool find_by_name(struct grouping *g, const struct tare_packing *packing)
+{
+    const char *key = packing->suffix[packing->key];
+    for (size_t i = 0; i < g->checkpoint->n_tensors; i++) {
+        const char *name = g->checkpoint->tensors[i].name;
+        const size_t n = strlen(name), m = strlen(key);
+        if (g->place[i] != FREE || n <= m || !ends_with(name, n, key))
+            continue;
+        struct tare_module *module = &g->modules[g->n];
+        *module = (struct tare_module){.packing = packing};
+        for (int k = 0; k < TARE_PARTS; k++)
+            module->part[k] = packing->suffix[k] ? free_tensor(g, name, n - m, packing->suffix[k]) : NULL;
+        if (packing->which && !(module->packing = packing->which(module, g->quant)))
+            continue;
+        for (int k = 0; k < TARE_PARTS; k++)
+            if (module->part[k])
+                g->place[module->part[k] - g->checkpoint->tensors] = TAKEN;
+        if (!(module->name = name_of(g, packing, name, n - m)))
+            return false;
+        set_beside(g, name, n - m);
+        g->n++;
+    }
+    return true;
+}
+
+static void plain(struct grouping *g, const struct tare_tensor *tensor)
 {
     struct tare_module *m = &g->modules[g->n++];
     *m = (struct tare_module){.name = tensor->name,
@@ -46,44 +158,6 @@ static struct tare_module *plain(struct grouping *g, const struct tare_tensor *t
                               .shape = tensor->shape,
                               .dtype = tensor->dtype};
     m->part[TARE_PART_WEIGHT] = tensor;
-    return m;
-}
-
-/* First pass: the stems that have a tensor of a suffix of their own get a module. */
-static bool open_stems(struct grouping *g)
-{
-    for (size_t i = 0; i < g->checkpoint->n_tensors; i++) {
-        const char *name = g->checkpoint->tensors[i].name;
-        size_t stem = 0;
-        const enum tare_part part = part_of(g->packing, name, &stem);
-        uint32_t before = TARE_MAP_NONE;
-        if (part == TARE_PARTS || shared_suffix(g->packing, part))
-            continue;
-        if (!tare_map_put(&g->stems, name, stem, (uint32_t)g->n, &before))
-            return false;
-        if (before != TARE_MAP_NONE)
-            continue;
-        g->modules[g->n] = (struct tare_module){.packing = g->packing, .shape = NULL};
-        g->modules[g->n].name = tare_arena_format(g->arena, "%.*s.weight", (int)stem, name);
-        if (!g->modules[g->n++].name)
-            return false;
-    }
-    return true;
-}
-
-/* Second pass: every tensor finds its module. */
-static void place_tensors(struct grouping *g)
-{
-    for (size_t i = 0; i < g->checkpoint->n_tensors; i++) {
-        const struct tare_tensor *tensor = &g->checkpoint->tensors[i];
-        size_t stem = 0;
-        const enum tare_part part = part_of(g->packing, tensor->name, &stem);
-        const uint32_t at = part == TARE_PARTS ? TARE_MAP_NONE : tare_map_get(&g->stems, tensor->name, stem);
-        if (at == TARE_MAP_NONE)
-            plain(g, tensor);
-        else
-            g->modules[at].part[part] = tensor;
-    }
 }
 
 static void fault_missing(struct tare_module *m, struct tare_arena *arena, enum tare_part lacks)
@@ -93,8 +167,8 @@ static void fault_missing(struct tare_module *m, struct tare_arena *arena, enum 
         there = m->part[k];
     m->fault_code = TARE_E_STRICT;
     m->fault_name = there ? there->name : m->name;
-    m->fault = tare_arena_format(arena, "%.*s%s is missing beside it; fetch the checkpoint again or ask its producer",
-                                 (int)(strlen(m->name) - strlen(".weight")), m->name, m->packing->suffix[lacks]);
+    m->fault = tare_arena_format(arena, "%s is missing beside it; fetch the checkpoint again or ask its producer",
+                                 tare_part_name(m, lacks, arena));
 }
 
 /* What shape() may rely on: the weight and the scales are there. */
@@ -119,29 +193,69 @@ static void shape(struct tare_module *m, const struct tare_quant *quant, struct 
     }
 }
 
+/* Every tensor into one module. False: no memory. */
+static bool group(struct grouping *g, const struct tare_packing *announced)
+{
+    const size_t n = g->checkpoint->n_tensors;
+    for (size_t i = 0; i < n; i++)
+        if (strlen(g->checkpoint->tensors[i].name) > g->longest)
+            g->longest = strlen(g->checkpoint->tensors[i].name);
+    g->modules = tare_arena_array(g->arena, n, sizeof *g->modules);
+    g->place = calloc(n + 1, sizeof *g->place);
+    g->name = malloc(g->longest + LONGEST_SUFFIX);
+    if (!g->modules || !g->place || !g->name)
+        return false;
+    if (announced && !open_stems(g, announced))
+        return false;
+    if (announced)
+        place_tensors(g, announced);
+    const struct tare_packing *packing;
+    for (size_t k = 0; (packing = tare_packing_at(k)); k++)
+        if (packing->by_name && packing != announced && !find_by_name(g, packing))
+            return false;
+    for (size_t i = 0; i < g->n; i++)
+        shape(&g->modules[i], g->quant, g->arena);
+    for (size_t i = 0; i < n; i++)
+        if (g->place[i] != TAKEN)
+            plain(g, &g->checkpoint->tensors[i]);
+    return true;
+}
+
+/* One live entry a module, but for what stands beside a packed one without need. */
+static bool list(struct grouping *g, struct tare_weights *weights)
+{
+    if (!tare_grow(&weights->entries, &weights->room, g->n, sizeof *weights->entries))
+        return false;
+    for (size_t i = 0; i < g->n; i++) {
+        const struct tare_module *module = &g->modules[i];
+        struct tare_entry *entry = &weights->entries[i];
+        *entry = (struct tare_entry){.name = module->name, .recipe = tare_recipe_take(g->arena, module)};
+        if (module->packing != &tare_packing_plain)
+            continue;
+        const size_t at = (size_t)(module->part[TARE_PART_WEIGHT] - g->checkpoint->tensors);
+        if (g->place[at] != ASIDE)
+            continue;
+        entry->rule = "a scale for activations, which are not quantized here";
+        entry->evidence = "names/group.c";
+    }
+    weights->n = g->n;
+    return true;
+}
+
 enum tare_code tare_modules_group(const struct tare_checkpoint *checkpoint, const struct tare_quant *quant,
                                   const struct tare_packing *packing, struct tare_arena *arena,
                                   struct tare_module **modules, size_t *n_modules, struct tare_weights *weights,
                                   struct tare_error *err)
 {
-    struct grouping g = {.checkpoint = checkpoint, .packing = packing, .arena = arena};
-    g.modules = tare_arena_array(arena, checkpoint->n_tensors, sizeof *g.modules);
-    const bool opened = g.modules && open_stems(&g);
-    if (opened) {
-        place_tensors(&g);
-        for (size_t i = 0; i < g.n; i++)
-            if (g.modules[i].packing != &tare_packing_plain)
-                shape(&g.modules[i], quant, arena);
-    }
-    tare_map_release(&g.stems);
+    struct grouping g = {.checkpoint = checkpoint, .quant = quant, .arena = arena};
     weights->arena = arena;
-    if (!opened || arena->failed || !tare_grow(&weights->entries, &weights->room, g.n, sizeof *weights->entries))
+    const bool done = group(&g, packing) && !arena->failed && list(&g, weights);
+    tare_map_release(&g.stems);
+    free(g.place);
+    free(g.name);
+    if (!done || arena->failed)
         return tare_fail_memory(err);
-    for (size_t i = 0; i < g.n; i++)
-        weights->entries[i] =
-            (struct tare_entry){.name = g.modules[i].name, .recipe = tare_recipe_take(arena, &g.modules[i])};
-    weights->n = g.n;
     *modules = g.modules;
     *n_modules = g.n;
-    return arena->failed ? tare_fail_memory(err) : TARE_OK;
+    return TARE_OK;
 }

@@ -12,16 +12,25 @@
 struct tare_packing;
 
 /* The roles a tensor can have in a module. */
-enum tare_part { TARE_PART_WEIGHT, TARE_PART_SCALES, TARE_PART_ZEROS, TARE_PART_G_IDX, TARE_PARTS };
+enum tare_part {
+    TARE_PART_WEIGHT,
+    TARE_PART_SCALES,
+    TARE_PART_ZEROS,
+    TARE_PART_G_IDX,
+    TARE_PART_SHAPE,  /* compressed-tensors: the logical shape, as values */
+    TARE_PART_GLOBAL, /* nvfp4: a scale over all scales of a matrix */
+    TARE_PARTS
+};
 
 struct tare_module {
     const char *name; /* checkpoint's own, of the logical tensor: "model.norm.weight", "lm_head.weight" */
     const struct tare_packing *packing; /* never NULL: plain tensors have &tare_packing_plain */
     int rank;
     const int64_t *shape;  /* logical: (out, in), experts (n, out, in), plain ones any */
-    enum tare_dtype dtype; /* plain: as stored; packed: of the scales */
+    enum tare_dtype dtype; /* plain: as stored; packed: of the scales, or what its values are rounded to when dense */
     int bits;              /* 0: plain */
     int64_t group_size;    /* columns that share a scale; 0: plain */
+    int64_t block[2];      /* rows and columns that share a stored scale, where scales are by blocks; else 0 */
     const struct tare_tensor *part[TARE_PARTS];
     const char *fault;      /* why it cannot be used (a part is missing, a shape is off), or NULL */
     const char *fault_name; /* the tensor at fault */

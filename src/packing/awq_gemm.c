@@ -146,6 +146,7 @@ const struct tare_packing tare_packing_awq_gemm = {
     .name = "awq-gemm",
     .suffix = {".qweight", ".scales", ".qzeros", ".g_idx"},
     .key = TARE_PART_WEIGHT,
+    .casts = true,
     .announced = announced,
     .shape = shape,
     .decode = decode,

@@ -46,15 +46,15 @@ bool tare_part_check(struct tare_module *module, struct tare_arena *arena, enum 
         const char *has = "";
         for (int k = 0; has && k < TARE_PARTS; k++)
             if (module->part[k])
-                has = tare_arena_format(arena, "%s%s%s", has, *has ? " and " : "", packing->suffix[k] + 1);
-        tare_module_fault(module, arena, TARE_E_STRICT, there, "%s without %s: the tensor %s%s is missing",
-                          has ? has : "", packing->suffix[part] + 1, tare_module_path(module, arena),
-                          packing->suffix[part]);
+                has = tare_arena_format(arena, "%s%s%s", has, *has ? " and " : "",
+                                        tare_part_word(module, (enum tare_part)k));
+        tare_module_fault(module, arena, TARE_E_STRICT, there, "%s without %s: the tensor %s is missing",
+                          has ? has : "", tare_part_word(module, part), tare_part_name(module, part, arena));
         return false;
     }
     if (dtypes >> tensor->dtype & 1)
         return true;
-    tare_module_fault(module, arena, TARE_E_SHAPE, tensor, "%s is %s, %s needs %s", packing->suffix[part] + 1,
+    tare_module_fault(module, arena, TARE_E_SHAPE, tensor, "%s is %s, %s needs %s", tare_part_word(module, part),
                       tare_dtype_name(tensor->dtype), packing->name, dtypes_text(arena, dtypes));
     return false;
 }
@@ -73,4 +73,27 @@ const char *tare_module_path(const struct tare_module *module, struct tare_arena
     const size_t cut = n > 7 && strcmp(module->name + n - 7, ".weight") == 0 ? n - 7 : n;
     const char *path = tare_arena_copy(arena, module->name, cut);
     return path ? path : module->name;
+}
+
+const char *tare_part_name(const struct tare_module *module, enum tare_part part, struct tare_arena *arena)
+{
+    const struct tare_packing *packing = module->packing;
+    const char *suffix = packing->suffix[part] ? packing->suffix[part] : "";
+    if (module->part[part])
+        return module->part[part]->name;
+    /* the stem is the module's own name where no weight of this packing ends in a suffix of its own */
+    const char *stem = packing->suffix[TARE_PART_WEIGHT] && packing->suffix[TARE_PART_WEIGHT][0] == '.'
+                           ? tare_module_path(module, arena)
+                           : module->name;
+    const char *name = tare_arena_format(arena, "%s%s", stem, suffix);
+    return name ? name : module->name;
+}
+
+const char *tare_part_word(const struct tare_module *module, enum tare_part part)
+{
+    const struct tare_tensor *tensor = module->part[part];
+    const char *dot = tensor ? strrchr(tensor->name, '.') : NULL, *suffix = module->packing->suffix[part];
+    if (tensor)
+        return dot ? dot + 1 : tensor->name;
+    return suffix && *suffix ? suffix + 1 : "weight";
 }

@@ -17,6 +17,11 @@ int64_t *tare_module_shape(struct tare_module *module, struct tare_arena *arena,
 /* "model.layers.0.mlp.up_proj" of "model.layers.0.mlp.up_proj.weight", in the arena; never NULL. */
 const char *tare_module_path(const struct tare_module *module, struct tare_arena *arena);
 
+/* "model.layers.0.mlp.up_proj.qzeros": the name that a part has or would have, in the arena; never NULL. */
+const char *tare_part_name(const struct tare_module *module, enum tare_part part, struct tare_arena *arena);
+/* "qweight": what a part is called in a sentence, the last component of its name. */
+const char *tare_part_word(const struct tare_module *module, enum tare_part part);
+
 #define TARE_SCALE_DTYPES (1u << TARE_F16 | 1u << TARE_BF16 | 1u << TARE_F32)
 #define TARE_REMEDY "`tare repair` writes a config.json that agrees with the tensors"
 

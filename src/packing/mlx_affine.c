@@ -14,7 +14,22 @@
 
 static bool announced(const struct tare_quant *quant)
 {
-    return quant->method == TARE_METHOD_MLX && (!quant->mode || strcmp(quant->mode, "affine") == 0);
+    return quant->method == TARE_METHOD_MLX && tare_mlx_mode_known(quant->mode);
+}
+
+bool tare_mlx_mode_known(const char *mode)
+{
+    return !mode || !strcmp(mode, "affine") || !strcmp(mode, "mxfp4") || !strcmp(mode, "mxfp8") ||
+           !strcmp(mode, "nvfp4");
+}
+
+/* Only affine has scales that are floats, and biases; the other modes' are bytes. */
+static const struct tare_packing *which(const struct tare_module *module, const struct tare_quant *quant)
+{
+    const struct tare_tensor *scales = module->part[TARE_PART_SCALES];
+    (void)quant;
+    return scales && scales->dtype == TARE_U8 && !module->part[TARE_PART_ZEROS] ? tare_mlx_floats_of(module)
+                                                                                : &tare_packing_mlx_affine;
 }
 
 bool tare_mlx_bits(int bits)
@@ -35,8 +50,12 @@ static bool said(struct tare_module *module, const struct tare_quant *quant, str
         tare_module_fault(module, arena, TARE_E_CONFIG, there, "%s says \"%s\": false, but scales are there; %s", place,
                           path, TARE_REMEDY);
     else if (mode && strcmp(mode, "affine"))
-        tare_module_fault(module, arena, TARE_E_UNKNOWN, there, "%s says mode \"%s\" of %s; tare reads affine", place,
-                          mode, path);
+        tare_module_fault(module, arena, TARE_E_CONFIG, there,
+                          "%s says mode \"%s\" of %s, scales of %s are those of affine; %s", place, mode, path,
+                          tare_dtype_name(there->dtype), TARE_REMEDY);
+    else if (module->part[TARE_PART_GLOBAL])
+        tare_module_fault(module, arena, TARE_E_FORMAT, module->part[TARE_PART_GLOBAL],
+                          "affine has no global_scale; nvfp4 has");
     else if (!tare_mlx_bits(module->bits))
         tare_module_fault(module, arena, TARE_E_CONFIG, there, "%s says %d bits of %s; affine has 2, 3, 4, 5, 6 and 8",
                           place, module->bits, path);
@@ -167,10 +186,11 @@ static void to_mlx(const struct tare_module *module, const void *const part[TARE
 
 const struct tare_packing tare_packing_mlx_affine = {
     .name = "mlx-affine",
-    .suffix = {".weight", ".scales", ".biases", NULL},
+    .suffix = {".weight", ".scales", ".biases", [TARE_PART_GLOBAL] = ".global_scale"},
     .key = TARE_PART_SCALES,
     .biases = true,
     .announced = announced,
+    .which = which,
     .shape = shape,
     .decode = decode,
     .to_mlx = to_mlx,

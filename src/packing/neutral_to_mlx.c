@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * neutral_to_mlx.c - any packing into MLX's affine layout by the neutral form: the reference for every fused kernel. */
+ * neutral_to_mlx.c - any packing into MLX's layout by the neutral form: the reference for every fused kernel. */
 #include <string.h>
 
+#include "base/small_float.h"
 #include "packing/to_mlx.h"
 
 bool tare_neutral_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
@@ -19,6 +20,11 @@ bool tare_neutral_to_mlx(const struct tare_module *module, const void *const par
     module->packing->decode(module, part, row, rows, &codes);
     for (int64_t r = 0; r < rows; r++)
         tare_mlx_pack(codes.code + r * columns, module->bits, columns, (unsigned char *)to->weight + r * bytes);
+    if (module->packing->codes != TARE_CODE_INTEGER) {
+        for (int64_t k = 0; k < rows * groups; k++)
+            ((uint8_t *)to->scales)[k] = tare_to_e8m0(codes.scale[k]);
+        return true;
+    }
     for (int64_t k = 0; k < rows * groups; k++) {
         const float scale = codes.scale[k], offset = codes.offset[k];
         tare_float_put(to->scales, module->dtype, k, scale);

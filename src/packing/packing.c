@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "base/half.h"
+#include "base/small_float.h"
 #include "packing/to_mlx.h"
 
 static const struct tare_packing *const packings[] = {
@@ -28,18 +28,32 @@ enum tare_code tare_packing_choose(const struct tare_quant *quant, const struct 
                                    struct tare_error *err)
 {
     *packing = NULL;
-    if (quant->method == TARE_METHOD_NONE)
-        return TARE_OK;
     for (size_t k = 0; k < sizeof packings / sizeof *packings; k++)
-        if (packings[k]->announced(quant)) {
+        if (packings[k]->announced && packings[k]->announced(quant)) {
             *packing = packings[k];
             return check_bits(quant, err);
         }
     const bool awq = quant->method == TARE_METHOD_AWQ;
+    if (!awq && quant->method != TARE_METHOD_MLX) /* none, or one that is known by the names of its tensors */
+        return TARE_OK;
     return tare_fail(err, TARE_E_UNKNOWN, quant->place ? quant->place : "quantization_config",
                      "%s \"%s\" is not known; tare reads %s", awq ? "awq version" : "mlx mode",
                      (awq ? quant->version : quant->mode) ? (awq ? quant->version : quant->mode) : "",
-                     awq ? "gemm" : "affine");
+                     awq ? "gemm" : "affine, mxfp4, mxfp8 and nvfp4");
+}
+
+const struct tare_packing *tare_packing_at(size_t k)
+{
+    return k < sizeof packings / sizeof *packings ? packings[k] : NULL;
+}
+
+const char *tare_mlx_mode_word(enum tare_mlx_mode mode)
+{
+    static const char *const words[] = {
+        [TARE_MLX_AFFINE] = "affine", [TARE_MLX_MXFP4] = "mxfp4", [TARE_MLX_MXFP8] = "mxfp8",
+        [TARE_MLX_NVFP4] = "nvfp4",   [TARE_MLX_DENSE] = "dense",
+    };
+    return words[mode];
 }
 
 const char *tare_packing_word(const struct tare_packing *packing, enum tare_dtype dtype)
@@ -113,6 +127,24 @@ static void dequantize(const struct tare_codes *codes, int64_t rows, int64_t col
     }
 }
 
+/* The same where codes are floats. */
+static void dequantize_floats(const struct tare_codes *codes, int64_t rows, int64_t columns, int64_t group_size,
+                              enum tare_code_kind kind, float *dst)
+{
+    const int64_t groups = columns / group_size;
+    for (int64_t k = 0; k < rows * groups; k++) {
+        const uint8_t *code = codes->code + k * group_size;
+        const float scale = codes->scale[k];
+        float *to = dst + k * group_size;
+        if (kind == TARE_CODE_E4M3)
+            for (int64_t i = 0; i < group_size; i++)
+                to[i] = scale * tare_from_e4m3(code[i]);
+        else
+            for (int64_t i = 0; i < group_size; i++)
+                to[i] = scale * tare_from_e2m1(code[i]);
+    }
+}
+
 static enum tare_code plain_floats(const struct tare_module *module, const void *data, int64_t first, int64_t n,
                                    float *dst, struct tare_error *err)
 {
@@ -154,6 +186,9 @@ enum tare_code tare_module_floats(const struct tare_module *module, const void *
     if (!codes.code || !codes.scale || !codes.offset)
         return tare_fail_memory(err);
     module->packing->decode(module, part, row, rows, &codes);
-    dequantize(&codes, rows, columns, module->group_size, module->packing->biases, dst);
+    if (module->packing->codes == TARE_CODE_INTEGER)
+        dequantize(&codes, rows, columns, module->group_size, module->packing->biases, dst);
+    else
+        dequantize_floats(&codes, rows, columns, module->group_size, module->packing->codes, dst);
     return TARE_OK;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * packing.h - the contract of a stored format. One record, one file, one line in packings.def.
  *
- * Every packing knows its own layout and the neutral form between: unsigned codes, scales, and a zero or a bias a
- * group, by row: weight[r][i] = scale[r][g] * (code[r][i] - zero[r][g])      with zeros   (AWQ) weight[r][i] =
- * scale[r][g] * code[r][i] + bias[r][g]        with biases  (MLX affine)      g = i / group_size in float32, rounded
- * after the product and, with biases, after the sum.
+ * Every packing knows its own layout and the neutral form between: codes, scales, and a zero or a bias a group, by row:
+ *     weight[r][i] = scale[r][g] * (code[r][i] - zero[r][g])      with zeros            (AWQ)
+ *     weight[r][i] = scale[r][g] * code[r][i] + bias[r][g]        with biases           (MLX affine)
+ *     weight[r][i] = scale[r][g] * value(code[r][i])              codes that are floats (fp8, mxfp4)
+ * g = i / group_size; in float32, rounded after the product and, with biases, after the sum.
  */
 #ifndef TARE_PACKING_PACKING_H
 #define TARE_PACKING_PACKING_H
@@ -12,18 +13,30 @@
 #include "config/quant.h"
 #include "names/module.h"
 
+/* What a code is: an unsigned integer, or a small float (base/small_float.h). */
+enum tare_code_kind { TARE_CODE_INTEGER, TARE_CODE_E2M1, TARE_CODE_E4M3 };
+
+/* MLX's forms of a packed weight. */
+enum tare_mlx_mode {
+    TARE_MLX_AFFINE, /* weight, scales, biases */
+    TARE_MLX_MXFP4,  /* weight, scales: e2m1 codes, 32 to an e8m0 scale */
+    TARE_MLX_MXFP8,  /* e4m3 codes, 32 to an e8m0 scale */
+    TARE_MLX_NVFP4,  /* e2m1 codes, 16 to an e4m3 scale; maybe a global_scale a matrix */
+    TARE_MLX_DENSE   /* none of these can hold it */
+};
+
 /* Rows of one module in neutral form; the arrays are the caller's, with room for rows * in and rows * groups. */
 struct tare_codes {
     uint8_t *code; /* (rows, in) */
     float *scale;  /* (rows, groups) */
-    float *offset; /* (rows, groups): zeros, or biases when packing->biases */
+    float *offset; /* (rows, groups): zeros, or biases when packing->biases; not written where codes are floats */
 };
 
-/* Where rows of a module go in MLX's affine layout, at the module's own bits, group size and dtype; the caller's. */
+/* Where rows of a module go in MLX's layout, at the module's own bits, group size and dtype; the caller's. */
 struct tare_mlx_rows {
     void *weight; /* U32 (rows, in * bits / 32) */
-    void *scales; /* (rows, groups), dtype of the module's scales */
-    void *biases; /* likewise */
+    void *scales; /* (rows, groups), dtype of the module's scales; U8 in all modes but affine */
+    void *biases; /* likewise; affine only */
 };
 
 struct tare_packing {
@@ -31,25 +44,39 @@ struct tare_packing {
     const char *suffix[TARE_PARTS]; /* ".qweight", ".scales", ".qzeros", ".g_idx"; NULL: has no such part */
     enum tare_part key;             /* the part whose presence makes a stem packed */
     bool biases;                    /* offset is a bias, not a zero point */
-    /* MUST (but for plain): is this the packing that the config announces? */
+    bool casts;                     /* all floats of the checkpoint take the dtype of the scales (AWQ, as in mlx-lm) */
+    bool by_name;                   /* looked for in every checkpoint, whatever its config announces: by the key */
+    enum tare_code_kind codes;
+    enum tare_mlx_mode mode; /* MLX's form of it */
+    /* MAY: is this the packing that the config announces? */
     bool (*announced)(const struct tare_quant *quant);
+    /* MAY: of the packings that share these suffixes, the one that dtypes and shapes of the parts tell; NULL: the
+     * tensors only happen to have such names, and stay plain. Parts may be missing. */
+    const struct tare_packing *(*which)(const struct tare_module *module, const struct tare_quant *quant);
     /* MUST: check the parts against each other and the config; fill rank, shape, dtype, bits, group_size, or fault. */
     void (*shape)(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena);
     /* MUST (but for plain): rows [row, row + rows) of the module, leading axes flattened; part[k] are the bytes of the
      * parts. */
     void (*decode)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                    struct tare_codes *codes);
-    /* MAY: the same rows straight into MLX's affine layout; equals decode and encode (to_mlx.h) bit for bit. */
+    /* MAY (MUST for nvfp4): the same rows straight into MLX's layout; equals decode and encode (to_mlx.h) bit for bit.
+     */
     void (*to_mlx)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                    const struct tare_mlx_rows *to);
+    /* MAY: MLX's global_scale of a row of a module that has TARE_PART_GLOBAL; values are * global_scale / 2688. */
+    float (*global)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row);
 };
+#define TARE_NVFP4_LARGEST 2688.0f /* 6 * 448: the largest code times the largest scale */
 
 extern const struct tare_packing tare_packing_plain; /* floats and integers as they are */
 #define PACKING(name) extern const struct tare_packing tare_packing_##name;
 #include "packing/packings.def"
 #undef PACKING
 
-/* The packing that the config announces, or NULL when it announces none; an unknown one is refused by name. */
+/* Number k of all packings but plain; NULL behind the last one. */
+const struct tare_packing *tare_packing_at(size_t k);
+/* The packing that the config announces, or NULL when it announces none, or one that is known by its tensors' names; an
+ * unknown one is refused by name. */
 enum tare_code tare_packing_choose(const struct tare_quant *quant, const struct tare_packing **packing,
                                    struct tare_error *err);
 

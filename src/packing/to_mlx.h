@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT
- * to_mlx.h - rows into MLX's affine layout: the neutral way, and the fused kernels that must equal it bit for bit. */
+ * to_mlx.h - rows into MLX's layout: the neutral way, and the fused kernels that must equal it bit for bit. */
 #ifndef TARE_PACKING_TO_MLX_H
 #define TARE_PACKING_TO_MLX_H
 
 #include "base/half.h"
 #include "packing/packing.h"
+
+/* affine, mxfp4, mxfp8, nvfp4; NULL is affine. */
+bool tare_mlx_mode_known(const char *mode);
+/* "affine" .. of a mode that is not dense. */
+const char *tare_mlx_mode_word(enum tare_mlx_mode mode);
+/* The mode of a module of MLX's own with scales of bytes, by its shapes. */
+const struct tare_packing *tare_mlx_floats_of(const struct tare_module *module);
 
 /* Does MLX's affine layout have codes of so many bits? */
 bool tare_mlx_bits(int bits);
@@ -13,9 +20,9 @@ void tare_mlx_pack(const uint8_t *code, int bits, int64_t n, void *words);
 void tare_mlx_unpack(const void *words, int bits, int64_t n, uint8_t *code);
 
 /*
- * The neutral way, for any packing: decode, then encode. The bias of a zero is -zero * scale, computed in float32 and
- * rounded to the dtype of the scales; zero 0 gives -0 * scale, as in mlx-lm. work is the caller's to reset. False: no
- * memory.
+ * The neutral way, for any packing but nvfp4: decode, then encode. The bias of a zero is -zero * scale, computed in
+ * float32 and rounded to the dtype of the scales; zero 0 gives -0 * scale, as in mlx-lm. Scales of mxfp4 and mxfp8 are
+ * powers of two and become their exponents. work is the caller's to reset. False: no memory.
  */
 bool tare_neutral_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                          int64_t rows, const struct tare_mlx_rows *to, struct tare_arena *work);

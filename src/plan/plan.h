@@ -16,8 +16,10 @@ struct tare_decoder;
 
 /* What a bound parameter becomes in an MLX folder (stage 6); check, explain and run do not depend on it. */
 struct tare_target {
-    bool packed;           /* weight U32, scales, biases; else one dense tensor */
-    enum tare_dtype dtype; /* of the dense tensor, or of scales and biases */
+    bool packed;             /* weight U32, scales, and what else its mode has; else one dense tensor */
+    enum tare_mlx_mode mode; /* of a packed one */
+    bool global;             /* nvfp4: with a global_scale */
+    enum tare_dtype dtype;   /* of the dense tensor, or of affine's scales and biases */
     int bits;
     int64_t group_size;  /* of the target: scales are repeated when it is smaller than the source's */
     const char *refusal; /* why MLX cannot hold it, or NULL; convert then fails with it */

@@ -70,7 +70,9 @@ static struct tare_report_tensor row_of(const struct reporting *g, const struct 
 static const char *part_name(struct reporting *g, const struct tare_entry *entry, const struct tare_module *module,
                              int part)
 {
-    const char *end = strrchr(entry->name, '.');
+    const char *weight = module->packing->suffix[TARE_PART_WEIGHT], *end = strrchr(entry->name, '.');
+    if (end && !(weight && *weight == '.')) /* "experts.gate_up_proj" and "_scale_inv": nothing to take off */
+        end += strlen(end);
     if (module->packing == &tare_packing_plain || !end || entry->recipe->op != TARE_OP_TAKE)
         return module->packing == &tare_packing_plain && entry->recipe->op == TARE_OP_TAKE ? entry->name
                                                                                            : module->part[part]->name;
@@ -141,13 +143,17 @@ static bool parameter_row(struct reporting *g, const struct tare_parameter *p, s
     const struct tare_tensor *first = s.first->part[0];
     for (int k = 1; k < TARE_PARTS && !first; k++)
         first = s.first->part[k];
+    /* groups of the neutral form are no fact of the file where scales lie in blocks, or one covers the whole row */
+    const bool whole = s.first->packing->mode == TARE_MLX_DENSE;
     *row = (struct tare_report_tensor){.name = p->name,
                                        .rank = p->rank,
                                        .shape = p->shape,
                                        .dtype = tare_dtype_name(first->dtype),
                                        .packing = tare_packing_word(s.first->packing, s.first->dtype),
                                        .bits = s.first->bits,
-                                       .group_size = s.first->group_size,
+                                       .group_size = s.first->block[1] ? s.first->block[1]
+                                                     : whole           ? 0
+                                                                       : s.first->group_size,
                                        .file = g->m->checkpoint.files[first->file].name,
                                        .offset = first->offset,
                                        .sources = s.names,

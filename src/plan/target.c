@@ -13,6 +13,7 @@ struct leaves {
     const struct tare_module *plain; /* a plain one */
     bool unlike;                     /* packed ones of unlike bits or group sizes */
     bool mixed;                      /* packed ones whose scales have unlike dtypes */
+    bool global;                     /* one has a scale over its scales */
     size_t dtypes[TARE_DTYPE_COUNT]; /* packed ones by the dtype of their scales */
 };
 
@@ -24,6 +25,7 @@ static void visit(void *user, const struct tare_module *module)
         return;
     }
     leaves->dtypes[module->dtype]++;
+    leaves->global |= module->part[TARE_PART_GLOBAL] != NULL;
     if (!leaves->first)
         leaves->first = module;
     leaves->mixed |= module->dtype != leaves->first->dtype;
@@ -91,6 +93,8 @@ static const char *dense_because(const struct tare_parameter *parameter, const s
         return "dequantized, because mlx packs linear layers and embeddings only";
     if (leaves->plain)
         return "dequantized, because only a part of it is packed";
+    if (leaves->first->packing->mode == TARE_MLX_DENSE)
+        return "dequantized, because mlx has no fp8 with float scales; mlx-lm does the same";
     if (leaves->unlike)
         return "dequantized, because its parts have unlike bits or group sizes";
     if (!recipe->packed)
@@ -98,10 +102,16 @@ static const char *dense_because(const struct tare_parameter *parameter, const s
     return NULL;
 }
 
-static void choose_packed(struct tare_model *model, struct tare_target *target, const struct tare_module *module)
+static void choose_packed(struct tare_model *model, struct tare_target *target, const struct leaves *leaves)
 {
+    const struct tare_module *module = leaves->first;
     target->packed = true;
+    target->mode = module->packing->mode;
+    target->global = leaves->global;
     target->bits = module->bits;
+    target->group_size = module->group_size;
+    if (target->mode != TARE_MLX_AFFINE) /* these have one size of bits and groups */
+        return;
     target->group_size = group_size_of(module->group_size);
     if (!tare_mlx_bits(module->bits))
         target->refusal =
@@ -129,7 +139,7 @@ static void choose(struct tare_model *model, const struct tare_parameter *parame
         target->because = dense_because(parameter, recipe, leaves);
     model->n_casts += cast && (recipe->dtype != target->dtype || leaves->mixed);
     if (leaves->first && !target->because)
-        choose_packed(model, target, leaves->first);
+        choose_packed(model, target, leaves);
     else
         choose_dense(model, target);
 }
@@ -150,9 +160,11 @@ static void choose_dtype(struct tare_model *model, const struct tare_map *alive)
         if (!entry)
             continue;
         const struct leaves leaves = leaves_of(entry);
+        if (!leaves.first || !leaves.first->packing->casts)
+            continue;
         for (int d = 0; d < TARE_DTYPE_COUNT; d++)
             count[d] += leaves.dtypes[d];
-        model->casts |= leaves.first && !leaves.first->packing->biases;
+        model->casts = true;
     }
     bool differ = false;
     model->float_dtype = dtype_of_most(count, &differ);

@@ -140,7 +140,9 @@ static enum tare_code load_parameter(const struct loading *l, const struct tare_
     struct tare_matrix *m = &l->loaded->matrices[p->index];
     m->in = flat.shape[flat.rank - 1];
     m->rows = m->in > 0 ? tare_shape_count(flat.rank, flat.shape) / m->in : 0;
-    return p->entry->recipe->packed ? load_packed(l, &flat, m) : load_dense(l, p->name, &flat, m);
+    /* the kernels of packed matrices know integer codes only */
+    const bool packed = p->entry->recipe->packed && flat.n && flat.pieces->module->packing->codes == TARE_CODE_INTEGER;
+    return packed ? load_packed(l, &flat, m) : load_dense(l, p->name, &flat, m);
 }
 
 enum tare_code tare_loaded_open(struct tare_loaded **loaded, struct tare_model *model, struct tare_pool *pool,

@@ -28,7 +28,7 @@ static struct tare_target target_of(const struct tare_model *model, const struct
     if (!options->keep_dtypes)
         return target;
     target.dtype = job->flat.dtype;
-    for (size_t k = 0; target.packed && k < job->flat.n; k++)
+    for (size_t k = 0; target.packed && target.mode == TARE_MLX_AFFINE && k < job->flat.n; k++)
         if (job->flat.pieces[k].module->dtype != target.dtype)
             target.dtype = TARE_F32; /* scales of unlike dtypes in one stack: float32 holds them all */
     return target;
@@ -83,14 +83,66 @@ static enum tare_code add_tensors(struct tare_layout *layout, const struct tare_
     if (path == name || in % target->group_size || in * target->bits % 32)
         return tare_fail(err, TARE_E_TARGET, name, "%lld input columns have no MLX form at %d bits and group_size %lld",
                          (long long)in, target->bits, (long long)target->group_size);
+    const bool affine = target->mode == TARE_MLX_AFFINE;
+    const int64_t groups = in / target->group_size;
     enum tare_code code;
     if ((code = add_saved(layout, name, TARE_U32, flat->rank, flat->shape, in * target->bits / 32, err)) ||
-        (code = add_saved(layout, tare_arena_format(&layout->arena, "%s.scales", path), target->dtype, flat->rank,
-                          flat->shape, in / target->group_size, err)) ||
-        (code = add_saved(layout, tare_arena_format(&layout->arena, "%s.biases", path), target->dtype, flat->rank,
-                          flat->shape, in / target->group_size, err)))
+        (code = add_saved(layout, tare_arena_format(&layout->arena, "%s.scales", path),
+                          affine ? target->dtype : TARE_U8, flat->rank, flat->shape, groups, err)))
         return code;
+    if (affine)
+        return add_saved(layout, tare_arena_format(&layout->arena, "%s.biases", path), target->dtype, flat->rank,
+                         flat->shape, groups, err);
+    return target->global ? add_saved(layout, tare_arena_format(&layout->arena, "%s.global_scale", path), TARE_F32,
+                                      flat->rank - 2, flat->shape, 0, err)
+                          : TARE_OK;
+}
+
+/* MLX has one global scale for all rows of a matrix; those of one piece's row below leading index *matrix. */
+static enum tare_code set_globals(struct tare_job *job, size_t number, bool *known, struct tare_error *err)
+{
+    const struct tare_piece *piece = &job->flat.pieces[number];
+    const struct tare_module *module = piece->module;
+    const int last = job->flat.rank - 2; /* the axis of rows */
+    const int64_t columns = tare_module_columns(module);
+    int64_t rows = 1;
+    for (int k = 0; k <= last; k++)
+        rows *= piece->shape[k];
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t rest = r, start = piece->start, matrix = 0, stride = 1;
+        for (int k = last; k >= 0; k--) {
+            const int64_t index = rest % piece->shape[k];
+            rest /= piece->shape[k];
+            start += index * piece->stride[k];
+            if (k == last)
+                continue;
+            matrix += (piece->at[k] + index) * stride;
+            stride *= job->flat.shape[k];
+        }
+        const float value = module->part[TARE_PART_GLOBAL] && module->packing->global
+                                ? module->packing->global(module, job->parts[number], start / columns)
+                                : TARE_NVFP4_LARGEST;
+        if (known[matrix] && memcmp(&job->globals[matrix], &value, sizeof value) != 0)
+            return tare_fail(err, TARE_E_TARGET, job->parameter->name,
+                             "its rows have unlike global scales (%g and %g), mlx has one for all rows of a matrix",
+                             (double)job->globals[matrix], (double)value);
+        job->globals[matrix] = value;
+        known[matrix] = true;
+    }
     return TARE_OK;
+}
+
+static enum tare_code find_globals(struct tare_layout *layout, struct tare_job *job, struct tare_error *err)
+{
+    const int64_t matrices = tare_shape_count(job->flat.rank - 2, job->flat.shape);
+    bool *known = tare_arena_array(&layout->arena, (size_t)matrices, sizeof *known);
+    job->globals = tare_arena_array(&layout->arena, (size_t)matrices, sizeof *job->globals);
+    if (!known || !job->globals)
+        return tare_fail_memory(err);
+    enum tare_code code = TARE_OK;
+    for (size_t k = 0; !code && k < job->flat.n; k++)
+        code = set_globals(job, k, known, err);
+    return code;
 }
 
 /* Rows of a packed tile: whole cache lines of awq, and as many as stay in the cache; fewer where a row is very long. */
@@ -145,7 +197,8 @@ static enum tare_code add_job(struct tare_layout *layout, struct tare_model *mod
     job->target = target_of(model, job, options);
     if (job->target.refusal)
         return tare_fail(err, TARE_E_TARGET, parameter->name, "%s", job->target.refusal);
-    if ((code = map_pieces(layout, model, job, err)) || (code = add_tensors(layout, job, err)))
+    if ((code = map_pieces(layout, model, job, err)) || (code = add_tensors(layout, job, err)) ||
+        (job->target.global && (code = find_globals(layout, job, err))))
         return code;
     cut(job);
     job->first_task = layout->n_tasks;
@@ -203,12 +256,16 @@ static enum tare_code bind(struct tare_layout *layout, struct tare_error *err)
     for (size_t k = 0; k < layout->n_jobs; k++) {
         struct tare_job *job = &layout->jobs[k];
         job->weight = find(layout, job->parameter->name);
-        if (job->target.packed) {
-            const char *path = tare_job_path(job, &layout->arena);
+        const struct tare_target *target = &job->target;
+        const char *path = tare_job_path(job, &layout->arena);
+        if (target->packed)
             job->scales = find(layout, tare_arena_format(&layout->arena, "%s.scales", path));
+        if (target->packed && target->mode == TARE_MLX_AFFINE)
             job->biases = find(layout, tare_arena_format(&layout->arena, "%s.biases", path));
-        }
-        if (!job->weight || (job->target.packed && (!job->scales || !job->biases)))
+        if (target->global)
+            job->global = find(layout, tare_arena_format(&layout->arena, "%s.global_scale", path));
+        if (!job->weight || (target->packed && !job->scales) || (target->global && !job->global) ||
+            (target->packed && target->mode == TARE_MLX_AFFINE && !job->biases))
             return tare_fail_memory(err);
     }
     for (size_t k = 1; k < layout->n_saved; k++)
@@ -217,17 +274,18 @@ static enum tare_code bind(struct tare_layout *layout, struct tare_error *err)
     return TARE_OK;
 }
 
-/* The bits and group size that most packed modules have become the folder's; the others are written as overrides. */
+/* The form that most packed modules have becomes the folder's; the others are written as overrides. */
 static void find_usual(struct tare_layout *layout)
 {
-    size_t count[9][3] = {{0}}, best = 0; /* by bits, and group size 32, 64, 128 */
+    size_t count[TARE_MLX_DENSE][9][3] = {{{0}}}, best = 0; /* by mode, bits, and group size 16 or 32, 64, 128 */
     for (size_t k = 0; k < layout->n_jobs; k++) {
         const struct tare_target *target = &layout->jobs[k].target;
-        if (!target->packed || ++count[target->bits][target->group_size / 64] <= best)
+        if (!target->packed || ++count[target->mode][target->bits][target->group_size / 64] <= best)
             continue;
         best++;
         layout->bits = target->bits;
         layout->group_size = target->group_size;
+        layout->mode = target->mode;
     }
 }
 

@@ -43,14 +43,19 @@ static enum tare_code move_rows(const struct tile *tile, const struct tare_modul
                                 int64_t module_row, int64_t first, int64_t n)
 {
     struct tare_worker *worker = tile->worker;
-    const bool as_is = module->dtype == tile->job->target.dtype && module->group_size == tile->job->target.group_size;
+    const bool affine =
+        tile->job->target.mode == TARE_MLX_AFFINE; /* else scales are bytes of one kind and group size */
+    const bool as_is =
+        !affine || (module->dtype == tile->job->target.dtype && module->group_size == tile->job->target.group_size);
     const size_t own = (size_t)tare_module_groups(module) * tare_dtype_size(module->dtype) * (size_t)n;
     const struct tare_mlx_rows to = {
         .weight = tile->weight + (size_t)first * tile->row_bytes,
         .scales = as_is ? tile->scales + (size_t)first * tile->scale_bytes : tare_buffer_room(&worker->stage[0], own),
-        .biases = as_is ? tile->biases + (size_t)first * tile->scale_bytes : tare_buffer_room(&worker->stage[1], own),
+        .biases = !affine ? NULL
+                  : as_is ? tile->biases + (size_t)first * tile->scale_bytes
+                          : tare_buffer_room(&worker->stage[1], own),
     };
-    if (!to.scales || !to.biases)
+    if (!to.scales || (affine && !to.biases))
         return tare_fail_memory(tile->err);
     if (module->packing->to_mlx)
         module->packing->to_mlx(module, part, module_row, n, &to);
@@ -108,7 +113,7 @@ enum tare_code tare_packed_tile(const struct tare_layout *layout, const struct t
     struct tile tile = {.job = job, .worker = worker, .err = err, .in = job->shape[job->rank - 1]};
     tile.groups = tile.in / job->target.group_size;
     tile.row_bytes = (size_t)(tile.in * job->target.bits / 8);
-    tile.scale_bytes = (size_t)tile.groups * tare_dtype_size(job->target.dtype);
+    tile.scale_bytes = (size_t)tile.groups * tare_dtype_size(job->scales->dtype);
     tile.weight = tare_buffer_room(&worker->tile, (size_t)rows * tile.row_bytes);
     tile.scales = tare_buffer_room(&worker->scales, (size_t)rows * tile.scale_bytes);
     tile.biases = tare_buffer_room(&worker->biases, (size_t)rows * tile.scale_bytes);
@@ -121,5 +126,10 @@ enum tare_code tare_packed_tile(const struct tare_layout *layout, const struct t
     if ((code = put(layout, job->weight, tile.weight, row, rows, tile.row_bytes, bytes, err)) ||
         (code = put(layout, job->scales, tile.scales, row, rows, tile.scale_bytes, bytes, err)))
         return code;
-    return put(layout, job->biases, tile.biases, row, rows, tile.scale_bytes, bytes, err);
+    if (job->biases)
+        return put(layout, job->biases, tile.biases, row, rows, tile.scale_bytes, bytes, err);
+    const int64_t matrix = row / job->shape[axis]; /* its global scale goes with its first rows */
+    return job->global && !box->low[axis]
+               ? put(layout, job->global, job->globals + matrix, matrix, 1, sizeof *job->globals, bytes, err)
+               : TARE_OK;
 }

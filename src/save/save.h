@@ -44,7 +44,9 @@ struct tare_job {
     struct tare_flat flat;
     const void *(*parts)[TARE_PARTS];            /* the bytes of each piece's module */
     const float **norms;                         /* of each piece, or NULL (packing/value.h) */
-    struct tare_saved *weight, *scales, *biases; /* dense: weight only */
+    struct tare_saved *weight, *scales, *biases; /* dense: weight only; biases: affine only */
+    struct tare_saved *global;                   /* nvfp4 with a global_scale, or NULL */
+    float *globals;                              /* its numbers: one for all rows below the same leading indices */
     int rank;                                    /* of flat, a number counts as one axis */
     int64_t shape[TARE_SAVE_AXES];
     int axis;               /* tiles are ranges of this axis: all axes before it are one index each */
@@ -65,6 +67,7 @@ struct tare_layout {
     uint64_t parameters; /* logical elements */
     int bits;            /* of most packed modules, 0: none is packed */
     int64_t group_size;
+    enum tare_mlx_mode mode;
 };
 
 /* From a plan that loads: what the folder holds. layout is zeroed; tare_layout_release() also after a failure. */

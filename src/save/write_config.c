@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "packing/to_mlx.h"
 #include "save/save.h"
 
 static void put_value(struct tare_text *text, const json_t *value, int depth, bool sorted);
@@ -124,23 +125,31 @@ void tare_config_text(struct tare_text *text, const json_t *config)
     tare_text_puts(text, "\n");
 }
 
-static json_t *format_of(int64_t group_size, int bits)
+/* NULL: no memory. A module's own entry says that it has a global scale: mlx-lm hands it to to_quantized(). */
+static json_t *format_of(int64_t group_size, int bits, enum tare_mlx_mode mode, bool global)
 {
-    return json_pack("{s:I, s:i, s:s}", "group_size", (json_int_t)group_size, "bits", bits, "mode", "affine");
+    json_t *format = json_pack("{s:I, s:i, s:s}", "group_size", (json_int_t)group_size, "bits", bits, "mode",
+                               tare_mlx_mode_word(mode));
+    if (!format || !global || !json_object_set_new(format, "global_scale", json_true()))
+        return format;
+    json_decref(format);
+    return NULL;
 }
 
 /* {"group_size", "bits", "mode"}, and the modules that differ, by path. NULL: no memory. */
 static json_t *quantization_of(const struct tare_layout *layout)
 {
-    json_t *all = format_of(layout->group_size, layout->bits);
+    json_t *all = format_of(layout->group_size, layout->bits, layout->mode, false);
     struct tare_arena work = {0};
     bool failed = !all;
     for (size_t k = 0; !failed && k < layout->n_jobs; k++) {
         const struct tare_job *job = &layout->jobs[k];
         const struct tare_target *target = &job->target;
-        if (target->packed && (target->bits != layout->bits || target->group_size != layout->group_size))
+        if (target->packed &&
+            (target->bits != layout->bits || target->group_size != layout->group_size || target->mode != layout->mode))
             failed =
-                json_object_set_new(all, tare_job_path(job, &work), format_of(target->group_size, target->bits)) != 0;
+                json_object_set_new(all, tare_job_path(job, &work),
+                                    format_of(target->group_size, target->bits, target->mode, target->global)) != 0;
     }
     failed |= work.failed;
     tare_arena_release(&work);
@@ -154,8 +163,8 @@ static json_t *quantization_of(const struct tare_layout *layout)
 static bool untied_here(const struct tare_model *model)
 {
     const struct tare_head *head = &model->tree.head;
-    return (model->tie.untied || model->options.tie == TARE_TIE_KEEP) && head->weight &&
-           head->weight->active && head->weight->entry;
+    return (model->tie.untied || model->options.tie == TARE_TIE_KEEP) && head->weight && head->weight->active &&
+           head->weight->entry;
 }
 
 /* Transformers 5 writes the base of the rotary embedding into rope_parameters only, and mlx-lm then runs with a default:

@@ -62,6 +62,26 @@ static void packed_ranges(const struct tare_module *m, const struct tare_codes *
         }
 }
 
+/* Where codes are floats, half a step is relative: an e4m3 has 3 bits behind the point, an e2m1 has one. */
+static void float_ranges(const struct tare_module *m, const struct tare_codes *c, int64_t rows, int64_t columns,
+                         struct tile *t)
+{
+    const int64_t groups = columns / m->group_size;
+    const bool wide = m->packing->codes == TARE_CODE_E4M3;
+    const uint8_t sign = wide ? 0x80 : 8, most = wide ? 0x7e : 7;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < columns; i++) {
+            const int64_t at = r * columns + i, group = r * groups + i / m->group_size;
+            const float scale = fabsf(c->scale[group]), least = scale * (wide ? 0x1p-10f : 0.25f);
+            const float relative = fabsf(t->value[at]) * (wide ? 0x1p-4f : 0.25f);
+            const float step = 2 * HALF_STEP * (relative > least ? relative : least);
+            const bool end = (c->code[at] & (sign - 1)) == most && step != 0;
+            const bool negative = (c->code[at] & sign) != 0;
+            t->low[at] = end && negative ? -INFINITY : t->value[at] - step;
+            t->high[at] = end && !negative ? INFINITY : t->value[at] + step;
+        }
+}
+
 static enum tare_code read_side(const struct side *side, int64_t row, int64_t rows, int64_t columns, struct tile *t,
                                 struct tare_arena *work, struct tare_error *err)
 {
@@ -88,7 +108,10 @@ static enum tare_code read_side(const struct side *side, int64_t row, int64_t ro
     if (work->failed)
         return tare_fail_memory(err);
     side->module->packing->decode(side->module, side->part, row, rows, &codes);
-    packed_ranges(side->module, &codes, rows, columns, t);
+    if (side->module->packing->codes == TARE_CODE_INTEGER)
+        packed_ranges(side->module, &codes, rows, columns, t);
+    else
+        float_ranges(side->module, &codes, rows, columns, t);
     return TARE_OK;
 }
 

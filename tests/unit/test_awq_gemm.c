@@ -175,8 +175,8 @@ static void test_choose(void **state)
     quant.version = "marlin";
     fixture_expect(tare_packing_choose(&quant, &packing, &err), &err, TARE_E_UNKNOWN, NULL, "marlin");
     assert_null(packing);
-    quant = (struct tare_quant){.method = TARE_METHOD_MLX, .mode = "mxfp4"};
-    fixture_expect(tare_packing_choose(&quant, &packing, &err), &err, TARE_E_UNKNOWN, NULL, "mxfp4");
+    quant = (struct tare_quant){.method = TARE_METHOD_MLX, .mode = "mxfp6"};
+    fixture_expect(tare_packing_choose(&quant, &packing, &err), &err, TARE_E_UNKNOWN, NULL, "mxfp6");
     quant.mode = NULL;
     assert_int_equal(tare_packing_choose(&quant, &packing, &err), TARE_OK);
     assert_ptr_equal(packing, &tare_packing_mlx_affine);

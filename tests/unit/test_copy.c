@@ -79,7 +79,8 @@ static void test_transpose(void **unused)
 static void test_join(void **unused)
 {
     (void)unused;
-    struct tare_piece p[] = {{&a, I64(0, 0), I64(2, 2), 1, I64(3, 1), NULL, TARE_F16}, {&b, I64(0, 2), I64(2, 3), 0, I64(3, 1), NULL, TARE_F32}};
+    struct tare_piece p[] = {{&a, I64(0, 0), I64(2, 2), 1, I64(3, 1), NULL, TARE_F16},
+                             {&b, I64(0, 2), I64(2, 3), 0, I64(3, 1), NULL, TARE_F32}};
     const struct tare_flat flat = {2, I64(2, 5), TARE_F32, p, 2};
     expect(&flat, (const float[]){2, 3, 11, 12, 13, 5, 6, 14, 15, 16}, 10);
 }

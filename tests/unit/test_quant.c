@@ -121,9 +121,9 @@ static void unknown(void **state)
     refuse("{\"quantization_config\": {\"quant_method\": \"\"}}", TARE_E_UNKNOWN, "quantization_config", "\"\"");
     struct tare_quant q = accept(AWQ(", \"version\": \"GEMV_Fast\""));
     fixture_expect(tare_packing_choose(&q, &packing, &err), &err, TARE_E_UNKNOWN, NULL, "\"gemv_fast\"");
-    q = accept(MLX("\"bits\": 4, \"group_size\": 32, \"mode\": \"mxfp4\""));
+    q = accept(MLX("\"bits\": 4, \"group_size\": 32, \"mode\": \"mxfp6\""));
     err = (struct tare_error){0};
-    fixture_expect(tare_packing_choose(&q, &packing, &err), &err, TARE_E_UNKNOWN, NULL, "\"mxfp4\"");
+    fixture_expect(tare_packing_choose(&q, &packing, &err), &err, TARE_E_UNKNOWN, NULL, "\"mxfp6\"");
 }
 
 static void mlx(void **state)
@@ -141,7 +141,7 @@ static void mlx(void **state)
     assert_string_equal(o->mode, "affine");
     o = tare_quant_of(&q, "a.b");
     assert_non_null(o);
-    assert_true(o->quantized && o->bits == 4 && o->group_size == 32);
+    assert_true(o->quantized && o->bits == 0 && o->group_size == 32); /* 4 bits are said of affine ones */
     assert_string_equal(o->mode, "x");
     o = tare_quant_of(&q, "model.a.c");
     assert_non_null(o);
@@ -158,6 +158,88 @@ static void mlx(void **state)
            "bits must be");
     refuse(MLX("\"bits\": 4, \"mode\": 1"), TARE_E_CONFIG, "config.json: quantization", "mode must be a string");
     refuse("{\"quantization\": 4}", TARE_E_CONFIG, "config.json: quantization", "expected an object");
+}
+
+/* An entry is affine unless it says otherwise, whatever the general mode is: mlx's to_quantized(). */
+static void modes(void **state)
+{
+    (void)state;
+    const struct tare_quant q = accept(MLX("\"group_size\": 32, \"bits\": 4, \"mode\": \"mxfp4\", \"a\": {\"bits\": 8, "
+                                           "\"group_size\": 64}, \"b\": {\"mode\": \"mxfp4\"}, \"c\": {}"));
+    assert_string_equal(q.mode, "mxfp4");
+    const struct tare_quant_override *o = tare_quant_of(&q, "a");
+    assert_true(o && o->bits == 8 && o->group_size == 64);
+    assert_string_equal(o->mode, "affine");
+    o = tare_quant_of(&q, "b");
+    assert_true(o && o->bits == 4 && o->group_size == 32);
+    assert_string_equal(o->mode, "mxfp4");
+    o = tare_quant_of(&q, "c");
+    assert_true(o && o->bits == 4 && o->group_size == 64);
+}
+
+#define METHOD(name, rest) "{\"quantization_config\": {\"quant_method\": \"" name "\"" rest "}}"
+
+static void by_name(void **state)
+{
+    (void)state;
+    const char *where = "config.json: quantization_config";
+    struct tare_error err = {0};
+    const struct tare_packing *packing = NULL;
+    struct tare_quant q = accept(METHOD("fp8", ", \"fmt\": \"e4m3\", \"weight_block_size\": [128, 64], "
+                                               "\"activation_scheme\": \"dynamic\""));
+    assert_int_equal(q.method, TARE_METHOD_FP8);
+    assert_true(q.block[0] == 128 && q.block[1] == 64);
+    assert_int_equal(tare_packing_choose(&q, &packing, &err), TARE_OK);
+    assert_null(packing);
+    q = accept(METHOD("fp8", ", \"weight_block_size\": null"));
+    assert_true(q.block[0] == 0 && q.block[1] == 0);
+    refuse(METHOD("fp8", ", \"fmt\": \"e5m2\""), TARE_E_UNKNOWN, where, "e5m2");
+    refuse(METHOD("fp8", ", \"weight_block_size\": [128]"), TARE_E_CONFIG, where, "weight_block_size");
+    refuse(METHOD("fp8", ", \"weight_block_size\": [128, 0]"), TARE_E_CONFIG, where, "weight_block_size");
+    refuse(METHOD("fp8", ", \"weight_block_size\": 128"), TARE_E_CONFIG, where, "weight_block_size");
+    assert_int_equal(accept(METHOD("mxfp4", ", \"modules_to_not_convert\": [\"lm_head\"]")).method, TARE_METHOD_MXFP4);
+    assert_int_equal(accept(METHOD("mxfp8", "")).method, TARE_METHOD_MXFP8);
+    assert_int_equal(accept(METHOD("modelopt", ", \"quant_algo\": \"NVFP4\"")).method, TARE_METHOD_MODELOPT);
+    assert_int_equal(accept(METHOD("modelopt", ", \"quantization\": {\"quant_algo\": \"NVFP4\"}")).method,
+                     TARE_METHOD_MODELOPT);
+    refuse(METHOD("modelopt", ", \"quant_algo\": \"FP8\""), TARE_E_UNKNOWN, where, "\"FP8\"");
+    refuse(METHOD("modelopt", ""), TARE_E_UNKNOWN, where, "NVFP4");
+    refuse(METHOD("gptq", ""), TARE_E_UNKNOWN, where, "compressed-tensors, fp8");
+}
+
+#define COMPRESSED(format, weights)                                                                                    \
+    METHOD("compressed-tensors",                                                                                       \
+           ", \"format\": \"" format "\", \"config_groups\": {\"group_0\": {\"weights\": {" weights "}}}")
+
+static void compressed(void **state)
+{
+    (void)state;
+    const char *where = "config.json: quantization_config";
+    struct tare_quant q =
+        accept(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"type\": \"int\", \"symmetric\": true, \"strategy\": "
+                                            "\"group\", \"group_size\": 32, \"actorder\": null"));
+    assert_int_equal(q.method, TARE_METHOD_COMPRESSED);
+    assert_int_equal(q.bits, 4);
+    assert_int_equal(q.group_size, 32);
+    q = accept(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"strategy\": \"channel\", \"group_size\": null"));
+    assert_int_equal(q.group_size, -1);
+    q = accept(COMPRESSED("mxfp4-pack-quantized", "\"num_bits\": 4, \"type\": \"float\", \"group_size\": 32"));
+    assert_int_equal(q.method, TARE_METHOD_COMPRESSED);
+    refuse(COMPRESSED("mxfp4-pack-quantized", "\"num_bits\": 4, \"type\": \"int\""), TARE_E_UNKNOWN, where,
+           "type is int");
+    refuse(COMPRESSED("float-quantized", "\"num_bits\": 8"), TARE_E_UNKNOWN, where, "\"float-quantized\"");
+    refuse(METHOD("compressed-tensors", ""), TARE_E_UNKNOWN, where, "format");
+    refuse(COMPRESSED("pack-quantized", "\"num_bits\": 8"), TARE_E_UNKNOWN, where, "group_0: num_bits is 8");
+    refuse(COMPRESSED("pack-quantized", ""), TARE_E_UNKNOWN, where, "num_bits is missing");
+    refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"type\": \"float\""), TARE_E_UNKNOWN, where,
+           "type is float");
+    refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"symmetric\": false"), TARE_E_UNKNOWN, where,
+           "symmetric is false");
+    refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"actorder\": \"group\""), TARE_E_UNKNOWN, where,
+           "actorder is group");
+    refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"strategy\": \"block\""), TARE_E_UNKNOWN, where,
+           "strategy is block");
+    refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"group_size\": 0"), TARE_E_CONFIG, where, "group_size");
 }
 
 static void which(void **state)
@@ -199,8 +281,9 @@ static int forget(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(none),    cmocka_unit_test(awq), cmocka_unit_test(awq_wrong),
-        cmocka_unit_test(unknown), cmocka_unit_test(mlx), cmocka_unit_test(which),
+        cmocka_unit_test(none),    cmocka_unit_test(awq),     cmocka_unit_test(awq_wrong),
+        cmocka_unit_test(unknown), cmocka_unit_test(mlx),     cmocka_unit_test(which),
+        cmocka_unit_test(modes),   cmocka_unit_test(by_name), cmocka_unit_test(compressed),
     };
     return cmocka_run_group_tests(tests, NULL, forget);
 }
