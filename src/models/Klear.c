@@ -46,23 +46,19 @@ static void coefficient(struct tare_layer *l, struct tare_at at, const struct ta
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_routed_dense(root, d,
-                      &(struct tare_routed_dense){
-                          .dense = {TARE_DENSE_USUAL(a),
-                                    .skeleton.eps = a->rms_norm_eps,
-                                    .skeleton.head = TARE_HEAD_OWN,
-                                    .attention.bias = a->attention_bias,
-                                    .attention.o_bias = a->attention_bias,
-                                    .attention.qk_norm = TARE_QK_NORM_RMS,
-                                    .args = a,
-                                    .more = coefficient},
-                          .is_routed = routed,
-                          .routed = {.n = a->num_experts,
-                                     .hidden = a->moe_intermediate_size,
-                                     .correction = "expert_bias",
-                                     .experts = "experts",
-                                     .shared_hidden = a->moe_intermediate_size * a->n_shared_experts},
-                      });
+    tare_routed_dense(
+        root, d,
+        &(struct tare_routed_dense){
+            .dense = {TARE_DENSE_USUAL(a), .skeleton.eps = a->rms_norm_eps, .skeleton.head = TARE_HEAD_OWN,
+                      .attention.bias = a->attention_bias, .attention.o_bias = a->attention_bias,
+                      .attention.qk_norm = TARE_QK_NORM_RMS, .args = a, .more = coefficient},
+            .is_routed = routed,
+            .routed = {.n = a->num_experts,
+                       .hidden = a->moe_intermediate_size,
+                       .correction = "expert_bias",
+                       .experts = "experts",
+                       .shared_hidden = a->moe_intermediate_size * a->n_shared_experts},
+        });
 }
 
 static void sanitize(struct tare_weights *w, const void *args)
