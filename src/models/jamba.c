@@ -52,10 +52,11 @@ static bool attends(const struct args *a, int64_t i)
     return i % a->attn_layer_period == a->attn_layer_offset;
 }
 
-/* mlx-lm adds the offset instead, which for periods above 2 is another layer than that of the published weights. */
+/* As mlx-lm has it, which must load the conversion. transformers takes i % period == offset: the same for period 2, and
+ * all published models have that. */
 static bool routed(const struct args *a, int64_t i)
 {
-    return a->num_experts > 1 && i % a->expert_layer_period == a->expert_layer_offset;
+    return a->num_experts > 1 && (i + a->expert_layer_offset) % a->expert_layer_period == 0;
 }
 
 static void mamba(struct tare_at at, const struct args *a)

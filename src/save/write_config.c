@@ -158,6 +158,15 @@ static bool untied_here(const struct tare_model *model)
            head->weight->active && head->weight->entry;
 }
 
+/* Transformers 5 writes the base of the rotary embedding into rope_parameters only, and mlx-lm then runs with a default:
+ * it gets the older key beside. False: no memory. */
+static bool rope_theta_for_mlx(json_t *config)
+{
+    const json_t *theta = json_object_get(json_object_get(config, "rope_parameters"), "rope_theta");
+    return !json_is_number(theta) || json_object_get(config, "rope_theta") ||
+           json_object_set_new(config, "rope_theta", json_deep_copy(theta)) == 0;
+}
+
 /* The keys that differ from the source's: quantization, what the folder has no tensors for, and tying. False: no
  * memory. */
 static bool edit(json_t *config, const struct tare_layout *layout, const struct tare_model *model)
@@ -172,6 +181,8 @@ static bool edit(json_t *config, const struct tare_layout *layout, const struct 
         json_object_del(text, "quantization");
         json_object_del(text, "quantization_config");
     }
+    if (!rope_theta_for_mlx(config) || (json_is_object(inner) && !rope_theta_for_mlx(inner)))
+        return false;
     if (untied_here(model) &&
         json_object_set_new(json_is_object(inner) ? inner : config, "tie_word_embeddings", json_false()))
         return false;

@@ -351,6 +351,20 @@ class Convert(Case):
                     with open(os.path.join(self.path("a"), f), "rb") as x, open(os.path.join(self.path(name), f), "rb") as y:
                         self.assertEqual(x.read(), y.read(), f)
 
+    def test_theta_of_transformers_5(self):
+        """mlx-lm reads the older key only, and would run with a default."""
+        folder = self.copy(rope_parameters={"rope_type": "default", "rope_theta": 123456.0})
+        config = os.path.join(folder, "config.json")
+        with open(config, encoding="utf-8") as f:
+            old = json.load(f)
+        old.pop("rope_theta", None)
+        with open(config, "w", encoding="utf-8") as f:
+            json.dump(old, f)
+        out = self.path("out")
+        self.assertEqual(tare("convert", folder, "-o", out)[0], 0)
+        with open(os.path.join(out, "config.json"), encoding="utf-8") as f:
+            self.assertEqual(json.load(f)["rope_theta"], 123456.0)
+
     def test_the_output_says_the_same(self):
         out = self.path("out")
         self.assertEqual(tare("convert", "-o", out)[0], 0)
