@@ -78,22 +78,6 @@ void tare_routed_dense(struct tare_at root, struct tare_decoder *d, const struct
     tare_dense(root, d, &dense);
 }
 
-enum tare_code tare_mlp_only_check(const json_t *mlp_only_layers, const char *place, struct tare_error *err)
-{
-    bool numbers = json_is_array(mlp_only_layers);
-    for (size_t i = 0; numbers && i < json_array_size(mlp_only_layers); i++)
-        numbers = json_is_integer(json_array_get(mlp_only_layers, i));
-    return numbers ? TARE_OK : tare_fail(err, TARE_E_CONFIG, place, "mlp_only_layers must be a list of layer numbers");
-}
-
-bool tare_mlp_only(const json_t *mlp_only_layers, int64_t layer)
-{
-    for (size_t i = 0; i < json_array_size(mlp_only_layers); i++)
-        if (json_integer_value(json_array_get(mlp_only_layers, i)) == layer)
-            return true;
-    return false;
-}
-
 enum tare_code tare_topk_method_check(const char *topk_method, const char *place, struct tare_error *err)
 {
     if (!strcmp(topk_method, "noaux_tc"))
