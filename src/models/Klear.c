@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Klear.c - Klear (mlx-lm: models/Klear.py): routed and shared experts, weighed against each other. */
 #include "models/routed.h"
+#include "models/sparse.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -27,13 +28,14 @@ TARE_ARGS(ARGS);
 
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {
-    return tare_mlp_only_check(((const struct args *)args)->mlp_only_layers, d->place, d->err);
+    const struct args *a = args;
+    return tare_sparse_check(a->mlp_only_layers, a->decoder_sparse_step, d->place, d->err);
 }
 
 static bool routed(const void *args, int64_t layer)
 {
     const struct args *a = args;
-    return a->num_experts > 0 && (layer + 1) % a->decoder_sparse_step == 0 && !tare_mlp_only(a->mlp_only_layers, layer);
+    return a->num_experts > 0 && tare_sparse_layer(a->mlp_only_layers, a->decoder_sparse_step, layer);
 }
 
 static void coefficient(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
@@ -46,23 +48,19 @@ static void coefficient(struct tare_layer *l, struct tare_at at, const struct ta
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_routed_dense(root, d,
-                      &(struct tare_routed_dense){
-                          .dense = {TARE_DENSE_USUAL(a),
-                                    .skeleton.eps = a->rms_norm_eps,
-                                    .skeleton.head = TARE_HEAD_OWN,
-                                    .attention.bias = a->attention_bias,
-                                    .attention.o_bias = a->attention_bias,
-                                    .attention.qk_norm = TARE_QK_NORM_RMS,
-                                    .args = a,
-                                    .more = coefficient},
-                          .is_routed = routed,
-                          .routed = {.n = a->num_experts,
-                                     .hidden = a->moe_intermediate_size,
-                                     .correction = "expert_bias",
-                                     .experts = "experts",
-                                     .shared_hidden = a->moe_intermediate_size * a->n_shared_experts},
-                      });
+    tare_routed_dense(
+        root, d,
+        &(struct tare_routed_dense){
+            .dense = {TARE_DENSE_USUAL(a), .skeleton.eps = a->rms_norm_eps, .skeleton.head = TARE_HEAD_OWN,
+                      .attention.bias = a->attention_bias, .attention.o_bias = a->attention_bias,
+                      .attention.qk_norm = TARE_QK_NORM_RMS, .args = a, .more = coefficient},
+            .is_routed = routed,
+            .routed = {.n = a->num_experts,
+                       .hidden = a->moe_intermediate_size,
+                       .correction = "expert_bias",
+                       .experts = "experts",
+                       .shared_hidden = a->moe_intermediate_size * a->n_shared_experts},
+        });
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

@@ -57,26 +57,22 @@ static void attention_gate(struct tare_layer *l, struct tare_at at, const struct
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_routed_dense(
-        root, d,
-        &(struct tare_routed_dense){
-            .dense = {TARE_DENSE_LLAMA(a),
-                      .skeleton.embedding_scale = a->mup_enabled ? sqrt((double)a->hidden_size) : 0,
-                      .norms = {"input_layernorm", "post_attention_layernorm", "pre_mlp_layernorm",
-                                "post_mlp_layernorm"},
-                      .attention.head_dim = a->head_dim,
-                      .attention.qk_norm = TARE_QK_NORM_RMS,
-                      .args = a,
-                      .vary = vary,
-                      .more = attention_gate},
-            .first = a->num_dense_layers,
-            .routed = {.n = a->num_experts,
-                       .hidden = a->moe_intermediate_size,
-                       .gate = "router.gate",
-                       .correction = "expert_bias",
-                       .experts = "experts",
-                       .shared_hidden = a->moe_intermediate_size * a->num_shared_experts},
-        });
+    tare_routed_dense(root, d,
+                      &(struct tare_routed_dense){
+                          .dense = {TARE_DENSE_LLAMA(a),
+                                    .skeleton.embedding_scale = a->mup_enabled ? sqrt((double)a->hidden_size) : 0,
+                                    .norms = {"input_layernorm", "post_attention_layernorm", "pre_mlp_layernorm",
+                                              "post_mlp_layernorm"},
+                                    .attention.head_dim = a->head_dim, .attention.qk_norm = TARE_QK_NORM_RMS, .args = a,
+                                    .vary = vary, .more = attention_gate},
+                          .first = a->num_dense_layers,
+                          .routed = {.n = a->num_experts,
+                                     .hidden = a->moe_intermediate_size,
+                                     .gate = "router.gate",
+                                     .correction = "expert_bias",
+                                     .experts = "experts",
+                                     .shared_hidden = a->moe_intermediate_size * a->num_shared_experts},
+                      });
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

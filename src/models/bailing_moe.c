@@ -66,28 +66,22 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     const double share = (double)a->rotary_dim * (double)a->num_attention_heads / (double)a->hidden_size;
-    tare_routed_dense(root, d,
-                      &(struct tare_routed_dense){
-                          .dense = {TARE_DENSE_LLAMA(a),
-                                    .skeleton.embedding = "word_embeddings",
-                                    .attention.name = "attention",
-                                    .attention.qkv_name = "query_key_value",
-                                    .attention.o_name = "dense",
-                                    .attention.bias = a->use_qkv_bias,
-                                    .attention.o_bias = a->use_bias,
-                                    .ffn.bias = a->use_bias,
-                                    .rotated = a->rotary_dim > 0 ? share : a->partial_rotary_factor,
-                                    .args = a,
-                                    .more = head_norms},
-                          .first = a->num_experts < 0 ? INT64_MAX : a->first_k_dense_replace,
-                          .routed = {.n = a->num_experts,
-                                     .hidden = a->moe_intermediate_size,
-                                     .gate = "gate.gate_proj",
-                                     .correction = a->moe_router_enable_expert_bias ? "gate.expert_bias" : NULL,
-                                     .bias = a->use_bias,
-                                     .shared_hidden = shared_hidden(a),
-                                     .shared_bias = a->use_bias},
-                      });
+    tare_routed_dense(
+        root, d,
+        &(struct tare_routed_dense){
+            .dense = {TARE_DENSE_LLAMA(a), .skeleton.embedding = "word_embeddings", .attention.name = "attention",
+                      .attention.qkv_name = "query_key_value", .attention.o_name = "dense",
+                      .attention.bias = a->use_qkv_bias, .attention.o_bias = a->use_bias, .ffn.bias = a->use_bias,
+                      .rotated = a->rotary_dim > 0 ? share : a->partial_rotary_factor, .args = a, .more = head_norms},
+            .first = a->num_experts < 0 ? INT64_MAX : a->first_k_dense_replace,
+            .routed = {.n = a->num_experts,
+                       .hidden = a->moe_intermediate_size,
+                       .gate = "gate.gate_proj",
+                       .correction = a->moe_router_enable_expert_bias ? "gate.expert_bias" : NULL,
+                       .bias = a->use_bias,
+                       .shared_hidden = shared_hidden(a),
+                       .shared_bias = a->use_bias},
+        });
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

@@ -41,20 +41,17 @@ static bool routed(const void *args, int64_t layer)
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_routed_dense(root, d,
-                      &(struct tare_routed_dense){
-                          .dense = {TARE_DENSE_USUAL(a),
-                                    .skeleton.eps = a->rms_norm_eps,
-                                    .skeleton.head = TARE_HEAD_OWN,
-                                    .attention.bias = a->attention_bias,
-                                    .attention.o_bias = a->attention_bias,
-                                    .args = a},
-                          .is_routed = routed,
-                          .routed = {.n = a->n_routed_experts,
-                                     .hidden = a->moe_intermediate_size,
-                                     .gate_bare = true,
-                                     .shared_hidden = a->moe_intermediate_size * a->n_shared_experts},
-                      });
+    tare_routed_dense(
+        root, d,
+        &(struct tare_routed_dense){
+            .dense = {TARE_DENSE_USUAL(a), .skeleton.eps = a->rms_norm_eps, .skeleton.head = TARE_HEAD_OWN,
+                      .attention.bias = a->attention_bias, .attention.o_bias = a->attention_bias, .args = a},
+            .is_routed = routed,
+            .routed = {.n = a->n_routed_experts,
+                       .hidden = a->moe_intermediate_size,
+                       .gate_bare = true,
+                       .shared_hidden = a->moe_intermediate_size * a->n_shared_experts},
+        });
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

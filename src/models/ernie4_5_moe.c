@@ -81,22 +81,18 @@ static bool routed(const void *args, int64_t layer)
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_routed_dense(root, d,
-                      &(struct tare_routed_dense){
-                          .dense = {TARE_DENSE_LLAMA(a),
-                                    .attention.head_dim = a->head_dim,
-                                    .attention.bias = a->use_bias,
-                                    .attention.o_bias = a->use_bias,
-                                    .ffn.bias = a->use_bias,
-                                    .interleaved = true,
-                                    .args = a},
-                          .is_routed = routed,
-                          .routed = {.n = a->moe_num_experts,
-                                     .hidden = a->moe_intermediate_size,
-                                     .bias = a->use_bias,
-                                     .shared_hidden = a->moe_intermediate_size * a->moe_num_shared_experts,
-                                     .shared_bias = a->use_bias},
-                      });
+    tare_routed_dense(
+        root, d,
+        &(struct tare_routed_dense){
+            .dense = {TARE_DENSE_LLAMA(a), .attention.head_dim = a->head_dim, .attention.bias = a->use_bias,
+                      .attention.o_bias = a->use_bias, .ffn.bias = a->use_bias, .interleaved = true, .args = a},
+            .is_routed = routed,
+            .routed = {.n = a->moe_num_experts,
+                       .hidden = a->moe_intermediate_size,
+                       .bias = a->use_bias,
+                       .shared_hidden = a->moe_intermediate_size * a->moe_num_shared_experts,
+                       .shared_bias = a->use_bias},
+        });
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

@@ -73,11 +73,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     const struct args *a = args;
     tare_routed_dense(root, d,
                       &(struct tare_routed_dense){
-                          .dense = {TARE_DENSE_LLAMA(a),
-                                    .attention.head_dim = a->head_dim,
-                                    .attention.qk_norm = TARE_QK_NORM_RMS,
-                                    .args = a,
-                                    .vary = vary},
+                          .dense = {TARE_DENSE_LLAMA(a), .attention.head_dim = a->head_dim,
+                                    .attention.qk_norm = TARE_QK_NORM_RMS, .args = a, .vary = vary},
                           .is_routed = routed,
                           .routed = {.n = a->num_experts,
                                      .hidden = a->moe_intermediate_size,

@@ -54,22 +54,20 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_routed_dense(root, d,
-                      &(struct tare_routed_dense){
-                          .dense = {TARE_DENSE_USUAL(a),
-                                    .skeleton.eps = a->rms_norm_eps,
-                                    .skeleton.head = TARE_HEAD_OWN,
-                                    .attention.head_dim = a->head_dim,
-                                    .attention.bias = a->attention_bias,
-                                    .attention.qk_norm = a->use_qk_norm ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE,
-                                    .rotated = a->partial_rotary_factor},
-                          .first = a->n_routed_experts < 0 ? INT64_MAX : a->first_k_dense_replace,
-                          .routed = {.n = a->n_routed_experts,
-                                     .hidden = a->moe_intermediate_size,
-                                     .gate_bare = true,
-                                     .correction = "gate.e_score_correction_bias",
-                                     .shared_hidden = a->moe_intermediate_size * a->n_shared_experts},
-                      });
+    tare_routed_dense(
+        root, d,
+        &(struct tare_routed_dense){
+            .dense = {TARE_DENSE_USUAL(a), .skeleton.eps = a->rms_norm_eps, .skeleton.head = TARE_HEAD_OWN,
+                      .attention.head_dim = a->head_dim, .attention.bias = a->attention_bias,
+                      .attention.qk_norm = a->use_qk_norm ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE,
+                      .rotated = a->partial_rotary_factor},
+            .first = a->n_routed_experts < 0 ? INT64_MAX : a->first_k_dense_replace,
+            .routed = {.n = a->n_routed_experts,
+                       .hidden = a->moe_intermediate_size,
+                       .gate_bare = true,
+                       .correction = "gate.e_score_correction_bias",
+                       .shared_hidden = a->moe_intermediate_size * a->n_shared_experts},
+        });
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

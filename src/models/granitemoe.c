@@ -36,20 +36,18 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_routed_dense(root, d,
-                      &(struct tare_routed_dense){
-                          .dense = {TARE_DENSE_LLAMA(a),
-                                    .skeleton.embedding_scale = a->embedding_multiplier,
-                                    .skeleton.logit_scale = 1 / a->logits_scaling,
-                                    .residual_scale = a->residual_multiplier,
-                                    .attention.scale = a->attention_multiplier,
-                                    .attention.bias = a->attention_bias,
-                                    .attention.o_bias = a->attention_bias},
-                          .routed = {.name = "block_sparse_moe",
-                                     .n = a->num_local_experts,
-                                     .hidden = a->intermediate_size,
-                                     .gate = "router.layer"},
-                      });
+    tare_routed_dense(
+        root, d,
+        &(struct tare_routed_dense){
+            .dense = {TARE_DENSE_LLAMA(a), .skeleton.embedding_scale = a->embedding_multiplier,
+                      .skeleton.logit_scale = 1 / a->logits_scaling, .residual_scale = a->residual_multiplier,
+                      .attention.scale = a->attention_multiplier, .attention.bias = a->attention_bias,
+                      .attention.o_bias = a->attention_bias},
+            .routed = {.name = "block_sparse_moe",
+                       .n = a->num_local_experts,
+                       .hidden = a->intermediate_size,
+                       .gate = "router.layer"},
+        });
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

@@ -111,24 +111,20 @@ static void attention_gate(struct tare_layer *l, struct tare_at at, const struct
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_routed_dense(root, d,
-                      &(struct tare_routed_dense){
-                          .dense = {TARE_DENSE_LLAMA(a),
-                                    .attention.head_dim = a->head_dim,
-                                    .attention.bias = a->qkv_bias,
-                                    .attention.o_bias = a->attention_bias,
-                                    .attention.qk_norm = TARE_QK_NORM_RMS,
-                                    .args = a,
-                                    .vary = vary,
-                                    .more = attention_gate},
-                          .is_routed = routed,
-                          .routed = {.n = a->num_experts,
-                                     .hidden = a->moe_intermediate_size,
-                                     .gate = "gate.proj",
-                                     .correction = "gate.e_score_correction_bias",
-                                     .shared = "shared_expert",
-                                     .shared_hidden = a->shared_expert_intermediate_size},
-                      });
+    tare_routed_dense(
+        root, d,
+        &(struct tare_routed_dense){
+            .dense = {TARE_DENSE_LLAMA(a), .attention.head_dim = a->head_dim, .attention.bias = a->qkv_bias,
+                      .attention.o_bias = a->attention_bias, .attention.qk_norm = TARE_QK_NORM_RMS, .args = a,
+                      .vary = vary, .more = attention_gate},
+            .is_routed = routed,
+            .routed = {.n = a->num_experts,
+                       .hidden = a->moe_intermediate_size,
+                       .gate = "gate.proj",
+                       .correction = "gate.e_score_correction_bias",
+                       .shared = "shared_expert",
+                       .shared_hidden = a->shared_expert_intermediate_size},
+        });
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

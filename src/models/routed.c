@@ -8,7 +8,7 @@
 
 static const char *const projections[] = {"gate_proj", "up_proj", "down_proj"};
 
-static const char *or(const char *name, const char *usual)
+static const char *given(const char *name, const char *usual)
 {
     return name ? name : usual;
 }
@@ -28,7 +28,7 @@ static void glu(struct tare_at parent, const char *name, int64_t n, int64_t dim,
 
 void tare_routed(struct tare_at parent, int64_t dim, const struct tare_routed *r)
 {
-    const struct tare_at at = tare_at(parent, "%s", or(r->name, "mlp"));
+    const struct tare_at at = tare_at(parent, "%s", given(r->name, "mlp"));
     if (r->n < 1 || r->hidden < 1) {
         if (!at.tree->error.code)
             tare_fail(&at.tree->error, TARE_E_CONFIG, at.path,
@@ -37,14 +37,14 @@ void tare_routed(struct tare_at parent, int64_t dim, const struct tare_routed *r
         return;
     }
     if (r->gate_bare)
-        tare_plain(tare_at(at, "%s", or(r->gate, "gate")), "weight", 2, r->n, dim);
+        tare_plain(tare_at(at, "%s", given(r->gate, "gate")), "weight", 2, r->n, dim);
     else
-        tare_linear(at, or(r->gate, "gate"), dim, r->n, NO_BIAS);
+        tare_linear(at, given(r->gate, "gate"), dim, r->n, NO_BIAS);
     if (r->correction)
         tare_plain(at, r->correction, 1, r->n);
-    glu(at, or(r->experts, "switch_mlp"), r->n, dim, r->hidden, r->bias);
+    glu(at, given(r->experts, "switch_mlp"), r->n, dim, r->hidden, r->bias);
     if (r->shared_hidden > 0)
-        glu(at, or(r->shared, "shared_experts"), 0, dim, r->shared_hidden, r->shared_bias);
+        glu(at, given(r->shared, "shared_experts"), 0, dim, r->shared_hidden, r->shared_bias);
 }
 
 /* The dense family's hooks carry the routed model; the model's own ones get its args. */
@@ -76,22 +76,6 @@ void tare_routed_dense(struct tare_at root, struct tare_decoder *d, const struct
     dense.vary = vary;
     dense.more = more;
     tare_dense(root, d, &dense);
-}
-
-enum tare_code tare_mlp_only_check(const json_t *mlp_only_layers, const char *place, struct tare_error *err)
-{
-    bool numbers = json_is_array(mlp_only_layers);
-    for (size_t i = 0; numbers && i < json_array_size(mlp_only_layers); i++)
-        numbers = json_is_integer(json_array_get(mlp_only_layers, i));
-    return numbers ? TARE_OK : tare_fail(err, TARE_E_CONFIG, place, "mlp_only_layers must be a list of layer numbers");
-}
-
-bool tare_mlp_only(const json_t *mlp_only_layers, int64_t layer)
-{
-    for (size_t i = 0; i < json_array_size(mlp_only_layers); i++)
-        if (json_integer_value(json_array_get(mlp_only_layers, i)) == layer)
-            return true;
-    return false;
 }
 
 enum tare_code tare_topk_method_check(const char *topk_method, const char *place, struct tare_error *err)

@@ -33,9 +33,6 @@ struct tare_routed_dense {
 };
 void tare_routed_dense(struct tare_at root, struct tare_decoder *d, const struct tare_routed_dense *model);
 
-/* mlp_only_layers: layers without experts, a list of numbers. */
-enum tare_code tare_mlp_only_check(const json_t *mlp_only_layers, const char *place, struct tare_error *err);
-bool tare_mlp_only(const json_t *mlp_only_layers, int64_t layer);
 /* noaux_tc alone is known. */
 enum tare_code tare_topk_method_check(const char *topk_method, const char *place, struct tare_error *err);
 
