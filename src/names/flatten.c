@@ -195,6 +195,16 @@ static enum tare_code split_box(struct boxes *b, const struct box *from, int k, 
     return code;
 }
 
+static enum tare_code number_box(struct boxes *b, const struct box *from, int k, int64_t length)
+{
+    struct box to = *from;
+    if (!box_arrays(b, &to, 1))
+        return tare_fail_memory(b->err);
+    to.at[k] = 0;
+    to.shape[k] = to.stride[k] = length;
+    return put(b, &to);
+}
+
 /* Apply a step to all boxes from `first` on: what it puts takes their place. */
 static enum tare_code each_box(struct boxes *b, size_t first, int k, int64_t length,
                                enum tare_code (*step)(struct boxes *, const struct box *, int, int64_t))
@@ -228,6 +238,12 @@ static enum tare_code reshape(struct boxes *b, const struct tare_recipe *r, size
     if (rank > TARE_RANK_MOST || r->rank > TARE_RANK_MOST)
         return tare_fail(b->err, TARE_E_SHAPE, first_leaf(r)->name, "more than %d axes", TARE_RANK_MOST);
     memcpy(now, input->shape, (size_t)rank * sizeof *now);
+    if (rank == 0 && r->rank > 0) { /* a number becomes axes of length 1 */
+        code = each_box(b, first, 0, 1, number_box);
+        now[rank++] = 1;
+    }
+    for (size_t i = first; r->rank == 0 && i < b->n; i++) /* and back */
+        b->box[i].rank = 0;
     while (!code && k < r->rank) {
         const int64_t wanted = r->shape[k];
         const bool last = k + 1 == r->rank;

@@ -223,14 +223,14 @@ const struct tare_recipe *tare_recipe_reshape(struct tare_arena *arena, const st
     bool same = rank == input->rank;
     for (int k = 0; same && k < rank; k++)
         same = shape[k] == input->shape[k];
-    if (rank < 1 || n < 0 || n != count_of(input->rank, input->shape) || same)
+    if (rank < 0 || n < 0 || n != count_of(input->rank, input->shape) || same)
         return input;
     int64_t *old, *own = tare_arena_array(arena, (size_t)rank + 1, sizeof *own);
     struct tare_recipe *r = own ? node_over(arena, TARE_OP_RESHAPE, &input, 1, &old) : NULL;
     if (!r)
         return &dummy;
     memcpy(own, shape, (size_t)rank * sizeof *own);
-    r->packed = input->packed && input->rank > 0 && own[rank - 1] == input->shape[input->rank - 1];
+    r->packed = input->packed && input->rank > 0 && rank > 0 && own[rank - 1] == input->shape[input->rank - 1];
     r->rank = rank;
     r->shape = own;
     return r;

@@ -54,7 +54,7 @@ void tare_swap_axes(struct tare_weights *w, const char *pattern);
 /* Another shape over the same elements in order; one number may be -1. Packed ones keep their last axis, or become
  * dense. What does not fit stays as it is. */
 void tare_reshape(struct tare_weights *w, const char *pattern, int rank, const int64_t *shape);
-/* Axes of length 1 are left out; one axis stays at least. */
+/* Axes of length 1 are left out; of one number no axis stays. */
 void tare_squeeze(struct tare_weights *w, const char *pattern);
 /* Convolutions: (channels, 1, width) -> (channels, width, 1), where the last axis is not 1 already. */
 void tare_conv_channels_last(struct tare_weights *w, const char *pattern);

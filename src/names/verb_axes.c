@@ -29,8 +29,6 @@ static const struct tare_recipe *squeeze(struct tare_arena *arena, const struct 
     for (int k = 0; k < r->rank && r->rank <= TARE_RANK_MOST; k++)
         if (r->shape[k] != 1)
             shape[rank++] = r->shape[k];
-    if (!rank)
-        shape[rank++] = 1;
     return r->rank > rank ? tare_recipe_reshape(arena, r, rank, shape) : r;
 }
 
@@ -83,6 +81,6 @@ void tare_squeeze(struct tare_weights *w, const char *pattern)
 
 void tare_reshape(struct tare_weights *w, const char *pattern, int rank, const int64_t *shape)
 {
-    if (rank > 0 && rank <= TARE_RANK_MOST)
+    if (rank >= 0 && rank <= TARE_RANK_MOST)
         tare_verb_edit(w, pattern, true, reshape, &(struct wanted){rank, shape}, "reshaped");
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * verb_values.c - verbs that compute with a tensor's values. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "names/verb.h"
@@ -12,13 +13,17 @@ static const struct tare_recipe *compute(struct tare_arena *arena, const struct 
 void tare_add(struct tare_weights *w, const char *pattern, double addend)
 {
     const struct tare_value value = {.function = TARE_ADD, .operand = addend};
-    tare_verb_edit(w, pattern, true, compute, &value, "a number added");
+    char what[64];
+    snprintf(what, sizeof what, "%.12g added", addend);
+    tare_verb_edit(w, pattern, true, compute, &value, what);
 }
 
 void tare_multiply(struct tare_weights *w, const char *pattern, double factor)
 {
     const struct tare_value value = {.function = TARE_MULTIPLY, .operand = factor};
-    tare_verb_edit(w, pattern, true, compute, &value, "multiplied by a number");
+    char what[64];
+    snprintf(what, sizeof what, "multiplied by %.12g", factor);
+    tare_verb_edit(w, pattern, true, compute, &value, what);
 }
 
 void tare_divide_by_norm(struct tare_weights *w, const char *pattern, int axis)

@@ -89,7 +89,7 @@ static enum tare_code settle_silent(struct tare_model *m, bool transformers_tied
 {
     if (!transformers_tied && m->tree.head.weight) {
         const enum tare_code code = restore(m, head, err);
-        m->tie.untied_by_proof = !code;
+        m->tie.untied = !code;
         if (!code)
             tare_plan_finding(m, TARE_WARNING, TARE_OK, "head-differs", head->prefix,
                               "config.json does not say whether the head is the embedding; mlx-lm would take it for "
@@ -145,5 +145,5 @@ enum tare_code tare_heads_settle(struct tare_model *m, bool transformers_tied, s
         tare_plan_finding(
             m, TARE_NOTE, TARE_OK, "head-is-embedding", m->tie.bound->name,
             "the only copy lies under the name of the output head; the model is tied, so it is the embedding");
-    return TARE_OK;
+    return tare_tie_bind(&m->tree, &m->weights, &m->tie, err);
 }

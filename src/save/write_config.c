@@ -154,7 +154,7 @@ static json_t *quantization_of(const struct tare_layout *layout)
 static bool untied_here(const struct tare_model *model)
 {
     const struct tare_head *head = &model->tree.head;
-    return (model->tie.untied_by_proof || model->options.tie == TARE_TIE_KEEP) && head->weight &&
+    return (model->tie.untied || model->options.tie == TARE_TIE_KEEP) && head->weight &&
            head->weight->active && head->weight->entry;
 }
 
@@ -174,6 +174,9 @@ static bool edit(json_t *config, const struct tare_layout *layout, const struct 
     }
     if (untied_here(model) &&
         json_object_set_new(json_is_object(inner) ? inner : config, "tie_word_embeddings", json_false()))
+        return false;
+    if (model->tie.tied_by_wrapper && json_is_object(inner) &&
+        json_object_set_new(inner, "tie_word_embeddings", json_true()))
         return false;
     if (!layout->bits)
         return true;

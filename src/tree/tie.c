@@ -89,8 +89,10 @@ static size_t prefix_of(const char *name)
 
 static bool is_dense(const struct tare_entry *entry)
 {
-    return !strcmp(strrchr(entry->name, '.'), ".weight") && entry->recipe->op == TARE_OP_TAKE &&
-           entry->recipe->module->packing == &tare_packing_plain;
+    const struct tare_recipe *r = entry->recipe;
+    while (r->op != TARE_OP_TAKE)
+        r = r->inputs[0];
+    return !strcmp(strrchr(entry->name, '.'), ".weight") && r->module->packing == &tare_packing_plain;
 }
 
 bool tare_head_has(const struct tare_head_decision *head, const struct tare_entry *entry)
@@ -157,33 +159,52 @@ static void set_active(struct tare_head *head, bool active)
         head->bias->active = active;
 }
 
+/* What the list has under the name of the tree's head. */
+struct present {
+    bool any;   /* also what is left of a packed one */
+    bool dense; /* <head>.weight, plain; heads of another name than lm_head too (gpt_neox: embed_out) */
+};
+
+static struct present present(const struct tare_head *head, const struct tare_weights *w,
+                              const struct tare_tie_result *result)
+{
+    struct present p = {false, false};
+    for (size_t k = 0; k < result->n; k++)
+        p.any |= !strcmp(result->heads[k].prefix, head->prefix);
+    for (size_t i = 0; i < w->n; i++) {
+        const struct tare_entry *entry = &w->entries[i];
+        if (entry->rule || entry->absorbed || strcmp(entry->name, head->weight->name) != 0)
+            continue;
+        p.any = true;
+        p.dense |= is_dense(entry);
+    }
+    return p;
+}
+
 /*
  * What the model has before any candidate is looked at. Point 4: content decides where the architecture says so, unless
  * an explicit flag says tied. Where a head is declared but none is there, an explicit `true` of the outermost config
- * binds the embedding: wrappers' authors put the flag at the top.
+ * counts too: wrappers' authors put the flag at the top. An architecture that always has a head gets the embedding for
+ * one (tare_tie_bind), so that its own loader finds it.
  */
 static void settle_tree(struct tare_tree *tree, const struct tare_weights *w, const struct tare_tie_level *levels,
-                        size_t n, const struct tare_tie_result *result)
+                        size_t n, struct tare_tie_result *result)
 {
     struct tare_head *head = &tree->head;
     if (!head->prefix || !head->weight->active)
         return;
-    bool there = false, dense = false;
-    for (size_t k = 0; k < result->n; k++)
-        there |= !strcmp(result->heads[k].prefix, head->prefix); /* also what is left of a packed one */
-    for (size_t i = 0; i < w->n; i++) {
-        const struct tare_entry *entry = &w->entries[i];
-        if (!entry->rule && !entry->absorbed && !strcmp(entry->name, head->weight->name)) {
-            there = true; /* heads of another name than lm_head too (gpt_neox: embed_out) */
-            dense |= is_dense(entry);
-        }
-    }
+    const struct present there = present(head, w, result);
     const struct answer own = walk(levels, n, head->prefix, tree->arena);
     const bool says_tied = own.given && own.by_flag && own.tied, says_untied = own.given && own.by_flag && !own.tied;
+    const bool tied = says_tied || (!there.any && !says_untied && flag_of(levels[0].fragment) == 1);
     if (head->kind == TARE_HEAD_CONTENT)
-        set_active(head, dense && !says_tied);
-    else if (!there && (says_tied || (!says_untied && flag_of(levels[0].fragment) == 1)))
+        set_active(head, there.dense && !says_tied);
+    else if (head->kind == TARE_HEAD_OWN && tied)
+        result->bind = true;
+    else if (!there.any && tied) {
         set_active(head, false);
+        result->tied_by_wrapper = !says_tied;
+    }
 }
 
 /* Point 5. The bias of a dropped head stays until prove has found it zero. */
@@ -197,6 +218,20 @@ static void set_aside(struct tare_weights *w, const struct tare_head_decision *h
                                   : "redundant quantized output head: the model is tied to its embedding";
         entry->evidence = head->evidence;
     }
+}
+
+/*
+ * Point 6: a dense head at the top of a wrapper, whose text model has a head and lacks it, is that head; also where
+ * only a default says that the text model is tied, and the top says that it is not.
+ */
+static bool lies_outside(const struct tare_tree *tree, const struct tare_weights *w,
+                         const struct tare_tie_result *result, const struct tare_head_decision *head,
+                         const struct answer *own)
+{
+    const struct tare_head *wanted = &tree->head;
+    return head->dense && head->decision == TARE_DECISION_PRESERVE && wanted->prefix && !strcmp(head->prefix, HEAD) &&
+           strcmp(wanted->prefix, HEAD) != 0 && (wanted->weight->active || (head->by_flag && !own->by_flag)) &&
+           !present(wanted, w, result).any;
 }
 
 bool tare_head_restore(struct tare_tree *tree, struct tare_weights *w, struct tare_head_decision *head)
@@ -240,6 +275,31 @@ static void bind_only_copy(struct tare_tree *tree, struct tare_weights *w, struc
     }
 }
 
+enum tare_code tare_tie_bind(struct tare_tree *tree, struct tare_weights *w, struct tare_tie_result *result,
+                             struct tare_error *err)
+{
+    const char *name = tree->head.weight ? tree->head.weight->name : "";
+    const struct tare_entry *embedding = NULL;
+    for (size_t i = 0; result->bind && i < w->n; i++) {
+        const struct tare_entry *entry = &w->entries[i];
+        if (entry->rule || entry->absorbed)
+            continue;
+        if (!strcmp(entry->name, name))
+            return TARE_OK;
+        if (!strcmp(entry->name, tree->head.embedding->name))
+            embedding = entry;
+    }
+    if (!embedding)
+        return TARE_OK;
+    const struct tare_entry copy = *embedding;
+    struct tare_step *step = tare_arena_alloc(w->arena, sizeof *step);
+    if (!step || !tare_grow(&w->entries, &w->room, w->n + 1, sizeof *w->entries))
+        return tare_fail_memory(err);
+    *step = (struct tare_step){copy.steps, "the embedding again, as the head is tied to it (tree/tie.c)"};
+    w->entries[w->n++] = (struct tare_entry){.name = name, .recipe = copy.recipe, .steps = step};
+    return TARE_OK;
+}
+
 enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weights,
                                const struct tare_tie_level *levels, size_t n_levels, struct tare_tie_result *result,
                                struct tare_error *err)
@@ -253,7 +313,7 @@ enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weig
     settle_tree(tree, weights, levels, n_levels, result);
     for (size_t k = 0; k < result->n; k++) {
         struct tare_head_decision *head = &result->heads[k];
-        if (is_target(tree, head, tree->arena)) {
+        if (is_target(tree, head, tree->arena) && !(head->dense && result->bind)) {
             head->decision = TARE_DECISION_LOAD;
             head->evidence = "target";
             continue;
@@ -271,6 +331,13 @@ enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weig
         head->decision = answer.given && answer.tied ? TARE_DECISION_DROP : TARE_DECISION_PRESERVE;
         if (head->decision == TARE_DECISION_DROP)
             set_aside(weights, head);
+        else if (head->dense) {
+            const struct answer own = walk(levels, n_levels, tree->head.prefix ? tree->head.prefix : "", tree->arena);
+            if (lies_outside(tree, weights, result, head, &own)) {
+                result->untied |= !tree->head.weight->active;
+                tare_head_restore(tree, weights, head);
+            }
+        }
     }
     bind_only_copy(tree, weights, result);
     return tree->arena->failed ? tare_fail_memory(err) : TARE_OK;

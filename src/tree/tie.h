@@ -35,7 +35,9 @@ struct tare_head_decision {
 struct tare_tie_result {
     struct tare_head_decision *heads; /* arena; in order of their prefixes' first entry */
     size_t n;
-    bool untied_by_proof;           /* a differing head became the model's own although a default said tied */
+    bool untied;    /* a head became the model's own although a default said tied: the output's config must say so */
+    bool tied_by_wrapper; /* only the outermost flag says so: the output's config says it to the text model */
+    bool bind;      /* tied by a flag, but the architecture always has a head: the embedding is to be bound to it */
     const struct tare_entry *bound; /* the only copy lay under the head's name and was bound to the embedding */
 };
 
@@ -46,6 +48,10 @@ struct tare_tie_result {
 enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weights,
                                const struct tare_tie_level *levels, size_t n_levels, struct tare_tie_result *result,
                                struct tare_error *err);
+
+/* After the policy: where bind is set and no head was left, the embedding becomes the head's entry as well. */
+enum tare_code tare_tie_bind(struct tare_tree *tree, struct tare_weights *weights, struct tare_tie_result *result,
+                             struct tare_error *err);
 
 /* Does the entry belong to the head: <prefix>.weight (dense or packed as asked), or
  * <prefix>.{qweight,qzeros,scales,g_idx}? */

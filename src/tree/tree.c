@@ -69,19 +69,34 @@ static struct tare_parameter *add(struct tare_at at, const char *name, const cha
     return p;
 }
 
-struct tare_parameter *tare_plain(struct tare_at at, const char *name, int rank, ...)
+static struct tare_parameter *add_axes(struct tare_at at, const char *name, enum tare_kind kind, int rank, va_list axes)
 {
     int64_t shape[RANK_MOST];
-    va_list args;
     if (rank > RANK_MOST) {
         fail(at.tree, TARE_E_INTERNAL, name, "declared with more than eight axes");
         return &dummy;
     }
-    va_start(args, rank);
     for (int i = 0; i < rank; i++)
-        shape[i] = va_arg(args, int64_t);
-    va_end(args);
-    return add(at, name, "", TARE_KIND_PLAIN, rank, shape);
+        shape[i] = va_arg(axes, int64_t);
+    return add(at, name, "", kind, rank, shape);
+}
+
+struct tare_parameter *tare_plain(struct tare_at at, const char *name, int rank, ...)
+{
+    va_list axes;
+    va_start(axes, rank);
+    struct tare_parameter *p = add_axes(at, name, TARE_KIND_PLAIN, rank, axes);
+    va_end(axes);
+    return p;
+}
+
+struct tare_parameter *tare_integers(struct tare_at at, const char *name, int rank, ...)
+{
+    va_list axes;
+    va_start(axes, rank);
+    struct tare_parameter *p = add_axes(at, name, TARE_KIND_INTEGERS, rank, axes);
+    va_end(axes);
+    return p;
 }
 
 struct tare_linear tare_linear(struct tare_at at, const char *name, int64_t in, int64_t out, bool bias)

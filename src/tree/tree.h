@@ -12,7 +12,8 @@ enum tare_kind {
     TARE_KIND_PLAIN,     /* norms, biases, convolutions, A_log: never packed in an MLX folder */
     TARE_KIND_LINEAR,    /* (out, in): may stay packed */
     TARE_KIND_EMBEDDING, /* (rows, dim): may stay packed */
-    TARE_KIND_EXPERTS    /* (n, out, in): may stay packed */
+    TARE_KIND_EXPERTS,   /* (n, out, in): may stay packed */
+    TARE_KIND_INTEGERS   /* codes that the architecture itself unpacks (bitnet): integers, not floats */
 };
 
 struct tare_parameter {
@@ -75,6 +76,8 @@ struct tare_at tare_at(struct tare_at parent, const char *format, ...) TARE_PRIN
 /* Declare <at>.<name>, a tensor of any rank that is not packed: tare_plain(at, "A_log", 1, heads). Dimensions are
  * int64_t. */
 struct tare_parameter *tare_plain(struct tare_at at, const char *name, int rank, ...);
+/* The same for integers. */
+struct tare_parameter *tare_integers(struct tare_at at, const char *name, int rank, ...);
 struct tare_linear tare_linear(struct tare_at at, const char *name, int64_t in, int64_t out, bool bias);
 struct tare_linear tare_experts(struct tare_at at, const char *name, int64_t n, int64_t in, int64_t out, bool bias);
 struct tare_parameter *tare_embedding(struct tare_at at, const char *name, int64_t rows, int64_t dim);

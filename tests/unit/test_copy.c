@@ -67,7 +67,7 @@ static void expect(const struct tare_flat *flat, const float *want, size_t n)
 static void test_transpose(void **unused)
 {
     (void)unused;
-    struct tare_piece p = {&a, I64(0, 0), I64(3, 2), 0, I64(1, 3), 0};
+    struct tare_piece p = {&a, I64(0, 0), I64(3, 2), 0, I64(1, 3), NULL, TARE_F16};
     const struct tare_flat flat = {2, I64(3, 2), TARE_F16, &p, 1};
     expect(&flat, (const float[]){1, 4, 2, 5, 3, 6}, 6);
     uint16_t half[6];
@@ -79,7 +79,7 @@ static void test_transpose(void **unused)
 static void test_join(void **unused)
 {
     (void)unused;
-    struct tare_piece p[] = {{&a, I64(0, 0), I64(2, 2), 1, I64(3, 1), 0}, {&b, I64(0, 2), I64(2, 3), 0, I64(3, 1), 0}};
+    struct tare_piece p[] = {{&a, I64(0, 0), I64(2, 2), 1, I64(3, 1), NULL, TARE_F16}, {&b, I64(0, 2), I64(2, 3), 0, I64(3, 1), NULL, TARE_F32}};
     const struct tare_flat flat = {2, I64(2, 5), TARE_F32, p, 2};
     expect(&flat, (const float[]){2, 3, 11, 12, 13, 5, 6, 14, 15, 16}, 10);
 }
@@ -87,8 +87,8 @@ static void test_join(void **unused)
 static void test_stack(void **unused)
 {
     (void)unused;
-    struct tare_piece p[] = {{&b, I64(0, 0, 0), I64(1, 2, 3), 0, I64(0, 3, 1), 0},
-                             {&a, I64(1, 0, 0), I64(1, 2, 3), 0, I64(0, 3, 1), 0}};
+    struct tare_piece p[] = {{&b, I64(0, 0, 0), I64(1, 2, 3), 0, I64(0, 3, 1), NULL, TARE_F32},
+                             {&a, I64(1, 0, 0), I64(1, 2, 3), 0, I64(0, 3, 1), NULL, TARE_F16}};
     const struct tare_flat flat = {3, I64(2, 2, 3), TARE_F32, p, 2};
     expect(&flat, (const float[]){11, 12, 13, 14, 15, 16, 1, 2, 3, 4, 5, 6}, 12);
 }
@@ -97,10 +97,12 @@ static void test_stack(void **unused)
 static void test_add(void **unused)
 {
     (void)unused;
-    struct tare_piece p = {&a, I64(0, 0), I64(1, 3), 0, I64(3, 1), 0x1p-12};
+    static const struct tare_value small = {.function = TARE_ADD, .operand = 0x1p-12};
+    struct tare_piece p = {&a, I64(0, 0), I64(1, 3), 0, I64(3, 1), &small, TARE_F16};
     const struct tare_flat flat = {2, I64(1, 3), TARE_F16, &p, 1};
     expect(&flat, (const float[]){1, 2, 3}, 3);
     p.module = &b;
+    p.dtype = TARE_F32;
     expect(&flat, (const float[]){11 + 0x1p-12f, 12 + 0x1p-12f, 13 + 0x1p-12f}, 3);
 }
 
@@ -126,8 +128,8 @@ static void test_repack(void **unused)
         .name = "m4", .packing = &packing, .rank = 2, .shape = I64(3, 8), .group_size = 4, .bits = 8};
     struct tare_module m8 = m4;
     m8.group_size = 8;
-    struct tare_piece p[] = {{&m8, I64(0, 0), I64(1, 8), 0, I64(8, 1), 0},
-                             {&m4, I64(1, 0), I64(2, 8), 8, I64(8, 1), 0}};
+    struct tare_piece p[] = {{&m8, I64(0, 0), I64(1, 8), 0, I64(8, 1), NULL, TARE_F16},
+                             {&m4, I64(1, 0), I64(2, 8), 8, I64(8, 1), NULL, TARE_F16}};
     const struct tare_flat flat = {2, I64(3, 8), TARE_F16, p, 2};
     unsigned char data[3 * 64] = {0};
     float scale[6], offset[6], row[8];

@@ -46,6 +46,11 @@ static const struct tare_recipe *matrix(const char *name, const struct tare_pack
     return tare_recipe_take(&arena, module_of(name, packing, 2, (const int64_t[]){rows, columns}));
 }
 
+static const struct tare_recipe *plus(const struct tare_recipe *r, double addend)
+{
+    return tare_recipe_value(&arena, r, &(struct tare_value){.function = TARE_ADD, .operand = addend}, r->dtype);
+}
+
 static const struct tare_recipe *cube(const char *name, const struct tare_packing *packing)
 {
     return tare_recipe_take(&arena, module_of(name, packing, 3, (const int64_t[]){2, 4, 6}));
@@ -84,7 +89,7 @@ static void shapes(void **state)
     expect_shape(joined(x, y, 0), 2, 7, 5, 0);
     expect_shape(tare_recipe_slice(&arena, x, 1, 2, 3), 2, 3, 3, 0);
     expect_shape(tare_recipe_slice(&arena, x, 0, 3, 0), 2, 0, 5, 0);
-    expect_shape(tare_recipe_add(&arena, x, 1), 2, 3, 5, 0);
+    expect_shape(plus(x, 1), 2, 3, 5, 0);
     expect_shape(tare_recipe_transpose(&arena, cube("c", &plain), (const int[]){2, 0, 1}), 3, 6, 2, 4);
     assert_int_equal(pair(x, x)->dtype, TARE_F16);
 }
@@ -96,7 +101,7 @@ static void nothing_to_do(void **state)
     const struct tare_recipe *x = matrix("x", &packing_a, 3, 5);
     assert_ptr_equal(tare_recipe_transpose(&arena, x, (const int[]){0, 1}), x);
     assert_ptr_equal(tare_recipe_slice(&arena, x, 0, 0, 3), x);
-    assert_ptr_equal(tare_recipe_add(&arena, x, 0), x);
+    assert_ptr_equal(plus(x, 0), x);
     assert_ptr_equal(tare_recipe_join(&arena, &x, 1, 1), x);
 }
 
@@ -154,7 +159,7 @@ static void stays_packed(void **state)
     assert_false(tare_recipe_slice(&arena, a, 1, 0, 4)->packed);
     assert_false(tare_recipe_slice(&arena, both, 2, 0, 4)->packed);
     assert_false(swapped(a)->packed);
-    assert_false(tare_recipe_add(&arena, a, 1)->packed);
+    assert_false(plus(a, 1)->packed);
     assert_false(pair(swapped(a), swapped(a2))->packed);
 }
 
@@ -176,9 +181,9 @@ static void words(void **state)
     expect_text(tare_recipe_slice(&arena, c, 0, 1, 1), "1 .. 1 along axis 0 of c");
     expect_text(tare_recipe_slice(&arena, v, 0, 2, 3), "2 .. 4 along axis 0 of v");
     expect_text(joined(x, x, 1), "join of 2 along axis 1");
-    expect_text(tare_recipe_add(&arena, v, 1), "plus 1");
-    expect_text(tare_recipe_add(&arena, v, -0.25), "plus -0.25");
-    expect_text(tare_recipe_add(&arena, swapped(x), 1), "transpose (1, 0) of x, plus 1");
+    expect_text(plus(v, 1), "plus 1");
+    expect_text(plus(v, -0.25), "plus -0.25");
+    expect_text(plus(swapped(x), 1), "transpose (1, 0) of x, plus 1");
     expect_text(tare_recipe_slice(&arena, pair(x, x), 1, 64, 64), "rows 64 .. 127 of stack of 2");
     expect_text(pair(swapped(x), swapped(x)), "stack of 2 (the first: transpose (1, 0) of x)");
 }
@@ -211,7 +216,7 @@ static void refused(void **state)
     broken->fault = "scales are missing";
     broken->fault_name = "broken.qweight";
     broken->fault_code = TARE_E_STRICT;
-    const struct tare_recipe *added = tare_recipe_add(&arena, tare_recipe_take(&arena, integers), 1);
+    const struct tare_recipe *added = plus(tare_recipe_take(&arena, integers), 1);
     fixture_expect(tare_recipe_flatten(added, &arena, &flat, &err), &err, TARE_E_SHAPE, "codes", "I32");
     const struct tare_recipe *taken = tare_recipe_take(&arena, broken);
     assert_int_equal(taken->rank, 0);
@@ -335,20 +340,56 @@ static const struct tare_recipe *random_stack(int depth, int rank, const int64_t
     return tare_recipe_stack(&arena, inputs, (size_t)shape[0]);
 }
 
+/* Every second or third element of an axis. */
+static const struct tare_recipe *random_alternate(int depth, int rank, const int64_t *shape)
+{
+    const int axis = (int)below(rank);
+    int64_t input[RANK_MOST];
+    memcpy(input, shape, (size_t)rank * sizeof *shape);
+    const int64_t step = 2 + below(2), start = below(step);
+    if (shape[axis] < 1)
+        return random_tree(depth, rank, shape);
+    input[axis] = start + (shape[axis] - 1) * step + 1 + below(step - start);
+    return tare_recipe_alternate(&arena, random_tree(depth, rank, input), axis, start, step);
+}
+
+/* An input whose axes are others: two joined, or one cut, or both, or axes of length 1 put in. */
+static const struct tare_recipe *random_reshape(int depth, int rank, const int64_t *shape)
+{
+    int64_t input[RANK_MOST];
+    int n = 0;
+    for (int k = 0; k < rank; k++) {
+        const int64_t factor = 1 + below(4);
+        if (n && below(3) == 0 && rank - k < RANK_MOST - n) {
+            input[n - 1] *= shape[k];
+        } else if (n + 2 + rank - k < 7 && shape[k] % factor == 0) {
+            input[n++] = factor;
+            input[n++] = shape[k] / factor;
+        } else {
+            input[n++] = shape[k];
+        }
+    }
+    return tare_recipe_reshape(&arena, random_tree(depth, n, input), rank, shape);
+}
+
 /* A tree that has this shape, at most so deep. */
 static const struct tare_recipe *random_tree(int depth, int rank, const int64_t *shape)
 {
-    const int64_t kind = depth ? below(7) : 0;
-    if (kind >= 2 && kind <= 3 && rank && shape[0] > 0)
+    const int64_t kind = depth ? below(9) : 0;
+    if (kind >= 2 && kind <= 3 && rank && shape[0] > 0 && shape[0] <= 16)
         return random_stack(depth - 1, rank, shape);
     if (kind == 1)
-        return tare_recipe_add(&arena, random_tree(depth - 1, rank, shape), (double)(1 + below(3)) / 8);
+        return plus(random_tree(depth - 1, rank, shape), (double)(1 + below(3)) / 8);
     if (kind == 4 && rank)
         return random_transpose(depth - 1, rank, shape);
     if (kind == 5 && rank)
         return random_join(depth - 1, rank, shape);
     if (kind == 6 && rank)
         return random_slice(depth - 1, rank, shape);
+    if (kind == 7 && rank)
+        return random_alternate(depth - 1, rank, shape);
+    if (kind == 8 && rank && rank < 6)
+        return random_reshape(depth - 1, rank, shape);
     return random_leaf(rank, shape);
 }
 
@@ -378,7 +419,7 @@ static double evaluate(const struct tare_recipe *r, const int64_t *index)
     case TARE_OP_STACK:
         return evaluate(r->inputs[index[0]], index + 1);
     case TARE_OP_SLICE:
-        inner[r->axis] += r->start;
+        inner[r->axis] = r->start + r->step * inner[r->axis];
         return evaluate(r->inputs[0], inner);
     case TARE_OP_JOIN:
         for (size_t i = 0;; i++) {
@@ -387,8 +428,16 @@ static double evaluate(const struct tare_recipe *r, const int64_t *index)
                 return evaluate(r->inputs[i], inner);
             inner[r->axis] -= length;
         }
-    case TARE_OP_ADD:
-        return evaluate(r->inputs[0], index) + r->addend;
+    case TARE_OP_RESHAPE:
+        for (int k = 0; k < r->rank; k++)
+            at = at * r->shape[k] + index[k];
+        for (int k = r->inputs[0]->rank - 1; k >= 0; k--) {
+            inner[k] = at % r->inputs[0]->shape[k];
+            at /= r->inputs[0]->shape[k];
+        }
+        return evaluate(r->inputs[0], inner);
+    case TARE_OP_VALUE:
+        return evaluate(r->inputs[0], index) + r->value.operand;
     }
     return 0;
 }
@@ -412,6 +461,11 @@ static int64_t count_of(int rank, const int64_t *shape)
     return n;
 }
 
+static double sum_of(const struct tare_value *value)
+{
+    return value ? value->operand + sum_of(value->before) : 0;
+}
+
 /* Every element of one piece is what the evaluator says; mark it as covered. */
 static void check_piece(const struct tare_recipe *r, const struct tare_piece *piece, unsigned char *covered)
 {
@@ -427,7 +481,7 @@ static void check_piece(const struct tare_recipe *r, const struct tare_piece *pi
         }
         assert_true(at >= 0 && at < count_of(piece->module->rank, piece->module->shape));
         assert_int_equal(covered[place]++, 0);
-        assert_true(element(piece->module, at) + piece->addend == evaluate(r, output));
+        assert_true(element(piece->module, at) + sum_of(piece->value) == evaluate(r, output));
     } while (advance(r->rank, piece->shape, index));
 }
 
@@ -440,7 +494,7 @@ static void check_whole_rows(const struct tare_recipe *r, const struct tare_piec
     assert_int_equal(piece->shape[last], piece->module->shape[piece->module->rank - 1]);
     assert_int_equal(piece->stride[last], 1);
     assert_int_equal(piece->start % piece->shape[last], 0);
-    assert_true(piece->addend == 0);
+    assert_null(piece->value);
 }
 
 static void check_tree(const struct tare_recipe *r)

@@ -309,7 +309,7 @@ static void only_copy(void **state)
     end(&s);
 }
 
-/* A head of another name is no candidate, but an explicit true binds the embedding where it is absent. */
+/* A head of another name is no candidate, but where it is absent an explicit true binds the embedding to it. */
 static void another_name(void **state)
 {
     (void)state;
@@ -322,7 +322,12 @@ static void another_name(void **state)
                 put(&s, "out.weight", DENSE);
             fixture_expect(decide(&s), &s.err, TARE_OK, NULL, NULL);
             assert_int_equal(s.result.n, 0);
-            assert_true(s.tree.head.weight->active == (there || !tied));
+            assert_true(s.tree.head.weight->active);
+            assert_true(s.result.bind == tied);
+            assert_int_equal(tare_tie_bind(&s.tree, &s.weights, &s.result, &s.err), TARE_OK);
+            assert_int_equal(s.weights.n, there || tied ? 2 : 1);
+            if (there || tied)
+                assert_string_equal(s.weights.entries[1].name, "out.weight");
             end(&s);
         }
 }

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ * internlm2.c - InternLM 2 and 2.5 (mlx-lm: models/internlm2.py). */
+#include "models/dense.h"
+
+#define ARGS(ARG)                                                                                                      \
+    ARG(INT, hidden_size, REQUIRED)                                                                                    \
+    ARG(INT, num_hidden_layers, REQUIRED)                                                                              \
+    ARG(INT, intermediate_size, REQUIRED)                                                                              \
+    ARG(INT, num_attention_heads, REQUIRED)                                                                            \
+    ARG(REAL, rms_norm_eps, REQUIRED)                                                                                  \
+    ARG(INT, vocab_size, REQUIRED)                                                                                     \
+    ARG(FLAG, bias, true)                                                                                              \
+    ARG(INT, max_position_embeddings, 32768)                                                                           \
+    ARG(INT, num_key_value_heads, ABSENT)                                                                              \
+    ARG(REAL, rope_theta, 10000)                                                                                       \
+    ARG(FLAG, rope_traditional, false)                                                                                 \
+    ARG(JSON, rope_scaling, ABSENT)                                                                                    \
+    ARG(FLAG, tie_word_embeddings, false)                                                                              \
+    ARG(JSON, rope_parameters, ABSENT)                                                                                 \
+    ARG(TEXT, hidden_act, silu)
+TARE_ARGS(ARGS);
+
+/* wqkv has a key head, its queries and its values together, which the block does not read. */
+static void grouped(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
+{
+    (void)at, (void)dense;
+    tare_planned_only(&l->mixer);
+}
+
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct args *a = args;
+    tare_dense(root, d,
+               &(struct tare_dense){
+                   TARE_DENSE_LLAMA(a),
+                   .skeleton.embedding = "tok_embeddings",
+                   .skeleton.head_name = "output",
+                   .norms = {"attention_norm", NULL, "ffn_norm", NULL},
+                   .attention.name = "attention",
+                   .attention.qkv_name = "wqkv",
+                   .attention.o_name = "wo",
+                   .attention.bias = a->bias,
+                   .attention.o_bias = a->bias,
+                   .interleaved = a->rope_traditional,
+                   .ffn.name = "feed_forward",
+                   .ffn.gate_name = "w1",
+                   .ffn.up_name = "w3",
+                   .ffn.down_name = "w2",
+                   .more = grouped,
+               });
+}
+
+const struct tare_arch tare_arch_internlm2 = {
+    .name = "internlm2",
+    .args = &args_info,
+    .declare = declare,
+    .sanitize = tare_dense_drop_rope,
+};
