@@ -110,7 +110,7 @@ static void sanitize(struct tare_model *model, const struct tare_arch *arch, con
 enum tare_code tare_names_rewrite(struct tare_model *model, struct tare_error *err)
 {
     sanitize(model, model->arch, model->args);
-    if (model->inner) {
+    if (model->inner && !model->arch->inner_as_is) {
         tare_scope_enter(&model->weights, model->arch->inner_prefix);
         sanitize(model, model->inner, model->inner_args);
         tare_scope_leave(&model->weights);
@@ -131,7 +131,8 @@ enum tare_code tare_tie_levels(const struct tare_model *model, struct tare_arena
     if (!l)
         return tare_fail_memory(err);
     const struct tare_tie_level top = {"", model->config, "", arch->args, model->args};
-    const struct tare_tie_level inner = {model->inner ? arch->inner_prefix : "language_model",
+    /* by the rule's own word, not inner_prefix: nobody ever looked below gemma3n's model.language_model */
+    const struct tare_tie_level inner = {"language_model",
                                          model->inner ? model->inner_config : text,
                                          model->inner ? model->inner_path ? model->inner_path : "" : "text_config",
                                          model->inner ? model->inner->args : NULL, model->inner_args};

@@ -39,6 +39,7 @@ struct tare_arch {
     const char *inner_prefix; /* "language_model" */
     /* MAY: the inner model by its fragment (mistral3: text_config.model_type); else `inner`. NULL: refused through d. */
     const struct tare_arch *(*choose)(const json_t *inner, const struct tare_derive *d);
+    bool inner_as_is;         /* the inner model's sanitize is not called (pixtral) */
     bool inner_flat;          /* without inner_config in config.json the whole config is the inner one's */
     /* MAY: keys that the wrapper writes into the inner fragment before its args are read (config: a copy, changed in
      * place). */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * qwen3_5.c - the text model of Qwen3.5 (mlx-lm: models/qwen3_5.py): three layers of gated delta rule to one of
  * attention. */
-#include "models/experts.h"
+#include "models/qwen3_5.h"
+
+#include "models/sparse.h"
 #include "models/wrapper.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -65,10 +67,12 @@ static void gated_delta_net(struct tare_at at, const struct args *a)
 }
 
 /* q_proj gives queries and their gates. */
-static void gated_attention(struct tare_at at, const struct args *a, int64_t head)
+static void gated_attention(struct tare_at at, const struct args *a)
 {
-    const int64_t dim = a->hidden_size, q = tare_mul(at, a->num_attention_heads, head);
-    const int64_t kv = tare_mul(at, a->num_key_value_heads, head);
+    const int64_t dim = a->hidden_size;
+    const int64_t head =
+        a->head_dim > 0 ? a->head_dim : tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
+    const int64_t q = tare_mul(at, a->num_attention_heads, head), kv = tare_mul(at, a->num_key_value_heads, head);
     tare_linear(at, "q_proj", dim, tare_mul(at, 2, q), a->attention_bias);
     tare_linear(at, "k_proj", dim, kv, a->attention_bias);
     tare_linear(at, "v_proj", dim, kv, a->attention_bias);
@@ -77,47 +81,31 @@ static void gated_attention(struct tare_at at, const struct args *a, int64_t hea
     tare_rms_norm(at, "k_norm", head, a->rms_norm_eps);
 }
 
-static void routed(struct tare_at at, const struct args *a)
+static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
+    const struct args *a = args;
     const int64_t dim = a->hidden_size;
-    tare_linear(at, "gate", dim, a->num_experts, NO_BIAS);
-    tare_switch_glu(at, "switch_mlp", a->num_experts, dim, a->moe_intermediate_size);
-    tare_dense_glu(at, "shared_expert", dim, a->shared_expert_intermediate_size);
-    tare_linear(at, "shared_expert_gate", dim, 1, NO_BIAS);
+    l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
+    if ((i + 1) % a->full_attention_interval)
+        gated_delta_net(tare_at(at, "linear_attn"), a);
+    else
+        gated_attention(tare_at(at, "self_attn"), a);
+    l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
+    if (a->num_experts > 0)
+        tare_shared_experts(tare_at(at, "mlp"), dim, a->num_experts, a->moe_intermediate_size,
+                            a->shared_expert_intermediate_size);
+    else
+        tare_glu(l, at, &(struct tare_glu_desc){.dim = dim, .hidden = a->intermediate_size});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    const struct tare_at model = tare_at(root, "model");
-    const int64_t dim = a->hidden_size;
-    const int64_t head = a->head_dim > 0
-                             ? a->head_dim
-                             : tare_div(root, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
-    struct tare_parameter *embedding = tare_embedding(model, "embed_tokens", a->vocab_size, dim);
-
-    *d = (struct tare_decoder){.arena = d->arena,
-                               .dim = dim,
-                               .vocabulary = a->vocab_size,
-                               .embedding = embedding,
-                               .context = a->max_position_embeddings};
-    struct tare_layer *l = tare_layers(d, a->num_hidden_layers);
-    for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++, l++) {
-        const struct tare_at at = tare_at(model, "layers.%lld", (long long)i);
-        l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
-        if ((i + 1) % a->full_attention_interval)
-            gated_delta_net(tare_at(at, "linear_attn"), a);
-        else
-            gated_attention(tare_at(at, "self_attn"), a, head);
-        l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
-        if (a->num_experts > 0)
-            routed(tare_at(at, "mlp"), a);
-        else
-            tare_glu(l, at,
-                     &(struct tare_glu_desc){.dim = dim, .hidden = a->intermediate_size, .activation = TARE_SILU});
-    }
-    d->norm = tare_rms_norm(model, "norm", dim, a->rms_norm_eps);
-    tare_head(root, "lm_head", embedding, TARE_HEAD_FLAG, a->tie_word_embeddings, NO_BIAS);
+    tare_skeleton(root, args, d,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
+                                          .layer = layer,
+                                          .head = TARE_HEAD_FLAG,
+                                          .tied = a->tie_word_embeddings});
 }
 
 /* A published checkpoint, by its convolutions (channels, 1, width); its norms are stored less 1. What mlx-lm wrote has
@@ -133,7 +121,7 @@ static bool published(const struct tare_weights *w)
     return false;
 }
 
-static void sanitize(struct tare_weights *w, const void *args)
+void tare_qwen3_5_sanitize(struct tare_weights *w, const void *args)
 {
     static const char *const norms[] = {"**.input_layernorm.weight", "**.post_attention_layernorm.weight",
                                         "**.model.norm.weight", "**.q_norm.weight", "**.k_norm.weight"};
@@ -149,18 +137,26 @@ static void sanitize(struct tare_weights *w, const void *args)
         tare_add(w, norms[i], 1.0);
 }
 
-static const struct tare_arch text = {
+/* mlx-lm takes the fused spelling alone; some publish experts one by one. */
+static void experts(struct tare_weights *w, const void *args)
+{
+    const struct args *a = args;
+    tare_sparse_rewrite(w, "mlp", a->num_experts, a->hidden_size);
+}
+
+const struct tare_arch tare_qwen3_5_text = {
     .name = "qwen3_5_text",
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .sanitize = experts,
 };
 
 const struct tare_arch tare_arch_qwen3_5 = {
     .name = "qwen3_5",
     .args = &tare_wrapper_args,
-    .sanitize = sanitize,
-    .inner = &text,
+    .sanitize = tare_qwen3_5_sanitize,
+    .inner = &tare_qwen3_5_text,
     .inner_config = "text_config",
     .inner_prefix = "language_model",
     .inner_flat = true,

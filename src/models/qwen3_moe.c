@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * qwen3_moe.c - Qwen3 with routed experts (mlx-lm: models/qwen3_moe.py). */
 #include "models/experts.h"
-#include "models/model.h"
+#include "models/sparse.h"
 #include "models/theta.h"
 #include "models/window.h"
 
@@ -34,78 +34,56 @@ TARE_ARGS(ARGS);
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {
     struct args *a = args;
-    bool numbers = json_is_array(a->mlp_only_layers);
-    for (size_t i = 0; numbers && i < json_array_size(a->mlp_only_layers); i++)
-        numbers = json_is_integer(json_array_get(a->mlp_only_layers, i));
-    if (!numbers)
-        return tare_fail(d->err, TARE_E_CONFIG, d->place, "mlp_only_layers must be a list of layer numbers");
     if (a->num_experts < 0) /* 0 is a model without experts, so it cannot be REQUIRED */
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "num_experts is missing; a model of this type needs it");
     if (!a->use_sliding_window)
         a->sliding_window = 0;
-    return tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
+    const enum tare_code code = tare_sparse_check(a->mlp_only_layers, a->decoder_sparse_step, d->place, d->err);
+    return code ? code : tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
 }
 
-static bool routed(const struct args *a, int64_t layer)
+static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
-    for (size_t i = 0; i < json_array_size(a->mlp_only_layers); i++)
-        if (json_integer_value(json_array_get(a->mlp_only_layers, i)) == layer)
-            return false;
-    return a->num_experts > 0 && (layer + 1) % a->decoder_sparse_step == 0;
+    const struct args *a = args;
+    const int64_t dim = a->hidden_size;
+    l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){.dim = dim,
+                                     .heads = a->num_attention_heads,
+                                     .kv_heads = a->num_key_value_heads,
+                                     .head_dim = a->head_dim,
+                                     .qk_norm = TARE_QK_NORM_RMS,
+                                     .eps = a->rms_norm_eps,
+                                     .rope = tare_rope_read(at, a->head_dim, a->rope_theta,
+                                                            a->rope_scaling ? a->rope_scaling : a->rope_parameters,
+                                                            a->max_position_embeddings),
+                                     .window = tare_window(a->sliding_window, NULL, a->max_window_layers, i)});
+    l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
+    if (a->num_experts > 0 && tare_sparse_layer(a->mlp_only_layers, a->decoder_sparse_step, i)) {
+        tare_linear(at, "mlp.gate", dim, a->num_experts, NO_BIAS);
+        tare_switch_glu(at, "mlp.switch_mlp", a->num_experts, dim, a->moe_intermediate_size);
+    } else {
+        tare_glu(l, at,
+                 &(struct tare_glu_desc){.dim = dim,
+                                         .hidden = a->intermediate_size,
+                                         .activation = tare_activation_read(at, a->hidden_act, TARE_SILU)});
+    }
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    const struct tare_at model = tare_at(root, "model");
-    const int64_t dim = a->hidden_size;
-    const struct tare_rope rope =
-        tare_rope_read(model, a->head_dim, a->rope_theta, a->rope_scaling ? a->rope_scaling : a->rope_parameters,
-                       a->max_position_embeddings);
-    struct tare_parameter *embedding = tare_embedding(model, "embed_tokens", a->vocab_size, dim);
-
-    *d = (struct tare_decoder){.arena = d->arena,
-                               .dim = dim,
-                               .vocabulary = a->vocab_size,
-                               .embedding = embedding,
-                               .context = a->max_position_embeddings};
-    struct tare_layer *l = tare_layers(d, a->num_hidden_layers);
-    for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++, l++) {
-        const struct tare_at at = tare_at(model, "layers.%lld", (long long)i);
-        l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
-        tare_gqa(l, at,
-                 &(struct tare_gqa_desc){.dim = dim,
-                                         .heads = a->num_attention_heads,
-                                         .kv_heads = a->num_key_value_heads,
-                                         .head_dim = a->head_dim,
-                                         .qk_norm = TARE_QK_NORM_RMS,
-                                         .eps = a->rms_norm_eps,
-                                         .rope = rope,
-                                         .window = tare_window(a->sliding_window, NULL, a->max_window_layers, i)});
-        l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
-        if (routed(a, i)) {
-            tare_linear(at, "mlp.gate", dim, a->num_experts, NO_BIAS);
-            tare_switch_glu(at, "mlp.switch_mlp", a->num_experts, dim, a->moe_intermediate_size);
-        } else {
-            tare_glu(l, at,
-                     &(struct tare_glu_desc){.dim = dim,
-                                             .hidden = a->intermediate_size,
-                                             .activation = tare_activation_read(at, a->hidden_act, TARE_SILU)});
-        }
-    }
-    d->norm = tare_rms_norm(model, "norm", dim, a->rms_norm_eps);
-    tare_head(root, "lm_head", embedding, TARE_HEAD_FLAG, a->tie_word_embeddings, NO_BIAS);
+    tare_skeleton(root, args, d,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
+                                          .layer = layer,
+                                          .head = TARE_HEAD_FLAG,
+                                          .tied = a->tie_word_embeddings});
 }
 
 static void sanitize(struct tare_weights *w, const void *args)
 {
     const struct args *a = args;
-    tare_stack(w, "model.layers.*.mlp.experts.#.gate_proj.weight", "model.layers.*.mlp.switch_mlp.gate_proj.weight",
-               a->num_experts);
-    tare_stack(w, "model.layers.*.mlp.experts.#.up_proj.weight", "model.layers.*.mlp.switch_mlp.up_proj.weight",
-               a->num_experts);
-    tare_stack(w, "model.layers.*.mlp.experts.#.down_proj.weight", "model.layers.*.mlp.switch_mlp.down_proj.weight",
-               a->num_experts);
+    tare_sparse_rewrite(w, "mlp", a->num_experts, a->hidden_size);
 }
 
 const struct tare_arch tare_arch_qwen3_moe = {

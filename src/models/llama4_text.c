@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ * llama4_text.c - small dense Llama 4 models, MobileLLM-R1 (mlx-lm: models/llama4_text.py, whose head is "output"). */
+#include "models/experts.h"
+#include "models/sparse.h"
+#include "models/theta.h"
+
+#define ARGS(ARG)                                                                                                      \
+    ARG(INT, hidden_size, REQUIRED)                                                                                    \
+    ARG(INT, num_attention_heads, REQUIRED)                                                                            \
+    ARG(INT, num_hidden_layers, REQUIRED)                                                                              \
+    ARG(INT, vocab_size, REQUIRED)                                                                                     \
+    ARG(INT, intermediate_size, REQUIRED)                                                                              \
+    ARG(INT, intermediate_size_mlp, REQUIRED)                                                                          \
+    ARG(INT, num_key_value_heads, REQUIRED)                                                                            \
+    ARG(REAL, rms_norm_eps, REQUIRED)                                                                                  \
+    ARG(REAL, rope_theta, ABSENT)                                                                                      \
+    ARG(INT, head_dim, REQUIRED)                                                                                       \
+    ARG(FLAG, tie_word_embeddings, REQUIRED)                                                                           \
+    ARG(JSON, no_rope_layers, REQUIRED)                                                                                \
+    ARG(FLAG, use_qk_norm, REQUIRED)                                                                                   \
+    ARG(JSON, rope_parameters, ABSENT)                                                                                 \
+    ARG(INT, max_position_embeddings, ABSENT)
+TARE_ARGS(ARGS);
+
+static enum tare_code derive(void *args, const struct tare_derive *d)
+{
+    struct args *a = args;
+    const enum tare_code code =
+        tare_layer_numbers_check(a->no_rope_layers, a->num_hidden_layers, "no_rope_layers", d->place, d->err);
+    return code ? code : tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
+}
+
+static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+{
+    const struct args *a = args;
+    (void)i;
+    l->pre[0] = tare_rms_norm(at, "input_layernorm", a->hidden_size, a->rms_norm_eps);
+    tare_attention(tare_at(at, "self_attn"), &(struct tare_attention){.dim = a->hidden_size,
+                                                                      .heads = a->num_attention_heads,
+                                                                      .kv_heads = a->num_key_value_heads,
+                                                                      .head = a->head_dim});
+    l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", a->hidden_size, a->rms_norm_eps);
+    tare_dense_glu(at, "feed_forward", a->hidden_size, a->intermediate_size_mlp);
+}
+
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct args *a = args;
+    tare_skeleton(root, args, d,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
+                                          .layer = layer,
+                                          .head_name = "output",
+                                          .head = TARE_HEAD_FLAG,
+                                          .tied = a->tie_word_embeddings});
+}
+
+const struct tare_arch tare_arch_llama4_text = {
+    .name = "llama4_text",
+    .args = &args_info,
+    .derive = derive,
+    .declare = declare,
+};

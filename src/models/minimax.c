@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT
+ * minimax.c - MiniMax M2: routed experts in every layer, chosen by corrected scores (mlx-lm: models/minimax.py;
+ * "minimax_m2" is an alias). */
+#include "models/experts.h"
+#include "models/sparse.h"
+#include "models/theta.h"
+
+#define ARGS(ARG)                                                                                                      \
+    ARG(INT, hidden_size, REQUIRED)                                                                                    \
+    ARG(INT, intermediate_size, REQUIRED)                                                                              \
+    ARG(INT, num_attention_heads, REQUIRED)                                                                            \
+    ARG(INT, num_key_value_heads, REQUIRED)                                                                            \
+    ARG(INT, max_position_embeddings, REQUIRED)                                                                        \
+    ARG(INT, num_experts_per_tok, REQUIRED)                                                                            \
+    ARG(INT, num_local_experts, REQUIRED)                                                                              \
+    ARG(INT, num_hidden_layers, REQUIRED)                                                                              \
+    ARG(REAL, rms_norm_eps, REQUIRED)                                                                                  \
+    ARG(REAL, rope_theta, ABSENT)                                                                                      \
+    ARG(INT, rotary_dim, ABSENT)                                                                                       \
+    ARG(INT, vocab_size, REQUIRED)                                                                                     \
+    ARG(FLAG, tie_word_embeddings, false)                                                                              \
+    ARG(TEXT, scoring_func, sigmoid)                                                                                   \
+    ARG(INT, head_dim, ABSENT)                                                                                         \
+    ARG(FLAG, use_qk_norm, true)                                                                                       \
+    ARG(JSON, rope_parameters, ABSENT)
+TARE_ARGS(ARGS);
+
+static enum tare_code derive(void *args, const struct tare_derive *d)
+{
+    struct args *a = args;
+    return tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
+}
+
+static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+{
+    const struct args *a = args;
+    const struct tare_at moe = tare_at(at, "block_sparse_moe");
+    const int64_t dim = a->hidden_size;
+    (void)i;
+    l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
+    tare_attention(tare_at(at, "self_attn"),
+                   &(struct tare_attention){.dim = dim,
+                                            .heads = a->num_attention_heads,
+                                            .kv_heads = a->num_key_value_heads,
+                                            .head = a->head_dim,
+                                            .qk_norm = a->use_qk_norm ? TARE_NORM_OF_ALL : TARE_NORM_OF_NOTHING,
+                                            .eps = a->rms_norm_eps});
+    l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
+    tare_linear(moe, "gate", dim, a->num_local_experts, NO_BIAS);
+    tare_switch_glu(moe, "switch_mlp", a->num_local_experts, dim, a->intermediate_size);
+    tare_plain(moe, "e_score_correction_bias", 1, a->num_local_experts);
+}
+
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct args *a = args;
+    tare_skeleton(root, args, d,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
+                                          .layer = layer,
+                                          .head = TARE_HEAD_FLAG,
+                                          .tied = a->tie_word_embeddings});
+}
+
+static void sanitize(struct tare_weights *w, const void *args)
+{
+    const struct args *a = args;
+    tare_sparse_rewrite(w, "block_sparse_moe", a->num_local_experts, a->hidden_size);
+}
+
+const struct tare_arch tare_arch_minimax = {
+    .name = "minimax",
+    .args = &args_info,
+    .derive = derive,
+    .declare = declare,
+    .sanitize = sanitize,
+};

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT
+ * qwen3_5_moe.c - Qwen3.5 with routed experts (mlx-lm: models/qwen3_5_moe.py). */
+#include "models/qwen3_5.h"
+#include "models/wrapper.h"
+
+const struct tare_arch tare_arch_qwen3_5_moe = {
+    .name = "qwen3_5_moe",
+    .args = &tare_wrapper_args,
+    .sanitize = tare_qwen3_5_sanitize,
+    .inner = &tare_qwen3_5_text,
+    .inner_config = "text_config",
+    .inner_prefix = "language_model",
+    .inner_flat = true,
+};

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ * sparse.c - what decoders with routed experts share. */
+#include "models/sparse.h"
+
+#include "models/experts.h"
+
+bool tare_sparse_layer(const json_t *mlp_only_layers, int64_t step, int64_t layer)
+{
+    for (size_t i = 0; i < json_array_size(mlp_only_layers); i++)
+        if (json_integer_value(json_array_get(mlp_only_layers, i)) == layer)
+            return false;
+    return (layer + 1) % step == 0;
+}
+
+enum tare_code tare_sparse_check(const json_t *mlp_only_layers, int64_t step, const char *place, struct tare_error *err)
+{
+    if (step < 1)
+        return tare_fail(err, TARE_E_CONFIG, place, "decoder_sparse_step is 0; expected at least 1");
+    return mlp_only_layers ? tare_layer_numbers_check(mlp_only_layers, 0, "mlp_only_layers", place, err) : TARE_OK;
+}
+
+enum tare_code tare_layer_numbers_check(const json_t *list, int64_t n, const char *key, const char *place,
+                                        struct tare_error *err)
+{
+    bool fits = json_is_array(list) && json_array_size(list) >= (size_t)n;
+    for (size_t i = 0; fits && i < json_array_size(list); i++)
+        fits = json_is_integer(json_array_get(list, i));
+    return fits ? TARE_OK
+                : tare_fail(err, TARE_E_CONFIG, place, "%s must be a list of integers, %lld at least", key, (long long)n);
+}
+
+void tare_shared_experts(struct tare_at at, int64_t dim, int64_t n, int64_t hidden, int64_t shared_hidden)
+{
+    tare_linear(at, "gate", dim, n, NO_BIAS);
+    tare_switch_glu(at, "switch_mlp", n, dim, hidden);
+    tare_dense_glu(at, "shared_expert", dim, shared_hidden);
+    tare_linear(at, "shared_expert_gate", dim, 1, NO_BIAS);
+}
+
+void tare_sparse_rewrite(struct tare_weights *w, const char *block, int64_t n, int64_t dim)
+{
+    const char *from = tare_arena_format(w->arena, "model.layers.*.%s.experts", block);
+    const char *to = tare_arena_format(w->arena, "model.layers.*.%s.switch_mlp", block);
+    if (!from || !to)
+        tare_fail_memory(&w->error);
+    else
+        tare_experts_rewrite(w, &(struct tare_experts_desc){.from = from, .to = to, .n = n, .dim = dim});
+}
+
+void tare_attention(struct tare_at at, const struct tare_attention *a)
+{
+    const int64_t head =
+        a->head > 0 ? a->head : tare_div(at, "hidden_size", a->dim, "num_attention_heads", a->heads);
+    const int64_t value = a->v_head > 0 ? a->v_head : head;
+    const int64_t q = tare_mul(at, a->heads, head), k = tare_mul(at, a->kv_heads, head);
+    tare_linear(at, "q_proj", a->dim, q, a->bias);
+    tare_linear(at, "k_proj", a->dim, k, a->bias);
+    tare_linear(at, "v_proj", a->dim, tare_mul(at, a->kv_heads, value), a->bias);
+    tare_linear(at, "o_proj", tare_mul(at, a->heads, value), a->dim, a->bias);
+    if (a->qk_norm == TARE_NORM_OF_NOTHING)
+        return;
+    tare_rms_norm(at, "q_norm", a->qk_norm == TARE_NORM_OF_HEAD ? head : q, a->eps);
+    tare_rms_norm(at, "k_norm", a->qk_norm == TARE_NORM_OF_HEAD ? head : k, a->eps);
+}

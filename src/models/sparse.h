@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ * sparse.h - what decoders with routed experts share: which layers are routed, Qwen's experts beside a shared one, and
+ * attention that no block computes yet. */
+#ifndef TARE_MODELS_SPARSE_H
+#define TARE_MODELS_SPARSE_H
+
+#include "models/skeleton.h"
+
+/* The fields of a skeleton that go by the same names in nearly all args. */
+#define TARE_SKELETON_USUAL(a)                                                                                         \
+    .dim = (a)->hidden_size, .vocabulary = (a)->vocab_size, .n_layers = (a)->num_hidden_layers,                        \
+    .context = (a)->max_position_embeddings, .eps = (a)->rms_norm_eps
+
+/* Qwen's rule: every step-th layer, but for those that the list names (may be NULL). */
+bool tare_sparse_layer(const json_t *mlp_only_layers, int64_t step, int64_t layer);
+/* TARE_E_CONFIG unless mlp_only_layers is absent or a list of integers and step is at least 1. */
+enum tare_code tare_sparse_check(const json_t *mlp_only_layers, int64_t step, const char *place,
+                                 struct tare_error *err);
+
+/* A list of at least n integers, as hybrid_layer_pattern; key names it in the refusal. */
+enum tare_code tare_layer_numbers_check(const json_t *list, int64_t n, const char *key, const char *place,
+                                        struct tare_error *err);
+
+/* gate, switch_mlp, shared_expert and shared_expert_gate below `at` ("model.layers.0.mlp"). */
+void tare_shared_experts(struct tare_at at, int64_t dim, int64_t n, int64_t hidden, int64_t shared_hidden);
+
+/* Published experts of a block ("mlp"), in all spellings of experts.h: model.layers.*.mlp.experts -> .mlp.switch_mlp. */
+void tare_sparse_rewrite(struct tare_weights *w, const char *block, int64_t n, int64_t dim);
+
+/* {q, k, v, o}_proj below `at` ("model.layers.0.self_attn"), and q_norm and k_norm where their widths are given. */
+struct tare_attention {
+    int64_t dim, heads, kv_heads;
+    int64_t head, v_head; /* dimensions of a head, below 1: dim / heads; of a value, below 1: of a head */
+    bool bias;            /* of all four */
+    enum { TARE_NORM_OF_NOTHING, TARE_NORM_OF_HEAD, TARE_NORM_OF_ALL } qk_norm;
+    double eps;
+};
+void tare_attention(struct tare_at at, const struct tare_attention *attention);
+
+#endif

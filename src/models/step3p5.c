@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT
+ * step3p5.c - Step 3.5: layers with a window have heads of their own, heads have gates, routed experts stand beside a
+ * shared one (mlx-lm: models/step3p5.py). */
+#include "models/experts.h"
+#include "models/sparse.h"
+#include "models/window.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ARGS(ARG)                                                                                                      \
+    ARG(INT, hidden_size, REQUIRED)                                                                                    \
+    ARG(INT, num_hidden_layers, REQUIRED)                                                                              \
+    ARG(INT, vocab_size, REQUIRED)                                                                                     \
+    ARG(INT, num_attention_heads, REQUIRED)                                                                            \
+    ARG(INT, num_attention_groups, REQUIRED)                                                                           \
+    ARG(INT, head_dim, REQUIRED)                                                                                       \
+    ARG(INT, intermediate_size, REQUIRED)                                                                              \
+    ARG(REAL, rms_norm_eps, 1e-5)                                                                                      \
+    ARG(JSON, rope_theta, ABSENT) /* a number, or a list of one a layer */                                             \
+    ARG(JSON, rope_scaling, ABSENT)                                                                                    \
+    ARG(INT, max_position_embeddings, 262144)                                                                          \
+    ARG(INT, sliding_window, 512)                                                                                      \
+    ARG(JSON, layer_types, ABSENT)                                                                                     \
+    ARG(JSON, yarn_only_types, ABSENT)                                                                                 \
+    ARG(JSON, partial_rotary_factors, ABSENT)                                                                          \
+    ARG(JSON, attention_other_setting, ABSENT)                                                                         \
+    ARG(FLAG, use_head_wise_attn_gate, true)                                                                           \
+    ARG(INT, moe_num_experts, 288)                                                                                     \
+    ARG(INT, moe_top_k, 8)                                                                                             \
+    ARG(INT, moe_intermediate_size, 1280)                                                                              \
+    ARG(INT, share_expert_dim, 1280)                                                                                   \
+    ARG(TEXT, moe_layers_enum, ABSENT)                                                                                 \
+    ARG(REAL, moe_router_scaling_factor, 3.0)                                                                          \
+    ARG(FLAG, norm_expert_weight, true)                                                                                \
+    ARG(JSON, swiglu_limits, ABSENT)                                                                                   \
+    ARG(JSON, swiglu_limits_shared, ABSENT)                                                                            \
+    ARG(FLAG, tie_word_embeddings, false)
+TARE_ARGS(ARGS);
+
+/* "1,2,3": is i among them? Without the text all layers but the first are. -1: the text is no list of numbers. */
+static int routed(const char *list, int64_t i)
+{
+    int found = 0;
+    if (!list || !*list)
+        return i > 0;
+    for (const char *s = list;; s++) {
+        char *end;
+        const long long number = strtoll(s, &end, 10);
+        found = found || number == i;
+        if (end == s)
+            return -1;
+        s = end + strspn(end, " ");
+        if (!*s)
+            return found;
+        if (*s != ',')
+            return -1;
+    }
+}
+
+static enum tare_code derive(void *args, const struct tare_derive *d)
+{
+    struct args *a = args;
+    const json_t *other = a->attention_other_setting;
+    if (json_array_size(a->layer_types) == 0)
+        a->layer_types = NULL;
+    if (routed(a->moe_layers_enum, 0) < 0)
+        return tare_fail(d->err, TARE_E_CONFIG, d->place, "moe_layers_enum must name layers, as \"1,2,3\"");
+    if (json_object_size(other) == 0)
+        a->attention_other_setting = NULL;
+    else if (tare_json_integer(other, "num_attention_heads", 0) < 1 ||
+             tare_json_integer(other, "num_attention_groups", 0) < 1)
+        return tare_fail(d->err, TARE_E_CONFIG, d->place,
+                         "attention_other_setting needs num_attention_heads and num_attention_groups");
+    return a->layer_types && json_array_size(a->layer_types) > (size_t)a->num_hidden_layers
+               ? TARE_OK /* those of further layers, which predict */
+               : tare_layer_types_check(a->layer_types, a->num_hidden_layers, d->place, d->err);
+}
+
+static void attention(struct tare_at at, const struct args *a, int64_t i)
+{
+    const bool windowed = a->layer_types ? tare_window(1, a->layer_types, 0, i) == 1 : i % 2 == 0;
+    const json_t *own = windowed ? a->attention_other_setting : NULL;
+    const int64_t heads = tare_json_integer(own, "num_attention_heads", a->num_attention_heads);
+    tare_attention(
+        at, &(struct tare_attention){.dim = a->hidden_size,
+                                     .heads = heads,
+                                     .kv_heads = tare_json_integer(own, "num_attention_groups", a->num_attention_groups),
+                                     .head = a->head_dim,
+                                     .qk_norm = TARE_NORM_OF_HEAD,
+                                     .eps = a->rms_norm_eps});
+    if (a->use_head_wise_attn_gate)
+        tare_linear(at, "g_proj", a->hidden_size, heads, NO_BIAS);
+}
+
+static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+{
+    const struct args *a = args;
+    const struct tare_at mlp = tare_at(at, "mlp");
+    const int64_t dim = a->hidden_size, n = a->moe_num_experts;
+    l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
+    attention(tare_at(at, "self_attn"), a, i);
+    l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
+    if (routed(a->moe_layers_enum, i) != 1) {
+        tare_dense_glu(at, "mlp", dim, a->intermediate_size);
+        return;
+    }
+    tare_linear(mlp, "gate.gate", dim, n, NO_BIAS);
+    tare_plain(mlp, "gate.router_bias", 1, n);
+    tare_switch_glu(mlp, "switch_mlp", n, dim, a->moe_intermediate_size);
+    tare_dense_glu(mlp, "share_expert", dim, a->share_expert_dim);
+}
+
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct args *a = args;
+    tare_skeleton(root, args, d,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .layer = layer, .head = TARE_HEAD_OWN});
+}
+
+/* Published norms are stored less 1; such a checkpoint is told by its names. */
+static void sanitize(struct tare_weights *w, const void *args)
+{
+    static const char *const names[][2] = {{".moe.gate_proj.", ".mlp.switch_mlp.gate_proj."},
+                                           {".moe.up_proj.", ".mlp.switch_mlp.up_proj."},
+                                           {".moe.down_proj.", ".mlp.switch_mlp.down_proj."},
+                                           {".moe.gate.", ".mlp.gate.gate."},
+                                           {".moe.router_bias", ".mlp.gate.router_bias"},
+                                           {".share_expert.", ".mlp.share_expert."}};
+    const struct args *a = args;
+    const bool published = tare_find(w, "**.moe.**") || tare_find(w, "model.layers.*.share_expert.**");
+    tare_drop_containing(w, ".mtp", "predicts further tokens at once; not used in running");
+    tare_drop_from(w, "model.layers.#", a->num_hidden_layers, "a layer beyond num_hidden_layers");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        tare_replace(w, names[i][0], names[i][1]);
+    if (published)
+        tare_add(w, "**.*norm.weight", 1.0);
+}
+
+const struct tare_arch tare_arch_step3p5 = {
+    .name = "step3p5",
+    .args = &args_info,
+    .derive = derive,
+    .declare = declare,
+    .sanitize = sanitize,
+};
