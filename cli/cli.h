@@ -20,6 +20,7 @@ struct cli_verb {
 };
 
 int cli_check(const struct cli_verb *verb, int argc, char **argv);
+int cli_models(const struct cli_verb *verb, int argc, char **argv);
 int cli_explain(const struct cli_verb *verb, int argc, char **argv);
 int cli_convert(const struct cli_verb *verb, int argc, char **argv);
 int cli_run(const struct cli_verb *verb, int argc, char **argv);

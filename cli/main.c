@@ -10,6 +10,7 @@
 static const struct cli_verb verbs[] = {
     {"check", "[MODEL] [--json] [--no-data] [--tie=RULE]", "Will it load, is it sound, what is set aside and why?",
      cli_check},
+    {"models", "[--json]", "The model types, and what works for each.", cli_models},
     {"explain", "[MODEL [TENSOR]] [--json]", "The whole plan, or where one tensor comes from or went.", cli_explain},
     {"convert", "[MODEL] -o DIR [--to mlx] [--tie=RULE]", "Write it as a folder that another program loads.",
      cli_convert},

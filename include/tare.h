@@ -74,6 +74,19 @@ TARE_API const char *tare_version(void);                  /* "0.1.0"; static */
 TARE_API const char *tare_code_name(enum tare_code code); /* "E_SHAPE"; static */
 TARE_API int tare_code_exit(enum tare_code code);         /* exit status of the command for this code */
 
+/* ---- model types ------------------------------------------------------------------------------------------------- */
+
+/* One model_type of config.json that tare knows. Texts are static. */
+struct tare_model_type {
+    const char *model_type;   /* "kimi_k2" */
+    const char *architecture; /* chosen only when config.json's "architectures" lists it; NULL: by model_type alone */
+    const char *module;       /* the model file it goes by, mlx-lm's module: "deepseek_v3" */
+    const char *text_model;   /* of a wrapper with one inner model: that model's name; else NULL */
+    bool plans, converts, runs;
+};
+/* Type number `index`: in alphabetical order, then those chosen by architecture; false behind the last. Any thread. */
+TARE_API bool tare_model_type_get(size_t index, struct tare_model_type *type);
+
 /* ---- options ----------------------------------------------------------------------------------------------------- */
 
 /* What becomes of a packed output head that the model has no parameter for; docs: "the output head". */

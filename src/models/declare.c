@@ -84,6 +84,7 @@ enum tare_code tare_model_declare(struct tare_model *model, struct tare_error *e
     if (!model->decoder)
         return tare_fail_memory(err);
     model->tree.arena = model->decoder->arena = &model->arena;
+    model->runs = model->arch->runs || (model->inner && model->inner->runs);
     const struct tare_at root = {&model->tree, model->inner ? model->arch->inner_prefix : ""};
     if (model->inner)
         model->inner->declare(root, model->inner_args, model->decoder);

@@ -83,6 +83,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 
 const struct tare_arch tare_arch_gemma2 = {
     .name = "gemma2",
+    .runs = true,
     .args = &args_info,
     .derive = derive,
     .declare = declare,

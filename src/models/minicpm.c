@@ -27,7 +27,10 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     const struct args *a = args;
     tare_dense(root, d,
                &(struct tare_dense){
-                   TARE_DENSE_LLAMA(a),
+                   TARE_DENSE_USUAL(a),
+                   .skeleton.eps = a->rms_norm_eps,
+                   .skeleton.head = TARE_HEAD_COPIED,
+                   .skeleton.tied = a->tie_word_embeddings,
                    .skeleton.embedding_scale = a->scale_emb,
                    .skeleton.logit_scale = (double)a->dim_model_base / (double)a->hidden_size,
                    .residual_scale = a->scale_depth / sqrt((double)a->num_hidden_layers),

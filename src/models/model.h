@@ -56,6 +56,9 @@ struct tare_arch {
 #undef NAMED
 #undef CHOSEN
 
+/* Can it run, by its own record or that of its text model? */
+bool tare_arch_runs(const struct tare_arch *arch);
+
 /* The record for a model_type (and config.json's "architectures", which may be NULL), aliases resolved; an unknown one
  * is refused by name, with the nearest known ones. */
 enum tare_code tare_arch_find(const char *model_type, const json_t *architectures, const struct tare_arch **arch,

@@ -79,6 +79,30 @@ static void nearest(const char *model_type, char *text, size_t room)
     }
 }
 
+bool tare_arch_runs(const struct tare_arch *arch)
+{
+    return arch->runs || (arch->inner && arch->inner->runs);
+}
+
+bool tare_model_type_get(size_t index, struct tare_model_type *type)
+{
+    const size_t n_chosen = sizeof chosen / sizeof *chosen - 1;
+    if (!type || index >= KNOWN + n_chosen)
+        return false;
+    const bool by_type = index < KNOWN;
+    const struct tare_arch *arch = by_type ? known[index].arch : chosen[index - KNOWN].arch;
+    *type = (struct tare_model_type){
+        .model_type = by_type ? known[index].model_type : chosen[index - KNOWN].model_type,
+        .architecture = by_type ? NULL : chosen[index - KNOWN].architecture,
+        .module = arch->name,
+        .text_model = arch->inner ? arch->inner->name : NULL,
+        .plans = true,
+        .converts = true,
+        .runs = tare_arch_runs(arch),
+    };
+    return true;
+}
+
 /* Does config.json's "architectures" list the name? */
 static bool lists(const json_t *architectures, const char *name)
 {

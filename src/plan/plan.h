@@ -48,6 +48,7 @@ struct tare_model {
     const char *model_type;
     const struct tare_arch *arch;
     void *args;                 /* of arch */
+    bool runs;                  /* its record says that logits were compared with the reference */
     const struct tare_arch *inner; /* of a wrapper: its text model, or NULL */
     void *inner_args;           /* of inner, or NULL */
     const json_t *inner_config; /* the fragment that drove the inner model, or NULL */

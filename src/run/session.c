@@ -86,7 +86,7 @@ static enum tare_code check_model(const tare_model *model, struct tare_error *er
 {
     if (model->code != TARE_OK)
         return tare_fail(err, model->code, model->error.where, "%s", model->error.text);
-    if (!tare_decoder_runs(model->decoder))
+    if (!model->runs || !tare_decoder_runs(model->decoder))
         return tare_fail(err, TARE_E_UNKNOWN, "config.json", "%s can be checked and converted, but not run yet",
                          model->model_type ? model->model_type : "this model");
     return TARE_OK;

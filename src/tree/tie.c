@@ -163,14 +163,18 @@ static void set_active(struct tare_head *head, bool active)
 struct present {
     bool any;   /* also what is left of a packed one */
     bool dense; /* <head>.weight, plain; heads of another name than lm_head too (gpt_neox: embed_out) */
+    bool packed_elsewhere; /* a packed head under another prefix: whose it is is in doubt */
 };
 
 static struct present present(const struct tare_head *head, const struct tare_weights *w,
                               const struct tare_tie_result *result)
 {
-    struct present p = {false, false};
-    for (size_t k = 0; k < result->n; k++)
-        p.any |= !strcmp(result->heads[k].prefix, head->prefix);
+    struct present p = {false, false, false};
+    for (size_t k = 0; k < result->n; k++) {
+        const bool own = !strcmp(result->heads[k].prefix, head->prefix);
+        p.any |= own;
+        p.packed_elsewhere |= !own && !result->heads[k].dense;
+    }
     for (size_t i = 0; i < w->n; i++) {
         const struct tare_entry *entry = &w->entries[i];
         if (entry->rule || entry->absorbed || strcmp(entry->name, head->weight->name) != 0)
@@ -185,7 +189,7 @@ static struct present present(const struct tare_head *head, const struct tare_we
  * What the model has before any candidate is looked at. Point 4: content decides where the architecture says so, unless
  * an explicit flag says tied. Where a head is declared but none is there, an explicit `true` of the outermost config
  * counts too: wrappers' authors put the flag at the top. An architecture that always has a head gets the embedding for
- * one (tare_tie_bind), so that its own loader finds it.
+ * one (tare_tie_bind), so that its own loader finds it. Neither where a packed head lies elsewhere: that one may be it.
  */
 static void settle_tree(struct tare_tree *tree, const struct tare_weights *w, const struct tare_tie_level *levels,
                         size_t n, struct tare_tie_result *result)
@@ -196,12 +200,13 @@ static void settle_tree(struct tare_tree *tree, const struct tare_weights *w, co
     const struct present there = present(head, w, result);
     const struct answer own = walk(levels, n, head->prefix, tree->arena);
     const bool says_tied = own.given && own.by_flag && own.tied, says_untied = own.given && own.by_flag && !own.tied;
-    const bool tied = says_tied || (!there.any && !says_untied && flag_of(levels[0].fragment) == 1);
+    const bool absent = !there.any && !there.packed_elsewhere;
+    const bool tied = says_tied || (absent && !says_untied && flag_of(levels[0].fragment) == 1);
     if (head->kind == TARE_HEAD_CONTENT)
         set_active(head, there.dense && !says_tied);
     else if (head->kind == TARE_HEAD_OWN && tied)
-        result->bind = true;
-    else if (!there.any && tied) {
+        result->bind = !there.packed_elsewhere;
+    else if (absent && tied) {
         set_active(head, false);
         result->tied_by_wrapper = !says_tied;
     }
@@ -340,5 +345,8 @@ enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weig
         }
     }
     bind_only_copy(tree, weights, result);
+    for (size_t k = 0; tree->head.kind == TARE_HEAD_COPIED && k < result->n; k++)
+        if (!result->heads[k].dense && result->heads[k].decision == TARE_DECISION_DROP)
+            set_active(&tree->head, true);
     return tree->arena->failed ? tare_fail_memory(err) : TARE_OK;
 }

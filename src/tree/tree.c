@@ -163,7 +163,7 @@ void tare_head(struct tare_at at, const char *name, struct tare_parameter *embed
     head->prefix = tare_at(at, "%s", name).path;
     head->weight = l.weight;
     head->bias = l.bias;
-    head->weight->active = !(kind == TARE_HEAD_FLAG && tied);
+    head->weight->active = !((kind == TARE_HEAD_FLAG || kind == TARE_HEAD_COPIED) && tied);
     if (head->bias)
         head->bias->active = head->weight->active;
 }

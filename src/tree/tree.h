@@ -13,7 +13,7 @@ enum tare_kind {
     TARE_KIND_LINEAR,    /* (out, in): may stay packed */
     TARE_KIND_EMBEDDING, /* (rows, dim): may stay packed */
     TARE_KIND_EXPERTS,   /* (n, out, in): may stay packed */
-    TARE_KIND_INTEGERS   /* codes that the architecture itself unpacks (bitnet): integers, not floats */
+    TARE_KIND_INTEGERS   /* codes that the architecture itself unpacks (bitnet): any dtype */
 };
 
 struct tare_parameter {
@@ -30,6 +30,8 @@ struct tare_parameter {
 enum tare_head_kind {
     TARE_HEAD_OWN,     /* always a parameter of its own */
     TARE_HEAD_FLAG,    /* own unless tie_word_embeddings */
+    TARE_HEAD_COPIED,  /* FLAG, in an architecture whose loader makes a head of the embedding, tied or not (minicpm): beside
+                          a packed one it loads nowhere, and so strict loading asks for it */
     TARE_HEAD_CONTENT, /* own when the checkpoint has a dense <head>.weight (gemma3_text, recurrent_gemma) */
     TARE_HEAD_NONE     /* the architecture has no head: always the embedding */
 };
@@ -76,7 +78,7 @@ struct tare_at tare_at(struct tare_at parent, const char *format, ...) TARE_PRIN
 /* Declare <at>.<name>, a tensor of any rank that is not packed: tare_plain(at, "A_log", 1, heads). Dimensions are
  * int64_t. */
 struct tare_parameter *tare_plain(struct tare_at at, const char *name, int rank, ...);
-/* The same for integers. */
+/* The same for what the architecture itself unpacks: any dtype. */
 struct tare_parameter *tare_integers(struct tare_at at, const char *name, int rank, ...);
 struct tare_linear tare_linear(struct tare_at at, const char *name, int64_t in, int64_t out, bool bias);
 struct tare_linear tare_experts(struct tare_at at, const char *name, int64_t n, int64_t in, int64_t out, bool bias);
