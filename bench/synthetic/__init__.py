@@ -4,7 +4,7 @@ import os
 import random
 import struct
 
-SIZE = {"F16": 2, "BF16": 2, "F32": 4, "I32": 4, "U32": 4}
+SIZE = {"F8_E4M3": 1, "F16": 2, "BF16": 2, "F32": 4, "I32": 4, "U32": 4}
 QWEN_1_5B = dict(model_type="qwen2", architectures=["Qwen2ForCausalLM"], hidden_size=1536, intermediate_size=8960,
                  num_hidden_layers=28, num_attention_heads=12, num_key_value_heads=2, vocab_size=151936,
                  max_position_embeddings=32768, rms_norm_eps=1e-6, rope_theta=1000000.0, tie_word_embeddings=True,

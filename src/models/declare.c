@@ -73,7 +73,8 @@ enum tare_code tare_model_declare(struct tare_model *model, struct tare_error *e
         return tare_fail(err, TARE_E_CONFIG, "config.json", "model_type is %s; tare needs it to know the architecture",
                          type ? "no string" : "missing");
     model->model_type = json_string_value(type);
-    enum tare_code code = tare_arch_find(model->model_type, json_object_get(model->config, "architectures"), &model->arch, err);
+    enum tare_code code =
+        tare_arch_find(model->model_type, json_object_get(model->config, "architectures"), &model->arch, err);
     if (!code)
         code = read_args(model->arch, model->config, "config.json", model, &model->args, err);
     if (!code && (model->arch->inner || model->arch->choose))
@@ -132,9 +133,8 @@ enum tare_code tare_tie_levels(const struct tare_model *model, struct tare_arena
     if (!l)
         return tare_fail_memory(err);
     const struct tare_tie_level top = {"", model->config, "", arch->args, model->args};
-    /* by the rule's own word, not inner_prefix: nobody ever looked below gemma3n's model.language_model */
-    const struct tare_tie_level inner = {"language_model",
-                                         model->inner ? model->inner_config : text,
+    /* the rule's own word, whatever inner_prefix is (gemma3n: model.language_model) */
+    const struct tare_tie_level inner = {"language_model", model->inner ? model->inner_config : text,
                                          model->inner ? model->inner_path ? model->inner_path : "" : "text_config",
                                          model->inner ? model->inner->args : NULL, model->inner_args};
     l[0] = l[1] = top;

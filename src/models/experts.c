@@ -26,13 +26,15 @@ static const char *path(struct tare_weights *w, const char *base, const char *re
     return text ? text : "";
 }
 
-/* Does an entry lie transposed: its last axis is not `last`, the one before is? */
-static bool turned(const struct tare_entry *entry, int64_t last, bool unsure)
+/* Do they lie transposed, (n, dim, 2 hidden) and (n, hidden, dim)? The first that is no square tells. */
+static bool turned(const struct tare_entry *gate_up, const struct tare_entry *down, int64_t dim, bool unsure)
 {
-    const struct tare_recipe *r = entry->recipe;
-    if (last < 1 || r->rank != 3 || r->shape[1] == r->shape[2])
+    const struct tare_recipe *g = gate_up->recipe, *d = down ? down->recipe : g;
+    if (dim < 1 || g->rank != 3 || d->rank != 3)
         return unsure;
-    return r->shape[1] == last && r->shape[2] != last ? true : r->shape[2] == last && r->shape[1] != last ? false : unsure;
+    if ((g->shape[1] == dim) != (g->shape[2] == dim))
+        return g->shape[1] == dim;
+    return (d->shape[1] == dim) != (d->shape[2] == dim) ? d->shape[2] == dim : unsure;
 }
 
 static void fused(struct tare_weights *w, const struct tare_experts_desc *d, const char *suffix)
@@ -43,7 +45,7 @@ static void fused(struct tare_weights *w, const struct tare_experts_desc *d, con
     const struct tare_entry *first = tare_find(w, gate_up);
     if (!first)
         return;
-    if (turned(first, d->dim, d->transposed)) {
+    if (turned(first, tare_find(w, down), d->dim, d->transposed)) {
         tare_transpose(w, gate_up);
         tare_transpose(w, down);
     }
@@ -53,8 +55,9 @@ static void fused(struct tare_weights *w, const struct tare_experts_desc *d, con
 
 void tare_experts_rewrite(struct tare_weights *w, const struct tare_experts_desc *d)
 {
-    static const char *const names[][2] = {{"gate_proj", "gate_proj"}, {"up_proj", "up_proj"}, {"down_proj", "down_proj"},
-                                           {"w1", "gate_proj"},        {"w3", "up_proj"},      {"w2", "down_proj"}};
+    static const char *const names[][2] = {{"gate_proj", "gate_proj"}, {"up_proj", "up_proj"},
+                                           {"down_proj", "down_proj"}, {"w1", "gate_proj"},
+                                           {"w3", "up_proj"},          {"w2", "down_proj"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *one = tare_arena_format(w->arena, "%s.#.%s.weight", d->from, names[i][0]);
         const char *all = tare_arena_format(w->arena, "%s.%s.weight", d->to, names[i][1]);

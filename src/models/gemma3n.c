@@ -101,11 +101,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     const struct args *a = args;
     const int64_t dim = a->hidden_size, all = tare_mul(root, a->num_hidden_layers, a->hidden_size_per_layer_input);
     tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
-                                          .model = "",
-                                          .embedding_scale = sqrt((double)dim),
-                                          .logit_soft_cap = a->final_logit_softcapping,
-                                          .layer = layer,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .model = "", .embedding_scale = sqrt((double)dim),
+                                          .logit_soft_cap = a->final_logit_softcapping, .layer = layer,
                                           .head = TARE_HEAD_NONE});
     tare_embedding(root, "embed_tokens_per_layer", a->vocab_size_per_layer_input, all);
     tare_linear(root, "per_layer_model_projection", dim, all, NO_BIAS);
@@ -127,7 +124,8 @@ static int64_t lender(const struct args *a, int64_t i)
     return -1;
 }
 
-/* Transformers 5 leaves out what borrowing layers do not use. mlx-lm has parameters for it, so they get the lender's. */
+/* Transformers 5 leaves out what borrowing layers do not use. mlx-lm has parameters for it, so they get the lender's.
+ */
 static void lend(struct tare_weights *w, const void *args)
 {
     static const char *const parts[] = {"k_proj", "v_proj", "k_norm"};

@@ -47,11 +47,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
-                                          .layer = layer,
-                                          .head_name = "output",
-                                          .head = TARE_HEAD_FLAG,
-                                          .tied = a->tie_word_embeddings});
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .layer = layer, .head_name = "output",
+                                          .head = TARE_HEAD_FLAG, .tied = a->tie_word_embeddings});
 }
 
 const struct tare_arch tare_arch_llama4_text = {

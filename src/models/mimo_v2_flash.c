@@ -47,7 +47,8 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 {
     const struct args *a = args;
     if (strcmp(a->topk_method, "noaux_tc") != 0)
-        return tare_fail(d->err, TARE_E_CONFIG, d->place, "topk_method is \"%s\"; expected \"noaux_tc\"", a->topk_method);
+        return tare_fail(d->err, TARE_E_CONFIG, d->place, "topk_method is \"%s\"; expected \"noaux_tc\"",
+                         a->topk_method);
     enum tare_code code = tare_layer_numbers_check(a->hybrid_layer_pattern, a->num_hidden_layers,
                                                    "hybrid_layer_pattern", d->place, d->err);
     if (!code)
@@ -63,12 +64,12 @@ static bool is_one(const json_t *list, int64_t i)
 static void attention(struct tare_at at, const struct args *a, bool windowed)
 {
     const int64_t heads = windowed ? a->swa_num_attention_heads : a->num_attention_heads;
-    tare_attention(at, &(struct tare_attention){.dim = a->hidden_size,
-                                                .heads = heads,
-                                                .kv_heads =
-                                                    windowed ? a->swa_num_key_value_heads : a->num_key_value_heads,
-                                                .head = windowed ? a->swa_head_dim : a->head_dim,
-                                                .v_head = windowed ? a->swa_v_head_dim : a->v_head_dim});
+    tare_attention(at,
+                   &(struct tare_attention){.dim = a->hidden_size,
+                                            .heads = heads,
+                                            .kv_heads = windowed ? a->swa_num_key_value_heads : a->num_key_value_heads,
+                                            .head = windowed ? a->swa_head_dim : a->head_dim,
+                                            .v_head = windowed ? a->swa_v_head_dim : a->v_head_dim});
     if (windowed ? a->add_swa_attention_sink_bias : a->add_full_attention_sink_bias)
         tare_plain(at, "attention_sink_bias", 1, heads);
 }

@@ -27,8 +27,8 @@ struct tare_arch {
     enum tare_code (*derive)(void *args, const struct tare_derive *d);
     /* MUST, but for a wrapper: parameters and blocks below root. decoder is zeroed; what cannot run yet may stay so. */
     void (*declare)(struct tare_at root, const void *args, struct tare_decoder *decoder);
-    /* MAY: names and recipes -> those of declare. A wrapper's comes first, on the whole list; then the inner one's, which
-     * sees only what lies below inner_prefix, without that prefix. */
+    /* MAY: names and recipes -> those of declare. A wrapper's comes first, on the whole list; then the inner one's,
+     * which sees only what lies below inner_prefix, without that prefix. */
     void (*sanitize)(struct tare_weights *w, const void *args);
     bool runs;              /* every block has ops, and logits were compared with the reference */
     bool transformers_tied; /* transformers' own default of tie_word_embeddings (golden/tie_defaults.json) */
@@ -37,10 +37,11 @@ struct tare_arch {
     const struct tare_arch *inner;
     const char *inner_config; /* "text_config" */
     const char *inner_prefix; /* "language_model" */
-    /* MAY: the inner model by its fragment (mistral3: text_config.model_type); else `inner`. NULL: refused through d. */
+    /* MAY: the inner model by its fragment (mistral3: text_config.model_type); else `inner`. NULL: refused through d.
+     */
     const struct tare_arch *(*choose)(const json_t *inner, const struct tare_derive *d);
-    bool inner_as_is;         /* the inner model's sanitize is not called (pixtral) */
-    bool inner_flat;          /* without inner_config in config.json the whole config is the inner one's */
+    bool inner_as_is; /* the inner model's sanitize is not called (pixtral) */
+    bool inner_flat;  /* without inner_config in config.json the whole config is the inner one's */
     /* MAY: keys that the wrapper writes into the inner fragment before its args are read (config: a copy, changed in
      * place). */
     enum tare_code (*fill)(json_t *inner, const void *args, const struct tare_derive *d);

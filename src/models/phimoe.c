@@ -39,8 +39,8 @@ static struct tare_rope rope_read(struct tare_at at, const struct args *a, int64
     struct tare_rope rope = tare_rope_read(at, head, tare_json_real(a->rope_parameters, "rope_theta", a->rope_theta),
                                            scaling, a->max_position_embeddings);
     if (rope.kind == TARE_ROPE_LONGROPE)
-        rope.original_context = (double)tare_json_integer(scaling, "original_max_position_embeddings",
-                                                          a->original_max_position_embeddings);
+        rope.original_context =
+            (double)tare_json_integer(scaling, "original_max_position_embeddings", a->original_max_position_embeddings);
     return rope;
 }
 
@@ -69,12 +69,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
-                                          .norm = TARE_SKELETON_LAYER,
-                                          .norm_bias = BIAS,
-                                          .layer = layer,
-                                          .head = TARE_HEAD_OWN,
-                                          .head_bias = a->lm_head_bias});
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .norm = TARE_SKELETON_LAYER, .norm_bias = BIAS,
+                                          .layer = layer, .head = TARE_HEAD_OWN, .head_bias = a->lm_head_bias});
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * qwen3_5.h - what Qwen3.5's models share: the text model inside, dense or with routed experts, and its published names.
+ * qwen3_5.h - what Qwen3.5's models share: the text model inside, dense or with routed experts, and its published
+ * names.
  */
 #ifndef TARE_MODELS_QWEN3_5_H
 #define TARE_MODELS_QWEN3_5_H
@@ -9,7 +10,8 @@
 /* Below language_model. Its own sanitize stacks experts. */
 extern const struct tare_arch tare_qwen3_5_text;
 
-/* A wrapper's sanitize: towers set aside, the text model's names below language_model, convolutions turned, norms + 1. */
+/* A wrapper's sanitize: towers set aside, the text model's names below language_model, convolutions turned, norms + 1.
+ */
 void tare_qwen3_5_sanitize(struct tare_weights *w, const void *args);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * qwen3_moe.c - Qwen3 with routed experts (mlx-lm: models/qwen3_moe.py). */
+#include "models/dense.h"
 #include "models/experts.h"
 #include "models/sparse.h"
 #include "models/theta.h"
@@ -42,42 +43,30 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return code ? code : tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
 }
 
-static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+/* A routed layer has no feed-forward block of its own. */
+static void vary(struct tare_dense *layer, int64_t i)
 {
-    const struct args *a = args;
-    const int64_t dim = a->hidden_size;
-    l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
-    tare_gqa(l, at,
-             &(struct tare_gqa_desc){.dim = dim,
-                                     .heads = a->num_attention_heads,
-                                     .kv_heads = a->num_key_value_heads,
-                                     .head_dim = a->head_dim,
-                                     .qk_norm = TARE_QK_NORM_RMS,
-                                     .eps = a->rms_norm_eps,
-                                     .rope = tare_rope_read(at, a->head_dim, a->rope_theta,
-                                                            a->rope_scaling ? a->rope_scaling : a->rope_parameters,
-                                                            a->max_position_embeddings),
-                                     .window = tare_window(a->sliding_window, NULL, a->max_window_layers, i)});
-    l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
-    if (a->num_experts > 0 && tare_sparse_layer(a->mlp_only_layers, a->decoder_sparse_step, i)) {
-        tare_linear(at, "mlp.gate", dim, a->num_experts, NO_BIAS);
-        tare_switch_glu(at, "mlp.switch_mlp", a->num_experts, dim, a->moe_intermediate_size);
-    } else {
-        tare_glu(l, at,
-                 &(struct tare_glu_desc){.dim = dim,
-                                         .hidden = a->intermediate_size,
-                                         .activation = tare_activation_read(at, a->hidden_act, TARE_SILU)});
-    }
+    const struct args *a = layer->args;
+    layer->attention.window = tare_window(a->sliding_window, NULL, a->max_window_layers, i);
+    layer->no_ffn = a->num_experts > 0 && tare_sparse_layer(a->mlp_only_layers, a->decoder_sparse_step, i);
+}
+
+static void experts(struct tare_layer *l, struct tare_at at, const struct tare_dense *layer)
+{
+    const struct args *a = layer->args;
+    (void)l;
+    if (!layer->no_ffn)
+        return;
+    tare_linear(at, "mlp.gate", a->hidden_size, a->num_experts, NO_BIAS);
+    tare_switch_glu(at, "mlp.switch_mlp", a->num_experts, a->hidden_size, a->moe_intermediate_size);
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
-                                          .layer = layer,
-                                          .head = TARE_HEAD_FLAG,
-                                          .tied = a->tie_word_embeddings});
+    tare_dense(root, d,
+               &(struct tare_dense){TARE_DENSE_LLAMA(a), .attention.head_dim = a->head_dim,
+                                    .attention.qk_norm = TARE_QK_NORM_RMS, .args = a, .vary = vary, .more = experts});
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

@@ -26,7 +26,8 @@ enum tare_code tare_layer_numbers_check(const json_t *list, int64_t n, const cha
     for (size_t i = 0; fits && i < json_array_size(list); i++)
         fits = json_is_integer(json_array_get(list, i));
     return fits ? TARE_OK
-                : tare_fail(err, TARE_E_CONFIG, place, "%s must be a list of integers, %lld at least", key, (long long)n);
+                : tare_fail(err, TARE_E_CONFIG, place, "%s must be a list of integers, %lld at least", key,
+                            (long long)n);
 }
 
 void tare_shared_experts(struct tare_at at, int64_t dim, int64_t n, int64_t hidden, int64_t shared_hidden)
@@ -49,8 +50,7 @@ void tare_sparse_rewrite(struct tare_weights *w, const char *block, int64_t n, i
 
 void tare_attention(struct tare_at at, const struct tare_attention *a)
 {
-    const int64_t head =
-        a->head > 0 ? a->head : tare_div(at, "hidden_size", a->dim, "num_attention_heads", a->heads);
+    const int64_t head = a->head > 0 ? a->head : tare_div(at, "hidden_size", a->dim, "num_attention_heads", a->heads);
     const int64_t value = a->v_head > 0 ? a->v_head : head;
     const int64_t q = tare_mul(at, a->heads, head), k = tare_mul(at, a->kv_heads, head);
     tare_linear(at, "q_proj", a->dim, q, a->bias);

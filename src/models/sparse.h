@@ -24,7 +24,8 @@ enum tare_code tare_layer_numbers_check(const json_t *list, int64_t n, const cha
 /* gate, switch_mlp, shared_expert and shared_expert_gate below `at` ("model.layers.0.mlp"). */
 void tare_shared_experts(struct tare_at at, int64_t dim, int64_t n, int64_t hidden, int64_t shared_hidden);
 
-/* Published experts of a block ("mlp"), in all spellings of experts.h: model.layers.*.mlp.experts -> .mlp.switch_mlp. */
+/* Published experts of a block ("mlp"), in all spellings of experts.h: model.layers.*.mlp.experts -> .mlp.switch_mlp.
+ */
 void tare_sparse_rewrite(struct tare_weights *w, const char *block, int64_t n, int64_t dim);
 
 /* {q, k, v, o}_proj below `at` ("model.layers.0.self_attn"), and q_norm and k_norm where their widths are given. */

@@ -82,13 +82,13 @@ static void attention(struct tare_at at, const struct args *a, int64_t i)
     const bool windowed = a->layer_types ? tare_window(1, a->layer_types, 0, i) == 1 : i % 2 == 0;
     const json_t *own = windowed ? a->attention_other_setting : NULL;
     const int64_t heads = tare_json_integer(own, "num_attention_heads", a->num_attention_heads);
-    tare_attention(
-        at, &(struct tare_attention){.dim = a->hidden_size,
-                                     .heads = heads,
-                                     .kv_heads = tare_json_integer(own, "num_attention_groups", a->num_attention_groups),
-                                     .head = a->head_dim,
-                                     .qk_norm = TARE_NORM_OF_HEAD,
-                                     .eps = a->rms_norm_eps});
+    tare_attention(at, &(struct tare_attention){
+                           .dim = a->hidden_size,
+                           .heads = heads,
+                           .kv_heads = tare_json_integer(own, "num_attention_groups", a->num_attention_groups),
+                           .head = a->head_dim,
+                           .qk_norm = TARE_NORM_OF_HEAD,
+                           .eps = a->rms_norm_eps});
     if (a->use_head_wise_attn_gate)
         tare_linear(at, "g_proj", a->hidden_size, heads, NO_BIAS);
 }
@@ -121,12 +121,10 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 /* Published norms are stored less 1; such a checkpoint is told by its names. */
 static void sanitize(struct tare_weights *w, const void *args)
 {
-    static const char *const names[][2] = {{".moe.gate_proj.", ".mlp.switch_mlp.gate_proj."},
-                                           {".moe.up_proj.", ".mlp.switch_mlp.up_proj."},
-                                           {".moe.down_proj.", ".mlp.switch_mlp.down_proj."},
-                                           {".moe.gate.", ".mlp.gate.gate."},
-                                           {".moe.router_bias", ".mlp.gate.router_bias"},
-                                           {".share_expert.", ".mlp.share_expert."}};
+    static const char *const names[][2] = {
+        {".moe.gate_proj.", ".mlp.switch_mlp.gate_proj."}, {".moe.up_proj.", ".mlp.switch_mlp.up_proj."},
+        {".moe.down_proj.", ".mlp.switch_mlp.down_proj."}, {".moe.gate.", ".mlp.gate.gate."},
+        {".moe.router_bias", ".mlp.gate.router_bias"},     {".share_expert.", ".mlp.share_expert."}};
     const struct args *a = args;
     const bool published = tare_find(w, "**.moe.**") || tare_find(w, "model.layers.*.share_expert.**");
     tare_drop_containing(w, ".mtp", "predicts further tokens at once; not used in running");

@@ -9,7 +9,7 @@ checkpoints  one with the published names loads, and so does its AWQ form
 """
 import json, os, re, struct, subprocess, sys, tempfile
 
-ITEM = {"float32": ("F32", 4), "float16": ("F16", 2), "bfloat16": ("BF16", 2), "int32": ("I32", 4), "uint32": ("U32", 4)}
+ITEM = {"float32": ("F32", 4), "float16": ("F16", 2), "bfloat16": ("BF16", 2), "int32": ("I32", 4), "uint32": ("U32", 4), "uint8": ("U8", 1)}
 tare, source, only = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3:]
 failures = []
 
@@ -46,16 +46,32 @@ def plan(where, config, rows):
         return None
 
 
-def check_tree(where, case):
-    got = plan(where, case["config"], [[n, s, "float32"] for n, s in case["parameters"]])
+def unfold(rows):
+    """Rows as tools/model_cases.py folds them: "{0-3}" stands for numbers."""
+    for name, shape, *dtype in rows:
+        span = re.search(r"\{(\d+)-(\d+)\}", name)
+        if not span:
+            yield [name, shape, dtype[0] if dtype else "float32"]
+            continue
+        for n in range(int(span[1]), int(span[2]) + 1):
+            yield from unfold([[name[:span.start()] + str(n) + name[span.end():], shape, *dtype]])
+
+
+def config_of(doc, case):
+    config = {**doc["config"], **case["config"]}
+    for key in config.pop("-", []):
+        config.pop(key)
+    return config
+
+
+def check_tree(where, config, rows):
+    got = plan(where, config, rows)
     if got is None:
         return
-    want = {n: s for n, s in case["parameters"]}
+    want = {n: s for n, s, _ in rows}
     have = {p["name"]: list(p["shape"]) for p in got.get("parameters", []) + got.get("missing", [])}
-    if case["config"].get("tie_word_embeddings") is True:
-        for name in {t["name"] for t in got.get("set_aside", [])} & {"lm_head.weight"}:
-            want.pop(name, None)  # a dense head under an explicit true is the embedding, for every architecture alike
-    for name in sorted(set(want) ^ set(have)):
+    heads = {n for n in {**want, **have} if n.endswith("lm_head.weight")}  # tare treats them alike everywhere: tests/cli/test_head.py
+    for name in sorted((set(want) ^ set(have)) - heads):
         fail(where, "%s is %s" % (name, "not declared" if name in want else "declared, but no parameter of mlx-lm's"))
     for name in sorted(set(want) & set(have)):
         if want[name] != have[name]:
@@ -64,31 +80,43 @@ def check_tree(where, case):
         fail(where, "does not load: %s" % got.get("findings"))
 
 
-def check_checkpoint(where, case):
-    got = plan(where, case["config"], case["tensors"])
+def check_checkpoint(where, config, rows):
+    got = plan(where, config, rows)
     if got is not None and got.get("loads") is not True:
         fail(where, "does not load: %s" % got.get("findings"))
 
 
 def check_lines(lines):
-    archs = {name for kind, name, _ in lines if kind == "ARCH"}
-    for kind, name, target in lines:
-        if kind == "ALIAS" and target not in archs:
-            fail(name, "alias of %s, which has no ARCH line" % target)
-        path = os.path.join(source, "src/models", name + ".c")
-        if kind == "ARCH" and (not os.path.exists(path) or "tare_arch_%s = {" % name not in open(path).read()):
-            fail(name, "src/models/%s.c does not define tare_arch_%s" % (name, name))
-    for f in os.listdir(os.path.join(source, "tests/data/models")):
-        if f[:-5] not in {name for _, name, _ in lines}:
-            fail(f, "cases of a model that models.def does not list")
+    files = {}
+    for kind, name, second, third in lines:
+        files[name] = {"ARCH": name, "NAMED": second, "ALIAS": None, "CHOSEN": third}[kind]
+    for kind, name, second, third in lines:
+        if kind == "ALIAS":
+            if second not in files.values():
+                fail(name, "alias of %s, which has no line of its own" % second)
+            continue
+        c_name = third if kind == "CHOSEN" else second if kind == "NAMED" else name
+        path = os.path.join(source, "src/models", c_name + ".c")
+        if not os.path.exists(path) or "tare_arch_%s = {" % c_name not in open(path).read():
+            fail(name, "src/models/%s.c does not define tare_arch_%s" % (c_name, c_name))
+    order = [name.lower() for kind, name, _, _ in lines if kind in ("ARCH", "NAMED")]
+    if order != sorted(order):
+        fail("models.def", "not in alphabetical order: %s" % [a for a, b in zip(order, sorted(order)) if a != b][:2])
+
+
+def case_names(lines):
+    return [third if kind == "CHOSEN" else name for kind, name, _, third in lines]
 
 
 def main():
     with open(os.path.join(source, "src/models/models.def")) as f:
-        lines = re.findall(r"^(ARCH|ALIAS)\((\w+)(?:, *(\w+))?\)$", f.read(), re.M)
+        lines = re.findall(r"^(ARCH|ALIAS|NAMED|CHOSEN)\(([\w-]+)(?:, *(\w+))?(?:, *(\w+))?\)$", f.read(), re.M)
     check_lines(lines)
-    n = 0
-    for _, name, _ in lines:
+    names, n = case_names(lines), 0
+    for f in os.listdir(os.path.join(source, "tests/data/models")):
+        if f[:-5] not in names:
+            fail(f, "cases of a model that models.def does not list")
+    for name in names:
         path = os.path.join(source, "tests/data/models", name + ".json")
         if only and name not in only:
             continue
@@ -97,11 +125,10 @@ def main():
             continue
         with open(path) as f:
             doc = json.load(f)
-        for case in doc["trees"]:
-            check_tree("%s, tree %s" % (name, case["case"]), case)
-        for case in doc["checkpoints"]:
-            check_checkpoint("%s, checkpoint %s" % (name, case["case"]), case)
-        n += len(doc["trees"]) + len(doc["checkpoints"])
+        for kind, check in (("trees", check_tree), ("checkpoints", check_checkpoint)):
+            for case in doc[kind]:
+                check("%s, %s %s" % (name, kind, case["case"]), config_of(doc, case), list(unfold(case["rows"])))
+                n += 1
     print("\n".join(failures) or "%d cases" % n)
     return 1 if failures else 0
 
