@@ -72,10 +72,7 @@ void tare_bailing_mla(struct tare_at at, const struct tare_mla_desc *d)
 
 void tare_bailing_rewrite(struct tare_weights *w, const struct tare_bailing *b)
 {
-    tare_experts_rewrite(w, &(struct tare_experts_desc){.from = "model.layers.*.mlp.experts",
-                                                        .to = "model.layers.*.mlp.switch_mlp",
-                                                        .n = b->experts,
-                                                        .dim = b->dim});
+    tare_sparse_rewrite(w, "mlp", b->experts, b->dim);
     if (b->bias) {
         tare_stack(w, "model.layers.*.mlp.experts.#.gate_proj.bias", "model.layers.*.mlp.switch_mlp.gate_proj.bias",
                    b->experts);

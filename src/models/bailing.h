@@ -5,7 +5,7 @@
 #define TARE_MODELS_BAILING_H
 
 #include "models/mla.h"
-#include "models/model.h"
+#include "models/sparse.h"
 
 struct tare_bailing {
     int64_t dim, heads, head; /* head: of linear attention */
@@ -31,9 +31,13 @@ void tare_bailing_mla(struct tare_at at, const struct tare_mla_desc *d);
 
 /* The fields of a struct tare_skeleton but for layer, from args. */
 #define TARE_BAILING_SKELETON(a)                                                                                       \
-    .embedding = "word_embeddings", .dim = (a)->hidden_size, .vocabulary = (a)->vocab_size,                            \
-    .n_layers = (a)->num_hidden_layers, .context = (a)->max_position_embeddings, .eps = (a)->rms_norm_eps,             \
-    .head = TARE_HEAD_FLAG, .tied = (a)->tie_word_embeddings
+    TARE_SKELETON_USUAL(a), .embedding = "word_embeddings", .head = TARE_HEAD_FLAG, .tied = (a)->tie_word_embeddings
+
+/* The fields of a struct tare_mla_desc but for bias, from args. */
+#define TARE_BAILING_LATENT(a)                                                                                         \
+    .dim = (a)->hidden_size, .heads = (a)->num_attention_heads, .q_rank = (a)->q_lora_rank,                            \
+    .kv_rank = (a)->kv_lora_rank, .nope = (a)->qk_nope_head_dim, .rope = (a)->qk_rope_head_dim, .v = (a)->v_head_dim,  \
+    .eps = (a)->rms_norm_eps
 
 /* Experts stacked, routers' names. */
 void tare_bailing_rewrite(struct tare_weights *w, const struct tare_bailing *b);

@@ -2,7 +2,6 @@
  * bailing_hybrid.c - Ling 2.5 and Ring 2.5: linear attention, and latent attention in each group's last layer (mlx-lm:
  * models/bailing_hybrid.py). */
 #include "models/bailing.h"
-#include "models/skeleton.h"
 #include "models/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -83,23 +82,11 @@ static struct tare_bailing describe(const struct args *a)
                                  .eps = a->rms_norm_eps};
 }
 
-static struct tare_mla_desc latent(const struct args *a)
-{
-    return (struct tare_mla_desc){.dim = a->hidden_size,
-                                  .heads = a->num_attention_heads,
-                                  .q_rank = a->q_lora_rank,
-                                  .kv_rank = a->kv_lora_rank,
-                                  .nope = a->qk_nope_head_dim,
-                                  .rope = a->qk_rope_head_dim,
-                                  .v = a->v_head_dim,
-                                  .bias = a->use_qkv_bias,
-                                  .eps = a->rms_norm_eps};
-}
-
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
-    const struct tare_bailing b = describe(args);
-    const struct tare_mla_desc mla = latent(args);
+    const struct args *a = args;
+    const struct tare_bailing b = describe(a);
+    const struct tare_mla_desc mla = {TARE_BAILING_LATENT(a), .bias = a->use_qkv_bias};
     if (tare_bailing_global(&b, i))
         tare_bailing_mla(tare_at(at, "attention"), &mla);
     else

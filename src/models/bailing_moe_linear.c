@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * bailing_moe_linear.c - Ling 2 and Ring 2 with linear attention (mlx-lm: models/bailing_moe_linear.py). */
 #include "models/bailing.h"
-#include "models/skeleton.h"
 #include "models/theta.h"
 
 #define ARGS(ARG)                                                                                                      \

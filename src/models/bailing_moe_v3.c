@@ -3,7 +3,6 @@
  * models/bailing_moe_v3.py). Its model_type is bailing_hybrid; "architectures" tells. */
 #include "models/bailing.h"
 #include "models/delta.h"
-#include "models/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 157184)                                                                                       \
@@ -72,18 +71,6 @@ static struct tare_bailing describe(const struct args *a)
                                  .eps = a->rms_norm_eps};
 }
 
-static struct tare_mla_desc latent(const struct args *a)
-{
-    return (struct tare_mla_desc){.dim = a->hidden_size,
-                                  .heads = a->num_attention_heads,
-                                  .q_rank = a->q_lora_rank,
-                                  .kv_rank = a->kv_lora_rank,
-                                  .nope = a->qk_nope_head_dim,
-                                  .rope = a->qk_rope_head_dim,
-                                  .v = a->v_head_dim,
-                                  .eps = a->rms_norm_eps};
-}
-
 static void delta(struct tare_at at, const struct args *a)
 {
     const int64_t width = tare_mul(at, a->num_attention_heads, a->head_dim);
@@ -101,7 +88,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
 {
     const struct args *a = args;
     const struct tare_bailing b = describe(a);
-    const struct tare_mla_desc mla = latent(a);
+    const struct tare_mla_desc mla = {TARE_BAILING_LATENT(a)};
     if (tare_bailing_global(&b, i)) {
         tare_bailing_mla(tare_at(at, "attention"), &mla);
         tare_linear(at, "attention.g_proj", a->hidden_size, a->num_attention_heads, NO_BIAS);

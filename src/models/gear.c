@@ -2,7 +2,7 @@
  * gear.c - Gear: attention, and mixers that convolve keys and values (mlx-lm: models/gear.py). */
 #include <string.h>
 
-#include "models/skeleton.h"
+#include "models/sparse.h"
 #include "models/window.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -100,12 +100,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){.dim = a->hidden_size,
-                                          .vocabulary = a->vocab_size,
-                                          .n_layers = a->num_hidden_layers,
-                                          .context = a->max_position_embeddings,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
                                           .norm = TARE_SKELETON_RMS_ONE_PLUS,
-                                          .eps = a->rms_norm_eps,
                                           .embedding_scale = sqrt((double)a->hidden_size),
                                           .logit_soft_cap = a->final_logit_softcapping,
                                           .layer = layer,

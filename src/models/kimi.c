@@ -3,6 +3,7 @@
 #include "models/kimi.h"
 
 #include "models/experts.h"
+#include "models/sparse.h"
 
 #define WIDTH_MOST 1000000 /* of heads and of a head: so that products fit */
 
@@ -68,9 +69,7 @@ void tare_kimi_layer(struct tare_layer *l, struct tare_at at, const struct tare_
 void tare_kimi_rewrite(struct tare_weights *w, int64_t n_experts)
 {
     tare_rename(w, "model.layers.*.block_sparse_moe.**", "model.layers.*.mlp.**");
-    tare_experts_rewrite(w, &(struct tare_experts_desc){.from = "model.layers.*.mlp.experts",
-                                                        .to = "model.layers.*.mlp.switch_mlp",
-                                                        .n = n_experts});
+    tare_sparse_rewrite(w, "mlp", n_experts, 0);
     tare_rename(w, "model.layers.*.mlp.gate.e_score_correction_bias", "model.layers.*.mlp.e_score_correction_bias");
     tare_conv_channels_last(w, "model.layers.*.self_attn.*_conv1d.weight");
     tare_rename(w, "model.layers.*.self_attn.*_conv1d.weight", "model.layers.*.self_attn.*_conv.conv.weight");

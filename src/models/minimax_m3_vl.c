@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "models/experts.h"
-#include "models/skeleton.h"
 #include "models/sparse.h"
 #include "models/window.h"
 #include "models/wrapper.h"
@@ -128,12 +127,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){.dim = a->hidden_size,
-                                          .vocabulary = a->vocab_size,
-                                          .n_layers = a->num_hidden_layers,
-                                          .context = a->max_position_embeddings,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
                                           .norm = a->use_gemma_norm ? TARE_SKELETON_RMS_ONE_PLUS : TARE_SKELETON_RMS,
-                                          .eps = a->rms_norm_eps,
                                           .layer = layer,
                                           .head = TARE_HEAD_FLAG,
                                           .tied = a->tie_word_embeddings});

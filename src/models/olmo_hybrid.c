@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "models/delta.h"
-#include "models/skeleton.h"
 #include "models/sparse.h"
 #include "models/window.h"
 
@@ -91,11 +90,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){.dim = a->hidden_size,
-                                          .vocabulary = a->vocab_size,
-                                          .n_layers = a->num_hidden_layers,
-                                          .context = a->max_position_embeddings,
-                                          .eps = a->rms_norm_eps,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
                                           .layer = layer,
                                           .head = TARE_HEAD_FLAG,
                                           .tied = a->tie_word_embeddings});

@@ -2,8 +2,6 @@
  * qwen3_next.c - Qwen3-Next: three layers of gated delta rule to one of gated attention, and experts (mlx-lm:
  * models/qwen3_next.py). */
 #include "models/delta.h"
-#include "models/experts.h"
-#include "models/skeleton.h"
 #include "models/sparse.h"
 #include "models/theta.h"
 
@@ -87,11 +85,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){.dim = a->hidden_size,
-                                          .vocabulary = a->vocab_size,
-                                          .n_layers = a->num_hidden_layers,
-                                          .context = a->max_position_embeddings,
-                                          .eps = a->rms_norm_eps,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
                                           .layer = layer,
                                           .head = TARE_HEAD_FLAG,
                                           .tied = a->tie_word_embeddings});
@@ -101,10 +95,7 @@ static void sanitize(struct tare_weights *w, const void *args)
 {
     const struct args *a = args;
     tare_delta_qwen_rewrite(w);
-    tare_experts_rewrite(w, &(struct tare_experts_desc){.from = "model.layers.*.mlp.experts",
-                                                        .to = "model.layers.*.mlp.switch_mlp",
-                                                        .n = a->num_experts,
-                                                        .dim = a->hidden_size});
+    tare_sparse_rewrite(w, "mlp", a->num_experts, a->hidden_size);
 }
 
 const struct tare_arch tare_arch_qwen3_next = {
