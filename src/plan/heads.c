@@ -145,5 +145,9 @@ enum tare_code tare_heads_settle(struct tare_model *m, bool transformers_tied, s
         tare_plan_finding(
             m, TARE_NOTE, TARE_OK, "head-is-embedding", m->tie.bound->name,
             "the only copy lies under the name of the output head; the model is tied, so it is the embedding");
+    if (m->tie.tied_by_default)
+        tare_plan_finding(m, TARE_WARNING, TARE_OK, "no-head", m->tree.head.prefix,
+                          "there is no output head and config.json does not say that the model is tied; transformers' "
+                          "default is tied, so the head is the embedding. If a shard is missing, this is wrong");
     return tare_tie_bind(&m->tree, &m->weights, &m->tie, err);
 }

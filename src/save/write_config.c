@@ -175,8 +175,8 @@ static bool edit(json_t *config, const struct tare_layout *layout, const struct 
     if (untied_here(model) &&
         json_object_set_new(json_is_object(inner) ? inner : config, "tie_word_embeddings", json_false()))
         return false;
-    if (model->tie.tied_by_wrapper && json_is_object(inner) &&
-        json_object_set_new(inner, "tie_word_embeddings", json_true()))
+    if (model->tie.say_tied &&
+        json_object_set_new(json_is_object(inner) ? inner : config, "tie_word_embeddings", json_true()))
         return false;
     if (!layout->bits)
         return true;

@@ -10,7 +10,7 @@
 #define HEAD "lm_head"
 
 struct answer {
-    bool given, tied, by_flag;
+    bool given, tied, by_flag, filled;
     const char *owner, *evidence, *where;
 };
 
@@ -29,6 +29,7 @@ static bool ask(const struct tare_tie_level *level, struct tare_arena *arena, st
         *answer = (struct answer){true,
                                   flag == 1,
                                   true,
+                                  level->filled,
                                   level->owner,
                                   tare_arena_format(arena, "config:%s%s%s", path, dot, FIELD),
                                   tare_arena_format(arena, "config.json: %s%s%s", path, dot, FIELD)};
@@ -40,6 +41,7 @@ static bool ask(const struct tare_tie_level *level, struct tare_arena *arena, st
         return false;
     *answer = (struct answer){true,
                               *(const bool *)((const char *)level->args + field->offset),
+                              false,
                               false,
                               level->owner,
                               tare_arena_format(arena, "args:%s.%s", *level->owner ? level->owner : "<root>", FIELD),
@@ -144,6 +146,15 @@ static enum tare_code check_types(const struct tare_tie_level *levels, size_t n,
     return TARE_OK;
 }
 
+/* The name of the text model's head; of a model without one, what it would be. */
+static const char *text_head(const struct tare_tree *tree, const struct tare_tie_level *levels, size_t n)
+{
+    if (tree->head.prefix)
+        return tree->head.prefix;
+    const char *name = n > 2 && levels[2].fragment ? tare_arena_format(tree->arena, "%s.%s", levels[2].owner, HEAD) : HEAD;
+    return name ? name : HEAD;
+}
+
 static bool is_target(const struct tare_tree *tree, const struct tare_head_decision *head, struct tare_arena *arena)
 {
     const char *name = tare_arena_format(arena, "%s.weight", head->prefix);
@@ -199,16 +210,21 @@ static void settle_tree(struct tare_tree *tree, const struct tare_weights *w, co
         return;
     const struct present there = present(head, w, result);
     const struct answer own = walk(levels, n, head->prefix, tree->arena);
-    const bool says_tied = own.given && own.by_flag && own.tied, says_untied = own.given && own.by_flag && !own.tied;
+    const bool says_tied = own.given && own.by_flag && own.tied;
+    const bool says_untied = own.given && own.by_flag && !own.tied && !own.filled;
     const bool absent = !there.any && !there.packed_elsewhere;
-    const bool tied = says_tied || (absent && !says_untied && flag_of(levels[0].fragment) == 1);
+    const int outermost = flag_of(levels[0].fragment);
+    /* Nobody says anything, and there is no head: the authors' default counts, or the model could not run at all. */
+    result->tied_by_default = absent && !says_tied && !says_untied && outermost < 0 && levels[0].tied_usual &&
+                              !json_object_get(levels[0].fragment, FIELD);
+    const bool tied = says_tied || (absent && !says_untied && outermost == 1) || result->tied_by_default;
     if (head->kind == TARE_HEAD_CONTENT)
         set_active(head, there.dense && !says_tied);
     else if (head->kind == TARE_HEAD_OWN && tied)
         result->bind = !there.packed_elsewhere;
     else if (absent && tied) {
         set_active(head, false);
-        result->tied_by_wrapper = !says_tied;
+        result->say_tied = !says_tied;
     }
 }
 
@@ -325,8 +341,8 @@ enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weig
         }
         struct answer answer = walk(levels, n_levels, head->prefix, tree->arena);
         /* Point 6: a dense head at the top of a wrapper is that of its text model. */
-        if (!answer.given && head->dense && tree->head.prefix && !strcmp(head->prefix, HEAD))
-            answer = walk(levels, n_levels, tree->head.prefix, tree->arena);
+        if (!answer.given && head->dense && !strcmp(head->prefix, HEAD))
+            answer = walk(levels, n_levels, text_head(tree, levels, n_levels), tree->arena);
         if (tree->head.kind == TARE_HEAD_CONTENT && !answer.by_flag) /* point 4: a default does not count */
             answer = (struct answer){.evidence = "none"};
         head->owner = answer.owner;

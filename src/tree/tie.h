@@ -18,6 +18,8 @@ struct tare_tie_level {
     const char *fragment_path;              /* "" at the top, "text_config" */
     const struct tare_args_info *args_info; /* NULL: has no args */
     const void *args;
+    bool filled;     /* the flag in fragment was written there by the wrapper: it decides, but nobody has said it */
+    bool tied_usual; /* transformers takes a silent config of this model for tied */
 };
 
 struct tare_head_decision {
@@ -36,7 +38,8 @@ struct tare_tie_result {
     struct tare_head_decision *heads; /* arena; in order of their prefixes' first entry */
     size_t n;
     bool untied;    /* a head became the model's own although a default said tied: the output's config must say so */
-    bool tied_by_wrapper; /* only the outermost flag says so: the output's config says it to the text model */
+    bool say_tied; /* tied, but not by the text model's own flag: the output's config has to say it there */
+    bool tied_by_default; /* no head, no flag: the authors' default says tied */
     bool bind;      /* tied by a flag, but the architecture always has a head: the embedding is to be bound to it */
     const struct tare_entry *bound; /* the only copy lay under the head's name and was bound to the embedding */
 };

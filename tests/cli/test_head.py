@@ -12,6 +12,8 @@ import made
 from made import AWQ, GPT2, LLAMA, NIBBLE, Case, Packed, gpt2, llama, read_names, spawn, values, write_json
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests/models"))
+from folded import config_of, unfold
 PARTS = ("qweight", "qzeros", "scales")
 TIED, UNTIED = {**LLAMA, "tie_word_embeddings": True}, {**LLAMA, "tie_word_embeddings": False}
 
@@ -180,9 +182,10 @@ class Differs(Case):
     def gemma4(self, packed=None, **flag):
         """transformers takes a silent gemma4_text for tied, and so do mlx-lm's args."""
         with open(os.path.join(ROOT, "tests/data/models/gemma4_text.json"), encoding="utf-8") as f:
-            case = json.load(f)["checkpoints"][0]
-        config = {k: v for k, v in case["config"].items() if k != "tie_word_embeddings"}
-        tensors = {n: values(tuple(shape), k) for k, (n, shape, _) in enumerate(case["tensors"]) if not n.startswith("lm_head")}
+            doc = json.load(f)
+        case = doc["checkpoints"][0]
+        config = {k: v for k, v in config_of(doc, case).items() if k != "tie_word_embeddings"}
+        tensors = {n: values(tuple(shape), k) for k, (n, shape, _) in enumerate(unfold(case["rows"])) if not n.startswith("lm_head")}
         embedding = next(a for n, a in tensors.items() if n.endswith("embed_tokens.weight"))
         self.assertEqual(embedding.shape, (160, 64))
         tensors.update(Packed(embedding).tensors("lm_head") if packed == "equal" else self.real)

@@ -9,6 +9,8 @@ checkpoints  one with the published names loads, and so does its AWQ form
 """
 import json, os, re, struct, subprocess, sys, tempfile
 
+from folded import config_of, unfold
+
 ITEM = {"float32": ("F32", 4), "float16": ("F16", 2), "bfloat16": ("BF16", 2), "int32": ("I32", 4), "uint32": ("U32", 4), "uint8": ("U8", 1)}
 tare, source, only = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3:]
 failures = []
@@ -44,24 +46,6 @@ def plan(where, config, rows):
     except ValueError:
         fail(where, "exit %d: %s" % (p.returncode, p.stderr.decode(errors="replace").strip()))
         return None
-
-
-def unfold(rows):
-    """Rows as tools/model_cases.py folds them: "{0-3}" stands for numbers."""
-    for name, shape, *dtype in rows:
-        span = re.search(r"\{(\d+)-(\d+)\}", name)
-        if not span:
-            yield [name, shape, dtype[0] if dtype else "float32"]
-            continue
-        for n in range(int(span[1]), int(span[2]) + 1):
-            yield from unfold([[name[:span.start()] + str(n) + name[span.end():], shape, *dtype]])
-
-
-def config_of(doc, case):
-    config = {**doc["config"], **case["config"]}
-    for key in config.pop("-", []):
-        config.pop(key)
-    return config
 
 
 def check_tree(where, config, rows):

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ * Klear.c - Klear (mlx-lm: models/Klear.py): routed and shared experts, weighed against each other. */
+#include "models/routed.h"
+
+#define ARGS(ARG)                                                                                                      \
+    ARG(INT, hidden_size, REQUIRED)                                                                                    \
+    ARG(INT, num_hidden_layers, REQUIRED)                                                                              \
+    ARG(INT, intermediate_size, REQUIRED)                                                                              \
+    ARG(INT, num_attention_heads, REQUIRED)                                                                            \
+    ARG(FLAG, attention_bias, REQUIRED)                                                                                \
+    ARG(JSON, mlp_only_layers, REQUIRED)                                                                               \
+    ARG(INT, num_experts, ABSENT)                                                                                      \
+    ARG(INT, num_experts_per_tok, REQUIRED)                                                                            \
+    ARG(INT, decoder_sparse_step, REQUIRED)                                                                            \
+    ARG(INT, n_shared_experts, REQUIRED)                                                                               \
+    ARG(INT, moe_intermediate_size, REQUIRED)                                                                          \
+    ARG(REAL, rms_norm_eps, REQUIRED)                                                                                  \
+    ARG(INT, vocab_size, REQUIRED)                                                                                     \
+    ARG(INT, num_key_value_heads, REQUIRED)                                                                            \
+    ARG(REAL, rope_theta, ABSENT)                                                                                      \
+    ARG(INT, max_position_embeddings, REQUIRED)                                                                        \
+    ARG(FLAG, norm_topk_prob, REQUIRED)                                                                                \
+    ARG(JSON, rope_scaling, ABSENT)                                                                                    \
+    ARG(JSON, rope_parameters, ABSENT)                                                                                 \
+    ARG(TEXT, hidden_act, silu)
+TARE_ARGS(ARGS);
+
+static enum tare_code derive(void *args, const struct tare_derive *d)
+{
+    return tare_mlp_only_check(((const struct args *)args)->mlp_only_layers, d->place, d->err);
+}
+
+static bool routed(const void *args, int64_t layer)
+{
+    const struct args *a = args;
+    return a->num_experts > 0 && (layer + 1) % a->decoder_sparse_step == 0 && !tare_mlp_only(a->mlp_only_layers, layer);
+}
+
+static void coefficient(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
+{
+    (void)l;
+    if (dense->no_ffn)
+        tare_linear(at, "mlp.coefficient", dense->skeleton.dim, 2, BIAS);
+}
+
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct args *a = args;
+    tare_routed_dense(root, d,
+                      &(struct tare_routed_dense){
+                          .dense = {TARE_DENSE_USUAL(a),
+                                    .skeleton.eps = a->rms_norm_eps,
+                                    .skeleton.head = TARE_HEAD_OWN,
+                                    .attention.bias = a->attention_bias,
+                                    .attention.o_bias = a->attention_bias,
+                                    .attention.qk_norm = TARE_QK_NORM_RMS,
+                                    .args = a,
+                                    .more = coefficient},
+                          .is_routed = routed,
+                          .routed = {.n = a->num_experts,
+                                     .hidden = a->moe_intermediate_size,
+                                     .correction = "expert_bias",
+                                     .experts = "experts",
+                                     .shared_hidden = a->moe_intermediate_size * a->n_shared_experts},
+                      });
+}
+
+static void sanitize(struct tare_weights *w, const void *args)
+{
+    const struct args *a = args;
+    tare_routed_rewrite(w, "model.layers.*.mlp", "experts", a->num_experts, a->hidden_size);
+}
+
+const struct tare_arch tare_arch_Klear = {
+    .name = "Klear",
+    .args = &args_info,
+    .derive = derive,
+    .declare = declare,
+    .sanitize = sanitize,
+};

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ * dbrx.c - DBRX (mlx-lm: models/dbrx.py), whose experts mlx-lm keeps one by one. */
+#include "models/dense.h"
+
+#define ARGS(ARG)                                                                                                      \
+    ARG(INT, vocab_size, REQUIRED)                                                                                     \
+    ARG(INT, d_model, REQUIRED)                                                                                        \
+    ARG(JSON, ffn_config, REQUIRED)                                                                                    \
+    ARG(JSON, attn_config, REQUIRED)                                                                                   \
+    ARG(INT, n_layers, REQUIRED)                                                                                       \
+    ARG(INT, n_heads, REQUIRED)
+TARE_ARGS(ARGS);
+
+#define EXPERTS_MOST 1024 /* each is declared by itself */
+#define EXPERTS "transformer.blocks.*.ffn.experts."
+
+static bool number_check(const json_t *object, const char *key, int64_t most, const struct tare_derive *d)
+{
+    const int64_t number = tare_json_integer(object, key, 0);
+    if (number > 0 && number <= most)
+        return true;
+    tare_fail(d->err, TARE_E_CONFIG, d->place, "%s must be a number of 1 to %lld", key, (long long)most);
+    return false;
+}
+
+static enum tare_code derive(void *args, const struct tare_derive *d)
+{
+    const struct args *a = args;
+    const bool fits = number_check(a->ffn_config, "ffn_hidden_size", INT32_MAX, d) &&
+                      number_check(a->ffn_config, "moe_num_experts", EXPERTS_MOST, d) &&
+                      number_check(a->attn_config, "kv_n_heads", INT32_MAX, d);
+    return fits ? TARE_OK : d->err->code;
+}
+
+static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+{
+    const struct args *a = args;
+    const int64_t dim = a->d_model, hidden = tare_json_integer(a->ffn_config, "ffn_hidden_size", 0);
+    const int64_t n = tare_json_integer(a->ffn_config, "moe_num_experts", 0);
+    (void)i;
+    l->pre[0] = tare_layer_norm(at, "norm_attn_norm.norm_1", dim, 1e-5, NO_BIAS);
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){.name = "norm_attn_norm.attn",
+                                     .qkv_name = "Wqkv",
+                                     .o_name = "out_proj",
+                                     .dim = dim,
+                                     .heads = a->n_heads,
+                                     .kv_heads = tare_json_integer(a->attn_config, "kv_n_heads", 0),
+                                     .head_dim = tare_div(at, "d_model", dim, "n_heads", a->n_heads)});
+    tare_planned_only(&l->mixer); /* queries, keys and values are clipped */
+    l->pre[1] = tare_layer_norm(at, "norm_attn_norm.norm_2", dim, 1e-5, NO_BIAS);
+    tare_linear(at, "ffn.router.layer", dim, n, NO_BIAS);
+    for (int64_t e = 0; e < n && !at.tree->error.code; e++) {
+        const struct tare_at expert = tare_at(at, "ffn.experts.%lld", (long long)e);
+        tare_linear(expert, "v1", dim, hidden, NO_BIAS);
+        tare_linear(expert, "w1", dim, hidden, NO_BIAS);
+        tare_linear(expert, "w2", hidden, dim, NO_BIAS);
+    }
+}
+
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct args *a = args;
+    tare_skeleton(root, args, d,
+                  &(struct tare_skeleton){.model = "transformer",
+                                          .embedding = "wte",
+                                          .layers = "blocks",
+                                          .norm_name = "norm_f",
+                                          .dim = a->d_model,
+                                          .vocabulary = a->vocab_size,
+                                          .n_layers = a->n_layers,
+                                          .norm = TARE_SKELETON_LAYER,
+                                          .eps = 1e-5,
+                                          .layer = layer,
+                                          .head = TARE_HEAD_OWN});
+}
+
+/* All experts' rows lie in one matrix; w2 is (hidden, dim) of each. */
+static void sanitize(struct tare_weights *w, const void *args)
+{
+    const int64_t n = tare_json_integer(((const struct args *)args)->ffn_config, "moe_num_experts", 0);
+    tare_split_numbered(w, EXPERTS "mlp.v1", EXPERTS "#.v1.weight", n);
+    tare_split_numbered(w, EXPERTS "mlp.w1", EXPERTS "#.w1.weight", n);
+    tare_split_numbered(w, EXPERTS "mlp.w2", EXPERTS "#.w2.turned", n);
+    tare_transpose(w, EXPERTS "*.w2.turned");
+    tare_rename(w, EXPERTS "*.w2.turned", EXPERTS "*.w2.weight");
+}
+
+const struct tare_arch tare_arch_dbrx = {
+    .name = "dbrx",
+    .args = &args_info,
+    .derive = derive,
+    .declare = declare,
+    .sanitize = sanitize,
+};

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ * deepseek_v3.c - DeepSeek-V3, R1, and Kimi K2 (mlx-lm: models/deepseek_v3.py). */
+#include "models/deepseek.h"
+
+#define ARGS(ARG)                                                                                                      \
+    TARE_DEEPSEEK_ARGS(ARG)                                                                                            \
+    TARE_DEEPSEEK_ROUTER_ARGS(ARG)
+TARE_ARGS(ARGS);
+
+static struct tare_deepseek_desc describe(const struct args *a)
+{
+    return (struct tare_deepseek_desc){
+        TARE_DEEPSEEK_DENSE(a, 1e-6), TARE_DEEPSEEK_ROUTED(a), .frequency = a->moe_layer_freq,
+        .selection_bias = true,       .predicts = true,        .frequencies_stored = true,
+        .head = TARE_HEAD_OWN};
+}
+
+TARE_DEEPSEEK_MEMBER;
+
+static enum tare_code derive(void *args, const struct tare_derive *d)
+{
+    struct args *a = args;
+    tare_null_number(&a->q_lora_rank, "q_lora_rank", d);
+    const struct tare_deepseek_desc desc = describe(a);
+    return tare_deepseek_check(&desc, a->topk_method, d);
+}
+
+const struct tare_arch tare_arch_deepseek_v3 = {
+    .name = "deepseek_v3",
+    .args = &args_info,
+    .derive = derive,
+    .declare = declare,
+    .sanitize = sanitize,
+};

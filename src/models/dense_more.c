@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ * dense_more.c - what some members of dense.h have in common beyond it. */
+#include "models/dense_more.h"
+
+struct with_mlp {
+    const struct tare_dense *dense;
+    const struct tare_mlp_desc *mlp;
+};
+
+static void feed_forward(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
+{
+    const struct with_mlp *with = dense->args;
+    struct tare_mlp_desc mlp = *with->mlp;
+    mlp.dim = dense->skeleton.dim;
+    mlp.hidden = dense->ffn.hidden;
+    mlp.activation = tare_activation_read(at, dense->hidden_act, TARE_GELU);
+    tare_mlp(l, at, &mlp);
+    if (with->dense->more)
+        with->dense->more(l, at, dense);
+}
+
+void tare_dense_mlp(struct tare_at root, struct tare_decoder *d, const struct tare_dense *dense,
+                    const struct tare_mlp_desc *mlp)
+{
+    const struct with_mlp with = {dense, mlp};
+    struct tare_dense copy = *dense;
+    copy.no_ffn = true;
+    copy.args = &with;
+    copy.more = feed_forward;
+    tare_dense(root, d, &copy);
+}
+
+void tare_dense_wide_norms(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
+{
+    const struct tare_gqa_desc *attention = &dense->attention;
+    const double eps = dense->skeleton.eps;
+    tare_rms_norm(at, "self_attn.q_norm", tare_mul(at, attention->heads, attention->head_dim), eps);
+    tare_rms_norm(at, "self_attn.k_norm", tare_mul(at, attention->kv_heads, attention->head_dim), eps);
+    tare_planned_only(&l->mixer);
+}
+
+void tare_dense_planned(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
+{
+    (void)at;
+    (void)dense;
+    tare_planned_only(&l->mixer);
+    tare_planned_only(&l->ffn);
+}

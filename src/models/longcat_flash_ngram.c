@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ * longcat_flash_ngram.c - LongCat-Flash with embeddings of the last tokens (mlx-lm: models/longcat_flash_ngram.py). */
+#include "models/longcat.h"
+
+#define ARGS(ARG)                                                                                                      \
+    TARE_LONGCAT_ARGS(ARG)                                                                                             \
+    ARG(INT, ngram_vocab_size_ratio, 78)                                                                               \
+    ARG(INT, emb_neighbor_num, 4)                                                                                      \
+    ARG(INT, emb_split_num, 4)
+TARE_ARGS(ARGS);
+
+static struct tare_longcat_desc describe(const struct args *a)
+{
+    return (struct tare_longcat_desc){TARE_LONGCAT(a), .embedding = "ngram_embeddings.word_embeddings"};
+}
+
+/* One for each length of a run of tokens from 2 on, and for each of its splits. */
+static int64_t embedders(const struct args *a)
+{
+    return a->emb_split_num * (a->emb_neighbor_num - 1);
+}
+
+static enum tare_code derive(void *args, const struct tare_derive *d)
+{
+    const struct args *a = args;
+    const int64_t n = embedders(a);
+    if (n < 1 || n > a->hidden_size)
+        return tare_fail(d->err, TARE_E_CONFIG, d->place,
+                         "emb_split_num %lld and emb_neighbor_num %lld do not divide hidden_size %lld into embeddings",
+                         (long long)a->emb_split_num, (long long)a->emb_neighbor_num, (long long)a->hidden_size);
+    return tare_keys_needed((const char *const[]){"q_lora_rank"}, 1, d);
+}
+
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct args *a = args;
+    const struct tare_longcat_desc desc = describe(a);
+    const struct tare_at ngrams = tare_at(root, "model.ngram_embeddings");
+    const int64_t n = embedders(a), dim = a->hidden_size / n;
+    const int64_t rows = tare_mul(root, a->ngram_vocab_size_ratio, a->vocab_size);
+
+    tare_longcat(root, d, &desc);
+    for (int64_t i = 0; i < n && !root.tree->error.code; i++) {
+        const char *number = tare_arena_format(root.tree->arena, "%lld", (long long)i);
+        if (!number)
+            return; /* the arena is marked */
+        tare_embedding(tare_at(ngrams, "embedders"), number, rows + 2 * i + 1, dim);
+        tare_linear(tare_at(ngrams, "post_projs"), number, dim, a->hidden_size, NO_BIAS);
+    }
+}
+
+static void sanitize(struct tare_weights *w, const void *args)
+{
+    const struct tare_longcat_desc desc = describe(args);
+    tare_longcat_rewrite(w, &desc);
+    tare_rename(w, "model.embed_tokens.weight", "model.ngram_embeddings.word_embeddings.weight");
+}
+
+const struct tare_arch tare_arch_longcat_flash_ngram = {
+    .name = "longcat_flash_ngram",
+    .args = &args_info,
+    .derive = derive,
+    .declare = declare,
+    .sanitize = sanitize,
+};

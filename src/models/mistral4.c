@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ * mistral4.c - Mistral 4, also the text model inside mistral3 (mlx-lm: models/mistral4.py). */
+#include "models/deepseek.h"
+
+#define ARGS(ARG)                                                                                                      \
+    ARG(INT, vocab_size, REQUIRED)                                                                                     \
+    ARG(INT, hidden_size, REQUIRED)                                                                                    \
+    ARG(INT, intermediate_size, REQUIRED)                                                                              \
+    ARG(INT, moe_intermediate_size, REQUIRED)                                                                          \
+    ARG(INT, num_hidden_layers, REQUIRED)                                                                              \
+    ARG(INT, num_attention_heads, REQUIRED)                                                                            \
+    ARG(INT, num_key_value_heads, REQUIRED)                                                                            \
+    ARG(INT, n_shared_experts, ABSENT)                                                                                 \
+    ARG(INT, n_routed_experts, ABSENT)                                                                                 \
+    ARG(REAL, routed_scaling_factor, REQUIRED)                                                                         \
+    ARG(INT, kv_lora_rank, REQUIRED)                                                                                   \
+    ARG(INT, q_lora_rank, ABSENT)                                                                                      \
+    ARG(FLAG, norm_topk_prob, REQUIRED)                                                                                \
+    ARG(INT, max_position_embeddings, REQUIRED)                                                                        \
+    ARG(REAL, rms_norm_eps, REQUIRED)                                                                                  \
+    ARG(INT, topk_group, REQUIRED)                                                                                     \
+    ARG(INT, num_experts_per_tok, REQUIRED)                                                                            \
+    ARG(INT, first_k_dense_replace, 0)                                                                                 \
+    ARG(INT, n_group, REQUIRED)                                                                                        \
+    ARG(INT, qk_rope_head_dim, REQUIRED)                                                                               \
+    ARG(INT, qk_nope_head_dim, REQUIRED)                                                                               \
+    ARG(INT, v_head_dim, REQUIRED)                                                                                     \
+    ARG(REAL, rope_theta, 10000)                                                                                       \
+    ARG(FLAG, tie_word_embeddings, false)                                                                              \
+    ARG(FLAG, rope_interleave, true)                                                                                   \
+    ARG(FLAG, attention_bias, false)                                                                                   \
+    ARG(JSON, rope_scaling, ABSENT)                                                                                    \
+    ARG(JSON, rope_parameters, ABSENT)
+TARE_ARGS(ARGS);
+
+static struct tare_deepseek_desc describe(const struct args *a)
+{
+    return (struct tare_deepseek_desc){
+        TARE_DEEPSEEK_DENSE(a, 1e-6), TARE_DEEPSEEK_ROUTED(a), .router_linear = true,         .activation_scales = true,
+        .frequencies_stored = true,   .head = TARE_HEAD_FLAG,  .tied = a->tie_word_embeddings};
+}
+TARE_DEEPSEEK_MEMBER;
+
+static enum tare_code derive(void *args, const struct tare_derive *d)
+{
+    struct args *a = args;
+    a->rope_theta = a->rope_parameters ? tare_json_real(a->rope_parameters, "rope_theta", 100000) : a->rope_theta;
+    a->rope_interleave |= json_is_null(json_object_get(d->config, "rope_interleave"));
+    return tare_keys_needed((const char *const[]){"q_lora_rank", "n_shared_experts", "n_routed_experts"}, 3, d);
+}
+
+const struct tare_arch tare_arch_mistral4 = {
+    .name = "mistral4",
+    .args = &args_info,
+    .derive = derive,
+    .declare = declare,
+    .sanitize = sanitize,
+};
