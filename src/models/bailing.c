@@ -2,42 +2,29 @@
  * bailing.c - what the Bailing models with linear attention share. */
 #include "models/bailing.h"
 
-#include "models/experts.h"
+#include "models/routed.h"
 
 bool tare_bailing_global(const struct tare_bailing *b, int64_t layer)
 {
     return (layer + 1) % b->group == 0 || layer >= b->n_layers / b->group * b->group;
 }
 
-static void routed(struct tare_at at, const struct tare_bailing *b)
-{
-    const struct tare_at experts = tare_at(at, "switch_mlp");
-    tare_experts(experts, "gate_proj", b->experts, b->dim, b->expert_hidden, b->bias);
-    tare_experts(experts, "up_proj", b->experts, b->dim, b->expert_hidden, b->bias);
-    tare_experts(experts, "down_proj", b->experts, b->expert_hidden, b->dim, b->bias);
-    if (b->router_plain)
-        tare_plain(at, "gate.weight", 2, b->experts, b->dim);
-    else
-        tare_linear(at, "gate.gate_proj", b->dim, b->experts, NO_BIAS);
-    if (b->router_bias)
-        tare_plain(at, "gate.expert_bias", 1, b->experts);
-}
-
 void tare_bailing_layer(struct tare_layer *l, struct tare_at at, const struct tare_bailing *b, int64_t i)
 {
-    const bool experts = b->experts > 0 && i >= b->first_dense;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", b->dim, b->eps);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", b->dim, b->eps);
-    if (!experts || b->shared_hidden > 0)
-        tare_glu(l, at,
-                 &(struct tare_glu_desc){.name = experts ? "mlp.shared_experts" : "mlp",
-                                         .dim = b->dim,
-                                         .hidden = experts ? b->shared_hidden : b->hidden,
-                                         .bias = b->bias});
-    if (experts) {
-        routed(tare_at(at, "mlp"), b);
-        l->ffn = (struct tare_block){0}; /* no block runs experts */
-    }
+    if (b->experts > 0 && i >= b->first_dense)
+        tare_routed(at, b->dim,
+                    &(struct tare_routed){.n = b->experts,
+                                          .hidden = b->expert_hidden,
+                                          .gate = b->router_plain ? "gate" : "gate.gate_proj",
+                                          .gate_bare = b->router_plain,
+                                          .correction = b->router_bias ? "gate.expert_bias" : NULL,
+                                          .bias = b->bias,
+                                          .shared_hidden = b->shared_hidden,
+                                          .shared_bias = b->bias});
+    else
+        tare_glu(l, at, &(struct tare_glu_desc){.dim = b->dim, .hidden = b->hidden, .bias = b->bias});
 }
 
 void tare_bailing_linear(struct tare_at at, const struct tare_bailing *b)
@@ -72,15 +59,7 @@ void tare_bailing_mla(struct tare_at at, const struct tare_mla_desc *d)
 
 void tare_bailing_rewrite(struct tare_weights *w, const struct tare_bailing *b)
 {
-    tare_sparse_rewrite(w, "mlp", b->experts, b->dim);
-    if (b->bias) {
-        tare_stack(w, "model.layers.*.mlp.experts.#.gate_proj.bias", "model.layers.*.mlp.switch_mlp.gate_proj.bias",
-                   b->experts);
-        tare_stack(w, "model.layers.*.mlp.experts.#.up_proj.bias", "model.layers.*.mlp.switch_mlp.up_proj.bias",
-                   b->experts);
-        tare_stack(w, "model.layers.*.mlp.experts.#.down_proj.bias", "model.layers.*.mlp.switch_mlp.down_proj.bias",
-                   b->experts);
-    }
+    tare_routed_rewrite(w, "model.layers.*.mlp", "switch_mlp", b->experts, b->dim);
     if (!b->router_plain)
         tare_rename(w, "model.layers.*.mlp.gate.weight", "model.layers.*.mlp.gate.gate_proj.weight");
 }

@@ -13,7 +13,7 @@ struct tare_bailing {
     int64_t first_dense;      /* layers before this one have no experts */
     int64_t experts;          /* below 1: none have */
     int64_t hidden, expert_hidden, shared_hidden; /* shared below 1: no shared experts */
-    bool bias, qkv_bias;      /* use_bias, use_qkv_bias */
+    bool bias, qkv_bias;                          /* use_bias, use_qkv_bias */
     bool qk_norm;
     bool router_plain, router_bias; /* the router is gate.weight, else the linear gate.gate_proj; gate.expert_bias */
     double eps;

@@ -56,15 +56,17 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
         return code;
     const int64_t rotated = (int64_t)((double)a->head_dim * a->partial_rotary_factor);
     if (rotated < 1 || rotated % 2)
-        return tare_fail(d->err, TARE_E_CONFIG, d->place, "%lld of %lld dimensions of a head would rotate; expected pairs",
-                         (long long)rotated, (long long)a->head_dim);
+        return tare_fail(d->err, TARE_E_CONFIG, d->place,
+                         "%lld of %lld dimensions of a head would rotate; expected pairs", (long long)rotated,
+                         (long long)a->head_dim);
     return TARE_OK;
 }
 
 static struct tare_bailing describe(const struct args *a)
 {
-    const int64_t shared = a->moe_shared_expert_intermediate_size > 0 ? a->moe_shared_expert_intermediate_size
-                                                                      : a->moe_intermediate_size * a->num_shared_experts;
+    const int64_t shared = a->moe_shared_expert_intermediate_size > 0
+                               ? a->moe_shared_expert_intermediate_size
+                               : a->moe_intermediate_size * a->num_shared_experts;
     return (struct tare_bailing){.dim = a->hidden_size,
                                  .heads = a->num_attention_heads,
                                  .head = a->head_dim,

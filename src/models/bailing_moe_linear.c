@@ -45,8 +45,9 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 {
     struct args *a = args;
     if (a->tie_word_embeddings && a->norm_head)
-        return tare_fail(d->err, TARE_E_CONFIG, d->place, "norm_head is true, and so is tie_word_embeddings; a tied "
-                                                          "head cannot be normed");
+        return tare_fail(d->err, TARE_E_CONFIG, d->place,
+                         "norm_head is true, and so is tie_word_embeddings; a tied "
+                         "head cannot be normed");
     enum tare_code code = tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
     return code ? code : tare_partial_check(a->partial_rotary_factor, d->place, d->err);
 }

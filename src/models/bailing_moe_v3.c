@@ -3,6 +3,7 @@
  * models/bailing_moe_v3.py). Its model_type is bailing_hybrid; "architectures" tells. */
 #include "models/bailing.h"
 #include "models/delta.h"
+#include "models/nulls.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 157184)                                                                                       \
@@ -41,8 +42,7 @@ TARE_ARGS(ARGS);
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {
     struct args *a = args;
-    if (json_is_null(json_object_get(d->config, "q_lora_rank")))
-        a->q_lora_rank = 0; /* none, and not the default */
+    tare_null_number(&a->q_lora_rank, "q_lora_rank", d);
     if (a->layer_group_size < 1 || a->num_attention_heads < 1)
         return tare_fail(d->err, TARE_E_CONFIG, d->place,
                          "layer_group_size and num_attention_heads must be at least 1");

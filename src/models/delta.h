@@ -14,7 +14,11 @@ struct tare_delta {
     int64_t head;       /* of one value: what is normed, and the rank of what is low-rank */
     int64_t kernel;     /* of the convolutions */
     double eps;
-    enum { TARE_CONV_EACH, TARE_CONV_NESTED, TARE_CONV_FUSED } conv; /* q_conv1d; q_conv.conv; qkv_conv.conv, qkv_proj */
+    enum {
+        TARE_CONV_EACH,
+        TARE_CONV_NESTED,
+        TARE_CONV_FUSED
+    } conv; /* q_conv1d; q_conv.conv; qkv_conv.conv, qkv_proj */
     /* The decay: a_proj, one a head; f_proj, one an element of a key; the same by f_a_proj and f_b_proj. */
     enum { TARE_DECAY_HEAD, TARE_DECAY_ELEMENT, TARE_DECAY_LOW_RANK } decay;
     bool gate_low_rank; /* of the output: g_a_proj and g_b_proj instead of g_proj */

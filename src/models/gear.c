@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * gear.c - Gear: attention, and mixers that convolve keys and values (mlx-lm: models/gear.py). */
-#include <string.h>
-
+#include "models/kinds.h"
 #include "models/sparse.h"
 #include "models/window.h"
 
@@ -46,9 +45,8 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 
 static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, bool local)
 {
-    const struct tare_rope rope =
-        tare_rope_read(at, a->head_dim, local ? a->rope_local_base_freq : a->rope_theta, local ? NULL : a->rope_scaling,
-                       a->max_position_embeddings);
+    const struct tare_rope rope = tare_rope_read(at, a->head_dim, local ? a->rope_local_base_freq : a->rope_theta,
+                                                 local ? NULL : a->rope_scaling, a->max_position_embeddings);
     tare_gqa(l, at,
              &(struct tare_gqa_desc){.dim = a->hidden_size,
                                      .heads = a->num_attention_heads,
@@ -81,13 +79,12 @@ static void mixer(struct tare_at at, const struct args *a)
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    const char *type = json_string_value(json_array_get(a->layer_types, (size_t)i));
     l->pre[0] = tare_rms_norm_one_plus(at, "input_layernorm", a->hidden_size, a->rms_norm_eps);
     l->post[0] = tare_rms_norm_one_plus(at, "post_attention_layernorm", a->hidden_size, a->rms_norm_eps);
-    if (type && !strcmp(type, "conv_mixer"))
+    if (tare_word_is(a->layer_types, i, "conv_mixer"))
         mixer(tare_at(at, "local_mixer"), a);
     else
-        attention(l, at, a, type && !strcmp(type, "sliding_attention"));
+        attention(l, at, a, tare_word_is(a->layer_types, i, "sliding_attention"));
     l->pre[1] = tare_rms_norm_one_plus(at, "pre_feedforward_layernorm", a->hidden_size, a->rms_norm_eps);
     l->post[1] = tare_rms_norm_one_plus(at, "post_feedforward_layernorm", a->hidden_size, a->rms_norm_eps);
     tare_glu(l, at,
@@ -100,13 +97,10 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
-                                          .norm = TARE_SKELETON_RMS_ONE_PLUS,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .norm = TARE_SKELETON_RMS_ONE_PLUS,
                                           .embedding_scale = sqrt((double)a->hidden_size),
-                                          .logit_soft_cap = a->final_logit_softcapping,
-                                          .layer = layer,
-                                          .head = TARE_HEAD_FLAG,
-                                          .tied = a->tie_word_embeddings});
+                                          .logit_soft_cap = a->final_logit_softcapping, .layer = layer,
+                                          .head = TARE_HEAD_FLAG, .tied = a->tie_word_embeddings});
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

@@ -3,6 +3,7 @@
 #include "models/kimi.h"
 
 #include "models/experts.h"
+#include "models/kinds.h"
 #include "models/sparse.h"
 
 #define WIDTH_MOST 1000000 /* of heads and of a head: so that products fit */
@@ -35,10 +36,7 @@ bool tare_kimi_delta(struct tare_delta *delta, const json_t *config, int64_t lay
     delta->head = tare_json_integer(config, "head_dim", 0);
     delta->key = delta->value = delta->heads * delta->head;
     delta->kernel = tare_json_integer(config, "short_conv_kernel_size", 4);
-    for (size_t i = 0; i < json_array_size(layers); i++)
-        if (json_integer_value(json_array_get(layers, i)) == layer + 1)
-            return true;
-    return false;
+    return tare_numbers_have(layers, layer + 1);
 }
 
 static void routed(struct tare_at at, const struct tare_kimi *k)

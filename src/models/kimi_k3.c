@@ -120,9 +120,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
-                                          .layer = layer,
-                                          .head = TARE_HEAD_FLAG,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .layer = layer, .head = TARE_HEAD_FLAG,
                                           .tied = a->tie_word_embeddings});
     residuals(tare_at(root, "model"), "output_attn_res_proj", "output_attn_res_norm", a);
 }
@@ -141,7 +139,8 @@ static void cut_decays(struct tare_weights *w, int64_t heads)
 
 static void join(struct tare_weights *w)
 {
-    static const char *const linear[] = {"model.layers.*.self_attn.q_proj.weight", "model.layers.*.self_attn.k_proj.weight",
+    static const char *const linear[] = {"model.layers.*.self_attn.q_proj.weight",
+                                         "model.layers.*.self_attn.k_proj.weight",
                                          "model.layers.*.self_attn.v_proj.weight"};
     static const char *const convolution[] = {"model.layers.*.self_attn.q_conv.conv.weight",
                                               "model.layers.*.self_attn.k_conv.conv.weight",

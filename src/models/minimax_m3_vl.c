@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * minimax_m3_vl.c - the text model of MiniMax M3: experts, and layers that attend to blocks of keys which an indexer
  * picks (mlx-lm: models/minimax_m3_vl.py). */
-#include <string.h>
-
 #include "models/experts.h"
+#include "models/kinds.h"
+#include "models/routed.h"
 #include "models/sparse.h"
 #include "models/window.h"
 #include "models/wrapper.h"
@@ -78,7 +78,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static bool chosen(const json_t *words, const char *word, bool is, const json_t *numbers, int64_t i)
 {
     if (words)
-        return !strcmp(json_string_value(json_array_get(words, (size_t)i)), word) == is;
+        return tare_word_is(words, i, word) == is;
     return !numbers || json_integer_value(json_array_get(numbers, (size_t)i)) != 0;
 }
 
@@ -109,7 +109,6 @@ static void attention(struct tare_at at, const struct args *a, int64_t i)
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    const struct tare_at moe = tare_at(at, "block_sparse_moe");
     l->pre[0] = norm(at, "input_layernorm", a, a->hidden_size);
     attention(tare_at(at, "self_attn"), a, i);
     l->pre[1] = norm(at, "post_attention_layernorm", a, a->hidden_size);
@@ -117,10 +116,12 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
         tare_dense_glu(at, "mlp", a->hidden_size, a->dense_intermediate_size);
         return;
     }
-    tare_linear(moe, "gate", a->hidden_size, a->num_local_experts, NO_BIAS);
-    tare_plain(moe, "e_score_correction_bias", 1, a->num_local_experts);
-    tare_switch_glu(moe, "switch_mlp", a->num_local_experts, a->hidden_size, a->intermediate_size);
-    tare_dense_glu(moe, "shared_experts", a->hidden_size, a->shared_intermediate_size);
+    tare_routed(at, a->hidden_size,
+                &(struct tare_routed){.name = "block_sparse_moe",
+                                      .n = a->num_local_experts,
+                                      .hidden = a->intermediate_size,
+                                      .correction = "e_score_correction_bias",
+                                      .shared_hidden = a->shared_intermediate_size});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -129,9 +130,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     tare_skeleton(root, args, d,
                   &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
                                           .norm = a->use_gemma_norm ? TARE_SKELETON_RMS_ONE_PLUS : TARE_SKELETON_RMS,
-                                          .layer = layer,
-                                          .head = TARE_HEAD_FLAG,
-                                          .tied = a->tie_word_embeddings});
+                                          .layer = layer, .head = TARE_HEAD_FLAG, .tied = a->tie_word_embeddings});
 }
 
 #define MOE "model.layers.*.block_sparse_moe."
@@ -162,10 +161,9 @@ static void text_sanitize(struct tare_weights *w, const void *args)
     unfold_shared(w, a, "down_proj", a->shared_intermediate_size);
     tare_split(w, MOE "*.gate_up_proj.weight", -2,
                (const char *const[]){MOE "*.gate_proj.weight", MOE "*.up_proj.weight"}, 2);
-    tare_experts_rewrite(w, &(struct tare_experts_desc){.from = MOE "experts",
-                                                        .to = MOE "switch_mlp",
-                                                        .n = a->num_local_experts,
-                                                        .dim = a->hidden_size});
+    tare_experts_rewrite(
+        w, &(struct tare_experts_desc){
+               .from = MOE "experts", .to = MOE "switch_mlp", .n = a->num_local_experts, .dim = a->hidden_size});
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

@@ -129,10 +129,9 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 /* What the published files have and mlx-lm's do not: fixed gates, and norms stored less 1. */
 static void published(struct tare_weights *w)
 {
-    static const char *const norms[] = {
-        LAYER "input_layernorm.weight", LAYER "pre_feedforward_layernorm.weight",
-        LAYER "post_feedforward_layernorm.weight", LAYER "mlp.pre_expert_norm.weight",
-        LAYER "mlp.experts.post_expert_norm.weight"};
+    static const char *const norms[] = {LAYER "input_layernorm.weight", LAYER "pre_feedforward_layernorm.weight",
+                                        LAYER "post_feedforward_layernorm.weight", LAYER "mlp.pre_expert_norm.weight",
+                                        LAYER "mlp.experts.post_expert_norm.weight"};
     for (size_t i = 0; i < sizeof norms / sizeof *norms; i++)
         tare_add(w, norms[i], 1.0);
     tare_residual_gate(w, LAYER "post_attention_residual_gate.gate", LAYER "add_attn_alpha", LAYER "add_attn_beta");

@@ -7,7 +7,8 @@
 
 struct tare_muse_vision;
 
-/* *vision from vision_config, NULL without one. The adapter's widths are those of the whole config, below 1: defaults. */
+/* *vision from vision_config, NULL without one. The adapter's widths are those of the whole config, below 1: defaults.
+ */
 enum tare_code tare_muse_vision_read(struct tare_muse_vision **vision, const json_t *config, int64_t out_hidden,
                                      int64_t projector_hidden, const struct tare_derive *d);
 

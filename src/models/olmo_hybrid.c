@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * olmo_hybrid.c - OLMo Hybrid: layers of gated delta rule, normed before, and of attention, normed after (mlx-lm:
  * models/olmo_hybrid.py, which cannot read the published names). */
-#include <string.h>
-
 #include "models/delta.h"
+#include "models/kinds.h"
 #include "models/sparse.h"
 #include "models/window.h"
 
@@ -44,8 +43,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 
 static bool linear(const struct args *a, int64_t i)
 {
-    const char *type = json_string_value(json_array_get(a->layer_types, (size_t)i));
-    return a->layer_types ? !strcmp(type, "linear_attention") : i % 4 != 3;
+    return a->layer_types ? tare_word_is(a->layer_types, i, "linear_attention") : i % 4 != 3;
 }
 
 static void delta_layer(struct tare_layer *l, struct tare_at at, const struct args *a)
@@ -90,9 +88,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
-                                          .layer = layer,
-                                          .head = TARE_HEAD_FLAG,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .layer = layer, .head = TARE_HEAD_FLAG,
                                           .tied = a->tie_word_embeddings});
 }
 

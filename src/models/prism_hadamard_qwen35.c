@@ -63,8 +63,8 @@ static enum tare_code text_derive(void *args, const struct tare_derive *d)
 
 static bool block_fits(int64_t block, int64_t width)
 {
-    return !block || ((block == 512 || block == 1024 || block == 2048 || block == 4096 || block == 8192) &&
-                      width % block == 0);
+    return !block ||
+           ((block == 512 || block == 1024 || block == 2048 || block == 4096 || block == 8192) && width % block == 0);
 }
 
 /* One module of the list: NULL, or what is wrong. Its signs are declared. */
