@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * deepseek_v2.c - DeepSeek-V2, with kv_b_proj kept whole (mlx-lm: models/deepseek_v2.py). */
-#include "models/deepseek.h"
+#include "models/latent.h"
 
 #define ARGS(ARG)                                                                                                      \
     TARE_DEEPSEEK_ARGS(ARG)                                                                                            \

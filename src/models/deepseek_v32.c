@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * deepseek_v32.c - DeepSeek-V3.2: an indexer chooses the keys (mlx-lm: models/deepseek_v32.py). */
-#include "models/deepseek.h"
+#include "models/latent.h"
 
 #define ARGS(ARG)                                                                                                      \
     TARE_DEEPSEEK_ARGS(ARG)                                                                                            \
@@ -16,7 +16,7 @@ static struct tare_deepseek_desc describe(const struct args *a)
 {
     return (struct tare_deepseek_desc){
         TARE_DEEPSEEK_DENSE(a, 1e-6),    TARE_DEEPSEEK_ROUTED(a),        .frequency = a->moe_layer_freq,
-        .kinds = a->mlp_layer_types,     .selection_bias = true,         .predicts = true,
+        .kinds = a->mlp_layer_types,     .selection_bias = true,         .predicts = TARE_PREDICTS_ALL,
         .index_heads = a->index_n_heads, .index_dim = a->index_head_dim, .head = TARE_HEAD_OWN};
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * glm4_moe_lite.c - GLM-4.7-Flash (mlx-lm: models/glm4_moe_lite.py). */
-#include "models/deepseek.h"
+#include "models/latent.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 154880)                                                                                       \
@@ -43,7 +43,7 @@ static struct tare_deepseek_desc describe(const struct args *a)
                                        .frequency = a->moe_layer_freq,
                                        .kinds = a->mlp_layer_types,
                                        .selection_bias = true,
-                                       .predicts = true,
+                                       .predicts = TARE_PREDICTS_ALL,
                                        .head = TARE_HEAD_OWN};
 }
 TARE_DEEPSEEK_MEMBER;

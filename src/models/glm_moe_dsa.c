@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * glm_moe_dsa.c - GLM-5: DeepSeek-V3.2 with args of its own (mlx-lm: models/glm_moe_dsa.py). */
-#include "models/deepseek.h"
+#include "models/latent.h"
 #include "models/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -53,7 +53,7 @@ static struct tare_deepseek_desc describe(const struct args *a)
                                        .index_every = a->index_topk_freq,
                                        .index_skip = a->index_skip_topk_offset,
                                        .selection_bias = true,
-                                       .predicts = true,
+                                       .predicts = TARE_PREDICTS_ALL,
                                        .index_heads = a->index_n_heads,
                                        .index_dim = a->index_head_dim,
                                        .head = TARE_HEAD_OWN};

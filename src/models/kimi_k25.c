@@ -8,6 +8,7 @@ static void sanitize(struct tare_weights *w, const void *args)
     tare_drop(w, "vision_tower", "the vision tower; only the text model is read");
     tare_drop(w, "vision_model", "the vision tower; only the text model is read");
     tare_drop(w, "multi_modal_projector", "joins the vision tower; only the text model is read");
+    tare_drop(w, "language_model.model.layers.61", "predicts several tokens at once, which generation does not use");
     tare_drop(w, "mm_projector", "joins the vision tower; only the text model is read");
 }
 

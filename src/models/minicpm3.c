@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * minicpm3.c - MiniCPM3: latent attention in a dense model (mlx-lm: models/minicpm3.py). */
-#include "models/deepseek.h"
+#include "models/latent.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

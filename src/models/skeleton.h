@@ -23,6 +23,11 @@ struct tare_skeleton {
     bool tied, head_bias;
 };
 
+/* The fields that go by the same names in nearly all args, and a head unless tied. */
+#define TARE_SKELETON_SIZES(a)                                                                                         \
+    .dim = (a)->hidden_size, .vocabulary = (a)->vocab_size, .n_layers = (a)->num_hidden_layers
+#define TARE_SKELETON_TIED(a) .head = TARE_HEAD_FLAG, .tied = (a)->tie_word_embeddings
+
 /* Declare it below root, layer by layer, and describe it in d. The embedding and the head are declared too. */
 void tare_skeleton(struct tare_at root, const void *args, struct tare_decoder *d, const struct tare_skeleton *skeleton);
 

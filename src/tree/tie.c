@@ -275,11 +275,20 @@ bool tare_head_restore(struct tare_tree *tree, struct tare_weights *w, struct ta
 static void bind_only_copy(struct tare_tree *tree, struct tare_weights *w, struct tare_tie_result *result)
 {
     const struct tare_parameter *embedding = tree->head.embedding;
+    bool known = false, others = false; /* where names were not understood, the embedding may lie under another one */
     if (!embedding || !embedding->name[0])
         return;
-    for (size_t i = 0; i < w->n; i++)
-        if (!w->entries[i].rule && !w->entries[i].absorbed && !strcmp(w->entries[i].name, embedding->name))
+    for (size_t i = 0; i < w->n; i++) {
+        const struct tare_entry *entry = &w->entries[i];
+        if (!entry->rule && !entry->absorbed && !strcmp(entry->name, embedding->name))
             return;
+        if (entry->rule || entry->absorbed || prefix_of(entry->name))
+            continue;
+        others = true;
+        known = known || tare_tree_find(tree, entry->name);
+    }
+    if (others && !known)
+        return;
     for (size_t k = 0; k < result->n && !result->bound; k++) {
         struct tare_head_decision *head = &result->heads[k];
         for (size_t i = 0; head->decision == TARE_DECISION_DROP && i < w->n; i++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * deepseek.h - the DeepSeek family: latent attention, then a dense network in the first layers and routed experts
+ * latent.h - the DeepSeek family: latent attention, then a dense network in the first layers and routed experts
  * beside shared ones in the rest. Declared only: no block runs latent attention yet. */
-#ifndef TARE_MODELS_DEEPSEEK_H
-#define TARE_MODELS_DEEPSEEK_H
+#ifndef TARE_MODELS_LATENT_H
+#define TARE_MODELS_LATENT_H
 
 #include "models/mla.h"
 #include "models/model.h"
@@ -42,6 +42,8 @@
     ARG(INT, topk_group, 1)                                                                                            \
     ARG(INT, num_experts_per_tok, 1)
 
+enum { TARE_PREDICTS_ALL = -1 };
+
 struct tare_deepseek_desc {
     int64_t dim, vocabulary, n_layers, context;
     int64_t hidden; /* of a dense network */
@@ -58,7 +60,7 @@ struct tare_deepseek_desc {
     const json_t *indexers;          /* transformers' indexer_types: a "shared" layer has none; NULL: as below */
     int64_t index_every, index_skip; /* one layer in so many has one, and all of the first ones; below 2: all */
     double embedding_scale;
-    bool predicts;           /* published with layers of multi-token prediction behind the last one */
+    int64_t predicts;        /* layers of multi-token prediction behind the last one: so many, or all that are there */
     bool frequencies_stored; /* published with rotary_emb.inv_freq, which mlx-lm sets aside */
     bool activation_scales;  /* published with scales of activations, which nothing here uses */
     enum tare_head_kind head;
