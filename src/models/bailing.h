@@ -30,8 +30,7 @@ void tare_bailing_linear(struct tare_at at, const struct tare_bailing *b);
 void tare_bailing_mla(struct tare_at at, const struct tare_mla_desc *d);
 
 /* The fields of a struct tare_skeleton but for layer, from args. */
-#define TARE_BAILING_SKELETON(a)                                                                                       \
-    TARE_SKELETON_USUAL(a), .embedding = "word_embeddings", .head = TARE_HEAD_FLAG, .tied = (a)->tie_word_embeddings
+#define TARE_BAILING_SKELETON(a) TARE_SKELETON_USUAL(a), .embedding = "word_embeddings", TARE_SKELETON_TIED(a)
 
 /* The fields of a struct tare_mla_desc but for bias, from args. */
 #define TARE_BAILING_LATENT(a)                                                                                         \

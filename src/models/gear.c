@@ -100,7 +100,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                   &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .norm = TARE_SKELETON_RMS_ONE_PLUS,
                                           .embedding_scale = sqrt((double)a->hidden_size),
                                           .logit_soft_cap = a->final_logit_softcapping, .layer = layer,
-                                          .head = TARE_HEAD_FLAG, .tied = a->tie_word_embeddings});
+                                          TARE_SKELETON_TIED(a)});
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

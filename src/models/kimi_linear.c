@@ -86,14 +86,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){.dim = a->hidden_size,
-                                          .vocabulary = a->vocab_size,
-                                          .n_layers = a->num_hidden_layers,
-                                          .context = a->model_max_length,
-                                          .eps = a->rms_norm_eps,
-                                          .layer = layer,
-                                          .head = TARE_HEAD_FLAG,
-                                          .tied = a->tie_word_embeddings});
+                  &(struct tare_skeleton){TARE_SKELETON_SIZES(a), .context = a->model_max_length,
+                                          .eps = a->rms_norm_eps, .layer = layer, TARE_SKELETON_TIED(a)});
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

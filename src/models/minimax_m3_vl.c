@@ -130,7 +130,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     tare_skeleton(root, args, d,
                   &(struct tare_skeleton){TARE_SKELETON_USUAL(a),
                                           .norm = a->use_gemma_norm ? TARE_SKELETON_RMS_ONE_PLUS : TARE_SKELETON_RMS,
-                                          .layer = layer, .head = TARE_HEAD_FLAG, .tied = a->tie_word_embeddings});
+                                          .layer = layer, TARE_SKELETON_TIED(a)});
 }
 
 #define MOE "model.layers.*.block_sparse_moe."

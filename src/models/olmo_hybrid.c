@@ -88,8 +88,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .layer = layer, .head = TARE_HEAD_FLAG,
-                                          .tied = a->tie_word_embeddings});
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .layer = layer, TARE_SKELETON_TIED(a)});
 }
 
 /* transformers 5 saves one convolution in three equal parts, whatever the widths: join them, and cut rightly. */
