@@ -6,6 +6,7 @@
 #include "models/kinds.h"
 #include "models/sparse.h"
 
+#define LAYERS_MOST 4096   /* in the list, which is searched for each layer */
 #define WIDTH_MOST 1000000 /* of heads and of a head: so that products fit */
 
 static bool small(const json_t *config, const char *key, int64_t fallback)
@@ -17,7 +18,7 @@ static bool small(const json_t *config, const char *key, int64_t fallback)
 enum tare_code tare_kimi_check(const json_t *config, int64_t moe_layer_freq, const char *place, struct tare_error *err)
 {
     const json_t *layers = json_object_get(config, "kda_layers");
-    bool fits = json_is_array(layers);
+    bool fits = json_is_array(layers) && json_array_size(layers) <= LAYERS_MOST;
     for (size_t i = 0; fits && i < json_array_size(layers); i++)
         fits = json_is_integer(json_array_get(layers, i));
     if (!fits || !small(config, "num_heads", 0) || !small(config, "head_dim", 0) ||

@@ -81,15 +81,16 @@ void tare_muse_interleave(struct tare_weights *w, const char *pattern, int64_t h
     const char *halves[2] = {tare_arena_format(w->arena, "%s.first", pattern),
                              tare_arena_format(w->arena, "%s.second", pattern)};
     const struct tare_entry *entry = tare_find(w, pattern);
+    const int64_t rows[] = {-1, in};
     if (!halves[0] || !halves[1] || !entry || head < 2 || head % 2)
         return;
-    const int rank = entry->recipe->rank;
+    const int rank = entry->recipe->rank == 1 ? 1 : 2; /* of a bias; of a weight */
     tare_reshape(w, pattern, 4, (const int64_t[]){-1, 2, head / 2, in});
-    tare_split(w, pattern, 1, halves, 2);
+    tare_split(w, pattern, -3, halves, 2); /* not what did not fit */
     for (int i = 0; i < 2; i++)
         tare_reshape(w, halves[i], 3, (const int64_t[]){-1, 1, in});
     tare_join(w, halves, 2, 1, pattern);
-    tare_reshape(w, pattern, rank, rank == 1 ? (const int64_t[]){-1} : (const int64_t[]){-1, in});
+    tare_reshape(w, pattern, rank, rows);
 }
 
 #define ATTENTION "model.vision_tower.layers.*.attn."
