@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ * bailing.h - what the Bailing (Ling, Ring) models with linear attention share: groups of layers of which the last
+ * attends to all, experts, and names. */
+#ifndef TARE_MODELS_BAILING_H
+#define TARE_MODELS_BAILING_H
+
+#include "models/mla.h"
+#include "models/sparse.h"
+
+struct tare_bailing {
+    int64_t dim, heads, head; /* head: of linear attention */
+    int64_t n_layers, group;  /* the last layer of each group, and those after the last group, attend to all */
+    int64_t first_dense;      /* layers before this one have no experts */
+    int64_t experts;          /* below 1: none have */
+    int64_t hidden, expert_hidden, shared_hidden; /* shared below 1: no shared experts */
+    bool bias, qkv_bias;                          /* use_bias, use_qkv_bias */
+    bool qk_norm;
+    bool router_plain, router_bias; /* the router is gate.weight, else the linear gate.gate_proj; gate.expert_bias */
+    double eps;
+};
+
+bool tare_bailing_global(const struct tare_bailing *b, int64_t layer);
+
+/* The norms and the feed-forward block of layer i. */
+void tare_bailing_layer(struct tare_layer *l, struct tare_at at, const struct tare_bailing *b, int64_t i);
+
+/* Below "attention": with a constant decay a head (lightning attention). */
+void tare_bailing_linear(struct tare_at at, const struct tare_bailing *b);
+/* Below "attention": tare_mla, but o_proj is called dense. */
+void tare_bailing_mla(struct tare_at at, const struct tare_mla_desc *d);
+
+/* The fields of a struct tare_skeleton but for layer, from args. */
+#define TARE_BAILING_SKELETON(a) TARE_SKELETON_USUAL(a), .embedding = "word_embeddings", TARE_SKELETON_TIED(a)
+
+/* The fields of a struct tare_mla_desc but for bias, from args. */
+#define TARE_BAILING_LATENT(a)                                                                                         \
+    .dim = (a)->hidden_size, .heads = (a)->num_attention_heads, .q_rank = (a)->q_lora_rank,                            \
+    .kv_rank = (a)->kv_lora_rank, .nope = (a)->qk_nope_head_dim, .rope = (a)->qk_rope_head_dim, .v = (a)->v_head_dim,  \
+    .eps = (a)->rms_norm_eps
+
+/* Experts stacked, routers' names. */
+void tare_bailing_rewrite(struct tare_weights *w, const struct tare_bailing *b);
+
+#endif

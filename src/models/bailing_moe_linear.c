@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ * bailing_moe_linear.c - Ling 2 and Ring 2 with linear attention (mlx-lm: models/bailing_moe_linear.py). */
+#include "models/bailing.h"
+#include "models/theta.h"
+
+#define ARGS(ARG)                                                                                                      \
+    ARG(INT, hidden_size, REQUIRED)                                                                                    \
+    ARG(INT, intermediate_size, REQUIRED)                                                                              \
+    ARG(INT, max_position_embeddings, REQUIRED)                                                                        \
+    ARG(INT, moe_intermediate_size, REQUIRED)                                                                          \
+    ARG(INT, num_experts, ABSENT)                                                                                      \
+    ARG(INT, num_shared_experts, 0)                                                                                    \
+    ARG(FLAG, norm_topk_prob, false)                                                                                   \
+    ARG(INT, num_attention_heads, REQUIRED)                                                                            \
+    ARG(INT, num_experts_per_tok, REQUIRED)                                                                            \
+    ARG(INT, num_hidden_layers, REQUIRED)                                                                              \
+    ARG(INT, num_key_value_heads, REQUIRED)                                                                            \
+    ARG(REAL, rms_norm_eps, REQUIRED)                                                                                  \
+    ARG(REAL, rope_theta, ABSENT)                                                                                      \
+    ARG(INT, vocab_size, REQUIRED)                                                                                     \
+    ARG(INT, first_k_dense_replace, 0)                                                                                 \
+    ARG(INT, layer_group_size, REQUIRED)                                                                               \
+    ARG(INT, group_norm_size, REQUIRED)                                                                                \
+    ARG(JSON, rope_scaling, ABSENT)                                                                                    \
+    ARG(JSON, rope_parameters, ABSENT)                                                                                 \
+    ARG(FLAG, rope_traditional, false)                                                                                 \
+    ARG(FLAG, use_bias, false)                                                                                         \
+    ARG(FLAG, use_qkv_bias, false)                                                                                     \
+    ARG(FLAG, norm_head, false)                                                                                        \
+    ARG(FLAG, use_qk_norm, false)                                                                                      \
+    ARG(FLAG, tie_word_embeddings, false)                                                                              \
+    ARG(REAL, partial_rotary_factor, 1)                                                                                \
+    ARG(FLAG, moe_router_enable_expert_bias, false)                                                                    \
+    ARG(FLAG, moe_router_enable_routed_scaling, true)                                                                  \
+    ARG(REAL, routed_scaling_factor, 1)                                                                                \
+    ARG(TEXT, score_function, softmax)                                                                                 \
+    ARG(INT, n_group, 1)                                                                                               \
+    ARG(INT, topk_group, 4)                                                                                            \
+    ARG(INT, moe_shared_expert_intermediate_size, ABSENT)                                                              \
+    ARG(FLAG, moe_router_enable_shared_expert, true)                                                                   \
+    ARG(INT, head_dim, ABSENT)
+TARE_ARGS(ARGS);
+
+static enum tare_code derive(void *args, const struct tare_derive *d)
+{
+    struct args *a = args;
+    if (a->tie_word_embeddings && a->norm_head)
+        return tare_fail(d->err, TARE_E_CONFIG, d->place,
+                         "norm_head is true, and so is tie_word_embeddings; a tied "
+                         "head cannot be normed");
+    enum tare_code code = tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
+    return code ? code : tare_partial_check(a->partial_rotary_factor, d->place, d->err);
+}
+
+static struct tare_bailing describe(const struct args *a)
+{
+    const int64_t one =
+        a->moe_shared_expert_intermediate_size > 0 ? a->moe_shared_expert_intermediate_size : a->moe_intermediate_size;
+    return (struct tare_bailing){.dim = a->hidden_size,
+                                 .heads = a->num_attention_heads,
+                                 .head = a->hidden_size / a->num_attention_heads,
+                                 .n_layers = a->num_hidden_layers,
+                                 .group = a->layer_group_size,
+                                 .first_dense = a->first_k_dense_replace,
+                                 .experts = a->num_experts,
+                                 .hidden = a->intermediate_size,
+                                 .expert_hidden = a->moe_intermediate_size,
+                                 .shared_hidden = a->moe_router_enable_shared_expert ? one * a->num_shared_experts : 0,
+                                 .bias = a->use_bias,
+                                 .qkv_bias = a->use_qkv_bias,
+                                 .qk_norm = a->use_qk_norm,
+                                 .router_bias = a->moe_router_enable_expert_bias,
+                                 .eps = a->rms_norm_eps};
+}
+
+static void attention(struct tare_at at, const struct args *a, const struct tare_bailing *b)
+{
+    const int64_t head = a->head_dim > 0 ? a->head_dim : b->head;
+    const int64_t q = tare_mul(at, a->num_attention_heads, head), kv = tare_mul(at, a->num_key_value_heads, head);
+    tare_linear(at, "query_key_value", b->dim, tare_mul(at, q / head + 2 * (kv / head), head), b->qkv_bias);
+    tare_linear(at, "dense", q, b->dim, b->bias);
+    if (b->qk_norm) {
+        tare_rms_norm(at, "key_layernorm", head, b->eps);
+        tare_rms_norm(at, "query_layernorm", head, b->eps);
+    }
+}
+
+static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+{
+    const struct tare_bailing b = describe(args);
+    if (tare_bailing_global(&b, i))
+        attention(tare_at(at, "attention"), args, &b);
+    else
+        tare_bailing_linear(tare_at(at, "attention"), &b);
+    tare_bailing_layer(l, at, &b, i);
+}
+
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct args *a = args;
+    tare_skeleton(root, args, d, &(struct tare_skeleton){TARE_BAILING_SKELETON(a), .layer = layer});
+}
+
+static void sanitize(struct tare_weights *w, const void *args)
+{
+    const struct args *a = args;
+    const struct tare_bailing b = describe(a);
+    tare_bailing_rewrite(w, &b);
+    if (a->norm_head)
+        tare_divide_by_norm(w, "lm_head.weight", 0);
+}
+
+const struct tare_arch tare_arch_bailing_moe_linear = {
+    .name = "bailing_moe_linear",
+    .args = &args_info,
+    .derive = derive,
+    .declare = declare,
+    .sanitize = sanitize,
+};

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT
+ * kimi.c - what Kimi Linear and Kimi K3 share. */
+#include "models/kimi.h"
+
+#include "models/experts.h"
+#include "models/kinds.h"
+#include "models/sparse.h"
+
+#define LAYERS_MOST 4096   /* in the list, which is searched for each layer */
+#define WIDTH_MOST 1000000 /* of heads and of a head: so that products fit */
+
+static bool small(const json_t *config, const char *key, int64_t fallback)
+{
+    const int64_t n = tare_json_integer(config, key, fallback);
+    return n >= 1 && n <= WIDTH_MOST;
+}
+
+enum tare_code tare_kimi_check(const json_t *config, int64_t moe_layer_freq, const char *place, struct tare_error *err)
+{
+    const json_t *layers = json_object_get(config, "kda_layers");
+    bool fits = json_is_array(layers) && json_array_size(layers) <= LAYERS_MOST;
+    for (size_t i = 0; fits && i < json_array_size(layers); i++)
+        fits = json_is_integer(json_array_get(layers, i));
+    if (!fits || !small(config, "num_heads", 0) || !small(config, "head_dim", 0) ||
+        !small(config, "short_conv_kernel_size", 4))
+        return tare_fail(err, TARE_E_CONFIG, place,
+                         "linear_attn_config must have num_heads, head_dim and kda_layers, a list of layers");
+    if (moe_layer_freq < 1)
+        return tare_fail(err, TARE_E_CONFIG, place, "moe_layer_freq is 0; expected at least 1");
+    return TARE_OK;
+}
+
+bool tare_kimi_delta(struct tare_delta *delta, const json_t *config, int64_t layer)
+{
+    const json_t *layers = json_object_get(config, "kda_layers");
+    delta->heads = tare_json_integer(config, "num_heads", 0);
+    delta->head = tare_json_integer(config, "head_dim", 0);
+    delta->key = delta->value = delta->heads * delta->head;
+    delta->kernel = tare_json_integer(config, "short_conv_kernel_size", 4);
+    return tare_numbers_have(layers, layer + 1);
+}
+
+static void routed(struct tare_at at, const struct tare_kimi *k)
+{
+    tare_linear(at, "gate", k->dim, k->experts, NO_BIAS);
+    tare_plain(at, "e_score_correction_bias", 1, k->experts);
+    tare_switch_glu(at, "switch_mlp", k->experts, k->latent > 0 ? k->latent : k->dim, k->expert_hidden);
+    if (k->latent > 0) {
+        tare_linear(at, "routed_expert_down_proj", k->dim, k->latent, NO_BIAS);
+        tare_linear(at, "routed_expert_up_proj", k->latent, k->dim, NO_BIAS);
+        if (k->latent_norm)
+            tare_rms_norm(at, "routed_expert_norm", k->latent, k->eps);
+    }
+    if (k->shared > 0)
+        tare_dense_glu(at, "shared_experts", k->dim, tare_mul(at, k->expert_hidden, k->shared));
+}
+
+void tare_kimi_layer(struct tare_layer *l, struct tare_at at, const struct tare_kimi *k, int64_t i)
+{
+    l->pre[0] = tare_rms_norm(at, "input_layernorm", k->dim, k->eps);
+    l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", k->dim, k->eps);
+    if (k->experts > 0 && i >= k->first_dense && i % k->every == 0)
+        routed(tare_at(at, "mlp"), k);
+    else
+        tare_dense_glu(at, "mlp", k->dim, k->hidden); /* K3's activation is one of its own */
+}
+
+void tare_kimi_rewrite(struct tare_weights *w, int64_t n_experts)
+{
+    tare_rename(w, "model.layers.*.block_sparse_moe.**", "model.layers.*.mlp.**");
+    tare_sparse_rewrite(w, "mlp", n_experts, 0);
+    tare_rename(w, "model.layers.*.mlp.gate.e_score_correction_bias", "model.layers.*.mlp.e_score_correction_bias");
+    tare_conv_channels_last(w, "model.layers.*.self_attn.*_conv1d.weight");
+    tare_rename(w, "model.layers.*.self_attn.*_conv1d.weight", "model.layers.*.self_attn.*_conv.conv.weight");
+    tare_reshape(w, "model.layers.*.self_attn.dt_bias", 1, (const int64_t[]){-1});
+}
