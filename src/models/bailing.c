@@ -40,23 +40,6 @@ void tare_bailing_linear(struct tare_at at, const struct tare_bailing *b)
     }
 }
 
-void tare_bailing_mla(struct tare_at at, const struct tare_mla_desc *d)
-{
-    const int64_t q = tare_mul(at, d->heads, d->nope + d->rope);
-    tare_linear(at, "kv_a_proj_with_mqa", d->dim, d->kv_rank + d->rope, d->bias);
-    tare_rms_norm(at, "kv_a_layernorm", d->kv_rank, d->eps);
-    tare_experts(at, "embed_q", d->heads, d->nope, d->kv_rank, NO_BIAS);
-    tare_experts(at, "unembed_out", d->heads, d->kv_rank, d->v, NO_BIAS);
-    tare_linear(at, "dense", tare_mul(at, d->heads, d->v), d->dim, d->bias);
-    if (d->q_rank < 1) {
-        tare_linear(at, "q_proj", d->dim, q, NO_BIAS);
-        return;
-    }
-    tare_linear(at, "q_a_proj", d->dim, d->q_rank, d->bias);
-    tare_rms_norm(at, "q_a_layernorm", d->q_rank, d->eps);
-    tare_linear(at, "q_b_proj", d->q_rank, q, NO_BIAS);
-}
-
 void tare_bailing_rewrite(struct tare_weights *w, const struct tare_bailing *b)
 {
     tare_routed_rewrite(w, "model.layers.*.mlp", "switch_mlp", b->experts, b->dim);

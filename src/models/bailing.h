@@ -26,8 +26,6 @@ void tare_bailing_layer(struct tare_layer *l, struct tare_at at, const struct ta
 
 /* Below "attention": with a constant decay a head (lightning attention). */
 void tare_bailing_linear(struct tare_at at, const struct tare_bailing *b);
-/* Below "attention": tare_mla, but o_proj is called dense. */
-void tare_bailing_mla(struct tare_at at, const struct tare_mla_desc *d);
 
 /* The fields of a struct tare_skeleton but for layer, from args. */
 #define TARE_BAILING_SKELETON(a) TARE_SKELETON_USUAL(a), .embedding = "word_embeddings", TARE_SKELETON_TIED(a)
@@ -36,7 +34,7 @@ void tare_bailing_mla(struct tare_at at, const struct tare_mla_desc *d);
 #define TARE_BAILING_LATENT(a)                                                                                         \
     .dim = (a)->hidden_size, .heads = (a)->num_attention_heads, .q_rank = (a)->q_lora_rank,                            \
     .kv_rank = (a)->kv_lora_rank, .nope = (a)->qk_nope_head_dim, .rope = (a)->qk_rope_head_dim, .v = (a)->v_head_dim,  \
-    .eps = (a)->rms_norm_eps
+    .o_name = "dense", .eps = (a)->rms_norm_eps
 
 /* Experts stacked, routers' names. */
 void tare_bailing_rewrite(struct tare_weights *w, const struct tare_bailing *b);

@@ -90,7 +90,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     const struct tare_bailing b = describe(a);
     const struct tare_mla_desc mla = {TARE_BAILING_LATENT(a), .bias = a->use_qkv_bias};
     if (tare_bailing_global(&b, i))
-        tare_bailing_mla(tare_at(at, "attention"), &mla);
+        tare_mla(tare_at(at, "attention"), &mla);
     else
         tare_bailing_linear(tare_at(at, "attention"), &b);
     tare_bailing_layer(l, at, &b, i);

@@ -90,7 +90,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     const struct tare_bailing b = describe(a);
     const struct tare_mla_desc mla = {TARE_BAILING_LATENT(a)};
     if (tare_bailing_global(&b, i)) {
-        tare_bailing_mla(tare_at(at, "attention"), &mla);
+        tare_mla(tare_at(at, "attention"), &mla);
         tare_linear(at, "attention.g_proj", a->hidden_size, a->num_attention_heads, NO_BIAS);
     } else {
         delta(tare_at(at, "attention"), a);

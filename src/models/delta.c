@@ -88,6 +88,8 @@ void tare_delta_qwen(struct tare_at at, const struct tare_delta_qwen *d)
 void tare_gated_attention(struct tare_at at, int64_t dim, int64_t heads, int64_t kv_heads, int64_t head, bool bias,
                           double eps)
 {
+    if (head < 1)
+        head = tare_div(at, "hidden_size", dim, "num_attention_heads", heads);
     const int64_t q = tare_mul(at, heads, head), kv = tare_mul(at, kv_heads, head);
     tare_linear(at, "q_proj", dim, tare_mul(at, 2, q), bias);
     tare_linear(at, "k_proj", dim, kv, bias);

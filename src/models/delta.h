@@ -38,7 +38,8 @@ void tare_delta_qwen(struct tare_at at, const struct tare_delta_qwen *delta);
 /* Refuses what cannot be: heads that do not divide, widths beyond any model's. */
 enum tare_code tare_delta_qwen_check(const struct tare_delta_qwen *delta, const char *place, struct tare_error *err);
 
-/* Qwen's attention, its q_proj giving queries and their gates: {q, k, v, o}_proj, q_norm, k_norm of a head. */
+/* Qwen's attention, its q_proj giving queries and their gates: {q, k, v, o}_proj, q_norm, k_norm of a head. head below
+ * 1: dim / heads. */
 void tare_gated_attention(struct tare_at at, int64_t dim, int64_t heads, int64_t kv_heads, int64_t head, bool bias,
                           double eps);
 

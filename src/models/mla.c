@@ -20,7 +20,7 @@ void tare_mla(struct tare_at at, const struct tare_mla_desc *d)
         tare_experts(at, "embed_q", d->heads, d->nope, d->kv_rank, NO_BIAS);
         tare_experts(at, "unembed_out", d->heads, d->kv_rank, d->v, NO_BIAS);
     }
-    tare_linear(at, "o_proj", tare_mul(at, d->heads, d->v), d->dim, d->bias);
+    tare_linear(at, d->o_name ? d->o_name : "o_proj", tare_mul(at, d->heads, d->v), d->dim, d->bias);
 }
 
 void tare_mla_rewrite(struct tare_weights *w, const char *attention, int64_t heads, int64_t nope, int64_t v)

@@ -16,6 +16,7 @@ struct tare_mla_desc {
     int64_t nope, rope, v; /* dimensions of a head: without and with rotary embedding; of a value */
     bool bias;             /* attention_bias: of q_a_proj, kv_a_proj_with_mqa, o_proj */
     bool kv_b_whole;       /* keep kv_b_proj as one linear (deepseek_v2, minicpm3) */
+    const char *o_name;    /* "o_proj" */
     double eps;
 };
 /* The desc, from args of the usual names. */

@@ -3,6 +3,7 @@
  * attention. */
 #include "models/qwen3_5.h"
 
+#include "models/delta.h"
 #include "models/sparse.h"
 #include "models/wrapper.h"
 
@@ -33,63 +34,36 @@
     ARG(JSON, rope_parameters, ABSENT)
 TARE_ARGS(ARGS);
 
-#define WIDTH_MOST ((int64_t)1 << 40) /* so that sums and small multiples of widths fit int64_t */
+static struct tare_delta_qwen delta(const struct args *a)
+{
+    return (struct tare_delta_qwen){.dim = a->hidden_size,
+                                    .key_heads = a->linear_num_key_heads,
+                                    .value_heads = a->linear_num_value_heads,
+                                    .key_head = a->linear_key_head_dim,
+                                    .value_head = a->linear_value_head_dim,
+                                    .kernel = a->linear_conv_kernel_dim,
+                                    .eps = a->rms_norm_eps};
+}
 
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {
-    const struct args *a = args;
-    if (a->full_attention_interval < 1)
+    const struct tare_delta_qwen mixer = delta(args);
+    if (((const struct args *)args)->full_attention_interval < 1)
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "full_attention_interval is 0; expected at least 1");
-    if (a->linear_num_key_heads < 1 || a->linear_num_value_heads % a->linear_num_key_heads)
-        return tare_fail(d->err, TARE_E_CONFIG, d->place,
-                         "linear_num_value_heads %lld is not a multiple of linear_num_key_heads %lld",
-                         (long long)a->linear_num_value_heads, (long long)a->linear_num_key_heads);
-    if (a->linear_num_key_heads * a->linear_key_head_dim > WIDTH_MOST ||
-        a->linear_num_value_heads * a->linear_value_head_dim > WIDTH_MOST)
-        return tare_fail(d->err, TARE_E_CONFIG, d->place,
-                         "linear_key_head_dim or linear_value_head_dim is out of all proportion");
-    return TARE_OK;
-}
-
-static void gated_delta_net(struct tare_at at, const struct args *a)
-{
-    const int64_t dim = a->hidden_size, heads = a->linear_num_value_heads;
-    const int64_t key = a->linear_num_key_heads * a->linear_key_head_dim, value = heads * a->linear_value_head_dim;
-    tare_conv1d(at, "conv1d", 2 * key + value, a->linear_conv_kernel_dim, 1, NO_BIAS);
-    tare_linear(at, "in_proj_qkv", dim, 2 * key + value, NO_BIAS);
-    tare_linear(at, "in_proj_z", dim, value, NO_BIAS);
-    tare_linear(at, "in_proj_b", dim, heads, NO_BIAS);
-    tare_linear(at, "in_proj_a", dim, heads, NO_BIAS);
-    tare_plain(at, "dt_bias", 1, heads);
-    tare_plain(at, "A_log", 1, heads);
-    tare_rms_norm(at, "norm", a->linear_value_head_dim, a->rms_norm_eps);
-    tare_linear(at, "out_proj", value, dim, NO_BIAS);
-}
-
-/* q_proj gives queries and their gates. */
-static void gated_attention(struct tare_at at, const struct args *a)
-{
-    const int64_t dim = a->hidden_size;
-    const int64_t head =
-        a->head_dim > 0 ? a->head_dim : tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
-    const int64_t q = tare_mul(at, a->num_attention_heads, head), kv = tare_mul(at, a->num_key_value_heads, head);
-    tare_linear(at, "q_proj", dim, tare_mul(at, 2, q), a->attention_bias);
-    tare_linear(at, "k_proj", dim, kv, a->attention_bias);
-    tare_linear(at, "v_proj", dim, kv, a->attention_bias);
-    tare_linear(at, "o_proj", q, dim, a->attention_bias);
-    tare_rms_norm(at, "q_norm", head, a->rms_norm_eps);
-    tare_rms_norm(at, "k_norm", head, a->rms_norm_eps);
+    return tare_delta_qwen_check(&mixer, d->place, d->err);
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
     const int64_t dim = a->hidden_size;
+    const struct tare_delta_qwen mixer = delta(a);
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
     if ((i + 1) % a->full_attention_interval)
-        gated_delta_net(tare_at(at, "linear_attn"), a);
+        tare_delta_qwen(tare_at(at, "linear_attn"), &mixer);
     else
-        gated_attention(tare_at(at, "self_attn"), a);
+        tare_gated_attention(tare_at(at, "self_attn"), dim, a->num_attention_heads, a->num_key_value_heads, a->head_dim,
+                             a->attention_bias, a->rms_norm_eps);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     if (a->num_experts > 0)
         tare_shared_experts(tare_at(at, "mlp"), dim, a->num_experts, a->moe_intermediate_size,
@@ -106,33 +80,14 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                           .tied = a->tie_word_embeddings});
 }
 
-/* A published checkpoint, by its convolutions (channels, 1, width); its norms are stored less 1. What mlx-lm wrote has
- * neither. */
-static bool published(const struct tare_weights *w)
-{
-    for (size_t i = 0; i < w->n; i++) {
-        const struct tare_entry *e = &w->entries[i];
-        if (!e->rule && !e->absorbed && tare_name_matches("**.*conv1d.weight", e->name) && e->recipe->rank > 0 &&
-            e->recipe->shape[e->recipe->rank - 1] != 1)
-            return true;
-    }
-    return false;
-}
-
 void tare_qwen3_5_sanitize(struct tare_weights *w, const void *args)
 {
-    static const char *const norms[] = {"**.input_layernorm.weight", "**.post_attention_layernorm.weight",
-                                        "**.model.norm.weight", "**.q_norm.weight", "**.k_norm.weight"};
     (void)args;
     tare_drop(w, "vision_tower*", "the vision tower; only the text model is read");
     tare_drop(w, "model.visual*", "the vision tower; only the text model is read");
     tare_rename(w, "model.language_model.**", "language_model.model.**");
     tare_add_prefix(w, "language_model");
-    const bool add_one = published(w);
-    tare_drop_containing(w, "mtp.", "predicts further tokens at once; not used in running");
-    tare_conv_channels_last(w, "**.*conv1d.weight");
-    for (size_t i = 0; add_one && i < sizeof norms / sizeof *norms; i++)
-        tare_add(w, norms[i], 1.0);
+    tare_delta_qwen_rewrite(w);
 }
 
 /* mlx-lm takes the fused spelling alone; some publish experts one by one. */
