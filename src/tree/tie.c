@@ -67,6 +67,13 @@ static struct answer walk(const struct tare_tie_level *levels, size_t n, const c
     const struct tare_tie_level *own = level_of(levels, n, prefix, size);
     if (own && ask(own, arena, &answer))
         return answer;
+    if (!own && n > 2 && size > strlen(levels[2].owner) && !strncmp(prefix, levels[2].owner, strlen(levels[2].owner)) &&
+        prefix[strlen(levels[2].owner)] == '.') { /* further below the text model: its fragment, but no args of its own */
+        struct tare_tie_level below = levels[2];
+        below.args_info = NULL;
+        if (ask(&below, arena, &answer))
+            return answer;
+    }
     if (size >= 5 && !memcmp(prefix + size - 5, "model", 5) && (size == 5 || prefix[size - 6] == '.')) {
         const struct tare_tie_level *alias = level_of(levels, n, prefix, size > 5 ? size - 6 : 0);
         if (alias)
