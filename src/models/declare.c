@@ -134,9 +134,10 @@ enum tare_code tare_tie_levels(const struct tare_model *model, struct tare_arena
     if (!l)
         return tare_fail_memory(err);
     const struct tare_tie_level top = {
-        "", model->config, "", arch->args, model->args, false, arch->transformers_tied};
+        "", model->config, NULL, "", arch->args, model->args, false, arch->transformers_tied};
     /* the rule's own word, whatever inner_prefix is (gemma3n: model.language_model) */
     const struct tare_tie_level inner = {"language_model", model->inner ? model->inner_config : text,
+                                         model->inner_copy ? written : NULL,
                                          model->inner ? model->inner_path ? model->inner_path : "" : "text_config",
                                          model->inner ? model->inner->args : NULL, model->inner_args,
                                          model->inner_copy && !json_object_get(written, "tie_word_embeddings"), false};
