@@ -14,7 +14,6 @@ import json, os, re, sys
 
 # Cases that no loader of the model takes, mlx-lm neither.
 REFUSED = {("bitnet", "hf"), ("bitnet", "awq"),  # dense master weights; the model's own are four ternary rows a byte
-           ("bailing_moe_v3", "hf"), ("bailing_moe_v3", "awq"),  # written by transformers' class of bailing_hybrid, with names of that one
            ("prism_hadamard_qwen35", "awq")}  # names two tensors alike
 
 root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -32,6 +32,7 @@ static enum tare_code prove(struct tare_model *m, struct tare_head_decision *hea
     const struct tare_module *right = embedding ? module_of(m, embedding->name) : NULL;
     struct tare_pool *pool = NULL;
     if (!weight || weight->recipe->op != TARE_OP_TAKE || weight->recipe->module->fault || !right ||
+        right->unusable || weight->recipe->module->unusable ||
         m->options.no_data) {
         tare_plan_finding(m, TARE_NOTE, TARE_OK, "head-not-compared", head->prefix,
                           "not compared with the embedding: %s",

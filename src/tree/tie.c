@@ -156,6 +156,15 @@ static enum tare_code check_types(const struct tare_tie_level *levels, size_t n,
     return TARE_OK;
 }
 
+/* Where the rule looks for the text model's head: below "language_model" in a wrapper, whatever its prefix is. */
+static const char *text_head(const struct tare_tree *tree, const struct tare_tie_level *levels, size_t n)
+{
+    if (n < 3 || !levels[2].fragment)
+        return tree->head.prefix ? tree->head.prefix : HEAD;
+    const char *name = tare_arena_format(tree->arena, "%s.%s", levels[2].owner, HEAD);
+    return name ? name : HEAD;
+}
+
 static bool is_target(const struct tare_tree *tree, const struct tare_head_decision *head, struct tare_arena *arena)
 {
     const char *name = tare_arena_format(arena, "%s.weight", head->prefix);
@@ -265,7 +274,8 @@ static bool authors_have(const struct tare_tree *tree, const struct tare_head_de
 {
     return tree->head.kind == TARE_HEAD_NONE && tree->head.weight && head->dense && head->by_flag &&
            head->decision == TARE_DECISION_PRESERVE &&
-           (!strcmp(head->prefix, HEAD) || !strcmp(head->prefix, tree->head.prefix));
+           (!strcmp(head->prefix, HEAD) || !strcmp(head->prefix, "model." HEAD) ||
+            !strcmp(head->prefix, tree->head.prefix));
 }
 
 /* The entries of a head become those of the tree's head. */
@@ -370,7 +380,7 @@ enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weig
         struct answer answer = walk(levels, n_levels, head->prefix, head->dense, tree->arena);
         /* Point 6: a dense head at the top of a wrapper is that of its text model. */
         if (!answer.given && head->dense && !strcmp(head->prefix, HEAD))
-            answer = walk(levels, n_levels, tree->head.prefix ? tree->head.prefix : HEAD, true, tree->arena);
+            answer = walk(levels, n_levels, text_head(tree, levels, n_levels), true, tree->arena);
         if (tree->head.kind == TARE_HEAD_CONTENT && !answer.by_flag) /* point 4: a default does not count */
             answer = (struct answer){.evidence = "none"};
         head->owner = answer.owner;
@@ -381,8 +391,7 @@ enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weig
         if (head->decision == TARE_DECISION_DROP)
             set_aside(weights, head);
         else if (head->dense) {
-            const struct answer own =
-                walk(levels, n_levels, tree->head.prefix ? tree->head.prefix : "", true, tree->arena);
+            const struct answer own = walk(levels, n_levels, text_head(tree, levels, n_levels), true, tree->arena);
             if (lies_outside(tree, weights, result, head, &own) || authors_have(tree, head)) {
                 result->untied |= !tree->head.weight->active;
                 take(tree, weights, head);
