@@ -32,6 +32,7 @@ struct tare_module {
     int64_t group_size;    /* columns that share a scale; 0: plain */
     int64_t block[2];      /* rows and columns that share a stored scale, where scales are by blocks; else 0 */
     const struct tare_tensor *part[TARE_PARTS];
+    const char *unusable;   /* loads by its shapes, but its data cannot be read; or NULL */
     const char *fault;      /* why it cannot be used (a part is missing, a shape is off), or NULL */
     const char *fault_name; /* the tensor at fault */
     enum tare_code fault_code;
