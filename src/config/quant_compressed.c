@@ -213,6 +213,9 @@ enum tare_code tare_quant_read_compressed(const json_t *object, const char *plac
         return tare_fail_memory(err);
     quant->groups = list;
     enum tare_code code = refuse_more(&r);
+    const json_t *version = json_object_get(object, "version");
+    if (json_is_string(version) && !(quant->version = tare_arena_text(arena, json_string_value(version))))
+        return tare_fail_memory(err);
     if (!code)
         code = read_names(&r, "ignore", &quant->skipped, &quant->n_skipped);
     json_object_foreach((json_t *)(uintptr_t)groups, name, group)
