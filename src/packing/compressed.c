@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "packing/block_scales.h"
 #include "packing/fault.h"
 
 static const char *place_of(const struct tare_quant *quant)
@@ -54,6 +55,48 @@ void tare_compressed_agree(struct tare_module *module, const struct tare_quant *
                           "%s: %s says symmetric false, but the tensor %s is missing; if the zeros are all 0, symmetric "
                           "true says so",
                           place_of(quant), said->name, tare_part_name(module, TARE_PART_ZEROS, arena));
+}
+
+/* How many scales there are, against the strategy. */
+static void agree_strategy(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
+{
+    const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
+    const char *said = module->said ? module->said->strategy : "";
+    const int64_t count = tare_shape_count(scales->rank, scales->shape), rows = tare_module_rows(module);
+    const int64_t *block = module->block, in = tare_module_columns(module), out = rows;
+    bool agrees = true;
+    if (!strcmp(said, "tensor"))
+        agrees = count == 1 || (module->rank == 3 && count == module->shape[0]);
+    else if (!strcmp(said, "channel"))
+        agrees = count == rows;
+    else if (!strcmp(said, "block") && block[0] && module->rank == 2)
+        agrees = count == ((out - 1) / block[0] + 1) * ((in - 1) / block[1] + 1);
+    if (!agrees)
+        tare_module_fault(module, arena, TARE_E_CONFIG, scales,
+                          "%s: %s says strategy %s%s, which %s %s over a weight %s is not; %s", place_of(quant),
+                          module->said->name, said,
+                          block[0] ? tare_arena_format(arena, " of %lld x %lld", (long long)block[0],
+                                                       (long long)block[1])
+                                   : "",
+                          tare_part_word(module, TARE_PART_SCALES), tare_shape_text(arena, scales->rank, scales->shape),
+                          tare_shape_text(arena, weight->rank, weight->shape), TARE_REMEDY);
+}
+
+void tare_compressed_blocks(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
+{
+    const struct tare_quant_group *said = module->said;
+    int64_t block[2] = {128, 128}; /* what everybody's blocks are */
+    if (said && said->block[0])
+        memcpy(block, said->block, sizeof block);
+    else if (said && said->group_size > 0) {
+        block[0] = 1;
+        block[1] = said->group_size;
+    }
+    if (!tare_blocks_fit(module, arena, block))
+        return;
+    agree_strategy(module, quant, arena);
+    if (!module->block[0] || block[0] == 1)
+        tare_compressed_agree(module, quant, arena);
 }
 
 enum tare_code tare_compressed_check_shape(const struct tare_module *module, const void *const part[TARE_PARTS],
