@@ -35,6 +35,11 @@ bool tare_compressed_announced(struct tare_module *module, const struct tare_qua
         tare_module_fault(module, arena, TARE_E_CONFIG, weight,
                           "%s: %s says format %s of %s, its tensors are those of %s%s%s; %s", place_of(quant),
                           module->said->name, said, path, format, other ? " or " : "", other ? other : "", TARE_REMEDY);
+    else if (module->said && module->said->integers != (module->packing->codes == TARE_CODE_INTEGER))
+        tare_module_fault(module, arena, TARE_E_CONFIG, weight, "%s: %s says type %s of %s, its tensors are those of %s; "
+                          "%s",
+                          place_of(quant), module->said->name, module->said->integers ? "int" : "float", path,
+                          module->packing->name, TARE_REMEDY);
     return !module->fault;
 }
 

@@ -99,7 +99,7 @@ static void shape_weight(struct tare_module *module, const struct tare_quant *qu
         tare_module_fault(module, arena, TARE_E_FORMAT, module->part[TARE_PART_GLOBAL], "fp8 has no second scale");
     else if (tare_part_check(module, arena, TARE_PART_WEIGHT, TARE_E4M3_DTYPES) &&
              tare_part_check(module, arena, TARE_PART_SCALES, TARE_SCALE_DTYPES) &&
-             tare_compressed_announced(module, quant, arena, "float-quantized", NULL))
+             tare_compressed_announced(module, quant, arena, "float-quantized", "naive-quantized"))
         tare_compressed_blocks(module, quant, arena);
 }
 
