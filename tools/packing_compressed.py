@@ -60,7 +60,12 @@ if not old:
         way = BaseCompressor.get_value_from_registry(fmt)
         made = way.compress(dict(state, weight=weight), scheme)
         wide = {k: v.float() if v.is_floating_point() and k == "weight_scale" and v.dtype in (torch.float16, torch.bfloat16) else v for k, v in made.items()}
-        save(case, made, way.decompress(wide, scheme)["weight"])
+        truth = way.decompress(wide, scheme)["weight"]
+        if "nvfp4" in fmt:  # it computes in bfloat16; this is the same in float32
+            from compressed_tensors.compressors.nvfp4.helpers import unpack_fp4_from_uint8
+            codes = unpack_fp4_from_uint8(made["weight_packed"], *weight.shape)
+            truth = codes.float() * (made["weight_scale"].float() / made["weight_global_scale"]).repeat_interleave(16, 1)
+        save(case, made, truth)
 
     w = torch.randn(24, 64) * 0.05
     scale = lambda shape: (torch.rand(shape) * 0.0005 + 0.0003)

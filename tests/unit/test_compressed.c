@@ -105,8 +105,11 @@ static void test_faults(void **state)
     t[1] = (struct fixture_tensor){"m.weight_scale", "BF16", 2, {24, 1}, NULL};
     group.strategy = "tensor";
     packed_refused(t, 2, &quant, TARE_E_CONFIG, "m.weight_scale", "says strategy tensor");
-    t[1].shape[0] = 23;
-    packed_refused(t, 2, &quant, TARE_E_SHAPE, "m.weight_scale", "is [23, 1] over a weight [24, 64]");
+    t[1].shape[1] = 3;
+    packed_refused(t, 2, &quant, TARE_E_CONFIG, "m.weight_scale", "[24, 3] over a weight [24, 64] is not");
+    t[1].shape[0] = 0;
+    packed_refused(t, 2, &quant, TARE_E_SHAPE, "m.weight_scale", "is [0, 3] over a weight [24, 64]");
+    t[1].shape[1] = 1;
     group.strategy = "block";
     group.group_size = 0;
     group.block[0] = 8;
