@@ -98,6 +98,13 @@ enum tare_tie {
     TARE_TIE_KEEP    /* the head becomes the model's own */
 };
 
+/* What the fields of GPTQ's qzeros hold; docs/formats.md. */
+enum tare_zeros {
+    TARE_ZEROS_AUTO = 0, /* as checkpoint_format says, which the data must not contradict */
+    TARE_ZEROS_V1,       /* the zero - 1 */
+    TARE_ZEROS_V2        /* the zero */
+};
+
 /* A file held in memory instead of a folder: borrowed, must outlive the model. */
 struct tare_memory_file {
     const char *name;
@@ -119,6 +126,9 @@ struct tare_options {
     size_t n_files;
     tare_progress_fn progress; /* may be NULL */
     void *user;
+    enum tare_zeros zeros;
+    const char *dequantize; /* modules that a packed target gets as floats: names with wildcards, separated by commas;
+                               NULL: none. Read by tare_plan() only */
 };
 #define TARE_OPTIONS_INIT                                                                                              \
     {                                                                                                                  \

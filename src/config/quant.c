@@ -250,11 +250,17 @@ static enum tare_code read_method(const struct reader *r, const char *method, st
         return read_modelopt(r, quant);
     if (!strcmp(method, "compressed-tensors"))
         return tare_quant_read_compressed(r->object, quant->place, r->arena, quant, r->err);
+    if (!strcmp(method, "gptq"))
+        return tare_quant_read_gptq(r->object, quant->place, r->arena, quant, r->err);
+    if (!strcmp(method, "auto-round"))
+        return tare_quant_read_autoround(r->object, quant->place, r->arena, quant, r->err);
     if (!strcmp(method, "mxfp4") || !strcmp(method, "mxfp8")) {
         quant->method = method[4] == '4' ? TARE_METHOD_MXFP4 : TARE_METHOD_MXFP8;
         return read_skipped(r, quant);
     }
-    return unknown(r, "quant_method", method, "awq, compressed-tensors, fp8, mlx, modelopt, mxfp4 and mxfp8 so far");
+    return unknown(r, "quant_method", method,
+                   "auto-round, awq, compressed-tensors, fp8, gptq, mlx, modelopt, mxfp4 and mxfp8 so "
+                   "far");
 }
 
 enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struct tare_arena *arena,
@@ -277,8 +283,7 @@ enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struc
             return tare_fail(err, TARE_E_CONFIG, quant->place,
                              "quant_method is missing; with \"awq\" there tare reads AutoAWQ's layout");
         if (!strcmp(quant->place, "quantize_config.json"))
-            return tare_fail(err, TARE_E_UNKNOWN, quant->place,
-                             "quant_method is missing, as in old GPTQ files, which tare does not read yet");
+            return tare_quant_read_gptq(object, quant->place, arena, quant, err); /* old AutoGPTQ */
         return read_mlx(&r, quant);
     }
     if (!strcmp(quant->place, "config.json: quantization") || !strcmp(method, "mlx"))

@@ -29,7 +29,8 @@ struct tare_module {
     const int64_t *shape;  /* logical: (out, in), experts (n, out, in), plain ones any */
     enum tare_dtype dtype; /* plain: as stored; packed: of the scales, or what its values are rounded to when dense */
     int bits;              /* 0: plain */
-    int64_t group_size;    /* columns that share a scale; 0: plain */
+    int64_t group_size;    /* columns that share a scale; 0: plain. The last group may have fewer */
+    bool act_order;        /* the group of column i is g_idx[i], not i / group_size: tare_module_group() */
     int64_t block[2];      /* rows and columns that share a stored scale, where scales are by blocks; else 0 */
     const struct tare_tensor *part[TARE_PARTS];
     const char *fault;      /* why it cannot be used (a part is missing, a shape is off), or NULL */

@@ -2,8 +2,6 @@
  * packing.c - the packing that a config announces, and what is the same for all of them. */
 #include "packing/packing.h"
 
-#include <string.h>
-
 #include "base/small_float.h"
 #include "packing/to_mlx.h"
 
@@ -94,7 +92,12 @@ int64_t tare_module_columns(const struct tare_module *module)
 
 int64_t tare_module_groups(const struct tare_module *module)
 {
-    return module->group_size ? tare_module_columns(module) / module->group_size : 0;
+    return module->group_size ? (tare_module_columns(module) - 1) / module->group_size + 1 : 0;
+}
+
+bool tare_module_even(const struct tare_module *module)
+{
+    return !module->act_order && module->group_size && tare_module_columns(module) % module->group_size == 0;
 }
 
 enum tare_code tare_module_data(struct tare_checkpoint *checkpoint, const struct tare_module *module,
@@ -106,7 +109,7 @@ enum tare_code tare_module_data(struct tare_checkpoint *checkpoint, const struct
         if (module->part[k] && (code = tare_tensor_data(checkpoint, module->part[k], &part[k], err)))
             return code;
     }
-    return TARE_OK;
+    return module->packing->check ? module->packing->check(module, part, err) : TARE_OK;
 }
 
 /* value[r][i] of codes, in float32; rounded after the product and, with biases, after the sum. */
@@ -124,6 +127,21 @@ static void dequantize(const struct tare_codes *codes, int64_t rows, int64_t col
         else
             for (int64_t i = 0; i < group_size; i++)
                 to[i] = scale * ((float)code[i] - offset);
+    }
+}
+
+/* The same of zeros where groups are no runs of columns. */
+static void dequantize_uneven(const struct tare_module *module, const void *const part[TARE_PARTS],
+                              const struct tare_codes *codes, int64_t rows, float *dst)
+{
+    const int64_t columns = tare_module_columns(module), groups = tare_module_groups(module);
+    for (int64_t i = 0; i < columns; i++) {
+        const int64_t g = tare_module_group(module, part, i);
+        for (int64_t r = 0; r < rows; r++) {
+            const float scale = codes->scale[r * groups + g], offset = codes->offset[r * groups + g];
+            const float code = (float)codes->code[r * columns + i];
+            dst[r * columns + i] = module->packing->biases ? scale * code + offset : scale * (code - offset);
+        }
     }
 }
 
@@ -186,7 +204,9 @@ enum tare_code tare_module_floats(const struct tare_module *module, const void *
     if (!codes.code || !codes.scale || !codes.offset)
         return tare_fail_memory(err);
     module->packing->decode(module, part, row, rows, &codes);
-    if (module->packing->codes == TARE_CODE_INTEGER)
+    if (module->packing->codes == TARE_CODE_INTEGER && !tare_module_even(module))
+        dequantize_uneven(module, part, &codes, rows, dst);
+    else if (module->packing->codes == TARE_CODE_INTEGER)
         dequantize(&codes, rows, columns, module->group_size, module->packing->biases, dst);
     else
         dequantize_floats(&codes, rows, columns, module->group_size, module->packing->codes, dst);
