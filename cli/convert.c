@@ -32,15 +32,18 @@ int cli_convert(const struct cli_verb *verb, int argc, char **argv)
 {
     struct tare_convert_options convert = TARE_CONVERT_OPTIONS_INIT;
     struct cli_progress progress = cli_progress_init();
-    const char *folder = NULL;
+    const char *folder = NULL, *dequantize = NULL;
     bool no_data = false;
-    int tie = TARE_TIE_AUTO, to = 0, words = 0;
+    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, to = 0, words = 0;
     int64_t threads = 0;
     const struct cli_flag flags[] = {
         {"output", 'o', CLI_TEXT, &folder, "DIR", "the folder to write; it may not exist yet", 0, 0, NULL},
         {"to", 0, CLI_CHOICE, &to, "FORMAT", "what to write: mlx", 0, 0, targets},
         CLI_FLAG_TIE(&tie),
+        CLI_FLAG_ZEROS(&zeros),
         {"no-data", 0, CLI_SWITCH, &no_data, NULL, "plan from headers only: the head is not compared", 0, 0, NULL},
+        {"dequantize", 0, CLI_TEXT, &dequantize, "MODULE", "write modules as floats; names with * and **, and commas",
+         0, 0, NULL},
         {"keep-dtypes", 0, CLI_SWITCH, &convert.keep_dtypes, NULL, "leave floats in their stored dtype", 0, 0, NULL},
         CLI_FLAG_THREADS(&threads),
     };
@@ -56,7 +59,9 @@ int cli_convert(const struct cli_verb *verb, int argc, char **argv)
     if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
         return cli_fail(&err);
     source.options.tie = (enum tare_tie)tie;
+    source.options.zeros = (enum tare_zeros)zeros;
     source.options.no_data = no_data;
+    source.options.dequantize = dequantize;
     source.options.threads = (int)threads;
     cli_interrupt_catch();
     int result = 0;
