@@ -8,7 +8,7 @@
 #include "models/declare.h"
 #include "models/model.h"
 #include "names/group.h"
-#include "plan/gptq.h"
+#include "plan/gptq_judge.h"
 #include "plan/plan.h"
 #include "tree/prove.h"
 

@@ -14,7 +14,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "plan/gptq.h"
+#include "plan/gptq_judge.h"
 
 #define BLOCK TARE_GPTQ_BLOCK
 #define MODULES 32     /* whose codes are sampled, at most; all fields of all modules are read */

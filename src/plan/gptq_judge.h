@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * gptq.h - the stages that only GPTQ's checkpoints have; nothing happens in others. */
-#ifndef TARE_PLAN_GPTQ_H
-#define TARE_PLAN_GPTQ_H
+ * gptq_judge.h - the stages that only GPTQ's checkpoints have; nothing happens in others. */
+#ifndef TARE_PLAN_GPTQ_JUDGE_H
+#define TARE_PLAN_GPTQ_JUDGE_H
 
 #include "packing/gptq.h"
 #include "plan/plan.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * gptq.c - what only data, regular expressions or the finished tree tell of GPTQ's modules: the order of their columns,
+ * gptq_judge.c - what only data, regular expressions or the finished tree tell of GPTQ's modules: the order of their columns,
  * the entries of `dynamic`, biases of zeros, and a fused matrix that its producer has split.
  */
-#include "plan/gptq.h"
+#include "plan/gptq_judge.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -192,7 +192,7 @@ static void join_gate_up(struct tare_model *model)
     static const char *const halves[] = {"**.gate_proj.weight", "**.up_proj.weight"};
     if (!has_parameter(model, ".gate_up_proj.weight") || has_parameter(model, ".gate_proj.weight"))
         return;
-    model->weights.source = "plan/gptq.c";
+    model->weights.source = "plan/gptq_judge.c";
     tare_join(&model->weights, halves, 2, 0, "**.gate_up_proj.weight");
 }
 
