@@ -76,7 +76,7 @@ static void run_task(void *user, size_t task, int number)
     struct tare_error error = {0};
     uint64_t bytes = 0;
     tare_arena_reset(&worker->arena);
-    enum tare_code code = job->target.packed ? tare_packed_tile(run->layout, job, &box, worker, &bytes, &error)
+    enum tare_code code = job->target.packed ? run->layout->format->tile(run->layout, job, &box, worker, &bytes, &error)
                                              : tare_dense_tile(run->layout, job, &box, worker, &bytes, &error);
     pthread_mutex_lock(&run->lock);
     run->done += bytes;
