@@ -186,7 +186,8 @@ static bool has_parameter(const struct tare_model *model, const char *end)
     return false;
 }
 
-/* GPTQModel writes phi3's gate_up_proj as its two halves, and leaves the model type as it is. */
+/* GPTQModel writes phi3's gate_up_proj as its two halves, and leaves the model type as it is. What is converted from
+ * such a file under its own names has them too, packed or not. */
 static void join_gate_up(struct tare_model *model)
 {
     static const char *const halves[] = {"**.gate_proj.weight", "**.up_proj.weight"};
@@ -223,6 +224,7 @@ static enum tare_code set_aside(struct tare_model *model, struct tare_entry *e, 
         return TARE_OK;
     }
     e->rule = "a bias of zeros, where the architecture has none: AutoGPTQ gives one to every module";
+    e->redundant = true;
     e->evidence = model->options.no_data ? "not read (--no-data)" : "all its values are 0";
     return TARE_OK;
 }
@@ -255,13 +257,16 @@ static enum tare_code drop_biases(struct tare_model *model, struct tare_map *pac
 
 enum tare_code tare_gptq_settle(struct tare_model *model, struct tare_error *err)
 {
-    if (model->quant.method != TARE_METHOD_GPTQ)
-        return TARE_OK;
     struct tare_map packed = {0};
+    enum tare_code code = TARE_OK;
     join_gate_up(model);
-    const enum tare_code code = model->weights.error.code ? TARE_OK : drop_biases(model, &packed, err);
+    if (model->quant.method == TARE_METHOD_GPTQ)
+        code = drop_biases(model, &packed, err);
     tare_map_release(&packed);
-    if (model->weights.error.code && err)
-        *err = model->weights.error;
-    return model->weights.error.code ? model->weights.error.code : code;
+    if (!code && model->weights.error.code) {
+        code = model->weights.error.code;
+        if (err)
+            *err = model->weights.error;
+    }
+    return code;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * gptq_judge.h - the stages that only GPTQ's checkpoints have; nothing happens in others. */
+ * gptq_judge.h - the stages that GPTQ's checkpoints need; in others little or nothing happens. */
 #ifndef TARE_PLAN_GPTQ_JUDGE_H
 #define TARE_PLAN_GPTQ_JUDGE_H
 
@@ -13,7 +13,7 @@ enum tare_code tare_gptq_judge(struct tare_model *model, struct tare_error *err)
 /* Do the stored zeros mean what checkpoint_format says? Evidence and verdict become findings; options.zeros decides,
  * where it is given. */
 enum tare_code tare_gptq_zeros(struct tare_model *model, struct tare_error *err);
-/* After rewriting: biases of zeros are set aside, halves of a fused matrix are joined. */
+/* After rewriting: biases of zeros are set aside; halves of a fused matrix are joined, in any checkpoint. */
 enum tare_code tare_gptq_settle(struct tare_model *model, struct tare_error *err);
 
 #endif
