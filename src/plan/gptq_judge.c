@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * gptq_judge.c - what only data, regular expressions or the finished tree tell of GPTQ's modules: the order of their columns,
- * the entries of `dynamic`, biases of zeros, and a fused matrix that its producer has split.
+ * gptq_judge.c - what only data, regular expressions or the finished tree tell of GPTQ's modules: the order of their
+ * columns, the entries of `dynamic`, biases of zeros, and a fused matrix that its producer has split.
  */
 #include "plan/gptq_judge.h"
 
