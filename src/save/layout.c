@@ -155,17 +155,18 @@ static enum tare_code add_parameters(struct tare_layout *layout, struct tare_mod
 static enum tare_code add_modules(struct tare_layout *layout, struct tare_model *model,
                                   const struct tare_convert_options *options, struct tare_error *err)
 {
-    const struct tare_module **modules = NULL;
+    struct tare_source *sources = NULL;
     size_t n = 0;
-    enum tare_code code = tare_source_modules(model, &modules, &n, err);
+    enum tare_code code = tare_source_modules(model, &sources, &n, err);
     for (size_t k = 0; !code && k < n; k++) {
-        const struct tare_job job = {.name = modules[k]->name, .module = modules[k]};
-        code = modules[k]->rank > TARE_SAVE_AXES
-                   ? tare_fail(err, TARE_E_SHAPE, job.name, "a tensor of %d axes, tare writes up to %d",
-                               modules[k]->rank, TARE_SAVE_AXES)
-                   : add_job(layout, model, &job, tare_recipe_take(&layout->arena, modules[k]), options, err);
+        const struct tare_module *module = sources[k].module;
+        const struct tare_job job = {.name = module->name, .module = module, .kind = sources[k].kind};
+        code = module->rank > TARE_SAVE_AXES
+                   ? tare_fail(err, TARE_E_SHAPE, job.name, "a tensor of %d axes, tare writes up to %d", module->rank,
+                               TARE_SAVE_AXES)
+                   : add_job(layout, model, &job, tare_recipe_take(&layout->arena, module), options, err);
     }
-    free(modules);
+    free(sources);
     return code;
 }
 

@@ -49,6 +49,7 @@ struct tare_job {
     const char *name;                       /* of the parameter, or of the module's logical tensor */
     const struct tare_parameter *parameter; /* NULL in the view by source module */
     const struct tare_module *module;       /* NULL in the view by parameter */
+    enum tare_kind kind;                    /* of the parameter that the module is used for; PLAIN: of none */
     struct tare_target target;
     struct tare_flat flat;
     const void *(*parts)[TARE_PARTS];     /* the bytes of each piece's module */
@@ -96,6 +97,10 @@ enum tare_save_view {
 struct tare_box;
 struct tare_worker;
 
+typedef enum tare_code tare_tile_fn(const struct tare_layout *layout, const struct tare_job *job,
+                                    const struct tare_box *box, struct tare_worker *worker, uint64_t *bytes,
+                                    struct tare_error *err);
+
 /* A format of output. */
 struct tare_save_format {
     const char *name; /* its word for --to */
@@ -111,12 +116,15 @@ struct tare_save_format {
                               const struct tare_convert_options *options, struct tare_error *err);
     /* MAY: after all jobs, layout->usual is known: refuse what cannot stand beside the others. */
     enum tare_code (*settle)(const struct tare_layout *layout, struct tare_error *err);
-    /* MUST: the rows of a packed job that lie in the box; adds the bytes written to *bytes. */
-    enum tare_code (*tile)(const struct tare_layout *layout, const struct tare_job *job, const struct tare_box *box,
-                           struct tare_worker *worker, uint64_t *bytes, struct tare_error *err);
+    /* MUST, where lay_out() makes packed jobs: the rows of one that lie in the box; adds the bytes written to
+     * *bytes. */
+    tare_tile_fn *tile;
     /* MUST: the format's keys into a copy of the source's config, without its quantization. False: no memory. */
     bool (*config)(json_t *config, const struct tare_layout *layout, const struct tare_model *model);
 };
+#define TARE_USAGE_TRANSFORMERS                                                                                        \
+    "pip install transformers torch\npython -c \"from transformers import AutoModelForCausalLM as m; "                 \
+    "m.from_pretrained('./%s')\""
 #define FORMAT(name) extern const struct tare_save_format tare_format_##name;
 #include "save/formats.def"
 #undef FORMAT
@@ -133,10 +141,14 @@ enum tare_code tare_layout_make(struct tare_layout *layout, struct tare_model *m
 void tare_layout_release(struct tare_layout *layout);
 /*
  * The view by source module: every module that the plan uses, and every one that a rewriting set aside because mlx-lm
- * has no use for it (other readers may): each once, in the order of the files. Not among them: what is redundant. heap:
- * the caller's to free, also after a failure.
+ * has no use for it (other readers may): each once, in the order of the files. Not among them: what is redundant. The
+ * array is the caller's to free(), also after a failure.
  */
-enum tare_code tare_source_modules(const struct tare_model *model, const struct tare_module ***modules, size_t *n,
+struct tare_source {
+    const struct tare_module *module;
+    enum tare_kind kind; /* of the parameter that is made of it; PLAIN: of none */
+};
+enum tare_code tare_source_modules(const struct tare_model *model, struct tare_source **sources, size_t *n,
                                    struct tare_error *err);
 /* "model.layers.0.mlp.up_proj" of "model.layers.0.mlp.up_proj.weight"; the name itself where it has no such end. */
 const char *tare_job_path(const struct tare_job *job, struct tare_arena *arena);
@@ -146,6 +158,9 @@ enum tare_code tare_layout_add(struct tare_layout *layout, enum tare_part part, 
                                int rank, const int64_t *shape, struct tare_error *err);
 /* A dense job: one tensor of its own shape in target.dtype, cut. Casting is refused where the dtype is no float. */
 enum tare_code tare_layout_add_dense(struct tare_layout *layout, struct tare_job *job, struct tare_error *err);
+/* A lay_out() for the view by module: plain ones as they are or in --dtype, packed ones dequantized. */
+enum tare_code tare_lay_out_dense(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
+                                  const struct tare_convert_options *options, struct tare_error *err);
 /* Cut a dense job into tiles. */
 void tare_job_cut(struct tare_job *job);
 /* Cut a packed job into ranges of its rows; the axes before them are one index each. */
@@ -210,6 +225,20 @@ struct tare_box {
     int64_t low[TARE_SAVE_AXES], high[TARE_SAVE_AXES];
 };
 
+/* A tile of rows of a packed module, as floats. */
+enum tare_code tare_dequantized_tile(const struct tare_layout *layout, const struct tare_job *job,
+                                     const struct tare_box *box, struct tare_worker *worker, uint64_t *bytes,
+                                     struct tare_error *err);
+/* Values of `job`, n of them, cast to F16, BF16 or F32; an overflow is refused. */
+enum tare_code tare_cast_floats(const struct tare_job *job, const char *from, const float *values, int64_t n,
+                                enum tare_dtype dtype, void *to, struct tare_error *err);
+
+/* Run all tasks on the pool; writes into the shards. */
+enum tare_code tare_layout_execute(const struct tare_layout *layout, struct tare_pool *pool,
+                                   const struct tare_convert_options *options, struct tare_error *err);
+tare_tile_fn tare_packed_tile;      /* of a packed parameter in MLX's layout: its rows of weight, scales and biases */
+tare_tile_fn tare_dense_tile;       /* of a dense job, of any format */
+tare_tile_fn tare_dequantized_tile; /* of a dense job that is a packed module: its rows as floats */
 /* Values of `job`, n of them, cast to F16, BF16 or F32; an overflow is refused. */
 enum tare_code tare_cast_floats(const struct tare_job *job, const char *from, const float *values, int64_t n,
                                 enum tare_dtype dtype, void *to, struct tare_error *err);
