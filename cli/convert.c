@@ -43,9 +43,9 @@ int cli_convert(const struct cli_verb *verb, int argc, char **argv)
 {
     struct tare_convert_options convert = TARE_CONVERT_OPTIONS_INIT;
     struct cli_progress progress = cli_progress_init();
-    const char *folder = NULL;
+    const char *folder = NULL, *dequantize = NULL;
     bool no_data = false;
-    int tie = TARE_TIE_AUTO, to = 0, dtype = -1, words = 0;
+    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, to = 0, dtype = -1, words = 0;
     int64_t threads = 0;
     const char *targets[16] = {NULL};
     char what[256];
@@ -55,7 +55,10 @@ int cli_convert(const struct cli_verb *verb, int argc, char **argv)
         {"to", 0, CLI_CHOICE, &to, "FORMAT", what, 0, 0, targets},
         {"dtype", 0, CLI_CHOICE, &dtype, "DTYPE", "of what is dense: float32, bfloat16, float16", 0, 0, dtypes},
         CLI_FLAG_TIE(&tie),
+        CLI_FLAG_ZEROS(&zeros),
         {"no-data", 0, CLI_SWITCH, &no_data, NULL, "plan from headers only: the head is not compared", 0, 0, NULL},
+        {"dequantize", 0, CLI_TEXT, &dequantize, "MODULE", "write modules as floats; names with * and **, and commas",
+         0, 0, NULL},
         {"keep-dtypes", 0, CLI_SWITCH, &convert.keep_dtypes, NULL, "leave floats in their stored dtype", 0, 0, NULL},
         {"exact", 0, CLI_SWITCH, &convert.exact, NULL, "round nothing: mlx gets scales and biases in float32", 0, 0,
          NULL},
@@ -73,7 +76,9 @@ int cli_convert(const struct cli_verb *verb, int argc, char **argv)
     if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
         return cli_fail(&err);
     source.options.tie = (enum tare_tie)tie;
+    source.options.zeros = (enum tare_zeros)zeros;
     source.options.no_data = no_data;
+    source.options.dequantize = dequantize;
     source.options.threads = (int)threads;
     cli_interrupt_catch();
     int result = 0;
