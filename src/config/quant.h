@@ -37,9 +37,9 @@ struct tare_quant_rule {
 
 struct tare_gptq {
     enum tare_gptq_format format;
-    const char *key; /* where the format was said: "checkpoint_format"; NULL: nowhere */
-    bool words;      /* written by GPTQModel (meta.quantizer), which subtracts 1 from whole words of v1 zeros */
-    int sym;         /* 1 true, 0 false, -1 not said */
+    const char *said; /* who said the format: "checkpoint_format is gptq"; NULL: nobody */
+    bool words;       /* written by GPTQModel (meta.quantizer), which subtracts 1 from whole words of v1 zeros */
+    int sym;          /* 1 true, 0 false, -1 not said */
     bool desc_act;
     const struct tare_quant_rule *rules;
     size_t n_rules;

@@ -86,17 +86,20 @@ static enum tare_code read_format(const struct reader *r, struct tare_gptq *gptq
         return tare_fail(r->err, TARE_E_UNKNOWN, r->place,
                          "is_marlin_format is true: tiles in the order of a kernel, which tare does not read; it reads "
                          "gptq, gptq_v2 and gptq_p");
-    for (size_t i = 0; !code && i < 2 && !gptq->key; i++) {
+    for (size_t i = 0; !code && i < 2 && !gptq->said; i++) {
         const char *format = NULL;
+        bool found = false;
         if ((code = read_text(r, keys[i], &format)) || !format)
             continue;
-        for (int k = 0; k < 3 && !gptq->key; k++)
+        for (int k = 0; k < 3 && !found; k++)
             if (!strcmp(format, words[k])) {
                 gptq->format = (enum tare_gptq_format)k;
-                gptq->key = keys[i];
+                found = true;
             }
-        if (!gptq->key)
+        if (!found)
             return unknown(r, keys[i], format, "gptq, gptq_v2 and gptq_p");
+        if (!(gptq->said = tare_arena_format(r->arena, "%s is %s", keys[i], format)))
+            return tare_fail_memory(r->err);
     }
     return code;
 }
@@ -199,8 +202,8 @@ enum tare_code tare_quant_read_autoround(const json_t *object, const char *place
     if (!strcmp(inner, "auto_gptq") || !strcmp(inner, "gptqmodel")) {
         code = tare_quant_read_gptq(object, place, arena, quant, err);
         quant->gptq.format = strcmp(inner, "gptqmodel") ? TARE_GPTQ_V1 : TARE_GPTQ_V2; /* v2 by its name */
-        quant->gptq.key = "packing_format";
-        return code;
+        quant->gptq.said = tare_arena_format(arena, "packing_format is %s", format);
+        return code || quant->gptq.said ? code : tare_fail_memory(err);
     }
     if (strcmp(inner, "auto_awq"))
         return unknown(&r, "packing_format", format ? format : "",

@@ -245,6 +245,7 @@ static bool list(struct grouping *g, struct tare_weights *weights)
             continue;
         entry->rule = "a scale for activations, which are not quantized here";
         entry->evidence = "names/group.c";
+        entry->redundant = true;
     }
     weights->n = g->n;
     return true;

@@ -98,6 +98,7 @@ struct tare_entry {
     const struct tare_step *steps; /* last one first */
     const char *rule;              /* why it was set aside; NULL while it is alive */
     const char *evidence;
+    bool redundant; /* set aside, and no format of output keeps it: something else says the same, or it says nothing */
     bool absorbed; /* became an input of another entry: neither alive nor set aside */
     bool hidden;   /* outside of the scope: no verb sees it */
 };

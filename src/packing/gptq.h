@@ -10,7 +10,7 @@
 /* Is it one of GPTQ's: v1 (by field or by word), v2, planar? */
 bool tare_packing_is_gptq(const struct tare_packing *packing);
 /* Shapes of the parts against each other and the config. A module's rules (dynamic) are not looked at: they need
- * regular expressions, and plan/gptq.c opens them once for all modules. */
+ * regular expressions, and plan/gptq_judge.c opens them once for all modules. */
 void tare_gptq_shape(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena);
 /* What a config of these bits and group size (0: not said) has against a module whose shapes are understood: a fault.
  */

@@ -100,6 +100,11 @@ static bool fit(struct tare_module *module, const struct sizes *s, struct tare_a
         tare_module_fault(module, arena, TARE_E_SHAPE, scales,
                           "scales has %lld groups for %lld input columns, which they do not divide",
                           (long long)s->groups, (long long)in);
+    else if (module->packing == &tare_packing_gptq_p && 32 % module->bits && (in % 32 || s->out % 32))
+        tare_module_fault(
+            module, arena, TARE_E_SHAPE, weight,
+            "gptq_p packs %d bits by whole blocks of 32 codes; %lld columns and %lld rows are no multiples",
+            module->bits, (long long)in, (long long)s->out);
     int64_t *logical = module->fault ? NULL : tare_module_shape(module, arena, 2);
     if (!logical)
         return false;

@@ -89,8 +89,7 @@ static bool may_pack(enum tare_kind kind)
     return kind == TARE_KIND_LINEAR || kind == TARE_KIND_EMBEDDING || kind == TARE_KIND_EXPERTS;
 }
 
-/* Does one of the patterns, which commas separate, match the parameter, its module, or what either lies in? */
-static bool asked_dense(const char *patterns, const char *name)
+bool tare_dense_asked(const char *patterns, const char *name)
 {
     char pattern[256];
     for (size_t n; patterns && *patterns; patterns += n + (patterns[n] == ',')) {
@@ -110,7 +109,7 @@ static bool asked_dense(const char *patterns, const char *name)
 static const char *dense_because(const struct tare_model *model, const struct tare_parameter *parameter,
                                  const struct tare_recipe *recipe, const struct leaves *leaves)
 {
-    if (asked_dense(model->options.dequantize, parameter->name))
+    if (tare_dense_asked(model->options.dequantize, parameter->name))
         return "dequantized, as --dequantize asks";
     if (!may_pack(parameter->kind))
         return "dequantized, because mlx packs linear layers and embeddings only";
