@@ -4,10 +4,10 @@
  * weight_g_idx I32 (in) under act-order; weight_shape [2], (out, in) once more.
  *
  *     weight[out][in] = scale[out][group] * (code[out][in] - zero[out][group])      without zeros 2^(bits - 1)
- * Two packings have this name: one stream of bits, the lowest first, padded to words (0.19), and 32 / bits codes a word,
- * rounded down, whose highest bits are not used (to 0.12). They differ for 3, 5, 6 and 7 bits, and so does the number of
- * their words: ceil(in * bits / 32) or ceil(in / (32 / bits)). The stream is MLX's affine layout; biases = -2^(bits - 1) * scale are
- * exact. Source: formats.md, "pack-quantized"; mlx_lm/models/deepseek_v3.py.
+ * Two packings have this name: one stream of bits, the lowest first, padded to words (0.19), and 32 / bits codes a
+ * word, rounded down, whose highest bits are not used (to 0.12). They differ for 3, 5, 6 and 7 bits, and so does the
+ * number of their words: ceil(in * bits / 32) or ceil(in / (32 / bits)). The stream is MLX's affine layout; biases =
+ * -2^(bits - 1) * scale are exact. Source: formats.md, "pack-quantized"; mlx_lm/models/deepseek_v3.py.
  */
 #include <string.h>
 
@@ -112,7 +112,8 @@ static bool fit_order(struct tare_module *module, struct tare_arena *arena)
     module->act_order = true;
     if (module->rank == 2 && order->rank == 1 && order->shape[0] == module->shape[1])
         return true;
-    tare_module_fault(module, arena, TARE_E_SHAPE, order, "weight_g_idx is %s, one number for each of %lld input "
+    tare_module_fault(module, arena, TARE_E_SHAPE, order,
+                      "weight_g_idx is %s, one number for each of %lld input "
                       "columns of one matrix is needed",
                       tare_shape_text(arena, order->rank, order->shape), (long long)tare_module_columns(module));
     return false;
@@ -139,11 +140,12 @@ static bool fit(struct tare_module *module, const struct tare_quant *quant, stru
     if (!in && 32 % module->bits == 0 && words * (32 / module->bits) % groups == 0)
         in = words * (32 / module->bits); /* then the config is what does not fit; agree() says so */
     if (!in) {
-        tare_module_fault(module, arena, TARE_E_CONFIG, scales,
-                          "%s says %d bits and group_size %lld; weight_packed %s and weight_scale %s do not fit that; %s",
-                          quant->place ? quant->place : "quantization_config", module->bits, (long long)size,
-                          tare_shape_text(arena, rank, weight->shape),
-                          tare_shape_text(arena, scales->rank, scales->shape), TARE_REMEDY);
+        tare_module_fault(
+            module, arena, TARE_E_CONFIG, scales,
+            "%s says %d bits and group_size %lld; weight_packed %s and weight_scale %s do not fit that; %s",
+            quant->place ? quant->place : "quantization_config", module->bits, (long long)size,
+            tare_shape_text(arena, rank, weight->shape), tare_shape_text(arena, scales->rank, scales->shape),
+            TARE_REMEDY);
         return false;
     }
     int64_t *logical = tare_module_shape(module, arena, rank);
@@ -151,7 +153,9 @@ static bool fit(struct tare_module *module, const struct tare_quant *quant, stru
         return false;
     memcpy(logical, weight->shape, (size_t)rank * sizeof *logical);
     logical[rank - 1] = in;
-    module->group_size = size > 0 && ceil_div(in, size) == groups ? size : in % groups ? ceil_div(in, groups) : in / groups;
+    module->group_size = size > 0 && ceil_div(in, size) == groups ? size
+                         : in % groups                            ? ceil_div(in, groups)
+                                                                  : in / groups;
     return fit_zeros(module, arena, groups, quant->version) && fit_order(module, arena);
 }
 
