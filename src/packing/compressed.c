@@ -49,7 +49,7 @@ void tare_compressed_agree(struct tare_module *module, const struct tare_quant *
     const struct tare_quant_group *said = module->said;
     const int64_t in = tare_module_columns(module);
     const int64_t size = said ? said->group_size : quant->group_size, columns = size == -1 ? in : size;
-    if (quant->method != TARE_METHOD_COMPRESSED || module->fault)
+    if ((quant->method != TARE_METHOD_COMPRESSED && quant->method != TARE_METHOD_MODELOPT) || module->fault)
         return;
     if (columns && columns != module->group_size)
         tare_module_fault(module, arena, TARE_E_CONFIG, module->part[TARE_PART_SCALES],
@@ -79,12 +79,11 @@ static void agree_strategy(struct tare_module *module, const struct tare_quant *
     else if (!strcmp(said, "block") && block[0] && module->rank == 2)
         agrees = count == ((out - 1) / block[0] + 1) * ((in - 1) / block[1] + 1);
     if (!agrees)
-        tare_module_fault(
-            module, arena, TARE_E_CONFIG, scales, "%s: %s says strategy %s%s, which %s %s over a weight %s is not; %s",
-            place_of(quant), module->said->name, said,
-            block[0] ? tare_arena_format(arena, " of %lld x %lld", (long long)block[0], (long long)block[1]) : "",
-            tare_part_word(module, TARE_PART_SCALES), tare_shape_text(arena, scales->rank, scales->shape),
-            tare_shape_text(arena, weight->rank, weight->shape), TARE_REMEDY);
+        tare_module_fault(module, arena, TARE_E_CONFIG, scales,
+                          "%s: %s says strategy %s, but %s is %s over a weight %s; %s", place_of(quant),
+                          module->said->name, said, tare_part_word(module, TARE_PART_SCALES),
+                          tare_shape_text(arena, scales->rank, scales->shape),
+                          tare_shape_text(arena, weight->rank, weight->shape), TARE_REMEDY);
 }
 
 void tare_compressed_blocks(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
