@@ -5,6 +5,7 @@
  * Codes are one stream of bits along the input, zeros along the output, the lowest first. gptq (v1) stores zero - 1,
  * which a zero of 0 has no field for; gptq_v2 stores the zero. Scales keep their dtype. Source: formats.md, "GPTQ".
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "packing/to_mlx.h"
@@ -201,15 +202,20 @@ static bool config(json_t *made, const struct tare_layout *layout, const struct 
 {
     const int64_t group_size = tare_integer_group_size(layout);
     struct dynamic dynamic = {.rules = json_object()};
+    char writer[32];
     (void)model;
+    snprintf(writer, sizeof writer, "tare:%s", tare_version());
     if (!layout->usual.bits) {
         json_decref(dynamic.rules);
         return true;
     }
+    /* GPTQModel loads asymmetric v1 only where `meta` names itself; its rule for zeros is then meant, which without a
+     * zero of 0 is everybody's. */
     json_t *quantization =
-        json_pack("{s:s, s:i, s:I, s:b, s:b, s:b, s:s}", "quant_method", "gptq", "bits", layout->usual.bits,
-                  "group_size", (json_int_t)group_size, "sym", tare_integer_symmetric(layout), "desc_act",
-                  ordered(layout), "lm_head", head_packed(layout), "checkpoint_format", layout->format->name);
+        json_pack("{s:s, s:i, s:I, s:b, s:b, s:b, s:s, s:{s:[s, s]}}", "quant_method", "gptq", "bits",
+                  layout->usual.bits, "group_size", (json_int_t)group_size, "sym", tare_integer_symmetric(layout),
+                  "desc_act", ordered(layout), "lm_head", head_packed(layout), "checkpoint_format",
+                  layout->format->name, "meta", "quantizer", writer, "gptqmodel:7.7.0");
     bool done = dynamic.rules && quantization && list_exceptions(layout, group_size, &dynamic);
     if (done && json_object_size(dynamic.rules))
         done = !json_object_set(quantization, "dynamic", dynamic.rules);
