@@ -13,7 +13,7 @@ enum tare_method {
     TARE_METHOD_FP8, /* this and what follows: modules are known by the names of their tensors */
     TARE_METHOD_MXFP4,
     TARE_METHOD_MXFP8,
-    TARE_METHOD_COMPRESSED, /* compressed-tensors: pack-quantized int4, symmetric */
+    TARE_METHOD_COMPRESSED, /* compressed-tensors: groups say more */
     TARE_METHOD_MODELOPT,   /* NVFP4 */
     TARE_METHOD_GPTQ
 };
@@ -54,17 +54,32 @@ struct tare_quant_override {
     const char *mode;
 };
 
+/* compressed-tensors: what one of config_groups says of the modules it targets. */
+struct tare_quant_group {
+    const char *name;
+    const char *format;         /* "pack-quantized"; NULL: not said */
+    const char *const *targets; /* "Linear", "model.layers.0.mlp.up_proj", "re:.*down_proj$" */
+    size_t n_targets;
+    int bits; /* 0: its weights are not quantized */
+    bool integers, symmetric;
+    const char *strategy; /* "group", "channel", "tensor", "tensor_group", "block", or "" */
+    int64_t group_size;   /* 0: not said; -1: the whole row */
+    int64_t block[2];     /* 0: not said */
+};
+
 struct tare_quant {
     enum tare_method method;
     const char *place;          /* "config.json: quantization_config": for errors */
-    const char *version;        /* awq: "gemm" */
+    const char *version;        /* awq: "gemm"; compressed-tensors: "0.19.0" */
     const char *mode;           /* mlx: "affine" */
     int bits;                   /* 0: not said */
     int64_t group_size;         /* 0: not said; -1: the whole row */
     int zero_point;             /* awq: 1 true, 0 false, -1 not said */
     int64_t block[2];           /* fp8: weight_block_size; 0: not said */
-    const char *const *skipped; /* modules_to_not_convert: advisory, a module is what its tensors are */
+    const char *const *skipped; /* modules_to_not_convert: advisory, a module is what its tensors are; `ignore` */
     size_t n_skipped;
+    const struct tare_quant_group *groups; /* compressed-tensors */
+    size_t n_groups;
     const struct tare_quant_override *overrides; /* mlx, sorted by path */
     size_t n_overrides;
     struct tare_gptq gptq;

@@ -17,7 +17,13 @@ struct tare_derive {
     const json_t *config; /* the fragment the args came from */
     const char *place;    /* its name in errors */
     struct tare_error *err;
+    struct tare_model *model; /* for the two functions below */
 };
+/* Has the checkpoint a tensor of this name? For the few models whose config does not say what is published. */
+bool tare_published(const struct tare_derive *d, const char *name);
+/* Let the config, also that of a conversion, say `value` (stolen) for a key, where the tensors contradict it; why becomes
+ * a finding. False: no memory. */
+bool tare_config_amend(const struct tare_derive *d, const char *key, json_t *value, const char *why);
 
 struct tare_arch {
     const char *name;                  /* mlx-lm's module name: the model_type, but for aliases */

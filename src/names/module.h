@@ -10,6 +10,7 @@
 #include "open/checkpoint.h"
 
 struct tare_packing;
+struct tare_quant_group;
 
 /* The roles a tensor can have in a module. */
 enum tare_part {
@@ -35,6 +36,9 @@ struct tare_module {
     const int32_t *rows;   /* row r is the stored row rows[r]; NULL: it is r. Both of GPTQ's only: plan/fold.c */
     int64_t block[2];      /* rows and columns that share a stored scale, where scales are by blocks; else 0 */
     const struct tare_tensor *part[TARE_PARTS];
+    const struct tare_quant_group *said; /* compressed-tensors: the group of the config that targets it, or NULL */
+    bool ignored;                        /* the same: `ignore` names it */
+    const char *unusable;   /* loads by its shapes, but its data cannot be read; or NULL */
     const char *fault;      /* why it cannot be used (a part is missing, a shape is off), or NULL */
     const char *fault_name; /* the tensor at fault */
     enum tare_code fault_code;

@@ -11,12 +11,13 @@ static const struct tare_packing *const packings[] = {
 #undef PACKING
 };
 
-/* AWQ stores 4 bits; GPTQModel writes 8 under the same name, in another order. */
+/* AWQ stores 4 bits; GPTQModel writes 8 in gemm, too. */
 static enum tare_code check_bits(const struct tare_quant *quant, struct tare_error *err)
 {
-    if (quant->method == TARE_METHOD_AWQ && quant->bits && quant->bits != 4)
+    const bool gemm = !quant->version || !strcmp(quant->version, "gemm");
+    if (quant->method == TARE_METHOD_AWQ && quant->bits && quant->bits != 4 && !(gemm && quant->bits == 8))
         return tare_fail(err, TARE_E_UNKNOWN, quant->place ? quant->place : "quantization_config",
-                         "awq of %d bits; tare reads awq of 4 bits. If the tensors are of 4, \"bits\": 4 there says so "
+                         "awq of %d bits; tare reads awq of 4 bits, and gemm of 8. If the tensors are of 4, \"bits\": 4 there says so "
                          "(tare repair will)",
                          quant->bits);
     return TARE_OK;
@@ -35,9 +36,10 @@ enum tare_code tare_packing_choose(const struct tare_quant *quant, const struct 
     if (!awq && quant->method != TARE_METHOD_MLX) /* none, or one that is known by the names of its tensors */
         return TARE_OK;
     return tare_fail(err, TARE_E_UNKNOWN, quant->place ? quant->place : "quantization_config",
-                     "%s \"%s\" is not known; tare reads %s", awq ? "awq version" : "mlx mode",
+                     "%s \"%s\" is not known%s; tare reads %s", awq ? "awq version" : "mlx mode",
                      (awq ? quant->version : quant->mode) ? (awq ? quant->version : quant->mode) : "",
-                     awq ? "gemm" : "affine, mxfp4, mxfp8 and nvfp4");
+                     awq && !strcmp(quant->version, "marlin") ? " (its tiles lie in the order of one GPU kernel)" : "",
+                     awq ? "gemm, gemv, gemv_fast and llm-awq" : "affine, mxfp4, mxfp8 and nvfp4");
 }
 
 const struct tare_packing *tare_packing_at(size_t k)
@@ -103,6 +105,8 @@ bool tare_module_even(const struct tare_module *module)
 enum tare_code tare_module_data(struct tare_checkpoint *checkpoint, const struct tare_module *module,
                                 const void *part[TARE_PARTS], struct tare_error *err)
 {
+    if (module->unusable)
+        return tare_fail(err, TARE_E_FORMAT, module->name, "%s: its data cannot be read", module->unusable);
     for (int k = 0; k < TARE_PARTS; k++) {
         part[k] = NULL;
         enum tare_code code = TARE_OK;
