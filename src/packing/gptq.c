@@ -124,12 +124,43 @@ static void decode_groups(const struct tare_module *module, const void *const pa
     }
 }
 
+/* An embedding (GPTQModel): qweight (tokens * bits / 32, features) is packed along tokens, and groups are of tokens. */
+static void decode_by_rows(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                           int64_t rows, struct tare_codes *codes)
+{
+    const int64_t in = module->shape[1], n = module->part[TARE_PART_WEIGHT]->shape[0];
+    uint32_t words[8] = {0};
+    uint8_t code[BLOCK], zero[BLOCK];
+    for (int64_t block = row / BLOCK; block * BLOCK < row + rows; block++)
+        for (int64_t i = 0; i < in; i++) {
+            load(part[TARE_PART_WEIGHT], i, in, n, block, module->bits, words);
+            unpack(module->packing, words, module->bits, code);
+            for (int64_t k = 0; k < BLOCK; k++)
+                if (block * BLOCK + k >= row && block * BLOCK + k < row + rows)
+                    codes->code[(block * BLOCK + k - row) * in + i] = code[k];
+        }
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t g =
+            part[TARE_PART_G_IDX] ? (int32_t)word_at(part[TARE_PART_G_IDX], row + r) : (row + r) / module->block[0];
+        for (int64_t i = 0; i < in; i++) {
+            if (i % BLOCK == 0)
+                zeros_of(module, part, g, i / BLOCK, zero);
+            codes->scale[r * in + i] = tare_float_at(part[TARE_PART_SCALES], module->dtype, g * in + i);
+            codes->offset[r * in + i] = (float)zero[i % BLOCK];
+        }
+    }
+}
+
 static void decode(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                    struct tare_codes *codes)
 {
     const int64_t out = module->shape[0], in = module->shape[1], n = module->part[TARE_PART_WEIGHT]->shape[0];
     uint32_t words[8] = {0};
     uint8_t code[BLOCK];
+    if (module->by_rows) {
+        decode_by_rows(module, part, row, rows, codes);
+        return;
+    }
     for (int64_t i = 0; i < in; i += BLOCK)
         for (int64_t r = 0; r < rows; r++) {
             const int64_t size = in - i < BLOCK ? in - i : BLOCK;
@@ -210,14 +241,15 @@ static void to_mlx(const struct tare_module *module, const void *const part[TARE
 static enum tare_code check(const struct tare_module *module, const void *const part[TARE_PARTS],
                             struct tare_error *err)
 {
-    const int64_t in = module->shape[1], groups = tare_module_groups(module);
+    const int64_t groups = module->part[TARE_PART_SCALES]->shape[0];
     const struct tare_tensor *order = module->part[TARE_PART_G_IDX];
-    for (int64_t i = 0; order && i < in; i++) {
+    for (int64_t i = 0; order && i < order->shape[0]; i++) {
         const int32_t group = (int32_t)word_at(part[TARE_PART_G_IDX], i);
         if (group < 0 || group >= groups)
             return tare_fail(err, TARE_E_FORMAT, order->name, "g_idx[%lld] is %ld, and there are %lld groups",
                              (long long)i, (long)group, (long long)groups);
-        if (!module->act_order && group != (module->place ? module->place[i] : i) / module->group_size)
+        if (!module->act_order && !module->by_rows &&
+            group != (module->place ? module->place[i] : i) / module->group_size)
             return tare_fail(err, TARE_E_FORMAT, order->name,
                              "g_idx[%lld] is %ld: act-order, which config.json (desc_act) does not announce; without "
                              "--no-data it is read from g_idx",

@@ -148,6 +148,10 @@ static void choose_packed(struct tare_model *model, struct tare_target *target, 
         target->refusal = tare_arena_format(
             &model->arena, "the last group of %s is short (%lld columns, group_size %lld), which has no MLX form; %s",
             leaves->uneven->name, (long long)tare_module_columns(leaves->uneven), (long long)module->group_size, DENSE);
+    else if (module->by_rows)
+        target->refusal = tare_arena_format(
+            &model->arena, "%s is packed along its rows, with groups of rows, which has no MLX form; %s", module->name,
+            DENSE);
     else if (!target->group_size)
         target->refusal = tare_arena_format(
             &model->arena, "group_size %lld has no MLX form: affine has 32, 64 and 128, and what they divide; %s",

@@ -412,6 +412,30 @@ class Extras(World):
         folder, _ = self.make(modules=["self_attn.o_proj"], **{P + "mlp.up_proj.bias": zero})  # not packed: not AutoGPTQ's
         self.refused(folder, P + "mlp.up_proj.bias")
 
+    def test_embedding(self):
+        """GPTQModel's: a linear of as many inputs as there are tokens."""
+        table = "model.embed_tokens"
+        for bits, act, form in itertools.product((2, 3, 4, 5, 8), (False, True), ("gptq", "gptq_p")):
+            with self.subTest(bits=bits, act=act, form=form):
+                folder, packed = self.make(bits, act=act, form=form)
+                tensors = {k: v for k, v in read(folder).items() if k != table + ".weight"}
+                turned = Gptq(values((64, 160), 70), bits, 32, act)
+                tensors.update(turned.tensors(table, form))
+                with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
+                    folder = self.model(json.load(f), tensors)
+                got = self.dense(folder, packed)
+                np.testing.assert_array_equal(got[table + ".weight"], turned.floats().T)
+                logits = []
+                for path in (folder, self.path("out")):
+                    file = self.path("logits.npy")
+                    self.assertEqual(spawn("logits", path, "--ids", "1,2,3,50", "-o", file)[0], 0)
+                    logits.append(np.load(file))
+                np.testing.assert_allclose(*logits, atol=1e-5)
+                if not act:
+                    self.refused(folder, "packed along its rows")
+                    got, _ = self.convert(folder, 0, "--dequantize=**.embed_tokens")
+                    np.testing.assert_array_equal(got[table + ".weight"], turned.floats().T.astype(np.float16))
+
     def test_split(self):
         """phi3's gate_up_proj as GPTQModel writes it, and as a dense folder made of that has it."""
         folder, packed = self.make()
