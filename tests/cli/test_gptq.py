@@ -316,7 +316,7 @@ class Config(World):
                                ({"checkpoint_format": "marlin"}, '"marlin" is not known'), ({"is_marlin_format": True}, "is_marlin_format"),
                                ({"checkpoint_format": None, "format": "bitblas"}, '"bitblas"'), ({"pack_dtype": "int8"}, "pack_dtype"),
                                ({"bits": 9}, "bits must be"), ({"group_size": 0}, "group_size must be"), ({"sym": "no"}, "sym must be"),
-                               ({"dynamic": []}, "dynamic must be"), ({"quant_method": "auto-round", "packing_format": "auto_round:x"}, "auto_round:x")):
+                               ({"dynamic": []}, "dynamic must be"), ({"quant_method": "auto-round", "packing_format": "auto_round:llm_compressor"}, "auto_round:llm_compressor")):
             with self.subTest(change=change):
                 folder, _ = self.make(config=change)
                 self.refused(folder, phrase)
@@ -324,11 +324,13 @@ class Config(World):
     def test_spellings(self):
         """auto-round's containers, old AutoGPTQ's quantize_config.json, and silence about bits."""
         for change in ({"quant_method": "auto-round", "packing_format": "auto_round:auto_gptq"}, {"checkpoint_format": None},
+                       {"quant_method": "intel/auto-round"}, {"quant_method": "auto-round", "packing_format": "auto_round:gptq"},
                        {"bits": None, "group_size": None}, {"checkpoint_format": None, "format": "gptq"}):
             folder, packed = self.make(config=change)
             self.dense(folder, packed)
-        folder, packed = self.make(form="gptq_v2", config={"quant_method": "auto-round", "packing_format": "auto_round:gptqmodel"})
-        self.dense(folder, packed)
+        for word in ("auto_round:gptqmodel", "auto_round"):
+            folder, packed = self.make(form="gptq_v2", config={"quant_method": "auto-round", "packing_format": word})
+            self.dense(folder, packed)
         folder, packed = self.make()
         path = os.path.join(folder, "config.json")
         with open(path, encoding="utf-8") as f:
