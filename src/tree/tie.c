@@ -71,7 +71,8 @@ static struct answer walk(const struct tare_tie_level *levels, size_t n, const c
     if (own && ask(own, as_written, arena, &answer))
         return answer;
     if (!own && n > 2 && size > strlen(levels[2].owner) && !strncmp(prefix, levels[2].owner, strlen(levels[2].owner)) &&
-        prefix[strlen(levels[2].owner)] == '.') { /* further below the text model: its fragment, but no args of its own */
+        prefix[strlen(levels[2].owner)] ==
+            '.') { /* further below the text model: its fragment, but no args of its own */
         struct tare_tie_level below = levels[2];
         below.args_info = NULL;
         if (ask(&below, as_written, arena, &answer))
@@ -182,8 +183,8 @@ static void set_active(struct tare_head *head, bool active)
 
 /* What the list has under the name of the tree's head. */
 struct present {
-    bool any;   /* also what is left of a packed one */
-    bool dense; /* <head>.weight, plain; heads of another name than lm_head too (gpt_neox: embed_out) */
+    bool any;              /* also what is left of a packed one */
+    bool dense;            /* <head>.weight, plain; heads of another name than lm_head too (gpt_neox: embed_out) */
     bool packed_elsewhere; /* a packed head under another prefix: whose it is is in doubt */
 };
 
@@ -269,7 +270,8 @@ static bool lies_outside(const struct tare_tree *tree, const struct tare_weights
            !present(wanted, w, result).any;
 }
 
-/* Point 6: a dense head under an explicit false, in an architecture that has none in mlx-lm but in its authors' code. */
+/* Point 6: a dense head under an explicit false, in an architecture that has none in mlx-lm but in its authors' code.
+ */
 static bool authors_have(const struct tare_tree *tree, const struct tare_head_decision *head)
 {
     return tree->head.kind == TARE_HEAD_NONE && tree->head.weight && head->dense && head->by_flag &&
