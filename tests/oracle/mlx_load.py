@@ -110,4 +110,5 @@ finally:
 if alone:
     print("mlx-lm cannot load itself: " + " ".join(alone))
 print("mlx-lm loads %d of %d (%d not converted)" % (seen - bad, seen, skipped))
-sys.exit(0 if seen and not bad else 1)
+sys.stdout.flush()
+os._exit(0 if seen and not bad else 1)  # without mlx's teardown, which crashes after some models
