@@ -124,7 +124,6 @@ static enum tare_code read_rule(const struct reader *r, const char *key, bool au
     if (!json_is_object(r->object))
         return wrong(r, key, "an object");
     *rule = (struct tare_quant_rule){.pattern = tare_arena_text(r->arena, sign ? key + 2 : key),
-                                     .exact = autoround && !strpbrk(key, "*+?^$()[]{}|\\"),
                                      .anywhere = autoround,
                                      .quantized = !(sign && *key == '-')};
     if (!rule->pattern)
