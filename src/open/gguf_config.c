@@ -9,7 +9,7 @@
 
 #include "open/gguf.h"
 
-enum { PERMUTED = 1, PLUS_ONE = 2, PARTIAL_ROTARY = 4 };
+enum { PERMUTED = 1, PLUS_ONE = 2, PARTIAL_ROTARY = 4, SPARSE = 8 };
 
 /*
  * wide: the number of layers of the one size whose attention is scaled by hidden_size / heads instead of head_dim
@@ -25,9 +25,8 @@ static const struct family {
     {"mistral", "mistral", "MistralForCausalLM", PERMUTED, 0, NULL},
     {"qwen2", "qwen2", "Qwen2ForCausalLM", 0, 0, NULL},
     {"qwen3", "qwen3", "Qwen3ForCausalLM", 0, 0, NULL},
-    {"qwen2moe", "qwen2_moe", "Qwen2MoeForCausalLM", 0, 0, "\"norm_topk_prob\": false"},
-    {"qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", 0, 0,
-     "\"norm_topk_prob\": true, \"decoder_sparse_step\": 1, \"mlp_only_layers\": []"},
+    {"qwen2moe", "qwen2_moe", "Qwen2MoeForCausalLM", SPARSE, 0, "\"norm_topk_prob\": false"},
+    {"qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", SPARSE, 0, "\"norm_topk_prob\": true"},
     {"gemma", "gemma", "GemmaForCausalLM", PLUS_ONE, 0, NULL},
     {"gemma2", "gemma2", "Gemma2ForCausalLM", PLUS_ONE, 46, NULL},
     {"gemma3", "gemma3_text", "Gemma3ForCausalLM", PLUS_ONE, 62, NULL},
@@ -325,6 +324,22 @@ static bool has(const struct making *m, const char *tensor)
     return tare_gguf_tensor(m->gguf, tensor) != NULL;
 }
 
+/* Which layers have experts is told by the tensors alone. */
+static void put_dense_layers(struct making *m)
+{
+    const char *comma = "";
+    tare_text_puts(m->config, ",\n  \"decoder_sparse_step\": 1,\n  \"mlp_only_layers\": [");
+    for (int64_t i = 0; i < m->layers && i < (int64_t)m->gguf->n_tensors; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "blk.%" PRId64 ".ffn_gate_inp.weight", i);
+        if (has(m, name))
+            continue;
+        tare_text_format(m->config, "%s%" PRId64, comma, i);
+        comma = ", ";
+    }
+    tare_text_puts(m->config, "]");
+}
+
 static void put_ids(const struct making *m, struct tare_text *out, bool all)
 {
     static const char *const ends[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
@@ -384,6 +399,8 @@ enum tare_code tare_gguf_config(const struct tare_gguf *gguf, struct tare_arena 
         put_flag(&m, "attention_bias", has(&m, "blk.0.attn_q.bias"));
         put_flag(&m, "mlp_bias", has(&m, "blk.0.ffn_gate.bias"));
     }
+    if (m.family->flags & SPARSE)
+        put_dense_layers(&m);
     tare_text_format(config, "%s%s", m.family->more ? ",\n  " : "", m.family->more ? m.family->more : "");
     put_ids(&m, config, false);
     tare_text_puts(config, "\n}\n");
