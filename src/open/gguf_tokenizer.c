@@ -351,7 +351,8 @@ enum tare_code tare_gguf_tokenizer(const struct tare_gguf *gguf, struct tare_are
     *refusal = choose(&v, arena);
     if (arena->failed)
         return tare_fail_memory(err);
-    put_config(gguf, config);
+    if (v.tokens)
+        put_config(gguf, config);
     if (*refusal)
         return config->failed ? tare_fail_memory(err) : TARE_OK;
     tare_text_puts(tokenizer, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n");
