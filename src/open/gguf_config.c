@@ -216,6 +216,10 @@ static enum tare_code put_one_list(struct making *m, const struct tare_tensor *t
 {
     double factor;
     int64_t context = 4096;
+    if (t->shape[0] != m->head_dim / 2)
+        return tare_fail(m->err, TARE_E_SHAPE, t->name,
+                         "has %" PRId64 " factors; a head of %" PRId64 " has %" PRId64 " pairs of dimensions",
+                         t->shape[0], m->head_dim, m->head_dim / 2);
     if (is_llama3(m, t, &factor)) {
         tare_text_puts(m->config, ",\n  \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": ");
         put_real(m->config, factor, true);
