@@ -115,8 +115,8 @@ static void unknown(void **state)
     (void)state;
     struct tare_error err = {0};
     const struct tare_packing *packing;
-    refuse("{\"quantization_config\": {\"quant_method\": \"gptq\"}}", TARE_E_UNKNOWN, "quantization_config",
-           "\"gptq\"");
+    refuse("{\"quantization_config\": {\"quant_method\": \"hqq\"}}", TARE_E_UNKNOWN, "quantization_config",
+           "\"hqq\"");
     refuse("{\"quantization_config\": {\"quant_method\": \"AWQ\"}}", TARE_E_UNKNOWN, "quantization_config", "\"AWQ\"");
     refuse("{\"quantization_config\": {\"quant_method\": \"\"}}", TARE_E_UNKNOWN, "quantization_config", "\"\"");
     struct tare_quant q = accept(AWQ(", \"version\": \"GEMV_Fast\""));
@@ -204,7 +204,7 @@ static void by_name(void **state)
                      TARE_METHOD_MODELOPT);
     refuse(METHOD("modelopt", ", \"quant_algo\": \"FP8\""), TARE_E_UNKNOWN, where, "\"FP8\"");
     refuse(METHOD("modelopt", ""), TARE_E_UNKNOWN, where, "NVFP4");
-    refuse(METHOD("gptq", ""), TARE_E_UNKNOWN, where, "compressed-tensors, fp8");
+    refuse(METHOD("hqq", ""), TARE_E_UNKNOWN, where, "compressed-tensors, fp8");
 }
 
 #define COMPRESSED(format, weights)                                                                                    \
@@ -268,7 +268,9 @@ static void which(void **state)
     assert_int_equal(q.bits, 2);
     fixture_expect(read_beside(MLX("\"bits\": 8"), beside, &q, &err), &err, TARE_OK, NULL, NULL);
     assert_int_equal(q.bits, 8);
-    fixture_expect(read_beside("{}", "{\"bits\": 4}", &q, &err), &err, TARE_E_UNKNOWN, "quantize_config.json", "GPTQ");
+    fixture_expect(read_beside("{}", "{\"bits\": 4}", &q, &err), &err, TARE_OK, NULL, NULL); /* old AutoGPTQ */
+    assert_int_equal(q.method, TARE_METHOD_GPTQ);
+    assert_int_equal(q.bits, 4);
 }
 
 static int forget(void **state)
