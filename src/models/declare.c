@@ -124,7 +124,7 @@ static void sanitize(struct tare_model *model, const struct tare_arch *arch, con
 enum tare_code tare_names_rewrite(struct tare_model *model, struct tare_error *err)
 {
     if (model->checkpoint.gguf)
-        tare_gguf_restore(&model->weights, &model->checkpoint.facts);
+        tare_gguf_restore(&model->weights, &model->checkpoint.facts, model->modules, model->n_modules);
     sanitize(model, model->arch, model->args);
     if (model->inner && !model->arch->inner_as_is) {
         tare_scope_enter(&model->weights, model->arch->inner_prefix);

@@ -411,9 +411,8 @@ enum tare_code tare_gguf_config(const struct tare_gguf *gguf, struct tare_arena 
     tare_text_puts(generation, "{\n  \"_from_model_config\": true");
     put_ids(&m, generation, true);
     tare_text_puts(generation, "\n}\n");
-    facts->heads = m.heads;
-    facts->kv_heads = m.kv_heads;
-    facts->rows_permuted = m.family->flags & PERMUTED;
+    facts->heads = m.family->flags & PERMUTED ? m.heads : 0;
+    facts->kv_heads = m.family->flags & PERMUTED ? m.kv_heads : 0;
     facts->norms_plus_one = m.family->flags & PLUS_ONE;
     return config->failed || generation->failed ? tare_fail_memory(err) : TARE_OK;
 }

@@ -16,7 +16,7 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
     }
 }
 
-TARE_BLOCK_FUNCTIONS(unpack, 2, 16, TARE_F16)
+TARE_BLOCK_FUNCTIONS(unpack, 2, 16, TARE_F32)
 
 const struct tare_packing tare_packing_gguf_q2_k = {
     .name = "gguf-q2_k",

@@ -18,7 +18,7 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
     }
 }
 
-TARE_BLOCK_FUNCTIONS(unpack, 6, 16, TARE_F16)
+TARE_BLOCK_FUNCTIONS(unpack, 6, 16, TARE_F32)
 
 const struct tare_packing tare_packing_gguf_q6_k = {
     .name = "gguf-q6_k",

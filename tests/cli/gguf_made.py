@@ -57,6 +57,17 @@ def safetensors(path, tensors):
         f.write(struct.pack("<Q", len(raw)) + raw + data)
 
 
+def read_safetensors(path):
+    """F32 only."""
+    with open(path, "rb") as f:
+        raw = f.read()
+    n = struct.unpack("<Q", raw[:8])[0]
+    head = json.loads(raw[8:8 + n])
+    head.pop("__metadata__", None)
+    return {name: np.frombuffer(raw[8 + n + e["data_offsets"][0]:8 + n + e["data_offsets"][1]], "<f4").reshape(e["shape"])
+            for name, e in head.items()}
+
+
 def q4_0(x):
     """Blocks of x, and what they stand for."""
     flat = x.reshape(-1, 32)

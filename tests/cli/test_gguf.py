@@ -102,6 +102,28 @@ class Gguf(unittest.TestCase):
             self.assertEqual(config["quantization"], {"bits": bits, "group_size": 32, "mode": "affine"})
             np.testing.assert_array_equal(self.logits(out), self.logits(model.file))
 
+    def test_published_names(self):
+        """Formats with the checkpoint's own names have its own rows and norms too."""
+        for words, more in ((("llama", "llama"), {"bias": ("q_proj", "k_proj", "v_proj", "o_proj"),
+                                                  "config": {"attention_bias": True}}),
+                            (("gemma", "gemma"), {"tied": True}), (("phi3", "phi3"), {}),
+                            (("llama", "llama"), {"quantize": gguf_made.q4_0}),
+                            (("llama", "llama"), {"quantize": gguf_made.q8_0})):
+            model = self.model(*words, **more)
+            out = model.file + ".out"
+            self.tare("convert", model.file, "-o", out, "--to", "dense", "--dtype", "float32")
+            got = gguf_made.read_safetensors(os.path.join(out, "model.safetensors"))
+            self.assertEqual(sorted(got), sorted(model.weights))
+            for name, x in model.weights.items():
+                np.testing.assert_array_equal(got[name], x, name)
+        for to in ("gptq_v2", "awq", "compressed-tensors"):
+            model = self.model("llama", "llama", quantize=gguf_made.q4_0)
+            out = model.file + ".out"
+            self.tare("convert", model.file, "-o", out, "--to", to, "--dequantize", "model.embed_tokens,lm_head")
+            np.testing.assert_allclose(self.logits(out), self.logits(model.file), atol=1e-2)  # the table is rounded
+            report = json.loads(self.tare("check", out, "--json").stdout)
+            self.assertTrue(report["loads"])
+
     def test_folder(self):
         model = self.model("qwen3", "qwen3")
         folder = os.path.dirname(model.file)
