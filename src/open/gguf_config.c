@@ -236,7 +236,8 @@ static enum tare_code put_one_list(struct making *m, const struct tare_tensor *t
     return code;
 }
 
-static enum tare_code put_two_lists(struct making *m, const struct tare_tensor *brief, const struct tare_tensor *lasting)
+static enum tare_code put_two_lists(struct making *m, const struct tare_tensor *brief,
+                                    const struct tare_tensor *lasting)
 {
     int64_t context = 0;
     if (!read_size(m, "rope.scaling.original_context_length", &context))
@@ -357,7 +358,11 @@ static void put_ids(const struct making *m, struct tare_text *out, bool all)
     size_t n = 0;
     for (size_t i = 0; i < (all ? sizeof ends / sizeof *ends : 1); i++)
         if (tare_gguf_integer(tare_gguf_find(m->gguf, ends[i]), &id) && id >= 0)
-            tare_text_format(out, "%s%" PRId64, n++ ? ", " : all ? ",\n  \"eos_token_id\": [" : ",\n  \"eos_token_id\": ", id);
+            tare_text_format(out, "%s%" PRId64,
+                             n++   ? ", "
+                             : all ? ",\n  \"eos_token_id\": ["
+                                   : ",\n  \"eos_token_id\": ",
+                             id);
     tare_text_puts(out, n && all ? "]" : "");
 }
 
@@ -376,13 +381,15 @@ static enum tare_code choose_family(struct making *m)
         if (!strcmp(families[i].architecture, word))
             m->family = &families[i];
     if (!m->family)
-        return tare_fail(m->err, TARE_E_UNKNOWN, m->gguf->file,
-                         "general.architecture \"%.64s\" is not known as GGUF; tare reads llama, mistral, qwen2, qwen3, "
-                         "qwen2moe, qwen3moe, gemma, gemma2, gemma3 and phi3",
-                         word);
+        return tare_fail(
+            m->err, TARE_E_UNKNOWN, m->gguf->file,
+            "general.architecture \"%.64s\" is not known as GGUF; tare reads llama, mistral, qwen2, qwen3, "
+            "qwen2moe, qwen3moe, gemma, gemma2, gemma3 and phi3",
+            word);
     if ((m->family->flags & PERMUTED) && tare_gguf_integer(below(m, "expert_count"), &number) && number > 0)
         m->family = &mixtral;
-    else if (m->family == &families[0] && tare_gguf_integer(below(m, "attention.sliding_window"), &number) && number > 0)
+    else if (m->family == &families[0] && tare_gguf_integer(below(m, "attention.sliding_window"), &number) &&
+             number > 0)
         m->family = &families[1];
     return TARE_OK;
 }
