@@ -53,6 +53,8 @@ struct tare_remark {
     const char *code, *where, *text;
 };
 
+struct tare_edits;
+
 struct tare_checkpoint {
     struct tare_arena arena;               /* owns names, shapes, paths */
     const char *path;                      /* as given */
@@ -60,6 +62,8 @@ struct tare_checkpoint {
     const struct tare_memory_file *memory; /* borrowed; n_memory files */
     size_t n_memory;
     const char *only; /* the file that path names, beside which config.json lies; NULL when path is a folder */
+    const char *index;              /* the name of the index that was read, or NULL */
+    const struct tare_edits *edits; /* set before opening: see it as it would be; or NULL (open/edits.h) */
     bool no_map;
     bool has_lock;
     pthread_mutex_t lock;    /* around files[].mapping; the struct may not be copied */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "open/edits.h"
 #include "open/locate.h"
 #include "open/safetensors.h"
 
@@ -279,7 +280,7 @@ enum tare_code tare_shards_choose(struct tare_checkpoint *checkpoint, struct tar
     if (checkpoint->only)
         return choose_only(checkpoint, err);
     enum tare_code code = tare_listing_read(&listing, checkpoint, err);
-    if (!code)
+    if (!code && !(checkpoint->edits && checkpoint->edits->no_index))
         code = find_index(&listing, index_name, err);
     if (!code && *index_name) {
         code = read_index(checkpoint, index, *index_name, err);

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: MIT
+ * mend_quant.c - quantization_config, held against the readings of the tensors: keys that are wrong or missing.
+ *
+ * Only what is certain is set. Where no layout, or more than one, fits every packed tensor, a note says so.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "repair/readings.h"
+#include "repair/repair.h"
+
+/* Where the settings lie, or are to lie. */
+struct place {
+    const char *file;
+    const char *path[3]; /* of the object; NULL: the document itself */
+    const json_t *object; /* borrowed from owner; NULL: not there */
+    json_t *owner;
+};
+
+struct mending {
+    struct tare_repair *r;
+    struct tare_stems *stems;
+    struct place place;
+    json_t *fresh; /* an object that is made, while it is not in the file yet */
+    bool *changed;
+    struct tare_error *err;
+};
+
+static const json_t *object_at(const json_t *top, const char *key)
+{
+    const json_t *value = json_object_get(top, key);
+    return json_is_object(value) ? value : NULL;
+}
+
+/* In the order in which config/quant.c looks. */
+static enum tare_code find_place(struct tare_repair *r, struct place *place, struct tare_error *err)
+{
+    const json_t *config = r->model->config, *text = object_at(config, "text_config");
+    *place = (struct place){.file = "config.json"};
+    if ((place->object = object_at(config, "quantization")))
+        place->path[0] = "quantization";
+    else if ((place->object = object_at(config, "quantization_config")))
+        place->path[0] = "quantization_config";
+    else if ((place->object = object_at(text, "quantization_config"))) {
+        place->path[0] = "text_config";
+        place->path[1] = "quantization_config";
+    } else if (tare_checkpoint_has(&r->model->checkpoint, "quantize_config.json")) {
+        char *data = NULL;
+        size_t size = 0;
+        place->file = "quantize_config.json";
+        enum tare_code code = tare_checkpoint_read(&r->model->checkpoint, place->file, 1 << 20, &data, &size, err);
+        if (!code)
+            code = tare_json_parse(&place->owner, place->file, data, size, err);
+        free(data);
+        place->object = json_is_object(place->owner) ? place->owner : NULL;
+        return code;
+    }
+    return TARE_OK;
+}
+
+/* ---- the plan without it ------------------------------------------------------------------------------------- */
+
+/* config.json without any quantization, as text; heap. */
+static char *plain_config(const json_t *config)
+{
+    json_t *copy = json_deep_copy(config), *text = json_object_get(copy, "text_config");
+    json_object_del(copy, "quantization");
+    json_object_del(copy, "quantization_config");
+    if (json_is_object(text))
+        json_object_del(text, "quantization_config");
+    char *plain = json_dumps(copy, JSON_COMPACT);
+    json_decref(copy);
+    return plain;
+}
+
+/* The stems with what the model declares for them; stems->model stays NULL where nothing was declared. */
+static enum tare_code list_stems(struct tare_repair *r, struct tare_stems *stems, struct tare_error *err)
+{
+    struct tare_edited_file files[2 + TARE_REPAIRED_MOST];
+    struct tare_edits edits = r->edits;
+    struct tare_model *model = NULL;
+    struct tare_options options = r->options;
+    struct tare_error ignored;
+    char *config = plain_config(r->model->config);
+    if (!config)
+        return tare_fail_memory(err);
+    files[0] = (struct tare_edited_file){"config.json", config, strlen(config)};
+    files[1] = (struct tare_edited_file){"quantize_config.json", NULL, 0};
+    edits.files = files;
+    edits.n_files = 2;
+    options.no_data = true; /* heads are not compared here */
+    tare_plan_edited(&model, r->path, &options, &edits, &ignored);
+    if (model)
+        model->checkpoint.edits = NULL; /* they do not outlive this function, and all files were read */
+    free(config);
+    return model ? tare_stems_list(stems, model, err) : tare_fail_memory(err);
+}
+
+/* ---- one key ------------------------------------------------------------------------------------------------- */
+
+static enum tare_code set_at(struct mending *m, const char *const *more, json_t *value, const char *because)
+{
+    const char *path[6];
+    size_t n = 0;
+    if (m->fresh) {
+        json_t *object = m->fresh;
+        for (; more[1]; more++)
+            object = json_object_get(object, more[0]);
+        return json_object_set_new(object, more[0], value) ? tare_fail_memory(m->err) : TARE_OK;
+    }
+    for (size_t k = 0; k < 2 && m->place.path[k]; k++)
+        path[n++] = m->place.path[k];
+    for (; *more; more++)
+        path[n++] = *more;
+    path[n] = NULL;
+    return tare_repair_set(m->r, m->place.file, path, value, because, m->changed, m->err);
+}
+
+static enum tare_code set(struct mending *m, const char *key, json_t *value, const char *because)
+{
+    const char *const path[] = {key, NULL};
+    return value ? set_at(m, path, value, because) : tare_fail_memory(m->err);
+}
+
+static const json_t *get(const struct mending *m, const char *key)
+{
+    const json_t *value = json_object_get(m->place.object, key);
+    return json_is_null(value) ? NULL : value;
+}
+
+static const char *text_of(const struct mending *m, const char *key)
+{
+    return json_string_value(get(m, key));
+}
+
+/* Set the key unless it says so already; one of two names that a key may have is kept. */
+static enum tare_code want_integer(struct mending *m, const char *key, const char *other, int64_t value,
+                                   const char *because)
+{
+    const char *name = !get(m, key) && other && get(m, other) ? other : key;
+    const json_t *there = get(m, name);
+    return json_is_integer(there) && json_integer_value(there) == value ? TARE_OK
+                                                                        : set(m, name, json_integer(value), because);
+}
+
+static enum tare_code want_text(struct mending *m, const char *key, const char *value, const char *because)
+{
+    const char *there = text_of(m, key);
+    return there && !strcasecmp(there, value) ? TARE_OK : set(m, key, json_string(value), because);
+}
+
+static const char *format(struct mending *m, const char *text, const char *where, long long a, long long b)
+{
+    const char *made = tare_arena_format(&m->r->arena, text, where, a, b);
+    return made ? made : "the shapes of the tensors";
+}
+
+/* ---- group_size ---------------------------------------------------------------------------------------------- */
+
+/* What all stems have in common: the group size, -1 where each has one group and they are of unlike width; 0: nothing. */
+static int64_t common_group(const struct tare_stems *s, enum tare_layout_bit layout)
+{
+    int64_t size = 0;
+    bool whole = true, same = true;
+    for (size_t i = 0; i < s->n; i++) {
+        const struct tare_reading r = tare_stem_read(&s->list[i], layout);
+        whole = whole && r.groups == 1;
+        same = same && r.group_size && (!size || size == r.group_size);
+        size = r.group_size;
+    }
+    return same ? size : whole ? -1 : 0;
+}
+
+/* Does a group size fit every stem? */
+static bool group_fits(const struct tare_stems *s, enum tare_layout_bit layout, int64_t size)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        const struct tare_reading r = tare_stem_read(&s->list[i], layout);
+        if (!r.groups || (size == -1 ? r.groups != 1 : r.group_size && r.group_size != size))
+            return false;
+    }
+    return true;
+}
+
+static enum tare_code mend_group(struct mending *m, enum tare_layout_bit layout)
+{
+    const struct tare_stem *first = &m->stems->list[0];
+    const char *name = get(m, "group_size") || !get(m, "q_group_size") ? "group_size" : "q_group_size";
+    const json_t *there = get(m, name);
+    if (layout & (TARE_LAYOUT_AWQ_GEMV | TARE_LAYOUT_AWQ_GEMV_FAST)) {
+        if (!there)
+            tare_repair_note(m->r, m->place.file,
+                             "group_size is missing, and %s pads its groups: more than one size fits the shapes",
+                             layout == TARE_LAYOUT_AWQ_GEMV ? "gemv" : "gemv_fast");
+        return TARE_OK;
+    }
+    if (json_is_integer(there) && group_fits(m->stems, layout, json_integer_value(there)))
+        return TARE_OK;
+    const int64_t size = common_group(m->stems, layout);
+    if (!size) {
+        tare_repair_note(m->r, m->place.file, "%s: no one size fits all packed tensors",
+                         there ? "group_size is wrong" : "group_size is missing");
+        return TARE_OK;
+    }
+    const struct tare_reading r = tare_stem_read(first, layout);
+    return set(m, name, json_integer(size),
+               format(m, "scales of %s have %lld groups over %lld input columns, and so have all others in their measure",
+                      first->path, (long long)r.groups, (long long)r.in));
+}
+
+/* ---- awq ----------------------------------------------------------------------------------------------------- */
+
+static enum tare_code mend_zero_point(struct mending *m)
+{
+    const json_t *there = get(m, "zero_point");
+    size_t with = 0;
+    bool eight = true;
+    for (size_t i = 0; i < m->stems->n; i++)
+        with += m->stems->list[i].zeros != NULL;
+    if (with && with < m->stems->n) {
+        if (!json_is_false(there))
+            tare_repair_note(m->r, m->place.file,
+                             "zero_point: %zu of %zu packed tensors have qzeros; whether those of the others are lost "
+                             "or all 8 cannot be told",
+                             with, m->stems->n);
+        return TARE_OK;
+    }
+    if (!with)
+        return json_is_false(there) ? TARE_OK
+                                    : set(m, "zero_point", json_false(),
+                                          "no packed tensor has qzeros: every zero is 8, the middle of the codes");
+    if (json_is_true(there))
+        return TARE_OK;
+    if (json_is_false(there)) { /* GPTQModel writes false and zeros that are all 8 */
+        if (m->r->options.no_data)
+            return TARE_OK;
+        const enum tare_code code = tare_stems_all_eight(m->stems, &eight, m->err);
+        if (code || eight)
+            return code;
+        return set(m, "zero_point", json_true(), "qzeros hold other zeros than 8");
+    }
+    return set(m, "zero_point", json_true(), "the packed tensors have qzeros");
+}
+
+static enum tare_code mend_awq(struct mending *m, enum tare_layout_bit layout)
+{
+    static const char *const formats[] = {"format", "checkpoint_format"};
+    const struct tare_stem *first = &m->stems->list[0];
+    const struct tare_reading reading = tare_stem_read(first, layout);
+    const char *version = layout == TARE_LAYOUT_AWQ_GEMV        ? "gemv"
+                          : layout == TARE_LAYOUT_AWQ_GEMV_FAST ? "gemv_fast"
+                                                                : "gemm";
+    const char *because = format(m, "qweight and scales of %s are laid out as awq lays them out (%lld bits over %lld "
+                                    "input columns), and so are all others",
+                                 first->path, reading.bits, (long long)reading.in);
+    enum tare_code code = want_text(m, "quant_method", "awq", because);
+    if (!code)
+        code = want_integer(m, "bits", "w_bit", reading.bits, because);
+    if (!code)
+        code = mend_group(m, layout);
+    if (!code && !(layout == TARE_LAYOUT_AWQ_GEMV_FAST && text_of(m, "version") &&
+                   !strcasecmp(text_of(m, "version"), "llm-awq")))
+        code = want_text(m, "version", version, because);
+    for (size_t k = 0; k < 2 && !code; k++) /* GPTQModel says it twice more */
+        if (get(m, formats[k]) && layout != TARE_LAYOUT_AWQ_GEMV_FAST)
+            code = want_text(m, formats[k], version, because);
+    return code || layout == TARE_LAYOUT_AWQ_GEMV_FAST ? code : mend_zero_point(m);
+}
+
+/* ---- gptq ---------------------------------------------------------------------------------------------------- */
+
+/* The bits of all stems, or 0. */
+static int common_bits(const struct tare_stems *s, enum tare_layout_bit layout)
+{
+    int bits = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        const int own = tare_stem_read(&s->list[i], layout).bits;
+        if (!own || (bits && own != bits))
+            return 0;
+        bits = own;
+    }
+    return bits;
+}
+
+/* v1 stores a zero less one: a symmetric file, whose zero is the middle code, tells which it is. */
+static enum tare_code mend_format(struct mending *m, int bits)
+{
+    const char *name = get(m, "checkpoint_format") || !get(m, "format") ? "checkpoint_format" : "format";
+    const char *there = text_of(m, name);
+    const bool asymmetric = json_is_false(get(m, "sym"));
+    int zero = -1;
+    if (m->r->options.no_data || (there && strcmp(there, "gptq") != 0 && strcmp(there, "gptq_v2") != 0))
+        return TARE_OK;
+    const enum tare_code code = tare_stems_one_zero(m->stems, bits, &zero, m->err);
+    const int middle = 1 << (bits - 1);
+    const char *right = zero == middle - 1 ? "gptq" : zero == middle ? "gptq_v2" : NULL;
+    if (code)
+        return code;
+    if (!right || asymmetric) {
+        if (m->fresh || !json_is_boolean(get(m, "sym")))
+            tare_repair_note(m->r, m->place.file,
+                             "the zeros do not say whether they are gptq's (less one) or gptq_v2's: two readings fit");
+        return TARE_OK;
+    }
+    if (!strcmp(there ? there : "gptq", right))
+        return TARE_OK;
+    return set(m, name, json_string(right),
+               format(m, "%s: every zero is stored as %lld, and the middle of the codes is %lld", "symmetric", zero,
+                      middle));
+}
+
+static enum tare_code mend_gptq(struct mending *m)
+{
+    const struct tare_stem *first = &m->stems->list[0];
+    const int bits = common_bits(m->stems, TARE_LAYOUT_GPTQ);
+    if (!bits) {
+        if (m->r->model->code)
+            tare_repair_note(m->r, m->place.file, "the packed tensors have no one number of bits, or it cannot be told");
+        return TARE_OK;
+    }
+    const char *because = format(m, "qweight of %s is laid out as gptq lays it out (%lld bits over %lld input columns), "
+                                    "and so are all others",
+                                 first->path, bits, (long long)tare_stem_read(first, TARE_LAYOUT_GPTQ).in);
+    enum tare_code code = want_text(m, "quant_method", "gptq", because);
+    if (!code)
+        code = want_integer(m, "bits", NULL, bits, because);
+    if (!code)
+        code = mend_group(m, TARE_LAYOUT_GPTQ);
+    if (!code)
+        code = mend_format(m, bits);
+    return code;
+}
+
+/* A whole object is made only where the zeros settle which version it is. */
+static enum tare_code make_gptq(struct mending *m)
+{
+    const int bits = common_bits(m->stems, TARE_LAYOUT_GPTQ);
+    const int64_t group = common_group(m->stems, TARE_LAYOUT_GPTQ);
+    int zero = -1;
+    enum tare_code code = TARE_OK;
+    if (bits && !m->r->options.no_data)
+        code = tare_stems_one_zero(m->stems, bits, &zero, m->err);
+    const bool middle = bits && (zero == 1 << (bits - 1) || zero == (1 << (bits - 1)) - 1);
+    if (code)
+        return code;
+    if (!bits || !group || !middle || (bits != 2 && bits != 4 && bits != 8)) {
+        tare_repair_note(m->r, "config.json",
+                         "the tensors are packed as gptq packs them, but %s: more than one reading fits",
+                         !bits    ? "their number of bits differs or is not certain"
+                         : !group ? "their group size differs"
+                         : middle ? "of these bits there are two layouts of the same shapes"
+                                  : "the zeros do not say whether they are stored less one");
+        return TARE_OK;
+    }
+    m->fresh = json_pack("{s:s, s:i, s:I, s:b, s:b, s:s}", "quant_method", "gptq", "bits", bits, "group_size",
+                         (json_int_t)group, "sym", 1, "desc_act", 0, "checkpoint_format",
+                         zero == 1 << (bits - 1) ? "gptq_v2" : "gptq");
+    return m->fresh ? TARE_OK : tare_fail_memory(m->err);
+}
+
+/* ---- which layout -------------------------------------------------------------------------------------------- */
+
+static unsigned common_layouts(const struct tare_stems *s)
+{
+    unsigned all = ~0u;
+    for (size_t i = 0; i < s->n; i++)
+        all &= s->list[i].layouts;
+    return s->n ? all : 0;
+}
+
+static enum tare_code put_fresh(struct mending *m)
+{
+    const char *path[] = {"quantization_config", NULL};
+    if (!m->fresh)
+        return TARE_OK;
+    return tare_repair_set(m->r, "config.json", path, json_incref(m->fresh),
+                           "names, dtypes and shapes of the packed tensors", m->changed, m->err);
+}
+
+static enum tare_code mend_qweights(struct mending *m, unsigned layouts)
+{
+    if (!layouts || (layouts & (layouts - 1))) {
+        if (m->r->model->code)
+            tare_repair_note(m->r, m->place.object ? m->place.file : "config.json",
+                             layouts ? "how the packed tensors are laid out: two readings fit their shapes"
+                                     : "how the packed tensors are laid out: no one layout fits all of them");
+        return TARE_OK;
+    }
+    enum tare_code code = TARE_OK;
+    if (!m->place.object && layouts == TARE_LAYOUT_GPTQ) {
+        code = make_gptq(m);
+    } else if (!m->place.object) {
+        m->fresh = json_object();
+        code = m->fresh ? mend_awq(m, (enum tare_layout_bit)layouts) : tare_fail_memory(m->err);
+    } else {
+        return layouts == TARE_LAYOUT_GPTQ ? mend_gptq(m) : mend_awq(m, (enum tare_layout_bit)layouts);
+    }
+    return code ? code : put_fresh(m);
+}
+
+/* Methods whose settings have other keys, or that wrap these layouts under their own name. */
+static bool is_foreign(const struct mending *m)
+{
+    static const char *const foreign[] = {"auto-round", "intel/auto-round", "compressed-tensors", "modelopt",
+                                          "fp8",        "mxfp4",            "mxfp8",              "bitsandbytes"};
+    const char *method = text_of(m, "quant_method");
+    for (size_t k = 0; method && k < sizeof foreign / sizeof *foreign; k++)
+        if (!strcmp(method, foreign[k]))
+            return true;
+    return false;
+}
+
+static enum tare_code mend(struct mending *m)
+{
+    const unsigned layouts = common_layouts(m->stems);
+    size_t mlx = 0;
+    for (size_t i = 0; i < m->stems->n; i++)
+        mlx += (m->stems->list[i].layouts & TARE_LAYOUT_MLX) != 0;
+    if (!m->stems->n || m->stems->others || is_foreign(m))
+        return TARE_OK;
+    if (!mlx)
+        return mend_qweights(m, layouts);
+    return mlx == m->stems->n ? tare_mend_mlx(m->r, m->stems, m->changed, m->err) : TARE_OK;
+}
+
+enum tare_code tare_mend_quant(struct tare_repair *r, bool *changed, struct tare_error *err)
+{
+    struct tare_stems stems = {0};
+    struct mending m = {.r = r, .stems = &stems, .changed = changed, .err = err};
+    if (!r->model->config)
+        return TARE_OK;
+    enum tare_code code = find_place(r, &m.place, err);
+    if (!code)
+        code = list_stems(r, &stems, err);
+    if (!code)
+        code = mend(&m);
+    json_decref(m.fresh);
+    json_decref(m.place.owner);
+    tare_stems_release(&stems);
+    return code;
+}
