@@ -5,16 +5,22 @@
  * second name, NAME.before-repair, and the new one takes NAME by rename(2): at any moment NAME is the old file or the
  * new one. A file that was not there gets an empty NAME.absent-before-repair instead. tare_repair_undo() renames back.
  */
+#if defined(__linux__) || defined(__APPLE__)
+#define _GNU_SOURCE /* flock(): POSIX has none */
+#endif
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "repair/repair.h"
 #include "save/save.h"
+
+#define TEMPORARY ".tare-repair"
 
 /* One file that is replaced. */
 struct place {
@@ -64,7 +70,7 @@ static enum tare_code add(struct places *p, const char *name, const struct tare_
     *place = (struct place){.name = name,
                             .text = text,
                             .file = file,
-                            .temporary = with(".", name, ".tare-repair"),
+                            .temporary = with(".", name, TEMPORARY),
                             .before = with("", name, TARE_BEFORE),
                             .absent = with("", name, TARE_ABSENT),
                             .was_there = is_there(p->folder, name)};
@@ -75,6 +81,17 @@ static enum tare_code add(struct places *p, const char *name, const struct tare_
                          "is there: an earlier repair kept it; `tare repair --undo` puts it back, or remove it if the "
                          "repair is to stay");
     return TARE_OK;
+}
+
+/* The folder, held until it is closed: one repair at a time. */
+static enum tare_code open_folder(const char *path, int *folder, struct tare_error *err)
+{
+    *folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*folder < 0)
+        return fail_system(err, path, "opening it");
+    if (flock(*folder, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        return tare_fail(err, TARE_E_EXISTS, path, "another repair works in it");
+    return TARE_OK; /* where a file system has no locks, there is none */
 }
 
 /* config.json last: until then the folder is the old one to most readers. */
@@ -96,6 +113,7 @@ static enum tare_code write_new(const struct tare_repair *r, struct places *p, s
 {
     struct stat info = {.st_mode = 0644};
     fstatat(p->folder, place->name, &info, 0);
+    unlinkat(p->folder, place->temporary, 0); /* of one that was killed: the folder is locked */
     const int fd = openat(p->folder, place->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return fail_system(err, place->temporary, "creating it");
@@ -189,8 +207,10 @@ enum tare_code tare_repair_in_place(const tare_repair *r, struct tare_error *err
         return tare_fail(err, TARE_E_ARGUMENT, r->path, "only a folder is repaired, not a file or what is built in");
     if (r->report.not_in_place)
         return tare_fail(err, TARE_E_TARGET, r->path, "not in place: %s", r->report.not_in_place);
-    struct places p = {.folder = open(c->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    enum tare_code code = p.folder < 0 ? fail_system(err, c->folder, "opening it") : list(r, &p, err);
+    struct places p = {.folder = -1};
+    enum tare_code code = open_folder(c->folder, &p.folder, err);
+    if (!code)
+        code = list(r, &p, err);
     for (size_t i = 0; i < p.n && !code; i++)
         code = write_new(r, &p, &p.list[i], err);
     if (!code) {
@@ -230,6 +250,8 @@ static enum tare_code undo(int folder, const char *entry, size_t *n, struct tare
         if ((unlinkat(folder, name, 0) && errno != ENOENT) || unlinkat(folder, entry, 0))
             code = fail_system(err, name, "removing it, as it was not there before");
         *n += !code;
+    } else if (name && name[0] == '.' && cut(name, TEMPORARY)) {
+        unlinkat(folder, entry, 0); /* of one that was killed */
     }
     free(name);
     return code;
@@ -266,9 +288,9 @@ enum tare_code tare_repair_undo(const char *path, size_t *n, struct tare_error *
     if (!path)
         return tare_fail(err, TARE_E_ARGUMENT, "", "tare_repair_undo needs a folder");
     enum tare_code code = tare_checkpoint_locate(&checkpoint, path, NULL, err);
-    const int folder = code ? -1 : open(checkpoint.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (!code && folder < 0)
-        code = fail_system(err, checkpoint.folder, "opening it");
+    int folder = -1;
+    if (!code)
+        code = open_folder(checkpoint.folder, &folder, err);
     if (!code)
         code = undo_all(folder, &count, err);
     if (!code && fsync(folder))

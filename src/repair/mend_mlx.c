@@ -46,16 +46,24 @@ static struct recipe said(const json_t *object, const struct recipe *general)
     return r;
 }
 
-/* The recipe of most modules. */
-static struct recipe most(const struct tare_stems *s)
+static bool has_own(const json_t *object, const struct tare_stem *s)
+{
+    const json_t *own = json_object_get(object, s->path);
+    return json_is_object(own) || json_is_false(own);
+}
+
+/* The recipe of most modules that have no settings of their own. */
+static struct recipe most(const struct tare_stems *s, const json_t *object)
 {
     struct recipe best = {0, 0, "affine"}, one, other;
     size_t most_often = 0;
     for (size_t i = 0; i < s->n && most_often * 2 < s->n; i++) {
         size_t n = 0;
+        if (has_own(object, &s->list[i]))
+            continue;
         recipe_of(&s->list[i], &one);
         for (size_t k = i; k < s->n; k++)
-            n += recipe_of(&s->list[k], &other) && same(&one, &other);
+            n += !has_own(object, &s->list[k]) && recipe_of(&s->list[k], &other) && same(&one, &other);
         if (n > most_often) {
             most_often = n;
             best = one;
@@ -142,7 +150,7 @@ enum tare_code tare_mend_mlx(struct tare_repair *r, struct tare_stems *s, bool *
                                  (long long)s->list[i].in);
             return TARE_OK;
         }
-    right = most(s);
+    right = most(s, json_object_get(config, tops[0]));
     if (!json_is_object(json_object_get(config, tops[0])))
         return json_object_get(config, tops[0]) ? TARE_OK : make(r, &right, changed, err);
     for (size_t k = 0; k < 2 && !code; k++) { /* mlx-lm writes the same object twice */
@@ -150,13 +158,14 @@ enum tare_code tare_mend_mlx(struct tare_repair *r, struct tare_stems *s, bool *
         if (!json_is_object(object) || (k && json_object_get(object, "quant_method")))
             continue;
         const struct recipe now = said(object, NULL);
-        size_t agree = 0;
+        size_t asked = 0, agree = 0;
         for (size_t i = 0; i < s->n; i++) {
             recipe_of(&s->list[i], &one);
-            agree += same(&one, &now);
+            asked += !has_own(object, &s->list[i]);
+            agree += !has_own(object, &s->list[i]) && same(&one, &now);
         }
-        const struct recipe general = agree ? now : right;
-        if (!agree)
+        const struct recipe general = agree || !asked ? now : right;
+        if (!agree && asked)
             code = set_general(r, tops[k], &now, &right, changed, err);
         if (!code)
             code = set_own(r, s, tops[k], object, &general, changed, err);

@@ -204,7 +204,7 @@ static enum tare_code mend_group(struct mending *m, enum tare_layout_bit layout)
     }
     const struct tare_reading r = tare_stem_read(first, layout);
     return set(m, name, json_integer(size),
-               format(m, "scales of %s have %lld groups over %lld input columns, and so have all others in their measure",
+               format(m, "scales of %s have %lld groups over %lld input columns, and the others agree",
                       first->path, (long long)r.groups, (long long)r.in));
 }
 
@@ -251,7 +251,7 @@ static enum tare_code mend_awq(struct mending *m, enum tare_layout_bit layout)
                           : layout == TARE_LAYOUT_AWQ_GEMV_FAST ? "gemv_fast"
                                                                 : "gemm";
     const char *because = format(m, "qweight and scales of %s are laid out as awq lays them out (%lld bits over %lld "
-                                    "input columns), and so are all others",
+                                    "input columns), and the others agree",
                                  first->path, reading.bits, (long long)reading.in);
     enum tare_code code = want_text(m, "quant_method", "awq", because);
     if (!code)
@@ -319,7 +319,7 @@ static enum tare_code mend_gptq(struct mending *m)
         return TARE_OK;
     }
     const char *because = format(m, "qweight of %s is laid out as gptq lays it out (%lld bits over %lld input columns), "
-                                    "and so are all others",
+                                    "and the others agree",
                                  first->path, bits, (long long)tare_stem_read(first, TARE_LAYOUT_GPTQ).in);
     enum tare_code code = want_text(m, "quant_method", "gptq", because);
     if (!code)
@@ -379,13 +379,13 @@ static enum tare_code put_fresh(struct mending *m)
 
 static enum tare_code mend_qweights(struct mending *m, unsigned layouts)
 {
-    if (!layouts || (layouts & (layouts - 1))) {
+    if (layouts & (layouts - 1)) {
         if (m->r->model->code)
-            tare_repair_note(m->r, m->place.object ? m->place.file : "config.json",
-                             layouts ? "how the packed tensors are laid out: two readings fit their shapes"
-                                     : "how the packed tensors are laid out: no one layout fits all of them");
+            tare_repair_note(m->r, m->place.file, "how the packed tensors are laid out: two readings fit their shapes");
         return TARE_OK;
     }
+    if (!layouts) /* the plan says of which tensor and why */
+        return TARE_OK;
     enum tare_code code = TARE_OK;
     if (!m->place.object && layouts == TARE_LAYOUT_GPTQ) {
         code = make_gptq(m);

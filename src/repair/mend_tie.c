@@ -75,22 +75,28 @@ static enum tare_code distance(struct tare_model *m, const struct tare_module *h
 }
 
 /* How the flag is spelled for this head: that of the text model's fragment, or at the top. */
-static const char *const *path_of(const struct tare_model *m, const struct tare_head_decision *head,
-                                  const char *path[3])
+static void path_of(const struct tare_model *m, const struct tare_head_decision *head,
+                    const char *path[3])
 {
     const bool inner = m->inner && m->inner_path && json_object_get(m->config, m->inner_path) && head &&
                        strcmp(head->prefix, "lm_head") != 0;
     path[0] = inner ? m->inner_path : FIELD;
     path[1] = inner ? FIELD : NULL;
     path[2] = NULL;
-    return path;
 }
 
 static enum tare_code set(struct tare_repair *r, const struct tare_head_decision *head, bool tied, const char *because,
                           bool *changed, struct tare_error *err)
 {
     const char *path[3];
-    return tare_repair_set(r, "config.json", path_of(r->model, head, path), json_boolean(tied), because, changed, err);
+    bool better = false;
+    json_t *value = json_boolean(tied);
+    path_of(r->model, head, path);
+    const enum tare_code code = tare_repair_try(r, path, value, &better, err);
+    if (!code && !better && head)
+        tare_repair_note(r, head->prefix, "%s; but with %s%s%s %s the model does not load any better", because, path[0],
+                         path[1] ? "." : "", path[1] ? path[1] : "", tied ? "true" : "false");
+    return code || !better ? code : tare_repair_set(r, "config.json", path, value, because, changed, err);
 }
 
 /* A head that differs: what does the flag have to say? */

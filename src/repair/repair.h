@@ -49,6 +49,12 @@ struct tare_repair {
  */
 enum tare_code tare_repair_set(struct tare_repair *r, const char *file, const char *const *path, json_t *value,
                                const char *because, bool *changed, struct tare_error *err);
+/*
+ * Would the plan be better with a key of config.json set so: does the model load, or are there fewer errors? Nothing is
+ * changed.
+ */
+enum tare_code tare_repair_try(struct tare_repair *r, const char *const *path, const json_t *value, bool *better,
+                               struct tare_error *err);
 /* Rename a tensor, or with to NULL drop it. */
 enum tare_code tare_repair_tensor(struct tare_repair *r, const struct tare_tensor *tensor, const char *to,
                                   const char *because, bool *changed, struct tare_error *err);
