@@ -77,7 +77,7 @@ static void agree(struct tare_module *module, const struct tare_quant *quant, st
     if (quant->zero_point == 1 && !module->part[TARE_PART_ZEROS])
         tare_module_fault(module, arena, TARE_E_CONFIG, weight,
                           "%s says zero_point true, but the tensor %s.qzeros is missing; if the zeros are all 8, "
-                          "zero_point false says so",
+                          "zero_point false says so (`tare repair` sets it where no module has qzeros)",
                           place, tare_module_path(module, arena));
 }
 
