@@ -12,7 +12,7 @@ static const struct cli_verb verbs[] = {
      cli_check},
     {"models", "[--json]", "The model types, and what works for each.", cli_models},
     {"explain", "[MODEL [TENSOR]] [--json]", "The whole plan, or where one tensor comes from or went.", cli_explain},
-    {"convert", "[MODEL] -o DIR [--to mlx] [--tie=RULE]", "Write it as a folder that another program loads.",
+    {"convert", "[MODEL] -o DIR [--to FORMAT] [--tie=RULE]", "Write it as a folder that another program loads.",
      cli_convert},
     {"repair", "MODEL [-o DIR | --in-place | --undo] [--json]", "Mend config.json, index and headers; shows the patch first.",
      cli_repair},
