@@ -176,36 +176,50 @@ static bool group_fits(const struct tare_stems *s, enum tare_layout_bit layout, 
 {
     for (size_t i = 0; i < s->n; i++) {
         const struct tare_reading r = tare_stem_read(&s->list[i], layout);
-        if (!r.groups || (size == -1 ? r.groups != 1 : r.group_size && r.group_size != size))
+        if (!tare_reading_fits(&r, size))
             return false;
+        if (layout != TARE_LAYOUT_GPTQ && !r.padded && size > 0 && r.group_size != size)
+            return false; /* only GPTQ has short groups, and sizes beyond the row */
     }
     return true;
+}
+
+/* Where groups are padded: the only size that fits all stems; 0: several do, which are in `several`. */
+static int64_t padded_group(struct mending *m, enum tare_layout_bit layout, const char **several)
+{
+    static const int64_t sizes[] = {32, 64, 128, 256, 512, 1024, -1};
+    int64_t found = 0;
+    *several = NULL;
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        if (!group_fits(m->stems, layout, sizes[k]) || (sizes[k] == -1 && found))
+            continue;
+        if (found)
+            *several = *several ? tare_arena_format(&m->r->arena, "%s, %lld", *several, (long long)sizes[k])
+                                : tare_arena_format(&m->r->arena, "%lld, %lld", (long long)found, (long long)sizes[k]);
+        found = sizes[k];
+    }
+    return *several ? 0 : found;
 }
 
 static enum tare_code mend_group(struct mending *m, enum tare_layout_bit layout)
 {
     const struct tare_stem *first = &m->stems->list[0];
+    const struct tare_reading r = tare_stem_read(first, layout);
     const char *name = get(m, "group_size") || !get(m, "q_group_size") ? "group_size" : "q_group_size";
+    const char *several = NULL;
     const json_t *there = get(m, name);
-    if (layout & (TARE_LAYOUT_AWQ_GEMV | TARE_LAYOUT_AWQ_GEMV_FAST)) {
-        if (!there)
-            tare_repair_note(m->r, m->place.file,
-                             "group_size is missing, and %s pads its groups: more than one size fits the shapes",
-                             layout == TARE_LAYOUT_AWQ_GEMV ? "gemv" : "gemv_fast");
-        return TARE_OK;
-    }
     if (json_is_integer(there) && group_fits(m->stems, layout, json_integer_value(there)))
         return TARE_OK;
-    const int64_t size = common_group(m->stems, layout);
+    const int64_t size = r.padded ? padded_group(m, layout, &several) : common_group(m->stems, layout);
     if (!size) {
-        tare_repair_note(m->r, m->place.file, "%s: no one size fits all packed tensors",
-                         there ? "group_size is wrong" : "group_size is missing");
+        tare_repair_note(m->r, m->place.file, several ? "group_size is %s, and more than one size fits the shapes: %s"
+                                                      : "group_size is %s, and no one size fits all packed tensors",
+                         there ? "wrong" : "missing", several);
         return TARE_OK;
     }
-    const struct tare_reading r = tare_stem_read(first, layout);
     return set(m, name, json_integer(size),
-               format(m, "scales of %s have %lld groups over %lld input columns, and the others agree",
-                      first->path, (long long)r.groups, (long long)r.in));
+               format(m, "scales of %s have %lld groups over %lld input columns, and the others agree", first->path,
+                      (long long)(r.padded ? r.padded : r.groups), (long long)r.in));
 }
 
 /* ---- awq ----------------------------------------------------------------------------------------------------- */
@@ -282,31 +296,30 @@ static int common_bits(const struct tare_stems *s, enum tare_layout_bit layout)
     return bits;
 }
 
-/* v1 stores a zero less one: a symmetric file, whose zero is the middle code, tells which it is. */
-static enum tare_code mend_format(struct mending *m, int bits)
+/* The plan has judged from the data what a stored zero means (plan/gptq_zeros.c), and config.json says otherwise. */
+static enum tare_code mend_format(struct mending *m)
 {
+    const struct tare_finding *finding = tare_repair_finding(m->r->model, "zeros-contradicted");
     const char *name = get(m, "checkpoint_format") || !get(m, "format") ? "checkpoint_format" : "format";
-    const char *there = text_of(m, name);
-    const bool asymmetric = json_is_false(get(m, "sym"));
+    if (!finding)
+        return TARE_OK;
+    return set(m, name, json_string(m->r->model->quant.gptq.format == TARE_GPTQ_V1 ? "gptq_v2" : "gptq"),
+               finding->text);
+}
+
+/* What else GPTQ's settings say of the data. */
+static enum tare_code mend_flags(struct mending *m, int bits)
+{
+    const struct tare_finding *order = tare_repair_finding(m->r->model, "act-order");
     int zero = -1;
-    if (m->r->options.no_data || (there && strcmp(there, "gptq") != 0 && strcmp(there, "gptq_v2") != 0))
-        return TARE_OK;
-    const enum tare_code code = tare_stems_one_zero(m->stems, bits, &zero, m->err);
-    const int middle = 1 << (bits - 1);
-    const char *right = zero == middle - 1 ? "gptq" : zero == middle ? "gptq_v2" : NULL;
-    if (code)
+    enum tare_code code = TARE_OK;
+    if (order && order->level == TARE_WARNING)
+        code = set(m, "desc_act", json_true(), "g_idx puts columns into groups in another order than their own");
+    if (code || !json_is_true(get(m, "sym")) || m->r->options.no_data || get(m, "dynamic") ||
+        m->r->model->quant.gptq.format == TARE_GPTQ_PLANAR || !m->stems->list[0].zeros)
         return code;
-    if (!right || asymmetric) {
-        if (m->fresh || !json_is_boolean(get(m, "sym")))
-            tare_repair_note(m->r, m->place.file,
-                             "the zeros do not say whether they are gptq's (less one) or gptq_v2's: two readings fit");
-        return TARE_OK;
-    }
-    if (!strcmp(there ? there : "gptq", right))
-        return TARE_OK;
-    return set(m, name, json_string(right),
-               format(m, "%s: every zero is stored as %lld, and the middle of the codes is %lld", "symmetric", zero,
-                      middle));
+    code = tare_stems_one_zero(m->stems, bits, &zero, m->err);
+    return code || zero >= 0 ? code : set(m, "sym", json_false(), "the zeros differ: the file is not symmetric");
 }
 
 static enum tare_code mend_gptq(struct mending *m)
@@ -326,36 +339,58 @@ static enum tare_code mend_gptq(struct mending *m)
         code = want_integer(m, "bits", NULL, bits, because);
     if (!code)
         code = mend_group(m, TARE_LAYOUT_GPTQ);
-    if (!code)
-        code = mend_format(m, bits);
+    if (!code && !*m->changed)
+        code = mend_format(m);
+    if (!code && !*m->changed && !m->r->model->code)
+        code = mend_flags(m, bits);
     return code;
 }
 
-/* A whole object is made only where the zeros settle which version it is. */
+static json_t *gptq_object(int bits, int64_t group, bool symmetric, const char *version)
+{
+    return json_pack("{s:s, s:i, s:I, s:b, s:b, s:s}", "quant_method", "gptq", "bits", bits, "group_size",
+                     (json_int_t)group, "sym", (int)symmetric, "desc_act", 0, "checkpoint_format", version);
+}
+
+/* Do the data contradict this version? Then it is the other one, if they contradict only one. */
+static enum tare_code contradicted(struct mending *m, const json_t *object, bool *contradicts)
+{
+    const char *const path[] = {"quantization_config", NULL};
+    struct tare_model *trial = NULL;
+    const enum tare_code code = tare_repair_try(m->r, path, object, false, &trial, m->err);
+    *contradicts = !trial || tare_repair_finding(trial, "zeros-contradicted");
+    tare_model_free(trial);
+    return code;
+}
+
+/* A whole object is made only where one reading is left: of 3, 5, 6 and 7 bits there are two layouts of the same
+ * shapes, and zeros may be stored less one or not. */
 static enum tare_code make_gptq(struct mending *m)
 {
+    static const char *const versions[] = {"gptq", "gptq_v2"};
     const int bits = common_bits(m->stems, TARE_LAYOUT_GPTQ);
     const int64_t group = common_group(m->stems, TARE_LAYOUT_GPTQ);
+    const char *why = !bits                                 ? "their number of bits differs or is not certain"
+                      : !group                              ? "their group size differs"
+                      : bits != 2 && bits != 4 && bits != 8 ? "of these bits there are two layouts of the same shapes"
+                      : m->r->options.no_data ? "whether zeros are stored less one was not to be read"
+                                              : NULL;
+    json_t *made[2] = {NULL, NULL};
+    bool off[2] = {false, false};
     int zero = -1;
-    enum tare_code code = TARE_OK;
-    if (bits && !m->r->options.no_data)
-        code = tare_stems_one_zero(m->stems, bits, &zero, m->err);
-    const bool middle = bits && (zero == 1 << (bits - 1) || zero == (1 << (bits - 1)) - 1);
-    if (code)
-        return code;
-    if (!bits || !group || !middle || (bits != 2 && bits != 4 && bits != 8)) {
-        tare_repair_note(m->r, "config.json",
-                         "the tensors are packed as gptq packs them, but %s: more than one reading fits",
-                         !bits    ? "their number of bits differs or is not certain"
-                         : !group ? "their group size differs"
-                         : middle ? "of these bits there are two layouts of the same shapes"
-                                  : "the zeros do not say whether they are stored less one");
-        return TARE_OK;
+    enum tare_code code = why ? TARE_OK : tare_stems_one_zero(m->stems, bits, &zero, m->err);
+    for (int k = 0; k < 2 && !code && !why; k++) {
+        made[k] = gptq_object(bits, group, zero >= 0, versions[k]);
+        code = made[k] ? contradicted(m, made[k], &off[k]) : tare_fail_memory(m->err);
     }
-    m->fresh = json_pack("{s:s, s:i, s:I, s:b, s:b, s:s}", "quant_method", "gptq", "bits", bits, "group_size",
-                         (json_int_t)group, "sym", 1, "desc_act", 0, "checkpoint_format",
-                         zero == 1 << (bits - 1) ? "gptq_v2" : "gptq");
-    return m->fresh ? TARE_OK : tare_fail_memory(m->err);
+    if (!code && !why && off[0] != off[1])
+        m->fresh = json_incref(made[off[0] ? 1 : 0]);
+    else if (!code)
+        tare_repair_note(m->r, "config.json", "the tensors are packed as gptq packs them, but %s: two readings fit",
+                         why ? why : "the data do not say whether zeros are stored less one");
+    json_decref(made[0]);
+    json_decref(made[1]);
+    return code;
 }
 
 /* ---- which layout -------------------------------------------------------------------------------------------- */
@@ -416,6 +451,8 @@ static enum tare_code mend(struct mending *m)
     size_t mlx = 0;
     for (size_t i = 0; i < m->stems->n; i++)
         mlx += (m->stems->list[i].layouts & TARE_LAYOUT_MLX) != 0;
+    if (m->r->model->code && text_of(m, "quant_method") && !strcmp(text_of(m, "quant_method"), "compressed-tensors"))
+        return tare_mend_compressed(m->r, m->place.path, m->place.object, m->changed, m->err);
     if (!m->stems->n || m->stems->others || is_foreign(m))
         return TARE_OK;
     if (!mlx)

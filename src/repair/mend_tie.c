@@ -89,10 +89,12 @@ static enum tare_code set(struct tare_repair *r, const struct tare_head_decision
                           bool *changed, struct tare_error *err)
 {
     const char *path[3];
-    bool better = false;
+    struct tare_model *trial = NULL;
     json_t *value = json_boolean(tied);
     path_of(r->model, head, path);
-    const enum tare_code code = tare_repair_try(r, path, value, &better, err);
+    const enum tare_code code = tare_repair_try(r, path, value, false, &trial, err);
+    const bool better = tare_repair_better(r, trial);
+    tare_model_free(trial);
     if (!code && !better && head)
         tare_repair_note(r, head->prefix, "%s; but with %s%s%s %s the model does not load any better", because, path[0],
                          path[1] ? "." : "", path[1] ? path[1] : "", tied ? "true" : "false");
@@ -108,7 +110,7 @@ static enum tare_code mend_own(struct tare_repair *r, const struct tare_head_dec
     const bool same = weight->rank == 2 && embedding->rank == 2 && weight->shape[0] == embedding->shape[0] &&
                       weight->shape[1] == embedding->shape[1];
     double apart = 0;
-    if (!m->tree.head.weight) {
+    if (!m->tree.head.weight || m->tree.head.kind == TARE_HEAD_NONE) {
         tare_repair_note(r, head->prefix, "the head differs from the embedding, and a %s has no place for one",
                          m->model_type);
         return TARE_OK;
@@ -219,5 +221,10 @@ enum tare_code tare_mend_tie(struct tare_repair *r, bool *changed, struct tare_e
         code = set(r, NULL, true,
                    "there is no output head, and a model of this type is tied unless its config says otherwise", changed,
                    err);
+    if (!code && !*changed && m->tie.contradiction && m->inner_path) {
+        const char *const path[] = {m->inner_path, FIELD, NULL};
+        code = tare_repair_set(r, "config.json", path, json_true(),
+                               "there is no output head, and the top of config.json says tied", changed, err);
+    }
     return code;
 }

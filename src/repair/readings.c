@@ -54,17 +54,25 @@ static int64_t gptq_in(const struct tare_stem *s)
     return s->in;
 }
 
+static int64_t words_of(int64_t n, int bits)
+{
+    return (n * bits + 31) / 32;
+}
+
+/* The only number of bits that qweight and qzeros fit; 0: none does, or several do. Sizes are below 2^31. */
 static int gptq_bits(const struct tare_stem *s)
 {
     const int64_t rows = s->weight->shape[0], in = gptq_in(s), out = s->scales->shape[1];
-    if (rows > INT64_MAX / 32 || rows < 1 || out < 1)
-        return 0;
-    if (in > 0)
-        return rows * 32 % in == 0 && rows * 32 / in <= 8 ? (int)(rows * 32 / in) : 0;
-    if (s->zeros && s->zeros->rank == 2 && out % 32 == 0 && s->zeros->shape[1] <= INT64_MAX / 32 &&
-        s->zeros->shape[1] * 32 % out == 0 && s->zeros->shape[1] * 32 / out <= 8)
-        return (int)(s->zeros->shape[1] * 32 / out);
-    return 0;
+    const int64_t zeros = s->zeros && s->zeros->rank == 2 ? s->zeros->shape[1] : 0;
+    int found = 0;
+    for (int bits = 2; bits <= 8; bits++) {
+        if ((zeros && words_of(out, bits) != zeros) || (in ? words_of(in, bits) != rows : rows * 32 % bits != 0))
+            continue;
+        if (found)
+            return 0;
+        found = bits;
+    }
+    return found;
 }
 
 static unsigned layouts_of(const struct tare_stem *s)
@@ -89,9 +97,8 @@ static unsigned layouts_of(const struct tare_stem *s)
     }
     if (!s->g_idx && c0 == w0 && fits_out(s, w0) && fits_in(s, w1 * 8) && c1 % 8 == 0 && zeros_are(s, w0, c1 / 8))
         found |= TARE_LAYOUT_AWQ_GEMV;
-    const int bits = w1 == c1 && fits_out(s, w1) ? gptq_bits(s) : 0;
-    if (w1 == c1 && fits_out(s, w1) && (bits >= 2 || !gptq_in(s)) &&
-        (!bits || (zeros_are(s, c0, (c1 * bits + 31) / 32) && divides(c0, w0 * 32 / bits))))
+    const int bits = w1 == c1 && fits_out(s, w1) && (!gptq_in(s) || fits_in(s, gptq_in(s))) ? gptq_bits(s) : 0;
+    if (bits && zeros_are(s, c0, words_of(c1, bits)))
         found |= TARE_LAYOUT_GPTQ;
     return found;
 }
@@ -127,12 +134,26 @@ struct tare_reading tare_stem_read(const struct tare_stem *s, enum tare_layout_b
         r.in = w->shape[0];
     } else { /* padded groups: their number is not told by the shapes */
         r.bits = 4;
+        r.padded = c->shape[layout == TARE_LAYOUT_AWQ_GEMV ? 1 : 0];
         r.in = layout == TARE_LAYOUT_AWQ_GEMV ? w->shape[1] * 8 : w->shape[1];
         return r;
     }
-    if (r.in && r.groups && r.in % r.groups == 0)
+    if (r.in && r.groups && r.in % r.groups == 0) /* of GPTQ the last group may be short: then it is not told */
         r.group_size = r.in / r.groups;
     return r;
+}
+
+bool tare_reading_fits(const struct tare_reading *r, int64_t size)
+{
+    if (!r->in || size < -1 || !size)
+        return false;
+    if (!r->padded)
+        return size == -1 || size > r->in ? r->groups == 1 : r->groups == (r->in - 1) / size + 1;
+    const int64_t whole = size == -1 ? r->in : size, multiple = whole < 128 ? 128 / (whole < 32 ? 32 : whole) : 1;
+    if (whole < 32 || r->in % whole || (whole < 128 && whole != 32 && whole != 64))
+        return false;
+    const int64_t words = (r->in / whole + 7) / 8;
+    return (words + multiple - 1) / multiple * multiple * 8 == r->padded;
 }
 
 /* What the model declares for the stem: the entry of its weight tensor was renamed as the stem would be. */

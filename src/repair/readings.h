@@ -39,6 +39,7 @@ struct tare_stems {
 struct tare_reading {
     int bits;
     int64_t group_size, groups, in;
+    int64_t padded; /* gemv, gemv_fast: groups, with those that are there for their kernels' sake; else 0 */
 };
 
 /* model is taken. Release also after a failure. */
@@ -46,8 +47,14 @@ enum tare_code tare_stems_list(struct tare_stems *stems, struct tare_model *mode
 void tare_stems_release(struct tare_stems *stems);
 struct tare_reading tare_stem_read(const struct tare_stem *stem, enum tare_layout_bit layout);
 
+/* Could it be of this group size? -1: one group. Short last groups are GPTQ's only. */
+bool tare_reading_fits(const struct tare_reading *reading, int64_t group_size);
+
 /* mend_quant.c for MLX; mend_mlx.c. */
 struct tare_repair;
+/* For compressed-tensors; mend_compressed.c. path: of the settings, in config.json. */
+enum tare_code tare_mend_compressed(struct tare_repair *r, const char *const *path, const json_t *object, bool *changed,
+                                    struct tare_error *err);
 enum tare_code tare_mend_mlx(struct tare_repair *r, struct tare_stems *stems, bool *changed, struct tare_error *err);
 
 /* The one value that all fields of all zeros of GPTQ have; -1: they differ, or there are none. */

@@ -211,31 +211,38 @@ static size_t errors_of(const struct tare_model *model)
     return n;
 }
 
-enum tare_code tare_repair_try(struct tare_repair *r, const char *const *path, const json_t *value, bool *better,
-                               struct tare_error *err)
+bool tare_repair_better(const struct tare_repair *r, const struct tare_model *trial)
+{
+    return trial && (!trial->code || (r->model->code && errors_of(trial) < errors_of(r->model)));
+}
+
+enum tare_code tare_repair_try(struct tare_repair *r, const char *const *path, const json_t *value, bool headers,
+                               struct tare_model **trial, struct tare_error *err)
 {
     struct tare_repaired *f = NULL;
     struct tare_edited_file files[TARE_REPAIRED_MOST + 1];
     struct tare_edits edits = r->edits;
+    struct tare_options options = r->options;
     struct tare_text out = {0};
-    struct tare_model *trial = NULL;
     struct tare_error ignored;
     enum tare_code code = file_of(r, "config.json", &f, err);
-    *better = false;
+    *trial = NULL;
     if (code || !(f->text || f->old))
         return code;
+    options.no_data |= headers;
     if (tare_json_edit(&out, f->text ? f->text : f->old, f->text ? f->size : f->old_size, path, value)) {
         files[0] = (struct tare_edited_file){"config.json", out.data, out.size}; /* the first of a name counts */
         memcpy(files + 1, r->edited, r->edits.n_files * sizeof *files);
         edits.files = files;
         edits.n_files = r->edits.n_files + 1;
-        tare_plan_edited(&trial, r->path, &r->options, &edits, &ignored);
-        code = trial ? TARE_OK : tare_fail_memory(err);
-        *better = trial && (!trial->code || (r->model->code && errors_of(trial) < errors_of(r->model)));
+        tare_plan_edited(trial, r->path, &options, &edits, &ignored);
+        if (*trial)
+            (*trial)->checkpoint.edits = NULL; /* they do not outlive this function, and all files were read */
+        else
+            code = tare_fail_memory(err);
     } else if (out.failed) {
         code = tare_fail_memory(err);
     }
-    tare_model_free(trial);
     tare_text_release(&out);
     return code;
 }

@@ -50,11 +50,13 @@ struct tare_repair {
 enum tare_code tare_repair_set(struct tare_repair *r, const char *file, const char *const *path, json_t *value,
                                const char *because, bool *changed, struct tare_error *err);
 /*
- * Would the plan be better with a key of config.json set so: does the model load, or are there fewer errors? Nothing is
- * changed.
+ * What if a key of config.json were set so? *trial receives the plan, the caller's (tare_model_free), or NULL where the
+ * text has no place for the key; nothing is changed. headers: no weight is read.
  */
-enum tare_code tare_repair_try(struct tare_repair *r, const char *const *path, const json_t *value, bool *better,
-                               struct tare_error *err);
+enum tare_code tare_repair_try(struct tare_repair *r, const char *const *path, const json_t *value, bool headers,
+                               struct tare_model **trial, struct tare_error *err);
+/* Does the trial load, or has it at least fewer errors than the plan so far? NULL: no. */
+bool tare_repair_better(const struct tare_repair *r, const struct tare_model *trial);
 /* Rename a tensor, or with to NULL drop it. */
 enum tare_code tare_repair_tensor(struct tare_repair *r, const struct tare_tensor *tensor, const char *to,
                                   const char *because, bool *changed, struct tare_error *err);
