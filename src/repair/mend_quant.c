@@ -301,8 +301,20 @@ static enum tare_code mend_format(struct mending *m)
 {
     const struct tare_finding *finding = tare_repair_finding(m->r->model, "zeros-contradicted");
     const char *name = get(m, "checkpoint_format") || !get(m, "format") ? "checkpoint_format" : "format";
-    if (!finding)
+    const int common = finding ? common_bits(m->stems, TARE_LAYOUT_GPTQ) : 0;
+    int zero = -1; /* fields that are all the same, read in order, are not planes */
+    const enum tare_code code = common ? tare_stems_one_zero(m->stems, common, &zero, m->err) : TARE_OK;
+    if (!finding || code)
+        return code;
+    for (size_t i = 0; i < m->stems->n && zero < 0; i++) {
+        const int bits = tare_stem_read(&m->stems->list[i], TARE_LAYOUT_GPTQ).bits;
+        if (bits == 2 || bits == 4 || bits == 8)
+            continue;
+        tare_repair_note(m->r, m->place.file,
+                         "%s; but of %d bits there are two layouts of the same shapes, so it may be that gptq_p is right",
+                         finding->text, bits);
         return TARE_OK;
+    }
     return set(m, name, json_string(m->r->model->quant.gptq.format == TARE_GPTQ_V1 ? "gptq_v2" : "gptq"),
                finding->text);
 }
@@ -322,19 +334,26 @@ static enum tare_code mend_flags(struct mending *m, int bits)
     return code || zero >= 0 ? code : set(m, "sym", json_false(), "the zeros differ: the file is not symmetric");
 }
 
+/* Modules of several widths. */
+static enum tare_code mend_mixed(struct mending *m)
+{
+    const enum tare_code code = mend_format(m);
+    if (code || *m->changed || !m->r->model->code || m->place.owner)
+        return code;
+    return tare_mend_by_trial(m->r, m->place.path, m->place.object, m->changed, m->err);
+}
+
 static enum tare_code mend_gptq(struct mending *m)
 {
     const struct tare_stem *first = &m->stems->list[0];
     const int bits = common_bits(m->stems, TARE_LAYOUT_GPTQ);
-    if (!bits) {
-        if (m->r->model->code)
-            tare_repair_note(m->r, m->place.file, "the packed tensors have no one number of bits, or it cannot be told");
-        return TARE_OK;
-    }
     const char *because = format(m, "qweight of %s is laid out as gptq lays it out (%lld bits over %lld input columns), "
                                     "and the others agree",
-                                 first->path, bits, (long long)tare_stem_read(first, TARE_LAYOUT_GPTQ).in);
-    enum tare_code code = want_text(m, "quant_method", "gptq", because);
+                                 first->path, tare_stem_read(first, TARE_LAYOUT_GPTQ).bits,
+                                 (long long)tare_stem_read(first, TARE_LAYOUT_GPTQ).in);
+    enum tare_code code = m->place.owner ? TARE_OK : want_text(m, "quant_method", "gptq", because);
+    if (!code && !bits) /* `dynamic`: the general settings are those of most modules only */
+        return *m->changed ? TARE_OK : mend_mixed(m);
     if (!code)
         code = want_integer(m, "bits", NULL, bits, because);
     if (!code)
@@ -445,14 +464,22 @@ static bool is_foreign(const struct mending *m)
     return false;
 }
 
+/* Settings that the plan refuses, and that are of a kind with which each value is tried. */
+static bool tried(const struct mending *m)
+{
+    const char *method = text_of(m, "quant_method");
+    return m->r->model->code && !strcmp(m->place.file, "config.json") &&
+           (get(m, "config_groups") || (method && !strcmp(method, "auto-round")));
+}
+
 static enum tare_code mend(struct mending *m)
 {
     const unsigned layouts = common_layouts(m->stems);
     size_t mlx = 0;
     for (size_t i = 0; i < m->stems->n; i++)
         mlx += (m->stems->list[i].layouts & TARE_LAYOUT_MLX) != 0;
-    if (m->r->model->code && text_of(m, "quant_method") && !strcmp(text_of(m, "quant_method"), "compressed-tensors"))
-        return tare_mend_compressed(m->r, m->place.path, m->place.object, m->changed, m->err);
+    if (tried(m))
+        return tare_mend_by_trial(m->r, m->place.path, m->place.object, m->changed, m->err);
     if (!m->stems->n || m->stems->others || is_foreign(m))
         return TARE_OK;
     if (!mlx)

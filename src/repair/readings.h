@@ -52,9 +52,9 @@ bool tare_reading_fits(const struct tare_reading *reading, int64_t group_size);
 
 /* mend_quant.c for MLX; mend_mlx.c. */
 struct tare_repair;
-/* For compressed-tensors; mend_compressed.c. path: of the settings, in config.json. */
-enum tare_code tare_mend_compressed(struct tare_repair *r, const char *const *path, const json_t *object, bool *changed,
-                                    struct tare_error *err);
+/* Of settings with config_groups, or GPTQ's: one key, by trial; mend_trial.c. place: where they lie in config.json. */
+enum tare_code tare_mend_by_trial(struct tare_repair *r, const char *const *place, const json_t *settings, bool *changed,
+                                  struct tare_error *err);
 enum tare_code tare_mend_mlx(struct tare_repair *r, struct tare_stems *stems, bool *changed, struct tare_error *err);
 
 /* The one value that all fields of all zeros of GPTQ have; -1: they differ, or there are none. */
