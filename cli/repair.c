@@ -99,8 +99,7 @@ static void verdict(const struct tare_repair_report *r, const char *folder, bool
 static int apply(const tare_repair *repair, const char *folder, bool json)
 {
     struct tare_error err = {0};
-    const enum tare_code code =
-        folder ? tare_repair_write(repair, folder, &err) : tare_repair_in_place(repair, &err);
+    const enum tare_code code = folder ? tare_repair_write(repair, folder, &err) : tare_repair_in_place(repair, &err);
     if (code != TARE_OK)
         return cli_fail(&err);
     if (json)
@@ -161,9 +160,10 @@ int cli_repair(const struct cli_verb *verb, int argc, char **argv)
     int words = 0;
     int64_t threads = 0;
     const struct cli_flag flags[] = {
-        {"output", 'o', CLI_TEXT, &folder, "DIR", "write the mended checkpoint there; it may not exist yet", 0, 0, NULL},
-        {"in-place", 0, CLI_SWITCH, &in_place, NULL, "change the files, and keep the old ones as NAME.before-repair", 0, 0,
+        {"output", 'o', CLI_TEXT, &folder, "DIR", "write the mended checkpoint there; it may not exist yet", 0, 0,
          NULL},
+        {"in-place", 0, CLI_SWITCH, &in_place, NULL, "change the files, and keep the old ones as NAME.before-repair", 0,
+         0, NULL},
         {"undo", 0, CLI_SWITCH, &take_back, NULL, "put the files that --in-place kept back", 0, 0, NULL},
         {"json", 0, CLI_SWITCH, &json, NULL, "print the patch as one JSON object (docs/json.md)", 0, 0, NULL},
         {"no-data", 0, CLI_SWITCH, &no_data, NULL, "read headers only: what needs values is left as it is", 0, 0, NULL},

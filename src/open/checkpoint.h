@@ -61,8 +61,8 @@ struct tare_checkpoint {
     const char *folder;                    /* where config.json lies; NULL in memory */
     const struct tare_memory_file *memory; /* borrowed; n_memory files */
     size_t n_memory;
-    const char *only; /* the file that path names, beside which config.json lies; NULL when path is a folder */
-    const char *index;              /* the name of the index that was read, or NULL */
+    const char *only;  /* the file that path names, beside which config.json lies; NULL when path is a folder */
+    const char *index; /* the name of the index that was read, or NULL */
     const struct tare_edits *edits; /* set before opening: see it as it would be; or NULL (open/edits.h) */
     bool no_map;
     bool has_lock;

@@ -92,11 +92,12 @@ static enum tare_code settle_silent(struct tare_model *m, bool transformers_tied
         const enum tare_code code = restore(m, head, err);
         m->tie.untied = !code;
         if (!code)
-            tare_plan_finding(m, TARE_WARNING, TARE_OK, "head-differs", head->prefix,
-                              "config.json does not say whether the head is the embedding; mlx-lm would take it for "
-                              "tied, transformers "
-                              "for untied, and this head differs (%s): it is the model's own; `tare repair` writes that down",
-                              head->difference);
+            tare_plan_finding(
+                m, TARE_WARNING, TARE_OK, "head-differs", head->prefix,
+                "config.json does not say whether the head is the embedding; mlx-lm would take it for "
+                "tied, transformers "
+                "for untied, and this head differs (%s): it is the model's own; `tare repair` writes that down",
+                head->difference);
         return code;
     }
     return tare_fail(
@@ -127,10 +128,11 @@ static enum tare_code settle(struct tare_model *m, bool transformers_tied, struc
         return TARE_OK;
     if (!head->by_flag && m->options.tie == TARE_TIE_AUTO)
         return settle_silent(m, transformers_tied, head, err);
-    tare_plan_finding(m, TARE_WARNING, TARE_OK, "head-differs", head->prefix,
-                      "%s says tied, but the head differs from the embedding (%s); it is dropped, as said; is it the flag "
-                      "that is wrong? `tare repair` sets it where the two have nothing in common", head->where,
-                      head->difference);
+    tare_plan_finding(
+        m, TARE_WARNING, TARE_OK, "head-differs", head->prefix,
+        "%s says tied, but the head differs from the embedding (%s); it is dropped, as said; is it the flag "
+        "that is wrong? `tare repair` sets it where the two have nothing in common",
+        head->where, head->difference);
     return TARE_OK;
 }
 

@@ -74,8 +74,8 @@ static bool key_is(const struct scan *s, const struct member *m, const char *key
 {
     struct tare_text quoted = {0};
     tare_text_json(&quoted, key);
-    const bool same = quoted.data && quoted.size == m->key_end - m->key &&
-                      !memcmp(quoted.data, s->text + m->key, quoted.size);
+    const bool same =
+        quoted.data && quoted.size == m->key_end - m->key && !memcmp(quoted.data, s->text + m->key, quoted.size);
     tare_text_release(&quoted);
     return same;
 }

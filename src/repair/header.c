@@ -105,9 +105,9 @@ static enum tare_code list_ranges(struct header *h, const struct tare_repair *r,
         const json_t *offsets = json_object_get(entry, "data_offsets");
         const struct tare_edited_tensor *edit = edit_of(r, name);
         if (strcmp(name, "__metadata__") != 0)
-            h->ranges[h->n++] = (struct range){name, (uint64_t)json_integer_value(json_array_get(offsets, 0)),
-                                               (uint64_t)json_integer_value(json_array_get(offsets, 1)), entry,
-                                               edit && !edit->to};
+            h->ranges[h->n++] =
+                (struct range){name, (uint64_t)json_integer_value(json_array_get(offsets, 0)),
+                               (uint64_t)json_integer_value(json_array_get(offsets, 1)), entry, edit && !edit->to};
     }
     qsort(h->ranges, h->n, sizeof *h->ranges, by_begin);
     return TARE_OK;
@@ -161,9 +161,9 @@ enum tare_code tare_header_fits(struct tare_repair *r, const char **why, struct 
     *why = NULL;
     for (size_t i = 0; i < r->n_changes && !*why; i++)
         if (!strcmp(r->changes[i].kind, "drop"))
-            *why = tare_arena_format(&r->arena,
-                                     "%s: without %s its bytes would be a hole in the file; -o DIR writes the shard anew",
-                                     r->changes[i].file, r->changes[i].key);
+            *why = tare_arena_format(
+                &r->arena, "%s: without %s its bytes would be a hole in the file; -o DIR writes the shard anew",
+                r->changes[i].file, r->changes[i].key);
     for (size_t k = 0; k < c->n_files && !*why && c->folder; k++) {
         struct header h = {0};
         if (!tare_header_changes(r, k))

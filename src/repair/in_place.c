@@ -118,9 +118,8 @@ static enum tare_code write_new(const struct tare_repair *r, struct places *p, s
     if (fd < 0)
         return fail_system(err, place->temporary, "creating it");
     place->written = true;
-    enum tare_code code = place->text
-                              ? tare_folder_write(fd, place->name, place->text->text, place->text->size, 0, err)
-                              : tare_header_write(r, place->file, fd, true, err);
+    enum tare_code code = place->text ? tare_folder_write(fd, place->name, place->text->text, place->text->size, 0, err)
+                                      : tare_header_write(r, place->file, fd, true, err);
     if (!code && fchmod(fd, info.st_mode & 0777))
         code = fail_system(err, place->temporary, "giving it the old file's permissions");
     if (code) {

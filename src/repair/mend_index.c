@@ -97,8 +97,9 @@ static enum tare_code record(struct tare_repair *r, const char *name, bool there
     size_t moved = 0, added = 0, gone = 0;
     compare(was, is, &moved, &added, &gone);
     const char *before = !there ? NULL
-                         : was  ? tare_arena_format(&r->arena, "%zu tensors: %zu in another file, %zu left out, %zu "
-                                                               "that no shard has",
+                         : was  ? tare_arena_format(&r->arena,
+                                                    "%zu tensors: %zu in another file, %zu left out, %zu "
+                                                     "that no shard has",
                                                     json_object_size(was), moved, added, gone)
                                 : "no index that can be read";
     const char *after = tare_arena_format(&r->arena, "%zu tensor%s in %zu file%s", c->n_tensors,

@@ -145,8 +145,9 @@ enum tare_code tare_mend_mlx(struct tare_repair *r, struct tare_stems *s, bool *
         if (!recipe_of(&s->list[i], &one)) {
             if (r->model->code)
                 tare_repair_note(r, s->list[i].path,
-                                 s->list[i].in ? "its shapes are those of no MLX mode over %lld input columns"
-                                               : "its shapes give bits times group_size only: more than one reading fits",
+                                 s->list[i].in
+                                     ? "its shapes are those of no MLX mode over %lld input columns"
+                                     : "its shapes give bits times group_size only: more than one reading fits",
                                  (long long)s->list[i].in);
             return TARE_OK;
         }

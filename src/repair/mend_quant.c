@@ -12,7 +12,7 @@
 /* Where the settings lie, or are to lie. */
 struct place {
     const char *file;
-    const char *path[3]; /* of the object; NULL: the document itself */
+    const char *path[3];  /* of the object; NULL: the document itself */
     const json_t *object; /* borrowed from owner; NULL: not there */
     json_t *owner;
 };
@@ -157,7 +157,8 @@ static const char *format(struct mending *m, const char *text, const char *where
 
 /* ---- group_size ---------------------------------------------------------------------------------------------- */
 
-/* What all stems have in common: the group size, -1 where each has one group and they are of unlike width; 0: nothing. */
+/* What all stems have in common: the group size, -1 where each has one group and they are of unlike width; 0: nothing.
+ */
 static int64_t common_group(const struct tare_stems *s, enum tare_layout_bit layout)
 {
     int64_t size = 0;
@@ -212,8 +213,9 @@ static enum tare_code mend_group(struct mending *m, enum tare_layout_bit layout)
         return TARE_OK;
     const int64_t size = r.padded ? padded_group(m, layout, &several) : common_group(m->stems, layout);
     if (!size) {
-        tare_repair_note(m->r, m->place.file, several ? "group_size is %s, and more than one size fits the shapes: %s"
-                                                      : "group_size is %s, and no one size fits all packed tensors",
+        tare_repair_note(m->r, m->place.file,
+                         several ? "group_size is %s, and more than one size fits the shapes: %s"
+                                 : "group_size is %s, and no one size fits all packed tensors",
                          there ? "wrong" : "missing", several);
         return TARE_OK;
     }
@@ -264,8 +266,9 @@ static enum tare_code mend_awq(struct mending *m, enum tare_layout_bit layout)
     const char *version = layout == TARE_LAYOUT_AWQ_GEMV        ? "gemv"
                           : layout == TARE_LAYOUT_AWQ_GEMV_FAST ? "gemv_fast"
                                                                 : "gemm";
-    const char *because = format(m, "qweight and scales of %s are laid out as awq lays them out (%lld bits over %lld "
-                                    "input columns), and the others agree",
+    const char *because = format(m,
+                                 "qweight and scales of %s are laid out as awq lays them out (%lld bits over %lld "
+                                 "input columns), and the others agree",
                                  first->path, reading.bits, (long long)reading.in);
     enum tare_code code = want_text(m, "quant_method", "awq", because);
     if (!code)
@@ -310,9 +313,10 @@ static enum tare_code mend_format(struct mending *m)
         const int bits = tare_stem_read(&m->stems->list[i], TARE_LAYOUT_GPTQ).bits;
         if (bits == 2 || bits == 4 || bits == 8)
             continue;
-        tare_repair_note(m->r, m->place.file,
-                         "%s; but of %d bits there are two layouts of the same shapes, so it may be that gptq_p is right",
-                         finding->text, bits);
+        tare_repair_note(
+            m->r, m->place.file,
+            "%s; but of %d bits there are two layouts of the same shapes, so it may be that gptq_p is right",
+            finding->text, bits);
         return TARE_OK;
     }
     return set(m, name, json_string(m->r->model->quant.gptq.format == TARE_GPTQ_V1 ? "gptq_v2" : "gptq"),
@@ -347,8 +351,9 @@ static enum tare_code mend_gptq(struct mending *m)
 {
     const struct tare_stem *first = &m->stems->list[0];
     const int bits = common_bits(m->stems, TARE_LAYOUT_GPTQ);
-    const char *because = format(m, "qweight of %s is laid out as gptq lays it out (%lld bits over %lld input columns), "
-                                    "and the others agree",
+    const char *because = format(m,
+                                 "qweight of %s is laid out as gptq lays it out (%lld bits over %lld input columns), "
+                                 "and the others agree",
                                  first->path, tare_stem_read(first, TARE_LAYOUT_GPTQ).bits,
                                  (long long)tare_stem_read(first, TARE_LAYOUT_GPTQ).in);
     enum tare_code code = m->place.owner ? TARE_OK : want_text(m, "quant_method", "gptq", because);
@@ -392,8 +397,8 @@ static enum tare_code make_gptq(struct mending *m)
     const char *why = !bits                                 ? "their number of bits differs or is not certain"
                       : !group                              ? "their group size differs"
                       : bits != 2 && bits != 4 && bits != 8 ? "of these bits there are two layouts of the same shapes"
-                      : m->r->options.no_data ? "whether zeros are stored less one was not to be read"
-                                              : NULL;
+                      : m->r->options.no_data               ? "whether zeros are stored less one was not to be read"
+                                                            : NULL;
     json_t *made[2] = {NULL, NULL};
     bool off[2] = {false, false};
     int zero = -1;
@@ -455,8 +460,8 @@ static enum tare_code mend_qweights(struct mending *m, unsigned layouts)
 /* Methods whose settings have other keys, or that wrap these layouts under their own name. */
 static bool is_foreign(const struct mending *m)
 {
-    static const char *const foreign[] = {"auto-round", "intel/auto-round", "compressed-tensors", "modelopt",
-                                          "fp8",        "mxfp4",            "mxfp8",              "bitsandbytes"};
+    static const char *const foreign[] = {
+        "auto-round", "intel/auto-round", "compressed-tensors", "modelopt", "fp8", "mxfp4", "mxfp8", "bitsandbytes"};
     const char *method = text_of(m, "quant_method");
     for (size_t k = 0; method && k < sizeof foreign / sizeof *foreign; k++)
         if (!strcmp(method, foreign[k]))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * mend_tensors.c - tensors under another name, or not at all: a tied checkpoint whose only copy of the matrix lies under
- * the head's name, and biases of zeros on linears that have none.
+ * mend_tensors.c - tensors under another name, or not at all: a tied checkpoint whose only copy of the matrix lies
+ * under the head's name, and biases of zeros on linears that have none.
  */
 #include <string.h>
 
@@ -94,7 +94,8 @@ static bool is_spare(const struct tare_model *m, const struct tare_entry *entry,
         entry->recipe->module->packing != &tare_packing_plain || entry->recipe->rank != 1)
         return false;
     const struct tare_parameter *own = tare_tree_find(&m->tree, entry->name);
-    const char *weight = tare_arena_format(arena, "%.*s.weight", (int)(strlen(entry->name) - strlen(".bias")), entry->name);
+    const char *weight =
+        tare_arena_format(arena, "%.*s.weight", (int)(strlen(entry->name) - strlen(".bias")), entry->name);
     const struct tare_parameter *linear = weight ? tare_tree_find(&m->tree, weight) : NULL;
     return !(own && own->active) && linear && linear->active && linear->kind == TARE_KIND_LINEAR;
 }

@@ -19,7 +19,8 @@ static const struct tare_module *module_of(const struct tare_model *m, const cha
 {
     for (size_t i = 0; i < m->weights.n; i++) {
         const struct tare_entry *e = &m->weights.entries[i];
-        if (!e->rule && !e->absorbed && !strcmp(e->name, name) && e->recipe->op == TARE_OP_TAKE && !e->recipe->module->fault)
+        if (!e->rule && !e->absorbed && !strcmp(e->name, name) && e->recipe->op == TARE_OP_TAKE &&
+            !e->recipe->module->fault)
             return e->recipe->module;
     }
     return NULL;
@@ -75,8 +76,7 @@ static enum tare_code distance(struct tare_model *m, const struct tare_module *h
 }
 
 /* How the flag is spelled for this head: that of the text model's fragment, or at the top. */
-static void path_of(const struct tare_model *m, const struct tare_head_decision *head,
-                    const char *path[3])
+static void path_of(const struct tare_model *m, const struct tare_head_decision *head, const char *path[3])
 {
     const bool inner = m->inner && m->inner_path && json_object_get(m->config, m->inner_path) && head &&
                        strcmp(head->prefix, "lm_head") != 0;
@@ -133,8 +133,9 @@ static enum tare_code mend_own(struct tare_repair *r, const struct tare_head_dec
                          apart);
         return TARE_OK;
     }
-    const char *because = same ? tare_arena_format(&r->arena, "the head is not the embedding: it lies %.2f of the "
-                                                              "embedding's norm from it",
+    const char *because = same ? tare_arena_format(&r->arena,
+                                                   "the head is not the embedding: it lies %.2f of the "
+                                                   "embedding's norm from it",
                                                    apart)
                                : "the head is not the embedding: it has another shape";
     return because ? set(r, head, false, because, changed, err) : tare_fail_memory(err);
@@ -197,8 +198,9 @@ static enum tare_code mend_type(struct tare_repair *r, bool *changed, struct tar
             tare_repair_note(r, "config.json", "%s is neither true nor false, nor a word for one of them", FIELD);
             continue;
         }
-        const enum tare_code code = tare_repair_set(r, "config.json", path, json_boolean(meant),
-                                                    "a boolean is expected, and this is a spelling of one", changed, err);
+        const enum tare_code code =
+            tare_repair_set(r, "config.json", path, json_boolean(meant),
+                            "a boolean is expected, and this is a spelling of one", changed, err);
         if (code)
             return code;
     }
@@ -219,8 +221,8 @@ enum tare_code tare_mend_tie(struct tare_repair *r, bool *changed, struct tare_e
     }
     if (!code && !*changed && tare_repair_finding(m, "no-head") && !m->code && !tare_repair_finding(m, "shards-absent"))
         code = set(r, NULL, true,
-                   "there is no output head, and a model of this type is tied unless its config says otherwise", changed,
-                   err);
+                   "there is no output head, and a model of this type is tied unless its config says otherwise",
+                   changed, err);
     if (!code && !*changed && m->tie.contradiction && m->inner_path) {
         const char *const path[] = {m->inner_path, FIELD, NULL};
         code = tare_repair_set(r, "config.json", path, json_true(),

@@ -46,7 +46,7 @@ static const struct candidate gptq[] = {
 struct trying {
     struct tare_repair *r;
     const json_t *settings;
-    const char *path[8];    /* of a key that is tried; the first n_place are those of the settings */
+    const char *path[8]; /* of a key that is tried; the first n_place are those of the settings */
     size_t n_place;
     const char *found[8];   /* the first that loads */
     json_t *value;          /* owned */
@@ -160,8 +160,8 @@ static enum tare_code finish(struct trying *t, bool *changed)
                            t->err);
 }
 
-enum tare_code tare_mend_by_trial(struct tare_repair *r, const char *const *place, const json_t *settings, bool *changed,
-                                  struct tare_error *err)
+enum tare_code tare_mend_by_trial(struct tare_repair *r, const char *const *place, const json_t *settings,
+                                  bool *changed, struct tare_error *err)
 {
     struct trying t = {.r = r, .settings = settings, .err = err};
     const json_t *groups = json_object_get(settings, "config_groups");

@@ -19,11 +19,11 @@ enum tare_layout_bit {
 
 /* One packed stem. */
 struct tare_stem {
-    const char *path;            /* as the checkpoint has it: "model.layers.0.mlp.up_proj" */
-    const char *parameter;       /* as the model has it, without ".weight"; NULL: it is not declared as one matrix */
+    const char *path;      /* as the checkpoint has it: "model.layers.0.mlp.up_proj" */
+    const char *parameter; /* as the model has it, without ".weight"; NULL: it is not declared as one matrix */
     const struct tare_tensor *weight, *scales, *zeros, *g_idx; /* zeros: qzeros, or MLX's biases */
-    int64_t in, out;             /* as declared; 0: not known */
-    unsigned layouts;            /* those that fit */
+    int64_t in, out;                                           /* as declared; 0: not known */
+    unsigned layouts;                                          /* those that fit */
 };
 
 struct tare_stems {
@@ -53,8 +53,8 @@ bool tare_reading_fits(const struct tare_reading *reading, int64_t group_size);
 /* mend_quant.c for MLX; mend_mlx.c. */
 struct tare_repair;
 /* Of settings with config_groups, or GPTQ's: one key, by trial; mend_trial.c. place: where they lie in config.json. */
-enum tare_code tare_mend_by_trial(struct tare_repair *r, const char *const *place, const json_t *settings, bool *changed,
-                                  struct tare_error *err);
+enum tare_code tare_mend_by_trial(struct tare_repair *r, const char *const *place, const json_t *settings,
+                                  bool *changed, struct tare_error *err);
 enum tare_code tare_mend_mlx(struct tare_repair *r, struct tare_stems *stems, bool *changed, struct tare_error *err);
 
 /* The one value that all fields of all zeros of GPTQ have; -1: they differ, or there are none. */

@@ -18,9 +18,9 @@ bool tare_repair_change(struct tare_repair *r, const char *file, const char *kin
     struct tare_arena *a = &r->arena;
     if (!tare_grow(&r->changes, &r->changes_room, r->n_changes + 1, sizeof *r->changes))
         return false;
-    r->changes[r->n_changes++] = (struct tare_repair_change){
-        tare_arena_text(a, file),   kind, tare_arena_text(a, key), tare_arena_text(a, before),
-        tare_arena_text(a, after), tare_arena_text(a, because)};
+    r->changes[r->n_changes++] = (struct tare_repair_change){tare_arena_text(a, file),  kind,
+                                                             tare_arena_text(a, key),   tare_arena_text(a, before),
+                                                             tare_arena_text(a, after), tare_arena_text(a, because)};
     return !a->failed;
 }
 
@@ -139,8 +139,9 @@ static enum tare_code edit(struct tare_repair *r, const char *file, const char *
     json_t *got = NULL;
     enum tare_code code = TARE_OK;
     if (!tare_json_edit(&out, text, size, path, value))
-        code = out.failed ? tare_fail_memory(err)
-                          : tare_fail(err, TARE_E_CONFIG, file, "%s is spelled in a way that cannot be edited", path[0]);
+        code = out.failed
+                   ? tare_fail_memory(err)
+                   : tare_fail(err, TARE_E_CONFIG, file, "%s is spelled in a way that cannot be edited", path[0]);
     if (!code)
         code = tare_json_parse(&got, file, out.data, out.size, err);
     if (!code && !json_equal(got, want))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * verify.c - is what was written what was planned? The same parameters, each of the same tensors with the same bytes. */
+ * verify.c - is what was written what was planned? The same parameters, each of the same tensors with the same bytes.
+ */
 #include <string.h>
 
 #include "repair/repair.h"
