@@ -14,6 +14,7 @@ struct member {
 struct scan {
     const char *text;
     size_t n;
+    bool *failed; /* memory ran out */
 };
 
 static size_t skip_space(const struct scan *s, size_t at)
@@ -76,6 +77,7 @@ static bool key_is(const struct scan *s, const struct member *m, const char *key
     tare_text_json(&quoted, key);
     const bool same =
         quoted.data && quoted.size == m->key_end - m->key && !memcmp(quoted.data, s->text + m->key, quoted.size);
+    *s->failed |= quoted.failed;
     tare_text_release(&quoted);
     return same;
 }
@@ -175,7 +177,7 @@ static void take_out(struct tare_text *out, const struct scan *s, const struct o
 
 bool tare_json_edit(struct tare_text *out, const char *text, size_t n, const char *const *path, const json_t *value)
 {
-    const struct scan s = {text, n};
+    const struct scan s = {text, n, &out->failed};
     size_t open = skip_space(&s, 0);
     for (; path[1]; path++) {
         const struct object o = look(&s, open, path[0]);
@@ -186,6 +188,8 @@ bool tare_json_edit(struct tare_text *out, const char *text, size_t n, const cha
     if (open >= n || text[open] != '{')
         return false;
     const struct object o = look(&s, open, path[0]);
+    if (out->failed)
+        return false;
     if (value && o.has)
         replace(out, &s, &o, value);
     else if (value)

@@ -37,21 +37,21 @@ struct header {
     size_t n;
     char *text; /* the new one; heap */
     size_t size;
+    struct tare_map edits; /* name -> index in the repair's edits of tensors */
 };
 
 static void release(struct header *h)
 {
+    tare_map_release(&h->edits);
     json_decref(h->json);
     free(h->ranges);
     free(h->text);
 }
 
-static const struct tare_edited_tensor *edit_of(const struct tare_repair *r, const char *name)
+static const struct tare_edited_tensor *edit_of(const struct tare_repair *r, const struct header *h, const char *name)
 {
-    for (size_t i = 0; i < r->edits.n_tensors; i++)
-        if (!strcmp(r->edits.tensors[i].from, name))
-            return &r->edits.tensors[i];
-    return NULL;
+    const uint32_t at = tare_map_get(&h->edits, name, strlen(name));
+    return at == TARE_MAP_NONE ? NULL : &r->edits.tensors[at];
 }
 
 bool tare_header_changes(const struct tare_repair *r, size_t file)
@@ -97,13 +97,16 @@ static enum tare_code list_ranges(struct header *h, const struct tare_repair *r,
 {
     const char *name;
     json_t *entry;
+    for (size_t i = 0; i < r->edits.n_tensors; i++)
+        if (!tare_map_put(&h->edits, r->edits.tensors[i].from, strlen(r->edits.tensors[i].from), (uint32_t)i, NULL))
+            return tare_fail_memory(err);
     h->ranges = calloc(json_object_size(h->json) + 1, sizeof *h->ranges);
     if (!h->ranges)
         return tare_fail_memory(err);
     json_object_foreach(h->json, name, entry)
     {
         const json_t *offsets = json_object_get(entry, "data_offsets");
-        const struct tare_edited_tensor *edit = edit_of(r, name);
+        const struct tare_edited_tensor *edit = edit_of(r, h, name);
         if (strcmp(name, "__metadata__") != 0)
             h->ranges[h->n++] =
                 (struct range){name, (uint64_t)json_integer_value(json_array_get(offsets, 0)),
@@ -122,7 +125,7 @@ static bool new_json(const struct header *h, const struct tare_repair *r, json_t
         return false;
     for (size_t i = 0; i < h->n; i++) {
         const struct range *range = &h->ranges[i];
-        const struct tare_edited_tensor *edit = edit_of(r, range->name);
+        const struct tare_edited_tensor *edit = edit_of(r, h, range->name);
         const uint64_t size = range->end - range->begin;
         if (range->dropped)
             continue;
