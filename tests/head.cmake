@@ -4,7 +4,7 @@ foreach(class IN ITEMS Seed16 Count Proof Differs OnlyCopy Incomplete FlagType T
   add_test(NAME head-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_head.py $<TARGET_FILE:tare> ${class})
   set_tests_properties(head-${name} PROPERTIES LABELS head TIMEOUT 120)
 endforeach()
-foreach(class IN ITEMS Awq Mlx Tie Index Tensors Write)
+foreach(class IN ITEMS Awq Gptq Compressed Mlx Tie Index Tensors Write)
   string(TOLOWER ${class} name)
   add_test(NAME repair-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_repair.py $<TARGET_FILE:tare> ${class})
   set_tests_properties(repair-${name} PROPERTIES LABELS repair TIMEOUT 120)

@@ -273,6 +273,12 @@ static enum tare_code replan(struct tare_repair *r, struct tare_error *err)
     return r->model ? TARE_OK : code;
 }
 
+static bool is_safetensors(const char *name)
+{
+    const size_t n = strlen(name), m = strlen(".safetensors");
+    return n > m && !strcmp(name + n - m, ".safetensors");
+}
+
 static enum tare_code rounds(struct tare_repair *r, struct tare_error *err)
 {
     enum tare_code (*const menders[])(struct tare_repair *, bool *, struct tare_error *) = {
@@ -282,6 +288,8 @@ static enum tare_code rounds(struct tare_repair *r, struct tare_error *err)
         enum tare_code code = replan(r, err);
         if (!code && !round)
             r->report.loaded = !r->model->code;
+        if (!code && r->model->checkpoint.only && !is_safetensors(r->model->checkpoint.only))
+            return TARE_OK; /* GGUF has its settings inside */
         for (size_t k = 0; !code && !changed && k < sizeof menders / sizeof *menders; k++)
             code = menders[k](r, &changed, err);
         if (code || !changed)

@@ -244,6 +244,134 @@ class Awq(Repair):
         self.assertEqual(read(path).decode(), text.replace('"group_size": 64', '"group_size": 32'))
 
 
+def lsb_first(codes, bits):
+    """[rows, n] of codes -> int32 [rows, n * bits / 32], a dense stream, least significant bit first."""
+    stream = ((codes[:, :, None].astype(np.uint64) >> np.arange(bits, dtype=np.uint64)) & np.uint64(1)).reshape(codes.shape[0], -1, 32)
+    return (stream << np.arange(32, dtype=np.uint64)).sum(2).astype(np.uint32).view(np.int32)
+
+
+def gptq_tensors(prefix, shape, bits, group, zeros, order=False):
+    """GPTQ's tensors of a weight (out, in) whose codes lie around the zero; zeros: what is stored above the zero (-1: v1, 0: v2)."""
+    out, columns = shape
+    rng = np.random.default_rng([*shape, bits])
+    most, n = 2**bits - 1, columns // group
+    zero = rng.integers(max(most // 2 - 1, 1), min(most // 2 + 3, most), (n, out)) if order is not None else np.full((n, out), 2**(bits - 1))
+    g_idx = np.arange(columns) // group
+    if order:
+        g_idx = rng.permutation(g_idx)
+    codes = np.clip(np.rint(rng.standard_normal((columns, out)) * most / 8 + zero[g_idx]), 0, most).astype(np.int64)
+    return {prefix + ".qweight": np.ascontiguousarray(lsb_first(codes.T, bits).T), prefix + ".qzeros": lsb_first(zero + zeros, bits),
+            prefix + ".scales": (rng.random((n, out)) / 100 + 0.001).astype(np.float16), prefix + ".g_idx": g_idx.astype(np.int32)}
+
+
+def gptq_llama(bits=4, group=32, zeros=-1, order=False):
+    t = llama()
+    shapes = {n[:-7]: a.shape for n, a in t.items() if n.endswith("_proj.weight")}
+    shapes[P + "self_attn.o_proj"] = (64, 64)
+    t = {n: a for n, a in t.items() if "_proj" not in n}
+    for path, shape in shapes.items():
+        t.update(gptq_tensors(path, shape, bits, group, zeros, order))
+    return t
+
+
+GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 32, "sym": False, "desc_act": False, "checkpoint_format": "gptq"}
+
+
+class Gptq(Repair):
+    def values(self, q, t):
+        return self.arrays(self.model(config(q), t))
+
+    def test_keys(self):
+        t = gptq_llama()
+        good = self.values(GPTQ, t)
+        self.leaves(self.model(config(GPTQ), t), 0)
+        rows = (({"bits": 8}, {"bits": "4"}), ({"group_size": 128}, {"group_size": "32"}), ({"group_size": -1}, {"group_size": "32"}),
+                ({"quant_method": "awq"}, {"quant_method": '"gptq"'}), ({"checkpoint_format": "gptq_v2"}, {"checkpoint_format": '"gptq"'}),
+                ({"sym": True}, {"sym": "false"}), ({"bits": 3, "group_size": 64}, {"bits": "4", "group_size": "32"}))
+        for change, want in rows:
+            with self.subTest(str(change)):
+                self.mends(self.model(config({**GPTQ, **change}), t), {"quantization_config." + k: v for k, v in want.items()}, good)
+
+    def test_v2(self):
+        t = gptq_llama(zeros=0)
+        good = self.values({**GPTQ, "checkpoint_format": "gptq_v2"}, t)
+        for q in (GPTQ, {k: v for k, v in GPTQ.items() if k != "checkpoint_format"}):
+            self.mends(self.model(config(q), t), {"quantization_config.checkpoint_format": '"gptq_v2"'}, good)
+
+    def test_widths(self):
+        for bits in (2, 3, 8):
+            t = gptq_llama(bits=bits)
+            good = self.values({**GPTQ, "bits": bits}, t)
+            self.mends(self.model(config({**GPTQ, "bits": 4}), t), {"quantization_config.bits": str(bits)}, good)
+
+    def test_whole_object_is_absent(self):
+        for zeros, version in ((-1, "gptq"), (0, "gptq_v2")):
+            t = gptq_llama(zeros=zeros)
+            want = {**GPTQ, "checkpoint_format": version}
+            good = self.values(want, t)
+            self.mends(self.model(config(None), t), {"quantization_config": json.dumps(want)}, good)
+        t = gptq_llama(order=None)
+        self.mends(self.model(config(None), t), {"quantization_config": json.dumps({**GPTQ, "sym": True})})
+        self.leaves(self.model(config(None), gptq_llama(bits=3)), 4, "two layouts")
+        folder = self.model(config(None), t)
+        self.assertIn("was not to be read", self.show(folder, 4, "--no-data")["why"])
+
+    def test_act_order(self):
+        t = gptq_llama(order=True)
+        good = {**GPTQ, "desc_act": True}
+        folder = self.model(config(GPTQ), t)
+        self.check(folder, 1)
+        patch = self.show(folder, 1)
+        self.assertEqual([(c["key"], c["after"]) for c in patch["changes"]], [("quantization_config.desc_act", "true")])
+        self.leaves(self.model(config(good), t), 0)
+
+    def test_three_bits_have_two_layouts(self):
+        t = gptq_llama(bits=3, zeros=0)
+        self.leaves(self.model(config({**GPTQ, "bits": 3}), t), 4, "two layouts")
+
+    def test_dynamic(self):
+        t = gptq_llama()
+        t.update(gptq_tensors(UP, (128, 64), 8, 32, -1))
+        q = {**GPTQ, "dynamic": {"+:.*up_proj.*": {"bits": 8}}}
+        good = self.values(q, t)
+        self.leaves(self.model(config(q), t), 0)
+        self.mends(self.model(config({**q, "bits": 2}), t), {"quantization_config.bits": "4"}, good)
+        self.mends(self.model(config({**q, "group_size": 128}), t), {"quantization_config.group_size": "32"}, good)
+
+    def test_zero_biases(self):
+        t = gptq_llama()
+        good = self.values(GPTQ, t)
+        t[UP + ".bias"] = np.zeros(128, np.float16)
+        self.mends(self.model(config(GPTQ), t), {UP + ".bias": None}, good, place=False)
+
+
+class Compressed(Repair):
+    def setUp(self):
+        super().setUp()
+        t = llama()
+        shapes = {n[:-7]: a.shape for n, a in t.items() if n.endswith("_proj.weight")}
+        shapes[P + "self_attn.o_proj"] = (64, 64)
+        self.tensors = {n: a for n, a in t.items() if "_proj" not in n}
+        for path, (rows, columns) in shapes.items():
+            rng = np.random.default_rng([rows, columns])
+            self.tensors.update({path + ".weight_packed": lsb_first(rng.integers(0, 16, (rows, columns)), 4),
+                                 path + ".weight_scale": (rng.random((rows, columns // 32)) / 100).astype(np.float16),
+                                 path + ".weight_shape": np.array([rows, columns], np.int64)})
+        self.q = {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"group_0": {
+            "targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group", "group_size": 32}}}}
+
+    def test_keys(self):
+        good = self.arrays(self.model(config(self.q), self.tensors))
+        self.leaves(self.model(config(self.q), self.tensors), 0)
+        key = "quantization_config.config_groups.group_0.weights."
+        for change, want in (({"group_size": 64}, "32"), ({"num_bits": 8}, "4"), ({"type": "float"}, '"int"'), ({"symmetric": False}, "true")):
+            q = copy.deepcopy(self.q)
+            q["config_groups"]["group_0"]["weights"].update(change)
+            self.mends(self.model(config(q), self.tensors), {key + next(iter(change)): want}, good)
+        for change, want in (({"format": "float-quantized"}, '"pack-quantized"'), ({"quant_method": "gptq"}, '"compressed-tensors"')):
+            self.mends(self.model(config({**self.q, **change}), self.tensors), {"quantization_config." + next(iter(change)): want}, good)
+
+
 class Mlx(Repair):
     def test_general(self):
         q, t = mlx_llama({}, (4, 32))
