@@ -7,6 +7,10 @@
 #include "repair/readings.h"
 #include "repair/repair.h"
 
+#define MANY 64 /* modules with settings of their own that are changed one by one */
+
+static const char because_shapes[] = "weight and scales, over the input columns that the model declares";
+
 /* What one module is, or is said to be. */
 struct recipe {
     int64_t bits, group_size;
@@ -104,24 +108,63 @@ static json_t *recipe_json(const struct recipe *r)
     return object;
 }
 
+/* What a module's own entry has to be: *value NULL: none. False: it is right as it is, or cannot be told. */
+static bool own_entry(const struct tare_stem *stem, const json_t *object, const struct recipe *general, json_t **value,
+                      bool *room)
+{
+    struct recipe right;
+    const json_t *own = json_object_get(object, stem->path);
+    const struct recipe now = json_is_object(own) ? said(own, general) : *general;
+    *value = NULL;
+    if (!recipe_of(stem, &right) || (same(&now, &right) && !json_is_false(own)))
+        return false;
+    if (!same(general, &right))
+        *room = *room && (*value = recipe_json(&right)) != NULL;
+    return true;
+}
+
+/* All entries at once: where hundreds of modules are wrong, a change each would be no easier to read. */
+static enum tare_code set_whole(struct tare_repair *r, const struct tare_stems *s, const char *top,
+                                const struct recipe *general, bool *changed, struct tare_error *err)
+{
+    const char *const path[] = {top, NULL};
+    const json_t *object = json_object_get(r->model->config, top);
+    json_t *whole = json_deep_copy(object), *value;
+    bool room = whole != NULL;
+    if (room && !*changed) /* else the general settings come first, and these in the next round */
+        for (size_t i = 0; room && i < s->n; i++) {
+            if (!own_entry(&s->list[i], object, general, &value, &room))
+                continue;
+            if (value)
+                room = room && !json_object_set_new(whole, s->list[i].path, value);
+            else
+                json_object_del(whole, s->list[i].path);
+        }
+    if (room)
+        return tare_repair_set(r, "config.json", path, whole, because_shapes, changed, err);
+    json_decref(whole);
+    return tare_fail_memory(err);
+}
+
 /* Modules that are not what the general settings, or their own, say. */
 static enum tare_code set_own(struct tare_repair *r, const struct tare_stems *s, const char *top, const json_t *object,
                               const struct recipe *general, bool *changed, struct tare_error *err)
 {
     enum tare_code code = TARE_OK;
+    size_t wrong = 0;
+    bool room = true;
+    json_t *value;
+    for (size_t i = 0; i < s->n; i++) {
+        wrong += own_entry(&s->list[i], object, general, &value, &room);
+        json_decref(value);
+    }
+    if (wrong > MANY)
+        return *changed ? TARE_OK : set_whole(r, s, top, general, changed, err);
     for (size_t i = 0; i < s->n && !code; i++) {
-        struct recipe right;
-        const char *path = s->list[i].path;
-        const json_t *own = json_object_get(object, path);
-        const struct recipe now = json_is_object(own) ? said(own, general) : *general;
-        if (!recipe_of(&s->list[i], &right) || (same(&now, &right) && !json_is_false(own)))
-            continue;
-        const char *const key[] = {top, path, NULL};
-        json_t *value = same(general, &right) ? NULL : recipe_json(&right); /* NULL: the general one is right */
-        code = !value && !same(general, &right)
-                   ? tare_fail_memory(err)
-                   : tare_repair_set(r, "config.json", key, value,
-                                     "weight and scales, over the input columns that the model declares", changed, err);
+        const char *const key[] = {top, s->list[i].path, NULL};
+        if (own_entry(&s->list[i], object, general, &value, &room))
+            code = room ? tare_repair_set(r, "config.json", key, value, because_shapes, changed, err)
+                        : tare_fail_memory(err);
     }
     return code;
 }

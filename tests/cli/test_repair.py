@@ -397,6 +397,19 @@ class Mlx(Repair):
         extra = {**q, P + "mlp.gate_proj": False}
         self.mends(self.model(config(None, quantization=extra), t), {"quantization." + P + "mlp.gate_proj": None}, good)
 
+    def test_many_own(self):
+        """More modules than are changed one by one."""
+        c = config(None, num_hidden_layers=12)
+        q, one = mlx_llama({}, (4, 32))
+        t = {n: a for n, a in one.items() if not n.startswith(P)}
+        for k in range(12):
+            t.update({n.replace(".0.", ".%d." % k): a for n, a in one.items() if n.startswith(P)})
+        good = self.arrays(self.model({**c, "quantization": q}, t))
+        wrong = {**q, **{n[:-7]: {"group_size": 32, "bits": 8} for n in t if n.endswith("_proj.weight")}}
+        self.mends(self.model({**c, "quantization": wrong}, t), {"quantization": json.dumps(q)}, good)
+        self.mends(self.model({**c, "quantization": {**wrong, "bits": 8}}, t), {"quantization": json.dumps(
+            {"group_size": 32, "bits": 8, **{n: {"group_size": 32, "bits": 4} for n in wrong if "layers" in n}})}, good)
+
     def test_mode(self):
         q, t = mlx_llama({}, (4, 32), True)
         good = self.arrays(self.model(config(None, quantization={**q, "mode": "mxfp4"}), t))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""repair.py TARE SHARED: repair over golden/load_errors, golden/gptq and the producers' checkpoints, as the project's shared data has them.
+"""repair.py TARE SHARED [golden | producers]: repair over golden/load_errors, golden/gptq and the producers' checkpoints, as the project's shared data has them.
 
 load_errors   each case is mended, needs nothing, or is refused, as OUTCOME has it; a mended one loads.
 producers     as they are, there is nothing to do (but for AutoGPTQ's biases of zeros). Then each key of their settings is damaged, one
@@ -150,8 +150,8 @@ def producers():
     print("producers, one key damaged: " + ", ".join("%s %d" % row for row in count.items()))
 
 
-golden()
-producers()
+for part in sys.argv[3:] or ("golden", "producers"):
+    {"golden": golden, "producers": producers}[part]()
 shutil.rmtree(work)
 for line in bad:
     print("BAD " + line)
