@@ -97,8 +97,10 @@ static enum tare_code read_block(const struct reader *r, int64_t block[2])
         const json_t *size = json_array_get(list, k);
         if (json_array_size(list) != 2 || !json_is_integer(size) || json_integer_value(size) < 1 ||
             json_integer_value(size) > INT32_MAX)
-            return tare_fail(r->err, TARE_E_CONFIG, r->place, "group %.64s: block_structure must be two integers of at "
-                             "least 1, or null", r->group);
+            return tare_fail(r->err, TARE_E_CONFIG, r->place,
+                             "group %.64s: block_structure must be two integers of at "
+                             "least 1, or null",
+                             r->group);
         block[k] = json_integer_value(size);
     }
     return TARE_OK;

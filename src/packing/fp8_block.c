@@ -118,8 +118,7 @@ static void decode(const struct tare_module *module, const void *const part[TARE
     memcpy(codes->code, (const unsigned char *)part[TARE_PART_WEIGHT] + row * in, (size_t)(rows * in));
     for (int64_t r = 0; r < rows; r++)
         for (int64_t g = 0; g < groups; g++)
-            codes->scale[r * groups + g] =
-                scale_at(part[TARE_PART_SCALES], dtype, tare_blocks_at(module, row + r, g));
+            codes->scale[r * groups + g] = scale_at(part[TARE_PART_SCALES], dtype, tare_blocks_at(module, row + r, g));
 }
 
 const struct tare_packing tare_packing_fp8_block = {

@@ -21,6 +21,8 @@ static const char *refusal_of(const struct tare_job *job, const struct tare_inte
         return tare_arena_format(arena, "codes of %s are floats, those of %s integers", module->packing->name, format);
     if (module->rank != 2)
         return tare_arena_format(arena, "experts are stacked in one tensor, which %s has no form for", format);
+    if (module->by_rows)
+        return tare_arena_format(arena, "an embedding packed along its rows, which tare writes as floats only");
     if (!limits->embeddings && job->kind == TARE_KIND_EMBEDDING)
         return tare_arena_format(arena, "a packed embedding: %s packs linear layers only", format);
     if (module->bits < 1 || module->bits > 8 || !(limits->bits & 1u << module->bits))
@@ -105,6 +107,44 @@ bool tare_integer_dense_paths(const struct tare_layout *layout, bool (*visit)(vo
     done = done && !work.failed;
     tare_arena_release(&work);
     return done;
+}
+
+const char *tare_integer_pattern(struct tare_arena *arena, char sign, const char *path)
+{
+    char *pattern = tare_arena_alloc(arena, 2 * strlen(path) + 8), *to = pattern;
+    if (!pattern)
+        return NULL;
+    *to++ = sign;
+    *to++ = ':';
+    *to++ = '^';
+    for (; *path; path++) {
+        if (strchr(".^$*+?()[]{}|\\", *path))
+            *to++ = '\\';
+        *to++ = *path;
+    }
+    *to++ = '$';
+    *to = 0;
+    return pattern;
+}
+
+struct rules {
+    json_t *rules;
+    struct tare_arena *work;
+};
+
+static bool skip(void *user, const char *path)
+{
+    const struct rules *to = user;
+    if (!strcmp(path, "lm_head")) /* a key of its own says so */
+        return true;
+    const char *pattern = tare_integer_pattern(to->work, '-', path);
+    return pattern && !json_object_set_new(to->rules, pattern, json_object());
+}
+
+bool tare_integer_skip_rules(const struct tare_layout *layout, json_t *rules, struct tare_arena *work)
+{
+    struct rules to = {rules, work};
+    return tare_integer_dense_paths(layout, skip, &to);
 }
 
 enum tare_code tare_integer_begin(const struct tare_job *job, struct tare_worker *worker,

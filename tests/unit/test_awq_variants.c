@@ -91,6 +91,7 @@ static void test_bytes(void **state)
     free(made);
     packed_close(p);
     t[2].shape[1] = 24; /* as of 4 bits */
+    t[2].data = NULL;
     packed_refused(t, 3, &quant, TARE_E_CONFIG, "m.qweight", "the shapes are those of 4 bits");
 }
 

@@ -115,8 +115,7 @@ static void unknown(void **state)
     (void)state;
     struct tare_error err = {0};
     const struct tare_packing *packing;
-    refuse("{\"quantization_config\": {\"quant_method\": \"hqq\"}}", TARE_E_UNKNOWN, "quantization_config",
-           "\"hqq\"");
+    refuse("{\"quantization_config\": {\"quant_method\": \"hqq\"}}", TARE_E_UNKNOWN, "quantization_config", "\"hqq\"");
     refuse("{\"quantization_config\": {\"quant_method\": \"AWQ\"}}", TARE_E_UNKNOWN, "quantization_config", "\"AWQ\"");
     refuse("{\"quantization_config\": {\"quant_method\": \"\"}}", TARE_E_UNKNOWN, "quantization_config", "\"\"");
     struct tare_quant q = accept(AWQ(", \"version\": \"Marlin\""));
@@ -231,8 +230,9 @@ static void compressed(void **state)
     assert_int_equal(q.method, TARE_METHOD_COMPRESSED);
     refuse(COMPRESSED("mxfp4-pack-quantized", "\"num_bits\": 4, \"type\": \"int\""), TARE_E_UNKNOWN, where,
            "type is int");
-    q = accept(COMPRESSED("float-quantized",
-                          "\"num_bits\": 8, \"type\": \"float\", \"strategy\": \"block\", \"block_structure\": [128, 64]"));
+    q = accept(
+        COMPRESSED("float-quantized",
+                   "\"num_bits\": 8, \"type\": \"float\", \"strategy\": \"block\", \"block_structure\": [128, 64]"));
     assert_true(q.groups[0].block[0] == 128 && q.groups[0].block[1] == 64 && !q.groups[0].integers);
     q = accept(COMPRESSED("pack-quantized", "\"num_bits\": 3, \"symmetric\": false, \"actorder\": \"group\""));
     assert_true(q.bits == 3 && !q.groups[0].symmetric && q.groups[0].integers);
@@ -263,9 +263,11 @@ static void compressed_groups(void **state)
     (void)state;
     const char *where = "config.json: quantization_config";
     struct tare_quant q = accept(GROUPS(
-        ", \"version\": \"0.19.0\", \"config_groups\": {\"a\": {\"format\": \"pack-quantized\", \"targets\": [\"Linear\"], "
+        ", \"version\": \"0.19.0\", \"config_groups\": {\"a\": {\"format\": \"pack-quantized\", \"targets\": "
+        "[\"Linear\"], "
         "\"weights\": {\"num_bits\": 4, \"group_size\": 32}}, \"b\": {\"format\": \"float-quantized\", \"targets\": "
-        "[\"re:.*down_proj$\", \"x\"], \"weights\": {\"num_bits\": 8, \"type\": \"float\", \"strategy\": \"tensor\"}}, \"c\": "
+        "[\"re:.*down_proj$\", \"x\"], \"weights\": {\"num_bits\": 8, \"type\": \"float\", \"strategy\": \"tensor\"}}, "
+        "\"c\": "
         "{\"targets\": [\"y\"], \"weights\": null}}, \"ignore\": [\"lm_head\"]"));
     assert_true(q.n_groups == 3 && q.n_skipped == 1 && q.bits == 0 && q.group_size == 0);
     assert_string_equal(q.version, "0.19.0");
@@ -275,12 +277,13 @@ static void compressed_groups(void **state)
     assert_string_equal(q.groups[1].targets[0], "re:.*down_proj$");
     refuse(GROUPS(", \"config_groups\": []"), TARE_E_CONFIG, where, "config_groups must be an object");
     refuse(GROUPS(", \"config_groups\": {\"a\": {\"format\": \"other\"}}"), TARE_E_UNKNOWN, where, "format is other");
-    refuse(GROUPS(", \"config_groups\": {\"a\": {\"targets\": [1], \"weights\": {\"num_bits\": 4}}}"), TARE_E_CONFIG, where,
-           "targets must be a list");
+    refuse(GROUPS(", \"config_groups\": {\"a\": {\"targets\": [1], \"weights\": {\"num_bits\": 4}}}"), TARE_E_CONFIG,
+           where, "targets must be a list");
     refuse(GROUPS(", \"ignore\": \"lm_head\""), TARE_E_CONFIG, where, "ignore must be a list");
     refuse(GROUPS(", \"sparsity_config\": {\"format\": \"sparse-24-bitmask\"}"), TARE_E_UNKNOWN, where,
            "sparse-24-bitmask");
-    refuse(GROUPS(", \"transform_config\": {\"config_groups\": {\"u\": {}}}"), TARE_E_UNKNOWN, where, "transform_config");
+    refuse(GROUPS(", \"transform_config\": {\"config_groups\": {\"u\": {}}}"), TARE_E_UNKNOWN, where,
+           "transform_config");
     assert_int_equal(accept(GROUPS(", \"sparsity_config\": {}, \"transform_config\": {}")).n_groups, 0);
 }
 
@@ -325,10 +328,11 @@ static int forget(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(none),    cmocka_unit_test(awq),     cmocka_unit_test(awq_wrong),
-        cmocka_unit_test(unknown), cmocka_unit_test(mlx),     cmocka_unit_test(which),
-        cmocka_unit_test(modes),   cmocka_unit_test(by_name), cmocka_unit_test(compressed),
-        cmocka_unit_test(compressed_groups),
+        cmocka_unit_test(none),       cmocka_unit_test(awq),
+        cmocka_unit_test(awq_wrong),  cmocka_unit_test(unknown),
+        cmocka_unit_test(mlx),        cmocka_unit_test(which),
+        cmocka_unit_test(modes),      cmocka_unit_test(by_name),
+        cmocka_unit_test(compressed), cmocka_unit_test(compressed_groups),
     };
     return cmocka_run_group_tests(tests, NULL, forget);
 }
