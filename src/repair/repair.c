@@ -281,8 +281,9 @@ static bool is_safetensors(const char *name)
 
 static enum tare_code rounds(struct tare_repair *r, struct tare_error *err)
 {
-    enum tare_code (*const menders[])(struct tare_repair *, bool *, struct tare_error *) = {
-        tare_mend_index, tare_mend_quant, tare_mend_tensors, tare_mend_tie};
+    static const struct mender {
+        enum tare_code (*mend)(struct tare_repair *r, bool *changed, struct tare_error *err);
+    } menders[] = {{tare_mend_index}, {tare_mend_quant}, {tare_mend_tensors}, {tare_mend_tie}};
     for (int round = 0; round < ROUNDS; round++) {
         bool changed = false;
         enum tare_code code = replan(r, err);
@@ -291,7 +292,7 @@ static enum tare_code rounds(struct tare_repair *r, struct tare_error *err)
         if (!code && r->model->checkpoint.only && !is_safetensors(r->model->checkpoint.only))
             return TARE_OK; /* GGUF has its settings inside */
         for (size_t k = 0; !code && !changed && k < sizeof menders / sizeof *menders; k++)
-            code = menders[k](r, &changed, err);
+            code = menders[k].mend(r, &changed, err);
         if (code || !changed)
             return code;
     }
