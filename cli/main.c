@@ -17,6 +17,7 @@ static const struct cli_verb verbs[] = {
     {"run", "[MODEL] [PROMPT] [--max-tokens N] [--temp T]", "Go on with a text.", cli_run},
     {"logits", "[MODEL] --ids 1,2,3 [-o FILE.npy]", "The model's float32 logits for some ids.", cli_logits},
     {"diff", "A B [--json] [--all]", "Two checkpoints in any formats: what is equal, and how far the rest is.", cli_diff},
+    {"verify", "[MODEL] [--json]", "Is the content what it should be: hashes, and every number?", cli_verify},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 

@@ -44,8 +44,8 @@ bool tare_views_alike(const struct tare_view *first, const struct tare_view *sec
             a->module->group_size != b->module->group_size || a->start != b->start || a->dtype != b->dtype ||
             !same_value(a->value, b->value))
             return false;
-        if (axes && (memcmp(a->at, b->at, axes) || memcmp(a->shape, b->shape, axes) ||
-                     memcmp(a->stride, b->stride, axes)))
+        if (axes &&
+            (memcmp(a->at, b->at, axes) || memcmp(a->shape, b->shape, axes) || memcmp(a->stride, b->stride, axes)))
             return false;
         for (int i = 0; i < TARE_PARTS; i++)
             if (!same_tensor(a->module->part[i], b->module->part[i]))
@@ -153,13 +153,13 @@ static enum tare_code compare_numbers(const struct tare_view side[2], const stru
     return TARE_OK;
 }
 
-enum tare_code tare_tiles_compare(const struct tare_view side[2], const struct tare_tile *tile,
-                                  struct tare_comparer *c, struct tare_finding_of_tile *found, struct tare_error *err)
+enum tare_code tare_tiles_compare(const struct tare_view side[2], const struct tare_tile *tile, struct tare_comparer *c,
+                                  struct tare_finding_of_tile *found, struct tare_error *err)
 {
     const bool both = side[0].codes && side[1].codes && side[0].first->bits == side[1].first->bits &&
                       side[0].first->packing->codes == side[1].first->packing->codes;
-    *found = (struct tare_finding_of_tile){.codes = !both, .bits = !side[0].plain || !side[1].plain ||
-                                                                   side[0].dtype != side[1].dtype};
+    *found = (struct tare_finding_of_tile){.codes = !both,
+                                           .bits = !side[0].plain || !side[1].plain || side[0].dtype != side[1].dtype};
     enum tare_code code = both ? compare_codes(side, tile, c, found, err) : TARE_OK;
     if (code || (both && !found->codes && !found->zeros))
         return code;

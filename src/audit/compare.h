@@ -7,9 +7,9 @@
 
 /* What one tile says; the parameter's own is the sum of all. Zero-initialised: nothing differs. */
 struct tare_finding_of_tile {
-    bool bits;   /* a number has other bits, or was rounded before it could be compared bit by bit */
-    bool codes;  /* other codes or scales, or there is no such thing on a side */
-    bool zeros;  /* other zeros or biases */
+    bool bits;  /* a number has other bits, or was rounded before it could be compared bit by bit */
+    bool codes; /* other codes or scales, or there is no such thing on a side */
+    bool zeros; /* other zeros or biases */
     uint64_t differing;
     double largest, value[2];
     int64_t at; /* element of the parameter */

@@ -224,7 +224,8 @@ static enum tare_code add_rows(struct tare_diff *diff, struct tare_model *const 
     if (!diff->rows || !diff->pairs)
         return tare_fail_memory(err);
     for (size_t k = 0; k < n[0] && !code; k++) {
-        const struct tare_parameter *p = model[0]->tree.parameters[k], *other = tare_tree_find(&model[1]->tree, p->name);
+        const struct tare_parameter *p = model[0]->tree.parameters[k],
+                                    *other = tare_tree_find(&model[1]->tree, p->name);
         if (bound(p))
             code = add_row(diff, model, p, bound(other) ? other : NULL, err);
     }
@@ -243,10 +244,10 @@ static void judge_pair(struct tare_diff *diff, const struct pair *pair)
     const int64_t columns = pair->grid.shape[pair->grid.rank - 1];
     if ((pair->alike && !atomic_load(&pair->unlike)) || !row->elements)
         return;
-    row->sameness = found->differing                  ? TARE_DIFFERENT
-                    : !found->codes && !found->zeros  ? TARE_SAME_CODES
-                    : found->bits                     ? TARE_SAME_VALUES
-                                                      : TARE_SAME_BYTES;
+    row->sameness = found->differing                 ? TARE_DIFFERENT
+                    : !found->codes && !found->zeros ? TARE_SAME_CODES
+                    : found->bits                    ? TARE_SAME_VALUES
+                                                     : TARE_SAME_BYTES;
     if (!found->differing)
         return;
     row->codes = !found->codes;
@@ -308,8 +309,9 @@ enum tare_code tare_diff_open(tare_diff **diff, tare_model *first, tare_model *s
     if (diff)
         *diff = NULL;
     if (!diff || !first || !second || (given && given->size < sizeof given->size))
-        return tare_fail(err, TARE_E_ARGUMENT, "", "a diff needs a place for it, two models, and options made by "
-                                                   "TARE_DIFF_OPTIONS_INIT");
+        return tare_fail(err, TARE_E_ARGUMENT, "",
+                         "a diff needs a place for it, two models, and options made by "
+                         "TARE_DIFF_OPTIONS_INIT");
     if (given)
         memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
     for (int k = 0; k < 2; k++)

@@ -34,12 +34,8 @@ void tare_put_bool(struct tare_text *t, const char *key, bool value)
 const char *tare_sameness_word(enum tare_sameness sameness)
 {
     static const char *const words[TARE_SAMENESS_COUNT] = {
-        [TARE_SAME_BYTES] = "bytes",
-        [TARE_SAME_CODES] = "codes",
-        [TARE_SAME_VALUES] = "values",
-        [TARE_DIFFERENT] = "different",
-        [TARE_DIFFERENT_SHAPE] = "shape",
-        [TARE_ONLY_FIRST] = "only-first",
+        [TARE_SAME_BYTES] = "bytes",        [TARE_SAME_CODES] = "codes",      [TARE_SAME_VALUES] = "values",
+        [TARE_DIFFERENT] = "different",     [TARE_DIFFERENT_SHAPE] = "shape", [TARE_ONLY_FIRST] = "only-first",
         [TARE_ONLY_SECOND] = "only-second",
     };
     return (unsigned)sameness < TARE_SAMENESS_COUNT ? words[sameness] : "?";

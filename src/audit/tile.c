@@ -269,8 +269,7 @@ static void codes_plane(const struct window *w, int64_t from, int64_t to, const 
     const int64_t count = stride == columns ? rows : 1;
     for (int64_t r = 0; r < rows; r += count) {
         const int64_t at = to / columns + r;
-        struct tare_codes part = {codes->code + at * columns, codes->scale + at * groups,
-                                        codes->offset + at * groups};
+        struct tare_codes part = {codes->code + at * columns, codes->scale + at * groups, codes->offset + at * groups};
         module->packing->decode(module, w->part, (from + r * stride) / columns, count, &part);
     }
 }

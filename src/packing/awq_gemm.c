@@ -10,6 +10,7 @@
 
 #include "base/half.h"
 #include "packing/fault.h"
+#include "packing/suspect.h"
 #include "packing/to_mlx.h"
 
 static const int shift_of_column[8] = {0, 16, 4, 20, 8, 24, 12, 28};
@@ -142,6 +143,35 @@ static void decode(const struct tare_module *module, const void *const part[TARE
     }
 }
 
+/*
+ * A column whose codes are all the zero: (word ^ zeros) has no bit set in its nibble, in all words of the group. Zeros
+ * lie in the same nibbles. WIDE words at a time stay in registers' reach; 4 bits hold no zero out of range.
+ */
+static bool suspect(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows)
+{
+    enum { WIDE = 2048 };
+    const int64_t words = module->shape[0] / 8, in = module->shape[1], size = module->group_size;
+    const int64_t first = row / 8, end = (row + rows + 7) / 8;
+    for (int64_t g = 0; g < in / size; g++)
+        for (int64_t at = first; at < end; at += WIDE) {
+            uint32_t differs[WIDE] = {0}, zeros[WIDE];
+            const int64_t n = end - at < WIDE ? end - at : WIDE;
+            for (int64_t w = 0; w < n; w++)
+                zeros[w] = part[TARE_PART_ZEROS] ? word_at(part[TARE_PART_ZEROS], g * words + at + w) : 0x88888888;
+            for (int64_t i = g * size; i < (g + 1) * size; i++)
+                for (int64_t w = 0; w < n; w++)
+                    differs[w] |= word_at(part[TARE_PART_WEIGHT], i * words + at + w) ^ zeros[w];
+            uint32_t none = 0; /* nibbles without a bit: a borrow-free test of each */
+            for (int64_t w = 0; w < n; w++) {
+                const uint32_t any = differs[w] | differs[w] >> 1 | differs[w] >> 2 | differs[w] >> 3;
+                none |= ~any & 0x11111111;
+            }
+            if (none)
+                return true;
+        }
+    return false;
+}
+
 const struct tare_packing tare_packing_awq_gemm = {
     .name = "awq-gemm",
     .suffix = {".qweight", ".scales", ".qzeros", ".g_idx"},
@@ -150,5 +180,6 @@ const struct tare_packing tare_packing_awq_gemm = {
     .announced = announced,
     .shape = shape,
     .decode = decode,
+    .suspect = suspect,
     .to_mlx = tare_awq_to_mlx,
 };

@@ -12,6 +12,7 @@
 #include "base/small_float.h"
 #include "packing/fault.h"
 #include "packing/microscaled.h"
+#include "packing/suspect.h"
 #include "packing/to_mlx.h"
 
 #define BLOCK 128 /* where quantization_config says no weight_block_size */
@@ -184,6 +185,7 @@ const struct tare_packing tare_packing_fp8_block = {
     .which = which_inverse,
     .shape = shape,
     .decode = decode,
+    .suspect = tare_rows_suspect,
 };
 
 const struct tare_packing tare_packing_fp8_scale = {
@@ -196,4 +198,5 @@ const struct tare_packing tare_packing_fp8_scale = {
     .which = which_scale,
     .shape = shape,
     .decode = decode,
+    .suspect = tare_rows_suspect,
 };

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "packing/fault.h"
+#include "packing/suspect.h"
 #include "packing/to_mlx.h"
 
 /* mxfp4-pack-quantized has the same names, and bytes in both. */
@@ -117,5 +118,6 @@ const struct tare_packing tare_packing_int4_packed = {
     .mode = TARE_MLX_AFFINE,
     .shape = shape,
     .decode = decode,
+    .suspect = tare_rows_suspect,
     .to_mlx = to_mlx,
 };

@@ -65,6 +65,9 @@ struct tare_packing {
                    const struct tare_mlx_rows *to);
     /* MAY: MLX's global_scale of a row of a module that has TARE_PART_GLOBAL; values are * global_scale / 2688. */
     float (*global)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row);
+    /* MAY: a fast look at the stored bits of rows, for verify (packing/suspect.h): false when surely no group of them is
+     * dead (all codes the zero) and no zero lies beyond what the bits hold. NULL: decoding tells. */
+    bool (*suspect)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows);
 };
 #define TARE_NVFP4_LARGEST 2688.0f /* 6 * 448: the largest code times the largest scale */
 

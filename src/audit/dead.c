@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT
+ * dead.c - groups that hold nothing (their scale is 0, or all their codes are the zero), and zeros beyond the bits.
+ *
+ * Groups are decoded only where the packing suspects one, or a scale is 0: that is seldom.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "audit/verify.h"
+
+#define ROWS 64 /* decoded at once */
+
+enum tare_dtype tare_part_numbers(const struct tare_module *module, enum tare_part part)
+{
+    const struct tare_tensor *tensor = module->part[part];
+    const struct tare_packing *packing = module->packing;
+    if (!tensor || part == TARE_PART_G_IDX || part == TARE_PART_SHAPE)
+        return TARE_BOOL;
+    if (tare_dtype_is_float(tensor->dtype))
+        return tensor->dtype;
+    if (packing != &tare_packing_plain && part == TARE_PART_WEIGHT && packing->codes == TARE_CODE_E4M3)
+        return TARE_F8_E4M3;
+    if (packing == &tare_packing_plain || part != TARE_PART_SCALES || tensor->dtype != TARE_U8)
+        return TARE_BOOL;
+    return packing->mode == TARE_MLX_NVFP4 ? TARE_F8_E4M3 : TARE_F8_E8M0; /* scales of a byte */
+}
+
+static bool has_zero_scale(const struct tare_module *module, const void *const part[TARE_PARTS])
+{
+    const enum tare_dtype dtype = tare_part_numbers(module, TARE_PART_SCALES);
+    struct tare_specials found = {0};
+    if (dtype == TARE_BOOL || dtype == TARE_F8_E8M0)
+        return false;
+    const uint64_t n = module->part[TARE_PART_SCALES]->size / tare_dtype_size(dtype);
+    tare_scan(part[TARE_PART_SCALES], dtype, 0, n, true, &found);
+    return found.count[TARE_IS_ZERO] > 0;
+}
+
+/* A bias is -zero * scale, rounded to its dtype. */
+static float slack_of(enum tare_dtype dtype)
+{
+    return dtype == TARE_BF16 ? 0x1p-8f : dtype == TARE_F16 ? 0x1p-11f : 0x1p-24f;
+}
+
+static bool is_dead(const struct tare_module *module, const uint8_t *code, float scale, float offset)
+{
+    const struct tare_packing *packing = module->packing;
+    const int64_t n = module->group_size;
+    if (scale == 0)
+        return true;
+    if (packing->codes != TARE_CODE_INTEGER) {
+        const uint8_t mask = packing->codes == TARE_CODE_E2M1 ? 7 : 0x7f; /* -0 is zero too */
+        for (int64_t i = 0; i < n; i++)
+            if (code[i] & mask)
+                return false;
+        return true;
+    }
+    for (int64_t i = 1; i < n; i++)
+        if (code[i] != code[0])
+            return false;
+    if (!packing->biases)
+        return (float)code[0] == offset;
+    return fabsf(scale * (float)code[0] + offset) <= fabsf(offset) * slack_of(module->dtype);
+}
+
+static bool is_beyond(const struct tare_module *module, float offset)
+{
+    return module->packing->codes == TARE_CODE_INTEGER && !module->packing->biases &&
+           !(offset >= 0 && offset <= (float)((1 << module->bits) - 1));
+}
+
+static void inspect_block(const struct tare_module *module, const struct tare_codes *codes, int64_t row, int64_t rows,
+                          struct tare_groups_found *found)
+{
+    const int64_t groups = tare_module_groups(module);
+    for (int64_t k = 0; k < rows * groups; k++) {
+        const uint64_t at = (uint64_t)(row * groups + k);
+        if (is_dead(module, codes->code + k * module->group_size, codes->scale[k], codes->offset[k]) &&
+            !found->dead++) {
+            found->dead_first = at;
+            found->scale = codes->scale[k];
+        }
+        if (is_beyond(module, codes->offset[k]) && !found->beyond++) {
+            found->beyond_first = at;
+            found->zero = codes->offset[k];
+        }
+    }
+}
+
+enum tare_code tare_groups_inspect(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                                   int64_t rows, struct tare_arena *work, struct tare_groups_found *found,
+                                   struct tare_error *err)
+{
+    const struct tare_packing *packing = module->packing;
+    if (packing->suspect && !packing->suspect(module, part, row, rows) && !has_zero_scale(module, part))
+        return TARE_OK;
+    const size_t columns = (size_t)tare_module_columns(module), groups = (size_t)tare_module_groups(module);
+    tare_arena_reset(work);
+    struct tare_codes codes = {
+        .code = tare_arena_array(work, columns, ROWS),
+        .scale = tare_arena_array(work, groups * ROWS, sizeof *codes.scale),
+        .offset = tare_arena_array(work, groups * ROWS, sizeof *codes.offset),
+    };
+    if (!codes.code || !codes.scale || !codes.offset)
+        return tare_fail_memory(err);
+    for (int64_t r = 0; r < rows; r += ROWS) {
+        const int64_t n = rows - r < ROWS ? rows - r : ROWS;
+        packing->decode(module, part, row + r, n, &codes);
+        inspect_block(module, &codes, row + r, n, found);
+    }
+    return TARE_OK;
+}
+
+void tare_groups_add(struct tare_groups_found *sum, const struct tare_groups_found *found)
+{
+    if (found->dead && (!sum->dead || found->dead_first < sum->dead_first)) {
+        sum->dead_first = found->dead_first;
+        sum->scale = found->scale;
+    }
+    if (found->beyond && (!sum->beyond || found->beyond_first < sum->beyond_first)) {
+        sum->beyond_first = found->beyond_first;
+        sum->zero = found->zero;
+    }
+    sum->dead += found->dead;
+    sum->beyond += found->beyond;
+}
