@@ -64,6 +64,8 @@ test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=pyth
 	@$(ORACLE) tests/oracle/mlx_load.py build/tare models/fable $(wildcard $(GOLDEN)/load/*)
 	@[ -z "$(GOLDEN)" ] || { rm -rf build/packings && $(ORACLE) tests/oracle/packings.py $(GOLDEN) build/packings && \
 	  $(ORACLE) tests/oracle/mlx_load.py build/tare build/packings; }
+	@[ -z "$(GOLDEN)" ] || { rm -rf build/published && $(ORACLE) tests/oracle/published.py $(GOLDEN) build/published && \
+	  $(ORACLE) tests/oracle/mlx_load.py build/tare build/published; }
 
 bench: build ## measure, each ratio against a real peer
 	@for b in bench/*.sh bench/*.py; do [ -e "$$b" ] || continue; echo "== $$b"; "./$$b" build || exit 1; done

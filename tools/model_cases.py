@@ -12,8 +12,9 @@ of null there and absent here is told by "-": [key]. tests/models/check_models.p
 """
 import json, os, re, sys
 
-# Published by transformers in a form that no loader of the model takes: mlx-lm neither.
-REFUSED = {"bitnet"}  # dense master weights; the model's own are four ternary rows a byte
+# Cases that no loader of the model takes, mlx-lm neither.
+REFUSED = {("bitnet", "hf"), ("bitnet", "awq"),  # dense master weights; the model's own are four ternary rows a byte
+           ("prism_hadamard_qwen35", "awq")}  # names two tensors alike
 
 root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -77,7 +78,7 @@ def main():
         doc = {"config": base,
                "trees": [{"case": c["case"], "config": difference(c["config"], base), "rows": rows(c["parameters"], False)} for c in trees],
                "checkpoints": [{"case": k, "config": difference(cases[k]["config"], base), "rows": rows(cases[k]["input"], True)}
-                               for k in ("hf", "awq") if k in cases and name not in REFUSED]}
+                               for k in ("hf", "awq") if k in cases and (name, k) not in REFUSED]}
         with open(os.path.join(root, "tests/data/models", name + ".json"), "w") as f:
             f.write(json.dumps(doc, sort_keys=True, separators=(",", ":")).replace('],["', '],\n["').replace('{"', '\n{"').lstrip())
             f.write("\n")

@@ -5,6 +5,8 @@
 #include "models/delta.h"
 #include "models/nulls.h"
 
+#define LAYERS_MOST 128 /* that are renamed one by one; the published model has 24 */
+
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 157184)                                                                                       \
     ARG(INT, hidden_size, 1536)                                                                                        \
@@ -39,6 +41,20 @@
     ARG(FLAG, tie_word_embeddings, false)
 TARE_ARGS(ARGS);
 
+/* transformers' class writes q_proj whatever q_lora_rank says, and calls the delta layers' output dense. */
+static enum tare_code as_published(struct args *a, const struct tare_derive *d)
+{
+    const long long global = a->layer_group_size <= a->num_hidden_layers ? (long long)a->layer_group_size - 1 : 0;
+    const char *whole = tare_arena_format(d->arena, "model.layers.%lld.attention.q_proj.weight", global);
+    const char *packed = tare_arena_format(d->arena, "model.layers.%lld.attention.q_proj.qweight", global);
+    if (a->q_lora_rank < 1 || (!tare_published(d, whole) && !tare_published(d, packed)))
+        return TARE_OK;
+    a->q_lora_rank = -1;
+    return tare_config_amend(d, "q_lora_rank", json_null(), "the checkpoint has q_proj in one piece; read as null")
+               ? TARE_OK
+               : tare_fail_memory(d->err);
+}
+
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {
     struct args *a = args;
@@ -52,7 +68,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     if (delta && (!a->kda_safe_gate || !a->no_kda_lora))
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "%s is false; this model needs true",
                          a->kda_safe_gate ? "no_kda_lora" : "kda_safe_gate");
-    return TARE_OK;
+    return as_published(a, d);
 }
 
 static struct tare_bailing describe(const struct args *a)
@@ -109,6 +125,12 @@ static void sanitize(struct tare_weights *w, const void *args)
     const struct args *a = args;
     const struct tare_bailing b = describe(a);
     tare_drop_from(w, "model.layers.#", b.n_layers, "predicts further tokens at once; not used in running");
+    for (int64_t i = 0; i < b.n_layers && i < LAYERS_MOST && !w->error.code; i++) {
+        const char *from = tare_arena_format(w->arena, "model.layers.%lld.attention.dense.weight", (long long)i);
+        const char *to = tare_arena_format(w->arena, "model.layers.%lld.attention.o_proj.weight", (long long)i);
+        if (from && to && !tare_bailing_global(&b, i))
+            tare_rename(w, from, to);
+    }
     tare_bailing_rewrite(w, &b);
     tare_conv_channels_last(w, "**.*_conv1d.weight");
     tare_mla_rewrite(w, "model.layers.*.attention", a->num_attention_heads, a->qk_nope_head_dim, a->v_head_dim);

@@ -7,6 +7,17 @@
 
 #include "models/model.h"
 
+bool tare_published(const struct tare_derive *d, const char *name)
+{
+    return name && tare_checkpoint_find(&d->model->checkpoint, name);
+}
+
+bool tare_config_amend(const struct tare_derive *d, const char *key, json_t *value, const char *why)
+{
+    tare_plan_finding(d->model, TARE_WARNING, TARE_OK, "config-amended", d->place, "%s: %s", key, why);
+    return json_object_set_new((json_t *)(uintptr_t)d->config, key, value) == 0; /* the model's own */
+}
+
 static enum tare_code read_args(const struct tare_arch *arch, const json_t *config, const char *place,
                                 struct tare_model *model, void **args, struct tare_error *err)
 {
@@ -15,7 +26,7 @@ static enum tare_code read_args(const struct tare_arch *arch, const json_t *conf
     *args = tare_arena_alloc(&model->arena, arch->args->size);
     if (!*args)
         return tare_fail_memory(err);
-    const struct tare_derive derive = {&model->arena, config, place, err};
+    const struct tare_derive derive = {&model->arena, config, place, err, model};
     enum tare_code code = tare_args_read(arch->args, config, place, *args, err);
     if (!code && arch->derive)
         code = arch->derive(*args, &derive);
@@ -47,7 +58,7 @@ static enum tare_code inner_fragment(struct tare_model *model, struct tare_error
     if (!model->inner_copy)
         return tare_fail_memory(err);
     model->inner_config = model->inner_copy;
-    const struct tare_derive derive = {&model->arena, fragment, place, err};
+    const struct tare_derive derive = {&model->arena, fragment, place, err, model};
     return arch->fill(model->inner_copy, model->args, &derive);
 }
 
@@ -60,7 +71,7 @@ static enum tare_code inner_model(struct tare_model *model, struct tare_error *e
         return code;
     const char *place =
         model->inner_path ? tare_arena_format(&model->arena, "config.json: %s", model->inner_path) : "config.json";
-    const struct tare_derive derive = {&model->arena, model->inner_config, place, err};
+    const struct tare_derive derive = {&model->arena, model->inner_config, place, err, model};
     model->inner = arch->choose ? arch->choose(model->inner_config, &derive) : arch->inner;
     return model->inner ? read_args(model->inner, model->inner_config, place, model, &model->inner_args, err)
                         : err->code;
@@ -133,13 +144,17 @@ enum tare_code tare_tie_levels(const struct tare_model *model, struct tare_arena
     struct tare_tie_level *l = tare_arena_array(arena, 4, sizeof *l);
     if (!l)
         return tare_fail_memory(err);
-    const struct tare_tie_level top = {
-        "", model->config, "", arch->args, model->args, false, arch->transformers_tied};
+    const struct tare_tie_level top = {"",         model->config, NULL,  "",
+                                       arch->args, model->args,   false, arch->transformers_tied};
     /* the rule's own word, whatever inner_prefix is (gemma3n: model.language_model) */
-    const struct tare_tie_level inner = {"language_model", model->inner ? model->inner_config : text,
+    const struct tare_tie_level inner = {"language_model",
+                                         model->inner ? model->inner_config : text,
+                                         model->inner_copy ? written : NULL,
                                          model->inner ? model->inner_path ? model->inner_path : "" : "text_config",
-                                         model->inner ? model->inner->args : NULL, model->inner_args,
-                                         model->inner_copy && !json_object_get(written, "tie_word_embeddings"), false};
+                                         model->inner ? model->inner->args : NULL,
+                                         model->inner_args,
+                                         model->inner_copy && !json_object_get(written, "tie_word_embeddings"),
+                                         false};
     l[0] = l[1] = top;
     l[2] = l[3] = inner;
     l[1].owner = "model";

@@ -135,7 +135,11 @@ static int refuse_type(struct parser *p, const char *found)
 
 static int on_null(void *context)
 {
-    return refuse_type(context, "null");
+    struct parser *p = context;
+    if (p->place != ENTRY_VALUE || !p->in_metadata)
+        return refuse_type(p, "null");
+    p->place = ENTRIES; /* "__metadata__": null, as mlx's save_safetensors writes it without metadata, is none */
+    return 1;
 }
 
 static int on_boolean(void *context, int value)

@@ -121,7 +121,11 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
         module->rank = weight->rank;
         module->shape = weight->shape;
     }
-    if (!tare_part_check(module, arena, TARE_PART_WEIGHT, 1u << TARE_U32) ||
+    /* mlx compares shapes only and loads floats for codes; so do plans, but nothing can be made of such data. */
+    if (weight && tare_dtype_is_float(weight->dtype))
+        module->unusable =
+            tare_arena_format(arena, "weight is %s, mlx-affine needs U32", tare_dtype_name(weight->dtype));
+    if (!tare_part_check(module, arena, TARE_PART_WEIGHT, 1u << TARE_U32 | TARE_SCALE_DTYPES) ||
         !tare_part_check(module, arena, TARE_PART_SCALES, TARE_SCALE_DTYPES) ||
         !tare_part_check(module, arena, TARE_PART_ZEROS, 1u << scales->dtype))
         return;

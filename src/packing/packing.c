@@ -100,6 +100,8 @@ int64_t tare_module_groups(const struct tare_module *module)
 enum tare_code tare_module_data(struct tare_checkpoint *checkpoint, const struct tare_module *module,
                                 const void *part[TARE_PARTS], struct tare_error *err)
 {
+    if (module->unusable)
+        return tare_fail(err, TARE_E_FORMAT, module->name, "%s: its data cannot be read", module->unusable);
     for (int k = 0; k < TARE_PARTS; k++) {
         part[k] = NULL;
         enum tare_code code = TARE_OK;

@@ -31,8 +31,8 @@ static enum tare_code prove(struct tare_model *m, struct tare_head_decision *hea
     const struct tare_entry *weight = weight_of(m, head);
     const struct tare_module *right = embedding ? module_of(m, embedding->name) : NULL;
     struct tare_pool *pool = NULL;
-    if (!weight || weight->recipe->op != TARE_OP_TAKE || weight->recipe->module->fault || !right ||
-        m->options.no_data) {
+    if (!weight || weight->recipe->op != TARE_OP_TAKE || weight->recipe->module->fault || !right || right->unusable ||
+        weight->recipe->module->unusable || m->options.no_data) {
         tare_plan_finding(m, TARE_NOTE, TARE_OK, "head-not-compared", head->prefix,
                           "not compared with the embedding: %s",
                           m->options.no_data ? "weights were not to be read" : "one of the two is incomplete");
@@ -87,7 +87,7 @@ static enum tare_code restore(struct tare_model *m, struct tare_head_decision *h
 static enum tare_code settle_silent(struct tare_model *m, bool transformers_tied, struct tare_head_decision *head,
                                     struct tare_error *err)
 {
-    if (!transformers_tied && m->tree.head.weight) {
+    if (!transformers_tied && m->tree.head.kind != TARE_HEAD_NONE) {
         const enum tare_code code = restore(m, head, err);
         m->tie.untied = !code;
         if (!code)
@@ -103,7 +103,7 @@ static enum tare_code settle_silent(struct tare_model *m, bool transformers_tied
         "config.json does not say whether the head is the embedding: a default says it is, but this head differs (%s). "
         "--tie=config drops it, --tie=keep makes it the model's own%s; \"tie_word_embeddings\" in config.json settles "
         "it",
-        head->difference, m->tree.head.weight ? "" : " where the architecture has a place");
+        head->difference, m->tree.head.kind != TARE_HEAD_NONE ? "" : " where the architecture has a place");
 }
 
 static enum tare_code settle(struct tare_model *m, bool transformers_tied, struct tare_head_decision *head,
@@ -145,6 +145,11 @@ enum tare_code tare_heads_settle(struct tare_model *m, bool transformers_tied, s
         tare_plan_finding(
             m, TARE_NOTE, TARE_OK, "head-is-embedding", m->tie.bound->name,
             "the only copy lies under the name of the output head; the model is tied, so it is the embedding");
+    if (m->tie.contradiction)
+        tare_plan_finding(
+            m, TARE_WARNING, TARE_OK, "tie-contradiction", m->tree.head.prefix,
+            "tie_word_embeddings is false for the text model, but its authors go by the top of config.json, "
+            "and there is no output head: it is the embedding");
     if (m->tie.tied_by_default)
         tare_plan_finding(m, TARE_WARNING, TARE_OK, "no-head", m->tree.head.prefix,
                           "there is no output head and config.json does not say that the model is tied; transformers' "

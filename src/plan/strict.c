@@ -30,6 +30,13 @@ static void first_fault(void *user, const struct tare_module *module)
         *fault = module;
 }
 
+static void first_unusable(void *user, const struct tare_module *module)
+{
+    const struct tare_module **unusable = user;
+    if (module->unusable && !*unusable)
+        *unusable = module;
+}
+
 static void first_tensor(void *user, const struct tare_module *module)
 {
     const struct tare_tensor **tensor = user;
@@ -76,8 +83,13 @@ static bool bind(struct tare_model *model, const struct tare_entry *entry)
         return push(&model->unexpected, &model->unexpected_room, &model->n_unexpected, &entry, sizeof entry);
     }
     p->entry = entry;
-    const struct tare_module *fault = NULL;
+    const struct tare_module *fault = NULL, *unusable = NULL;
     tare_recipe_leaves(entry->recipe, first_fault, &fault);
+    tare_recipe_leaves(entry->recipe, first_unusable, &unusable);
+    if (unusable)
+        tare_plan_finding(model, TARE_WARNING, TARE_OK, "unusable", p->name,
+                          "%s: %s; it loads, but neither conversion nor running can read it", file_of(model, entry),
+                          unusable->unusable);
     if (fault)
         fault_finding(model, entry);
     else if (!fits(p, entry->recipe)) {

@@ -138,7 +138,9 @@ static void choose(struct tare_model *model, const struct tare_parameter *parame
     if (leaves->first)
         target->because = dense_because(parameter, recipe, leaves);
     model->n_casts += cast && (recipe->dtype != target->dtype || leaves->mixed);
-    if (leaves->first && !target->because)
+    if (parameter == model->tree.head.weight && model->tree.head.kind == TARE_HEAD_NONE)
+        target->refusal = "mlx-lm's architecture has no output head of its own; this model has";
+    else if (leaves->first && !target->because)
         choose_packed(model, target, leaves);
     else
         choose_dense(model, target);

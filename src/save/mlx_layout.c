@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "packing/value.h"
 #include "save/save.h"
 
@@ -122,7 +123,7 @@ static enum tare_code set_globals(struct tare_job *job, size_t number, bool *kno
         const float value = module->part[TARE_PART_GLOBAL] && module->packing->global
                                 ? module->packing->global(module, job->parts[number], start / columns)
                                 : TARE_NVFP4_LARGEST;
-        if (known[matrix] && memcmp(&job->globals[matrix], &value, sizeof value) != 0)
+        if (known[matrix] && tare_float_bits(job->globals[matrix]) != tare_float_bits(value))
             return tare_fail(err, TARE_E_TARGET, job->parameter->name,
                              "its rows have unlike global scales (%g and %g), mlx has one for all rows of a matrix",
                              (double)job->globals[matrix], (double)value);

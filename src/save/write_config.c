@@ -167,8 +167,8 @@ static bool untied_here(const struct tare_model *model)
            head->weight->entry;
 }
 
-/* Transformers 5 writes the base of the rotary embedding into rope_parameters only, and mlx-lm then runs with a default:
- * it gets the older key beside. False: no memory. */
+/* Transformers 5 writes the base of the rotary embedding into rope_parameters only, and mlx-lm then runs with a
+ * default: it gets the older key beside. False: no memory. */
 static bool rope_theta_for_mlx(json_t *config)
 {
     const json_t *theta = json_object_get(json_object_get(config, "rope_parameters"), "rope_theta");

@@ -21,10 +21,12 @@ static int flag_of(const json_t *fragment)
     return json_is_boolean(value) ? json_is_true(value) : -1;
 }
 
-static bool ask(const struct tare_tie_level *level, struct tare_arena *arena, struct answer *answer)
+/* as_written: by what the config says, not by what a wrapper wrote over it. */
+static bool ask(const struct tare_tie_level *level, bool as_written, struct tare_arena *arena, struct answer *answer)
 {
     const char *path = level->fragment_path, *dot = *path ? "." : "";
-    const int flag = level->fragment ? flag_of(level->fragment) : -1;
+    const json_t *fragment = as_written && level->written ? level->written : level->fragment;
+    const int flag = fragment ? flag_of(fragment) : -1;
     if (flag >= 0) {
         *answer = (struct answer){true,
                                   flag == 1,
@@ -59,18 +61,27 @@ static const struct tare_tie_level *level_of(const struct tare_tie_level *levels
 }
 
 /* Points 1 to 3: the owner itself, then one alias: "language_model.model" -> "language_model", "model" -> the top. */
-static struct answer walk(const struct tare_tie_level *levels, size_t n, const char *prefix, struct tare_arena *arena)
+static struct answer walk(const struct tare_tie_level *levels, size_t n, const char *prefix, bool as_written,
+                          struct tare_arena *arena)
 {
     struct answer answer = {.evidence = "none"};
     const char *dot = strrchr(prefix, '.'); /* not every head is named lm_head (gpt_neox: embed_out) */
     const size_t size = dot ? (size_t)(dot - prefix) : 0;
     const struct tare_tie_level *own = level_of(levels, n, prefix, size);
-    if (own && ask(own, arena, &answer))
+    if (own && ask(own, as_written, arena, &answer))
         return answer;
+    if (!own && n > 2 && size > strlen(levels[2].owner) && !strncmp(prefix, levels[2].owner, strlen(levels[2].owner)) &&
+        prefix[strlen(levels[2].owner)] ==
+            '.') { /* further below the text model: its fragment, but no args of its own */
+        struct tare_tie_level below = levels[2];
+        below.args_info = NULL;
+        if (ask(&below, as_written, arena, &answer))
+            return answer;
+    }
     if (size >= 5 && !memcmp(prefix + size - 5, "model", 5) && (size == 5 || prefix[size - 6] == '.')) {
         const struct tare_tie_level *alias = level_of(levels, n, prefix, size > 5 ? size - 6 : 0);
         if (alias)
-            ask(alias, arena, &answer);
+            ask(alias, as_written, arena, &answer);
     }
     return answer;
 }
@@ -146,12 +157,12 @@ static enum tare_code check_types(const struct tare_tie_level *levels, size_t n,
     return TARE_OK;
 }
 
-/* The name of the text model's head; of a model without one, what it would be. */
+/* Where the rule looks for the text model's head: below "language_model" in a wrapper, whatever its prefix is. */
 static const char *text_head(const struct tare_tree *tree, const struct tare_tie_level *levels, size_t n)
 {
-    if (tree->head.prefix)
-        return tree->head.prefix;
-    const char *name = n > 2 && levels[2].fragment ? tare_arena_format(tree->arena, "%s.%s", levels[2].owner, HEAD) : HEAD;
+    if (n < 3 || !levels[2].fragment)
+        return tree->head.prefix ? tree->head.prefix : HEAD;
+    const char *name = tare_arena_format(tree->arena, "%s.%s", levels[2].owner, HEAD);
     return name ? name : HEAD;
 }
 
@@ -172,8 +183,8 @@ static void set_active(struct tare_head *head, bool active)
 
 /* What the list has under the name of the tree's head. */
 struct present {
-    bool any;   /* also what is left of a packed one */
-    bool dense; /* <head>.weight, plain; heads of another name than lm_head too (gpt_neox: embed_out) */
+    bool any;              /* also what is left of a packed one */
+    bool dense;            /* <head>.weight, plain; heads of another name than lm_head too (gpt_neox: embed_out) */
     bool packed_elsewhere; /* a packed head under another prefix: whose it is is in doubt */
 };
 
@@ -206,14 +217,18 @@ static void settle_tree(struct tare_tree *tree, const struct tare_weights *w, co
                         size_t n, struct tare_tie_result *result)
 {
     struct tare_head *head = &tree->head;
-    if (!head->prefix || !head->weight->active)
+    if (!head->prefix || !head->weight->active || head->kind == TARE_HEAD_NONE)
         return;
     const struct present there = present(head, w, result);
-    const struct answer own = walk(levels, n, head->prefix, tree->arena);
+    const struct answer own = walk(levels, n, head->prefix, false, tree->arena);
     const bool says_tied = own.given && own.by_flag && own.tied;
-    const bool says_untied = own.given && own.by_flag && !own.tied && !own.filled;
+    const bool inner = own.given && *own.owner && strcmp(own.owner, "model") != 0; /* of a wrapper's text model */
     const bool absent = !there.any && !there.packed_elsewhere;
     const int outermost = flag_of(levels[0].fragment);
+    /* A wrapper's authors build the head by the flag at the top, and a checkpoint without any head agrees with it. */
+    const bool overruled = inner && absent && (outermost == 1 || (outermost < 0 && levels[0].tied_usual));
+    const bool says_untied = own.given && own.by_flag && !own.tied && !own.filled && !overruled;
+    result->contradiction = overruled && own.by_flag && !own.tied && !own.filled;
     /* Nobody says anything, and there is no head: the authors' default counts, or the model could not run at all. */
     result->tied_by_default = absent && !says_tied && !says_untied && outermost < 0 && levels[0].tied_usual &&
                               !json_object_get(levels[0].fragment, FIELD);
@@ -255,10 +270,19 @@ static bool lies_outside(const struct tare_tree *tree, const struct tare_weights
            !present(wanted, w, result).any;
 }
 
-bool tare_head_restore(struct tare_tree *tree, struct tare_weights *w, struct tare_head_decision *head)
+/* Point 6: a dense head under an explicit false, in an architecture that has none in mlx-lm but in its authors' code.
+ */
+static bool authors_have(const struct tare_tree *tree, const struct tare_head_decision *head)
 {
-    if (!tree->head.weight || !tree->head.prefix)
-        return false;
+    return tree->head.kind == TARE_HEAD_NONE && tree->head.weight && head->dense && head->by_flag &&
+           head->decision == TARE_DECISION_PRESERVE &&
+           (!strcmp(head->prefix, HEAD) || !strcmp(head->prefix, "model." HEAD) ||
+            !strcmp(head->prefix, tree->head.prefix));
+}
+
+/* The entries of a head become those of the tree's head. */
+static void take(struct tare_tree *tree, struct tare_weights *w, struct tare_head_decision *head)
+{
     for (size_t i = 0; i < w->n; i++) {
         struct tare_entry *entry = &w->entries[i];
         if (!tare_head_has(head, entry) || strcmp(strrchr(entry->name, '.'), ".weight") != 0)
@@ -268,6 +292,13 @@ bool tare_head_restore(struct tare_tree *tree, struct tare_weights *w, struct ta
     }
     set_active(&tree->head, true);
     head->decision = TARE_DECISION_LOAD;
+}
+
+bool tare_head_restore(struct tare_tree *tree, struct tare_weights *w, struct tare_head_decision *head)
+{
+    if (!tree->head.weight || tree->head.kind == TARE_HEAD_NONE)
+        return false;
+    take(tree, w, head);
     return true;
 }
 
@@ -348,10 +379,10 @@ enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weig
             head->evidence = "target";
             continue;
         }
-        struct answer answer = walk(levels, n_levels, head->prefix, tree->arena);
+        struct answer answer = walk(levels, n_levels, head->prefix, head->dense, tree->arena);
         /* Point 6: a dense head at the top of a wrapper is that of its text model. */
         if (!answer.given && head->dense && !strcmp(head->prefix, HEAD))
-            answer = walk(levels, n_levels, text_head(tree, levels, n_levels), tree->arena);
+            answer = walk(levels, n_levels, text_head(tree, levels, n_levels), true, tree->arena);
         if (tree->head.kind == TARE_HEAD_CONTENT && !answer.by_flag) /* point 4: a default does not count */
             answer = (struct answer){.evidence = "none"};
         head->owner = answer.owner;
@@ -362,10 +393,10 @@ enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weig
         if (head->decision == TARE_DECISION_DROP)
             set_aside(weights, head);
         else if (head->dense) {
-            const struct answer own = walk(levels, n_levels, tree->head.prefix ? tree->head.prefix : "", tree->arena);
-            if (lies_outside(tree, weights, result, head, &own)) {
+            const struct answer own = walk(levels, n_levels, text_head(tree, levels, n_levels), true, tree->arena);
+            if (lies_outside(tree, weights, result, head, &own) || authors_have(tree, head)) {
                 result->untied |= !tree->head.weight->active;
-                tare_head_restore(tree, weights, head);
+                take(tree, weights, head);
             }
         }
     }

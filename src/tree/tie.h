@@ -15,6 +15,7 @@ enum tare_proof { TARE_PROOF_NONE, TARE_PROOF_EQUAL, TARE_PROOF_DIFFERS };
 struct tare_tie_level {
     const char *owner;                      /* "", "model", "language_model", "language_model.model" */
     const json_t *fragment;                 /* NULL: none */
+    const json_t *written;                  /* the same as config.json has it; NULL: no wrapper has touched it */
     const char *fragment_path;              /* "" at the top, "text_config" */
     const struct tare_args_info *args_info; /* NULL: has no args */
     const void *args;
@@ -37,10 +38,11 @@ struct tare_head_decision {
 struct tare_tie_result {
     struct tare_head_decision *heads; /* arena; in order of their prefixes' first entry */
     size_t n;
-    bool untied;    /* a head became the model's own although a default said tied: the output's config must say so */
+    bool untied;   /* a head became the model's own although a default said tied: the output's config must say so */
     bool say_tied; /* tied, but not by the text model's own flag: the output's config has to say it there */
     bool tied_by_default; /* no head, no flag: the authors' default says tied */
-    bool bind;      /* tied by a flag, but the architecture always has a head: the embedding is to be bound to it */
+    bool contradiction;   /* the text model's flag says untied, the top (or its default) tied, and there is no head */
+    bool bind; /* tied by a flag, but the architecture always has a head: the embedding is to be bound to it */
     const struct tare_entry *bound; /* the only copy lay under the head's name and was bound to the embedding */
 };
 

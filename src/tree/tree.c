@@ -155,15 +155,16 @@ void tare_head(struct tare_at at, const char *name, struct tare_parameter *embed
 {
     struct tare_head *head = &at.tree->head;
     *head = (struct tare_head){.kind = kind, .embedding = embedding};
-    if (kind == TARE_HEAD_NONE || !name || embedding->rank != 2)
+    if (embedding->rank != 2)
         return;
-    const struct tare_linear l = tare_linear(at, name, embedding->shape[1], embedding->shape[0], bias);
+    const struct tare_linear l =
+        tare_linear(at, name ? name : "lm_head", embedding->shape[1], embedding->shape[0], bias);
     if (at.tree->error.code) /* the dummy is shared by all trees and never written */
         return;
-    head->prefix = tare_at(at, "%s", name).path;
+    head->prefix = tare_at(at, "%s", name ? name : "lm_head").path;
     head->weight = l.weight;
     head->bias = l.bias;
-    head->weight->active = !((kind == TARE_HEAD_FLAG || kind == TARE_HEAD_COPIED) && tied);
+    head->weight->active = kind != TARE_HEAD_NONE && !((kind == TARE_HEAD_FLAG || kind == TARE_HEAD_COPIED) && tied);
     if (head->bias)
         head->bias->active = head->weight->active;
 }

@@ -129,3 +129,22 @@ case("deepseek_v41", "fp4-fp8", [(r"experts\.\d+\.w\d\.weight$", fp4_rows), (r"(
 case("minimax_m3_vl", "mxfp8", [(LINEAR, mxfp8_inverse)], {"quant_method": "mxfp8"})
 case("muse_spark", "nvfp4", [(r"layers\.1\.mlp\.experts\.(gate_up|down)_proj$", nvfp4)], {"quant_method": "modelopt", "quant_algo": "NVFP4"})
 case("kimi_k3", "mxfp4", [(r"experts\.\d+\.w\d\.weight$", mxfp4_packed)], dict(INT4, format="mxfp4-pack-quantized", config_groups={}))
+
+# MLX's own modes in one checkpoint: mlx-lm names the odd ones in the config, and infers what it does not find there.
+MODES = [("mxfp4", 32, 4), ("mxfp8", 32, 8), ("nvfp4", 16, 4), ("affine", 64, 8)]
+quantization = {"group_size": 32, "bits": 4, "mode": "mxfp4"}
+
+
+def mlx_mode(name, shape):
+    path = name[:-len(".weight")]
+    mode, group, bits = MODES[len(quantization) % len(MODES)]
+    quantization[path] = {"group_size": group, "bits": bits, "mode": mode}
+    if mode == "affine":
+        del quantization[path]["mode"]  # an entry without one is affine
+    made = mx.quantize(floats(shape) - 0.05, group_size=group, bits=bits, mode=mode)
+    return dict(zip((name, path + ".scales", path + ".biases"), made))
+
+
+case("llama", "mlx-modes", [(LINEAR, mlx_mode)], None)
+config = os.path.join(out, "llama-mlx-modes", "config.json")
+json.dump(dict(json.load(open(config)), quantization=quantization), open(config, "w"))

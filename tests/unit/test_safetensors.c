@@ -98,7 +98,7 @@ static void reads_a_sound_header(void **state)
 static void reads_no_tensors(void **state)
 {
     (void)state;
-    static const char *const headers[] = {"{}", "  {  }  ", "{\"__metadata__\": {}}"};
+    static const char *const headers[] = {"{}", "  {  }  ", "{\"__metadata__\": {}}", "{\"__metadata__\": null}"};
     for (size_t i = 0; i < FIXTURE_COUNT(headers); i++) {
         struct parsed p;
         parse_bytes(&p, headers[i], strlen(headers[i]), 0);
