@@ -32,7 +32,7 @@ static bool has_zero_scale(const struct tare_module *module, const void *const p
     if (dtype == TARE_BOOL || dtype == TARE_F8_E8M0)
         return false;
     const uint64_t n = module->part[TARE_PART_SCALES]->size / tare_dtype_size(dtype);
-    tare_scan(part[TARE_PART_SCALES], dtype, 0, n, true, &found);
+    tare_specials_find(part[TARE_PART_SCALES], dtype, 0, n, true, &found);
     return found.count[TARE_IS_ZERO] > 0;
 }
 

@@ -103,8 +103,8 @@ static void scan_e8m0(const unsigned char *data, uint64_t at, uint64_t n, struct
         note(found, TARE_IS_NAN, at + (uint64_t)(hit - data));
 }
 
-void tare_scan(const void *data, enum tare_dtype dtype, uint64_t at, uint64_t n, bool small,
-               struct tare_specials *found)
+void tare_specials_find(const void *data, enum tare_dtype dtype, uint64_t at, uint64_t n, bool small,
+                        struct tare_specials *found)
 {
     struct layout layout;
     const unsigned char *bytes = data;

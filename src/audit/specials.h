@@ -16,8 +16,8 @@ struct tare_specials {
  * Look through n elements from index `at` on (data: of the first of these) and add what is found. small: also for 0 and
  * denormal numbers. Element types that are no floats have nothing special.
  */
-void tare_scan(const void *data, enum tare_dtype dtype, uint64_t at, uint64_t n, bool small,
-               struct tare_specials *found);
+void tare_specials_find(const void *data, enum tare_dtype dtype, uint64_t at, uint64_t n, bool small,
+                        struct tare_specials *found);
 void tare_specials_add(struct tare_specials *sum, const struct tare_specials *found);
 
 #endif

@@ -65,7 +65,8 @@ static void look_at_numbers(struct run *run, const struct task *task)
     const uint64_t size = tare_dtype_size(dtype), n = least(CHUNK, in->module->part[task->part]->size - task->at);
     const bool scale = task->part == TARE_PART_SCALES && in->module->packing != &tare_packing_plain;
     struct tare_specials found = {0};
-    tare_scan((const unsigned char *)in->part[task->part] + task->at, dtype, task->at / size, n / size, scale, &found);
+    tare_specials_find((const unsigned char *)in->part[task->part] + task->at, dtype, task->at / size, n / size, scale,
+                       &found);
     pthread_mutex_lock(&run->lock);
     tare_specials_add(&in->specials[task->part], &found);
     run->verify->report.bytes_scanned += n;

@@ -7,6 +7,7 @@
 
 #include "packing/fault.h"
 #include "packing/microscaled.h"
+#include "packing/suspect.h"
 #include "packing/to_mlx.h"
 
 const struct tare_packing *tare_mlx_floats_of(const struct tare_module *module)
