@@ -19,11 +19,6 @@ static bool finding(struct tare_verify *v, const char *code, const char *where, 
     return true;
 }
 
-static const char *plural(uint64_t n)
-{
-    return n == 1 ? "" : "s";
-}
-
 /* ---- files --------------------------------------------------------------------------------------------------- */
 
 static const char *const source_of[TARE_BYS] = {[TARE_BY_HUB] = "hub cache", [TARE_BY_PROOF] = "tare.json"};
@@ -127,8 +122,8 @@ static bool say_special(struct tare_verify *v, const struct tare_tensor *t, cons
         return true;
     const char *file = v->model->checkpoint.files[t->file].name;
     const uint64_t of = t->size / tare_dtype_size(t->dtype);
-    return finding(v, code, t->name, "%s: %llu of %llu number%s %s, the first at %s; %s", file, (unsigned long long)n,
-                   (unsigned long long)of, plural(of), what, place(v, t, found->first[special]), cause);
+    return finding(v, code, t->name, "%s: %llu of %llu numbers %s %s, the first at %s; %s", file, (unsigned long long)n,
+                   (unsigned long long)of, n == 1 ? "is" : "are", what, place(v, t, found->first[special]), cause);
 }
 
 static bool say_numbers(struct tare_verify *v, const struct tare_inspected *in, int part)
@@ -139,10 +134,11 @@ static bool say_numbers(struct tare_verify *v, const struct tare_inspected *in, 
     const bool scale = part == TARE_PART_SCALES || part == TARE_PART_GLOBAL;
     if (!t)
         return true;
-    return say_special(v, t, found, TARE_IS_NAN, scale ? "scale-nan" : "nan", "is no number (NaN)", damage) &&
-           say_special(v, t, found, TARE_IS_INFINITE, scale ? "scale-nan" : "infinite", "is infinite", damage) &&
-           (!scale || say_special(v, t, found, TARE_IS_DENORMAL, "scale-denormal", "is denormal",
-                                  "such scales have few bits, and hardware that flushes them reads 0"));
+    return say_special(v, t, found, TARE_IS_NAN, scale ? "scale-nan" : "nan", "NaN", damage) &&
+           say_special(v, t, found, TARE_IS_INFINITE, scale ? "scale-nan" : "infinite", "infinite", damage) &&
+           (!scale || tare_dtype_size(t->dtype) == 1 || /* small floats live there */
+            say_special(v, t, found, TARE_IS_DENORMAL, "scale-denormal", "denormal",
+                        "such scales have few bits, and hardware that flushes them reads 0"));
 }
 
 static bool say_groups(struct tare_verify *v, const struct tare_inspected *in)

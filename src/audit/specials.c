@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define BLOCK 8192 /* elements */
+#define BLOCK 1024 /* elements */
 
 /* Where a format has its exponent, and what its all-ones exponent means. */
 struct layout {
@@ -69,11 +69,22 @@ LOOK(uint16_t, 16)
 LOOK(uint32_t, 32)
 LOOK(uint64_t, 64)
 
-static uint64_t load(const unsigned char *data, size_t size, uint64_t at)
+#define READ(type)                                                                                                     \
+    do {                                                                                                               \
+        type value;                                                                                                    \
+        memcpy(&value, data + at * sizeof value, sizeof value);                                                        \
+        return value;                                                                                                  \
+    } while (0)
+/* safetensors is little-endian, and so are we */
+static inline uint64_t load(const unsigned char *data, size_t size, uint64_t at)
 {
-    uint64_t value = 0; /* safetensors is little-endian, and so are we */
-    memcpy(&value, data + at * size, size);
-    return value;
+    if (size == 2)
+        READ(uint16_t);
+    if (size == 1)
+        READ(uint8_t);
+    if (size == 4)
+        READ(uint32_t);
+    READ(uint64_t);
 }
 
 static void note(struct tare_specials *found, enum tare_special special, uint64_t at)

@@ -143,29 +143,40 @@ static void decode(const struct tare_module *module, const void *const part[TARE
     }
 }
 
+#define WIDE 2048 /* words that suspect() looks at side by side: they stay in the first cache */
+
+/* Bits in which words of `rows` rows differ from the zeros; several rows at a time, so that `differs` is seldom moved. */
+static void gather(const unsigned char *words, int64_t stride, int64_t rows, int64_t n, const uint32_t *restrict zeros,
+                   uint32_t *restrict differs)
+{
+    int64_t i = 0;
+    for (; i + 4 <= rows; i += 4, words += 4 * stride)
+        for (int64_t w = 0; w < n; w++)
+            differs[w] |= (word_at(words, w) ^ zeros[w]) | (word_at(words + stride, w) ^ zeros[w]) |
+                          (word_at(words + 2 * stride, w) ^ zeros[w]) | (word_at(words + 3 * stride, w) ^ zeros[w]);
+    for (; i < rows; i++, words += stride)
+        for (int64_t w = 0; w < n; w++)
+            differs[w] |= word_at(words, w) ^ zeros[w];
+}
+
 /*
  * A column whose codes are all the zero: (word ^ zeros) has no bit set in its nibble, in all words of the group. Zeros
- * lie in the same nibbles. WIDE words at a time stay in registers' reach; 4 bits hold no zero out of range.
+ * lie in the same nibbles; 4 bits hold none out of range.
  */
 static bool suspect(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows)
 {
-    enum { WIDE = 2048 };
     const int64_t words = module->shape[0] / 8, in = module->shape[1], size = module->group_size;
-    const int64_t first = row / 8, end = (row + rows + 7) / 8;
+    const int64_t end = (row + rows + 7) / 8;
+    const unsigned char *weight = part[TARE_PART_WEIGHT];
     for (int64_t g = 0; g < in / size; g++)
-        for (int64_t at = first; at < end; at += WIDE) {
-            uint32_t differs[WIDE] = {0}, zeros[WIDE];
+        for (int64_t at = row / 8; at < end; at += WIDE) {
+            uint32_t differs[WIDE] = {0}, zeros[WIDE], none = 0;
             const int64_t n = end - at < WIDE ? end - at : WIDE;
             for (int64_t w = 0; w < n; w++)
                 zeros[w] = part[TARE_PART_ZEROS] ? word_at(part[TARE_PART_ZEROS], g * words + at + w) : 0x88888888;
-            for (int64_t i = g * size; i < (g + 1) * size; i++)
-                for (int64_t w = 0; w < n; w++)
-                    differs[w] |= word_at(part[TARE_PART_WEIGHT], i * words + at + w) ^ zeros[w];
-            uint32_t none = 0; /* nibbles without a bit: a borrow-free test of each */
-            for (int64_t w = 0; w < n; w++) {
-                const uint32_t any = differs[w] | differs[w] >> 1 | differs[w] >> 2 | differs[w] >> 3;
-                none |= ~any & 0x11111111;
-            }
+            gather(weight + 4 * (g * size * words + at), 4 * words, size, n, zeros, differs);
+            for (int64_t w = 0; w < n; w++)
+                none |= ~(differs[w] | differs[w] >> 1 | differs[w] >> 2 | differs[w] >> 3) & 0x11111111;
             if (none)
                 return true;
         }
