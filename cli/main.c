@@ -30,7 +30,7 @@ static void print_help(FILE *file)
           "  tare --version\n\n"
           "MODEL is a folder, a .safetensors file, or ORG/NAME in the Hugging Face cache.\n"
           "Without MODEL: fable, a small story model that is built in.\n\n"
-          "Exit codes: 0 ok, 1 loads with findings (check), 2 usage, 3 a file is not there,\n"
+          "Exit codes: 0 ok, 1 it loads, with findings (check, verify) or differences (diff), 2 usage, 3 a file is not there,\n"
           "4 refused, 5 out of memory or space, 130 interrupted.\n",
           file);
 }
