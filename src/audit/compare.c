@@ -97,9 +97,9 @@ static void compare_groups(const struct tare_view side[2], const struct tare_cod
 }
 
 static enum tare_code compare_codes(const struct tare_view side[2], const struct tare_tile *tile,
-                                    struct tare_comparer *c, struct tare_finding_of_tile *found, struct tare_error *err)
+                                    struct tare_comparer *c, struct tare_codes codes[2],
+                                    struct tare_finding_of_tile *found, struct tare_error *err)
 {
-    struct tare_codes codes[2];
     const int64_t columns = side[0].shape[side[0].rank - 1];
     for (int k = 0; k < 2; k++) {
         tare_arena_reset(&c->arena[k]);
@@ -128,13 +128,17 @@ static void compare_one(double a, double b, int64_t at, struct tare_finding_of_t
 }
 
 static enum tare_code compare_numbers(const struct tare_view side[2], const struct tare_tile *tile,
-                                      struct tare_comparer *c, struct tare_finding_of_tile *found,
-                                      struct tare_error *err)
+                                      struct tare_comparer *c, const struct tare_codes *codes,
+                                      struct tare_finding_of_tile *found, struct tare_error *err)
 {
     const bool wide = side[0].wide || side[1].wide;
     const size_t n = (size_t)tile->count, size = wide ? sizeof(double) : sizeof(float);
     for (int k = 0; k < 2; k++) {
         tare_arena_reset(&c->work);
+        if (codes) { /* read already */
+            tare_codes_floats(side[k].first, &codes[k], tile->count / side[k].shape[side[k].rank - 1], c->numbers[k]);
+            continue;
+        }
         const enum tare_code code = wide ? tare_view_doubles(&side[k], tile, c->numbers[k], &c->work, err)
                                          : tare_view_floats(&side[k], tile, c->numbers[k], &c->work, err);
         if (code)
@@ -160,7 +164,8 @@ enum tare_code tare_tiles_compare(const struct tare_view side[2], const struct t
                       side[0].first->packing->codes == side[1].first->packing->codes;
     *found = (struct tare_finding_of_tile){.codes = !both,
                                            .bits = !side[0].plain || !side[1].plain || side[0].dtype != side[1].dtype};
-    enum tare_code code = both ? compare_codes(side, tile, c, found, err) : TARE_OK;
+    struct tare_codes codes[2];
+    enum tare_code code = both ? compare_codes(side, tile, c, codes, found, err) : TARE_OK;
     if (code || (both && !found->codes && !found->zeros))
         return code;
     if (c->room < (size_t)tile->count) {
@@ -172,7 +177,7 @@ enum tare_code tare_tiles_compare(const struct tare_view side[2], const struct t
         if (!c->room)
             return tare_fail_memory(err);
     }
-    return compare_numbers(side, tile, c, found, err);
+    return compare_numbers(side, tile, c, both ? codes : NULL, found, err);
 }
 
 void tare_found_add(struct tare_finding_of_tile *sum, const struct tare_finding_of_tile *found)

@@ -25,17 +25,6 @@ enum tare_dtype tare_part_numbers(const struct tare_module *module, enum tare_pa
     return packing->mode == TARE_MLX_NVFP4 ? TARE_F8_E4M3 : TARE_F8_E8M0; /* scales of a byte */
 }
 
-static bool has_zero_scale(const struct tare_module *module, const void *const part[TARE_PARTS])
-{
-    const enum tare_dtype dtype = tare_part_numbers(module, TARE_PART_SCALES);
-    struct tare_specials found = {0};
-    if (dtype == TARE_BOOL || dtype == TARE_F8_E8M0)
-        return false;
-    const uint64_t n = module->part[TARE_PART_SCALES]->size / tare_dtype_size(dtype);
-    tare_specials_find(part[TARE_PART_SCALES], dtype, 0, n, true, &found);
-    return found.count[TARE_IS_ZERO] > 0;
-}
-
 /* A bias is -zero * scale, rounded to its dtype. */
 static float slack_of(enum tare_dtype dtype)
 {
@@ -92,8 +81,6 @@ enum tare_code tare_groups_inspect(const struct tare_module *module, const void 
                                    struct tare_error *err)
 {
     const struct tare_packing *packing = module->packing;
-    if (packing->suspect && !packing->suspect(module, part, row, rows) && !has_zero_scale(module, part))
-        return TARE_OK;
     const size_t columns = (size_t)tare_module_columns(module), groups = (size_t)tare_module_groups(module);
     tare_arena_reset(work);
     struct tare_codes codes = {

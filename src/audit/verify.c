@@ -1,23 +1,36 @@
 /* SPDX-License-Identifier: MIT
  * verify.c - tare_verify_open: the content of a checkpoint, by tasks: one hashes a file, one looks at a stretch of
- * floats, one at rows of groups. Hashes come first: a file is one thread's, and takes longest. */
+ * floats, one at the bits of a packed weight. Hashes come first: a file is one thread's, and takes longest. Then the
+ * rows of weights in which a group is suspected to be dead are decoded.
+ *
+ * Stretches are read into a buffer that stays in the cache: that takes two thirds of the time of a mapping, whose pages
+ * have to be made one by one. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "audit/verify.h"
 
-#define CHUNK ((uint64_t)4 << 20) /* bytes of one task on floats */
-#define CODES ((int64_t)16 << 20) /* codes of one task on groups */
+#define CHUNK ((uint64_t)4 << 20)     /* bytes of one task on floats or bits */
+#define STEP ((uint64_t)256 << 10)    /* of them read at once */
+#define UNIT_MOST ((uint64_t)4 << 20) /* a longer one is looked at where it is mapped */
+#define CODES ((int64_t)16 << 20)     /* codes of one task that decodes */
 
-enum kind { HASH, NUMBERS, GROUPS };
+enum kind { HASH, NUMBERS, BITS, GROUPS };
 
 struct task {
     enum kind kind;
     int part;
     size_t index; /* of the file, or the module */
-    uint64_t at;  /* byte, or row */
+    uint64_t at;  /* byte, unit or row */
+};
+
+struct worker {
+    struct tare_arena work;
+    unsigned char *buffer; /* heap */
+    uint64_t room;
 };
 
 struct run {
@@ -25,9 +38,10 @@ struct run {
     const struct tare_verify_options *options;
     struct task *tasks; /* heap */
     size_t n_tasks, room;
-    struct tare_arena *work; /* a worker's */
-    pthread_mutex_t lock;    /* of what follows, and of what was found */
-    uint64_t done, total;    /* bytes */
+    struct worker *workers;
+    int *files;           /* descriptors of the model's files, or -1: they are read where they are mapped */
+    pthread_mutex_t lock; /* of what follows, and of what was found */
+    uint64_t done, total; /* bytes */
     struct tare_error error;
     atomic_bool stop;
 };
@@ -58,20 +72,98 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-static void look_at_numbers(struct run *run, const struct task *task)
+/* n bytes of a part from byte `at` on, wherever they are; NULL: it cannot be read. */
+static const unsigned char *stretch_of(struct run *run, struct worker *worker, const struct tare_inspected *in,
+                                       int part, uint64_t at, uint64_t n, struct tare_error *err)
+{
+    const struct tare_tensor *tensor = in->module->part[part];
+    const int fd = run->files[tensor->file];
+    if (fd < 0 || n > UNIT_MOST)
+        return (const unsigned char *)in->part[part] + at;
+    if (worker->room < n) {
+        free(worker->buffer);
+        worker->buffer = malloc((size_t)n);
+        worker->room = worker->buffer ? n : 0;
+    }
+    if (!worker->buffer)
+        tare_fail_memory(err);
+    else if (!tare_file_read(fd, worker->buffer, (size_t)n, tensor->offset + at,
+                             run->verify->model->checkpoint.files[tensor->file].name, err))
+        return worker->buffer;
+    return NULL;
+}
+
+static void fail(struct run *run, const struct tare_error *error)
+{
+    pthread_mutex_lock(&run->lock);
+    if (!run->error.code)
+        run->error = *error;
+    advance(run, 0);
+    pthread_mutex_unlock(&run->lock);
+}
+
+static void look_at_numbers(struct run *run, const struct task *task, struct worker *worker)
 {
     struct tare_inspected *in = &run->verify->inspected[task->index];
     const enum tare_dtype dtype = tare_part_numbers(in->module, (enum tare_part)task->part);
-    const uint64_t size = tare_dtype_size(dtype), n = least(CHUNK, in->module->part[task->part]->size - task->at);
+    const uint64_t size = tare_dtype_size(dtype),
+                   end = task->at + least(CHUNK, in->module->part[task->part]->size - task->at);
     const bool scale = task->part == TARE_PART_SCALES && in->module->packing != &tare_packing_plain;
     struct tare_specials found = {0};
-    tare_specials_find((const unsigned char *)in->part[task->part] + task->at, dtype, task->at / size, n / size, scale,
-                       &found);
+    struct tare_error error = {0};
+    for (uint64_t at = task->at; at < end; at += STEP) {
+        const uint64_t n = least(STEP, end - at);
+        const unsigned char *data = stretch_of(run, worker, in, task->part, at, n, &error);
+        if (!data) {
+            fail(run, &error);
+            return;
+        }
+        tare_specials_find(data, dtype, at / size, n / size, scale, &found);
+    }
     pthread_mutex_lock(&run->lock);
     tare_specials_add(&in->specials[task->part], &found);
-    run->verify->report.bytes_scanned += n;
-    advance(run, n);
+    run->verify->report.bytes_scanned += end - task->at;
+    advance(run, end - task->at);
     pthread_mutex_unlock(&run->lock);
+}
+
+/* The units of a packed weight: how many, their bytes, and how many of them one task and one reading has. */
+struct units {
+    int64_t n, task, step;
+    uint64_t size;
+};
+
+static struct units units_of(const struct tare_module *module)
+{
+    const struct tare_suspect *suspect = module->packing->suspect;
+    struct units units = {.n = suspect ? suspect->units(module) : 0};
+    if (!units.n)
+        return units;
+    units.size = module->part[TARE_PART_WEIGHT]->size / (uint64_t)units.n;
+    units.step = units.size && units.size < STEP ? (int64_t)(STEP / units.size) : 1;
+    units.task = units.size && units.size < CHUNK ? (int64_t)(CHUNK / units.size) : 1;
+    return units;
+}
+
+static void look_at_bits(struct run *run, const struct task *task, struct worker *worker)
+{
+    struct tare_inspected *in = &run->verify->inspected[task->index];
+    const struct units units = units_of(in->module);
+    const int64_t first = (int64_t)task->at, end = units.n - first < units.task ? units.n : first + units.task;
+    struct tare_error error = {0};
+    for (int64_t at = first; at < end && !atomic_load_explicit(&in->suspected, memory_order_relaxed);
+         at += units.step) {
+        const int64_t n = end - at < units.step ? end - at : units.step;
+        const unsigned char *data =
+            stretch_of(run, worker, in, TARE_PART_WEIGHT, (uint64_t)at * units.size, (uint64_t)n * units.size, &error);
+        if (!data) {
+            fail(run, &error);
+            return;
+        }
+        if (in->module->packing->suspect->look(in->module, in->part, data, at, n))
+            atomic_store_explicit(&in->suspected, true, memory_order_relaxed);
+    }
+    tick(run, (uint64_t)(end - first) * units.size);
 }
 
 static int64_t rows_of_task(const struct tare_module *module)
@@ -85,22 +177,20 @@ static uint64_t size_of(const struct tare_module *module, int part)
     return module->part[part] ? module->part[part]->size : 0;
 }
 
-static void look_at_groups(struct run *run, const struct task *task, int worker)
+static void look_at_groups(struct run *run, const struct task *task, struct worker *worker)
 {
     struct tare_inspected *in = &run->verify->inspected[task->index];
     const int64_t all = tare_module_rows(in->module), row = (int64_t)task->at, most = rows_of_task(in->module);
     const int64_t rows = all - row < most ? all - row : most;
     struct tare_groups_found found = {0};
     struct tare_error error = {0};
-    const enum tare_code code =
-        tare_groups_inspect(in->module, in->part, row, rows, &run->work[worker], &found, &error);
-    const double share = (double)rows / (double)all * (double)size_of(in->module, TARE_PART_WEIGHT);
+    if (tare_groups_inspect(in->module, in->part, row, rows, &worker->work, &found, &error)) {
+        fail(run, &error);
+        return;
+    }
     pthread_mutex_lock(&run->lock);
     tare_groups_add(&in->groups, &found);
-    run->verify->report.bytes_scanned += (uint64_t)share;
-    if (code && !run->error.code)
-        run->error = error;
-    advance(run, (uint64_t)share);
+    advance(run, 0);
     pthread_mutex_unlock(&run->lock);
 }
 
@@ -108,14 +198,8 @@ static void hash(struct run *run, const struct task *task)
 {
     struct tare_digest *digest = &run->verify->digests.digests[task->index];
     struct tare_error error = {0};
-    const enum tare_code code = tare_digest_make(&run->verify->digests, digest, tick, run, &error);
-    if (!code)
-        return;
-    pthread_mutex_lock(&run->lock);
-    if (!run->error.code)
-        run->error = error;
-    advance(run, 0);
-    pthread_mutex_unlock(&run->lock);
+    if (tare_digest_make(&run->verify->digests, digest, tick, run, &error) && error.code)
+        fail(run, &error);
 }
 
 static void run_task(void *user, size_t index, int worker)
@@ -127,9 +211,11 @@ static void run_task(void *user, size_t index, int worker)
     if (task->kind == HASH)
         hash(run, task);
     else if (task->kind == NUMBERS)
-        look_at_numbers(run, task);
+        look_at_numbers(run, task, &run->workers[worker]);
+    else if (task->kind == BITS)
+        look_at_bits(run, task, &run->workers[worker]);
     else
-        look_at_groups(run, task, worker);
+        look_at_groups(run, task, &run->workers[worker]);
 }
 
 /* ---- tasks --------------------------------------------------------------------------------------------------- */
@@ -154,9 +240,10 @@ static enum tare_code add_files(struct run *run, struct tare_error *err)
     return code;
 }
 
-static bool has_elements(const struct tare_module *module)
+static bool has_groups(const struct tare_module *module)
 {
-    return tare_shape_count(module->rank, module->shape) > 0;
+    return module->packing != &tare_packing_plain && module->group_size &&
+           tare_shape_count(module->rank, module->shape) > 0;
 }
 
 static bool add_module(struct run *run, size_t index)
@@ -170,13 +257,31 @@ static bool add_module(struct run *run, size_t index)
             if (!add(run, (struct task){NUMBERS, part, index, at}, least(CHUNK, size - at)))
                 return false;
     }
-    if (m->packing == &tare_packing_plain || !has_elements(m) || !m->group_size)
-        return true;
-    const int64_t rows = tare_module_rows(m), step = rows_of_task(m);
-    for (int64_t row = 0; row < rows; row += step)
-        if (!add(run, (struct task){GROUPS, 0, index, (uint64_t)row}, 0))
+    const struct units units = has_groups(m) ? units_of(m) : (struct units){0};
+    for (int64_t at = 0; at < units.n; at += units.task)
+        if (!add(run, (struct task){BITS, 0, index, (uint64_t)at}, 0))
             return false;
-    run->total += size_of(m, TARE_PART_WEIGHT);
+    run->verify->report.bytes_scanned += units.size * (uint64_t)units.n;
+    run->total += units.size * (uint64_t)units.n;
+    return true;
+}
+
+/* What has to be decoded: where a group is suspected, its scale is 0, or nobody can look at the bits. */
+static bool add_suspects(struct run *run)
+{
+    for (size_t k = 0; k < run->verify->n_inspected; k++) {
+        const struct tare_inspected *in = &run->verify->inspected[k];
+        const struct tare_module *m = in->module;
+        if (!has_groups(m) ||
+            (units_of(m).n && !atomic_load(&in->suspected) && !in->specials[TARE_PART_SCALES].count[TARE_IS_ZERO]))
+            continue;
+        if (!units_of(m).n)
+            run->verify->report.bytes_scanned += size_of(m, TARE_PART_WEIGHT);
+        const int64_t rows = tare_module_rows(m), step = rows_of_task(m);
+        for (int64_t row = 0; row < rows; row += step)
+            if (!add(run, (struct task){GROUPS, 0, k, (uint64_t)row}, 0))
+                return false;
+    }
     return true;
 }
 
@@ -201,20 +306,53 @@ static enum tare_code add_modules(struct run *run, struct tare_error *err)
     return TARE_OK;
 }
 
+/* One descriptor a file; where there is none to be had, its mapping does. */
+static bool open_files(struct run *run)
+{
+    const struct tare_checkpoint *checkpoint = &run->verify->model->checkpoint;
+    run->files = malloc((checkpoint->n_files + 1) * sizeof *run->files);
+    for (size_t k = 0; run->files && k < checkpoint->n_files; k++) {
+        const struct tare_file *file = &checkpoint->files[k];
+        uint64_t size = 0;
+        run->files[k] = -1;
+        if (file->path && !tare_file_open(&run->files[k], &size, file->path, file->name, NULL) && size != file->size) {
+            close(run->files[k]);
+            run->files[k] = -1;
+        }
+    }
+    return run->files != NULL;
+}
+
+static void release(struct run *run, int workers)
+{
+    for (size_t k = 0; run->files && k < run->verify->model->checkpoint.n_files; k++)
+        if (run->files[k] >= 0)
+            close(run->files[k]);
+    for (int k = 0; run->workers && k < workers; k++) {
+        tare_arena_release(&run->workers[k].work);
+        free(run->workers[k].buffer);
+    }
+    free(run->files);
+    free(run->workers);
+}
+
 static enum tare_code run_pool(struct run *run, struct tare_pool *pool, struct tare_error *err)
 {
     const int workers = tare_pool_threads(pool);
-    run->work = calloc((size_t)workers, sizeof *run->work);
-    if (!run->work || pthread_mutex_init(&run->lock, NULL)) {
-        free(run->work);
+    run->workers = calloc((size_t)workers, sizeof *run->workers);
+    if (!run->workers || !open_files(run) || pthread_mutex_init(&run->lock, NULL)) {
+        release(run, workers);
         return tare_fail_memory(err);
     }
     atomic_init(&run->stop, false);
     tare_pool_run(pool, run->n_tasks, run_task, run);
+    run->n_tasks = 0;
+    if (!run->error.code && !add_suspects(run))
+        tare_fail_memory(&run->error);
+    if (!run->error.code)
+        tare_pool_run(pool, run->n_tasks, run_task, run);
     pthread_mutex_destroy(&run->lock);
-    for (int k = 0; k < workers; k++)
-        tare_arena_release(&run->work[k]);
-    free(run->work);
+    release(run, workers);
     if (run->error.code && err)
         *err = run->error;
     return run->error.code;

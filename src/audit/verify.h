@@ -4,6 +4,8 @@
 #ifndef TARE_AUDIT_VERIFY_H
 #define TARE_AUDIT_VERIFY_H
 
+#include <stdatomic.h>
+
 #include "audit/audit.h"
 #include "audit/digest.h"
 #include "audit/specials.h"
@@ -21,6 +23,7 @@ struct tare_inspected {
     const void *part[TARE_PARTS];
     struct tare_specials specials[TARE_PARTS];
     struct tare_groups_found groups;
+    atomic_bool suspected; /* a group may be dead, by a look at the bits */
 };
 
 struct tare_verify {

@@ -143,9 +143,10 @@ static void decode(const struct tare_module *module, const void *const part[TARE
     }
 }
 
-#define WIDE 2048 /* words that suspect() looks at side by side: they stay in the first cache */
+#define WIDE 2048 /* words that look() has side by side: they stay in the first cache */
 
-/* Bits in which words of `rows` rows differ from the zeros; several rows at a time, so that `differs` is seldom moved. */
+/* Bits in which words of `rows` rows differ from the zeros; several rows at a time, so that `differs` is seldom moved.
+ */
 static void gather(const unsigned char *words, int64_t stride, int64_t rows, int64_t n, const uint32_t *restrict zeros,
                    uint32_t *restrict differs)
 {
@@ -159,29 +160,37 @@ static void gather(const unsigned char *words, int64_t stride, int64_t rows, int
             differs[w] |= word_at(words, w) ^ zeros[w];
 }
 
+/* Groups of all columns follow one another. */
+static int64_t units(const struct tare_module *module)
+{
+    return tare_module_groups(module);
+}
+
 /*
  * A column whose codes are all the zero: (word ^ zeros) has no bit set in its nibble, in all words of the group. Zeros
  * lie in the same nibbles; 4 bits hold none out of range.
  */
-static bool suspect(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows)
+static bool look(const struct tare_module *module, const void *const part[TARE_PARTS], const void *stretch,
+                 int64_t unit, int64_t n)
 {
-    const int64_t words = module->shape[0] / 8, in = module->shape[1], size = module->group_size;
-    const int64_t end = (row + rows + 7) / 8;
-    const unsigned char *weight = part[TARE_PART_WEIGHT];
-    for (int64_t g = 0; g < in / size; g++)
-        for (int64_t at = row / 8; at < end; at += WIDE) {
+    const int64_t words = module->shape[0] / 8, size = module->group_size;
+    for (int64_t g = 0; g < n; g++)
+        for (int64_t at = 0; at < words; at += WIDE) {
             uint32_t differs[WIDE] = {0}, zeros[WIDE], none = 0;
-            const int64_t n = end - at < WIDE ? end - at : WIDE;
-            for (int64_t w = 0; w < n; w++)
-                zeros[w] = part[TARE_PART_ZEROS] ? word_at(part[TARE_PART_ZEROS], g * words + at + w) : 0x88888888;
-            gather(weight + 4 * (g * size * words + at), 4 * words, size, n, zeros, differs);
-            for (int64_t w = 0; w < n; w++)
+            const int64_t wide = words - at < WIDE ? words - at : WIDE;
+            for (int64_t w = 0; w < wide; w++)
+                zeros[w] =
+                    part[TARE_PART_ZEROS] ? word_at(part[TARE_PART_ZEROS], (unit + g) * words + at + w) : 0x88888888;
+            gather((const unsigned char *)stretch + 4 * (g * size * words + at), 4 * words, size, wide, zeros, differs);
+            for (int64_t w = 0; w < wide; w++)
                 none |= ~(differs[w] | differs[w] >> 1 | differs[w] >> 2 | differs[w] >> 3) & 0x11111111;
             if (none)
                 return true;
         }
     return false;
 }
+
+static const struct tare_suspect suspect = {units, look};
 
 const struct tare_packing tare_packing_awq_gemm = {
     .name = "awq-gemm",
@@ -191,6 +200,6 @@ const struct tare_packing tare_packing_awq_gemm = {
     .announced = announced,
     .shape = shape,
     .decode = decode,
-    .suspect = suspect,
+    .suspect = &suspect,
     .to_mlx = tare_awq_to_mlx,
 };

@@ -185,7 +185,7 @@ const struct tare_packing tare_packing_fp8_block = {
     .which = which_inverse,
     .shape = shape,
     .decode = decode,
-    .suspect = tare_rows_suspect,
+    .suspect = &tare_suspect_rows,
 };
 
 const struct tare_packing tare_packing_fp8_scale = {
@@ -198,5 +198,5 @@ const struct tare_packing tare_packing_fp8_scale = {
     .which = which_scale,
     .shape = shape,
     .decode = decode,
-    .suspect = tare_rows_suspect,
+    .suspect = &tare_suspect_rows,
 };

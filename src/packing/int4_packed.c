@@ -118,6 +118,6 @@ const struct tare_packing tare_packing_int4_packed = {
     .mode = TARE_MLX_AFFINE,
     .shape = shape,
     .decode = decode,
-    .suspect = tare_rows_suspect,
+    .suspect = &tare_suspect_rows,
     .to_mlx = to_mlx,
 };

@@ -198,6 +198,6 @@ const struct tare_packing tare_packing_mlx_affine = {
     .which = which,
     .shape = shape,
     .decode = decode,
-    .suspect = tare_rows_suspect,
+    .suspect = &tare_suspect_rows,
     .to_mlx = to_mlx,
 };

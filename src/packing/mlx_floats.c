@@ -71,7 +71,7 @@ static float global(const struct tare_module *module, const void *const part[TAR
         .mode = form,                                                                                                  \
         .shape = shape,                                                                                                \
         .decode = tare_micro_decode,                                                                                   \
-        .suspect = tare_rows_suspect,                                                                                  \
+        .suspect = &tare_suspect_rows,                                                                                 \
         .to_mlx = tare_micro_to_mlx,                                                                                   \
         .global = global,                                                                                              \
     }

@@ -56,7 +56,7 @@ const struct tare_packing tare_packing_mxfp4_blocks = {
     .mode = TARE_MLX_MXFP4,
     .shape = shape_blocks,
     .decode = tare_micro_decode,
-    .suspect = tare_rows_suspect,
+    .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,
 };
 
@@ -68,7 +68,7 @@ const struct tare_packing tare_packing_mxfp4_rows = {
     .mode = TARE_MLX_MXFP4,
     .shape = shape_rows,
     .decode = tare_micro_decode,
-    .suspect = tare_rows_suspect,
+    .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,
 };
 
@@ -82,6 +82,6 @@ const struct tare_packing tare_packing_mxfp4_packed = {
     .mode = TARE_MLX_MXFP4,
     .shape = shape_rows,
     .decode = tare_micro_decode,
-    .suspect = tare_rows_suspect,
+    .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,
 };

@@ -51,7 +51,7 @@ const struct tare_packing tare_packing_mxfp8_inverse = {
     .mode = TARE_MLX_MXFP8,
     .shape = shape_rows,
     .decode = tare_micro_decode,
-    .suspect = tare_rows_suspect,
+    .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,
 };
 
@@ -63,6 +63,6 @@ const struct tare_packing tare_packing_mxfp8_tiles = {
     .mode = TARE_MLX_MXFP8,
     .shape = shape_tiles,
     .decode = tare_micro_decode,
-    .suspect = tare_rows_suspect,
+    .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,
 };

@@ -45,7 +45,7 @@ const struct tare_packing tare_packing_nvfp4_modelopt = {
     .which = which,
     .shape = shape,
     .decode = tare_micro_decode,
-    .suspect = tare_rows_suspect,
+    .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,
     .global = global,
 };

@@ -173,6 +173,15 @@ static enum tare_code plain_floats(const struct tare_module *module, const void 
     }
 }
 
+void tare_codes_floats(const struct tare_module *module, const struct tare_codes *codes, int64_t rows, float *dst)
+{
+    const int64_t columns = tare_module_columns(module);
+    if (module->packing->codes == TARE_CODE_INTEGER)
+        dequantize(codes, rows, columns, module->group_size, module->packing->biases, dst);
+    else
+        dequantize_floats(codes, rows, columns, module->group_size, module->packing->codes, dst);
+}
+
 enum tare_code tare_module_floats(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                                   int64_t rows, float *dst, struct tare_arena *work, struct tare_error *err)
 {
@@ -188,9 +197,6 @@ enum tare_code tare_module_floats(const struct tare_module *module, const void *
     if (!codes.code || !codes.scale || !codes.offset)
         return tare_fail_memory(err);
     module->packing->decode(module, part, row, rows, &codes);
-    if (module->packing->codes == TARE_CODE_INTEGER)
-        dequantize(&codes, rows, columns, module->group_size, module->packing->biases, dst);
-    else
-        dequantize_floats(&codes, rows, columns, module->group_size, module->packing->codes, dst);
+    tare_codes_floats(module, &codes, rows, dst);
     return TARE_OK;
 }

@@ -51,12 +51,19 @@ bool tare_stream_suspect(const void *stream, int64_t groups, int64_t bytes, int 
     return false;
 }
 
-bool tare_rows_suspect(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows)
+static int64_t units(const struct tare_module *module)
 {
-    const int64_t bits = module->bits, size = module->group_size, row_bits = tare_module_columns(module) * bits;
-    if (size * bits % 8 || size % 8 || row_bits % 8)
-        return true;
-    return tare_stream_suspect((const unsigned char *)part[TARE_PART_WEIGHT] + row * (row_bits / 8),
-                               rows * tare_module_groups(module), size * bits / 8, module->bits,
-                               module->packing->codes);
+    const int64_t size = module->group_size;
+    return size % 8 ? 0 : tare_module_rows(module); /* 8 codes are whole bytes, so groups are */
 }
+
+static bool look(const struct tare_module *module, const void *const part[TARE_PARTS], const void *stretch,
+                 int64_t unit, int64_t n)
+{
+    (void)part;
+    (void)unit;
+    return tare_stream_suspect(stretch, n * tare_module_groups(module), module->group_size * module->bits / 8,
+                               module->bits, module->packing->codes);
+}
+
+const struct tare_suspect tare_suspect_rows = {units, look};
