@@ -143,55 +143,6 @@ static void decode(const struct tare_module *module, const void *const part[TARE
     }
 }
 
-#define WIDE 2048 /* words that look() has side by side: they stay in the first cache */
-
-/* Bits in which words of `rows` rows differ from the zeros; several rows at a time, so that `differs` is seldom moved.
- */
-static void gather(const unsigned char *words, int64_t stride, int64_t rows, int64_t n, const uint32_t *restrict zeros,
-                   uint32_t *restrict differs)
-{
-    int64_t i = 0;
-    for (; i + 4 <= rows; i += 4, words += 4 * stride)
-        for (int64_t w = 0; w < n; w++)
-            differs[w] |= (word_at(words, w) ^ zeros[w]) | (word_at(words + stride, w) ^ zeros[w]) |
-                          (word_at(words + 2 * stride, w) ^ zeros[w]) | (word_at(words + 3 * stride, w) ^ zeros[w]);
-    for (; i < rows; i++, words += stride)
-        for (int64_t w = 0; w < n; w++)
-            differs[w] |= word_at(words, w) ^ zeros[w];
-}
-
-/* Groups of all columns follow one another. */
-static int64_t units(const struct tare_module *module)
-{
-    return tare_module_groups(module);
-}
-
-/*
- * A column whose codes are all the zero: (word ^ zeros) has no bit set in its nibble, in all words of the group. Zeros
- * lie in the same nibbles; 4 bits hold none out of range.
- */
-static bool look(const struct tare_module *module, const void *const part[TARE_PARTS], const void *stretch,
-                 int64_t unit, int64_t n)
-{
-    const int64_t words = module->shape[0] / 8, size = module->group_size;
-    for (int64_t g = 0; g < n; g++)
-        for (int64_t at = 0; at < words; at += WIDE) {
-            uint32_t differs[WIDE] = {0}, zeros[WIDE], none = 0;
-            const int64_t wide = words - at < WIDE ? words - at : WIDE;
-            for (int64_t w = 0; w < wide; w++)
-                zeros[w] =
-                    part[TARE_PART_ZEROS] ? word_at(part[TARE_PART_ZEROS], (unit + g) * words + at + w) : 0x88888888;
-            gather((const unsigned char *)stretch + 4 * (g * size * words + at), 4 * words, size, wide, zeros, differs);
-            for (int64_t w = 0; w < wide; w++)
-                none |= ~(differs[w] | differs[w] >> 1 | differs[w] >> 2 | differs[w] >> 3) & 0x11111111;
-            if (none)
-                return true;
-        }
-    return false;
-}
-
-static const struct tare_suspect suspect = {units, look};
-
 const struct tare_packing tare_packing_awq_gemm = {
     .name = "awq-gemm",
     .suffix = {".qweight", ".scales", ".qzeros", ".g_idx"},
@@ -200,6 +151,6 @@ const struct tare_packing tare_packing_awq_gemm = {
     .announced = announced,
     .shape = shape,
     .decode = decode,
-    .suspect = &suspect,
+    .suspect = &tare_suspect_awq,
     .to_mlx = tare_awq_to_mlx,
 };

@@ -9,6 +9,8 @@
 /* Of all packings whose rows are one bit stream, least significant bit first, and whose zeros cannot be out of range
  * (or are biases): MLX's forms, mxfp4 and its kin, fp8, symmetric int4. Its units are rows. */
 extern const struct tare_suspect tare_suspect_rows;
+/* Of awq-gemm, 4 and 8 bits: awq_suspect.c. Its units are groups of inputs, of all columns. */
+extern const struct tare_suspect tare_suspect_awq;
 /* Of `groups` groups of codes that follow one another, each of so many bytes and codes of so many bits. */
 bool tare_stream_suspect(const void *stream, int64_t groups, int64_t group_bytes, int bits, enum tare_code_kind kind);
 
