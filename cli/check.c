@@ -44,13 +44,14 @@ static int print_json(const tare_model *model, int status)
 int cli_check(const struct cli_verb *verb, int argc, char **argv)
 {
     bool json = false, no_data = false;
-    int tie = TARE_TIE_AUTO, words = 0;
+    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0;
     int64_t threads = 0;
     const struct cli_flag flags[] = {
         {"json", 0, CLI_SWITCH, &json, NULL, "print the report as one JSON object (docs/json.md)", 0, 0, NULL},
         {"no-data", 0, CLI_SWITCH, &no_data, NULL, "read headers only: the head is not compared with the embedding", 0,
          0, NULL},
         CLI_FLAG_TIE(&tie),
+        CLI_FLAG_ZEROS(&zeros),
         CLI_FLAG_THREADS(&threads),
     };
     int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
@@ -63,6 +64,7 @@ int cli_check(const struct cli_verb *verb, int argc, char **argv)
     if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
         return cli_fail(&err);
     source.options.tie = (enum tare_tie)tie;
+    source.options.zeros = (enum tare_zeros)zeros;
     source.options.no_data = no_data;
     source.options.threads = (int)threads;
     const enum tare_code code = cli_source_plan(&source, &model, &err);

@@ -71,6 +71,12 @@ extern const char *const cli_tie_choices[];
         "tie", 0, CLI_CHOICE, (to), "RULE", "what becomes of a redundant head: auto, config, proved or keep", 0, 0,    \
             cli_tie_choices                                                                                            \
     }
+extern const char *const cli_zeros_choices[];
+#define CLI_FLAG_ZEROS(to)                                                                                             \
+    {                                                                                                                  \
+        "zeros", 0, CLI_CHOICE, (to), "RULE", "what GPTQ's stored zeros mean: auto, v1 (zero - 1) or v2", 0, 0,        \
+            cli_zeros_choices                                                                                          \
+    }
 #define CLI_FLAG_THREADS(to)                                                                                           \
     {                                                                                                                  \
         "threads", 0, CLI_WHOLE, (to), "N", "threads; 0: one a core", 0, 1024, NULL                                    \

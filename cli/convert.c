@@ -8,7 +8,7 @@
 #include "report.h"
 #include "source.h"
 
-static const char *const targets[] = {"mlx", NULL};
+static const char *const dtypes[] = {"float32", "bfloat16", "float16", NULL};
 
 static int execute(tare_model *model, const char *folder, const struct tare_convert_options *options,
                    struct cli_progress *progress)
@@ -28,20 +28,40 @@ static int execute(tare_model *model, const char *folder, const struct tare_conv
     return 0;
 }
 
+/* The words of --to, and "what to write: mlx, dense". */
+static void list_targets(const char *targets[16], char what[256])
+{
+    int at = snprintf(what, 256, "what to write");
+    const char *word;
+    for (size_t k = 0; k < 15 && (word = tare_convert_format(k)); k++) {
+        targets[k] = word;
+        at += snprintf(what + at, at < 256 ? (size_t)(256 - at) : 0, "%s%s", k ? ", " : ": ", word);
+    }
+}
+
 int cli_convert(const struct cli_verb *verb, int argc, char **argv)
 {
     struct tare_convert_options convert = TARE_CONVERT_OPTIONS_INIT;
     struct cli_progress progress = cli_progress_init();
-    const char *folder = NULL;
+    const char *folder = NULL, *dequantize = NULL;
     bool no_data = false;
-    int tie = TARE_TIE_AUTO, to = 0, words = 0;
+    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, to = 0, dtype = -1, words = 0;
     int64_t threads = 0;
+    const char *targets[16] = {NULL};
+    char what[256];
+    list_targets(targets, what);
     const struct cli_flag flags[] = {
         {"output", 'o', CLI_TEXT, &folder, "DIR", "the folder to write; it may not exist yet", 0, 0, NULL},
-        {"to", 0, CLI_CHOICE, &to, "FORMAT", "what to write: mlx", 0, 0, targets},
+        {"to", 0, CLI_CHOICE, &to, "FORMAT", what, 0, 0, targets},
+        {"dtype", 0, CLI_CHOICE, &dtype, "DTYPE", "of what is dense: float32, bfloat16, float16", 0, 0, dtypes},
         CLI_FLAG_TIE(&tie),
+        CLI_FLAG_ZEROS(&zeros),
         {"no-data", 0, CLI_SWITCH, &no_data, NULL, "plan from headers only: the head is not compared", 0, 0, NULL},
+        {"dequantize", 0, CLI_TEXT, &dequantize, "MODULE", "write modules as floats; names with * and **, and commas",
+         0, 0, NULL},
         {"keep-dtypes", 0, CLI_SWITCH, &convert.keep_dtypes, NULL, "leave floats in their stored dtype", 0, 0, NULL},
+        {"exact", 0, CLI_SWITCH, &convert.exact, NULL, "round nothing: mlx gets scales and biases in float32", 0, 0,
+         NULL},
         CLI_FLAG_THREADS(&threads),
     };
     const int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
@@ -56,7 +76,9 @@ int cli_convert(const struct cli_verb *verb, int argc, char **argv)
     if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
         return cli_fail(&err);
     source.options.tie = (enum tare_tie)tie;
+    source.options.zeros = (enum tare_zeros)zeros;
     source.options.no_data = no_data;
+    source.options.dequantize = dequantize;
     source.options.threads = (int)threads;
     cli_interrupt_catch();
     int result = 0;
@@ -65,6 +87,7 @@ int cli_convert(const struct cli_verb *verb, int argc, char **argv)
     } else {
         cli_report_warn(model);
         convert.to = targets[to];
+        convert.dtype = dtype < 0 ? NULL : dtypes[dtype];
         convert.threads = (int)threads;
         convert.progress = cli_progress_show;
         convert.user = &progress;

@@ -116,12 +116,13 @@ static int compare(tare_model *const model[2], int threads, bool json, bool all)
 int cli_diff(const struct cli_verb *verb, int argc, char **argv)
 {
     bool json = false, all = false;
-    int tie = TARE_TIE_AUTO, words = 0, status = 0;
+    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0, status = 0;
     int64_t threads = 0;
     const struct cli_flag flags[] = {
         {"json", 0, CLI_SWITCH, &json, NULL, "print every parameter as one JSON object (docs/json.md)", 0, 0, NULL},
         {"all", 0, CLI_SWITCH, &all, NULL, "list equal parameters too", 0, 0, NULL},
         CLI_FLAG_TIE(&tie),
+        CLI_FLAG_ZEROS(&zeros),
         CLI_FLAG_THREADS(&threads),
     };
     status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 2, &words);
@@ -140,6 +141,7 @@ int cli_diff(const struct cli_verb *verb, int argc, char **argv)
             break;
         }
         source.options.tie = (enum tare_tie)tie;
+        source.options.zeros = (enum tare_zeros)zeros;
         source.options.threads = (int)threads;
         if (cli_source_plan(&source, &model[k], &err) != TARE_OK)
             status = cli_fail(&err);

@@ -148,7 +148,7 @@ static int plan_and_compute(const struct cli_source *source, const struct ids *i
 int cli_logits(const struct cli_verb *verb, int argc, char **argv)
 {
     const char *list = NULL, *output = NULL;
-    int tie = TARE_TIE_AUTO, words = 0;
+    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0;
     int64_t threads = 0, prefill = 0;
     const struct cli_flag flags[] = {
         {"ids", 0, CLI_TEXT, &list, "1,2,3", "the ids to feed", 0, 0, NULL},
@@ -157,6 +157,7 @@ int cli_logits(const struct cli_verb *verb, int argc, char **argv)
         {"prefill", 0, CLI_WHOLE, &prefill, "N", "feed the first N at once, the rest one by one; default: all at once",
          1, INT32_MAX, NULL},
         CLI_FLAG_TIE(&tie),
+        CLI_FLAG_ZEROS(&zeros),
         CLI_FLAG_THREADS(&threads),
     };
     int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
@@ -175,6 +176,7 @@ int cli_logits(const struct cli_verb *verb, int argc, char **argv)
         status = cli_fail(&err);
     if (status == CLI_GO_ON) {
         source.options.tie = (enum tare_tie)tie;
+        source.options.zeros = (enum tare_zeros)zeros;
         source.options.threads = (int)threads;
         status = plan_and_compute(&source, &ids, prefill ? (size_t)prefill : ids.n, output);
     }

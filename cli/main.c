@@ -12,7 +12,7 @@ static const struct cli_verb verbs[] = {
      cli_check},
     {"models", "[--json]", "The model types, and what works for each.", cli_models},
     {"explain", "[MODEL [TENSOR]] [--json]", "The whole plan, or where one tensor comes from or went.", cli_explain},
-    {"convert", "[MODEL] -o DIR [--to mlx] [--tie=RULE]", "Write it as a folder that another program loads.",
+    {"convert", "[MODEL] -o DIR [--to FORMAT] [--tie=RULE]", "Write it as a folder that another program loads.",
      cli_convert},
     {"run", "[MODEL] [PROMPT] [--max-tokens N] [--temp T]", "Go on with a text.", cli_run},
     {"logits", "[MODEL] --ids 1,2,3 [-o FILE.npy]", "The model's float32 logits for some ids.", cli_logits},

@@ -13,6 +13,7 @@
 #include "print.h"
 
 const char *const cli_tie_choices[] = {"auto", "config", "proved", "keep", NULL};
+const char *const cli_zeros_choices[] = {"auto", "v1", "v2", NULL};
 
 int cli_wrong(const char *format, ...)
 {

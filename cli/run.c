@@ -169,7 +169,7 @@ int cli_run(const struct cli_verb *verb, int argc, char **argv)
 {
     double temp = 0, top_p = 1, min_p = 0;
     int64_t most = 256, top_k = 0, seed = -1, threads = 0;
-    int tie = TARE_TIE_AUTO, words = 0;
+    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0;
     const struct cli_flag flags[] = {
         {"max-tokens", 0, CLI_WHOLE, &most, "N", "most tokens to write; default 256", 1, INT32_MAX, NULL},
         {"temp", 0, CLI_REAL, &temp, "T", "temperature; default 0: always the likeliest", 0, 100, NULL},
@@ -178,6 +178,7 @@ int cli_run(const struct cli_verb *verb, int argc, char **argv)
         {"min-p", 0, CLI_REAL, &min_p, "P", "none below this part of the likeliest; default 0", 0, 1, NULL},
         {"seed", 0, CLI_WHOLE, &seed, "N", "same seed, same text; default: another each time", 0, INT64_MAX, NULL},
         CLI_FLAG_TIE(&tie),
+        CLI_FLAG_ZEROS(&zeros),
         CLI_FLAG_THREADS(&threads),
     };
     int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 2, &words);
@@ -192,6 +193,7 @@ int cli_run(const struct cli_verb *verb, int argc, char **argv)
     if (cli_source_find(&source, named ? argv[0] : NULL, &err) != TARE_OK)
         return cli_fail(&err);
     source.options.tie = (enum tare_tie)tie;
+    source.options.zeros = (enum tare_zeros)zeros;
     source.options.threads = (int)threads;
     w.sampling = (struct tare_sampling){sizeof w.sampling, (float)temp,  (float)top_p,
                                         (int)top_k,        (float)min_p, seed < 0 ? any_seed() : (uint64_t)seed};

@@ -92,12 +92,13 @@ int cli_verify(const struct cli_verb *verb, int argc, char **argv)
 {
     struct tare_verify_options options = TARE_VERIFY_OPTIONS_INIT;
     bool json = false;
-    int words = 0;
+    int zeros = TARE_ZEROS_AUTO, words = 0;
     int64_t threads = 0;
     const struct cli_flag flags[] = {
         {"json", 0, CLI_SWITCH, &json, NULL, "print files and findings as one JSON object (docs/json.md)", 0, 0, NULL},
         {"no-hash", 0, CLI_SWITCH, &options.no_hash, NULL, "leave the files' sha256 out", 0, 0, NULL},
         {"no-values", 0, CLI_SWITCH, &options.no_values, NULL, "leave the numbers out", 0, 0, NULL},
+        CLI_FLAG_ZEROS(&zeros),
         CLI_FLAG_THREADS(&threads),
     };
     int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
@@ -108,7 +109,7 @@ int cli_verify(const struct cli_verb *verb, int argc, char **argv)
     tare_model *model = NULL;
     if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
         return cli_fail(&err);
-    source.options.no_data = true; /* the head's proof is check's */
+    source.options.zeros = (enum tare_zeros)zeros;
     source.options.threads = options.threads = (int)threads;
     cli_interrupt_catch();
     status = cli_source_plan(&source, &model, &err) == TARE_OK ? verify_model(model, &options, json) : cli_fail(&err);

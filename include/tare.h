@@ -98,6 +98,13 @@ enum tare_tie {
     TARE_TIE_KEEP    /* the head becomes the model's own */
 };
 
+/* What the fields of GPTQ's qzeros hold; docs/formats.md. */
+enum tare_zeros {
+    TARE_ZEROS_AUTO = 0, /* as checkpoint_format says, which the data must not contradict */
+    TARE_ZEROS_V1,       /* the zero - 1 */
+    TARE_ZEROS_V2        /* the zero */
+};
+
 /* A file held in memory instead of a folder: borrowed, must outlive the model. */
 struct tare_memory_file {
     const char *name;
@@ -119,6 +126,9 @@ struct tare_options {
     size_t n_files;
     tare_progress_fn progress; /* may be NULL */
     void *user;
+    enum tare_zeros zeros;
+    const char *dequantize; /* modules that a packed target gets as floats: names with wildcards, separated by commas;
+                               NULL: none. Read by tare_plan() only */
 };
 #define TARE_OPTIONS_INIT                                                                                              \
     {                                                                                                                  \
@@ -213,17 +223,22 @@ TARE_API void tare_text_free(char *text);
 
 struct tare_convert_options {
     size_t size;
-    const char *to;      /* "mlx" */
-    bool keep_dtypes;    /* leave floats in their stored dtype */
+    const char *to;      /* a word of tare_convert_format(); NULL: "mlx" */
+    bool keep_dtypes;    /* mlx: leave floats in their stored dtype */
     int threads;         /* 0: as planned */
     uint64_t shard_size; /* bytes; 0: 5 GB */
     tare_progress_fn progress;
     void *user;
+    const char *dtype; /* "float32", "bfloat16", "float16": of what is dense; NULL: as the format has it */
+    bool exact;        /* round nothing: mlx then has scales and biases in float32, and floats in their stored dtype */
 };
 #define TARE_CONVERT_OPTIONS_INIT                                                                                      \
     {                                                                                                                  \
         .size = sizeof(struct tare_convert_options)                                                                    \
     }
+
+/* Word number `index` of the formats that tare_convert() writes, "mlx" first; NULL behind the last. Static. */
+TARE_API const char *tare_convert_format(size_t index);
 
 /*
  * Execute a plan into a folder, tile by tile. The folder appears under its name only when complete and synced; an

@@ -8,6 +8,7 @@
 #include "models/declare.h"
 #include "models/model.h"
 #include "names/group.h"
+#include "plan/gptq_judge.h"
 #include "plan/plan.h"
 #include "tree/prove.h"
 
@@ -81,7 +82,9 @@ static enum tare_code plan(struct tare_model *m, const char *path, struct tare_e
         (code = config_read(m, err)) ||        /* config/  config.json, quantization       */
         (code = tare_model_declare(m, err)) || /* models/  model_type -> parameter tree    */
         (code = modules_group(m, err)) ||      /* names/   tensors -> modules and formats  */
+        (code = tare_gptq_judge(m, err)) ||    /* plan/    what only GPTQ's data tell      */
         (code = tare_names_rewrite(m, err)) || /* names/   checkpoint names -> our names   */
+        (code = tare_gptq_settle(m, err)) ||   /* plan/    GPTQ's biases and split halves  */
         (code = tie_decide(m, err)) ||         /* tree/    one head or two, and its proof  */
         (code = tare_target_choose(m, err)) || /* plan/    what each module becomes        */
         (code = tare_plan_close(m, err)))      /* plan/    nothing missing, nothing over   */

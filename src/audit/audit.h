@@ -20,7 +20,8 @@ struct tare_view {
     const float **norms;              /* of each piece, or NULL (packing/value.h) */
     int rank;                         /* of flat, a number counts as one axis */
     int64_t shape[TARE_AUDIT_AXES];
-    bool codes;                      /* packed, of one kind, bits and group size: tare_view_codes() can read it */
+    bool codes;                      /* packed, of one kind and bits: tare_view_codes() can read it */
+    int64_t group_size;              /* of what it reads: 1 where groups are no runs of columns */
     bool plain;                      /* as stored: no packed module, no function */
     bool wide;                       /* has integers or F64, which float32 does not hold */
     enum tare_dtype dtype;           /* of the first module */

@@ -81,7 +81,7 @@ static void compare_groups(const struct tare_view side[2], const struct tare_cod
                            int64_t columns, struct tare_finding_of_tile *found)
 {
     const struct tare_packing *const packing[2] = {side[0].first->packing, side[1].first->packing};
-    const int64_t size[2] = {side[0].first->group_size, side[1].first->group_size};
+    const int64_t size[2] = {side[0].group_size, side[1].group_size};
     const int64_t groups[2] = {columns / size[0], columns / size[1]}, step = gcd(size[0], size[1]);
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < columns; i += step) {
@@ -135,7 +135,7 @@ static enum tare_code compare_numbers(const struct tare_view side[2], const stru
     const size_t n = (size_t)tile->count, size = wide ? sizeof(double) : sizeof(float);
     for (int k = 0; k < 2; k++) {
         tare_arena_reset(&c->work);
-        if (codes) { /* read already */
+        if (codes && side[k].group_size == side[k].first->group_size && tare_module_even(side[k].first)) { /* at hand */
             tare_codes_floats(side[k].first, &codes[k], tile->count / side[k].shape[side[k].rank - 1], c->numbers[k]);
             continue;
         }

@@ -31,25 +31,35 @@ static float slack_of(enum tare_dtype dtype)
     return dtype == TARE_BF16 ? 0x1p-8f : dtype == TARE_F16 ? 0x1p-11f : 0x1p-24f;
 }
 
-static bool is_dead(const struct tare_module *module, const uint8_t *code, float scale, float offset)
+/* What has been seen of a group of a row. */
+struct seen {
+    bool any, unlike; /* a code; codes that are no zero, or of integers not the first one */
+    uint8_t first;
+};
+
+static void see(const struct tare_packing *packing, struct seen *seen, uint8_t code)
+{
+    const uint8_t mask = packing->codes == TARE_CODE_E2M1 ? 7 : 0x7f; /* -0 is zero too */
+    if (packing->codes != TARE_CODE_INTEGER)
+        seen->unlike |= (code & mask) != 0;
+    else if (seen->any)
+        seen->unlike |= code != seen->first;
+    else
+        seen->first = code;
+    seen->any = true;
+}
+
+static bool is_dead(const struct tare_module *module, const struct seen *seen, float scale, float offset)
 {
     const struct tare_packing *packing = module->packing;
-    const int64_t n = module->group_size;
-    if (scale == 0)
+    const float first = (float)seen->first;
+    if (!seen->any || scale == 0 || seen->unlike)
+        return seen->any && scale == 0;
+    if (packing->codes != TARE_CODE_INTEGER)
         return true;
-    if (packing->codes != TARE_CODE_INTEGER) {
-        const uint8_t mask = packing->codes == TARE_CODE_E2M1 ? 7 : 0x7f; /* -0 is zero too */
-        for (int64_t i = 0; i < n; i++)
-            if (code[i] & mask)
-                return false;
-        return true;
-    }
-    for (int64_t i = 1; i < n; i++)
-        if (code[i] != code[0])
-            return false;
     if (!packing->biases)
-        return (float)code[0] == offset;
-    return fabsf(scale * (float)code[0] + offset) <= fabsf(offset) * slack_of(module->dtype);
+        return first == offset;
+    return fabsf(scale * first + offset) <= fabsf(offset) * slack_of(module->dtype);
 }
 
 static bool is_beyond(const struct tare_module *module, float offset)
@@ -58,20 +68,24 @@ static bool is_beyond(const struct tare_module *module, float offset)
            !(offset >= 0 && offset <= (float)((1 << module->bits) - 1));
 }
 
-static void inspect_block(const struct tare_module *module, const struct tare_codes *codes, int64_t row, int64_t rows,
-                          struct tare_groups_found *found)
+static void inspect_row(const struct tare_module *module, const void *const part[TARE_PARTS],
+                        const struct tare_codes *codes, int64_t row, int64_t r, struct seen *seen,
+                        struct tare_groups_found *found)
 {
-    const int64_t groups = tare_module_groups(module);
-    for (int64_t k = 0; k < rows * groups; k++) {
-        const uint64_t at = (uint64_t)(row * groups + k);
-        if (is_dead(module, codes->code + k * module->group_size, codes->scale[k], codes->offset[k]) &&
-            !found->dead++) {
+    const int64_t groups = tare_module_groups(module), columns = tare_module_columns(module);
+    memset(seen, 0, (size_t)groups * sizeof *seen);
+    for (int64_t i = 0; i < columns; i++)
+        see(module->packing, &seen[tare_module_group(module, part, i)], codes->code[r * columns + i]);
+    for (int64_t g = 0; g < groups; g++) {
+        const float scale = codes->scale[r * groups + g], offset = codes->offset[r * groups + g];
+        const uint64_t at = (uint64_t)((row + r) * groups + g);
+        if (is_dead(module, &seen[g], scale, offset) && !found->dead++) {
             found->dead_first = at;
-            found->scale = codes->scale[k];
+            found->scale = scale;
         }
-        if (is_beyond(module, codes->offset[k]) && !found->beyond++) {
+        if (is_beyond(module, offset) && !found->beyond++) {
             found->beyond_first = at;
-            found->zero = codes->offset[k];
+            found->zero = offset;
         }
     }
 }
@@ -88,12 +102,14 @@ enum tare_code tare_groups_inspect(const struct tare_module *module, const void 
         .scale = tare_arena_array(work, groups * ROWS, sizeof *codes.scale),
         .offset = tare_arena_array(work, groups * ROWS, sizeof *codes.offset),
     };
-    if (!codes.code || !codes.scale || !codes.offset)
+    struct seen *seen = tare_arena_array(work, groups, sizeof *seen);
+    if (!codes.code || !codes.scale || !codes.offset || !seen)
         return tare_fail_memory(err);
     for (int64_t r = 0; r < rows; r += ROWS) {
         const int64_t n = rows - r < ROWS ? rows - r : ROWS;
         packing->decode(module, part, row + r, n, &codes);
-        inspect_block(module, &codes, row + r, n, found);
+        for (int64_t i = 0; i < n; i++)
+            inspect_row(module, part, &codes, row + r, i, seen, found);
     }
     return TARE_OK;
 }

@@ -260,24 +260,43 @@ enum tare_code tare_view_doubles(const struct tare_view *view, const struct tare
 
 /* ---- codes --------------------------------------------------------------------------------------------------- */
 
-/* Runs of rows of one plane, decoded where they belong. */
-static void codes_plane(const struct window *w, int64_t from, int64_t to, const struct tare_codes *codes)
+/* Scales and offsets of decoded rows, a group each `size` columns instead of the module's own. */
+static void spread(const struct window *w, const struct tare_codes *own, int64_t rows, int64_t size,
+                   struct tare_codes *to)
 {
     const struct tare_module *module = w->piece->module;
-    const int64_t columns = tare_module_columns(module), groups = tare_module_groups(module);
+    const int64_t columns = tare_module_columns(module), groups = tare_module_groups(module), parts = columns / size;
+    for (int64_t k = 0; k < parts; k++) {
+        const int64_t g = tare_module_group(module, w->part, k * size);
+        for (int64_t r = 0; r < rows; r++) {
+            to->scale[r * parts + k] = own->scale[r * groups + g];
+            to->offset[r * parts + k] = own->offset[r * groups + g];
+        }
+    }
+}
+
+/* Runs of rows of one plane, decoded where they belong; own is NULL where groups are as the module has them. */
+static void codes_plane(const struct window *w, int64_t from, int64_t to, int64_t size, const struct tare_codes *own,
+                        const struct tare_codes *codes)
+{
+    const struct tare_module *module = w->piece->module;
+    const int64_t columns = tare_module_columns(module), groups = columns / size;
     const int64_t rows = w->shape[w->rank - 2], stride = w->from[w->rank - 2];
     const int64_t count = stride == columns ? rows : 1;
     for (int64_t r = 0; r < rows; r += count) {
         const int64_t at = to / columns + r;
         struct tare_codes part = {codes->code + at * columns, codes->scale + at * groups, codes->offset + at * groups};
-        module->packing->decode(module, w->part, (from + r * stride) / columns, count, &part);
+        struct tare_codes read = {part.code, own ? own->scale : part.scale, own ? own->offset : part.offset};
+        module->packing->decode(module, w->part, (from + r * stride) / columns, count, &read);
+        if (own)
+            spread(w, own, count, size, &part);
     }
 }
 
 enum tare_code tare_view_codes(const struct tare_view *view, const struct tare_tile *tile, struct tare_codes *codes,
                                struct tare_arena *work, struct tare_error *err)
 {
-    const size_t n = (size_t)tile->count, groups = n / (size_t)view->first->group_size;
+    const size_t n = (size_t)tile->count, groups = n / (size_t)view->group_size;
     *codes = (struct tare_codes){tare_arena_alloc(work, n), tare_arena_array(work, groups, sizeof(float)),
                                  tare_arena_array(work, groups, sizeof(float))};
     if (!codes->code || !codes->scale || !codes->offset)
@@ -287,8 +306,15 @@ enum tare_code tare_view_codes(const struct tare_view *view, const struct tare_t
         if (!window_of(view, tile, k, &w))
             continue;
         int64_t at[TARE_AUDIT_AXES] = {0}, from = w.from_start, to = w.to_start;
+        const struct tare_module *module = w.piece->module;
+        const bool same = module->group_size == view->group_size && tare_module_even(module);
+        const size_t most = (size_t)(w.shape[w.rank - 2] * tare_module_groups(module));
+        struct tare_codes own = {.scale = same ? NULL : tare_arena_array(work, most, sizeof(float)),
+                                 .offset = same ? NULL : tare_arena_array(work, most, sizeof(float))};
+        if (!same && (!own.scale || !own.offset))
+            return tare_fail_memory(err);
         do
-            codes_plane(&w, from, to, codes);
+            codes_plane(&w, from, to, view->group_size, same ? NULL : &own, codes);
         while (next(&w, w.rank - 2, at, &from, &to));
     }
     return TARE_OK;

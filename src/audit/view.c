@@ -11,6 +11,11 @@ static bool is_plain(const struct tare_module *module)
     return module->packing == &tare_packing_plain;
 }
 
+static int64_t gcd(int64_t a, int64_t b)
+{
+    return b ? gcd(b, a % b) : a;
+}
+
 /* What all pieces have in common. */
 static void judge(struct tare_view *view, bool packed)
 {
@@ -22,10 +27,13 @@ static void judge(struct tare_view *view, bool packed)
         const struct tare_piece *piece = &flat->pieces[k];
         const struct tare_module *module = piece->module, *first = view->first;
         const bool plain = is_plain(module);
+        view->group_size = !k ? module->group_size : gcd(view->group_size, module->group_size);
+        if (!plain && !tare_module_even(module))
+            view->group_size = 1;
         view->wide |= plain && !piece->value && (module->dtype == TARE_F64 || !tare_dtype_is_float(module->dtype));
         view->plain &= plain && !piece->value && module->dtype == first->dtype;
         view->codes &= packed && !plain && !piece->value && module->bits == first->bits && flat->rank >= 2 &&
-                       module->group_size == first->group_size && module->packing->codes == first->packing->codes &&
+                       module->packing->codes == first->packing->codes &&
                        module->packing->biases == first->packing->biases && piece->stride[flat->rank - 1] == 1 &&
                        piece->shape[flat->rank - 1] == tare_module_columns(module);
     }

@@ -87,23 +87,39 @@ static enum tare_code read_skipped(const struct reader *r, struct tare_quant *qu
     return TARE_OK;
 }
 
+/* AutoAWQ says version, GPTQModel the same in checkpoint_format and format, in any one of the three or in all. */
+static enum tare_code read_awq_version(const struct reader *r, struct tare_quant *quant)
+{
+    static const char *const keys[] = {"version", "checkpoint_format", "format"};
+    const char *before = NULL;
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+        const char *text = NULL;
+        const enum tare_code code = read_text(r, keys[k], &text);
+        char *lower = code || !text ? NULL : tare_arena_text(r->arena, text); /* older files say "GEMM" */
+        if (code || (text && !lower))
+            return code ? code : tare_fail_memory(r->err);
+        for (char *c = lower; c && *c; c++)
+            if (*c >= 'A' && *c <= 'Z')
+                *c = (char)(*c - 'A' + 'a');
+        if (lower && quant->version && strcmp(lower, quant->version))
+            return tare_fail(r->err, TARE_E_CONFIG, r->place, "%s says \"%.32s\" and %s \"%.32s\"; they mean the same",
+                             before, quant->version, keys[k], lower);
+        if (lower && !quant->version) {
+            quant->version = lower;
+            before = keys[k];
+        }
+    }
+    return TARE_OK;
+}
+
 static enum tare_code read_awq(const struct reader *r, struct tare_quant *quant)
 {
     quant->method = TARE_METHOD_AWQ;
     enum tare_code code = read_bits(r, quant);
     if (!code)
-        code = read_text(r, "version", &quant->version);
+        code = read_awq_version(r, quant);
     if (code)
         return code;
-    if (quant->version) { /* AutoAWQ writes "gemm", older files "GEMM" */
-        char *lower = tare_arena_text(r->arena, quant->version);
-        if (!lower)
-            return tare_fail_memory(r->err);
-        for (char *c = lower; *c; c++)
-            if (*c >= 'A' && *c <= 'Z')
-                *c = (char)(*c - 'A' + 'a');
-        quant->version = lower;
-    }
     const json_t *zero = json_object_get(r->object, "zero_point");
     if (zero && !json_is_null(zero) && !json_is_boolean(zero))
         return wrong(r, "zero_point", "true or false");
@@ -250,11 +266,17 @@ static enum tare_code read_method(const struct reader *r, const char *method, st
         return read_modelopt(r, quant);
     if (!strcmp(method, "compressed-tensors"))
         return tare_quant_read_compressed(r->object, quant->place, r->arena, quant, r->err);
+    if (!strcmp(method, "gptq"))
+        return tare_quant_read_gptq(r->object, quant->place, r->arena, quant, r->err);
+    if (!strcmp(method, "auto-round"))
+        return tare_quant_read_autoround(r->object, quant->place, r->arena, quant, r->err);
     if (!strcmp(method, "mxfp4") || !strcmp(method, "mxfp8")) {
         quant->method = method[4] == '4' ? TARE_METHOD_MXFP4 : TARE_METHOD_MXFP8;
         return read_skipped(r, quant);
     }
-    return unknown(r, "quant_method", method, "awq, compressed-tensors, fp8, mlx, modelopt, mxfp4 and mxfp8 so far");
+    return unknown(r, "quant_method", method,
+                   "auto-round, awq, compressed-tensors, fp8, gptq, mlx, modelopt, mxfp4 and mxfp8 so "
+                   "far");
 }
 
 enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struct tare_arena *arena,
@@ -277,8 +299,7 @@ enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struc
             return tare_fail(err, TARE_E_CONFIG, quant->place,
                              "quant_method is missing; with \"awq\" there tare reads AutoAWQ's layout");
         if (!strcmp(quant->place, "quantize_config.json"))
-            return tare_fail(err, TARE_E_UNKNOWN, quant->place,
-                             "quant_method is missing, as in old GPTQ files, which tare does not read yet");
+            return tare_quant_read_gptq(object, quant->place, arena, quant, err); /* old AutoGPTQ */
         return read_mlx(&r, quant);
     }
     if (!strcmp(quant->place, "config.json: quantization") || !strcmp(method, "mlx"))

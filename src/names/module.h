@@ -10,6 +10,7 @@
 #include "open/checkpoint.h"
 
 struct tare_packing;
+struct tare_quant_group;
 
 /* The roles a tensor can have in a module. */
 enum tare_part {
@@ -29,9 +30,13 @@ struct tare_module {
     const int64_t *shape;  /* logical: (out, in), experts (n, out, in), plain ones any */
     enum tare_dtype dtype; /* plain: as stored; packed: of the scales, or what its values are rounded to when dense */
     int bits;              /* 0: plain */
-    int64_t group_size;    /* columns that share a scale; 0: plain */
+    int64_t group_size;    /* columns that share a scale; 0: plain. The last group may have fewer */
+    bool act_order;        /* the group of column i is g_idx[i], not i / group_size: tare_module_group() */
     int64_t block[2];      /* rows and columns that share a stored scale, where scales are by blocks; else 0 */
     const struct tare_tensor *part[TARE_PARTS];
+    const struct tare_quant_group *said; /* compressed-tensors: the group of the config that targets it, or NULL */
+    bool ignored;                        /* the same: `ignore` names it */
+    bool whole_codes; /* pack-quantized: words hold whole codes and are not filled; else they are one stream of bits */
     const char *unusable;   /* loads by its shapes, but its data cannot be read; or NULL */
     const char *fault;      /* why it cannot be used (a part is missing, a shape is off), or NULL */
     const char *fault_name; /* the tensor at fault */
@@ -93,6 +98,7 @@ struct tare_entry {
     const struct tare_step *steps; /* last one first */
     const char *rule;              /* why it was set aside; NULL while it is alive */
     const char *evidence;
+    bool redundant; /* set aside, and no format of output keeps it: something else says the same, or it says nothing */
     bool absorbed; /* became an input of another entry: neither alive nor set aside */
     bool hidden;   /* outside of the scope: no verb sees it */
 };

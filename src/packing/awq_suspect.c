@@ -12,6 +12,8 @@ static uint32_t word_at(const void *words, int64_t at)
     return word;
 }
 
+#define FEW 16 /* inputs that tell of almost every group: of so many no code is another than the zero in one of 2^64   \
+                */
 #define WIDE 2048 /* words that look() has side by side: they stay in the first cache */
 
 /* Bits in which words of `rows` rows differ from the zeros; several rows at a time, so that `differs` is seldom moved.
@@ -58,7 +60,15 @@ static bool look(const struct tare_module *module, const void *const part[TARE_P
             for (int64_t w = 0; w < wide; w++)
                 zeros[w] =
                     part[TARE_PART_ZEROS] ? word_at(part[TARE_PART_ZEROS], (unit + g) * words + at + w) : symmetric;
-            gather((const unsigned char *)stretch + 4 * (g * size * words + at), 4 * words, size, wide, zeros, differs);
+            const unsigned char *group = (const unsigned char *)stretch + 4 * (g * size * words + at);
+            const int64_t few = size < FEW ? size : FEW;
+            gather(group, 4 * words, few, wide, zeros, differs);
+            for (int64_t w = 0; w < wide; w++)
+                none |= empty_fields(differs[w], module->bits);
+            if (!none)
+                continue;
+            gather(group + 4 * few * words, 4 * words, size - few, wide, zeros, differs);
+            none = 0;
             for (int64_t w = 0; w < wide; w++)
                 none |= empty_fields(differs[w], module->bits);
             if (none)

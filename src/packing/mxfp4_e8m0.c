@@ -7,6 +7,7 @@
  * mxfp4-packed: X.weight_packed U8 and X.weight_scale U8 of the same shapes, in compressed-tensors and kimi_k3.
  * Source: mlx_lm/models/gpt_oss.py, deepseek_v41.py (_repack), kimi_k3.py.
  */
+#include "packing/compressed.h"
 #include "packing/fault.h"
 #include "packing/microscaled.h"
 #include "packing/suspect.h"
@@ -46,6 +47,13 @@ static void shape_rows(struct tare_module *module, const struct tare_quant *quan
         tare_micro_fit_rows(module, arena);
 }
 
+static void shape_packed(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
+{
+    if (tare_compressed_announced(module, quant, arena, "mxfp4-pack-quantized", NULL))
+        shape_rows(module, quant, arena);
+    tare_compressed_agree(module, quant, arena);
+}
+
 const struct tare_packing tare_packing_mxfp4_blocks = {
     .name = "mxfp4",
     .suffix = {"_blocks", "_scales"},
@@ -80,7 +88,7 @@ const struct tare_packing tare_packing_mxfp4_packed = {
     .key = TARE_PART_WEIGHT,
     .codes = TARE_CODE_E2M1,
     .mode = TARE_MLX_MXFP4,
-    .shape = shape_rows,
+    .shape = shape_packed,
     .decode = tare_micro_decode,
     .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,

@@ -3,9 +3,11 @@
  *
  * mxfp8-inverse: X and X_scale_inv (.., out, in / 32), in minimax_m3 (the scale multiplies, in spite of its name).
  * mxfp8-tiles:   X.weight and X.scale (.., out / tile, in / 32 or 128), tiles of 1, 32 or 128 rows, in deepseek_v41;
+ * mxfp8-weight:  X.weight and X.weight_scale (.., out, in / 32), compressed-tensors' mxfp8-quantized.
  * MLX has a scale a row, so those of a tile are repeated. Source: mlx_lm/models/minimax_m3_vl.py, deepseek_v41.py
  * (_repack).
  */
+#include "packing/compressed.h"
 #include "packing/fault.h"
 #include "packing/microscaled.h"
 #include "packing/suspect.h"
@@ -16,6 +18,13 @@ static void shape_rows(struct tare_module *module, const struct tare_quant *quan
     if (tare_part_check(module, arena, TARE_PART_WEIGHT, TARE_E4M3_DTYPES) &&
         tare_part_check(module, arena, TARE_PART_SCALES, TARE_E8M0_DTYPES))
         tare_micro_fit_rows(module, arena);
+}
+
+static void shape_weight(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
+{
+    if (tare_compressed_announced(module, quant, arena, "mxfp8-quantized", NULL))
+        shape_rows(module, quant, arena);
+    tare_compressed_agree(module, quant, arena);
 }
 
 /* The tile of which so many scales cover `size`, 32 or 128; what fits neither is reported against 32. */
@@ -64,5 +73,16 @@ const struct tare_packing tare_packing_mxfp8_tiles = {
     .shape = shape_tiles,
     .decode = tare_micro_decode,
     .suspect = &tare_suspect_rows,
+    .to_mlx = tare_micro_to_mlx,
+};
+
+const struct tare_packing tare_packing_mxfp8_weight = {
+    .name = "mxfp8",
+    .suffix = {".weight", ".weight_scale"},
+    .key = TARE_PART_SCALES,
+    .codes = TARE_CODE_E4M3,
+    .mode = TARE_MLX_MXFP8,
+    .shape = shape_weight,
+    .decode = tare_micro_decode,
     .to_mlx = tare_micro_to_mlx,
 };

@@ -8,6 +8,13 @@
 bool tare_neutral_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                          int64_t rows, const struct tare_mlx_rows *to, struct tare_arena *work)
 {
+    return tare_neutral_to_mlx_as(module, part, row, rows, module->dtype, to, work);
+}
+
+bool tare_neutral_to_mlx_as(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                            int64_t rows, enum tare_dtype dtype, const struct tare_mlx_rows *to,
+                            struct tare_arena *work)
+{
     const int64_t columns = tare_module_columns(module), groups = tare_module_groups(module);
     const int64_t bytes = columns * module->bits / 8;
     struct tare_codes codes = {
@@ -27,8 +34,8 @@ bool tare_neutral_to_mlx(const struct tare_module *module, const void *const par
     }
     for (int64_t k = 0; k < rows * groups; k++) {
         const float scale = codes.scale[k], offset = codes.offset[k];
-        tare_float_put(to->scales, module->dtype, k, scale);
-        tare_float_put(to->biases, module->dtype, k, module->packing->biases ? offset : -offset * scale);
+        tare_float_put(to->scales, dtype, k, scale);
+        tare_float_put(to->biases, dtype, k, module->packing->biases ? offset : -offset * scale);
     }
     return true;
 }

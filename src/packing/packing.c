@@ -2,8 +2,6 @@
  * packing.c - the packing that a config announces, and what is the same for all of them. */
 #include "packing/packing.h"
 
-#include <string.h>
-
 #include "base/small_float.h"
 #include "packing/to_mlx.h"
 
@@ -13,12 +11,14 @@ static const struct tare_packing *const packings[] = {
 #undef PACKING
 };
 
-/* AWQ stores 4 bits; GPTQModel writes 8 under the same name, in another order. */
+/* AWQ stores 4 bits; GPTQModel writes 8 in gemm, too. */
 static enum tare_code check_bits(const struct tare_quant *quant, struct tare_error *err)
 {
-    if (quant->method == TARE_METHOD_AWQ && quant->bits && quant->bits != 4)
+    const bool gemm = !quant->version || !strcmp(quant->version, "gemm");
+    if (quant->method == TARE_METHOD_AWQ && quant->bits && quant->bits != 4 && !(gemm && quant->bits == 8))
         return tare_fail(err, TARE_E_UNKNOWN, quant->place ? quant->place : "quantization_config",
-                         "awq of %d bits; tare reads awq of 4 bits. If the tensors are of 4, \"bits\": 4 there says so "
+                         "awq of %d bits; tare reads awq of 4 bits, and gemm of 8. If the tensors are of 4, \"bits\": "
+                         "4 there says so "
                          "(tare repair will)",
                          quant->bits);
     return TARE_OK;
@@ -37,9 +37,10 @@ enum tare_code tare_packing_choose(const struct tare_quant *quant, const struct 
     if (!awq && quant->method != TARE_METHOD_MLX) /* none, or one that is known by the names of its tensors */
         return TARE_OK;
     return tare_fail(err, TARE_E_UNKNOWN, quant->place ? quant->place : "quantization_config",
-                     "%s \"%s\" is not known; tare reads %s", awq ? "awq version" : "mlx mode",
+                     "%s \"%s\" is not known%s; tare reads %s", awq ? "awq version" : "mlx mode",
                      (awq ? quant->version : quant->mode) ? (awq ? quant->version : quant->mode) : "",
-                     awq ? "gemm" : "affine, mxfp4, mxfp8 and nvfp4");
+                     awq && !strcmp(quant->version, "marlin") ? " (its tiles lie in the order of one GPU kernel)" : "",
+                     awq ? "gemm, gemv, gemv_fast and llm-awq" : "affine, mxfp4, mxfp8 and nvfp4");
 }
 
 const struct tare_packing *tare_packing_at(size_t k)
@@ -94,7 +95,12 @@ int64_t tare_module_columns(const struct tare_module *module)
 
 int64_t tare_module_groups(const struct tare_module *module)
 {
-    return module->group_size ? tare_module_columns(module) / module->group_size : 0;
+    return module->group_size ? (tare_module_columns(module) - 1) / module->group_size + 1 : 0;
+}
+
+bool tare_module_even(const struct tare_module *module)
+{
+    return !module->act_order && module->group_size && tare_module_columns(module) % module->group_size == 0;
 }
 
 enum tare_code tare_module_data(struct tare_checkpoint *checkpoint, const struct tare_module *module,
@@ -108,7 +114,7 @@ enum tare_code tare_module_data(struct tare_checkpoint *checkpoint, const struct
         if (module->part[k] && (code = tare_tensor_data(checkpoint, module->part[k], &part[k], err)))
             return code;
     }
-    return TARE_OK;
+    return module->packing->check ? module->packing->check(module, part, err) : TARE_OK;
 }
 
 /* value[r][i] of codes, in float32; rounded after the product and, with biases, after the sum. */
@@ -126,6 +132,21 @@ static void dequantize(const struct tare_codes *codes, int64_t rows, int64_t col
         else
             for (int64_t i = 0; i < group_size; i++)
                 to[i] = scale * ((float)code[i] - offset);
+    }
+}
+
+/* The same of zeros where groups are no runs of columns. */
+static void dequantize_uneven(const struct tare_module *module, const void *const part[TARE_PARTS],
+                              const struct tare_codes *codes, int64_t rows, float *dst)
+{
+    const int64_t columns = tare_module_columns(module), groups = tare_module_groups(module);
+    for (int64_t i = 0; i < columns; i++) {
+        const int64_t g = tare_module_group(module, part, i);
+        for (int64_t r = 0; r < rows; r++) {
+            const float scale = codes->scale[r * groups + g], offset = codes->offset[r * groups + g];
+            const float code = (float)codes->code[r * columns + i];
+            dst[r * columns + i] = module->packing->biases ? scale * code + offset : scale * (code - offset);
+        }
     }
 }
 
@@ -197,6 +218,9 @@ enum tare_code tare_module_floats(const struct tare_module *module, const void *
     if (!codes.code || !codes.scale || !codes.offset)
         return tare_fail_memory(err);
     module->packing->decode(module, part, row, rows, &codes);
-    tare_codes_floats(module, &codes, rows, dst);
+    if (module->packing->codes == TARE_CODE_INTEGER && !tare_module_even(module))
+        dequantize_uneven(module, part, &codes, rows, dst);
+    else
+        tare_codes_floats(module, &codes, rows, dst);
     return TARE_OK;
 }

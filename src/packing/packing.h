@@ -5,10 +5,16 @@
  *     weight[r][i] = scale[r][g] * (code[r][i] - zero[r][g])      with zeros            (AWQ)
  *     weight[r][i] = scale[r][g] * code[r][i] + bias[r][g]        with biases           (MLX affine)
  *     weight[r][i] = scale[r][g] * value(code[r][i])              codes that are floats (fp8, mxfp4)
- * g = i / group_size; in float32, rounded after the product and, with biases, after the sum.
+ * in float32, rounded after the product and, with biases, after the sum. g = i / group_size, as a rule: all groups are
+ * runs of group_size columns, and tare_module_even() says so. Else g is tare_module_group(): under GPTQ's act-order
+ * (module->act_order) g_idx tells it of each column, and the last group may be short. Codes always stand in the logical
+ * order of columns, so only the look-up of a column's scale differs: any user may take tare_module_group() for all
+ * modules, and who walks along groups asks tare_module_even() first.
  */
 #ifndef TARE_PACKING_PACKING_H
 #define TARE_PACKING_PACKING_H
+
+#include <string.h>
 
 #include "config/quant.h"
 #include "names/module.h"
@@ -63,6 +69,9 @@ struct tare_packing {
      */
     void (*to_mlx)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                    const struct tare_mlx_rows *to);
+    /* MAY: hold the parts' values against what the plan took from headers; before any decode (tare_module_data). */
+    enum tare_code (*check)(const struct tare_module *module, const void *const part[TARE_PARTS],
+                            struct tare_error *err);
     /* MAY: MLX's global_scale of a row of a module that has TARE_PART_GLOBAL; values are * global_scale / 2688. */
     float (*global)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row);
     const struct tare_suspect *suspect; /* MAY: for verify; NULL: decoding tells */
@@ -72,8 +81,8 @@ struct tare_packing {
 struct tare_suspect {
     int64_t (*units)(const struct tare_module *module); /* equal parts of the weight's bytes, none of which shares a
                                                            group with another; 0: this module cannot be looked at */
-    /* Units [unit, unit + n), whose bytes are `stretch`. False: surely no group is dead (all codes its zero), and no zero
-     * of them lies beyond what the bits hold. A yes may be wrong. */
+    /* Units [unit, unit + n), whose bytes are `stretch`. False: surely no group is dead (all codes its zero), and no
+     * zero of them lies beyond what the bits hold. A yes may be wrong. */
     bool (*look)(const struct tare_module *module, const void *const part[TARE_PARTS], const void *stretch,
                  int64_t unit, int64_t n);
 };
@@ -97,8 +106,19 @@ const char *tare_packing_word(const struct tare_packing *packing, enum tare_dtyp
 /* Logical rows of a module: product of all axes but the last. */
 int64_t tare_module_rows(const struct tare_module *module);
 int64_t tare_module_columns(const struct tare_module *module);
-int64_t tare_module_groups(const struct tare_module *module); /* columns / group_size */
-/* The bytes of all parts (tare_tensor_data). */
+int64_t tare_module_groups(const struct tare_module *module); /* columns / group_size, rounded up */
+/* Is group k the columns from k * group_size on, so many of them, for all k? */
+bool tare_module_even(const struct tare_module *module);
+/* The group of column i. */
+static inline int64_t tare_module_group(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t i)
+{
+    int32_t group;
+    if (!module->act_order)
+        return i / module->group_size;
+    memcpy(&group, (const unsigned char *)part[TARE_PART_G_IDX] + 4 * i, sizeof group);
+    return group;
+}
+/* The bytes of all parts (tare_tensor_data), checked by the packing where it has something to check. */
 enum tare_code tare_module_data(struct tare_checkpoint *checkpoint, const struct tare_module *module,
                                 const void *part[TARE_PARTS], struct tare_error *err);
 /* codes of rows as float32: what tare_module_floats() gives for them. */

@@ -53,8 +53,13 @@ bool tare_stream_suspect(const void *stream, int64_t groups, int64_t bytes, int 
 
 static int64_t units(const struct tare_module *module)
 {
-    const int64_t size = module->group_size;
-    return size % 8 ? 0 : tare_module_rows(module); /* 8 codes are whole bytes, so groups are */
+    const uint64_t rows = (uint64_t)tare_module_rows(module), columns = (uint64_t)tare_module_columns(module);
+    const uint64_t bits = (uint64_t)module->bits;
+    if (module->group_size % 8 || !tare_module_even(module)) /* 8 codes are whole bytes, so groups are */
+        return 0;
+    if ((module->whole_codes && 32 % bits) || module->part[TARE_PART_WEIGHT]->size != rows * columns * bits / 8)
+        return 0; /* no stream, or a padded one */
+    return tare_module_rows(module);
 }
 
 static bool look(const struct tare_module *module, const void *const part[TARE_PARTS], const void *stretch,

@@ -27,6 +27,12 @@ void tare_mlx_unpack(const void *words, int bits, int64_t n, uint8_t *code);
 bool tare_neutral_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                          int64_t rows, const struct tare_mlx_rows *to, struct tare_arena *work);
 
+/* The same for affine, with scales and biases computed in another dtype than that of the module's scales: float32 holds
+ * every -zero * scale of 16 bits. */
+bool tare_neutral_to_mlx_as(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                            int64_t rows, enum tare_dtype dtype, const struct tare_mlx_rows *to,
+                            struct tare_arena *work);
+
 /* awq-gemm, fused: by AVX2 where the processor has it and the rows suit, else portable. in must be a multiple of 8. */
 void tare_awq_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                      const struct tare_mlx_rows *to);

@@ -71,6 +71,7 @@ static enum tare_code settle_bias(struct tare_model *m, const struct tare_head_d
                              "would change the model");
         e->rule = "bias of a redundant output head, all zero";
         e->evidence = head->evidence;
+        e->redundant = true;
     }
     return m->arena.failed ? tare_fail_memory(err) : TARE_OK;
 }

@@ -97,6 +97,9 @@ enum tare_code tare_plan_keep(struct tare_model *model, const struct tare_error 
  */
 enum tare_code tare_heads_settle(struct tare_model *model, bool transformers_tied, struct tare_error *err);
 
+/* --dequantize: does one of the patterns, which commas separate, match the parameter, its module, or what either lies
+ * in? patterns may be NULL. */
+bool tare_dense_asked(const char *patterns, const char *name);
 /* Stage 6. */
 enum tare_code tare_target_choose(struct tare_model *model, struct tare_error *err);
 /* Stage 7: bind entries to parameters; every missing, unexpected and misshapen one becomes part of the report. */

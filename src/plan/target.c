@@ -4,17 +4,19 @@
  */
 #include <string.h>
 
+#include "names/pattern.h"
 #include "packing/to_mlx.h"
 #include "plan/plan.h"
 
 /* What the leaves of one recipe have in common. */
 struct leaves {
-    const struct tare_module *first; /* the first packed one */
-    const struct tare_module *plain; /* a plain one */
-    bool unlike;                     /* packed ones of unlike bits or group sizes */
-    bool mixed;                      /* packed ones whose scales have unlike dtypes */
-    bool global;                     /* one has a scale over its scales */
-    size_t dtypes[TARE_DTYPE_COUNT]; /* packed ones by the dtype of their scales */
+    const struct tare_module *first;  /* the first packed one */
+    const struct tare_module *plain;  /* a plain one */
+    bool unlike;                      /* packed ones of unlike bits or group sizes */
+    bool mixed;                       /* packed ones whose scales have unlike dtypes */
+    bool global;                      /* one has a scale over its scales */
+    const struct tare_module *uneven; /* a packed one whose groups are no runs of columns */
+    size_t dtypes[TARE_DTYPE_COUNT];  /* packed ones by the dtype of their scales */
 };
 
 static void visit(void *user, const struct tare_module *module)
@@ -28,6 +30,8 @@ static void visit(void *user, const struct tare_module *module)
     leaves->global |= module->part[TARE_PART_GLOBAL] != NULL;
     if (!leaves->first)
         leaves->first = module;
+    if (!leaves->uneven && !tare_module_even(module))
+        leaves->uneven = module;
     leaves->mixed |= module->dtype != leaves->first->dtype;
     leaves->unlike |= module->bits != leaves->first->bits || module->group_size != leaves->first->group_size ||
                       module->packing != leaves->first->packing;
@@ -85,10 +89,28 @@ static bool may_pack(enum tare_kind kind)
     return kind == TARE_KIND_LINEAR || kind == TARE_KIND_EMBEDDING || kind == TARE_KIND_EXPERTS;
 }
 
-/* Why a recipe with packed leaves becomes dense, or NULL when it stays packed. */
-static const char *dense_because(const struct tare_parameter *parameter, const struct tare_recipe *recipe,
-                                 const struct leaves *leaves)
+bool tare_dense_asked(const char *patterns, const char *name)
 {
+    char pattern[256];
+    for (size_t n; patterns && *patterns; patterns += n + (patterns[n] == ',')) {
+        n = strcspn(patterns, ",");
+        if (!n || n >= sizeof pattern)
+            continue;
+        memcpy(pattern, patterns, n);
+        pattern[n] = 0;
+        const struct tare_pattern read = tare_pattern_read(pattern, false);
+        if (tare_pattern_match(&read, name, true, NULL))
+            return true;
+    }
+    return false;
+}
+
+/* Why a recipe with packed leaves becomes dense, or NULL when it stays packed. */
+static const char *dense_because(const struct tare_model *model, const struct tare_parameter *parameter,
+                                 const struct tare_recipe *recipe, const struct leaves *leaves)
+{
+    if (tare_dense_asked(model->options.dequantize, parameter->name))
+        return "dequantized, as --dequantize asks";
     if (!may_pack(parameter->kind))
         return "dequantized, because mlx packs linear layers and embeddings only";
     if (leaves->plain)
@@ -102,6 +124,8 @@ static const char *dense_because(const struct tare_parameter *parameter, const s
     return NULL;
 }
 
+#define DENSE "--dequantize=MODULE writes it as floats"
+
 static void choose_packed(struct tare_model *model, struct tare_target *target, const struct leaves *leaves)
 {
     const struct tare_module *module = leaves->first;
@@ -114,12 +138,20 @@ static void choose_packed(struct tare_model *model, struct tare_target *target, 
         return;
     target->group_size = group_size_of(module->group_size);
     if (!tare_mlx_bits(module->bits))
-        target->refusal =
-            tare_arena_format(&model->arena, "%d bits have no MLX form: affine has 2, 3, 4, 5, 6 and 8", module->bits);
+        target->refusal = tare_arena_format(
+            &model->arena, "%d bits have no MLX form: affine has 2, 3, 4, 5, 6 and 8; %s", module->bits, DENSE);
+    else if (leaves->uneven && leaves->uneven->act_order)
+        target->refusal = tare_arena_format(
+            &model->arena, "%s has its columns in act-order (g_idx is not i / group_size), which has no MLX form; %s",
+            leaves->uneven->name, DENSE);
+    else if (leaves->uneven)
+        target->refusal = tare_arena_format(
+            &model->arena, "the last group of %s is short (%lld columns, group_size %lld), which has no MLX form; %s",
+            leaves->uneven->name, (long long)tare_module_columns(leaves->uneven), (long long)module->group_size, DENSE);
     else if (!target->group_size)
         target->refusal = tare_arena_format(
-            &model->arena, "group_size %lld has no MLX form: affine has 32, 64 and 128, and what they divide",
-            (long long)module->group_size);
+            &model->arena, "group_size %lld has no MLX form: affine has 32, 64 and 128, and what they divide; %s",
+            (long long)module->group_size, DENSE);
 }
 
 static void choose_dense(struct tare_model *model, struct tare_target *target)
@@ -136,7 +168,7 @@ static void choose(struct tare_model *model, const struct tare_parameter *parame
     const bool cast = model->casts && tare_dtype_is_float(recipe->dtype);
     target->dtype = cast ? model->float_dtype : recipe->dtype;
     if (leaves->first)
-        target->because = dense_because(parameter, recipe, leaves);
+        target->because = dense_because(model, parameter, recipe, leaves);
     model->n_casts += cast && (recipe->dtype != target->dtype || leaves->mixed);
     if (parameter == model->tree.head.weight && model->tree.head.kind == TARE_HEAD_NONE)
         target->refusal = "mlx-lm's architecture has no output head of its own; this model has";

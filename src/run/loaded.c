@@ -129,6 +129,18 @@ static enum tare_code load_vector(const struct loading *l, const struct tare_par
     return vector ? tare_source_copy(l->checkpoint, flat, TARE_F32, vector, l->err) : tare_fail_memory(l->err);
 }
 
+/* The kernels of packed matrices know integer codes and groups that are runs of columns; all else (floats, act-order)
+ * is expanded to float32. */
+static bool stays_packed(const struct tare_recipe *recipe, const struct tare_flat *flat)
+{
+    bool packed = recipe->packed && flat->n;
+    for (size_t i = 0; packed && i < flat->n; i++) {
+        const struct tare_module *m = flat->pieces[i].module;
+        packed = m->packing->codes == TARE_CODE_INTEGER && tare_module_even(m);
+    }
+    return packed;
+}
+
 static enum tare_code load_parameter(const struct loading *l, const struct tare_parameter *p, struct tare_arena *work)
 {
     struct tare_flat flat = {0};
@@ -140,9 +152,7 @@ static enum tare_code load_parameter(const struct loading *l, const struct tare_
     struct tare_matrix *m = &l->loaded->matrices[p->index];
     m->in = flat.shape[flat.rank - 1];
     m->rows = m->in > 0 ? tare_shape_count(flat.rank, flat.shape) / m->in : 0;
-    /* the kernels of packed matrices know integer codes only */
-    const bool packed = p->entry->recipe->packed && flat.n && flat.pieces->module->packing->codes == TARE_CODE_INTEGER;
-    return packed ? load_packed(l, &flat, m) : load_dense(l, p->name, &flat, m);
+    return stays_packed(p->entry->recipe, &flat) ? load_packed(l, &flat, m) : load_dense(l, p->name, &flat, m);
 }
 
 enum tare_code tare_loaded_open(struct tare_loaded **loaded, struct tare_model *model, struct tare_pool *pool,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * convert.c - tare_convert: execute a plan into an MLX folder. Start reading here.
+ * convert.c - tare_convert: execute a plan into a folder of one of the formats. Start reading here.
  */
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,10 +27,25 @@ static enum tare_code write_folder(struct tare_layout *layout, struct tare_model
         (code = tare_shards_finish(layout, err)) ||                 /* brought to the disk               */
         (code = tare_index_write(layout, folder, err)) || (code = tare_side_files_copy(model, folder, err)) ||
         (code = tare_card_write(layout, model, folder, err)) ||
-        (code = tare_config_write(layout, model, folder, err)) || /* the last file                     */
-        (code = tare_folder_commit(folder, err)))                 /* the folder gets its name          */
+        (code = tare_config_write(layout, model, options->dtype, folder, err)) || /* the last file */
+        (code = tare_folder_commit(folder, err))) /* the folder gets its name          */
         return code;
     return TARE_OK;
+}
+
+/* "mlx, dense": what may stand behind --to. */
+static const char *format_names(char room[256])
+{
+    size_t at = 0;
+    const struct tare_save_format *format;
+    for (size_t k = 0; (format = tare_format_at(k)) && at < 256; k++)
+        at += (size_t)snprintf(room + at, 256 - at, "%s%s", k ? ", " : "", format->name);
+    return room;
+}
+
+static bool known_dtype(const char *dtype)
+{
+    return !strcmp(dtype, "float32") || !strcmp(dtype, "bfloat16") || !strcmp(dtype, "float16");
 }
 
 static void close_shards(struct tare_layout *layout)
@@ -45,14 +61,21 @@ enum tare_code tare_convert(tare_model *model, const char *folder, const struct 
     const struct tare_convert_options options = options_of(given);
     if (!model || !folder || !*folder || options.threads < 0)
         return tare_fail(err, TARE_E_ARGUMENT, "", "convert needs a model and the name of a folder");
-    if (options.to && strcmp(options.to, "mlx"))
-        return tare_fail(err, TARE_E_UNKNOWN, options.to, "is no format that tare writes; it writes mlx");
+    char names[256];
+    const struct tare_save_format *format = tare_format_find(options.to ? options.to : "mlx");
+    if (!format)
+        return tare_fail(err, TARE_E_UNKNOWN, options.to, "is no format that tare writes; it writes %s",
+                         format_names(names));
+    if (options.dtype && !known_dtype(options.dtype))
+        return tare_fail(err, TARE_E_ARGUMENT, options.dtype,
+                         "is no dtype that tare writes; it writes float32, "
+                         "bfloat16 and float16");
     if (model->code) {
         if (err)
             *err = model->error;
         return model->code;
     }
-    struct tare_layout layout = {0};
+    struct tare_layout layout = {.format = format};
     struct tare_folder output = {0};
     struct tare_pool *pool = NULL;
     enum tare_code code;

@@ -197,6 +197,24 @@ static float rounded(enum tare_dtype dtype, float value)
                                 : value;
 }
 
+static enum tare_code fail_overflow(const struct tare_job *job, const char *from, float value, enum tare_dtype dtype,
+                                    struct tare_error *err)
+{
+    return tare_fail(err, TARE_E_TARGET, job->name, "%g of %s overflows %s", (double)value, from,
+                     tare_dtype_name(dtype));
+}
+
+enum tare_code tare_cast_floats(const struct tare_job *job, const char *from, const float *values, int64_t n,
+                                enum tare_dtype dtype, void *to, struct tare_error *err)
+{
+    for (int64_t k = 0; k < n; k++) {
+        tare_float_put(to, dtype, k, values[k]);
+        if (isfinite(values[k]) && !isfinite(rounded(dtype, values[k])))
+            return fail_overflow(job, from, values[k], dtype, err);
+    }
+    return TARE_OK;
+}
+
 /* n elements, cast to the target's dtype. */
 static enum tare_code cast(const struct tile *tile, const struct tare_piece *piece, const void *from, int64_t n,
                            void *to)
@@ -206,8 +224,7 @@ static enum tare_code cast(const struct tile *tile, const struct tare_piece *pie
         const float value = load(from, stored, k);
         tare_float_put(to, dtype, k, value);
         if (isfinite(value) && !isfinite(rounded(dtype, value)))
-            return tare_fail(tile->err, TARE_E_TARGET, tile->job->parameter->name, "%g of %s overflows %s",
-                             (double)value, piece->module->name, tare_dtype_name(dtype));
+            return fail_overflow(tile->job, piece->module->name, value, dtype, tile->err);
     }
     return TARE_OK;
 }
@@ -305,7 +322,7 @@ enum tare_code tare_dense_tile(const struct tare_layout *layout, const struct ta
             return code;
     }
     if (!made)
-        return tare_fail(err, TARE_E_INTERNAL, job->parameter->name, "no piece of its recipe lies in a tile of it");
+        return tare_fail(err, TARE_E_INTERNAL, job->name, "no piece of its recipe lies in a tile of it");
     *bytes += n;
-    return tare_saved_write(layout, job->weight, made, n, (uint64_t)first * size, err);
+    return tare_saved_write(layout, job->saved[TARE_PART_WEIGHT], made, n, (uint64_t)first * size, err);
 }

@@ -65,6 +65,14 @@ static struct tare_box box_of(const struct tare_job *job, size_t task)
     return box;
 }
 
+/* Who makes the tiles of a job. */
+static tare_tile_fn *tile_of(const struct tare_layout *layout, const struct tare_job *job)
+{
+    if (job->target.packed)
+        return layout->format->tile;
+    return job->module && job->module->packing != &tare_packing_plain ? tare_dequantized_tile : tare_dense_tile;
+}
+
 static void run_task(void *user, size_t task, int number)
 {
     struct run *run = user;
@@ -76,8 +84,7 @@ static void run_task(void *user, size_t task, int number)
     struct tare_error error = {0};
     uint64_t bytes = 0;
     tare_arena_reset(&worker->arena);
-    enum tare_code code = job->target.packed ? tare_packed_tile(run->layout, job, &box, worker, &bytes, &error)
-                                             : tare_dense_tile(run->layout, job, &box, worker, &bytes, &error);
+    enum tare_code code = tile_of(run->layout, job)(run->layout, job, &box, worker, &bytes, &error);
     pthread_mutex_lock(&run->lock);
     run->done += bytes;
     if (!code && !run->error.code && run->options->progress &&

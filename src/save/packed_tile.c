@@ -19,13 +19,13 @@ struct tile {
  * Rows whose scales have another group size or dtype than the output's: repeat (group size of 256 -> 128, twice) and
  * cast. first is the row of the tile; from are n rows in the module's own groups.
  */
-static enum tare_code widen(const struct tile *tile, const struct tare_module *module, const void *from, void *to,
-                            int64_t first, int64_t n, const char *name)
+static enum tare_code widen(const struct tile *tile, const struct tare_module *module, enum tare_dtype stored,
+                            const void *from, void *to, int64_t first, int64_t n, const char *name)
 {
     const int64_t groups = tare_module_groups(module), repeat = module->group_size / tile->job->target.group_size;
     const enum tare_dtype dtype = tile->job->target.dtype;
     for (int64_t k = 0; k < n * groups; k++) {
-        const float value = tare_float_at(from, module->dtype, k);
+        const float value = tare_float_at(from, stored, k);
         const int64_t at = first * tile->groups + k * repeat;
         tare_float_put(to, dtype, at, value);
         if (isfinite(value) && !isfinite(tare_float_at(to, dtype, at)))
@@ -38,33 +38,49 @@ static enum tare_code widen(const struct tile *tile, const struct tare_module *m
     return TARE_OK;
 }
 
+/* Do the rows of a module lie in its own groups and dtype before they are those of the output? Scales of the other
+ * modes are bytes of one kind and group size. */
+static bool staged(const struct tile *tile, const struct tare_module *module)
+{
+    const struct tare_target *target = &tile->job->target;
+    return target->mode == TARE_MLX_AFFINE &&
+           (module->group_size != target->group_size || module->dtype != target->dtype);
+}
+
+/* The dtype in which scales and biases are computed: the module's, as mlx-lm does, then cast; exact: the target's. */
+static enum tare_dtype computed(const struct tile *tile, const struct tare_module *module)
+{
+    return tile->job->exact && tile->job->target.mode == TARE_MLX_AFFINE ? tile->job->target.dtype : module->dtype;
+}
+
 /* n rows of one module, from module_row on, become rows of the tile from `first` on. */
 static enum tare_code move_rows(const struct tile *tile, const struct tare_module *module, const void *const *part,
                                 int64_t module_row, int64_t first, int64_t n)
 {
     struct tare_worker *worker = tile->worker;
-    const bool affine =
-        tile->job->target.mode == TARE_MLX_AFFINE; /* else scales are bytes of one kind and group size */
-    const bool as_is =
-        !affine || (module->dtype == tile->job->target.dtype && module->group_size == tile->job->target.group_size);
-    const size_t own = (size_t)tare_module_groups(module) * tare_dtype_size(module->dtype) * (size_t)n;
+    const bool affine = tile->job->target.mode == TARE_MLX_AFFINE;
+    const enum tare_dtype dtype = computed(tile, module);
+    const bool stage = staged(tile, module);
+    const size_t own = (size_t)tare_module_groups(module) * tare_dtype_size(dtype) * (size_t)n;
     const struct tare_mlx_rows to = {
         .weight = tile->weight + (size_t)first * tile->row_bytes,
-        .scales = as_is ? tile->scales + (size_t)first * tile->scale_bytes : tare_buffer_room(&worker->stage[0], own),
+        .scales = stage ? tare_buffer_room(&worker->stage[0], own) : tile->scales + (size_t)first * tile->scale_bytes,
         .biases = !affine ? NULL
-                  : as_is ? tile->biases + (size_t)first * tile->scale_bytes
-                          : tare_buffer_room(&worker->stage[1], own),
+                  : stage ? tare_buffer_room(&worker->stage[1], own)
+                          : tile->biases + (size_t)first * tile->scale_bytes,
     };
     if (!to.scales || (affine && !to.biases))
         return tare_fail_memory(tile->err);
-    if (module->packing->to_mlx)
+    if (module->packing->to_mlx && dtype == module->dtype)
         module->packing->to_mlx(module, part, module_row, n, &to);
-    else if (!tare_neutral_to_mlx(module, part, module_row, n, &to, &worker->arena))
+    else if (!tare_neutral_to_mlx_as(module, part, module_row, n, dtype, &to, &worker->arena))
         return tare_fail_memory(tile->err);
-    if (as_is)
+    if (!stage)
         return TARE_OK;
-    const enum tare_code code = widen(tile, module, to.scales, tile->scales, first, n, tile->job->scales->name);
-    return code ? code : widen(tile, module, to.biases, tile->biases, first, n, tile->job->biases->name);
+    const struct tare_saved *const *saved = (const struct tare_saved *const *)tile->job->saved;
+    const enum tare_code code =
+        widen(tile, module, dtype, to.scales, tile->scales, first, n, saved[TARE_PART_SCALES]->name);
+    return code ? code : widen(tile, module, dtype, to.biases, tile->biases, first, n, saved[TARE_PART_ZEROS]->name);
 }
 
 /* The part of a piece that lies in the box, by runs of rows that are neighbours in the module. */
@@ -113,7 +129,7 @@ enum tare_code tare_packed_tile(const struct tare_layout *layout, const struct t
     struct tile tile = {.job = job, .worker = worker, .err = err, .in = job->shape[job->rank - 1]};
     tile.groups = tile.in / job->target.group_size;
     tile.row_bytes = (size_t)(tile.in * job->target.bits / 8);
-    tile.scale_bytes = (size_t)tile.groups * tare_dtype_size(job->scales->dtype);
+    tile.scale_bytes = (size_t)tile.groups * tare_dtype_size(job->saved[TARE_PART_SCALES]->dtype);
     tile.weight = tare_buffer_room(&worker->tile, (size_t)rows * tile.row_bytes);
     tile.scales = tare_buffer_room(&worker->scales, (size_t)rows * tile.scale_bytes);
     tile.biases = tare_buffer_room(&worker->biases, (size_t)rows * tile.scale_bytes);
@@ -123,13 +139,14 @@ enum tare_code tare_packed_tile(const struct tare_layout *layout, const struct t
     for (size_t k = 0; k < job->flat.n; k++)
         if ((code = move_piece(&tile, box, k)))
             return code;
-    if ((code = put(layout, job->weight, tile.weight, row, rows, tile.row_bytes, bytes, err)) ||
-        (code = put(layout, job->scales, tile.scales, row, rows, tile.scale_bytes, bytes, err)))
+    if ((code = put(layout, job->saved[TARE_PART_WEIGHT], tile.weight, row, rows, tile.row_bytes, bytes, err)) ||
+        (code = put(layout, job->saved[TARE_PART_SCALES], tile.scales, row, rows, tile.scale_bytes, bytes, err)))
         return code;
-    if (job->biases)
-        return put(layout, job->biases, tile.biases, row, rows, tile.scale_bytes, bytes, err);
+    if (job->saved[TARE_PART_ZEROS])
+        return put(layout, job->saved[TARE_PART_ZEROS], tile.biases, row, rows, tile.scale_bytes, bytes, err);
     const int64_t matrix = row / job->shape[axis]; /* its global scale goes with its first rows */
-    return job->global && !box->low[axis]
-               ? put(layout, job->global, job->globals + matrix, matrix, 1, sizeof *job->globals, bytes, err)
+    return job->saved[TARE_PART_GLOBAL] && !box->low[axis]
+               ? put(layout, job->saved[TARE_PART_GLOBAL], job->globals + matrix, matrix, 1, sizeof *job->globals,
+                     bytes, err)
                : TARE_OK;
 }

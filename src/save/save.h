@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * save.h - what the files of save/ share: the layout of an MLX folder, and the folder while it is being written.
+ * save.h - what the files of save/ share: the formats, the layout of a folder, and the folder while it is being
+ * written.
  *
- * convert.c is the list of steps. mlx_layout.c lays out tensors, shards and tasks; write_safetensors.c makes the shards
- * with their headers; execute.c runs the tasks, each a tile of one parameter, by packed_tile.c and dense_tile.c;
- * write_config.c and side_files.c write the rest; commit.c makes the folder appear at once or not at all.
+ * convert.c is the list of steps. layout.c lays out tensors, shards and tasks, asking the format what each becomes;
+ * write_safetensors.c makes the shards with their headers; execute.c runs the tasks, each a tile of one tensor, by the
+ * format's own function or dense_tile.c; write_config.c and side_files.c write the rest; commit.c makes the folder
+ * appear at once or not at all. One format is one file (NAME_format.c) and one line in formats.def.
  */
 #ifndef TARE_SAVE_SAVE_H
 #define TARE_SAVE_SAVE_H
@@ -26,6 +28,8 @@ struct tare_saved {
     uint64_t size;   /* bytes */
     size_t shard;    /* index in layout.shards */
     uint64_t offset; /* from the start of the file */
+    size_t job;      /* index in layout.jobs, and which of its tensors */
+    enum tare_part part;
 };
 
 struct tare_shard {
@@ -37,17 +41,24 @@ struct tare_shard {
     pthread_mutex_t lock; /* one writer a file: the system has it so, but lets the others spin instead of sleep */
 };
 
-/* One parameter to be made: its recipe laid flat, and cut into tasks. */
+/*
+ * One parameter or module to be made: its recipe laid flat, and cut into tasks. What target says is the format's; for
+ * all of them `packed` means that its own tile() makes it, and bits, group_size and mode are what config.json has.
+ */
 struct tare_job {
-    const struct tare_parameter *parameter;
+    const char *name;                       /* of the parameter, or of the module's logical tensor */
+    const struct tare_parameter *parameter; /* NULL in the view by source module */
+    const struct tare_module *module;       /* NULL in the view by parameter */
+    enum tare_kind kind;                    /* of the parameter that the module is used for; PLAIN: of none */
     struct tare_target target;
     struct tare_flat flat;
-    const void *(*parts)[TARE_PARTS];            /* the bytes of each piece's module */
-    const float **norms;                         /* of each piece, or NULL (packing/value.h) */
-    struct tare_saved *weight, *scales, *biases; /* dense: weight only; biases: affine only */
-    struct tare_saved *global;                   /* nvfp4 with a global_scale, or NULL */
-    float *globals;                              /* its numbers: one for all rows below the same leading indices */
-    int rank;                                    /* of flat, a number counts as one axis */
+    const void *(*parts)[TARE_PARTS];     /* the bytes of each piece's module */
+    const float **norms;                  /* of each piece, or NULL (packing/value.h) */
+    struct tare_saved *saved[TARE_PARTS]; /* its tensors, by their role; dense: TARE_PART_WEIGHT only */
+    float *globals;                       /* nvfp4's global scales: one for all rows below the same leading indices */
+    bool exact;                           /* mlx: biases are computed in target.dtype, not in that of the scales */
+    bool symmetric;                       /* every zero is 2^(bits - 1), and the format leaves them out */
+    int rank;                             /* of flat, a number counts as one axis; 2 of packed modules */
     int64_t shape[TARE_SAVE_AXES];
     int axis;               /* tiles are ranges of this axis: all axes before it are one index each */
     int64_t step;           /* of the range */
@@ -55,7 +66,16 @@ struct tare_job {
     size_t first_task;
 };
 
+/* What most packed jobs are; the others are written as exceptions to it. bits 0: none is packed. */
+struct tare_form {
+    int bits;
+    int64_t group_size;
+    enum tare_mlx_mode mode;
+    bool symmetric;
+};
+
 struct tare_layout {
+    const struct tare_save_format *format;
     struct tare_arena arena;  /* owns names, shapes, recipes laid flat */
     struct tare_saved *saved; /* heap; by name */
     size_t n_saved, saved_room;
@@ -65,17 +85,88 @@ struct tare_layout {
     size_t n_jobs, jobs_room, n_tasks;
     uint64_t bytes;      /* of all tensors */
     uint64_t parameters; /* logical elements */
-    int bits;            /* of most packed modules, 0: none is packed */
-    int64_t group_size;
-    enum tare_mlx_mode mode;
+    struct tare_form usual;
 };
 
-/* From a plan that loads: what the folder holds. layout is zeroed; tare_layout_release() also after a failure. */
+/* Whose names the folder has (design.md, "two views"). */
+enum tare_save_view {
+    TARE_VIEW_PARAMETERS, /* mlx-lm's, after rewriting */
+    TARE_VIEW_MODULES     /* the checkpoint's own: every module once, neither stacked nor split */
+};
+
+struct tare_box;
+struct tare_worker;
+
+typedef enum tare_code tare_tile_fn(const struct tare_layout *layout, const struct tare_job *job,
+                                    const struct tare_box *box, struct tare_worker *worker, uint64_t *bytes,
+                                    struct tare_error *err);
+
+/* A format of output. */
+struct tare_save_format {
+    const char *name; /* its word for --to */
+    enum tare_save_view view;
+    const char *metadata; /* "format" in the header of a shard: for which library names and layout are */
+    const char *library;  /* of the model card */
+    const char *usage;    /* of the model card: shell lines, %s is the folder's name */
+    /*
+     * MUST: what a job becomes. Sets target and, by tare_layout_add(), its tensors; then tare_job_cut() or
+     * tare_job_cut_rows(). What the format cannot hold is refused here: TARE_E_TARGET, and the sentence says why.
+     */
+    enum tare_code (*lay_out)(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
+                              const struct tare_convert_options *options, struct tare_error *err);
+    /* MAY: after all jobs, layout->usual is known: refuse what cannot stand beside the others. */
+    enum tare_code (*settle)(const struct tare_layout *layout, struct tare_error *err);
+    /* MUST, where lay_out() makes packed jobs: the rows of one that lie in the box; adds the bytes written to
+     * *bytes. */
+    tare_tile_fn *tile;
+    /* MUST: the format's keys into a copy of the source's config, without its quantization. False: no memory. */
+    bool (*config)(json_t *config, const struct tare_layout *layout, const struct tare_model *model);
+};
+#define TARE_USAGE_TRANSFORMERS                                                                                        \
+    "pip install transformers torch\npython -c \"from transformers import AutoModelForCausalLM as m; "                 \
+    "m.from_pretrained('./%s')\""
+#define FORMAT(name) extern const struct tare_save_format tare_format_##name;
+#include "save/formats.def"
+#undef FORMAT
+
+/* Number k of all formats; NULL behind the last. */
+const struct tare_save_format *tare_format_at(size_t k);
+/* That of a word for --to, or NULL. */
+const struct tare_save_format *tare_format_find(const char *name);
+
+/* From a plan that loads: what the folder holds. layout is zeroed but for its format; tare_layout_release() also after
+ * a failure. */
 enum tare_code tare_layout_make(struct tare_layout *layout, struct tare_model *model,
                                 const struct tare_convert_options *options, struct tare_error *err);
 void tare_layout_release(struct tare_layout *layout);
-/* "model.layers.0.mlp.up_proj" of the weight's name. */
+/*
+ * The view by source module: every module that the plan uses, and every one that a rewriting set aside because mlx-lm
+ * has no use for it (other readers may): each once, in the order of the files. Not among them: what is redundant. The
+ * array is the caller's to free(), also after a failure.
+ */
+struct tare_source {
+    const struct tare_module *module;
+    enum tare_kind kind; /* of the parameter that is made of it; PLAIN: of none */
+};
+enum tare_code tare_source_modules(const struct tare_model *model, struct tare_source **sources, size_t *n,
+                                   struct tare_error *err);
+/* "model.layers.0.mlp.up_proj" of "model.layers.0.mlp.up_proj.weight"; the name itself where it has no such end. */
 const char *tare_job_path(const struct tare_job *job, struct tare_arena *arena);
+/* One more tensor of the last job: its name (NULL: no memory; in the layout's arena), and its shape, of which a copy
+ * is made. */
+enum tare_code tare_layout_add(struct tare_layout *layout, enum tare_part part, const char *name, enum tare_dtype dtype,
+                               int rank, const int64_t *shape, struct tare_error *err);
+/* A dense job: one tensor of its own shape in target.dtype, cut. Casting is refused where the dtype is no float. */
+enum tare_code tare_layout_add_dense(struct tare_layout *layout, struct tare_job *job, struct tare_error *err);
+/* A lay_out() for the view by module: plain ones as they are or in --dtype, packed ones dequantized. */
+enum tare_code tare_lay_out_dense(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
+                                  const struct tare_convert_options *options, struct tare_error *err);
+/* Cut a dense job into tiles. */
+void tare_job_cut(struct tare_job *job);
+/* Cut a packed job into ranges of its rows; the axes before them are one index each. */
+void tare_job_cut_rows(struct tare_job *job, int64_t step);
+/* dtype of options->dtype, or `kept` where it is NULL. */
+enum tare_dtype tare_dtype_wanted(const struct tare_convert_options *options, enum tare_dtype kept);
 
 /* The output while it is being written: a folder beside it, of another name. */
 struct tare_folder {
@@ -110,6 +201,10 @@ enum tare_code tare_shards_finish(struct tare_layout *layout, struct tare_error 
 /* n bytes of a tensor, from its byte `at` on; from any thread. */
 enum tare_code tare_saved_write(const struct tare_layout *layout, const struct tare_saved *saved, const void *data,
                                 size_t n, uint64_t at, struct tare_error *err);
+/* Stretches of n bytes that follow one another in data, and lie `stride` bytes apart in the tensor, from `at` on. */
+enum tare_code tare_saved_write_strided(const struct tare_layout *layout, const struct tare_saved *saved,
+                                        const void *data, size_t n, int64_t count, uint64_t at, uint64_t stride,
+                                        struct tare_error *err);
 /* model.safetensors.index.json */
 enum tare_code tare_index_write(const struct tare_layout *layout, struct tare_folder *folder, struct tare_error *err);
 
@@ -130,18 +225,37 @@ struct tare_box {
     int64_t low[TARE_SAVE_AXES], high[TARE_SAVE_AXES];
 };
 
+/* A tile of rows of a packed module, as floats. */
+enum tare_code tare_dequantized_tile(const struct tare_layout *layout, const struct tare_job *job,
+                                     const struct tare_box *box, struct tare_worker *worker, uint64_t *bytes,
+                                     struct tare_error *err);
+/* Values of `job`, n of them, cast to F16, BF16 or F32; an overflow is refused. */
+enum tare_code tare_cast_floats(const struct tare_job *job, const char *from, const float *values, int64_t n,
+                                enum tare_dtype dtype, void *to, struct tare_error *err);
+
 /* Run all tasks on the pool; writes into the shards. */
 enum tare_code tare_layout_execute(const struct tare_layout *layout, struct tare_pool *pool,
                                    const struct tare_convert_options *options, struct tare_error *err);
-/* One tile of a packed parameter: its rows of weight, scales and biases. Adds the bytes written to *bytes. */
+tare_tile_fn tare_packed_tile;      /* of a packed parameter in MLX's layout: its rows of weight, scales and biases */
+tare_tile_fn tare_dense_tile;       /* of a dense job, of any format */
+tare_tile_fn tare_dequantized_tile; /* of a dense job that is a packed module: its rows as floats */
+/* Values of `job`, n of them, cast to F16, BF16 or F32; an overflow is refused. */
+enum tare_code tare_cast_floats(const struct tare_job *job, const char *from, const float *values, int64_t n,
+                                enum tare_dtype dtype, void *to, struct tare_error *err);
+
+/* Run all tasks on the pool; writes into the shards. */
+enum tare_code tare_layout_execute(const struct tare_layout *layout, struct tare_pool *pool,
+                                   const struct tare_convert_options *options, struct tare_error *err);
+/* A tile of a packed parameter in MLX's layout: its rows of weight, scales and biases. */
 enum tare_code tare_packed_tile(const struct tare_layout *layout, const struct tare_job *job,
                                 const struct tare_box *box, struct tare_worker *worker, uint64_t *bytes,
                                 struct tare_error *err);
+/* A tile of a dense job, of any format. */
 enum tare_code tare_dense_tile(const struct tare_layout *layout, const struct tare_job *job, const struct tare_box *box,
                                struct tare_worker *worker, uint64_t *bytes, struct tare_error *err);
 
-/* config.json, written last of all; and the model card. */
-enum tare_code tare_config_write(const struct tare_layout *layout, const struct tare_model *model,
+/* config.json, written last of all, dtype is that asked for or NULL; and the model card. */
+enum tare_code tare_config_write(const struct tare_layout *layout, const struct tare_model *model, const char *dtype,
                                  struct tare_folder *folder, struct tare_error *err);
 enum tare_code tare_card_write(const struct tare_layout *layout, const struct tare_model *model,
                                struct tare_folder *folder, struct tare_error *err);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * write_config.c - config.json of an MLX folder, and its model card.
+ * write_config.c - config.json of a folder, and its model card.
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "packing/to_mlx.h"
 #include "save/save.h"
 
 static void put_value(struct tare_text *text, const json_t *value, int depth, bool sorted);
@@ -125,40 +124,6 @@ void tare_config_text(struct tare_text *text, const json_t *config)
     tare_text_puts(text, "\n");
 }
 
-/* NULL: no memory. A module's own entry says that it has a global scale: mlx-lm hands it to to_quantized(). */
-static json_t *format_of(int64_t group_size, int bits, enum tare_mlx_mode mode, bool global)
-{
-    json_t *format = json_pack("{s:I, s:i, s:s}", "group_size", (json_int_t)group_size, "bits", bits, "mode",
-                               tare_mlx_mode_word(mode));
-    if (!format || !global || !json_object_set_new(format, "global_scale", json_true()))
-        return format;
-    json_decref(format);
-    return NULL;
-}
-
-/* {"group_size", "bits", "mode"}, and the modules that differ, by path. NULL: no memory. */
-static json_t *quantization_of(const struct tare_layout *layout)
-{
-    json_t *all = format_of(layout->group_size, layout->bits, layout->mode, false);
-    struct tare_arena work = {0};
-    bool failed = !all;
-    for (size_t k = 0; !failed && k < layout->n_jobs; k++) {
-        const struct tare_job *job = &layout->jobs[k];
-        const struct tare_target *target = &job->target;
-        if (target->packed &&
-            (target->bits != layout->bits || target->group_size != layout->group_size || target->mode != layout->mode))
-            failed =
-                json_object_set_new(all, tare_job_path(job, &work),
-                                    format_of(target->group_size, target->bits, target->mode, target->global)) != 0;
-    }
-    failed |= work.failed;
-    tare_arena_release(&work);
-    if (!failed)
-        return all;
-    json_decref(all);
-    return NULL;
-}
-
 /* Where the folder's head is its own though a reader of the config would tie it, the config has to say so. */
 static bool untied_here(const struct tare_model *model)
 {
@@ -167,30 +132,30 @@ static bool untied_here(const struct tare_model *model)
            head->weight->entry;
 }
 
-/* Transformers 5 writes the base of the rotary embedding into rope_parameters only, and mlx-lm then runs with a
- * default: it gets the older key beside. False: no memory. */
-static bool rope_theta_for_mlx(json_t *config)
+/* What dense tensors are, where --dtype asked for it: both spellings of the key, where they stand. False: no memory. */
+static bool say_dtype(json_t *config, const char *dtype)
 {
-    const json_t *theta = json_object_get(json_object_get(config, "rope_parameters"), "rope_theta");
-    return !json_is_number(theta) || json_object_get(config, "rope_theta") ||
-           json_object_set_new(config, "rope_theta", json_deep_copy(theta)) == 0;
+    static const char *const keys[] = {"dtype", "torch_dtype"};
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+        if (json_is_string(json_object_get(config, keys[k])) &&
+            json_object_set_new(config, keys[k], json_string(dtype)))
+            return false;
+    return true;
 }
 
-/* The keys that differ from the source's: quantization, what the folder has no tensors for, and tying. False: no
- * memory. */
-static bool edit(json_t *config, const struct tare_layout *layout, const struct tare_model *model)
+/* The keys that differ from the source's: quantization, which is the format's, dtype, and tying. False: no memory. */
+static bool edit(json_t *config, const struct tare_layout *layout, const struct tare_model *model, const char *dtype)
 {
     json_t *inner = model->inner_path ? json_object_get(config, model->inner_path) : NULL;
     json_t *text = json_object_get(config, "text_config");
     json_object_del(config, "_name_or_path");
-    json_object_del(config, "vision_config"); /* as mlx-lm: the folder holds the language model only */
     json_object_del(config, "quantization");
     json_object_del(config, "quantization_config");
     if (json_is_object(text)) {
         json_object_del(text, "quantization");
         json_object_del(text, "quantization_config");
     }
-    if (!rope_theta_for_mlx(config) || (json_is_object(inner) && !rope_theta_for_mlx(inner)))
+    if (dtype && (!say_dtype(config, dtype) || (json_is_object(text) && !say_dtype(text, dtype))))
         return false;
     if (untied_here(model) &&
         json_object_set_new(json_is_object(inner) ? inner : config, "tie_word_embeddings", json_false()))
@@ -198,22 +163,16 @@ static bool edit(json_t *config, const struct tare_layout *layout, const struct 
     if (model->tie.say_tied &&
         json_object_set_new(json_is_object(inner) ? inner : config, "tie_word_embeddings", json_true()))
         return false;
-    if (!layout->bits)
-        return true;
-    json_t *quantization = quantization_of(layout);
-    const bool set = quantization && !json_object_set(config, "quantization", quantization) &&
-                     !json_object_set(config, "quantization_config", quantization);
-    json_decref(quantization);
-    return set;
+    return layout->format->config(config, layout, model);
 }
 
-enum tare_code tare_config_write(const struct tare_layout *layout, const struct tare_model *model,
+enum tare_code tare_config_write(const struct tare_layout *layout, const struct tare_model *model, const char *dtype,
                                  struct tare_folder *folder, struct tare_error *err)
 {
     struct tare_text text = {0};
     json_t *config = json_deep_copy(model->config);
     enum tare_code code = TARE_OK;
-    if (!config || !edit(config, layout, model))
+    if (!config || !edit(config, layout, model, dtype))
         code = tare_fail_memory(err);
     if (!code) {
         tare_config_text(&text, config);
@@ -243,12 +202,15 @@ enum tare_code tare_card_write(const struct tare_layout *layout, const struct ta
     struct tare_text text = {0};
     base_name(model->checkpoint.path ? model->checkpoint.path : "", from);
     base_name(folder->wanted, name);
-    tare_text_puts(&text, "---\nlibrary_name: mlx\npipeline_tag: text-generation\ntags:\n- mlx\n---\n\n");
+    const char *library = layout->format->library, *usage = layout->format->usage, *mark = strstr(usage, "%s");
+    tare_text_format(&text, "---\nlibrary_name: %s\npipeline_tag: text-generation\ntags:\n- %s\n---\n\n", library,
+                     layout->format->name);
     tare_text_format(&text, "# %s\n\nMade by tare %s from %s", name, tare_version(), from);
-    if (layout->bits)
-        tare_text_format(&text, ": %d bits, group size %lld", layout->bits, (long long)layout->group_size);
-    tare_text_puts(&text, ". Codes and scales are those of the source, unchanged.\n\n```bash\npip install mlx-lm\n");
-    tare_text_format(&text, "mlx_lm.generate --model ./%s --prompt \"Once upon a time\"\n```\n", name);
+    if (layout->usual.bits)
+        tare_text_format(&text, ": %d bits, group size %lld. Codes and scales are those of the source, unchanged",
+                         layout->usual.bits, (long long)layout->usual.group_size);
+    tare_text_format(&text, ".\n\n```bash\n%.*s%s%s\n```\n", (int)(mark ? (size_t)(mark - usage) : strlen(usage)),
+                     usage, mark ? name : "", mark ? mark + 2 : "");
     const enum tare_code code =
         text.failed ? tare_fail_memory(err) : tare_folder_put(folder, "README.md", text.data, text.size, err);
     tare_text_release(&text);

@@ -18,12 +18,12 @@ static int by_place(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-static void write_header(struct tare_shard *shard, struct tare_saved *const *order, size_t n)
+static void write_header(struct tare_shard *shard, const char *metadata, struct tare_saved *const *order, size_t n)
 {
     struct tare_text text = {0};
     uint64_t at = 0;
     tare_text_add(&text, "\0\0\0\0\0\0\0\0", 8);
-    tare_text_puts(&text, "{\"__metadata__\":{\"format\":\"mlx\"}");
+    tare_text_format(&text, "{\"__metadata__\":{\"format\":\"%s\"}", metadata);
     for (size_t k = 0; k < n; k++) {
         tare_text_puts(&text, ",");
         tare_text_json(&text, order[k]->name);
@@ -64,7 +64,7 @@ static enum tare_code place(struct tare_layout *layout, struct tare_error *err)
         for (end = k; end < layout->n_saved && order[end]->shard == order[k]->shard; end++)
             ;
         struct tare_shard *shard = &layout->shards[order[k]->shard];
-        write_header(shard, order + k, end - k);
+        write_header(shard, layout->format->metadata, order + k, end - k);
         failed |= !shard->header;
     }
     free(order);
@@ -89,6 +89,22 @@ enum tare_code tare_saved_write(const struct tare_layout *layout, const struct t
     struct tare_shard *shard = &layout->shards[saved->shard];
     pthread_mutex_lock(&shard->lock);
     const enum tare_code code = tare_folder_write(shard->fd, shard->name, data, n, saved->offset + at, err);
+    pthread_mutex_unlock(&shard->lock);
+    return code;
+}
+
+enum tare_code tare_saved_write_strided(const struct tare_layout *layout, const struct tare_saved *saved,
+                                        const void *data, size_t n, int64_t count, uint64_t at, uint64_t stride,
+                                        struct tare_error *err)
+{
+    if (n == stride) /* they follow one another there too */
+        return tare_saved_write(layout, saved, data, n * (size_t)count, at, err);
+    struct tare_shard *shard = &layout->shards[saved->shard];
+    enum tare_code code = TARE_OK;
+    pthread_mutex_lock(&shard->lock);
+    for (int64_t k = 0; !code && k < count; k++)
+        code = tare_folder_write(shard->fd, shard->name, (const unsigned char *)data + (size_t)k * n, n,
+                                 saved->offset + at + (uint64_t)k * stride, err);
     pthread_mutex_unlock(&shard->lock);
     return code;
 }

@@ -46,14 +46,15 @@ static struct side side_of(const struct tare_module *module)
 }
 
 /* A code of 0 stands for everything beyond the range on its side, the largest one likewise. */
-static void packed_ranges(const struct tare_module *m, const struct tare_codes *c, int64_t rows, int64_t columns,
+static void packed_ranges(const struct side *side, const struct tare_codes *c, int64_t rows, int64_t columns,
                           struct tile *t)
 {
-    const int64_t groups = columns / m->group_size;
+    const struct tare_module *m = side->module;
+    const int64_t groups = tare_module_groups(m);
     const int most = (1 << m->bits) - 1;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < columns; i++) {
-            const int64_t at = r * columns + i, group = r * groups + i / m->group_size;
+            const int64_t at = r * columns + i, group = r * groups + tare_module_group(m, side->part, i);
             const float step = fabsf(c->scale[group]) * HALF_STEP;
             /* of a scale of 0 all codes are the same value: none is at an end */
             const int first = c->scale[group] >= 0 ? 0 : most, last = most - first;
@@ -109,7 +110,7 @@ static enum tare_code read_side(const struct side *side, int64_t row, int64_t ro
         return tare_fail_memory(err);
     side->module->packing->decode(side->module, side->part, row, rows, &codes);
     if (side->module->packing->codes == TARE_CODE_INTEGER)
-        packed_ranges(side->module, &codes, rows, columns, t);
+        packed_ranges(side, &codes, rows, columns, t);
     else
         float_ranges(side->module, &codes, rows, columns, t);
     return TARE_OK;

@@ -270,6 +270,7 @@ static void set_aside(struct tare_weights *w, const struct tare_head_decision *h
         entry->rule = head->dense ? "redundant output head: the model is tied to its embedding"
                                   : "redundant quantized output head: the model is tied to its embedding";
         entry->evidence = head->evidence;
+        entry->redundant = true;
     }
 }
 
@@ -305,6 +306,7 @@ static void take(struct tare_tree *tree, struct tare_weights *w, struct tare_hea
         if (!tare_head_has(head, entry) || !is_weight(entry))
             continue;
         entry->rule = entry->evidence = NULL;
+        entry->redundant = false;
         entry->name = tree->head.weight->name;
     }
     set_active(&tree->head, true);
@@ -344,6 +346,7 @@ static void bind_only_copy(struct tare_tree *tree, struct tare_weights *w, struc
             if (!tare_head_has(head, entry) || module_of(entry)->fault || !is_weight(entry))
                 continue;
             entry->rule = entry->evidence = NULL;
+            entry->redundant = false;
             entry->name = embedding->name;
             head->decision = TARE_DECISION_LOAD;
             result->bound = entry;

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ * block_scales.c - scales that rows and columns share: by blocks, or any that broadcasts. */
+#include "packing/block_scales.h"
+
+#include <string.h>
+
+#include "packing/fault.h"
+
+static int64_t gcd(int64_t a, int64_t b)
+{
+    return b ? gcd(b, a % b) : a;
+}
+
+/* The size of the scales' axis that goes with axis k of the weight: a missing one in front counts as 1. */
+static int64_t axis_of(const struct tare_tensor *scales, int rank, int k)
+{
+    const int at = k - (rank - scales->rank);
+    return at < 0 ? 1 : scales->shape[at];
+}
+
+static bool broadcasts(const struct tare_tensor *weight, const struct tare_tensor *scales)
+{
+    for (int k = 0; k < weight->rank; k++)
+        if (axis_of(scales, weight->rank, k) != 1 && axis_of(scales, weight->rank, k) != weight->shape[k])
+            return false;
+    return scales->rank <= weight->rank;
+}
+
+/* Blocks along the last two axes, one set of them a matrix. More of them than the weight fills are padding
+ * (mimo_v2_flash's sanitize pads the weight to them). */
+static bool in_blocks(const struct tare_tensor *weight, const struct tare_tensor *scales, const int64_t block[2])
+{
+    const int rank = weight->rank;
+    if (scales->rank != rank)
+        return false;
+    for (int k = 0; k < rank - 2; k++)
+        if (scales->shape[k] != weight->shape[k])
+            return false;
+    for (int k = 0; k < 2; k++) {
+        const int64_t size = weight->shape[rank - 2 + k];
+        if (scales->shape[rank - 2 + k] < size / block[k] + (size % block[k] != 0))
+            return false;
+    }
+    return true;
+}
+
+/* The groups of the neutral form must divide the columns: of 576 columns in blocks of 128, groups have 64. */
+static int64_t group_of(const struct tare_module *module, int64_t columns)
+{
+    const int64_t last = axis_of(module->part[TARE_PART_SCALES], module->rank, module->rank - 1);
+    if (module->block[1])
+        return columns <= module->block[1] ? columns : gcd(columns, module->block[1]);
+    return last == 1 ? columns : 1;
+}
+
+bool tare_blocks_fit(struct tare_module *module, struct tare_arena *arena, const int64_t block[2])
+{
+    const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
+    if ((weight->rank != 2 && weight->rank != 3) || tare_shape_count(weight->rank, weight->shape) < 1) {
+        tare_module_fault(module, arena, TARE_E_SHAPE, weight, "%s is %s, %s needs two or three axes",
+                          tare_part_word(module, TARE_PART_WEIGHT), tare_shape_text(arena, weight->rank, weight->shape),
+                          module->packing->name);
+        return false;
+    }
+    const bool whole = broadcasts(weight, scales);
+    if (!whole && !in_blocks(weight, scales, block)) {
+        tare_module_fault(module, arena, TARE_E_SHAPE, scales,
+                          "%s is %s over a weight %s, %s needs one scale for each block of %lld x %lld, or a shape "
+                          "that broadcasts",
+                          tare_part_word(module, TARE_PART_SCALES), tare_shape_text(arena, scales->rank, scales->shape),
+                          tare_shape_text(arena, weight->rank, weight->shape), module->packing->name,
+                          (long long)block[0], (long long)block[1]);
+        return false;
+    }
+    module->block[0] = whole ? 0 : block[0];
+    module->block[1] = whole ? 0 : block[1];
+    module->group_size = group_of(module, weight->shape[weight->rank - 1]);
+    return true;
+}
+
+/* Where the scales of a row begin. */
+static int64_t scale_row(const struct tare_module *module, int64_t row)
+{
+    const struct tare_tensor *scales = module->part[TARE_PART_SCALES];
+    int64_t at = 0, stride = axis_of(scales, module->rank, module->rank - 1);
+    for (int k = module->rank - 2; k >= 0; k--) {
+        const int64_t index = row % module->shape[k], size = axis_of(scales, module->rank, k);
+        row /= module->shape[k];
+        if (module->block[0] && k == module->rank - 2)
+            at += index / module->block[0] * stride;
+        else
+            at += size == 1 ? 0 : index * stride;
+        stride *= size;
+    }
+    return at;
+}
+
+int64_t tare_blocks_at(const struct tare_module *module, int64_t row, int64_t group)
+{
+    const int64_t column = group * module->group_size;
+    if (!module->block[1] && axis_of(module->part[TARE_PART_SCALES], module->rank, module->rank - 1) == 1)
+        return scale_row(module, row);
+    return scale_row(module, row) + (module->block[1] ? column / module->block[1] : column);
+}

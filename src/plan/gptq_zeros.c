@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT
+ * gptq_zeros.c - do the fields of qzeros hold the zero - 1 (v1) or the zero (v2)? Judged from the data, because files
+ * are known that say one and hold the other.
+ *
+ * Two kinds of evidence. A symmetric file has the zero 2^(bits - 1) everywhere, so all fields are 2^(bits - 1) - 1, or
+ * all are 2^(bits - 1). Else: weights lie around 0, so the codes of a group lie around its zero, on average
+ *     mean over groups of (mean code - field)  =  1 in v1,  0 in v2
+ * Measured over the producers' checkpoints: 0.98 .. 1.00 and -0.02 .. 0 where it is known to 0.02; of 8 bits it often
+ * is not known well enough, and says nothing then.
+ *
+ * And a v1 field of all ones means z = 0 to some writers and has damaged its neighbours in others (formats.md): only
+ * GPTQModel's rule is known.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "plan/gptq_judge.h"
+
+#define BLOCK TARE_GPTQ_BLOCK
+#define MODULES 32     /* whose codes are sampled, at most; all fields of all modules are read */
+#define ROWS 32        /* of each */
+#define CONSTANT 0.995 /* the share of equal fields that makes a file symmetric: single modules may be otherwise */
+#define NEAR 0.4       /* an average closer than this, three standard errors included, is a verdict */
+
+struct sample {
+    double sum, squares;
+    int64_t n;
+};
+
+struct evidence {
+    int64_t fields, low, middle, ones; /* equal to 2^(bits - 1) - 1, to 2^(bits - 1), to 2^bits - 1 */
+    const struct tare_module *first;   /* that has a field of all ones */
+    struct sample codes[9];            /* mean code - field of groups, by bits */
+};
+
+enum verdict { UNKNOWN, V1, V2 };
+static const char *const words[] = {"unknown", "v1", "v2"};
+
+static void count_fields(struct evidence *e, const struct tare_module *module, const void *const part[TARE_PARTS])
+{
+    const int64_t out = module->shape[0], groups = tare_module_groups(module);
+    const int middle = 1 << (module->bits - 1);
+    uint8_t field[BLOCK];
+    for (int64_t g = 0; g < groups; g++)
+        for (int64_t row = 0; row < out; row += BLOCK) {
+            const int n = out - row < BLOCK ? (int)(out - row) : BLOCK;
+            tare_gptq_fields(module, part, g, row / BLOCK, field);
+            for (int i = 0; i < n; i++) {
+                e->low += field[i] == middle - 1;
+                e->middle += field[i] == middle;
+                if (field[i] != 2 * middle - 1)
+                    continue;
+                e->ones++;
+                e->first = e->first ? e->first : module;
+            }
+            e->fields += n;
+        }
+}
+
+/* Groups of some rows in the middle: how far above its field do a group's codes lie? */
+static enum tare_code sample_codes(struct evidence *e, const struct tare_module *module,
+                                   const void *const part[TARE_PARTS], struct tare_arena *work, struct tare_error *err)
+{
+    const int64_t out = module->shape[0], in = module->shape[1], groups = tare_module_groups(module);
+    const int64_t rows = out < ROWS ? out : ROWS, row = (out - rows) / 2 / BLOCK * BLOCK;
+    struct sample *sample = &e->codes[module->bits];
+    struct tare_codes codes = {tare_arena_array(work, (size_t)rows, (size_t)in),
+                               tare_arena_array(work, (size_t)(rows * groups), sizeof(float)),
+                               tare_arena_array(work, (size_t)(rows * groups), sizeof(float))};
+    int64_t *sum = tare_arena_array(work, (size_t)groups, sizeof *sum);
+    int64_t *n = tare_arena_array(work, (size_t)groups, sizeof *n);
+    uint8_t field[BLOCK];
+    if (!codes.code || !codes.scale || !codes.offset || !sum || !n)
+        return tare_fail_memory(err);
+    module->packing->decode(module, part, row, rows, &codes);
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t g = 0; g < groups; g++)
+            sum[g] = n[g] = 0;
+        for (int64_t i = 0; i < in; i++) {
+            const int64_t g = tare_module_group(module, part, i);
+            sum[g] += codes.code[r * in + i];
+            n[g]++;
+        }
+        for (int64_t g = 0; g < groups; g++) {
+            if (!n[g])
+                continue;
+            tare_gptq_fields(module, part, g, (row + r) / BLOCK, field);
+            const double above = (double)sum[g] / (double)n[g] - field[(row + r) % BLOCK];
+            sample->sum += above;
+            sample->squares += above * above;
+            sample->n++;
+        }
+    }
+    return TARE_OK;
+}
+
+static enum tare_code gather(struct tare_model *model, struct evidence *e, struct tare_error *err)
+{
+    struct tare_arena work = {0};
+    size_t n = 0, number = 0;
+    enum tare_code code = TARE_OK;
+    for (size_t i = 0; i < model->n_modules; i++)
+        n += tare_gptq_sound(&model->modules[i]);
+    const size_t step = (n + MODULES - 1) / MODULES;
+    for (size_t i = 0; !code && i < model->n_modules; i++) {
+        const struct tare_module *module = &model->modules[i];
+        const void *part[TARE_PARTS];
+        if (!tare_gptq_sound(module) || (code = tare_module_data(&model->checkpoint, module, part, err)))
+            continue;
+        count_fields(e, module, part);
+        if (number++ % step == 0)
+            code = sample_codes(e, module, part, &work, err);
+        tare_arena_reset(&work);
+    }
+    tare_arena_release(&work);
+    return code;
+}
+
+/* The average that is known best, and its standard error; NaN: there is none. */
+static double best_average(const struct evidence *e, double *error)
+{
+    double best = NAN;
+    *error = INFINITY;
+    for (int bits = 2; bits <= 8; bits++) {
+        const struct sample *s = &e->codes[bits];
+        const double mean = s->n ? s->sum / (double)s->n : 0;
+        const double spread = s->n ? s->squares / (double)s->n - mean * mean : 0;
+        const double own = s->n ? sqrt((spread > 0 ? spread : 0) / (double)s->n) : INFINITY;
+        if (own >= *error)
+            continue;
+        *error = own;
+        best = mean;
+    }
+    return best;
+}
+
+static enum verdict by_average(double average, double error)
+{
+    return fabs(average - 1) + 3 * error < NEAR ? V1 : fabs(average) + 3 * error < NEAR ? V2 : UNKNOWN;
+}
+
+static enum verdict by_constant(const struct evidence *e)
+{
+    const double most = CONSTANT * (double)e->fields;
+    return e->fields && (double)e->low >= most ? V1 : e->fields && (double)e->middle >= most ? V2 : UNKNOWN;
+}
+
+static const char *say(struct tare_model *model, const struct evidence *e, enum verdict constant, double average,
+                       double error)
+{
+    const char *fields = constant
+                             ? tare_arena_format(&model->arena,
+                                                 "%lld of %lld fields are half of the range%s, as in a symmetric %s "
+                                                 "file",
+                                                 (long long)(constant == V1 ? e->low : e->middle), (long long)e->fields,
+                                                 constant == V1 ? " - 1" : "", words[constant])
+                             : "";
+    const char *text = tare_arena_format(&model->arena,
+                                         "%s%scodes lie %.3f +- %.3f above the fields, on average over groups (v1: 1, "
+                                         "v2: 0)",
+                                         fields ? fields : "", constant ? "; " : "", average, error);
+    return text ? text : "";
+}
+
+static void set_packing(struct tare_model *model, enum verdict version)
+{
+    const struct tare_packing *v1 = model->quant.gptq.words ? &tare_packing_gptq_words : &tare_packing_gptq_v1;
+    model->quant.gptq.format = version == V1 ? TARE_GPTQ_V1 : TARE_GPTQ_V2;
+    for (size_t i = 0; i < model->n_modules; i++)
+        if (tare_packing_is_gptq(model->modules[i].packing))
+            model->modules[i].packing = version == V1 ? v1 : &tare_packing_gptq_v2;
+}
+
+static const char *said_by(const struct tare_model *model)
+{
+    return model->quant.gptq.said ? model->quant.gptq.said : "no checkpoint_format is said, which means gptq";
+}
+
+static void judge_ones(struct tare_model *model, const struct evidence *e, bool forced)
+{
+    const bool v1 = model->quant.gptq.format == TARE_GPTQ_V1 && !model->quant.gptq.words;
+    if (!e->ones || !v1)
+        return;
+    tare_plan_finding(
+        model, forced ? TARE_WARNING : TARE_ERROR, TARE_E_FORMAT, "zeros-all-ones",
+        e->first->part[TARE_PART_ZEROS]->name,
+        "%lld of %lld fields of zeros are all ones, in a v1 file of an unknown writer (no meta.quantizer): to AutoGPTQ "
+        "that is the zero 0, to other readers %s, and the fields beside them may be damaged; %s",
+        (long long)e->ones, (long long)e->fields, "2^bits",
+        forced ? "they are read as 0, as --zeros=v1 asks" : "--zeros=v1 reads them as 0, --zeros=v2 as they stand");
+}
+
+static void judge(struct tare_model *model, const struct evidence *e, enum verdict said, bool forced)
+{
+    double error = 0;
+    const double average = best_average(e, &error);
+    const enum verdict constant = by_constant(e), mean = by_average(average, error);
+    const enum verdict verdict = constant && mean && constant != mean ? UNKNOWN : constant ? constant : mean;
+    const char *evidence = say(model, e, constant, average, error);
+    if (verdict != UNKNOWN && verdict != said && !forced)
+        tare_plan_finding(model, TARE_ERROR, TARE_E_FORMAT, "zeros-contradicted", model->quant.place,
+                          "%s, so the zeros are %s, but the data are those of %s: %s. --zeros=%s reads what the data "
+                          "say, --zeros=%s what config.json says",
+                          said_by(model), words[said], words[verdict], evidence, words[verdict], words[said]);
+    else if (verdict != UNKNOWN && verdict != said)
+        tare_plan_finding(model, TARE_WARNING, TARE_OK, "zeros-forced", model->quant.place,
+                          "the zeros are read as %s, as --zeros asks, but the data are those of %s: %s", words[said],
+                          words[verdict], evidence);
+    else
+        tare_plan_finding(model, TARE_NOTE, TARE_OK, "zeros", model->quant.place,
+                          "the zeros are %s (%s); the data %s: %s", words[said],
+                          forced ? "--zeros asks for it" : said_by(model), verdict ? "say the same" : "do not tell",
+                          evidence);
+    judge_ones(model, e, forced);
+}
+
+enum tare_code tare_gptq_zeros(struct tare_model *model, struct tare_error *err)
+{
+    struct evidence e = {0};
+    const enum tare_zeros asked = model->options.zeros;
+    const bool planar = model->quant.gptq.format == TARE_GPTQ_PLANAR;
+    if (planar && asked == TARE_ZEROS_V1)
+        return tare_fail(err, TARE_E_UNKNOWN, model->quant.place, "gptq_p has no v1 zeros, which --zeros=v1 asks for");
+    if (!planar && asked)
+        set_packing(model, asked == TARE_ZEROS_V1 ? V1 : V2);
+    const enum verdict said = model->quant.gptq.format == TARE_GPTQ_V1 ? V1 : V2;
+    if (model->options.no_data) {
+        tare_plan_finding(model, TARE_NOTE, TARE_OK, "zeros-not-judged", model->quant.place,
+                          "the zeros are taken for %s (%s): weights were not to be read", words[said],
+                          asked ? "--zeros asks for it" : said_by(model));
+        return TARE_OK;
+    }
+    const enum tare_code code = gather(model, &e, err);
+    if (!code && e.fields)
+        judge(model, &e, said, asked != TARE_ZEROS_AUTO);
+    return code;
+}

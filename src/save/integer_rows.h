@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ * integer_rows.h - what the formats of integer codes share: awq, gptq and compressed-tensors keep a module's codes,
+ * zeros and scales as they are, each in its own order of bits.
+ *
+ * They pack along other axes than MLX, so a tile is a range of output rows and its words are stretches of the rows of a
+ * matrix (in, out / ..): tiles are as wide as memory allows, so that a stretch is a few hundred bytes and more.
+ */
+#ifndef TARE_SAVE_INTEGER_ROWS_H
+#define TARE_SAVE_INTEGER_ROWS_H
+
+#include "save/save.h"
+
+#define TARE_BLOCK_ROWS 128 /* decoded at once: a cache line of awq's words */
+
+/* What one of the formats can hold. */
+struct tare_integer_limits {
+    const char *format;    /* for errors: "awq" */
+    unsigned bits;         /* set of 1u << bits */
+    bool order;            /* act-order: any g_idx */
+    bool embeddings;       /* not only linear layers */
+    int64_t rows, columns; /* of the matrix: multiples of these */
+};
+
+/*
+ * Lay out a job of a format of integers: a packed module that the limits allow gets target.packed, bits, group_size,
+ * dtype (of its scales) and symmetric, and is cut into rows; *packed says so. All else becomes dense, and a packed
+ * module that the format cannot hold is refused. row_bytes: of all tensors together, for one output row.
+ */
+enum tare_code tare_integer_lay_out(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
+                                    const struct tare_convert_options *options,
+                                    const struct tare_integer_limits *limits, bool *packed, struct tare_error *err);
+/* group_size of the config: -1 where every packed job has one group a row. */
+int64_t tare_integer_group_size(const struct tare_layout *layout);
+/* Every packed job is symmetric. */
+bool tare_integer_symmetric(const struct tare_layout *layout);
+/* Calls visit(user, path, job) for each job of a linear layer that stays dense, the head included. */
+bool tare_integer_dense_paths(const struct tare_layout *layout, bool (*visit)(void *user, const char *path),
+                              void *user);
+
+/* At most TARE_BLOCK_ROWS rows of a module, decoded. */
+struct tare_integer_rows {
+    int64_t row, n;
+    uint8_t *code; /* (n, in) */
+    float *scale;  /* (n, groups) */
+    uint8_t *zero; /* (n, groups) */
+    float *offset; /* as decoded */
+};
+enum tare_code tare_integer_begin(const struct tare_job *job, struct tare_worker *worker,
+                                  struct tare_integer_rows *rows, struct tare_error *err);
+/*
+ * Rows [row, row + n), n <= TARE_BLOCK_ROWS. Of MLX's biases a zero is made where it exists: zero = -bias / scale, a
+ * whole number of the codes' range, from which MLX's bias follows again to the bit. A module that is said to be
+ * symmetric is held to it, and a scale to the dtype that --dtype asks for.
+ */
+enum tare_code tare_integer_read(const struct tare_job *job, int64_t row, int64_t n, struct tare_integer_rows *rows,
+                                 struct tare_error *err);
+/* Scales of the rows into a tile (groups, width) of the module's dtype, whose first column is row `first`. */
+void tare_integer_put_scales(const struct tare_job *job, const struct tare_integer_rows *rows, int64_t first,
+                             int64_t width, void *to);
+
+#endif
