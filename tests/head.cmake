@@ -11,7 +11,7 @@ foreach(class IN ITEMS Bad Many Sparse)
 endforeach()
 set_tests_properties(bad-input-sparse PROPERTIES RUN_SERIAL TRUE)
 # GPTQ's checkpoints, end to end.
-foreach(class IN ITEMS Widths Config Zeros Extras)
+foreach(class IN ITEMS Widths Order Config Zeros Extras)
   string(TOLOWER ${class} name)
   add_test(NAME gptq-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_gptq.py $<TARGET_FILE:tare> ${class})
   set_tests_properties(gptq-${name} PROPERTIES LABELS cli TIMEOUT 300)
