@@ -68,25 +68,37 @@ static bool is_beyond(const struct tare_module *module, float offset)
            !(offset >= 0 && offset <= (float)((1 << module->bits) - 1));
 }
 
+static void note(struct tare_groups_found *found, enum tare_group_fault fault, uint64_t at, float scale, float zero)
+{
+    if (found->count[fault]++)
+        return;
+    found->first[fault] = at;
+    found->scale[fault] = scale;
+    found->zero[fault] = zero;
+}
+
 static void inspect_row(const struct tare_module *module, const void *const part[TARE_PARTS],
                         const struct tare_codes *codes, int64_t row, int64_t r, struct seen *seen,
                         struct tare_groups_found *found)
 {
     const int64_t groups = tare_module_groups(module), columns = tare_module_columns(module);
+    const float least = module->dtype == TARE_F16 ? 0x1p-14f : 0x1p-126f; /* that is not denormal */
     memset(seen, 0, (size_t)groups * sizeof *seen);
     for (int64_t i = 0; i < columns; i++)
         see(module->packing, &seen[tare_module_group(module, part, i)], codes->code[r * columns + i]);
     for (int64_t g = 0; g < groups; g++) {
         const float scale = codes->scale[r * groups + g], offset = codes->offset[r * groups + g];
         const uint64_t at = (uint64_t)((row + r) * groups + g);
-        if (is_dead(module, &seen[g], scale, offset) && !found->dead++) {
-            found->dead_first = at;
-            found->scale = scale;
-        }
-        if (is_beyond(module, offset) && !found->beyond++) {
-            found->beyond_first = at;
-            found->zero = offset;
-        }
+        if (is_dead(module, &seen[g], scale, offset))
+            note(found, TARE_GROUP_DEAD, at, scale, offset);
+        if (is_beyond(module, offset))
+            note(found, TARE_GROUP_BEYOND, at, scale, offset);
+        if (module->part[TARE_PART_SCALES]) /* they were looked at by themselves */
+            continue;
+        if (!isfinite(scale) || (module->packing->biases && !isfinite(offset)))
+            note(found, TARE_GROUP_NAN, at, scale, offset);
+        else if (scale != 0 && fabsf(scale) < least)
+            note(found, TARE_GROUP_DENORMAL, at, scale, offset);
     }
 }
 
@@ -116,14 +128,12 @@ enum tare_code tare_groups_inspect(const struct tare_module *module, const void 
 
 void tare_groups_add(struct tare_groups_found *sum, const struct tare_groups_found *found)
 {
-    if (found->dead && (!sum->dead || found->dead_first < sum->dead_first)) {
-        sum->dead_first = found->dead_first;
-        sum->scale = found->scale;
+    for (int k = 0; k < TARE_GROUP_FAULTS; k++) {
+        if (found->count[k] && (!sum->count[k] || found->first[k] < sum->first[k])) {
+            sum->first[k] = found->first[k];
+            sum->scale[k] = found->scale[k];
+            sum->zero[k] = found->zero[k];
+        }
+        sum->count[k] += found->count[k];
     }
-    if (found->beyond && (!sum->beyond || found->beyond_first < sum->beyond_first)) {
-        sum->beyond_first = found->beyond_first;
-        sum->zero = found->zero;
-    }
-    sum->dead += found->dead;
-    sum->beyond += found->beyond;
 }

@@ -141,28 +141,44 @@ static bool say_numbers(struct tare_verify *v, const struct tare_inspected *in, 
                         "such scales have few bits, and hardware that flushes them reads 0"));
 }
 
+/* One kind of fault of a module's groups; the text ends what "N of M groups, the first is group G of row R:" begins. */
+static bool say_fault(struct tare_verify *v, const struct tare_inspected *in, enum tare_group_fault fault,
+                      const char *code, const char *text)
+{
+    const uint64_t groups = (uint64_t)tare_module_groups(in->module), n = in->groups.count[fault];
+    const uint64_t first = in->groups.first[fault];
+    return !n || !text ||
+           finding(v, code, in->module->name, "%llu of %llu groups, the first is group %llu of row %llu: %s",
+                   (unsigned long long)n, (unsigned long long)tare_module_rows(in->module) * groups,
+                   (unsigned long long)(first % groups), (unsigned long long)(first / groups), text);
+}
+
 static bool say_groups(struct tare_verify *v, const struct tare_inspected *in)
 {
-    const struct tare_module *m = in->module;
     const struct tare_groups_found *found = &in->groups;
-    const uint64_t groups = (uint64_t)tare_module_groups(m), all = (uint64_t)tare_module_rows(m) * groups;
-    if (found->dead &&
-        !finding(
-            v, "dead-group", m->name,
-            "%llu of %llu groups hold nothing but zero, the first is group %llu of row %llu: %s; padding and pruned "
-            "rows look so, and so do rows that were lost",
-            (unsigned long long)found->dead, (unsigned long long)all, (unsigned long long)(found->dead_first % groups),
-            (unsigned long long)(found->dead_first / groups),
-            found->scale == 0 ? "its scale is 0" : "all its codes are the zero"))
-        return false;
-    return !found->beyond ||
-           finding(
-               v, "zero-range", m->name,
-               "%llu of %llu zeros lie outside of 0 to %d, which %d bits hold; the first is %g, in group %llu of row "
-               "%llu: readers disagree about such a zero",
-               (unsigned long long)found->beyond, (unsigned long long)all, (1 << m->bits) - 1, m->bits,
-               (double)found->zero, (unsigned long long)(found->beyond_first % groups),
-               (unsigned long long)(found->beyond_first / groups));
+    const bool beyond = found->count[TARE_GROUP_BEYOND], denormal = found->count[TARE_GROUP_DENORMAL];
+    const char *range = !beyond ? NULL
+                                : tare_arena_format(&v->arena,
+                                                    "its zero is %g, %d bits hold 0 to %d; readers disagree "
+                                                    "about such a zero",
+                                                    (double)found->zero[TARE_GROUP_BEYOND], in->module->bits,
+                                                    (1 << in->module->bits) - 1);
+    const char *small = !denormal ? NULL
+                                  : tare_arena_format(&v->arena,
+                                                      "its scale %g is denormal, and hardware that flushes "
+                                                      "such numbers reads 0",
+                                                      (double)found->scale[TARE_GROUP_DENORMAL]);
+    return (!beyond || range) && (!denormal || small) &&
+           say_fault(
+               v, in, TARE_GROUP_DEAD, "dead-group",
+               found->scale[TARE_GROUP_DEAD] == 0
+                   ? "its scale is 0; padding and pruned rows look so, and so do rows that were lost"
+                   : "all its codes are the zero; padding and pruned rows look so, and so do rows that were lost") &&
+           say_fault(v, in, TARE_GROUP_BEYOND, "zero-range", range) &&
+           say_fault(v, in, TARE_GROUP_NAN, "scale-nan",
+                     "its scale or minimum is no finite number; the file is damaged, "
+                     "or its producer overflowed") &&
+           say_fault(v, in, TARE_GROUP_DENORMAL, "scale-denormal", small);
 }
 
 bool tare_verify_say(struct tare_verify *v, bool hashed)

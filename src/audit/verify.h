@@ -10,11 +10,18 @@
 #include "audit/digest.h"
 #include "audit/specials.h"
 
-/* What is wrong with the groups of a packed module; zero-initialise. */
+/* What can be wrong with a group of a packed module. */
+enum tare_group_fault {
+    TARE_GROUP_DEAD,     /* its scale is 0, or all its codes are the zero */
+    TARE_GROUP_BEYOND,   /* its zero is out of range */
+    TARE_GROUP_NAN,      /* where scales lie within the weight's blocks: one is NaN or infinite */
+    TARE_GROUP_DENORMAL, /* likewise: one is denormal */
+    TARE_GROUP_FAULTS
+};
+/* How many there are of each; the first, row * groups + group, and its scale and zero; zero-initialise. */
 struct tare_groups_found {
-    uint64_t dead, beyond;             /* groups; zeros out of range */
-    uint64_t dead_first, beyond_first; /* row * groups + group */
-    float scale, zero;                 /* of these */
+    uint64_t count[TARE_GROUP_FAULTS], first[TARE_GROUP_FAULTS];
+    float scale[TARE_GROUP_FAULTS], zero[TARE_GROUP_FAULTS];
 };
 
 /* One module and what was found in it. */

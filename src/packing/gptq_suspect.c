@@ -22,6 +22,8 @@ static int64_t units(const struct tare_module *module)
 {
     const uint64_t stride = (uint64_t)module->shape[0] * 4;
     const uint64_t words = (uint64_t)module->shape[1] * (uint64_t)module->bits / 32;
+    if (module->place || module->by_rows) /* the stored order is another */
+        return 0;
     const bool whole =
         tare_module_even(module) && module->group_size % TARE_GPTQ_BLOCK == 0; /* groups are whole words */
     return whole && module->part[TARE_PART_WEIGHT]->size == words * stride ? tare_module_groups(module) : 0;

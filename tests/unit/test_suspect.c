@@ -114,7 +114,7 @@ static void every_group(const struct tare_packing *packing, int bits, int64_t gr
     lay(m);
     assert_false(looked(m, 1));
     assert_false(looked(m, 5));
-    assert_int_equal(inspected(m).dead, 0);
+    assert_int_equal(inspected(m).count[TARE_GROUP_DEAD], 0);
     for (int64_t k = 0; k < ROWS * groups_of(m); k++) {
         uint8_t before[COLUMNS];
         memcpy(before, m->code + k * group_size, (size_t)group_size);
@@ -123,14 +123,14 @@ static void every_group(const struct tare_packing *packing, int bits, int64_t gr
         assert_true(looked(m, 1));
         assert_true(looked(m, 1 + draw() % 30));
         const struct tare_groups_found found = inspected(m);
-        assert_int_equal(found.dead, 1);
-        assert_int_equal(found.dead_first, k);
+        assert_int_equal(found.count[TARE_GROUP_DEAD], 1);
+        assert_int_equal(found.first[TARE_GROUP_DEAD], k);
         /* but for one code at any place */
         const int64_t at = k * group_size + draw() % group_size;
         m->code[at] ^= (uint8_t)(1 << draw() % (unsigned)bits);
         lay(m);
         assert_false(looked(m, 3));
-        assert_int_equal(inspected(m).dead, 0);
+        assert_int_equal(inspected(m).count[TARE_GROUP_DEAD], 0);
         memcpy(m->code + k * group_size, before, (size_t)group_size);
     }
     free(m);
