@@ -21,8 +21,9 @@ static unsigned draw(void)
 /* A module in memory. */
 struct made {
     struct tare_module module;
-    struct tare_tensor weight, scales, zeros;
-    int64_t shape[2];
+    struct tare_tensor weight, scales, zeros, order;
+    int64_t shape[2], weight_shape[2], zeros_shape[2];
+    int32_t group[COLUMNS];
     const void *part[TARE_PARTS];
     uint8_t code[ROWS * COLUMNS], zero[ROWS * COLUMNS];
     uint16_t scale[ROWS * COLUMNS], bias[ROWS * COLUMNS]; /* float16 */
@@ -34,6 +35,29 @@ static int64_t groups_of(const struct made *m)
     return COLUMNS / m->module.group_size;
 }
 
+/* GPTQ: words of a row's stream lie ROWS apart; zeros are streams along the rows. */
+static void lay_gptq(struct made *m)
+{
+    const int64_t groups = groups_of(m), bits = m->module.bits, words = COLUMNS * bits / 32;
+    unsigned char row[COLUMNS];
+    for (int64_t r = 0; r < ROWS; r++) {
+        tare_mlx_pack(m->code + r * COLUMNS, (int)bits, COLUMNS, row);
+        for (int64_t k = 0; k < words; k++)
+            memcpy(m->words + 4 * (k * ROWS + r), row + 4 * k, 4);
+    }
+    for (int64_t g = 0; g < groups; g++) {
+        uint8_t zero[32] = {0}; /* ROWS of them, padded to whole words */
+        for (int64_t r = 0; r < ROWS; r++)
+            zero[r] = m->zero[r * groups + g];
+        tare_mlx_pack(zero, (int)bits, 32, row);
+        memcpy(m->zeros_of + 4 * g * m->zeros_shape[1], row, (size_t)(4 * m->zeros_shape[1]));
+    }
+    for (int64_t g = 0; g < groups; g++) /* scales (groups, out) */
+        for (int64_t r = 0; r < ROWS; r++)
+            m->scale[g * ROWS + r] = tare_to_float16(0.01f + (float)(g + r) / 1000);
+    m->part[TARE_PART_ZEROS] = m->zeros_of;
+}
+
 /* codes and zeros by row, into the layout. */
 static void lay(struct made *m)
 {
@@ -41,6 +65,10 @@ static void lay(struct made *m)
     const int64_t groups = groups_of(m);
     memset(m->words, 0, sizeof m->words);
     memset(m->zeros_of, 0, sizeof m->zeros_of);
+    if (m->module.packing == &tare_packing_gptq_v2) {
+        lay_gptq(m);
+        return;
+    }
     if (m->module.packing != &tare_packing_awq_gemm) {
         tare_mlx_pack(m->code, m->module.bits, ROWS * COLUMNS, m->words);
         for (int64_t k = 0; k < ROWS * groups; k++)
@@ -73,7 +101,16 @@ static struct made *make(const struct tare_packing *packing, int bits, int64_t g
                                      .bits = bits,
                                      .group_size = group_size};
     m->weight = (struct tare_tensor){.name = "m.weight", .size = ROWS * COLUMNS * (uint64_t)bits / 8};
+    m->weight_shape[0] = COLUMNS * bits / 32; /* gptq's */
+    m->weight_shape[1] = ROWS;
+    m->zeros_shape[0] = groups_of(m);
+    m->zeros_shape[1] = (ROWS * bits + 31) / 32;
+    m->weight.shape = m->weight_shape;
+    m->zeros.shape = m->zeros_shape;
+    m->weight.rank = m->zeros.rank = 2;
     m->module.part[TARE_PART_WEIGHT] = &m->weight;
+    m->module.part[TARE_PART_SCALES] = &m->scales;
+    m->module.part[TARE_PART_ZEROS] = &m->zeros;
     for (int k = 0; k < ROWS * COLUMNS; k++) {
         m->code[k] = (uint8_t)(draw() & ((1u << bits) - 1));
         m->scale[k] = tare_to_float16(0.01f + (float)(draw() % 100) / 1000);
@@ -129,7 +166,8 @@ static void every_group(const struct tare_packing *packing, int bits, int64_t gr
         const int64_t at = k * group_size + draw() % group_size;
         m->code[at] ^= (uint8_t)(1 << draw() % (unsigned)bits);
         lay(m);
-        assert_false(looked(m, 3));
+        if (packing != &tare_packing_gptq_v2) /* gptq: the first word of a group tells, and it may be alike still */
+            assert_false(looked(m, 3));
         assert_int_equal(inspected(m).count[TARE_GROUP_DEAD], 0);
         memcpy(m->code + k * group_size, before, (size_t)group_size);
     }
@@ -144,7 +182,31 @@ static void test_integers(void **state)
         for (int bits = 2; bits <= 8; bits++)
             if (tare_mlx_bits(bits))
                 every_group(&tare_packing_mlx_affine, bits, size);
+        for (int bits = 2; bits <= 8; bits++)
+            every_group(&tare_packing_gptq_v2, bits, size);
     }
+}
+
+/* Groups that are no runs of columns cannot be looked at, and are found all the same. */
+static void test_act_order(void **state)
+{
+    (void)state;
+    struct made *m = make(&tare_packing_gptq_v2, 4, 64);
+    m->module.act_order = true;
+    m->module.part[TARE_PART_G_IDX] = &m->order;
+    m->part[TARE_PART_G_IDX] = m->group;
+    for (int i = 0; i < COLUMNS; i++)
+        m->group[i] = i % 3;
+    lay(m);
+    assert_int_equal(m->module.packing->suspect->units(&m->module), 0);
+    assert_int_equal(inspected(m).count[TARE_GROUP_DEAD], 0);
+    for (int i = 1; i < COLUMNS; i += 3) /* group 1 of row 17 */
+        m->code[17 * COLUMNS + i] = m->zero[17 * 3 + 1];
+    lay(m);
+    const struct tare_groups_found found = inspected(m);
+    assert_int_equal(found.count[TARE_GROUP_DEAD], 1);
+    assert_int_equal(found.first[TARE_GROUP_DEAD], 17 * 3 + 1);
+    free(m);
 }
 
 /* Floats are dead when all are +0 or -0. */
@@ -170,6 +232,7 @@ static void test_floats(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_integers), cmocka_unit_test(test_floats)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_integers), cmocka_unit_test(test_act_order),
+                                       cmocka_unit_test(test_floats)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
