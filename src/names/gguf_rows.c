@@ -25,13 +25,15 @@ static const struct tare_recipe *unite_halves(struct tare_arena *arena, const st
     return tare_recipe_reshape(arena, tare_recipe_transpose(arena, apart, order), r->rank, r->shape);
 }
 
-void tare_gguf_restore(struct tare_weights *w, const struct tare_gguf_facts *facts, struct tare_module *modules, size_t n)
+void tare_gguf_restore(struct tare_weights *w, const struct tare_gguf_facts *facts, struct tare_module *modules,
+                       size_t n)
 {
     w->source = "names/gguf_rows.c";
     for (const char *const *name = facts->aside; name && *name; name++)
         tare_drop_exact(w, *name, "its values are in the config, as rope_scaling");
     tare_drop_exact(w, "blk.*.attn_rot_embd.weight", "a table of the rotary embedding");
-    tare_verb_edit(w, "model.layers.*.self_attn.*_proj.*", true, unite_halves, NULL, "halves of each head's rows united");
+    tare_verb_edit(w, "model.layers.*.self_attn.*_proj.*", true, unite_halves, NULL,
+                   "halves of each head's rows united");
     if (facts->norms_plus_one) {
         tare_add(w, "model.norm.weight", -1);
         tare_add(w, "model.layers.*.*norm.weight", -1);

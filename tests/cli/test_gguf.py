@@ -160,6 +160,35 @@ class Gguf(unittest.TestCase):
         self.assertIn("no-tokenizer", [f["code"] for f in report["findings"]])
         self.tare("logits", model.file, "--ids", IDS)
 
+    def test_story(self):
+        """The built-in model as a GGUF file, its vocabulary of gpt2's kind, tells the same story."""
+        folder, path = os.path.join(self.work, "fable"), os.path.join(self.work, "fable.gguf")
+        self.tare("convert", "fable", "-o", folder, "--to", "dense", "--dtype", "float32")
+        config = read_json(os.path.join(folder, "config.json"))
+        vocabulary = read_json(os.path.join(folder, "tokenizer.json"))
+        words = sorted(vocabulary["model"]["vocab"], key=vocabulary["model"]["vocab"].get)
+        special = {token["content"] for token in vocabulary["added_tokens"]}
+        merges = [m if isinstance(m, str) else " ".join(m) for m in vocabulary["model"]["merges"]]
+        heads = {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}
+        tensors = {}
+        for name, x in gguf_made.read_safetensors(os.path.join(folder, "model.safetensors")).items():
+            part = name.split(".")[-2]
+            tensors[gguf_made.gguf_name(name, False)] = gguf_made.permute(x, heads[part]) if part in heads else x
+        with open(path, "wb") as f:
+            f.write(gguf_made.gguf({
+                "general.architecture": "llama", "llama.embedding_length": config["hidden_size"],
+                "llama.block_count": config["num_hidden_layers"], "llama.context_length": 256,
+                "llama.feed_forward_length": config["intermediate_size"],
+                "llama.attention.head_count": heads["q_proj"], "llama.attention.head_count_kv": heads["k_proj"],
+                "llama.attention.layer_norm_rms_epsilon": 1e-5, "tokenizer.ggml.model": "gpt2",
+                "tokenizer.ggml.pre": "gpt-2", "tokenizer.ggml.tokens": words, "tokenizer.ggml.merges": merges,
+                "tokenizer.ggml.token_type": [3 if w in special else 1 for w in words],
+                "tokenizer.ggml.bos_token_id": 0, "tokenizer.ggml.eos_token_id": 0,
+                "tokenizer.ggml.add_bos_token": True}, tensors))
+        tell = ["--temp", "0", "--max-tokens", "60"]
+        for prompt in ("Once upon a time", "The dog's 3 red balls,\n"):
+            self.assertEqual(self.tare("run", path, prompt, *tell).stdout, self.tare("run", folder, prompt, *tell).stdout)
+
     def test_refused(self):
         model = self.model("llama", "llama")
         with open(model.file, "rb") as f:
