@@ -29,7 +29,7 @@ static bool is_hex(const char *text, size_t n)
 }
 
 /* The name that the cache gives to the content of path, or NULL. */
-static const char *hub_name(struct tare_checkpoint *checkpoint, const char *path)
+static const char *hub_name(struct tare_arena *arena, const char *path)
 {
     char link[4096];
     const ssize_t n = readlink(path, link, sizeof link - 1);
@@ -40,7 +40,7 @@ static const char *hub_name(struct tare_checkpoint *checkpoint, const char *path
     if (!slash || slash - link < 5 || memcmp(slash - 5, "blobs", 5) ||
         (!is_hex(slash + 1, 64) && !is_hex(slash + 1, 40)))
         return NULL;
-    return tare_arena_text(&checkpoint->arena, slash + 1);
+    return tare_arena_text(arena, slash + 1);
 }
 
 static struct tare_digest *find(struct tare_digests *all, const char *name)
@@ -68,7 +68,7 @@ static const struct tare_memory_file *memory_of(const struct tare_checkpoint *ch
     return NULL;
 }
 
-static bool add_shards(struct tare_digests *all, struct tare_checkpoint *checkpoint)
+static bool add_shards(struct tare_digests *all, const struct tare_checkpoint *checkpoint)
 {
     for (size_t k = 0; k < checkpoint->n_files; k++) {
         const struct tare_file *file = &checkpoint->files[k];
@@ -80,7 +80,7 @@ static bool add_shards(struct tare_digests *all, struct tare_checkpoint *checkpo
         digest->bytes = memory ? memory->data : NULL;
         digest->size = file->size;
         digest->shard = digest->content = true;
-        digest->expected[TARE_BY_HUB] = file->path ? hub_name(checkpoint, file->path) : NULL;
+        digest->expected[TARE_BY_HUB] = file->path ? hub_name(&all->at.arena, file->path) : NULL;
     }
     return true;
 }
@@ -99,15 +99,15 @@ static bool has_size(const struct tare_digests *all, uint64_t size)
 }
 
 /* What else lies in the folder and has a name of the cache, or is as large as a shard. */
-static bool add_listed(struct tare_digests *all, struct tare_checkpoint *checkpoint, const char *name)
+static bool add_listed(struct tare_digests *all, const char *name)
 {
     struct stat info;
-    const char *path = tare_checkpoint_path(checkpoint, name);
+    const char *path = tare_checkpoint_path(&all->at, name);
     if (!path)
         return false;
     if (find(all, name) || stat(path, &info) || !S_ISREG(info.st_mode))
         return true;
-    const char *hub = hub_name(checkpoint, path);
+    const char *hub = hub_name(&all->at.arena, path);
     const bool like = is_weights(name) && has_size(all, (uint64_t)info.st_size);
     if (!hub && !like)
         return true;
@@ -121,12 +121,12 @@ static bool add_listed(struct tare_digests *all, struct tare_checkpoint *checkpo
     return true;
 }
 
-static enum tare_code add_folder(struct tare_digests *all, struct tare_checkpoint *checkpoint, struct tare_error *err)
+static enum tare_code add_folder(struct tare_digests *all, struct tare_error *err)
 {
     struct tare_listing listing = {0};
-    enum tare_code code = tare_listing_read(&listing, checkpoint, err);
+    enum tare_code code = tare_listing_read(&listing, &all->at, err);
     for (size_t k = 0; k < listing.n && !code; k++)
-        if (!add_listed(all, checkpoint, listing.names[k]))
+        if (!add_listed(all, listing.names[k]))
             code = tare_fail_memory(err);
     tare_listing_release(&listing);
     return code;
@@ -141,26 +141,26 @@ static const char *proof_hash(const json_t *value)
     return text && is_hex(text, 64) ? text : NULL;
 }
 
-static enum tare_code add_proved(struct tare_digests *all, struct tare_checkpoint *checkpoint, const char *key,
+static enum tare_code add_proved(struct tare_digests *all, const struct tare_checkpoint *checkpoint, const char *key,
                                  const json_t *value, struct tare_error *err)
 {
     const char *hash = proof_hash(value);
     if (!tare_name_is_plain(key, strlen(key)) || !hash) {
         all->proof_fault =
-            tare_arena_format(&checkpoint->arena, "\"files\": \"%.255s\" is no plain file name with a sha256", key);
+            tare_arena_format(&all->at.arena, "\"files\": \"%.255s\" is no plain file name with a sha256", key);
         return all->proof_fault ? TARE_OK : tare_fail_memory(err);
     }
     struct tare_digest *digest = find(all, key);
     if (!digest && checkpoint->only) /* one file is asked for: the others do not count */
         return TARE_OK;
-    char *name = tare_arena_text(&checkpoint->arena, key), *expected = tare_arena_text(&checkpoint->arena, hash);
+    char *name = tare_arena_text(&all->at.arena, key), *expected = tare_arena_text(&all->at.arena, hash);
     if (!name || !expected || (!digest && !(digest = add(all, name))))
         return tare_fail_memory(err);
     digest->expected[TARE_BY_PROOF] = expected;
     if (digest->path || digest->bytes)
         return TARE_OK;
     struct stat info;
-    digest->path = tare_checkpoint_path(checkpoint, name);
+    digest->path = tare_checkpoint_path(&all->at, name);
     if (!digest->path)
         return tare_fail_memory(err);
     digest->absent = stat(digest->path, &info) != 0;
@@ -168,14 +168,13 @@ static enum tare_code add_proved(struct tare_digests *all, struct tare_checkpoin
     return TARE_OK;
 }
 
-static enum tare_code add_proof(struct tare_digests *all, struct tare_checkpoint *checkpoint, struct tare_error *err)
+static enum tare_code add_proof(struct tare_digests *all, const struct tare_checkpoint *checkpoint,
+                                struct tare_error *err)
 {
     char *text = NULL;
     size_t size = 0;
     json_t *json = NULL;
     struct tare_error why = {0};
-    const char *key;
-    json_t *value;
     if (!checkpoint->folder || !tare_checkpoint_has(checkpoint, PROOF))
         return TARE_OK;
     enum tare_code code = tare_checkpoint_read(checkpoint, PROOF, PROOF_MOST, &text, &size, &why);
@@ -187,24 +186,32 @@ static enum tare_code add_proof(struct tare_digests *all, struct tare_checkpoint
     json_t *files = json_object_get(json, "files");
     if (code || (files && !json_is_object(files)) || json_object_size(files) > PROOF_FILES) {
         all->proof_fault =
-            tare_arena_format(&checkpoint->arena, "%s", code ? why.text : "\"files\" is no object of names and sha256");
+            tare_arena_format(&all->at.arena, "%s", code ? why.text : "\"files\" is no object of names and sha256");
         files = NULL;
     }
     code = TARE_OK;
-    json_object_foreach(files, key, value) if (!code) code = add_proved(all, checkpoint, key, value, err);
+    for (void *at = json_object_iter(files); at && !code; at = json_object_iter_next(files, at))
+        code = add_proved(all, checkpoint, json_object_iter_key(at), json_object_iter_value(at), err);
     json_decref(json);
     return code;
 }
 
-enum tare_code tare_digests_list(struct tare_digests *all, struct tare_checkpoint *checkpoint, struct tare_error *err)
+enum tare_code tare_digests_list(struct tare_digests *all, const struct tare_checkpoint *checkpoint,
+                                 struct tare_error *err)
 {
     enum tare_code code = TARE_OK;
+    all->at.path = checkpoint->path;
+    all->at.folder = checkpoint->folder;
+    all->at.memory = checkpoint->memory;
+    all->at.n_memory = checkpoint->n_memory;
     if (!add_shards(all, checkpoint))
         return tare_fail_memory(err);
     if (checkpoint->folder && !checkpoint->only)
-        code = add_folder(all, checkpoint, err);
+        code = add_folder(all, err);
     if (!code)
         code = add_proof(all, checkpoint, err);
+    if (!code && all->at.arena.failed)
+        code = tare_fail_memory(err);
     if (code)
         return code;
     all->library = OSSL_LIB_CTX_new();
@@ -219,6 +226,7 @@ void tare_digests_release(struct tare_digests *all)
     EVP_MD_free(all->sha1);
     OSSL_LIB_CTX_free(all->library);
     free(all->digests);
+    tare_arena_release(&all->at.arena);
     *all = (struct tare_digests){0};
 }
 

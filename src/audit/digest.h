@@ -22,6 +22,7 @@ struct tare_digest {
     char sha256[65], git[41];       /* receives; "" while not asked for */
 };
 struct tare_digests {
+    struct tare_checkpoint at;   /* the same folder; its arena owns names and paths */
     struct tare_digest *digests; /* heap */
     size_t n, room;
     const char *proof_fault; /* why tare.json cannot be used, or NULL */
@@ -29,9 +30,10 @@ struct tare_digests {
     EVP_MD *sha256, *sha1;
 };
 
-/* Zero-initialise; release it also after a failure, when no thread that hashed is left. What outlives the call lies in
- * the checkpoint's arena. */
-enum tare_code tare_digests_list(struct tare_digests *all, struct tare_checkpoint *checkpoint, struct tare_error *err);
+/* Zero-initialise; release it also after a failure, when no thread that hashed is left. The checkpoint, which other
+ * threads may use too, must outlive it. */
+enum tare_code tare_digests_list(struct tare_digests *all, const struct tare_checkpoint *checkpoint,
+                                 struct tare_error *err);
 void tare_digests_release(struct tare_digests *all);
 
 /* Hash one file; from any thread, each file once. tick(user, bytes) is called now and then; false from it cancels. */

@@ -110,7 +110,7 @@ static const char *place(struct tare_verify *v, const struct tare_tensor *t, uin
     tare_text_puts(&text, t->rank ? ")" : "(0)");
     const char *copy = text.failed ? NULL : tare_arena_text(&v->arena, text.data);
     tare_text_release(&text);
-    return copy ? copy : "?";
+    return copy;
 }
 
 /* One kind of special numbers in one tensor. */
@@ -122,8 +122,9 @@ static bool say_special(struct tare_verify *v, const struct tare_tensor *t, cons
         return true;
     const char *file = v->model->checkpoint.files[t->file].name;
     const uint64_t of = t->size / tare_dtype_size(t->dtype);
-    return finding(v, code, t->name, "%s: %llu of %llu numbers %s %s, the first at %s; %s", file, (unsigned long long)n,
-                   (unsigned long long)of, n == 1 ? "is" : "are", what, place(v, t, found->first[special]), cause);
+    const char *first = place(v, t, found->first[special]);
+    return first && finding(v, code, t->name, "%s: %llu of %llu numbers %s %s, the first at %s; %s", file,
+                            (unsigned long long)n, (unsigned long long)of, n == 1 ? "is" : "are", what, first, cause);
 }
 
 static bool say_numbers(struct tare_verify *v, const struct tare_inspected *in, int part)
