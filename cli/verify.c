@@ -59,14 +59,15 @@ static void print(const struct tare_verify_report *report, bool hash, bool value
     putchar('\n');
 }
 
-static int verify_model(tare_model *model, struct tare_verify_options *options, bool json)
+static int verify_model(tare_model *model, const struct tare_verify_options *given, bool json)
 {
+    struct tare_verify_options options = *given;
     struct cli_progress progress = cli_progress_init();
     struct tare_error err = {0};
     tare_verify *verify = NULL;
-    options->progress = cli_progress_show;
-    options->user = &progress;
-    const enum tare_code code = tare_verify_open(&verify, model, options, &err);
+    options.progress = cli_progress_show;
+    options.user = &progress;
+    const enum tare_code code = tare_verify_open(&verify, model, &options, &err);
     cli_progress_wipe(&progress);
     if (code)
         return cli_fail(&err);
@@ -82,7 +83,7 @@ static int verify_model(tare_model *model, struct tare_verify_options *options, 
         }
         tare_text_free(text);
     } else {
-        print(report, !options->no_hash, !options->no_values);
+        print(report, !options.no_hash, !options.no_values);
     }
     tare_verify_free(verify);
     return status;

@@ -190,14 +190,15 @@ static enum tare_code add_row(struct tare_diff *diff, struct tare_model *const m
                               const struct tare_parameter *first, const struct tare_parameter *second,
                               struct tare_error *err)
 {
-    const struct tare_parameter *const parameter[2] = {first, second}, *there = first ? first : second;
+    const struct tare_parameter *const parameter[2] = {first, second};
     struct tare_diff_row *row = &diff->rows[diff->report.n_rows++];
-    row->name = there->name;
-    row->elements = elements_of(there);
     row->sameness = !second ? TARE_ONLY_FIRST : !first ? TARE_ONLY_SECOND : TARE_DIFFERENT_SHAPE;
     for (int k = 0; k < 2; k++)
-        if (parameter[k])
+        if (parameter[k]) {
             row->side[k] = side_of(parameter[k]);
+            row->name = parameter[k]->name;
+            row->elements = elements_of(parameter[k]);
+        }
     if (!first || !second || !same_shape(first, second))
         return TARE_OK;
     struct pair *pair = &diff->pairs[diff->n_pairs++];

@@ -12,8 +12,8 @@ static uint32_t word_at(const void *words, int64_t at)
     return word;
 }
 
-#define FEW 16 /* inputs that tell of almost every group: of so many no code is another than the zero in one of 2^64   \
-                */
+/* Inputs that tell of almost every group: by chance one column in 2^64 has the zero in all of them. */
+#define FEW 16
 #define WIDE 2048 /* words that look() has side by side: they stay in the first cache */
 
 /* Bits in which words of `rows` rows differ from the zeros; several rows at a time, so that `differs` is seldom moved.

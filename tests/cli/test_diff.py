@@ -9,6 +9,7 @@ import unittest
 
 import numpy as np
 
+import gguf_made
 import made
 from made import AWQ, GPT2, GROUP, LLAMA, Case, Packed, gpt2, llama, read_raw, spawn, values, write_json, write_raw, write_safetensors
 
@@ -404,6 +405,44 @@ class Verify(Verb):
         self.refused(4, "verify", self.folder("m", TIED, without(llama(), "model.norm")), text="model.norm.weight")
         self.refused(3, "verify", self.path("nothing"))
         self.refused(2, "verify", "a", "b")
+
+
+class Gguf(Verb):
+    def made(self, *words, **more):
+        where = self.path("m%d" % len(os.listdir(self.work)))
+        os.mkdir(where)
+        return gguf_made.Model(where, *words, **more)
+
+    def test_diff(self):
+        for words in (("llama", "llama"), ("gemma", "gemma"), ("qwen3", "qwen3")):
+            m = self.made(*words)
+            found = self.json(0, "diff", m.file, m.folder)
+            self.assertTrue(found["equal"])
+        for quantize in (gguf_made.q4_0, gguf_made.q8_0):
+            m = self.made("llama", "llama", quantize=quantize)
+            same = {p["name"]: p["same"] for p in self.json(0, "diff", m.file, m.folder)["parameters"]}
+            self.assertEqual(same["model.layers.0.self_attn.q_proj.weight"], "values")
+            out = self.path("out")
+            self.assertEqual(spawn("convert", m.file, "-o", out)[0], 0)
+            same = {p["name"]: p["same"] for p in self.json(0, "diff", m.file, out)["parameters"]}
+            self.assertEqual(same["model.layers.0.self_attn.q_proj.weight"], "codes")
+            shutil.rmtree(out)
+
+    def test_verify(self):
+        m = self.made("llama", "llama", quantize=gguf_made.q4_0)
+        self.assertEqual(self.json(0, "verify", m.file)["findings"], [])
+        kind, shape, raw = m.tensors["blk.0.ffn_up.weight"]
+        for half, code in ((0x7e00, "scale-nan"), (0x7c00, "scale-nan"), (0x0003, "scale-denormal"), (0, "dead-group")):
+            block = bytearray(raw)
+            block[18 * 5:18 * 5 + 2] = half.to_bytes(2, "little")  # group 1 of row 2
+            m.write(m.file, tensors={**m.tensors, "blk.0.ffn_up.weight": (kind, shape, bytes(block))})
+            found = self.json(1, "verify", m.file)["findings"]
+            self.assertEqual([f["code"] for f in found], [code])
+            self.assertIn("group 1 of row 2", found[0]["text"])
+        block = bytearray(raw)
+        block[18 * 7 + 2:18 * 8] = b"\x88" * 16
+        m.write(m.file, tensors={**m.tensors, "blk.0.ffn_up.weight": (kind, shape, bytes(block))})
+        self.assertEqual([f["code"] for f in self.json(1, "verify", m.file)["findings"]], ["dead-group"])
 
 
 if __name__ == "__main__":
