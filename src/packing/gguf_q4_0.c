@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * gguf_q4_0.c - GGUF's Q4_0: 32 columns in 18 bytes. f16 d; 16 bytes of nibbles.   w = d * (q - 8) */
 #include "packing/gguf_block.h"
+#include "packing/suspect.h"
 
 static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
 {
@@ -20,4 +21,5 @@ const struct tare_packing tare_packing_gguf_q4_0 = {
     .blocks = TARE_Q4_0,
     .shape = shape,
     .decode = decode,
+    .suspect = &tare_suspect_blocks,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * gguf_q4_1.c - GGUF's Q4_1: 32 columns in 20 bytes. f16 d, f16 m; 16 bytes of nibbles.   w = d * q + m */
 #include "packing/gguf_block.h"
+#include "packing/suspect.h"
 
 static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
 {
@@ -21,4 +22,5 @@ const struct tare_packing tare_packing_gguf_q4_1 = {
     .blocks = TARE_Q4_1,
     .shape = shape,
     .decode = decode,
+    .suspect = &tare_suspect_blocks,
 };

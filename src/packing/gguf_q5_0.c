@@ -2,6 +2,7 @@
  * gguf_q5_0.c - GGUF's Q5_0: 32 columns in 22 bytes. f16 d; 4 bytes of fifth bits; 16 bytes of nibbles.   w = d * (q -
  * 16) */
 #include "packing/gguf_block.h"
+#include "packing/suspect.h"
 
 static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
 {
@@ -22,4 +23,5 @@ const struct tare_packing tare_packing_gguf_q5_0 = {
     .blocks = TARE_Q5_0,
     .shape = shape,
     .decode = decode,
+    .suspect = &tare_suspect_blocks,
 };

@@ -2,6 +2,7 @@
  * gguf_q5_1.c - GGUF's Q5_1: 32 columns in 24 bytes. f16 d, f16 m; 4 bytes of fifth bits; 16 bytes of nibbles.   w = d
  * * q + m */
 #include "packing/gguf_block.h"
+#include "packing/suspect.h"
 
 static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
 {
@@ -23,4 +24,5 @@ const struct tare_packing tare_packing_gguf_q5_1 = {
     .blocks = TARE_Q5_1,
     .shape = shape,
     .decode = decode,
+    .suspect = &tare_suspect_blocks,
 };

@@ -2,6 +2,7 @@
  * gguf_q8_0.c - GGUF's Q8_0: 32 columns in 34 bytes. f16 d; 32 signed bytes.   w = d * q
  * The code is q + 128, which flips the highest bit; its zero is 128. */
 #include "packing/gguf_block.h"
+#include "packing/suspect.h"
 
 static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
 {
@@ -22,4 +23,5 @@ const struct tare_packing tare_packing_gguf_q8_0 = {
     .blocks = TARE_Q8_0,
     .shape = shape,
     .decode = decode,
+    .suspect = &tare_suspect_blocks,
 };

@@ -27,7 +27,7 @@ struct made {
     const void *part[TARE_PARTS];
     uint8_t code[ROWS * COLUMNS], zero[ROWS * COLUMNS];
     uint16_t scale[ROWS * COLUMNS], bias[ROWS * COLUMNS]; /* float16 */
-    unsigned char words[ROWS * COLUMNS], zeros_of[ROWS * COLUMNS];
+    unsigned char words[ROWS * COLUMNS * 2], zeros_of[ROWS * COLUMNS];
 };
 
 static int64_t groups_of(const struct made *m)
@@ -209,6 +209,53 @@ static void test_act_order(void **state)
     free(m);
 }
 
+/* GGUF: each block broken once, in its scale and in its codes. */
+static void test_blocks(void **state)
+{
+    static const struct {
+        const struct tare_packing *packing;
+        int bytes, codes, high; /* of a block; where its codes lie, and the fifth bits of them */
+    } all[] = {{&tare_packing_gguf_q4_0, 18, 2, 0},
+               {&tare_packing_gguf_q4_1, 20, 4, 0},
+               {&tare_packing_gguf_q5_0, 22, 6, 2},
+               {&tare_packing_gguf_q5_1, 24, 8, 4},
+               {&tare_packing_gguf_q8_0, 34, 2, 0}};
+    (void)state;
+    for (size_t i = 0; i < FIXTURE_COUNT(all); i++) {
+        const int bits = all[i].bytes == 34 ? 8 : all[i].high ? 5 : 4, blocks = ROWS * COLUMNS / 32;
+        struct made *m = make(all[i].packing, bits, 32);
+        m->module.part[TARE_PART_SCALES] = m->module.part[TARE_PART_ZEROS] = NULL;
+        m->weight.size = (uint64_t)(blocks * all[i].bytes);
+        assert_true(m->weight.size <= sizeof m->words);
+        for (int k = 0; k < blocks * all[i].bytes; k++)
+            m->words[k] = (unsigned char)draw();
+        for (int k = 0; k < blocks; k++) {
+            unsigned char *block = m->words + k * all[i].bytes;
+            block[1] = 0x20 | (block[1] & 0x83); /* a sound scale, and minimum; codes that are not alike */
+            block[3] = all[i].codes > 2 && all[i].high != 2 ? 0x20 : block[3];
+            block[all[i].codes] = (unsigned char)~block[all[i].codes + 1];
+        }
+        assert_false(looked(m, 1));
+        assert_false(looked(m, 7));
+        for (int k = 0; k < blocks; k++) {
+            unsigned char *block = m->words + k * all[i].bytes, before[34];
+            memcpy(before, block, (size_t)all[i].bytes);
+            block[1] = 0x7e;
+            assert_true(looked(m, 5));
+            assert_int_equal(inspected(m).count[TARE_GROUP_NAN], 1);
+            assert_int_equal(inspected(m).first[TARE_GROUP_NAN], k);
+            block[0] = block[1] = 0;
+            assert_true(looked(m, 5));
+            assert_int_equal(inspected(m).first[TARE_GROUP_DEAD], k);
+            memcpy(block, before, (size_t)all[i].bytes);
+            memset(block + all[i].codes, bits == 8 ? 0 : 0x88, bits == 8 ? 32 : 16);
+            assert_true(looked(m, 5));
+            memcpy(block, before, (size_t)all[i].bytes);
+        }
+        free(m);
+    }
+}
+
 /* Floats are dead when all are +0 or -0. */
 static void test_floats(void **state)
 {
@@ -233,6 +280,6 @@ static void test_floats(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_integers), cmocka_unit_test(test_act_order),
-                                       cmocka_unit_test(test_floats)};
+                                       cmocka_unit_test(test_blocks), cmocka_unit_test(test_floats)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
