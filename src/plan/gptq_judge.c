@@ -27,7 +27,7 @@ struct matching {
     const char **paths; /* of all modules, plain ones too */
     struct tare_map by_path;
     size_t *rule;
-    bool unread; /* one of the expressions is of a kind that tare does not read: no match means nothing then */
+    bool unread; /* not all rules could be held against the modules: that none matches one means nothing then */
 };
 
 static enum tare_code name_modules(struct matching *m, struct tare_error *err)
@@ -59,6 +59,7 @@ static enum tare_code match_all(struct matching *m, size_t number, const struct 
     const struct tare_quant_rule *rule = &m->model->quant.gptq.rules[number];
     struct tare_matcher matcher = {0};
     enum tare_code code = TARE_OK;
+    bool any = false;
     for (size_t i = 0; !code && i < m->model->n_modules; i++) {
         bool found = false;
         size_t start = 0, end = 0;
@@ -66,9 +67,13 @@ static enum tare_code match_all(struct matching *m, size_t number, const struct 
             continue;
         if (!(code = tare_matcher_start(&matcher, regex, m->paths[i], strlen(m->paths[i]), err)))
             code = tare_matcher_next(&matcher, &found, &start, &end, err);
-        if (!code && found && (rule->anywhere || !start)) /* a match at the start is the first one found */
+        if (!code && found && (rule->anywhere || !start)) { /* a match at the start is the first one found */
             m->rule[i] = number;
+            any = true;
+        }
     }
+    /* AutoRound's entries may have the names that a loaded model has: of another prefix than the tensors' */
+    m->unread |= !any && rule->anywhere && rule->quantized;
     tare_matcher_release(&matcher);
     return code;
 }

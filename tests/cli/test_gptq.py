@@ -304,6 +304,7 @@ class Config(World):
                                ({"dynamic": {"+:down_proj": {"bits": 8, "group_size": 64}}}, "bits"),  # matches from the start only
                                ({"dynamic": None, "extra_config": {**extra, "k_proj$": {"bits": 3}}}, "says 3 bits"),
                                ({"dynamic": None, "extra_config": {"proj": {"bits": 4}, **extra, P + "self_attn.k_proj": {"bits": 2}}}, None),
+                               ({"dynamic": None, "extra_config": {"other." + k: v for k, v in extra.items()}}, None),
                                ({"dynamic": None, "extra_config": extra}, None)):
             with self.subTest(change=change):
                 folder = self.model({**config, "quantization_config": {**quant, **change}}, tensors)
