@@ -48,6 +48,31 @@ void tare_block_fifth_bit(const unsigned char bits[4], uint8_t code[32])
         code[j] = (uint8_t)(code[j] | (bits[j / 8] >> j % 8 & 1) << 4);
 }
 
+/* Inner loops of 32 neighbours: compilers make vectors of them. */
+void tare_block_nibble_runs(const unsigned char *bytes, uint8_t code[256])
+{
+    for (int k = 0; k < 4; k++, bytes += 32, code += 64)
+        for (int l = 0; l < 32; l++) {
+            code[l] = bytes[l] & 15;
+            code[l + 32] = bytes[l] >> 4;
+        }
+}
+
+void tare_block_add_pairs(const unsigned char *bytes, int shift, uint8_t code[256])
+{
+    for (int half = 0; half < 2; half++, bytes += 32)
+        for (int k = 0; k < 4; k++, code += 32)
+            for (int l = 0; l < 32; l++)
+                code[l] = (uint8_t)(code[l] | (bytes[l] >> 2 * k & 3) << shift);
+}
+
+void tare_block_add_bits(const unsigned char *bytes, int shift, uint8_t code[256])
+{
+    for (int k = 0; k < 8; k++, code += 32)
+        for (int l = 0; l < 32; l++)
+            code[l] = (uint8_t)(code[l] | (bytes[l] >> k & 1) << shift);
+}
+
 void tare_block_six_bits(const unsigned char bytes[12], int k, int *scale, int *minimum)
 {
     if (k < 4) {

@@ -19,6 +19,13 @@ void tare_block_decode(const struct tare_module *module, const void *const part[
 void tare_block_nibbles(const unsigned char bytes[16], uint8_t code[32]);
 /* Bit j of four bytes is bit 4 of the code of column j (Q5_0, Q5_1). */
 void tare_block_fifth_bit(const unsigned char bits[4], uint8_t code[32]);
+/* 128 bytes: of each run of 32, the low nibbles are 32 columns and the high ones the next 32 (Q4_K, Q5_K). */
+void tare_block_nibble_runs(const unsigned char *bytes, uint8_t code[256]);
+/* 64 bytes: byte l of each 32 has 2 bits of columns l, l + 32, l + 64, l + 96 of 128, the lowest first; `shift` places
+ * them in codes that have other bits already (Q2_K, Q3_K, Q6_K). */
+void tare_block_add_pairs(const unsigned char *bytes, int shift, uint8_t code[256]);
+/* 32 bytes: bit k of byte l is bit `shift` of column l + 32k; codes have other bits already (Q3_K, Q5_K). */
+void tare_block_add_bits(const unsigned char *bytes, int shift, uint8_t code[256]);
 /* 12 bytes: the 6-bit scale and minimum of group k, 0 to 7 (Q4_K, Q5_K). */
 void tare_block_six_bits(const unsigned char bytes[12], int k, int *scale, int *minimum);
 

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * gguf_q4_0.c - GGUF's Q4_0: 32 columns in 18 bytes. f16 d; 16 bytes of nibbles.   w = d * (q - 8) */
+ * gguf_q4_0.c - GGUF's Q4_0: 32 columns in 18 bytes.
+ *
+ *     w = d * (q - 8)
+ *
+ * f16 d; 16 bytes of nibbles.
+ */
 #include "packing/gguf_block.h"
 #include "packing/suspect.h"
 

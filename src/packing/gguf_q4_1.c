@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * gguf_q4_1.c - GGUF's Q4_1: 32 columns in 20 bytes. f16 d, f16 m; 16 bytes of nibbles.   w = d * q + m */
+ * gguf_q4_1.c - GGUF's Q4_1: 32 columns in 20 bytes.
+ *
+ *     w = d * q + m
+ *
+ * f16 d, f16 m; 16 bytes of nibbles.
+ */
 #include "packing/gguf_block.h"
 #include "packing/suspect.h"
 

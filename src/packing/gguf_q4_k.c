@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT
- * gguf_q4_k.c - GGUF's Q4_K: 256 columns in 144 bytes. f16 d, f16 dmin; 12 bytes of 6-bit scales and minima of 32
- * columns; 128 bytes: four runs of 32, whose low nibbles are 32 columns and the high ones the next 32.   w = d * sc * q
- * - dmin * mn d * sc has 17 bits: float32 scales hold it. */
+ * gguf_q4_k.c - GGUF's Q4_K: 256 columns in 144 bytes.
+ *
+ *     w = d * sc * q - dmin * mn
+ *
+ * f16 d, f16 dmin; 12 bytes of 6-bit scales and minima of 32 columns; 128 bytes: four runs of 32, whose low nibbles
+ * are 32 columns and the high ones the next 32. d * sc has 17 bits: float32 scales hold it.
+ */
 #include "packing/gguf_block.h"
 
 static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
 {
     const float d = tare_block_half(block), least = tare_block_half(block + 2);
-    for (int i = 0; i < 256; i++)
-        code[i] = block[16 + i / 64 * 32 + i % 32] >> 4 * (i / 32 % 2) & 15;
+    tare_block_nibble_runs(block + 16, code);
     for (int k = 0; k < 8; k++) {
         int factor, minimum;
         tare_block_six_bits(block + 4, k, &factor, &minimum);

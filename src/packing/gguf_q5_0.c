@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * gguf_q5_0.c - GGUF's Q5_0: 32 columns in 22 bytes. f16 d; 4 bytes of fifth bits; 16 bytes of nibbles.   w = d * (q -
- * 16) */
+ * gguf_q5_0.c - GGUF's Q5_0: 32 columns in 22 bytes.
+ *
+ *     w = d * (q - 16)
+ *
+ * f16 d; 4 bytes of fifth bits; 16 bytes of nibbles.
+ */
 #include "packing/gguf_block.h"
 #include "packing/suspect.h"
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * gguf_q5_1.c - GGUF's Q5_1: 32 columns in 24 bytes. f16 d, f16 m; 4 bytes of fifth bits; 16 bytes of nibbles.   w = d
- * * q + m */
+ * gguf_q5_1.c - GGUF's Q5_1: 32 columns in 24 bytes.
+ *
+ *     w = d q + m
+ *
+ * f16 d, f16 m; 4 bytes of fifth bits; 16 bytes of nibbles.
+ */
 #include "packing/gguf_block.h"
 #include "packing/suspect.h"
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * gguf_q8_0.c - GGUF's Q8_0: 32 columns in 34 bytes. f16 d; 32 signed bytes.   w = d * q
- * The code is q + 128, which flips the highest bit; its zero is 128. */
+ * gguf_q8_0.c - GGUF's Q8_0: 32 columns in 34 bytes.
+ *
+ *     w = d * q
+ *
+ * f16 d; 32 signed bytes. The code is q + 128, which flips the highest bit; its zero is 128.
+ */
 #include "packing/gguf_block.h"
 #include "packing/suspect.h"
 
