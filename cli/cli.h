@@ -23,6 +23,7 @@ int cli_check(const struct cli_verb *verb, int argc, char **argv);
 int cli_models(const struct cli_verb *verb, int argc, char **argv);
 int cli_explain(const struct cli_verb *verb, int argc, char **argv);
 int cli_convert(const struct cli_verb *verb, int argc, char **argv);
+int cli_repair(const struct cli_verb *verb, int argc, char **argv);
 int cli_run(const struct cli_verb *verb, int argc, char **argv);
 int cli_logits(const struct cli_verb *verb, int argc, char **argv);
 int cli_diff(const struct cli_verb *verb, int argc, char **argv);

@@ -14,6 +14,8 @@ static const struct cli_verb verbs[] = {
     {"explain", "[MODEL [TENSOR]] [--json]", "The whole plan, or where one tensor comes from or went.", cli_explain},
     {"convert", "[MODEL] -o DIR [--to FORMAT] [--tie=RULE]", "Write it as a folder that another program loads.",
      cli_convert},
+    {"repair", "MODEL [-o DIR | --in-place | --undo] [--json]", "Mend config.json, index and headers; shows the patch first.",
+     cli_repair},
     {"run", "[MODEL] [PROMPT] [--max-tokens N] [--temp T]", "Go on with a text.", cli_run},
     {"logits", "[MODEL] --ids 1,2,3 [-o FILE.npy]", "The model's float32 logits for some ids.", cli_logits},
     {"diff", "A B [--json] [--all]", "Two checkpoints in any formats: what is equal, and how far the rest is.", cli_diff},

@@ -348,15 +348,64 @@ struct tare_verify_options {
 
 /*
  * The content of a planned checkpoint: sha256 of each file against the names of the Hugging Face cache's blobs and
- * against tare.json; every float for NaN and infinity, scales for what is denormal, groups for dead ones (their scale is
- * 0, or all their codes are the zero), zeros for what the bits cannot hold, shards for duplicates. The model must load
- * and stay alive until tare_verify_free(). Findings are no error.
+ * against tare.json; every float for NaN and infinity, scales for what is denormal, groups for dead ones (their scale
+ * is 0, or all their codes are the zero), zeros for what the bits cannot hold, shards for duplicates. The model must
+ * load and stay alive until tare_verify_free(). Findings are no error.
  */
 TARE_API enum tare_code tare_verify_open(tare_verify **verify, tare_model *model,
                                          const struct tare_verify_options *options, struct tare_error *err);
 TARE_API void tare_verify_free(tare_verify *verify);
 TARE_API const struct tare_verify_report *tare_verify_report_of(const tare_verify *verify);
 TARE_API char *tare_verify_json(const tare_verify *verify); /* docs/json.md; tare_text_free(); NULL: no memory */
+
+/* ---- repair ------------------------------------------------------------------------------------------------------ */
+
+/* A patch of a checkpoint's config.json, index and headers; data is never changed. */
+typedef struct tare_repair tare_repair;
+
+/* All strings are borrowed from the patch. Values are JSON in one line. */
+struct tare_repair_change {
+    const char *file;    /* plain file name: "config.json" */
+    const char *kind;    /* "set", "remove" a key; "rename", "drop" a tensor; "rebuild", "update" an index */
+    const char *key;     /* "quantization_config.group_size"; the tensor; "" for an index */
+    const char *before;  /* NULL: was not there */
+    const char *after;   /* NULL: is not there any more */
+    const char *because; /* the evidence, in a sentence */
+};
+struct tare_repair_note { /* something that is seen and left as it is, and why */
+    const char *where, *text;
+};
+struct tare_repair_report {
+    const char *model; /* the path as given */
+    bool loaded;       /* before the patch */
+    bool loads;        /* with it */
+    size_t n_changes, n_notes;
+    const struct tare_repair_change *changes;
+    const struct tare_repair_note *notes;
+    const char *not_in_place; /* why the patch needs a new folder, or NULL */
+};
+
+/*
+ * Look for a patch with which the checkpoint loads, and loads without the findings that a patch can mend. Nothing is
+ * written. What is not certain is left as it is, with a note. *repair receives the patch also on failure (or NULL when
+ * memory ran out); tare_repair_free(). Returns TARE_OK when the model loads as it is or with the patch, which may be
+ * empty; else the code of what is in the way.
+ */
+TARE_API enum tare_code tare_repair_find(tare_repair **repair, const char *path, const struct tare_options *options,
+                                         struct tare_error *err);
+TARE_API void tare_repair_free(tare_repair *repair); /* NULL is fine */
+TARE_API const struct tare_repair_report *tare_repair_patch(const tare_repair *repair);
+/* The report as one JSON object (docs/json.md); owned by the caller, tare_text_free(); NULL: no memory. */
+TARE_API char *tare_repair_json(const tare_repair *repair);
+/*
+ * Apply the patch into a new folder (files that stay are linked or copied), or in place: each file is replaced at once,
+ * and the old one kept as NAME.before-repair. The result is planned again and must be what was planned, else nothing is
+ * changed.
+ */
+TARE_API enum tare_code tare_repair_write(const tare_repair *repair, const char *folder, struct tare_error *err);
+TARE_API enum tare_code tare_repair_in_place(const tare_repair *repair, struct tare_error *err);
+/* Put every NAME.before-repair of a folder back; *n (may be NULL) receives how many files that were. */
+TARE_API enum tare_code tare_repair_undo(const char *folder, size_t *n, struct tare_error *err);
 
 /* ---- run --------------------------------------------------------------------------------------------------------- */
 

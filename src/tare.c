@@ -96,6 +96,12 @@ static enum tare_code plan(struct tare_model *m, const char *path, struct tare_e
 enum tare_code tare_plan(tare_model **model, const char *path, const struct tare_options *options,
                          struct tare_error *err)
 {
+    return tare_plan_edited(model, path, options, NULL, err);
+}
+
+enum tare_code tare_plan_edited(struct tare_model **model, const char *path, const struct tare_options *options,
+                                const struct tare_edits *edits, struct tare_error *err)
+{
     struct tare_error error = {0};
     if (!model || (options && options->size < sizeof options->size))
         return tare_fail(err, TARE_E_ARGUMENT, "",
@@ -104,6 +110,7 @@ enum tare_code tare_plan(tare_model **model, const char *path, const struct tare
     if (!m)
         return tare_fail_memory(err);
     m->references = 1;
+    m->checkpoint.edits = edits;
     if (options)
         memcpy(&m->options, options, options->size < sizeof m->options ? options->size : sizeof m->options);
     if (!path && !m->options.n_files)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * audit.h - what the files of audit/ share. diff.c holds two plans against each other, verify.c looks at the content of
- * one. tile.c reads a tile of a parameter as numbers, or as codes, through its recipe.
+ * audit.h - what the files of audit/ share. diff.c holds two plans against each other, content.c looks at the content
+ * of one. tile.c reads a tile of a parameter as numbers, or as codes, through its recipe.
  */
 #ifndef TARE_AUDIT_AUDIT_H
 #define TARE_AUDIT_AUDIT_H

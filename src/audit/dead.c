@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "audit/verify.h"
+#include "audit/content.h"
 
 #define ROWS 64 /* decoded at once */
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "audit/verify.h"
+#include "audit/content.h"
 
 static bool finding(struct tare_verify *v, const char *code, const char *where, const char *format, ...)
     TARE_PRINTF(4, 5);

@@ -297,7 +297,8 @@ enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struc
         if (!strcmp(quant->place, "config.json: quantization_config") ||
             !strcmp(quant->place, "config.json: text_config.quantization_config"))
             return tare_fail(err, TARE_E_CONFIG, quant->place,
-                             "quant_method is missing; with \"awq\" there tare reads AutoAWQ's layout");
+                             "quant_method is missing; with \"awq\" there tare reads AutoAWQ's layout; "
+                             "`tare repair` tells it from the tensors where they leave no doubt");
         if (!strcmp(quant->place, "quantize_config.json"))
             return tare_quant_read_gptq(object, quant->place, arena, quant, err); /* old AutoGPTQ */
         return read_mlx(&r, quant);

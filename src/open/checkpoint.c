@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "open/edits.h"
 #include "open/gguf.h"
 #include "open/locate.h"
 #include "open/safetensors.h"
@@ -126,6 +127,12 @@ enum tare_code tare_checkpoint_open(struct tare_checkpoint *checkpoint, const ch
         code = sort_tensors(checkpoint, err);
     if (!code && index_name)
         code = tare_shards_agree(checkpoint, &index, index_name, err);
+    if (!code && checkpoint->edits && checkpoint->edits->n_tensors) {
+        tare_edits_apply(checkpoint->edits, checkpoint);
+        code = sort_tensors(checkpoint, err);
+    }
+    if (index_name && !(checkpoint->index = tare_arena_text(&checkpoint->arena, index_name)) && !code)
+        code = tare_fail_memory(err);
     tare_index_release(&index);
     return code;
 }
@@ -223,6 +230,19 @@ static enum tare_code read_memory(const struct tare_checkpoint *checkpoint, cons
     return TARE_OK;
 }
 
+static enum tare_code read_edited(const struct tare_edited_file *file, char **data, size_t *size,
+                                  struct tare_error *err)
+{
+    if (!file->text)
+        return tare_fail(err, TARE_E_ABSENT, file->name, "no such file");
+    if (!(*data = malloc(file->size + 1)))
+        return tare_fail_memory(err);
+    memcpy(*data, file->text, file->size);
+    (*data)[file->size] = '\0';
+    *size = file->size;
+    return TARE_OK;
+}
+
 /* Room for a path; the systems that tare runs on open none that is longer. */
 struct path {
     char text[4096];
@@ -245,6 +265,9 @@ enum tare_code tare_checkpoint_read(const struct tare_checkpoint *checkpoint, co
     *size = 0;
     if (!tare_name_is_plain(name, strlen(name)))
         return tare_fail(err, TARE_E_ARGUMENT, name, "is no plain file name");
+    const struct tare_edited_file *edited = tare_edits_file(checkpoint->edits, name);
+    if (edited)
+        return read_edited(edited, data, size, err);
     if (!checkpoint->folder || checkpoint->gguf)
         return read_memory(checkpoint, name, most, data, size, err);
     if (!folder_path(checkpoint, name, &path))
@@ -264,6 +287,9 @@ bool tare_checkpoint_has(const struct tare_checkpoint *checkpoint, const char *n
 {
     struct stat info;
     struct path path;
+    const struct tare_edited_file *edited = tare_edits_file(checkpoint->edits, name);
+    if (edited)
+        return edited->text != NULL;
     if (!checkpoint->folder || checkpoint->gguf)
         return memory_file(checkpoint, name) != NULL;
     return folder_path(checkpoint, name, &path) && !lstat(path.text, &info);

@@ -80,6 +80,8 @@ struct tare_gguf_facts {
     bool norms_plus_one;                /* norms are stored as weight + 1 */
 };
 
+struct tare_edits;
+
 struct tare_checkpoint {
     struct tare_arena arena;               /* owns names, shapes, paths */
     const char *path;                      /* as given */
@@ -91,6 +93,8 @@ struct tare_checkpoint {
     struct tare_gguf_facts facts;    /* of gguf */
     struct tare_memory_file *made;   /* side files made of the metadata of gguf; in the place of those of the folder */
     size_t n_made;
+    const char *index; /* the name of the index that was read, or NULL */
+    const struct tare_edits *edits; /* set before opening: see it as it would be; or NULL (open/edits.h) */
     bool no_map;
     bool has_lock;
     pthread_mutex_t lock;    /* around files[].mapping; the struct may not be copied */

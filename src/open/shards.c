@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "open/edits.h"
 #include "open/locate.h"
 #include "open/safetensors.h"
 
@@ -110,7 +111,7 @@ static enum tare_code check_present(const struct tare_index *index, const struct
         return tare_fail(err, TARE_E_ABSENT, first->name,
                          "is not there, and %s places %" PRIu32
                          " tensor%s in it; if model.safetensors is all there is, the "
-                         "index is left over: remove it",
+                         "index is left over: remove it, or `tare repair` makes it anew",
                          index_name, first->tensors, first->tensors == 1 ? "" : "s");
     return tare_fail(err, TARE_E_ABSENT, first->name,
                      "is not there, and %s places %" PRIu32
@@ -276,7 +277,7 @@ enum tare_code tare_shards_choose(struct tare_checkpoint *checkpoint, struct tar
     if (checkpoint->only)
         return choose_only(checkpoint, err);
     enum tare_code code = tare_listing_read(&listing, checkpoint, err);
-    if (!code)
+    if (!code && !(checkpoint->edits && checkpoint->edits->no_index))
         code = find_index(&listing, index_name, err);
     if (!code && *index_name) {
         code = read_index(checkpoint, index, *index_name, err);
@@ -310,12 +311,12 @@ enum tare_code tare_shards_agree(const struct tare_checkpoint *checkpoint, const
             return tare_fail(
                 err, TARE_E_FORMAT, where,
                 "lies in %s and is absent from the index: index and shards are of different versions; fetch "
-                "both again",
+                "both again, or `tare repair` makes the index from the shards",
                 file);
         return tare_fail(
             err, TARE_E_FORMAT, where,
             "the index places it in %s, and it lies in %s: index and shards are of different versions; fetch "
-            "both again",
+            "both again, or `tare repair` makes the index from the shards",
             index->shards[index->entries[entry].shard].name, file);
     }
     for (size_t i = 0; i < index->n_entries && index->n_entries != checkpoint->n_tensors; i++) {
@@ -325,7 +326,7 @@ enum tare_code tare_shards_agree(const struct tare_checkpoint *checkpoint, const
         return tare_fail(
             err, TARE_E_FORMAT, where,
             "the index places it in %s, which has no such tensor: index and shards are of different versions; "
-            "fetch both again",
+            "fetch both again, or `tare repair` makes the index from the shards",
             index->shards[index->entries[i].shard].name);
     }
     return TARE_OK;

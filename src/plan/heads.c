@@ -92,18 +92,19 @@ static enum tare_code settle_silent(struct tare_model *m, bool transformers_tied
         const enum tare_code code = restore(m, head, err);
         m->tie.untied = !code;
         if (!code)
-            tare_plan_finding(m, TARE_WARNING, TARE_OK, "head-differs", head->prefix,
-                              "config.json does not say whether the head is the embedding; mlx-lm would take it for "
-                              "tied, transformers "
-                              "for untied, and this head differs (%s): it is the model's own",
-                              head->difference);
+            tare_plan_finding(
+                m, TARE_WARNING, TARE_OK, "head-differs", head->prefix,
+                "config.json does not say whether the head is the embedding; mlx-lm would take it for "
+                "tied, transformers "
+                "for untied, and this head differs (%s): it is the model's own; `tare repair` writes that down",
+                head->difference);
         return code;
     }
     return tare_fail(
         err, TARE_E_HEAD, head->prefix,
         "config.json does not say whether the head is the embedding: a default says it is, but this head differs (%s). "
         "--tie=config drops it, --tie=keep makes it the model's own%s; \"tie_word_embeddings\" in config.json settles "
-        "it",
+        "it (`tare repair` sets it)",
         head->difference, m->tree.head.kind != TARE_HEAD_NONE ? "" : " where the architecture has a place");
 }
 
@@ -127,9 +128,11 @@ static enum tare_code settle(struct tare_model *m, bool transformers_tied, struc
         return TARE_OK;
     if (!head->by_flag && m->options.tie == TARE_TIE_AUTO)
         return settle_silent(m, transformers_tied, head, err);
-    tare_plan_finding(m, TARE_WARNING, TARE_OK, "head-differs", head->prefix,
-                      "%s says tied, but the head differs from the embedding (%s); it is dropped, as said", head->where,
-                      head->difference);
+    tare_plan_finding(
+        m, TARE_WARNING, TARE_OK, "head-differs", head->prefix,
+        "%s says tied, but the head differs from the embedding (%s); it is dropped, as said; is it the flag "
+        "that is wrong? `tare repair` sets it where the two have nothing in common",
+        head->where, head->difference);
     return TARE_OK;
 }
 
@@ -145,12 +148,13 @@ enum tare_code tare_heads_settle(struct tare_model *m, bool transformers_tied, s
     if (m->tie.bound)
         tare_plan_finding(
             m, TARE_NOTE, TARE_OK, "head-is-embedding", m->tie.bound->name,
-            "the only copy lies under the name of the output head; the model is tied, so it is the embedding");
+            "the only copy lies under the name of the output head; the model is tied, so it is the embedding; "
+            "`tare repair` gives it that name");
     if (m->tie.contradiction)
         tare_plan_finding(
             m, TARE_WARNING, TARE_OK, "tie-contradiction", m->tree.head.prefix,
             "tie_word_embeddings is false for the text model, but its authors go by the top of config.json, "
-            "and there is no output head: it is the embedding");
+            "and there is no output head: it is the embedding; `tare repair` says so in both places");
     if (m->tie.tied_by_default)
         tare_plan_finding(m, TARE_WARNING, TARE_OK, "no-head", m->tree.head.prefix,
                           "there is no output head and config.json does not say that the model is tied; transformers' "

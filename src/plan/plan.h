@@ -82,6 +82,10 @@ struct tare_model {
     void (*loaded_free)(void *); /* called by the last tare_model_free(), when not NULL */
 };
 
+/* tare_plan() of the checkpoint as it would be with the edits (open/edits.h; NULL: as it is), which must outlive it. */
+enum tare_code tare_plan_edited(struct tare_model **model, const char *path, const struct tare_options *options,
+                                const struct tare_edits *edits, struct tare_error *err);
+
 /* One more owner: each takes one tare_model_free(). */
 void tare_model_retain(struct tare_model *model);
 

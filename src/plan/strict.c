@@ -126,9 +126,12 @@ static const char *cause(const struct tare_model *model, const char *name)
         return "nothing authoritative says that this output head is the embedding; if it is, \"tie_word_embeddings\": "
                "true in "
                "config.json says so, if it is a head of its own, false does, where the architecture has a place for "
-               "one";
+               "one; `tare repair` compares the two and sets it";
     if (ends_with(name, ".qweight") || ends_with(name, ".qzeros"))
-        return "packed tensors, but config.json has no quantization_config that announces them";
+        return "packed tensors, but config.json has no quantization_config that announces them; `tare repair` "
+               "makes one where the tensors leave no doubt";
+    if (ends_with(name, ".bias"))
+        return "the architecture has no such bias; one that is all zero `tare repair` drops";
     if (ends_with(name, ".scales"))
         return model->quant.method == TARE_METHOD_NONE
                    ? "scales, but config.json announces no quantization; add quantization_config, or remove the tensor"

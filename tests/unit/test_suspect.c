@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "audit/verify.h"
+#include "audit/content.h"
 #include "fixture.h"
 #include "packing/suspect.h"
 #include "packing/to_mlx.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * verify.h - what the files of verify share. verify.c runs the tasks, dead.c looks at groups, findings.c puts into
+ * content.h - what the files of verify share. content.c runs the tasks, dead.c looks at groups, findings.c puts into
  * words what was found. */
-#ifndef TARE_AUDIT_VERIFY_H
-#define TARE_AUDIT_VERIFY_H
+#ifndef TARE_AUDIT_CONTENT_H
+#define TARE_AUDIT_CONTENT_H
 
 #include <stdatomic.h>
 

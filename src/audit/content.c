@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * verify.c - tare_verify_open: the content of a checkpoint, by tasks: one hashes a file, one looks at a stretch of
+ * content.c - tare_verify_open: the content of a checkpoint, by tasks: one hashes a file, one looks at a stretch of
  * floats, one at the bits of a packed weight. Hashes come first: a file is one thread's, and takes longest. Then the
  * rows of weights in which a group is suspected to be dead are decoded.
  *
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "audit/verify.h"
+#include "audit/content.h"
 
 #define CHUNK ((uint64_t)4 << 20)     /* bytes of one task on floats or bits */
 #define STEP ((uint64_t)256 << 10)    /* of them read at once */
