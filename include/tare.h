@@ -248,6 +248,116 @@ TARE_API const char *tare_convert_format(size_t index);
 TARE_API enum tare_code tare_convert(tare_model *model, const char *folder, const struct tare_convert_options *options,
                                      struct tare_error *err);
 
+/* ---- diff -------------------------------------------------------------------------------------------------------- */
+
+typedef struct tare_diff tare_diff;
+
+/* How far a parameter of two checkpoints agrees. Equal is what comes before TARE_DIFFERENT. */
+enum tare_sameness {
+    TARE_SAME_BYTES,      /* as stored, bit for bit */
+    TARE_SAME_CODES,      /* packed on both sides: the same bits, codes, scales and zeros, whatever the layout */
+    TARE_SAME_VALUES,     /* the same numbers in float32 (dequantized, where packed) */
+    TARE_DIFFERENT,       /* at least one number differs */
+    TARE_DIFFERENT_SHAPE, /* not compared */
+    TARE_ONLY_FIRST,
+    TARE_ONLY_SECOND
+};
+#define TARE_SAMENESS_COUNT 7
+
+/* One side of a parameter; what it lacks is zeroed, packing NULL. */
+struct tare_diff_side {
+    const char *packing; /* of its first module: "awq-gemm", "float16"; NULL: the parameter is not there */
+    int bits;            /* 0: plain */
+    int64_t group_size;
+    int rank;
+    const int64_t *shape;
+};
+struct tare_diff_row {
+    const char *name; /* mlx-lm's */
+    enum tare_sameness sameness;
+    struct tare_diff_side side[2];
+    bool codes; /* DIFFERENT: codes and scales are the same all the same: zeros or biases were rounded */
+    /* DIFFERENT only: the largest absolute difference (the first one of that size; infinite where one side is not
+     * finite), where it is, and the two numbers. row counts all axes but the last. */
+    double largest, value[2];
+    int64_t row, column;
+    uint64_t differing, elements;
+};
+struct tare_diff_report {
+    const char *model[2]; /* paths as given */
+    bool equal;           /* no row is DIFFERENT or beyond */
+    size_t n_rows, count[TARE_SAMENESS_COUNT];
+    const struct tare_diff_row *rows; /* in the first model's order, then what only the second one has */
+    size_t largest;                   /* the row with the largest difference; n_rows where there is none */
+};
+struct tare_diff_options {
+    size_t size;
+    int threads; /* 0: as the first model was planned */
+    tare_progress_fn progress;
+    void *user;
+};
+#define TARE_DIFF_OPTIONS_INIT                                                                                         \
+    {                                                                                                                  \
+        .size = sizeof(struct tare_diff_options)                                                                       \
+    }
+
+/*
+ * Compare two planned checkpoints, in whatever formats, parameter by parameter. Both must load, and stay alive until
+ * tare_diff_free(): names and shapes are theirs. Memory: at most 64 MiB a thread. A difference is no error.
+ */
+TARE_API enum tare_code tare_diff_open(tare_diff **diff, tare_model *first, tare_model *second,
+                                       const struct tare_diff_options *options, struct tare_error *err);
+TARE_API void tare_diff_free(tare_diff *diff);
+TARE_API const struct tare_diff_report *tare_diff_report_of(const tare_diff *diff); /* alive as long as diff */
+TARE_API char *tare_diff_json(const tare_diff *diff); /* docs/json.md; tare_text_free(); NULL: no memory */
+TARE_API const char *tare_sameness_word(enum tare_sameness sameness); /* "bytes", "codes", "values" ..; static */
+
+/* ---- verify ------------------------------------------------------------------------------------------------------ */
+
+typedef struct tare_verify tare_verify;
+
+struct tare_verify_file {
+    const char *name;
+    uint64_t size;
+    char sha256[65];      /* of its content, in hex; "" where it was not asked for */
+    const char *expected; /* what it should be, in hex (40 digits: git's sha1 of a blob), or NULL */
+    const char *source;   /* who says so: "hub cache", "tare.json", or NULL */
+    bool matches;         /* expected, or nothing expected */
+};
+struct tare_verify_report {
+    const char *model; /* the path as given */
+    size_t n_files, n_findings;
+    const struct tare_verify_file *files; /* the shards, then what else has a hash to be held against */
+    /* Codes: hash, proof (of tare.json), file-absent, duplicate, nan, infinite, scale-nan, scale-denormal, dead-group,
+     * zero-range. All are warnings. */
+    const struct tare_report_finding *findings;
+    uint64_t bytes_hashed, bytes_scanned;
+};
+struct tare_verify_options {
+    size_t size;
+    bool no_hash;   /* leave the files' hashes out */
+    bool no_values; /* leave the numbers out */
+    int threads;    /* 0: as planned */
+    tare_progress_fn progress;
+    void *user;
+};
+#define TARE_VERIFY_OPTIONS_INIT                                                                                       \
+    {                                                                                                                  \
+        .size = sizeof(struct tare_verify_options)                                                                     \
+    }
+
+/*
+ * The content of a planned checkpoint: sha256 of each file against the names of the Hugging Face cache's blobs and
+ * against tare.json; every float for NaN and infinity, scales for what is denormal, groups for dead ones (their scale
+ * is 0, or all their codes are the zero), zeros for what the bits cannot hold, shards for duplicates. The model must
+ * load and stay alive until tare_verify_free(). Findings are no error.
+ */
+TARE_API enum tare_code tare_verify_open(tare_verify **verify, tare_model *model,
+                                         const struct tare_verify_options *options, struct tare_error *err);
+TARE_API void tare_verify_free(tare_verify *verify);
+TARE_API const struct tare_verify_report *tare_verify_report_of(const tare_verify *verify);
+TARE_API char *tare_verify_json(const tare_verify *verify); /* docs/json.md; tare_text_free(); NULL: no memory */
+
 /* ---- repair ------------------------------------------------------------------------------------------------------ */
 
 /* A patch of a checkpoint's config.json, index and headers; data is never changed. */

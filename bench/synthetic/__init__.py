@@ -63,7 +63,7 @@ def write(folder, config, rows, sparse=False, name="model.safetensors"):
     text += b" " * (-len(text) % 8)
     draw = random.Random(1)
     codes = draw.randbytes(4 << 20)
-    halves = struct.pack("<65536e", *(draw.uniform(-0.02, 0.02) for _ in range(65536)))
+    halves = struct.pack("<65536e", *(draw.uniform(0.001, 0.02) * draw.choice((-1, 1)) for _ in range(65536)))
     with open(os.path.join(folder, name), "wb") as f:
         f.write(struct.pack("<Q", len(text)) + text)
         for tensor, dtype, shape in () if sparse else rows:

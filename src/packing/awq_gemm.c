@@ -12,6 +12,7 @@
 #include "base/half.h"
 #include "packing/awq.h"
 #include "packing/fault.h"
+#include "packing/suspect.h"
 #include "packing/to_mlx.h"
 
 static const int shift_of_nibble[8] = {0, 16, 4, 20, 8, 24, 12, 28}, shift_of_byte[4] = {0, 8, 16, 24};
@@ -155,6 +156,7 @@ static void decode(const struct tare_module *module, const void *const part[TARE
         .announced = is_announced,                                                                                     \
         .shape = shape,                                                                                                \
         .decode = decode,                                                                                              \
+        .suspect = &tare_suspect_awq,                                                                                  \
         .to_mlx = kernel,                                                                                              \
     }
 AWQ_GEMM(awq_gemm, announced, tare_awq_to_mlx);

@@ -12,6 +12,7 @@
 #include "base/half.h"
 #include "packing/awq.h"
 #include "packing/fault.h"
+#include "packing/suspect.h"
 #include "packing/to_mlx.h"
 
 static bool announced(const struct tare_quant *quant)
@@ -115,5 +116,6 @@ const struct tare_packing tare_packing_awq_gemv = {
     .announced = announced,
     .shape = shape,
     .decode = decode,
+    .suspect = &tare_suspect_rows,
     .to_mlx = to_mlx,
 };

@@ -15,6 +15,7 @@
 #include "packing/compressed.h"
 #include "packing/fault.h"
 #include "packing/microscaled.h"
+#include "packing/suspect.h"
 #include "packing/to_mlx.h"
 
 #define BLOCK 128 /* where quantization_config says no weight_block_size */
@@ -131,6 +132,7 @@ const struct tare_packing tare_packing_fp8_block = {
     .which = which_inverse,
     .shape = shape,
     .decode = decode,
+    .suspect = &tare_suspect_rows,
 };
 
 const struct tare_packing tare_packing_fp8_scale = {
@@ -143,6 +145,7 @@ const struct tare_packing tare_packing_fp8_scale = {
     .which = which_scale,
     .shape = shape,
     .decode = decode,
+    .suspect = &tare_suspect_rows,
 };
 
 const struct tare_packing tare_packing_fp8_weight = {
@@ -155,4 +158,5 @@ const struct tare_packing tare_packing_fp8_weight = {
     .which = which_weight,
     .shape = shape_weight,
     .decode = decode,
+    .suspect = &tare_suspect_rows,
 };

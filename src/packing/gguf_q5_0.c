@@ -6,6 +6,7 @@
  * f16 d; 4 bytes of fifth bits; 16 bytes of nibbles.
  */
 #include "packing/gguf_block.h"
+#include "packing/suspect.h"
 
 static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
 {
@@ -26,4 +27,5 @@ const struct tare_packing tare_packing_gguf_q5_0 = {
     .blocks = TARE_Q5_0,
     .shape = shape,
     .decode = decode,
+    .suspect = &tare_suspect_blocks,
 };

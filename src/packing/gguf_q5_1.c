@@ -6,6 +6,7 @@
  * f16 d, f16 m; 4 bytes of fifth bits; 16 bytes of nibbles.
  */
 #include "packing/gguf_block.h"
+#include "packing/suspect.h"
 
 static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
 {
@@ -27,4 +28,5 @@ const struct tare_packing tare_packing_gguf_q5_1 = {
     .blocks = TARE_Q5_1,
     .shape = shape,
     .decode = decode,
+    .suspect = &tare_suspect_blocks,
 };

@@ -6,6 +6,7 @@
  * f16 d; 32 signed bytes. The code is q + 128, which flips the highest bit; its zero is 128.
  */
 #include "packing/gguf_block.h"
+#include "packing/suspect.h"
 
 static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
 {
@@ -26,4 +27,5 @@ const struct tare_packing tare_packing_gguf_q8_0 = {
     .blocks = TARE_Q8_0,
     .shape = shape,
     .decode = decode,
+    .suspect = &tare_suspect_blocks,
 };

@@ -8,6 +8,7 @@
 #include "packing/block_scales.h"
 #include "packing/compressed.h"
 #include "packing/fault.h"
+#include "packing/suspect.h"
 #include "packing/to_mlx.h"
 
 static void shape(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
@@ -59,4 +60,5 @@ const struct tare_packing tare_packing_int8_weight = {
     .mode = TARE_MLX_AFFINE,
     .shape = shape,
     .decode = decode,
+    .suspect = &tare_suspect_rows,
 };

@@ -13,6 +13,7 @@
 
 #include "packing/compressed.h"
 #include "packing/fault.h"
+#include "packing/suspect.h"
 #include "packing/to_mlx.h"
 
 /* mxfp4-pack-quantized and nvfp4-pack-quantized have the same names, and bytes in both. */
@@ -317,6 +318,7 @@ const struct tare_packing tare_packing_int_packed = {
     .mode = TARE_MLX_AFFINE,
     .shape = shape,
     .decode = decode,
+    .suspect = &tare_suspect_rows,
     .to_mlx = to_mlx,
     .check = check,
 };

@@ -10,6 +10,7 @@
 
 #include "base/half.h"
 #include "packing/fault.h"
+#include "packing/suspect.h"
 #include "packing/to_mlx.h"
 
 static bool announced(const struct tare_quant *quant)
@@ -197,5 +198,6 @@ const struct tare_packing tare_packing_mlx_affine = {
     .which = which,
     .shape = shape,
     .decode = decode,
+    .suspect = &tare_suspect_rows,
     .to_mlx = to_mlx,
 };

@@ -7,6 +7,7 @@
 
 #include "packing/fault.h"
 #include "packing/microscaled.h"
+#include "packing/suspect.h"
 #include "packing/to_mlx.h"
 
 const struct tare_packing *tare_mlx_floats_of(const struct tare_module *module)
@@ -70,6 +71,7 @@ static float global(const struct tare_module *module, const void *const part[TAR
         .mode = form,                                                                                                  \
         .shape = shape,                                                                                                \
         .decode = tare_micro_decode,                                                                                   \
+        .suspect = &tare_suspect_rows,                                                                                 \
         .to_mlx = tare_micro_to_mlx,                                                                                   \
         .global = global,                                                                                              \
     }

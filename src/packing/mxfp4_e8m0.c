@@ -10,6 +10,7 @@
 #include "packing/compressed.h"
 #include "packing/fault.h"
 #include "packing/microscaled.h"
+#include "packing/suspect.h"
 
 /* "_blocks" is a common end of a name: without scales beside it, only bytes in 16s are taken for an incomplete module.
  */
@@ -63,6 +64,7 @@ const struct tare_packing tare_packing_mxfp4_blocks = {
     .mode = TARE_MLX_MXFP4,
     .shape = shape_blocks,
     .decode = tare_micro_decode,
+    .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,
 };
 
@@ -74,6 +76,7 @@ const struct tare_packing tare_packing_mxfp4_rows = {
     .mode = TARE_MLX_MXFP4,
     .shape = shape_rows,
     .decode = tare_micro_decode,
+    .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,
 };
 
@@ -87,5 +90,6 @@ const struct tare_packing tare_packing_mxfp4_packed = {
     .mode = TARE_MLX_MXFP4,
     .shape = shape_packed,
     .decode = tare_micro_decode,
+    .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,
 };

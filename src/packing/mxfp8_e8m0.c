@@ -10,6 +10,7 @@
 #include "packing/compressed.h"
 #include "packing/fault.h"
 #include "packing/microscaled.h"
+#include "packing/suspect.h"
 
 static void shape_rows(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
 {
@@ -59,6 +60,7 @@ const struct tare_packing tare_packing_mxfp8_inverse = {
     .mode = TARE_MLX_MXFP8,
     .shape = shape_rows,
     .decode = tare_micro_decode,
+    .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,
 };
 
@@ -70,6 +72,7 @@ const struct tare_packing tare_packing_mxfp8_tiles = {
     .mode = TARE_MLX_MXFP8,
     .shape = shape_tiles,
     .decode = tare_micro_decode,
+    .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,
 };
 

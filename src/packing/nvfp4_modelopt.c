@@ -14,6 +14,7 @@
 #include "packing/compressed.h"
 #include "packing/fault.h"
 #include "packing/microscaled.h"
+#include "packing/suspect.h"
 #include "packing/to_mlx.h"
 
 /* Only bytes are packed; a float weight beside such scales is somebody else's. */
@@ -89,6 +90,7 @@ const struct tare_packing tare_packing_nvfp4_modelopt = {
     .which = which,
     .shape = shape,
     .decode = tare_micro_decode,
+    .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,
     .global = global,
 };

@@ -17,7 +17,8 @@ static enum tare_code check_bits(const struct tare_quant *quant, struct tare_err
     const bool gemm = !quant->version || !strcmp(quant->version, "gemm");
     if (quant->method == TARE_METHOD_AWQ && quant->bits && quant->bits != 4 && !(gemm && quant->bits == 8))
         return tare_fail(err, TARE_E_UNKNOWN, quant->place ? quant->place : "quantization_config",
-                         "awq of %d bits; tare reads awq of 4 bits, and gemm of 8. If the tensors are of 4, \"bits\": 4 there says so "
+                         "awq of %d bits; tare reads awq of 4 bits, and gemm of 8. If the tensors are of 4, \"bits\": "
+                         "4 there says so "
                          "(tare repair will)",
                          quant->bits);
     return TARE_OK;
@@ -201,6 +202,15 @@ static enum tare_code plain_floats(const struct tare_module *module, const void 
     }
 }
 
+void tare_codes_floats(const struct tare_module *module, const struct tare_codes *codes, int64_t rows, float *dst)
+{
+    const int64_t columns = tare_module_columns(module);
+    if (module->packing->codes == TARE_CODE_INTEGER)
+        dequantize(codes, rows, columns, module->group_size, module->packing->biases, dst);
+    else
+        dequantize_floats(codes, rows, columns, module->group_size, module->packing->codes, dst);
+}
+
 enum tare_code tare_module_floats(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                                   int64_t rows, float *dst, struct tare_arena *work, struct tare_error *err)
 {
@@ -218,9 +228,7 @@ enum tare_code tare_module_floats(const struct tare_module *module, const void *
     module->packing->decode(module, part, row, rows, &codes);
     if (module->packing->codes == TARE_CODE_INTEGER && !tare_module_even(module))
         dequantize_uneven(module, part, &codes, rows, dst);
-    else if (module->packing->codes == TARE_CODE_INTEGER)
-        dequantize(&codes, rows, columns, module->group_size, module->packing->biases, dst);
     else
-        dequantize_floats(&codes, rows, columns, module->group_size, module->packing->codes, dst);
+        tare_codes_floats(module, &codes, rows, dst);
     return TARE_OK;
 }

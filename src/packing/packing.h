@@ -76,6 +76,17 @@ struct tare_packing {
                             struct tare_error *err);
     /* MAY: MLX's global_scale of a row of a module that has TARE_PART_GLOBAL; values are * global_scale / 2688. */
     float (*global)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row);
+    const struct tare_suspect *suspect; /* MAY: for verify; NULL: decoding tells */
+};
+
+/* A fast look at the stored bits of a weight, by stretches (packing/suspect.h). */
+struct tare_suspect {
+    int64_t (*units)(const struct tare_module *module); /* equal parts of the weight's bytes, none of which shares a
+                                                           group with another; 0: this module cannot be looked at */
+    /* Units [unit, unit + n), whose bytes are `stretch`. False: surely no group is dead (all codes its zero), and no
+     * zero of them lies beyond what the bits hold. A yes may be wrong. */
+    bool (*look)(const struct tare_module *module, const void *const part[TARE_PARTS], const void *stretch,
+                 int64_t unit, int64_t n);
 };
 #define TARE_NVFP4_LARGEST 2688.0f /* 6 * 448: the largest code times the largest scale */
 
@@ -115,6 +126,8 @@ static inline int64_t tare_module_group(const struct tare_module *module, const 
 /* The bytes of all parts (tare_tensor_data), checked by the packing where it has something to check. */
 enum tare_code tare_module_data(struct tare_checkpoint *checkpoint, const struct tare_module *module,
                                 const void *part[TARE_PARTS], struct tare_error *err);
+/* codes of rows as float32: what tare_module_floats() gives for them. */
+void tare_codes_floats(const struct tare_module *module, const struct tare_codes *codes, int64_t rows, float *dst);
 /*
  * Rows [row, row + rows) as float32, for any packing, plain floats included. dst has room for rows * columns; work is
  * reset by the caller. Integers are refused.

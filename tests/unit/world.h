@@ -118,7 +118,8 @@ static void add(struct world *world, const char *name, enum tare_kind kind, cons
     world->model.weights.n = world->model.tree.n;
 }
 
-static enum tare_code convert(struct world *world, const struct tare_convert_options *options, struct tare_error *err)
+static inline enum tare_code convert(struct world *world, const struct tare_convert_options *options,
+                                     struct tare_error *err)
 {
     const char *out = fixture_path(world->folder, "out");
     const enum tare_code code = tare_target_choose(&world->model, err);
@@ -126,7 +127,7 @@ static enum tare_code convert(struct world *world, const struct tare_convert_opt
 }
 
 /* Nothing but in/ lies in the folder. */
-static void expect_nothing(const struct world *world)
+static inline void expect_nothing(const struct world *world)
 {
     DIR *list = opendir(world->folder);
     assert_non_null(list);

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT
+ * diff.c - tare diff: two checkpoints, in whatever formats, parameter by parameter. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "cli.h"
+#include "print.h"
+#include "progress.h"
+#include "source.h"
+
+enum { SHOWN = 40 };
+
+static void put_side(const struct tare_diff_side *side)
+{
+    cli_put(stdout, side->packing);
+    if (side->bits)
+        printf(" %d bits", side->bits);
+    if (side->group_size)
+        printf(" group %" PRId64, side->group_size);
+}
+
+static void put_row(const struct tare_diff_row *row)
+{
+    printf("  %-11s", row->sameness == TARE_ONLY_FIRST    ? "only in A"
+                      : row->sameness == TARE_ONLY_SECOND ? "only in B"
+                                                          : tare_sameness_word(row->sameness));
+    cli_put(stdout, row->name);
+    if (row->sameness == TARE_DIFFERENT_SHAPE)
+        printf(": %s in A, %s in B", cli_shape(row->side[0].rank, row->side[0].shape).text,
+               cli_shape(row->side[1].rank, row->side[1].shape).text);
+    else if (row->sameness == TARE_DIFFERENT) {
+        fputs(" (", stdout);
+        put_side(&row->side[0]);
+        fputs(", ", stdout);
+        put_side(&row->side[1]);
+        printf("): %.3g at row %" PRId64 ", column %" PRId64 ": %.9g in A, %.9g in B; %" PRIu64 " of %" PRIu64
+               " differ%s",
+               row->largest, row->row, row->column, row->value[0], row->value[1], row->differing, row->elements,
+               row->codes ? "; codes and scales are the same" : "");
+    }
+    putchar('\n');
+}
+
+static void summary(const struct tare_diff_report *report)
+{
+    static const char *const words[TARE_SAMENESS_COUNT] = {
+        "equal bytes", "equal codes", "equal values", "different", "of another shape", "only in A", "only in B"};
+    bool any = false;
+    printf("  %-11s%zu: ", "parameters", report->n_rows);
+    for (int k = 0; k < TARE_SAMENESS_COUNT; k++)
+        if (report->count[k]) {
+            printf("%s%zu %s", any ? ", " : "", report->count[k], words[k]);
+            any = true;
+        }
+    putchar('\n');
+    cli_colour(stdout, report->equal ? CLI_GOOD : CLI_BAD);
+    if (report->equal)
+        fputs(report->count[TARE_SAME_BYTES] == report->n_rows ? "equal" : "equal, in another form", stdout);
+    else if (report->largest < report->n_rows)
+        printf("different: by %.3g at most", report->rows[report->largest].largest);
+    else
+        fputs("different", stdout);
+    cli_colour(stdout, CLI_PLAIN);
+    putchar('\n');
+}
+
+static void print(const struct tare_diff_report *report, bool all)
+{
+    size_t shown = 0, left = 0;
+    for (size_t k = 0; k < report->n_rows; k++) {
+        const bool differs = report->rows[k].sameness >= TARE_DIFFERENT;
+        if (all || (differs && shown < SHOWN)) {
+            put_row(&report->rows[k]);
+            shown += differs;
+        } else {
+            left += differs;
+        }
+    }
+    if (left)
+        printf("  and %zu more; --all lists them\n", left);
+    summary(report);
+}
+
+static int compare(tare_model *const model[2], int threads, bool json, bool all)
+{
+    struct tare_diff_options options = TARE_DIFF_OPTIONS_INIT;
+    struct cli_progress progress = cli_progress_init();
+    struct tare_error err = {0};
+    tare_diff *diff = NULL;
+    options.threads = threads;
+    options.progress = cli_progress_show;
+    options.user = &progress;
+    const enum tare_code code = tare_diff_open(&diff, model[0], model[1], &options, &err);
+    cli_progress_wipe(&progress);
+    if (code)
+        return cli_fail(&err);
+    const struct tare_diff_report *report = tare_diff_report_of(diff);
+    int status = report->equal ? 0 : 1;
+    if (json) {
+        char *text = tare_diff_json(diff);
+        if (text) {
+            fputs(text, stdout);
+        } else {
+            cli_error("", "out of memory");
+            status = tare_code_exit(TARE_E_MEMORY);
+        }
+        tare_text_free(text);
+    } else {
+        print(report, all);
+    }
+    tare_diff_free(diff);
+    return status;
+}
+
+int cli_diff(const struct cli_verb *verb, int argc, char **argv)
+{
+    bool json = false, all = false;
+    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0, status = 0;
+    int64_t threads = 0;
+    const struct cli_flag flags[] = {
+        {"json", 0, CLI_SWITCH, &json, NULL, "print every parameter as one JSON object (docs/json.md)", 0, 0, NULL},
+        {"all", 0, CLI_SWITCH, &all, NULL, "list equal parameters too", 0, 0, NULL},
+        CLI_FLAG_TIE(&tie),
+        CLI_FLAG_ZEROS(&zeros),
+        CLI_FLAG_THREADS(&threads),
+    };
+    status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 2, &words);
+    if (status != CLI_GO_ON)
+        return status;
+    if (words != 2)
+        return cli_wrong("diff: two models are needed: tare %s %s", verb->name, verb->usage);
+    tare_model *model[2] = {NULL, NULL};
+    cli_interrupt_catch();
+    status = 0;
+    for (int k = 0; k < 2 && !status; k++) {
+        struct cli_source source;
+        struct tare_error err = {0};
+        if (cli_source_find(&source, argv[k], &err) != TARE_OK) {
+            status = cli_fail(&err);
+            break;
+        }
+        source.options.tie = (enum tare_tie)tie;
+        source.options.zeros = (enum tare_zeros)zeros;
+        source.options.threads = (int)threads;
+        if (cli_source_plan(&source, &model[k], &err) != TARE_OK)
+            status = cli_fail(&err);
+    }
+    if (!status)
+        status = compare(model, (int)threads, json, all);
+    tare_model_free(model[0]);
+    tare_model_free(model[1]);
+    return status;
+}

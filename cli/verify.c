@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ * verify.c - tare verify: is the content what it should be? */
+#include <stdio.h>
+
+#include "cli.h"
+#include "print.h"
+#include "progress.h"
+#include "source.h"
+
+static void put_files(const struct tare_verify_report *report)
+{
+    size_t held = 0, match = 0;
+    for (size_t k = 0; k < report->n_files; k++) {
+        const struct tare_verify_file *file = &report->files[k];
+        held += file->expected != NULL;
+        match += file->expected && file->matches;
+    }
+    printf("  files      %zu, %s hashed: ", report->n_files, cli_bytes(report->bytes_hashed).text);
+    if (held)
+        printf("%zu of %zu are what the %s says\n", match, held, "hub cache or tare.json");
+    else
+        puts("nobody says what their sha256 should be");
+    for (size_t k = 0; k < report->n_files; k++) {
+        const struct tare_verify_file *file = &report->files[k];
+        if (!*file->sha256)
+            continue;
+        printf("    %s  ", file->sha256);
+        cli_put(stdout, file->name);
+        if (file->source)
+            printf(" (%s: %s)", file->source, file->matches ? "the same" : "another");
+        putchar('\n');
+    }
+}
+
+static void print(const struct tare_verify_report *report, bool hash, bool values)
+{
+    cli_put(stdout, report->model);
+    putchar('\n');
+    if (hash)
+        put_files(report);
+    if (values)
+        printf("  numbers    %s looked at\n", cli_bytes(report->bytes_scanned).text);
+    for (size_t k = 0; k < report->n_findings; k++) {
+        const struct tare_report_finding *f = &report->findings[k];
+        cli_colour(stdout, CLI_DOUBT);
+        printf("  %s ", f->code);
+        cli_colour(stdout, CLI_PLAIN);
+        cli_put(stdout, f->where);
+        fputs(": ", stdout);
+        cli_put(stdout, f->text);
+        putchar('\n');
+    }
+    cli_colour(stdout, report->n_findings ? CLI_DOUBT : CLI_GOOD);
+    if (report->n_findings)
+        printf("%zu finding%s", report->n_findings, report->n_findings == 1 ? "" : "s");
+    else
+        fputs("clean", stdout);
+    cli_colour(stdout, CLI_PLAIN);
+    putchar('\n');
+}
+
+static int verify_model(tare_model *model, const struct tare_verify_options *given, bool json)
+{
+    struct tare_verify_options options = *given;
+    struct cli_progress progress = cli_progress_init();
+    struct tare_error err = {0};
+    tare_verify *verify = NULL;
+    options.progress = cli_progress_show;
+    options.user = &progress;
+    const enum tare_code code = tare_verify_open(&verify, model, &options, &err);
+    cli_progress_wipe(&progress);
+    if (code)
+        return cli_fail(&err);
+    const struct tare_verify_report *report = tare_verify_report_of(verify);
+    int status = report->n_findings ? 1 : 0;
+    if (json) {
+        char *text = tare_verify_json(verify);
+        if (text) {
+            fputs(text, stdout);
+        } else {
+            cli_error("", "out of memory");
+            status = tare_code_exit(TARE_E_MEMORY);
+        }
+        tare_text_free(text);
+    } else {
+        print(report, !options.no_hash, !options.no_values);
+    }
+    tare_verify_free(verify);
+    return status;
+}
+
+int cli_verify(const struct cli_verb *verb, int argc, char **argv)
+{
+    struct tare_verify_options options = TARE_VERIFY_OPTIONS_INIT;
+    bool json = false;
+    int zeros = TARE_ZEROS_AUTO, words = 0;
+    int64_t threads = 0;
+    const struct cli_flag flags[] = {
+        {"json", 0, CLI_SWITCH, &json, NULL, "print files and findings as one JSON object (docs/json.md)", 0, 0, NULL},
+        {"no-hash", 0, CLI_SWITCH, &options.no_hash, NULL, "leave the files' sha256 out", 0, 0, NULL},
+        {"no-values", 0, CLI_SWITCH, &options.no_values, NULL, "leave the numbers out", 0, 0, NULL},
+        CLI_FLAG_ZEROS(&zeros),
+        CLI_FLAG_THREADS(&threads),
+    };
+    int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
+    if (status != CLI_GO_ON)
+        return status;
+    struct cli_source source;
+    struct tare_error err = {0};
+    tare_model *model = NULL;
+    if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
+        return cli_fail(&err);
+    source.options.zeros = (enum tare_zeros)zeros;
+    source.options.threads = options.threads = (int)threads;
+    cli_interrupt_catch();
+    status = cli_source_plan(&source, &model, &err) == TARE_OK ? verify_model(model, &options, json) : cli_fail(&err);
+    tare_model_free(model);
+    return status;
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT
+ * tile.c - the numbers of a tile, through the pieces of its recipe: gathered where they are plain, decoded by runs of
+ * rows where they are packed. Nothing is rounded but what a recipe computes. */
+#include <string.h>
+
+#include "audit/audit.h"
+#include "packing/to_mlx.h"
+#include "packing/value.h"
+
+#define ROWS 64 /* decoded at once into a buffer of their own, when a row does not go where it lies */
+
+/* The part of a piece that lies in a tile: one stride an axis on either side, in elements. */
+struct window {
+    const struct tare_piece *piece;
+    const void *const *part;
+    const float *norms;
+    int rank;
+    int64_t shape[TARE_AUDIT_AXES], from[TARE_AUDIT_AXES], to[TARE_AUDIT_AXES];
+    int64_t from_start, to_start;
+};
+
+/* Where numbers go; one of the two. */
+struct numbers {
+    float *floats;
+    double *doubles;
+};
+
+static bool window_of(const struct tare_view *view, const struct tare_tile *tile, size_t k, struct window *window)
+{
+    const struct tare_piece *piece = &view->flat.pieces[k];
+    const bool number = !view->flat.rank;
+    *window = (struct window){piece, view->parts[k], view->norms[k], view->rank, {0}, {0}, {0}, piece->start, 0};
+    int64_t to = 1;
+    for (int i = view->rank - 1; i >= 0; i--) {
+        const int64_t at = number ? 0 : piece->at[i], end = at + (number ? 1 : piece->shape[i]);
+        const int64_t stride = number ? 1 : piece->stride[i];
+        const int64_t low = tile->low[i] > at ? tile->low[i] : at, high = tile->high[i] < end ? tile->high[i] : end;
+        if (low >= high)
+            return false;
+        window->shape[i] = high - low;
+        window->from[i] = stride;
+        window->to[i] = to;
+        window->from_start += (low - at) * stride;
+        window->to_start += (low - tile->low[i]) * to;
+        to *= tile->high[i] - tile->low[i];
+    }
+    return true;
+}
+
+/* The next index of the first `axes` axes; moves both places along. False: that was the last one. */
+static bool next(const struct window *w, int axes, int64_t at[], int64_t *from, int64_t *to)
+{
+    for (int i = axes - 1; i >= 0; i--) {
+        *from += w->from[i];
+        *to += w->to[i];
+        if (++at[i] < w->shape[i])
+            return true;
+        *from -= at[i] * w->from[i];
+        *to -= at[i] * w->to[i];
+        at[i] = 0;
+    }
+    return false;
+}
+
+/* ---- plain numbers ------------------------------------------------------------------------------------------- */
+
+static double wide_at(const void *data, enum tare_dtype dtype, int64_t at)
+{
+    const unsigned char *bytes = (const unsigned char *)data + at * (int64_t)tare_dtype_size(dtype);
+#define READ(type)                                                                                                     \
+    do {                                                                                                               \
+        type value;                                                                                                    \
+        memcpy(&value, bytes, sizeof value);                                                                           \
+        return (double)value;                                                                                          \
+    } while (0)
+    switch (dtype) {
+    case TARE_I8:
+        READ(int8_t);
+    case TARE_I16:
+        READ(int16_t);
+    case TARE_U16:
+        READ(uint16_t);
+    case TARE_I32:
+        READ(int32_t);
+    case TARE_U32:
+        READ(uint32_t);
+    case TARE_I64:
+        READ(int64_t);
+    case TARE_U64:
+        READ(uint64_t);
+    case TARE_F64:
+        READ(double);
+    case TARE_F16:
+    case TARE_BF16:
+    case TARE_F32:
+        return (double)tare_float_at(data, dtype, at);
+    default: /* BOOL, U8, and floats of a byte, which only compare as bytes */
+        return (double)*bytes;
+    }
+#undef READ
+}
+
+static void gather(const struct window *w, struct numbers out)
+{
+    const enum tare_dtype dtype = w->piece->module->dtype;
+    const void *data = w->part[TARE_PART_WEIGHT];
+    const int last = w->rank - 1;
+    int64_t at[TARE_AUDIT_AXES] = {0}, from = w->from_start, to = w->to_start;
+    do {
+        const int64_t n = w->shape[last], step = w->from[last];
+        if (out.doubles)
+            for (int64_t i = 0; i < n; i++)
+                out.doubles[to + i] = wide_at(data, dtype, from + i * step);
+        else if (step == 1 && dtype == TARE_F32)
+            memcpy(out.floats + to, (const unsigned char *)data + 4 * from, (size_t)n * 4);
+        else
+            for (int64_t i = 0; i < n; i++)
+                out.floats[to + i] = tare_float_at(data, dtype, from + i * step);
+    } while (next(w, last, at, &from, &to));
+}
+
+/* ---- packed and computed ones -------------------------------------------------------------------------------- */
+
+static float rounded(enum tare_dtype dtype, float value)
+{
+    return dtype == TARE_F16    ? tare_from_float16(tare_to_float16(value))
+           : dtype == TARE_BF16 ? tare_from_bfloat16(tare_to_bfloat16(value))
+                                : value;
+}
+
+static void put(struct numbers out, int64_t to, const float *from, int64_t n)
+{
+    if (out.floats)
+        memcpy(out.floats + to, from, (size_t)n * sizeof *from);
+    for (int64_t i = 0; out.doubles && i < n; i++)
+        out.doubles[to + i] = (double)from[i];
+}
+
+/* Rows [row, row + rows) of the window's module into x. */
+static enum tare_code read_rows(const struct window *w, int64_t row, int64_t rows, float *x, struct tare_arena *work,
+                                struct tare_error *err)
+{
+    const struct tare_piece *piece = w->piece;
+    const int64_t columns = tare_module_columns(piece->module);
+    tare_arena_reset(work);
+    const enum tare_code code = tare_module_floats(piece->module, w->part, row, rows, x, work, err);
+    if (code || !piece->value)
+        return code;
+    tare_value_apply(piece->value, w->norms, row, rows, columns, x);
+    for (int64_t i = 0; i < rows * columns; i++)
+        x[i] = rounded(piece->dtype, x[i]);
+    return TARE_OK;
+}
+
+/* One plane of rows that are rows of the module, whole or a part of each. */
+static enum tare_code read_plane(const struct window *w, int64_t from, int64_t to, float *buffer, struct numbers out,
+                                 struct tare_arena *work, struct tare_error *err)
+{
+    const int64_t columns = tare_module_columns(w->piece->module), n = w->shape[w->rank - 1];
+    const int64_t rows = w->rank > 1 ? w->shape[w->rank - 2] : 1, stride = w->rank > 1 ? w->from[w->rank - 2] : columns;
+    const int64_t most = stride == columns ? ROWS : 1;
+    enum tare_code code = TARE_OK;
+    for (int64_t r = 0; r < rows && !code;) {
+        const int64_t element = from + r * stride, count = rows - r < most ? rows - r : most;
+        code = read_rows(w, element / columns, count, buffer, work, err);
+        for (int64_t i = 0; i < count && !code; i++, r++)
+            put(out, to + r * (w->rank > 1 ? w->to[w->rank - 2] : 0), buffer + i * columns + element % columns, n);
+    }
+    return code;
+}
+
+/* Any other order: the axis along which the module's columns lie goes innermost, so that a row is decoded once. */
+static enum tare_code read_scattered(const struct window *given, float *buffer, struct numbers out,
+                                     struct tare_arena *work, struct tare_error *err)
+{
+    const int64_t columns = tare_module_columns(given->piece->module);
+    const int last = given->rank - 1;
+    struct window w = *given;
+    int inner = last;
+    for (int i = 0; i <= last; i++)
+        if (given->from[i] == 1)
+            inner = i;
+    for (int i = 0; i <= last; i++) { /* the other axes keep their order */
+        const int source = i == last ? inner : i < inner ? i : i + 1;
+        w.shape[i] = given->shape[source];
+        w.from[i] = given->from[source];
+        w.to[i] = given->to[source];
+    }
+    int64_t at[TARE_AUDIT_AXES] = {0}, from = w.from_start, to = w.to_start, decoded = -1;
+    do
+        for (int64_t j = 0; j < w.shape[last]; j++) {
+            const int64_t element = from + j * w.from[last];
+            if (element / columns != decoded) {
+                decoded = element / columns;
+                const enum tare_code code = read_rows(&w, decoded, 1, buffer, work, err);
+                if (code)
+                    return code;
+            }
+            put(out, to + j * w.to[last], buffer + element % columns, 1);
+        }
+    while (next(&w, last, at, &from, &to));
+    return TARE_OK;
+}
+
+static enum tare_code decode(const struct window *w, float *buffer, struct numbers out, struct tare_arena *work,
+                             struct tare_error *err)
+{
+    const int64_t columns = tare_module_columns(w->piece->module);
+    const int last = w->rank - 1;
+    bool rows = w->from[last] == 1 && w->from_start % columns + w->shape[last] <= columns;
+    for (int i = 0; i < last; i++)
+        rows &= w->shape[i] == 1 || w->from[i] % columns == 0;
+    if (!rows)
+        return read_scattered(w, buffer, out, work, err);
+    int64_t at[TARE_AUDIT_AXES] = {0}, from = w->from_start, to = w->to_start;
+    enum tare_code code;
+    do
+        code = read_plane(w, from, to, buffer, out, work, err);
+    while (!code && next(w, last - 1, at, &from, &to));
+    return code;
+}
+
+static enum tare_code read_tile(const struct tare_view *view, const struct tare_tile *tile, struct numbers out,
+                                struct tare_arena *work, struct tare_error *err)
+{
+    struct tare_arena buffers = {0};
+    enum tare_code code = TARE_OK;
+    float *buffer = NULL;
+    int64_t room = 0;
+    for (size_t k = 0; k < view->flat.n && !code; k++) {
+        struct window w;
+        if (!window_of(view, tile, k, &w))
+            continue;
+        if (!w.piece->value && w.piece->module->packing == &tare_packing_plain) {
+            gather(&w, out);
+            continue;
+        }
+        const int64_t need = ROWS * tare_module_columns(w.piece->module);
+        if (need > room) {
+            tare_arena_reset(&buffers);
+            buffer = tare_arena_array(&buffers, (size_t)(room = need), sizeof *buffer);
+        }
+        code = buffer ? decode(&w, buffer, out, work, err) : tare_fail_memory(err);
+    }
+    tare_arena_release(&buffers);
+    return code;
+}
+
+enum tare_code tare_view_floats(const struct tare_view *view, const struct tare_tile *tile, float *to,
+                                struct tare_arena *work, struct tare_error *err)
+{
+    return read_tile(view, tile, (struct numbers){.floats = to}, work, err);
+}
+
+enum tare_code tare_view_doubles(const struct tare_view *view, const struct tare_tile *tile, double *to,
+                                 struct tare_arena *work, struct tare_error *err)
+{
+    return read_tile(view, tile, (struct numbers){.doubles = to}, work, err);
+}
+
+/* ---- codes --------------------------------------------------------------------------------------------------- */
+
+/* Scales and offsets of decoded rows, a group each `size` columns instead of the module's own. */
+static void spread(const struct window *w, const struct tare_codes *own, int64_t rows, int64_t size,
+                   struct tare_codes *to)
+{
+    const struct tare_module *module = w->piece->module;
+    const int64_t columns = tare_module_columns(module), groups = tare_module_groups(module), parts = columns / size;
+    for (int64_t k = 0; k < parts; k++) {
+        const int64_t g = tare_module_group(module, w->part, k * size);
+        for (int64_t r = 0; r < rows; r++) {
+            to->scale[r * parts + k] = own->scale[r * groups + g];
+            to->offset[r * parts + k] = own->offset[r * groups + g];
+        }
+    }
+}
+
+/* Runs of rows of one plane, decoded where they belong; own is NULL where groups are as the module has them. */
+static void codes_plane(const struct window *w, int64_t from, int64_t to, int64_t size, const struct tare_codes *own,
+                        const struct tare_codes *codes)
+{
+    const struct tare_module *module = w->piece->module;
+    const int64_t columns = tare_module_columns(module), groups = columns / size;
+    const int64_t rows = w->shape[w->rank - 2], stride = w->from[w->rank - 2];
+    const int64_t count = stride == columns ? rows : 1;
+    for (int64_t r = 0; r < rows; r += count) {
+        const int64_t at = to / columns + r;
+        struct tare_codes part = {codes->code + at * columns, codes->scale + at * groups, codes->offset + at * groups};
+        struct tare_codes read = {part.code, own ? own->scale : part.scale, own ? own->offset : part.offset};
+        module->packing->decode(module, w->part, (from + r * stride) / columns, count, &read);
+        if (own)
+            spread(w, own, count, size, &part);
+    }
+}
+
+enum tare_code tare_view_codes(const struct tare_view *view, const struct tare_tile *tile, struct tare_codes *codes,
+                               struct tare_arena *work, struct tare_error *err)
+{
+    const size_t n = (size_t)tile->count, groups = n / (size_t)view->group_size;
+    *codes = (struct tare_codes){tare_arena_alloc(work, n), tare_arena_array(work, groups, sizeof(float)),
+                                 tare_arena_array(work, groups, sizeof(float))};
+    if (!codes->code || !codes->scale || !codes->offset)
+        return tare_fail_memory(err);
+    for (size_t k = 0; k < view->flat.n; k++) {
+        struct window w;
+        if (!window_of(view, tile, k, &w))
+            continue;
+        int64_t at[TARE_AUDIT_AXES] = {0}, from = w.from_start, to = w.to_start;
+        const struct tare_module *module = w.piece->module;
+        const bool same = module->group_size == view->group_size && tare_module_even(module);
+        const size_t most = (size_t)(w.shape[w.rank - 2] * tare_module_groups(module));
+        struct tare_codes own = {.scale = same ? NULL : tare_arena_array(work, most, sizeof(float)),
+                                 .offset = same ? NULL : tare_arena_array(work, most, sizeof(float))};
+        if (!same && (!own.scale || !own.offset))
+            return tare_fail_memory(err);
+        do
+            codes_plane(&w, from, to, view->group_size, same ? NULL : &own, codes);
+        while (next(&w, w.rank - 2, at, &from, &to));
+    }
+    return TARE_OK;
+}
