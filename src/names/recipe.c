@@ -128,7 +128,7 @@ const struct tare_recipe *tare_recipe_transpose(struct tare_arena *arena, const 
     for (int k = 0; k < r->rank; k++)
         shape[k] = input->shape[copy[k]];
     r->order = copy;
-    r->packed = false;
+    r->packed = input->packed && copy[r->rank - 1] == r->rank - 1; /* rows change places, and stay whole */
     return r;
 }
 

@@ -55,6 +55,13 @@ static void close_shards(struct tare_layout *layout)
             close(layout->shards[k].fd);
 }
 
+/* An output may not lie in it. A GGUF file is itself the input, and what stands beside it is not. */
+static const char *input_folder(const struct tare_model *model)
+{
+    const struct tare_checkpoint *checkpoint = &model->checkpoint;
+    return checkpoint->memory || (checkpoint->gguf && checkpoint->only) ? NULL : checkpoint->folder;
+}
+
 enum tare_code tare_convert(tare_model *model, const char *folder, const struct tare_convert_options *given,
                             struct tare_error *err)
 {
@@ -79,7 +86,7 @@ enum tare_code tare_convert(tare_model *model, const char *folder, const struct 
     struct tare_folder output = {0};
     struct tare_pool *pool = NULL;
     enum tare_code code;
-    if ((code = tare_folder_begin(&output, folder, model->checkpoint.memory ? NULL : model->checkpoint.folder, err)) ||
+    if ((code = tare_folder_begin(&output, folder, input_folder(model), err)) ||
         (code = tare_layout_make(&layout, model, &options, err)) ||
         (code = tare_pool_open(&pool, options.threads ? options.threads : model->options.threads, err)) ||
         (code = write_folder(&layout, model, &output, pool, &options, err)))

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT
+ * gguf_rows.h - what GGUF stores otherwise than the checkpoint it was made of, undone by verbs. */
+#ifndef TARE_NAMES_GGUF_ROWS_H
+#define TARE_NAMES_GGUF_ROWS_H
+
+#include "names/module.h"
+
+/* Before the model's sanitize. Packed modules keep their codes: only rows move. */
+void tare_gguf_restore(struct tare_weights *w, const struct tare_gguf_facts *facts);
+
+#endif
