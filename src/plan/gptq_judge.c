@@ -135,39 +135,88 @@ static enum tare_code read_order(struct tare_model *model, struct tare_module *m
     return TARE_OK;
 }
 
+/* GPTQ's, or compressed-tensors' with actorder. */
+static bool has_order(const struct tare_module *module)
+{
+    return module->packing->reorders && !module->fault && module->part[TARE_PART_G_IDX];
+}
+
 static enum tare_code read_orders(struct tare_model *model, struct tare_error *err)
 {
     const struct tare_module *first = NULL;
     size_t n = 0;
     for (size_t i = 0; i < model->n_modules; i++) {
         struct tare_module *module = &model->modules[i];
-        const enum tare_code code = tare_gptq_sound(module) ? read_order(model, module, err) : TARE_OK;
+        const enum tare_code code = has_order(module) ? read_order(model, module, err) : TARE_OK;
         if (code)
             return code;
-        if (!tare_gptq_sound(module) || !module->act_order)
+        if (!has_order(module) || !module->act_order)
             continue;
         first = first ? first : module;
         n++;
     }
+    const bool said = model->quant.method != TARE_METHOD_GPTQ || model->quant.gptq.desc_act;
     if (n)
-        tare_plan_finding(model, model->quant.gptq.desc_act ? TARE_NOTE : TARE_WARNING, TARE_OK, "act-order",
+        tare_plan_finding(model, said ? TARE_NOTE : TARE_WARNING, TARE_OK, "act-order",
                           first->part[TARE_PART_G_IDX]->name,
                           "%zu module%s in act-order: g_idx, not i / group_size, tells a column's group%s", n,
                           n == 1 ? " has its columns" : "s have their columns",
-                          model->quant.gptq.desc_act ? ""
-                                                     : "; config.json does not say so (desc_act), and programs that "
-                                                       "go by it read other weights");
+                          said ? ""
+                               : "; config.json does not say so (desc_act), and programs that "
+                                 "go by it read other weights");
+    return TARE_OK;
+}
+
+/* ---- the embedding ----------------------------------------------------------------------------------------------- */
+
+static const char *last_of(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot ? dot + 1 : path;
+}
+
+/*
+ * GPTQModel takes an embedding (tokens, features) for a linear of so many inputs and outputs: its groups are of tokens.
+ * Turned, each row has scales of its own for each column. Source: gptqmodel 7.7.0, TorchQuantEmbeddings.
+ */
+static enum tare_code turn_embedding(struct tare_model *model, struct tare_error *err)
+{
+    const struct tare_parameter *embedding = model->tree.head.embedding;
+    for (size_t i = 0; embedding && embedding->rank == 2 && i < model->n_modules; i++) {
+        struct tare_module *module = &model->modules[i];
+        if (!tare_gptq_sound(module) || module->shape[0] != embedding->shape[1] ||
+            module->shape[1] != embedding->shape[0])
+            continue;
+        struct tare_module path = {.name = embedding->name};
+        if (strcmp(last_of(tare_module_path(module, &model->arena)), last_of(tare_module_path(&path, &model->arena))) !=
+            0)
+            continue;
+        int64_t *shape = tare_module_shape(module, &model->arena, 2);
+        if (!shape)
+            return tare_fail_memory(err);
+        shape[0] = embedding->shape[0];
+        shape[1] = embedding->shape[1];
+        module->block[0] = module->group_size;
+        module->block[1] = module->group_size = 1;
+        module->by_rows = true;
+        module->act_order = false; /* of rows, and decode looks at it */
+        for (size_t k = 0; k < model->weights.n; k++)
+            if (model->weights.entries[k].recipe->module == module)
+                model->weights.entries[k].recipe = tare_recipe_take(&model->arena, module);
+    }
     return TARE_OK;
 }
 
 enum tare_code tare_gptq_judge(struct tare_model *model, struct tare_error *err)
 {
     if (model->quant.method != TARE_METHOD_GPTQ)
-        return TARE_OK;
+        return model->options.no_data ? TARE_OK : read_orders(model, err);
     enum tare_code code = apply_rules(model, err);
     if (!code && !model->options.no_data)
         code = read_orders(model, err);
-    return code ? code : tare_gptq_zeros(model, err);
+    if (!code)
+        code = tare_gptq_zeros(model, err);
+    return code ? code : turn_embedding(model, err);
 }
 
 /* ---- after rewriting --------------------------------------------------------------------------------------------- */
