@@ -137,6 +137,9 @@ static enum tare_code lay_out_floats(struct tare_layout *layout, struct tare_job
     if (stored != TARE_F16 && stored != TARE_BF16 && stored != TARE_F32 && stored != TARE_F64)
         return tare_fail(err, TARE_E_TARGET, job->name, "%s has no form in GGUF", tare_dtype_name(stored));
     job->target = (struct tare_target){.dtype = dtype};
+    for (size_t k = 0; k < job->flat.n; k++) /* dequantized values are rounded once, to the target */
+        if (job->flat.pieces[k].module->packing != &tare_packing_plain && !job->flat.pieces[k].value)
+            job->flat.pieces[k].dtype = TARE_F32;
     if (job->half && job->flat.rank == 2 && !whole_rows(job))
         return tare_fail(err, TARE_E_TARGET, job->name, "its rows are put together of columns; GGUF needs them moved");
     if (job->half) {

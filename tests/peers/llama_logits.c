@@ -32,6 +32,7 @@ static int write_logits(struct llama_model *model, const char *out, int n, char 
     params.n_ctx = params.n_batch = params.n_ubatch = (uint32_t)(n < 64 ? 64 : n);
     params.n_threads = params.n_threads_batch = 2;
     params.type_k = params.type_v = GGML_TYPE_F32;
+    params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED; /* it rounds to float16 */
     struct llama_context *context = llama_init_from_model(model, params);
     const int vocabulary = llama_vocab_n_tokens(llama_model_get_vocab(model));
     struct llama_batch batch = llama_batch_init(n, 0, 1);
