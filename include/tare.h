@@ -144,7 +144,7 @@ typedef struct tare_model tare_model;
  *
  *   model    receives the plan, also when it does not load (then its report says all that was found out), or NULL when
  *            memory ran out; owned by the caller, tare_model_free()
- *   path     a folder, one .safetensors file, or a folder of the Hugging Face cache
+ *   path     a folder, one .safetensors or .gguf file, or a folder of the Hugging Face cache
  *   options  may be NULL
  *
  * Returns TARE_OK when the model loads strictly, else the code of the first error, described in err.

@@ -5,7 +5,9 @@
 
 #include "names/module.h"
 
-/* Before the model's sanitize. Packed modules keep their codes: only rows move. */
-void tare_gguf_restore(struct tare_weights *w, const struct tare_gguf_facts *facts);
+/* Before the model's sanitize: entry k is still modules[k], whose `restored` is filled in. Rows of packed modules are
+ * restored by their decode() (packing/gguf_block.c). */
+void tare_gguf_restore(struct tare_weights *w, const struct tare_gguf_facts *facts, struct tare_module *modules,
+                       size_t n);
 
 #endif

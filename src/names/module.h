@@ -39,6 +39,7 @@ struct tare_module {
     const struct tare_tensor *part[TARE_PARTS];
     const struct tare_quant_group *said; /* compressed-tensors: the group of the config that targets it, or NULL */
     bool ignored;                        /* the same: `ignore` names it */
+    const struct tare_recipe *restored; /* GGUF: the checkpoint's own tensor, made of this plain one; NULL: it is this */
     bool whole_codes; /* pack-quantized: words hold whole codes and are not filled; else they are one stream of bits */
     const char *unusable;   /* loads by its shapes, but its data cannot be read; or NULL */
     const char *fault;      /* why it cannot be used (a part is missing, a shape is off), or NULL */
@@ -82,8 +83,8 @@ struct tare_recipe {
     const struct tare_module *module;        /* TAKE */
     const struct tare_recipe *const *inputs; /* all others */
     size_t n_inputs;
-    const int *order; /* TRANSPOSE */
-    int axis;         /* SLICE, JOIN */
+    const int *order;        /* TRANSPOSE */
+    int axis;                /* SLICE, JOIN */
     int64_t start, step;     /* SLICE */
     struct tare_value value; /* VALUE; its before is not used */
 };
@@ -148,12 +149,12 @@ const char *tare_recipe_text(struct tare_arena *arena, const struct tare_recipe 
  */
 struct tare_piece {
     const struct tare_module *module;
-    const int64_t *at;     /* corner of the box in the output, rank numbers */
-    const int64_t *shape;  /* size of the box */
-    int64_t start;         /* in elements of the module */
-    const int64_t *stride; /* in elements of the module */
+    const int64_t *at;              /* corner of the box in the output, rank numbers */
+    const int64_t *shape;           /* size of the box */
+    int64_t start;                  /* in elements of the module */
+    const int64_t *stride;          /* in elements of the module */
     const struct tare_value *value; /* NULL: as stored */
-    enum tare_dtype dtype; /* what the values are rounded to, before any cast to the target */
+    enum tare_dtype dtype;          /* what the values are rounded to, before any cast to the target */
 };
 struct tare_flat {
     int rank;

@@ -52,6 +52,7 @@ struct tare_tensor {
     const int64_t *shape;
     uint32_t file;         /* index in checkpoint.files */
     uint64_t offset, size; /* bytes, from the start of the file */
+    int64_t heads;         /* GGUF: row 2j + k of each of so many heads is the checkpoint's row k * half + j; else 0 */
 };
 
 struct tare_file {
@@ -70,12 +71,12 @@ struct tare_remark {
     const char *code, *where, *text;
 };
 
-/* What a GGUF file has otherwise than the checkpoint that it was made of; names/gguf_rows.c undoes it. */
+/* What a GGUF file has otherwise than the checkpoint that it was made of, beside tensor.heads; names/gguf_rows.c undoes
+ * it. */
 struct tare_gguf_facts {
     const char *architecture;           /* "llama" */
     const char *const *aside;           /* tensors whose values are in the config, ended by NULL; their names here */
-    int64_t heads, kv_heads;            /* of rows_permuted */
-    bool rows_permuted;                 /* rows of q and k, for ggml's interleaved rotary embedding */
+    int64_t heads, kv_heads;            /* of rows of q and k that lie as ggml's rotary embedding has them; else 0 */
     bool norms_plus_one;                /* norms are stored as weight + 1 */
 };
 

@@ -12,8 +12,8 @@
 
 #include "open/scan.h"
 
-#define ALIGNMENT 32u     /* without general.alignment */
-#define SMALLEST_PAIR 14u /* bytes: length, one byte of key, type, one byte of value */
+#define ALIGNMENT 32u       /* without general.alignment */
+#define SMALLEST_PAIR 14u   /* bytes: length, one byte of key, type, one byte of value */
 #define SMALLEST_TENSOR 33u /* length, one byte of name, axes, one size, type, offset */
 #define MOST_AXES 4u
 
@@ -79,10 +79,10 @@ static enum tare_code take_name(struct reader *r, const char *what, struct tare_
     if (!(*name = tare_arena_copy(r->arena, (const char *)bytes, (size_t)n)) ||
         !tare_map_put(map, *name, (size_t)n, (uint32_t)number, &before))
         return tare_fail_memory(r->err);
-    return before == TARE_MAP_NONE ? TARE_OK
-                                   : tare_fail(r->err, TARE_E_FORMAT, r->gguf->file,
-                                               "%s \"%s\" stands twice: which one counts is not said", what,
-                                               tare_scan_word(bytes, (size_t)n).text);
+    return before == TARE_MAP_NONE
+               ? TARE_OK
+               : tare_fail(r->err, TARE_E_FORMAT, r->gguf->file, "%s \"%s\" stands twice: which one counts is not said",
+                           what, tare_scan_word(bytes, (size_t)n).text);
 }
 
 /* ---- metadata ------------------------------------------------------------------------------------------------ */
@@ -95,8 +95,8 @@ static size_t size_of(uint64_t type)
 
 static enum tare_code fail_type(const struct reader *r, const char *key, uint64_t type)
 {
-    return tare_fail(r->err, TARE_E_UNKNOWN, r->gguf->file, "the value of %s is of type %" PRIu64 "; tare knows 0 to 12",
-                     key, type);
+    return tare_fail(r->err, TARE_E_UNKNOWN, r->gguf->file,
+                     "the value of %s is of type %" PRIu64 "; tare knows 0 to 12", key, type);
 }
 
 static enum tare_code take_list(struct reader *r, const char *key, struct tare_gguf_value *value)
@@ -315,8 +315,9 @@ static enum tare_code fit(struct reader *r, struct tare_tensor *t)
     const struct tare_block_size block = tare_dtype_block(t->dtype);
     const int64_t count = tare_shape_count(t->rank, t->shape), in = t->shape[t->rank - 1];
     if (in % block.columns)
-        return tare_fail(r->err, TARE_E_FORMAT, t->name, "has rows of %" PRId64 " columns; %s has them in blocks of %" PRId64,
-                         in, tare_dtype_name(t->dtype), block.columns);
+        return tare_fail(r->err, TARE_E_FORMAT, t->name,
+                         "has rows of %" PRId64 " columns; %s has them in blocks of %" PRId64, in,
+                         tare_dtype_name(t->dtype), block.columns);
     if (count < 0 || count / block.columns > INT64_MAX / block.bytes)
         return tare_fail(r->err, TARE_E_FORMAT, t->name,
                          "the product of its axes does not fit 63 bits: the header is damaged");
@@ -345,11 +346,13 @@ static enum tare_code take_tensor(struct reader *r, size_t i)
 
 static int by_offset(const void *left, const void *right)
 {
-    const struct tare_tensor *a = *(const struct tare_tensor *const *)left, *b = *(const struct tare_tensor *const *)right;
+    const struct tare_tensor *a = *(const struct tare_tensor *const *)left,
+                             *b = *(const struct tare_tensor *const *)right;
     return (a->offset > b->offset) - (a->offset < b->offset);
 }
 
-/* In order of the data: each begins where the one before ends, rounded up; so nothing overlaps and no byte is nobody's. */
+/* In order of the data: each begins where the one before ends, rounded up; so nothing overlaps and no byte is nobody's.
+ */
 static enum tare_code check_order(struct reader *r, struct tare_tensor **sorted, uint64_t alignment)
 {
     const struct tare_gguf *gguf = r->gguf;
@@ -372,10 +375,10 @@ static enum tare_code check_order(struct reader *r, struct tare_tensor **sorted,
         padded = end + (alignment - end % alignment) % alignment;
         t->offset += gguf->data_start;
     }
-    return room <= padded ? TARE_OK
-                          : tare_fail(r->err, TARE_E_FORMAT, gguf->file,
-                                      "%" PRIu64 " bytes after the last tensor belong to none; fetch it again",
-                                      room - padded);
+    return room <= padded
+               ? TARE_OK
+               : tare_fail(r->err, TARE_E_FORMAT, gguf->file,
+                           "%" PRIu64 " bytes after the last tensor belong to none; fetch it again", room - padded);
 }
 
 static enum tare_code check_data(struct reader *r)
@@ -429,7 +432,8 @@ static enum tare_code check_version(const struct reader *r, uint64_t version)
     if (version && !(version & 0xffff))
         return tare_fail(r->err, TARE_E_UNKNOWN, r->gguf->file,
                          "is big-endian GGUF, which tare does not read: fetch the little-endian file");
-    return tare_fail(r->err, TARE_E_UNKNOWN, r->gguf->file, "is GGUF of version %" PRIu64 "; tare reads 2 and 3", version);
+    return tare_fail(r->err, TARE_E_UNKNOWN, r->gguf->file, "is GGUF of version %" PRIu64 "; tare reads 2 and 3",
+                     version);
 }
 
 enum tare_code tare_gguf_parse(struct tare_gguf *gguf, const char *file, const unsigned char *data, uint64_t size,
@@ -442,7 +446,8 @@ enum tare_code tare_gguf_parse(struct tare_gguf *gguf, const char *file, const u
     gguf->size = size;
     const unsigned char *magic = take(&r, 4);
     if (!magic || memcmp(magic, "GGUF", 4) != 0)
-        return tare_fail(err, TARE_E_FORMAT, file, "does not begin with \"GGUF\": it is no GGUF file, or a damaged one");
+        return tare_fail(err, TARE_E_FORMAT, file,
+                         "does not begin with \"GGUF\": it is no GGUF file, or a damaged one");
     if (!take_number(&r, 4, &version))
         return fail_short(&r, "the header");
     enum tare_code code = check_version(&r, version);

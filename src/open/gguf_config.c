@@ -9,7 +9,7 @@
 
 #include "open/gguf.h"
 
-enum { PERMUTED = 1, PLUS_ONE = 2, PARTIAL_ROTARY = 4, SPARSE = 8 };
+enum { PERMUTED = 1, PLUS_ONE = 2, PARTIAL_ROTARY = 4, SPARSE = 8, SHARES_NORMALIZED = 16 };
 
 /*
  * wide: the number of layers of the one size whose attention is scaled by hidden_size / heads instead of head_dim
@@ -19,20 +19,19 @@ static const struct family {
     const char *architecture, *model_type, *class_name;
     unsigned flags;
     int64_t wide;
-    const char *more; /* of config.json */
 } families[] = {
-    {"llama", "llama", "LlamaForCausalLM", PERMUTED, 0, NULL},
-    {"mistral", "mistral", "MistralForCausalLM", PERMUTED, 0, NULL},
-    {"qwen2", "qwen2", "Qwen2ForCausalLM", 0, 0, NULL},
-    {"qwen3", "qwen3", "Qwen3ForCausalLM", 0, 0, NULL},
-    {"qwen2moe", "qwen2_moe", "Qwen2MoeForCausalLM", SPARSE, 0, "\"norm_topk_prob\": false"},
-    {"qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", SPARSE, 0, "\"norm_topk_prob\": true"},
-    {"gemma", "gemma", "GemmaForCausalLM", PLUS_ONE, 0, NULL},
-    {"gemma2", "gemma2", "Gemma2ForCausalLM", PLUS_ONE, 46, NULL},
-    {"gemma3", "gemma3_text", "Gemma3ForCausalLM", PLUS_ONE, 62, NULL},
-    {"phi3", "phi3", "Phi3ForCausalLM", PARTIAL_ROTARY, 0, NULL},
+    {"llama", "llama", "LlamaForCausalLM", PERMUTED, 0},
+    {"mistral", "mistral", "MistralForCausalLM", PERMUTED, 0},
+    {"qwen2", "qwen2", "Qwen2ForCausalLM", 0, 0},
+    {"qwen3", "qwen3", "Qwen3ForCausalLM", 0, 0},
+    {"qwen2moe", "qwen2_moe", "Qwen2MoeForCausalLM", SPARSE, 0},
+    {"qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", SPARSE | SHARES_NORMALIZED, 0},
+    {"gemma", "gemma", "GemmaForCausalLM", PLUS_ONE, 0},
+    {"gemma2", "gemma2", "Gemma2ForCausalLM", PLUS_ONE, 46},
+    {"gemma3", "gemma3_text", "Gemma3ForCausalLM", PLUS_ONE, 62},
+    {"phi3", "phi3", "Phi3ForCausalLM", PARTIAL_ROTARY, 0},
 };
-static const struct family mixtral = {"llama", "mixtral", "MixtralForCausalLM", PERMUTED, 0, NULL};
+static const struct family mixtral = {"llama", "mixtral", "MixtralForCausalLM", PERMUTED, 0};
 
 /* Keys below the architecture, and what config.json calls them. */
 static const struct key {
@@ -216,6 +215,10 @@ static enum tare_code put_one_list(struct making *m, const struct tare_tensor *t
 {
     double factor;
     int64_t context = 4096;
+    if (t->shape[0] != m->head_dim / 2)
+        return tare_fail(m->err, TARE_E_SHAPE, t->name,
+                         "has %" PRId64 " factors; a head of %" PRId64 " has %" PRId64 " pairs of dimensions",
+                         t->shape[0], m->head_dim, m->head_dim / 2);
     if (is_llama3(m, t, &factor)) {
         tare_text_puts(m->config, ",\n  \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": ");
         put_real(m->config, factor, true);
@@ -233,7 +236,8 @@ static enum tare_code put_one_list(struct making *m, const struct tare_tensor *t
     return code;
 }
 
-static enum tare_code put_two_lists(struct making *m, const struct tare_tensor *brief, const struct tare_tensor *lasting)
+static enum tare_code put_two_lists(struct making *m, const struct tare_tensor *brief,
+                                    const struct tare_tensor *lasting)
 {
     int64_t context = 0;
     if (!read_size(m, "rope.scaling.original_context_length", &context))
@@ -324,10 +328,14 @@ static bool has(const struct making *m, const char *tensor)
     return tare_gguf_tensor(m->gguf, tensor) != NULL;
 }
 
-/* Which layers have experts is told by the tensors alone. */
-static void put_dense_layers(struct making *m)
+/* Which layers have experts is told by the tensors alone; whether their shares are normalized, llama.cpp knows itself
+ * where no key says so. */
+static void put_sparse(struct making *m)
 {
     const char *comma = "";
+    int64_t normalized = m->family->flags & SHARES_NORMALIZED;
+    tare_gguf_integer(below(m, "expert_weights_norm"), &normalized);
+    put_flag(m, "norm_topk_prob", normalized);
     tare_text_puts(m->config, ",\n  \"decoder_sparse_step\": 1,\n  \"mlp_only_layers\": [");
     for (int64_t i = 0; i < m->layers && i < (int64_t)m->gguf->n_tensors; i++) {
         char name[64];
@@ -350,7 +358,11 @@ static void put_ids(const struct making *m, struct tare_text *out, bool all)
     size_t n = 0;
     for (size_t i = 0; i < (all ? sizeof ends / sizeof *ends : 1); i++)
         if (tare_gguf_integer(tare_gguf_find(m->gguf, ends[i]), &id) && id >= 0)
-            tare_text_format(out, "%s%" PRId64, n++ ? ", " : all ? ",\n  \"eos_token_id\": [" : ",\n  \"eos_token_id\": ", id);
+            tare_text_format(out, "%s%" PRId64,
+                             n++   ? ", "
+                             : all ? ",\n  \"eos_token_id\": ["
+                                   : ",\n  \"eos_token_id\": ",
+                             id);
     tare_text_puts(out, n && all ? "]" : "");
 }
 
@@ -369,13 +381,15 @@ static enum tare_code choose_family(struct making *m)
         if (!strcmp(families[i].architecture, word))
             m->family = &families[i];
     if (!m->family)
-        return tare_fail(m->err, TARE_E_UNKNOWN, m->gguf->file,
-                         "general.architecture \"%.64s\" is not known as GGUF; tare reads llama, mistral, qwen2, qwen3, "
-                         "qwen2moe, qwen3moe, gemma, gemma2, gemma3 and phi3",
-                         word);
+        return tare_fail(
+            m->err, TARE_E_UNKNOWN, m->gguf->file,
+            "general.architecture \"%.64s\" is not known as GGUF; tare reads llama, mistral, qwen2, qwen3, "
+            "qwen2moe, qwen3moe, gemma, gemma2, gemma3 and phi3",
+            word);
     if ((m->family->flags & PERMUTED) && tare_gguf_integer(below(m, "expert_count"), &number) && number > 0)
         m->family = &mixtral;
-    else if (m->family == &families[0] && tare_gguf_integer(below(m, "attention.sliding_window"), &number) && number > 0)
+    else if (m->family == &families[0] && tare_gguf_integer(below(m, "attention.sliding_window"), &number) &&
+             number > 0)
         m->family = &families[1];
     return TARE_OK;
 }
@@ -400,16 +414,14 @@ enum tare_code tare_gguf_config(const struct tare_gguf *gguf, struct tare_arena 
         put_flag(&m, "mlp_bias", has(&m, "blk.0.ffn_gate.bias"));
     }
     if (m.family->flags & SPARSE)
-        put_dense_layers(&m);
-    tare_text_format(config, "%s%s", m.family->more ? ",\n  " : "", m.family->more ? m.family->more : "");
+        put_sparse(&m);
     put_ids(&m, config, false);
     tare_text_puts(config, "\n}\n");
     tare_text_puts(generation, "{\n  \"_from_model_config\": true");
     put_ids(&m, generation, true);
     tare_text_puts(generation, "\n}\n");
-    facts->heads = m.heads;
-    facts->kv_heads = m.kv_heads;
-    facts->rows_permuted = m.family->flags & PERMUTED;
+    facts->heads = m.family->flags & PERMUTED ? m.heads : 0;
+    facts->kv_heads = m.family->flags & PERMUTED ? m.kv_heads : 0;
     facts->norms_plus_one = m.family->flags & PLUS_ONE;
     return config->failed || generation->failed ? tare_fail_memory(err) : TARE_OK;
 }

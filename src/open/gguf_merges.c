@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * gguf_merges.c - SentencePiece's pieces and scores as the merges of a BPE: SentencePiece joins the two neighbours whose
- * piece has the highest score. So every cut of a piece into two pieces is a merge, in order of the piece's score, longer
- * left parts first (transformers, tokenization_utils_sentencepiece.py, generate_merges, orders them so). */
+ * gguf_merges.c - SentencePiece's pieces and scores as the merges of a BPE: SentencePiece joins the two neighbours
+ * whose piece has the highest score. So every cut of a piece into two pieces is a merge, in order of the piece's score,
+ * longer left parts first (transformers, tokenization_utils_sentencepiece.py, generate_merges, orders them so). */
 #include "open/gguf_merges.h"
 
 #include <stdlib.h>
@@ -84,7 +84,8 @@ static bool collect(struct pieces *p, const struct tare_gguf_value *tokens, cons
         if (done >= TARE_MAP_NONE)
             break;
         p->list[p->n++] = (struct slice){text, n <= LONGEST ? (uint32_t)n : 0};
-        if (n && n <= LONGEST && joins(types, done - 1) && !tare_map_put(&p->by_text, text, n, (uint32_t)(done - 1), NULL))
+        if (n && n <= LONGEST && joins(types, done - 1) &&
+            !tare_map_put(&p->by_text, text, n, (uint32_t)(done - 1), NULL))
             return false;
     }
     for (size_t i = 0; i < p->n; i++) {

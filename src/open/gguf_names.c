@@ -18,18 +18,12 @@ static const struct row tops[] = {
 
 /* Every family has these, if it has such a part and does not say otherwise below. */
 static const struct row usual[] = {
-    {"attn_norm", "input_layernorm"},
-    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_output", "self_attn.o_proj"},
-    {"attn_q_norm", "self_attn.q_norm"},
-    {"attn_k_norm", "self_attn.k_norm"},
-    {"ffn_norm", "post_attention_layernorm"},
-    {"ffn_gate", "mlp.gate_proj"},
-    {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},
-    {NULL, NULL},
+    {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
+    {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
+    {"attn_output", "self_attn.o_proj"}, {"attn_q_norm", "self_attn.q_norm"},
+    {"attn_k_norm", "self_attn.k_norm"}, {"ffn_norm", "post_attention_layernorm"},
+    {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
+    {"ffn_down", "mlp.down_proj"},       {NULL, NULL},
 };
 static const struct row four_norms[] = {
     {"post_attention_norm", "post_attention_layernorm"},
@@ -65,7 +59,7 @@ static const struct {
     const char *architecture;
     const struct row *rows;
 } families[] = {
-    {"llama", mixtral},   {"mistral", mixtral},  {"qwen2moe", sparse}, {"qwen3moe", sparse},
+    {"llama", mixtral},     {"mistral", mixtral},   {"qwen2moe", sparse}, {"qwen3moe", sparse},
     {"gemma2", four_norms}, {"gemma3", four_norms}, {"phi3", fused},
 };
 

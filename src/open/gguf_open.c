@@ -37,8 +37,8 @@ static enum tare_code find_file(struct tare_checkpoint *checkpoint, const char *
     if (other)
         *name = NULL;
     else if (!code && more)
-        code = tare_fail(err, TARE_E_FORMAT, more, "lies beside %s: which one counts is not said; give one of the files",
-                         *name);
+        code = tare_fail(err, TARE_E_FORMAT, more,
+                         "lies beside %s: which one counts is not said; give one of the files", *name);
     return code;
 }
 
@@ -80,7 +80,8 @@ static void add_made(struct tare_checkpoint *checkpoint, const char *name, struc
 {
     if (!text->size)
         return;
-    checkpoint->made[checkpoint->n_made++] = (struct tare_memory_file){.name = name, .data = text->data, .size = text->size};
+    checkpoint->made[checkpoint->n_made++] =
+        (struct tare_memory_file){.name = name, .data = text->data, .size = text->size};
     *text = (struct tare_text){0};
 }
 
@@ -136,6 +137,17 @@ enum tare_code tare_gguf_locate(struct tare_checkpoint *checkpoint, struct tare_
     return code ? code : make_files(checkpoint, err);
 }
 
+/* Rows of q and k of llama models, if they are such rows at all. */
+static int64_t heads_of(const struct tare_gguf_facts *facts, const struct tare_tensor *t)
+{
+    const bool q =
+        tare_name_ends(t->name, "self_attn.q_proj.weight") || tare_name_ends(t->name, "self_attn.q_proj.bias");
+    const bool k =
+        tare_name_ends(t->name, "self_attn.k_proj.weight") || tare_name_ends(t->name, "self_attn.k_proj.bias");
+    const int64_t heads = q ? facts->heads : k ? facts->kv_heads : 0;
+    return heads && t->rank <= 2 && t->shape[0] % heads == 0 && t->shape[0] / heads % 2 == 0 ? heads : 0;
+}
+
 enum tare_code tare_gguf_list(struct tare_checkpoint *checkpoint, struct tare_error *err)
 {
     static const char gate[] = "shared_expert_gate.weight";
@@ -148,6 +160,7 @@ enum tare_code tare_gguf_list(struct tare_checkpoint *checkpoint, struct tare_er
         *t = gguf->tensors[i];
         if (!(t->name = tare_gguf_name(checkpoint->facts.architecture, t->name, &checkpoint->arena)))
             return tare_fail_memory(err);
+        t->heads = heads_of(&checkpoint->facts, t);
         if (t->rank != 1 || !tare_name_ends(t->name, gate))
             continue;
         int64_t *shape = tare_arena_array(&checkpoint->arena, 2, sizeof *shape); /* axes of 1 are not written */

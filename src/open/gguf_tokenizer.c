@@ -12,31 +12,25 @@
 #include "open/gguf_merges.h"
 
 #define LLAMA3                                                                                                         \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"             \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"           \
     "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define QWEN2                                                                                                          \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"                  \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"                \
     "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define O200K                                                                                                          \
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+"                            \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+"                           \
-    "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|"             \
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+"                        \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+"                        \
+    "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|"         \
     "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
 /* What tokenizer.ggml.pre names: an expression that cuts, or NULL for GPT-2's own, which ByteLevel has. */
 static const struct tare_gguf_pre pres[] = {
-    {"gpt-2", NULL, false, false, false, false},
-    {"llama-bpe", LLAMA3, false, false, true, true},
-    {"llama3", LLAMA3, false, false, true, true},
-    {"llama-v3", LLAMA3, false, false, true, true},
-    {"dbrx", LLAMA3, false, false, false, false},
-    {"smaug-bpe", LLAMA3, false, false, false, false},
-    {"qwen2", QWEN2, false, true, false, false},
-    {"deepseek-r1-qwen", QWEN2, false, true, false, false},
-    {"gpt-4o", O200K, false, false, false, false},
-    {"smollm", NULL, true, false, false, false},
-    {"starcoder", NULL, true, false, false, false},
-    {"refact", NULL, true, false, false, false},
+    {"gpt-2", NULL, false, false, false, false},    {"llama-bpe", LLAMA3, false, false, true, true},
+    {"llama3", LLAMA3, false, false, true, true},   {"llama-v3", LLAMA3, false, false, true, true},
+    {"dbrx", LLAMA3, false, false, false, false},   {"smaug-bpe", LLAMA3, false, false, false, false},
+    {"qwen2", QWEN2, false, true, false, false},    {"deepseek-r1-qwen", QWEN2, false, true, false, false},
+    {"gpt-4o", O200K, false, false, false, false},  {"smollm", NULL, true, false, false, false},
+    {"starcoder", NULL, true, false, false, false}, {"refact", NULL, true, false, false, false},
 };
 
 enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4 }; /* tokenizer.ggml.token_type */
@@ -129,7 +123,8 @@ static void put_added(const struct vocabulary *v)
 
 static void put_split(const struct vocabulary *v)
 {
-    const char *bytes = "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": ";
+    const char *bytes =
+        "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": ";
     if (!v->pre->expression && !v->pre->digits) {
         tare_text_format(v->out, "  \"pre_tokenizer\": %strue},\n", bytes);
         return;
@@ -154,10 +149,11 @@ static void put_stages(const struct vocabulary *v)
                                "\"trim_offsets\": true, \"use_regex\": true},\n");
         return;
     }
-    tare_text_format(v->out,
-                     "  \"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [%s{\"type\": \"Replace\", "
-                     "\"pattern\": {\"String\": \" \"}, \"content\": \"\xe2\x96\x81\"}]},\n  \"pre_tokenizer\": null,\n",
-                     v->space ? "{\"type\": \"Prepend\", \"prepend\": \"\xe2\x96\x81\"}, " : "");
+    tare_text_format(
+        v->out,
+        "  \"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [%s{\"type\": \"Replace\", "
+        "\"pattern\": {\"String\": \" \"}, \"content\": \"\xe2\x96\x81\"}]},\n  \"pre_tokenizer\": null,\n",
+        v->space ? "{\"type\": \"Prepend\", \"prepend\": \"\xe2\x96\x81\"}, " : "");
     tare_text_format(v->out,
                      "  \"decoder\": {\"type\": \"Sequence\", \"decoders\": [{\"type\": \"Replace\", \"pattern\": "
                      "{\"String\": \"\xe2\x96\x81\"}, \"content\": \" \"}, {\"type\": \"ByteFallback\"}, {\"type\": "
@@ -295,7 +291,7 @@ static void put_config(const struct tare_gguf *gguf, struct tare_text *out)
         }
     if (template && template->type == TARE_GGUF_TEXT) {
         tare_text_puts(out, ",\n  \"chat_template\": ");
-        tare_gguf_quote(out, (const char *)template->at, (size_t)template->n);
+        tare_gguf_quote(out, (const char *)template->at, (size_t) template->n);
     }
     tare_text_puts(out, "\n}\n");
 }

@@ -12,15 +12,26 @@ void tare_block_shape(struct tare_module *module, int bits, int64_t group_size, 
     module->dtype = dtype;
 }
 
+/* Where the file has a row: tensor.heads. */
+static int64_t stored_row(const struct tare_module *module, int64_t row)
+{
+    const int64_t heads = module->part[TARE_PART_WEIGHT]->heads;
+    if (!heads)
+        return row;
+    const int64_t size = module->shape[0] / heads, half = size / 2, at = row % size;
+    return row - at + at % half * 2 + at / half;
+}
+
 void tare_block_decode(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                        struct tare_codes *codes, tare_block_unpack *unpack)
 {
     const struct tare_block_size block = tare_dtype_block(module->packing->blocks);
     const int64_t blocks = tare_module_columns(module) / block.columns, groups = block.columns / module->group_size;
-    const unsigned char *from = (const unsigned char *)part[TARE_PART_WEIGHT] + row * blocks * block.bytes;
-    for (int64_t k = 0; k < rows * blocks; k++)
-        unpack(from + k * block.bytes, codes->code + k * block.columns, codes->scale + k * groups,
-               codes->offset + k * groups);
+    for (int64_t k = 0; k < rows * blocks; k++) {
+        const int64_t from = stored_row(module, row + k / blocks) * blocks + k % blocks;
+        unpack((const unsigned char *)part[TARE_PART_WEIGHT] + from * block.bytes, codes->code + k * block.columns,
+               codes->scale + k * groups, codes->offset + k * groups);
+    }
 }
 
 void tare_block_nibbles(const unsigned char bytes[16], uint8_t code[32])

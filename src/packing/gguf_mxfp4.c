@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * gguf_mxfp4.c - GGUF's MXFP4: 32 columns in 17 bytes. one byte of scale, e8m0; 16 bytes of nibbles, e2m1.   w = 2^(e - 127) * q
- * e 255 is NaN here, as in the OCP specification; ggml computes with 2^128. */
+ * gguf_mxfp4.c - GGUF's MXFP4: 32 columns in 17 bytes. one byte of scale, e8m0; 16 bytes of nibbles, e2m1.   w = 2^(e -
+ * 127) * q e 255 is NaN here, as in the OCP specification; ggml computes with 2^128. */
 #include "base/small_float.h"
 #include "packing/gguf_block.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * gguf_q2_k.c - GGUF's Q2_K: 256 columns in 84 bytes. 16 bytes, each a 4-bit scale (low) and minimum of 16 columns; 64 bytes
- * of codes; f16 d, f16 dmin.   w = d * sc * q - dmin * mn
- * Byte l of 32 has columns l, l + 32, l + 64, l + 96 of 128, the lowest bits first. */
+ * gguf_q2_k.c - GGUF's Q2_K: 256 columns in 84 bytes. 16 bytes, each a 4-bit scale (low) and minimum of 16 columns; 64
+ * bytes of codes; f16 d, f16 dmin.   w = d * sc * q - dmin * mn Byte l of 32 has columns l, l + 32, l + 64, l + 96 of
+ * 128, the lowest bits first. */
 #include "packing/gguf_block.h"
 
 static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
@@ -16,7 +16,7 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
     }
 }
 
-TARE_BLOCK_FUNCTIONS(unpack, 2, 16, TARE_F16)
+TARE_BLOCK_FUNCTIONS(unpack, 2, 16, TARE_F32)
 
 const struct tare_packing tare_packing_gguf_q2_k = {
     .name = "gguf-q2_k",

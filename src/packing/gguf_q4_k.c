@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * gguf_q4_k.c - GGUF's Q4_K: 256 columns in 144 bytes. f16 d, f16 dmin; 12 bytes of 6-bit scales and minima of 32 columns; 128
- * bytes: four runs of 32, whose low nibbles are 32 columns and the high ones the next 32.   w = d * sc * q - dmin * mn
- * d * sc has 17 bits: float32 scales hold it. */
+ * gguf_q4_k.c - GGUF's Q4_K: 256 columns in 144 bytes. f16 d, f16 dmin; 12 bytes of 6-bit scales and minima of 32
+ * columns; 128 bytes: four runs of 32, whose low nibbles are 32 columns and the high ones the next 32.   w = d * sc * q
+ * - dmin * mn d * sc has 17 bits: float32 scales hold it. */
 #include "packing/gguf_block.h"
 
 static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * gguf_q5_0.c - GGUF's Q5_0: 32 columns in 22 bytes. f16 d; 4 bytes of fifth bits; 16 bytes of nibbles.   w = d * (q - 16) */
+ * gguf_q5_0.c - GGUF's Q5_0: 32 columns in 22 bytes. f16 d; 4 bytes of fifth bits; 16 bytes of nibbles.   w = d * (q -
+ * 16) */
 #include "packing/gguf_block.h"
 
 static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * gguf_q5_1.c - GGUF's Q5_1: 32 columns in 24 bytes. f16 d, f16 m; 4 bytes of fifth bits; 16 bytes of nibbles.   w = d * q + m */
+ * gguf_q5_1.c - GGUF's Q5_1: 32 columns in 24 bytes. f16 d, f16 m; 4 bytes of fifth bits; 16 bytes of nibbles.   w = d
+ * * q + m */
 #include "packing/gguf_block.h"
 
 static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)

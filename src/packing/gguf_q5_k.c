@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * gguf_q5_k.c - GGUF's Q5_K: 256 columns in 176 bytes. f16 d, f16 dmin; 12 bytes of 6-bit scales and minima of 32 columns; 32
- * bytes of fifth bits, bit k of byte l for column l + 32k; 128 bytes of nibbles, as in Q4_K.
- *     w = d * sc * q - dmin * mn          d * sc has 17 bits: float32 scales hold it */
+ * gguf_q5_k.c - GGUF's Q5_K: 256 columns in 176 bytes. f16 d, f16 dmin; 12 bytes of 6-bit scales and minima of 32
+ * columns; 32 bytes of fifth bits, bit k of byte l for column l + 32k; 128 bytes of nibbles, as in Q4_K. w = d * sc * q
+ * - dmin * mn          d * sc has 17 bits: float32 scales hold it */
 #include "packing/gguf_block.h"
 
 static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)

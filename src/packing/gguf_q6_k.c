@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * gguf_q6_k.c - GGUF's Q6_K: 256 columns in 210 bytes. 128 bytes of nibbles, 64 of high bits, 16 signed bytes of scales of 16
- * columns, f16 d.   w = d * sc * (q - 32)
- * Of 128 columns: 64 bytes, low nibbles columns 0 to 63, high ones 64 to 127; 32 bytes of high bits as in Q2_K. */
+ * gguf_q6_k.c - GGUF's Q6_K: 256 columns in 210 bytes. 128 bytes of nibbles, 64 of high bits, 16 signed bytes of scales
+ * of 16 columns, f16 d.   w = d * sc * (q - 32) Of 128 columns: 64 bytes, low nibbles columns 0 to 63, high ones 64 to
+ * 127; 32 bytes of high bits as in Q2_K. */
 #include "packing/gguf_block.h"
 
 static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
@@ -18,7 +18,7 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
     }
 }
 
-TARE_BLOCK_FUNCTIONS(unpack, 6, 16, TARE_F16)
+TARE_BLOCK_FUNCTIONS(unpack, 6, 16, TARE_F32)
 
 const struct tare_packing tare_packing_gguf_q6_k = {
     .name = "gguf-q6_k",

@@ -7,7 +7,6 @@ import numpy as np
 
 U32, I32, F32, BOOL, TEXT, LIST = 4, 5, 6, 7, 8, 9
 FORMS = {U32: "<I", I32: "<i", F32: "<f", BOOL: "<?"}
-BLOCKS = {0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 8: (32, 34), 12: (256, 144), 39: (32, 17)}
 
 
 def text(word):
@@ -57,6 +56,17 @@ def safetensors(path, tensors):
         f.write(struct.pack("<Q", len(raw)) + raw + data)
 
 
+def read_safetensors(path):
+    """F32 only."""
+    with open(path, "rb") as f:
+        raw = f.read()
+    n = struct.unpack("<Q", raw[:8])[0]
+    head = json.loads(raw[8:8 + n])
+    head.pop("__metadata__", None)
+    return {name: np.frombuffer(raw[8 + n + e["data_offsets"][0]:8 + n + e["data_offsets"][1]], "<f4").reshape(e["shape"])
+            for name, e in head.items()}
+
+
 def q4_0(x):
     """Blocks of x, and what they stand for."""
     flat = x.reshape(-1, 32)
@@ -72,6 +82,23 @@ def q8_0(x):
     code = np.round(flat / np.maximum(scale.astype(np.float32), 1e-8)).astype(np.int8)
     raw = np.concatenate([scale.astype("<f2").view(np.uint8), code.view(np.uint8)], 1).tobytes()
     return (8, x.shape, raw), (code.astype(np.float32) * scale.astype(np.float32)).reshape(x.shape)
+
+
+# Columns and bytes of a block, and where its float16 numbers stand.
+KINDS = {"Q4_0": (2, 32, 18, (0,)), "Q4_1": (3, 32, 20, (0, 2)), "Q5_0": (6, 32, 22, (0,)), "Q5_1": (7, 32, 24, (0, 2)),
+         "Q8_0": (8, 32, 34, (0,)), "Q2_K": (10, 256, 84, (80, 82)), "Q3_K": (11, 256, 110, (108,)),
+         "Q4_K": (12, 256, 144, (0, 2)), "Q5_K": (13, 256, 176, (0, 2)), "Q6_K": (14, 256, 210, (208,)), "MXFP4": (39, 32, 17, ())}
+
+
+def random_blocks(rng, kind, shape):
+    """A tensor of random bits, of sizes as weights have them."""
+    number, columns, size, halves = KINDS[kind]
+    blocks = rng.integers(0, 256, (int(np.prod(shape)) // columns, size), dtype=np.uint8)
+    for at in halves:
+        blocks[:, at:at + 2] = (rng.standard_normal((len(blocks), 1)) / 50).astype("<f2").view(np.uint8)
+    if kind == "MXFP4":
+        blocks[:, 0] = rng.integers(110, 122, len(blocks))
+    return number, shape, blocks.tobytes()
 
 
 def permute(x, heads):

@@ -102,6 +102,28 @@ class Gguf(unittest.TestCase):
             self.assertEqual(config["quantization"], {"bits": bits, "group_size": 32, "mode": "affine"})
             np.testing.assert_array_equal(self.logits(out), self.logits(model.file))
 
+    def test_published_names(self):
+        """Formats with the checkpoint's own names have its own rows and norms too."""
+        for words, more in ((("llama", "llama"), {"bias": ("q_proj", "k_proj", "v_proj", "o_proj"),
+                                                  "config": {"attention_bias": True}}),
+                            (("gemma", "gemma"), {"tied": True}), (("phi3", "phi3"), {}),
+                            (("llama", "llama"), {"quantize": gguf_made.q4_0}),
+                            (("llama", "llama"), {"quantize": gguf_made.q8_0})):
+            model = self.model(*words, **more)
+            out = model.file + ".out"
+            self.tare("convert", model.file, "-o", out, "--to", "dense", "--dtype", "float32")
+            got = gguf_made.read_safetensors(os.path.join(out, "model.safetensors"))
+            self.assertEqual(sorted(got), sorted(model.weights))
+            for name, x in model.weights.items():
+                np.testing.assert_array_equal(got[name], x, name)
+        for to in ("gptq_v2", "awq", "compressed-tensors"):
+            model = self.model("llama", "llama", quantize=gguf_made.q4_0)
+            out = model.file + ".out"
+            self.tare("convert", model.file, "-o", out, "--to", to, "--dequantize", "model.embed_tokens,lm_head")
+            np.testing.assert_allclose(self.logits(out), self.logits(model.file), atol=1e-2)  # the table is rounded
+            report = json.loads(self.tare("check", out, "--json").stdout)
+            self.assertTrue(report["loads"])
+
     def test_folder(self):
         model = self.model("qwen3", "qwen3")
         folder = os.path.dirname(model.file)
@@ -137,6 +159,35 @@ class Gguf(unittest.TestCase):
         report = json.loads(self.tare("check", model.file, "--json").stdout)
         self.assertIn("no-tokenizer", [f["code"] for f in report["findings"]])
         self.tare("logits", model.file, "--ids", IDS)
+
+    def test_story(self):
+        """The built-in model as a GGUF file, its vocabulary of gpt2's kind, tells the same story."""
+        folder, path = os.path.join(self.work, "fable"), os.path.join(self.work, "fable.gguf")
+        self.tare("convert", "fable", "-o", folder, "--to", "dense", "--dtype", "float32")
+        config = read_json(os.path.join(folder, "config.json"))
+        vocabulary = read_json(os.path.join(folder, "tokenizer.json"))
+        words = sorted(vocabulary["model"]["vocab"], key=vocabulary["model"]["vocab"].get)
+        special = {token["content"] for token in vocabulary["added_tokens"]}
+        merges = [m if isinstance(m, str) else " ".join(m) for m in vocabulary["model"]["merges"]]
+        heads = {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}
+        tensors = {}
+        for name, x in gguf_made.read_safetensors(os.path.join(folder, "model.safetensors")).items():
+            part = name.split(".")[-2]
+            tensors[gguf_made.gguf_name(name, False)] = gguf_made.permute(x, heads[part]) if part in heads else x
+        with open(path, "wb") as f:
+            f.write(gguf_made.gguf({
+                "general.architecture": "llama", "llama.embedding_length": config["hidden_size"],
+                "llama.block_count": config["num_hidden_layers"], "llama.context_length": 256,
+                "llama.feed_forward_length": config["intermediate_size"],
+                "llama.attention.head_count": heads["q_proj"], "llama.attention.head_count_kv": heads["k_proj"],
+                "llama.attention.layer_norm_rms_epsilon": 1e-5, "tokenizer.ggml.model": "gpt2",
+                "tokenizer.ggml.pre": "gpt-2", "tokenizer.ggml.tokens": words, "tokenizer.ggml.merges": merges,
+                "tokenizer.ggml.token_type": [3 if w in special else 1 for w in words],
+                "tokenizer.ggml.bos_token_id": 0, "tokenizer.ggml.eos_token_id": 0,
+                "tokenizer.ggml.add_bos_token": True}, tensors))
+        tell = ["--temp", "0", "--max-tokens", "60"]
+        for prompt in ("Once upon a time", "The dog's 3 red balls,\n"):
+            self.assertEqual(self.tare("run", path, prompt, *tell).stdout, self.tare("run", folder, prompt, *tell).stdout)
 
     def test_refused(self):
         model = self.model("llama", "llama")
