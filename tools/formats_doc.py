@@ -23,7 +23,7 @@ PATH = os.path.join(ROOT, "docs/formats.md")
 MARK = "<!-- table: tools/formats_doc.py -->\n"
 SHAPE = dict(hidden=128, ff=256, heads=2, kv=1, head=64)
 TARGETS = (("mlx", "mlx"), ("mlx", "mlx --exact", "--exact"), ("dense", "dense", "--dtype", "float32"), ("awq", "awq"), ("gptq", "gptq"),
-           ("gptq_v2", "gptq_v2"), ("compressed-tensors", "compressed-tensors"))
+           ("gptq_v2", "gptq_v2"), ("compressed-tensors", "compressed-tensors"), ("gguf", "gguf"), ("gguf", "gguf --exact", "--exact"))
 REASONS = (  # part of the sentence, what the table says
     (r"has no \d+ bits", "bits"), (r"\d+ bits have no MLX form", "bits"), ("are floats, those of", "floats"), ("act-order", "act-order"),
     ("a zero of 0", "zero of 0"), ("no whole multiple", "biases"), ("group_size .* where most have", "mixed groups"),

@@ -29,6 +29,7 @@ struct token {
 struct vocabulary {
     const struct tare_model *model;
     struct tare_pairs *pairs;
+    const struct tare_convert_options *options;
     struct tare_tokenizer_json json, config; /* tokenizer.json; tokenizer_config.json */
     json_t *generation;                      /* borrowed */
     struct token *tokens;                    /* heap */
@@ -103,6 +104,9 @@ static enum tare_code put_bytes_kind(struct vocabulary *v)
     bool digits;
     if (json_is_object(normalizer) && strcmp(text_at(normalizer, "type"), "NFC") != 0)
         return refuse(v, "its normalizer changes the text");
+    if (json_is_object(normalizer) && v->options->note)
+        v->options->note(v->options->user, "tokenizer.json: normalizer",
+                         "readers of GGUF do not compose characters (NFC): a text with decomposed ones is read otherwise");
     if (!read_cuts(root, &expression, &digits))
         return refuse(v, "its pre_tokenizer has other stages than an expression or Digits before ByteLevel");
     const struct tare_gguf_pre *pre, *found = NULL;
@@ -392,7 +396,8 @@ static enum tare_code read_file(const struct vocabulary *v, const char *file, st
 enum tare_code tare_gguf_vocabulary(struct tare_pairs *pairs, const struct tare_model *model, int64_t rows,
                                     const struct tare_convert_options *options, struct tare_error *err)
 {
-    struct vocabulary v = {.model = model, .pairs = pairs, .generation = model->generation, .n = rows, .err = err};
+    struct vocabulary v = {
+        .model = model, .pairs = pairs, .options = options, .generation = model->generation, .n = rows, .err = err};
     char *text = NULL, *more = NULL;
     if (!tare_checkpoint_has(&model->checkpoint, "tokenizer.json")) {
         tare_pairs_text(pairs, "tokenizer.ggml.model", "none", 4);
