@@ -27,7 +27,7 @@ struct family {
     struct tare_gguf_out *out;
     const struct tare_model *model;
     const struct tare_decoder *decoder;
-    const json_t *config; /* of the text model */
+    const json_t *config;       /* of the text model */
     struct tare_gqa_desc first; /* layer 0's attention */
     struct tare_arena *arena;
     const struct tare_convert_options *options;
@@ -54,9 +54,10 @@ static enum tare_code choose_kind(struct family *f)
         if (!strcmp(kinds[k].model_type, type))
             f->out->kind = &kinds[k];
     if (!f->out->kind || !f->decoder || !f->decoder->n_layers)
-        return tare_fail(f->err, TARE_E_TARGET, type,
-                         "is no model that tare writes as GGUF; it writes llama, mistral, mixtral, qwen2, qwen3, gemma, "
-                         "gemma2, gemma3 and phi3");
+        return tare_fail(
+            f->err, TARE_E_TARGET, type,
+            "is no model that tare writes as GGUF; it writes llama, mistral, mixtral, qwen2, qwen3, gemma, "
+            "gemma2, gemma3 and phi3");
     f->out->pairs.architecture = f->out->kind->architecture;
     return TARE_OK;
 }
@@ -206,9 +207,8 @@ static enum tare_code make_factors(struct family *f, const char *name, int64_t t
     tare_rope_frequencies(&plain, total, unscaled);
     const json_t *list = total > (int64_t)rope->original_context ? rope->long_factor : rope->short_factor;
     for (int64_t i = 0; i < n; i++)
-        values[i] = rope->kind == TARE_ROPE_LONGROPE
-                        ? (float)json_number_value(json_array_get(list, (size_t)i))
-                        : unscaled[i] / values[i];
+        values[i] = rope->kind == TARE_ROPE_LONGROPE ? (float)json_number_value(json_array_get(list, (size_t)i))
+                                                     : unscaled[i] / values[i];
     f->out->made[f->out->n_made++] = (struct tare_made){name, values, n};
     return TARE_OK;
 }
@@ -301,10 +301,12 @@ static enum tare_code put_feed_forward(struct family *f)
 static enum tare_code put_caps(struct family *f)
 {
     struct tare_pairs *pairs = &f->out->pairs;
-    const bool second = !strcmp(f->out->kind->architecture, "gemma2"), third = !strcmp(f->out->kind->architecture, "gemma3");
+    const bool second = !strcmp(f->out->kind->architecture, "gemma2"),
+               third = !strcmp(f->out->kind->architecture, "gemma3");
     const double scores = f->first.soft_cap, logits = f->decoder->logit_soft_cap;
     if ((scores != 0) != second || (logits != 0 && !second && !third) || (logits == 0 && second))
-        return refuse(f, "config.json: attn_logit_softcapping", "its scores or logits are capped, or not, unlike the family's");
+        return refuse(f, "config.json: attn_logit_softcapping",
+                      "its scores or logits are capped, or not, unlike the family's");
     if (scores != 0)
         tare_pairs_real(pairs, ".attn_logit_softcapping", scores);
     if (logits != 0)

@@ -2,9 +2,9 @@
  * gguf_format.c - GGUF v3, one file: header, metadata, tensors of blocks and floats, each aligned to 32 bytes.
  *
  * Codes keep their values: Q4_0 is d * (q - 8), which holds symmetric codes of 4 bits and all of fewer; Q8_0 d * q with
- * q of 8 bits and a sign, which holds code - zero of up to 7 bits, and of 8 where the zero is 128; Q4_1 d * q + m, where
- * m = -zero * scale must be a float16 too, and is rounded. d is the scale, repeated in every 32 columns of its group.
- * Source: formats.md, "GGUF blocks" and "Is a bit-exact repack possible?"; ggml, docs/gguf.md.
+ * q of 8 bits and a sign, which holds code - zero of up to 7 bits, and of 8 where the zero is 128; Q4_1 d * q + m,
+ * where m = -zero * scale must be a float16 too, and is rounded. d is the scale, repeated in every 32 columns of its
+ * group. Source: formats.md, "GGUF blocks" and "Is a bit-exact repack possible?"; ggml, docs/gguf.md.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +55,16 @@ static bool becomes_floats(const struct tare_model *model, const struct tare_job
     return asked || floats || !recipe->packed;
 }
 
+/* The kind of block that all pieces have already, in a file of GGUF; 0: none. They stay as they are. */
+static enum tare_dtype own_type(const struct tare_job *job)
+{
+    const enum tare_dtype type = job->flat.pieces[0].module->packing->blocks;
+    for (size_t k = 1; k < job->flat.n; k++)
+        if (job->flat.pieces[k].module->packing->blocks != type)
+            return (enum tare_dtype)0;
+    return type;
+}
+
 struct blocks {
     bool q4_0, q4_1, biases, halves, mxfp4;
 };
@@ -72,10 +82,10 @@ static enum tare_dtype type_of(const struct tare_model *model, const struct tare
         all.halves = all.halves && module->dtype == TARE_F16;
         all.mxfp4 = all.mxfp4 && module->packing->codes == TARE_CODE_E2M1;
     }
-    return all.mxfp4                                             ? TARE_MXFP4
-           : all.q4_0                                            ? TARE_Q4_0
+    return all.mxfp4                                            ? TARE_MXFP4
+           : all.q4_0                                           ? TARE_Q4_0
            : all.q4_1 && (!exact || (all.biases && all.halves)) ? TARE_Q4_1
-                                                                 : TARE_Q8_0;
+                                                                : TARE_Q8_0;
 }
 
 /* Rows that are whole rows of their modules, in whatever order. */
@@ -106,7 +116,8 @@ static void cut_rows(struct tare_job *job, double row_bytes)
 static enum tare_code lay_out_blocks(struct tare_layout *layout, const struct tare_model *model, struct tare_job *job,
                                      const char *name, bool exact, struct tare_error *err)
 {
-    for (size_t k = 0; k < job->flat.n; k++) {
+    enum tare_dtype type = own_type(job);
+    for (size_t k = 0; !type && k < job->flat.n; k++) {
         const char *refusal = refusal_of(model, job->flat.pieces[k].module, &layout->arena);
         if (layout->arena.failed)
             return tare_fail_memory(err);
@@ -114,7 +125,8 @@ static enum tare_code lay_out_blocks(struct tare_layout *layout, const struct ta
             return tare_fail(err, TARE_E_TARGET, job->flat.pieces[k].module->name,
                              "%s; --dequantize=MODULE writes it as floats", refusal);
     }
-    const enum tare_dtype type = type_of(model, job, exact);
+    if (!type)
+        type = type_of(model, job, exact);
     const struct tare_block_size block = tare_dtype_block(type);
     job->target = (struct tare_target){.packed = true, .dtype = type};
     cut_rows(job, (double)(job->flat.shape[job->flat.rank - 1] / block.columns * block.bytes));
@@ -133,20 +145,27 @@ static enum tare_dtype float_of(const struct tare_job *job, const char *name,
 static enum tare_code lay_out_floats(struct tare_layout *layout, struct tare_job *job, const char *name,
                                      const struct tare_convert_options *options, struct tare_error *err)
 {
+    bool packed = false;
+    for (size_t k = 0; k < job->flat.n; k++) {
+        struct tare_piece *piece = &job->flat.pieces[k];
+        packed = packed || piece->module->packing != &tare_packing_plain;
+        if (piece->module->packing != &tare_packing_plain && !piece->value)
+            piece->dtype = TARE_F32; /* dequantized values are rounded once, to the target */
+    }
+    if (packed && options->exact)
+        job->flat.dtype = TARE_F32;
     const enum tare_dtype stored = job->flat.dtype, dtype = float_of(job, name, options);
     if (stored != TARE_F16 && stored != TARE_BF16 && stored != TARE_F32 && stored != TARE_F64)
         return tare_fail(err, TARE_E_TARGET, job->name, "%s has no form in GGUF", tare_dtype_name(stored));
     job->target = (struct tare_target){.dtype = dtype};
-    for (size_t k = 0; k < job->flat.n; k++) /* dequantized values are rounded once, to the target */
-        if (job->flat.pieces[k].module->packing != &tare_packing_plain && !job->flat.pieces[k].value)
-            job->flat.pieces[k].dtype = TARE_F32;
     if (job->half && job->flat.rank == 2 && !whole_rows(job))
         return tare_fail(err, TARE_E_TARGET, job->name, "its rows are put together of columns; GGUF needs them moved");
     if (job->half) {
         job->target.packed = true; /* gguf_tile.c makes it */
         cut_rows(job, (double)job->flat.shape[job->flat.rank - 1] * (double)tare_dtype_size(dtype));
         if (job->flat.rank < 2 && job->tiles > 1)
-            return tare_fail(err, TARE_E_TARGET, job->name, "a vector of %lld numbers, more than any model's heads have",
+            return tare_fail(err, TARE_E_TARGET, job->name,
+                             "a vector of %lld numbers, more than any model's heads have",
                              (long long)job->flat.shape[0]);
     } else {
         tare_job_cut(job);
@@ -158,8 +177,7 @@ static enum tare_code lay_out_floats(struct tare_layout *layout, struct tare_job
 static enum tare_code add_one(struct tare_layout *layout, struct tare_job *job, struct tare_error *err)
 {
     static const struct tare_value one = {.function = TARE_ADD, .operand = 1};
-    const struct tare_recipe *recipe =
-        tare_recipe_value(&layout->arena, job->parameter->entry->recipe, &one, TARE_F32);
+    const struct tare_recipe *recipe = tare_recipe_value(&layout->arena, job->parameter->entry->recipe, &one, TARE_F32);
     return tare_recipe_flatten(recipe, &layout->arena, &job->flat, err);
 }
 

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "packing/to_mlx.h"
+#include "packing/gguf_block.h"
 #include "packing/value.h"
 #include "save/gguf_write.h"
 #include "save/integer_rows.h"
@@ -36,8 +36,8 @@ static int64_t place_of(const struct tile *tile, int64_t row)
     return row - in_head + 2 * (in_head % half) + in_head / half - tile->low;
 }
 
-static enum tare_code fail_scale(const struct tile *tile, const struct tare_module *module, int64_t row, const char *what,
-                                 float value)
+static enum tare_code fail_scale(const struct tile *tile, const struct tare_module *module, int64_t row,
+                                 const char *what, float value)
 {
     return tare_fail(tile->err, TARE_E_TARGET, module->name,
                      "row %lld: the %s %.9g is no float16 number, which a block of GGUF needs; --dequantize=MODULE "
@@ -48,11 +48,12 @@ static enum tare_code fail_scale(const struct tile *tile, const struct tare_modu
 static enum tare_code fail_code(const struct tile *tile, const struct tare_module *module, int64_t row, float scale,
                                 float offset)
 {
-    return tare_fail(tile->err, TARE_E_TARGET, module->name,
-                     "row %lld: codes of %d bits with the scale %.9g and the %s %.9g do not fit %s; --dequantize=MODULE "
-                     "writes it as floats",
-                     (long long)row, module->bits, (double)scale, module->packing->biases ? "bias" : "zero", (double)offset,
-                     tare_dtype_name(tile->job->target.dtype));
+    return tare_fail(
+        tile->err, TARE_E_TARGET, module->name,
+        "row %lld: codes of %d bits with the scale %.9g and the %s %.9g do not fit %s; --dequantize=MODULE "
+        "writes it as floats",
+        (long long)row, module->bits, (double)scale, module->packing->biases ? "bias" : "zero", (double)offset,
+        tare_dtype_name(tile->job->target.dtype));
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------------------------- */
@@ -96,7 +97,8 @@ static enum tare_code read_group(const struct tile *tile, const struct tare_modu
         return round_offset(tile, m, group) ? TARE_OK : fail_scale(tile, module, row, "offset", m);
     }
     group->zero = biases ? tare_zero_of_bias(scale, offset, module->dtype, (1 << module->bits) - 1)
-                         : offset >= 0 && offset <= 256 ? (int)offset : -1;
+                  : offset >= 0 && offset <= 256 ? (int)offset
+                                                 : -1;
     if (group->zero < 0 || (!biases && (float)group->zero != offset))
         return fail_code(tile, module, row, scale, offset);
     return TARE_OK;
@@ -176,6 +178,14 @@ static enum tare_code move_blocks(const struct tile *tile, size_t number, int64_
     const int64_t groups = tare_module_groups(module);
     enum tare_code code = TARE_OK;
     struct tare_codes codes = tile->codes;
+    if (module->packing->blocks == tile->job->target.dtype) {
+        for (int64_t r = 0; r < n; r++)
+            memcpy(tile->data + (size_t)place_of(tile, row + r) * tile->row_bytes,
+                   (const unsigned char *)tile->job->parts[number][TARE_PART_WEIGHT] +
+                       (size_t)tare_block_row(module, from + r) * tile->row_bytes,
+                   tile->row_bytes);
+        return TARE_OK;
+    }
     module->packing->decode(module, tile->job->parts[number], from, n, &codes);
     for (int64_t r = 0; !code && r < n; r++) {
         unsigned char *to = tile->data + (size_t)place_of(tile, row + r) * tile->row_bytes;
@@ -314,6 +324,6 @@ enum tare_code tare_gguf_tile(const struct tare_layout *layout, const struct tar
         code = move_piece(&tile, box, k);
     *bytes += size;
     return code ? code
-                : tare_saved_write(layout, job->saved[TARE_PART_WEIGHT], tile.data, size, (uint64_t)first * tile.row_bytes,
-                                   err);
+                : tare_saved_write(layout, job->saved[TARE_PART_WEIGHT], tile.data, size,
+                                   (uint64_t)first * tile.row_bytes, err);
 }

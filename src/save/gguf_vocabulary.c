@@ -41,8 +41,8 @@ struct vocabulary {
 
 static enum tare_code refuse(const struct vocabulary *v, const char *what)
 {
-    return tare_fail(v->err, TARE_E_TARGET, "tokenizer.json", "%s, which no reader of GGUF does; --to mlx or dense keeps it",
-                     what);
+    return tare_fail(v->err, TARE_E_TARGET, "tokenizer.json",
+                     "%s, which no reader of GGUF does; --to mlx or dense keeps it", what);
 }
 
 static const char *text_at(const json_t *object, const char *key)
@@ -79,8 +79,8 @@ static bool read_cuts(const json_t *root, const char **expression, bool *digits)
             if (json_is_true(json_object_get(stage, "add_prefix_space")) || own == (*expression != NULL))
                 return false;
             bytes = true;
-        } else if (!strcmp(type, "Split") && !*expression && !*digits && !strcmp(text_at(stage, "behavior"), "Isolated") &&
-                   !json_is_true(json_object_get(stage, "invert"))) {
+        } else if (!strcmp(type, "Split") && !*expression && !*digits &&
+                   !strcmp(text_at(stage, "behavior"), "Isolated") && !json_is_true(json_object_get(stage, "invert"))) {
             *expression = text_at(json_object_get(stage, "pattern"), "Regex");
         } else if (!strcmp(type, "Digits") && !k && json_is_true(json_object_get(stage, "individual_digits"))) {
             *digits = true;
@@ -105,8 +105,9 @@ static enum tare_code put_bytes_kind(struct vocabulary *v)
     if (json_is_object(normalizer) && strcmp(text_at(normalizer, "type"), "NFC") != 0)
         return refuse(v, "its normalizer changes the text");
     if (json_is_object(normalizer) && v->options->note)
-        v->options->note(v->options->user, "tokenizer.json: normalizer",
-                         "readers of GGUF do not compose characters (NFC): a text with decomposed ones is read otherwise");
+        v->options->note(
+            v->options->user, "tokenizer.json: normalizer",
+            "readers of GGUF do not compose characters (NFC): a text with decomposed ones is read otherwise");
     if (!read_cuts(root, &expression, &digits))
         return refuse(v, "its pre_tokenizer has other stages than an expression or Digits before ByteLevel");
     const struct tare_gguf_pre *pre, *found = NULL;
@@ -123,7 +124,8 @@ static enum tare_code put_bytes_kind(struct vocabulary *v)
 /* " " -> U+2581 by a normalizer (and one in front), or by Metaspace. False: something else is done as well. */
 static bool read_spaces(const json_t *root, bool *front)
 {
-    const json_t *stage, *normalizer = json_object_get(root, "normalizer"), *cuts = json_object_get(root, "pre_tokenizer");
+    const json_t *stage, *normalizer = json_object_get(root, "normalizer"),
+                         *cuts = json_object_get(root, "pre_tokenizer");
     bool replaced = false;
     *front = false;
     for (size_t k = 0; (stage = stage_at(normalizer, "normalizers", k)); k++) {
@@ -187,9 +189,9 @@ static enum tare_code collect(struct vocabulary *v)
         const bool unk = v->pieces && strlen(unknown) == entry->token.size && *unknown &&
                          !memcmp(unknown, entry->token.text, entry->token.size);
         code = set_token(v, entry->id, entry->token.text, entry->token.size,
-                         unk                                                               ? UNKNOWN
+                         unk                                                          ? UNKNOWN
                          : v->pieces && is_byte(entry->token.text, entry->token.size) ? BYTE
-                                                                                           : NORMAL);
+                                                                                      : NORMAL);
     }
     for (size_t k = 0; !code && k < json_array_size(added); k++) {
         const json_t *token = json_array_get(added, k), *id = json_object_get(token, "id");
@@ -199,9 +201,9 @@ static enum tare_code collect(struct vocabulary *v)
         const int64_t number = json_integer_value(id);
         const bool unk = v->pieces && number >= 0 && number < v->n && v->tokens[number].kind == UNKNOWN;
         code = set_token(v, number, json_string_value(content), json_string_length(content),
-                         unk                                                         ? UNKNOWN
+                         unk                                               ? UNKNOWN
                          : json_is_true(json_object_get(token, "special")) ? CONTROL
-                                                                                     : USER_DEFINED);
+                                                                           : USER_DEFINED);
     }
     return code;
 }
@@ -270,8 +272,9 @@ static int64_t id_of(const struct vocabulary *v, const json_t *token)
 /* Number k of what the configs give for a key; -1: none. */
 static int64_t config_id(const struct vocabulary *v, const char *key, size_t k)
 {
-    const json_t *config = v->model->inner_config && json_object_get(v->model->inner_config, key) ? v->model->inner_config
-                                                                                                 : v->model->config;
+    const json_t *config = v->model->inner_config && json_object_get(v->model->inner_config, key)
+                               ? v->model->inner_config
+                               : v->model->config;
     const json_t *value = json_object_get(v->generation, key);
     value = value && !json_is_null(value) ? value : json_object_get(config, key);
     value = json_is_array(value) ? json_array_get(value, k) : k ? NULL : value;
@@ -384,7 +387,8 @@ static enum tare_code put_all(struct vocabulary *v)
     return (code = put_special(v)) ? code : put_template(v);
 }
 
-static enum tare_code read_file(const struct vocabulary *v, const char *file, struct tare_tokenizer_json *json, char **data)
+static enum tare_code read_file(const struct vocabulary *v, const char *file, struct tare_tokenizer_json *json,
+                                char **data)
 {
     size_t size = 0;
     if (!tare_checkpoint_has(&v->model->checkpoint, file))
@@ -402,8 +406,9 @@ enum tare_code tare_gguf_vocabulary(struct tare_pairs *pairs, const struct tare_
     if (!tare_checkpoint_has(&model->checkpoint, "tokenizer.json")) {
         tare_pairs_text(pairs, "tokenizer.ggml.model", "none", 4);
         if (options->note)
-            options->note(options->user, "tokenizer.json", "is not there: the GGUF file has no vocabulary, and readers "
-                                                           "take numbers only");
+            options->note(options->user, "tokenizer.json",
+                          "is not there: the GGUF file has no vocabulary, and readers "
+                          "take numbers only");
         return TARE_OK;
     }
     if (rows >= (int64_t)TARE_MAP_NONE)

@@ -35,17 +35,17 @@ struct tare_made {
 /* The family of a model, and what its GGUF has otherwise than the model's own files. */
 struct tare_gguf_kind {
     const char *model_type, *architecture;
-    bool permuted;      /* rows of q and k change places, for ggml's rotation of neighbours */
-    bool norms_one;     /* norms are stored plus 1 */
-    bool always_tied;   /* no output.weight */
-    bool windows;       /* sliding windows are told and kept; else readers attend to everything */
-    int64_t wide;       /* layers of the one size whose scores are scaled by dim / heads, 0: none */
+    bool permuted;    /* rows of q and k change places, for ggml's rotation of neighbours */
+    bool norms_one;   /* norms are stored plus 1 */
+    bool always_tied; /* no output.weight */
+    bool windows;     /* sliding windows are told and kept; else readers attend to everything */
+    int64_t wide;     /* layers of the one size whose scores are scaled by dim / heads, 0: none */
     const char *activation;
 };
 struct tare_gguf_out {
     const struct tare_gguf_kind *kind;
-    const char *prefix;  /* of the text model in a wrapper: "language_model."; "" */
-    int64_t half;        /* of a head, where rows change places; else 0 */
+    const char *prefix; /* of the text model in a wrapper: "language_model."; "" */
+    int64_t half;       /* of a head, where rows change places; else 0 */
     struct tare_pairs pairs;
     struct tare_made made[2];
     size_t n_made;

@@ -164,17 +164,17 @@ static enum tare_code add_modules(struct tare_layout *layout, struct tare_model 
     for (size_t k = 0; !code && k < n; k++) {
         const struct tare_module *module = sources[k].module;
         const struct tare_job job = {.name = module->name, .module = module, .kind = sources[k].kind};
-        code = module->rank > TARE_SAVE_AXES
-                   ? tare_fail(err, TARE_E_SHAPE, job.name, "a tensor of %d axes, tare writes up to %d", module->rank,
-                               TARE_SAVE_AXES)
-               : model->checkpoint.gguf && module->rank > 2
-                   ? tare_fail(err, TARE_E_TARGET, job.name,
-                               "experts are stacked in GGUF, and %s has them one by one, which tare does not write yet; "
-                               "--to mlx has them stacked",
-                               layout->format->name)
-                   : add_job(layout, model, &job,
-                             module->restored ? module->restored : tare_recipe_take(&layout->arena, module), options,
-                             err);
+        code =
+            module->rank > TARE_SAVE_AXES
+                ? tare_fail(err, TARE_E_SHAPE, job.name, "a tensor of %d axes, tare writes up to %d", module->rank,
+                            TARE_SAVE_AXES)
+            : model->checkpoint.gguf && module->rank > 2
+                ? tare_fail(err, TARE_E_TARGET, job.name,
+                            "experts are stacked in GGUF, and %s has them one by one, which tare does not write yet; "
+                            "--to mlx has them stacked",
+                            layout->format->name)
+                : add_job(layout, model, &job,
+                          module->restored ? module->restored : tare_recipe_take(&layout->arena, module), options, err);
     }
     free(sources);
     return code;
@@ -208,7 +208,7 @@ static enum tare_code fill_shards(struct tare_layout *layout, uint64_t most, str
     }
     for (size_t k = 0; k < layout->n_shards; k++) {
         layout->shards[k].name =
-            layout->format->file    ? layout->format->file
+            layout->format->file ? layout->format->file
             : layout->n_shards == 1
                 ? "model.safetensors"
                 : tare_arena_format(&layout->arena, "model-%05zu-of-%05zu.safetensors", k + 1, layout->n_shards);

@@ -59,7 +59,7 @@ struct tare_job {
     bool exact;                           /* mlx: biases are computed in target.dtype, not in that of the scales */
     bool symmetric;                       /* every zero is 2^(bits - 1), and the format leaves them out */
     int64_t half; /* gguf: rows of half a head, which change places (gguf_tile.c); 0: rows stay in order */
-    int rank;                             /* of flat, a number counts as one axis; 2 of packed modules */
+    int rank;     /* of flat, a number counts as one axis; 2 of packed modules */
     int64_t shape[TARE_SAVE_AXES];
     int axis;               /* tiles are ranges of this axis: all axes before it are one index each */
     int64_t step;           /* of the range */
@@ -131,7 +131,8 @@ struct tare_save_format {
     /* MUST, where lay_out() makes packed jobs: the rows of one that lie in the box; adds the bytes written to
      * *bytes. */
     tare_tile_fn *tile;
-    /* MUST, where `file` is NULL: the format's keys into a copy of the source's config, without its quantization. False: no memory. */
+    /* MUST, where `file` is NULL: the format's keys into a copy of the source's config, without its quantization.
+     * False: no memory. */
     bool (*config)(json_t *config, const struct tare_layout *layout, const struct tare_model *model);
 };
 #define TARE_USAGE_TRANSFORMERS                                                                                        \
