@@ -230,7 +230,11 @@ struct tare_convert_options {
     tare_progress_fn progress;
     void *user;
     const char *dtype; /* "float32", "bfloat16", "float16": of what is dense; NULL: as the format has it */
-    bool exact;        /* round nothing: mlx then has scales and biases in float32, and floats in their stored dtype */
+    bool exact;        /* round nothing: mlx then has scales and biases in float32, and floats in their stored dtype;
+                          gguf has codes of 8 bits where those of 4 would need a rounded offset */
+    /* MAY: what the caller should know of the output: what was rounded, what readers of the format do not do. where
+     * may be "". Called from the thread of tare_convert() only. */
+    void (*note)(void *user, const char *where, const char *text);
 };
 #define TARE_CONVERT_OPTIONS_INIT                                                                                      \
     {                                                                                                                  \

@@ -258,23 +258,32 @@ bool tare_gguf_next_text(const struct tare_gguf_value *list, uint64_t *done, con
 
 /* ---- tensors ------------------------------------------------------------------------------------------------- */
 
+static const struct {
+    unsigned number;
+    enum tare_dtype dtype;
+} types[] = {{0, TARE_F32},          {1, TARE_F16},  {24, TARE_I8},  {25, TARE_I16},
+             {26, TARE_I32},         {27, TARE_I64}, {28, TARE_F64}, {30, TARE_BF16},
+#define BLOCK_TYPE(name, number, columns, bytes) {number, TARE_##name},
+             TARE_BLOCKS(BLOCK_TYPE)
+#undef BLOCK_TYPE
+};
+
 static bool dtype_of(uint64_t number, enum tare_dtype *dtype)
 {
-    static const struct {
-        unsigned number;
-        enum tare_dtype dtype;
-    } types[] = {{0, TARE_F32},          {1, TARE_F16},  {24, TARE_I8},  {25, TARE_I16},
-                 {26, TARE_I32},         {27, TARE_I64}, {28, TARE_F64}, {30, TARE_BF16},
-#define BLOCK_TYPE(name, number, columns, bytes) {number, TARE_##name},
-                 TARE_BLOCKS(BLOCK_TYPE)
-#undef BLOCK_TYPE
-    };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (types[i].number == number) {
             *dtype = types[i].dtype;
             return true;
         }
     return false;
+}
+
+unsigned tare_gguf_number(enum tare_dtype dtype)
+{
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (types[i].dtype == dtype)
+            return types[i].number;
+    return UINT32_MAX;
 }
 
 /* Axes, innermost first in the file, outermost first in ours; and the bytes that they take. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * gguf.h - a GGUF file: header, metadata and tensors, every bound checked; and what is made of its metadata. Within
- * open/ only. */
+ * open/, but for the names and the numbers of types, which save/ writes. */
 #ifndef TARE_OPEN_GGUF_H
 #define TARE_OPEN_GGUF_H
 
@@ -86,6 +86,22 @@ enum tare_code tare_gguf_list(struct tare_checkpoint *checkpoint, struct tare_er
 /* "model.layers.3.mlp.up_proj.weight" of "blk.3.ffn_up.weight"; a name that the family does not have stays. In arena;
  * NULL: no memory. */
 const char *tare_gguf_name(const char *architecture, const char *name, struct tare_arena *arena);
+/* ggml's number of a dtype that GGUF has. */
+unsigned tare_gguf_number(enum tare_dtype dtype);
+
+/* The way back: "blk.3.ffn_up.weight" of "model.layers.3.mlp.up_proj.weight". In arena; NULL: the family has no name
+ * for it, or no memory (arena->failed). */
+const char *tare_gguf_name_of(const char *architecture, const char *own, struct tare_arena *arena);
+/* What cuts a text before BPE, as tokenizer.ggml.pre names it. */
+struct tare_gguf_pre {
+    const char *name, *expression; /* NULL: GPT-2's own, which ByteLevel has */
+    bool digits;                   /* each digit by itself, first */
+    bool nfc;                      /* the normalizer */
+    bool whole_words;              /* a word that is a token is not merged: ignore_merges */
+    bool begins;                   /* with bos, where the metadata do not say */
+};
+/* Number k; NULL behind the last. Of several with one meaning the usual name comes first. */
+const struct tare_gguf_pre *tare_gguf_pre_at(size_t k);
 /* config.json and generation_config.json of the metadata, and facts. */
 enum tare_code tare_gguf_config(const struct tare_gguf *gguf, struct tare_arena *arena, struct tare_gguf_facts *facts,
                                 struct tare_text *config, struct tare_text *generation, struct tare_error *err);

@@ -122,3 +122,39 @@ const char *tare_gguf_name(const char *architecture, const char *name, struct ta
     const char *number = expert_of(stem, &n);
     return number ? name_expert(name, (int)digits, stem, n, number, arena) : name;
 }
+
+/* ---- the way back ---------------------------------------------------------------------------------------------- */
+
+static const char *look_back(const struct row *rows, const char *own, size_t n)
+{
+    for (; rows->gguf; rows++)
+        if (strlen(rows->own) == n && !memcmp(rows->own, own, n))
+            return rows->gguf;
+    return NULL;
+}
+
+static const char *back_of_layer(const char *architecture, const char *own, size_t n)
+{
+    const char *stem = NULL;
+    for (size_t i = 0; i < sizeof families / sizeof *families && !stem; i++)
+        if (!strcmp(families[i].architecture, architecture))
+            stem = look_back(families[i].rows, own, n);
+    return stem ? stem : look_back(usual, own, n);
+}
+
+const char *tare_gguf_name_of(const char *architecture, const char *own, struct tare_arena *arena)
+{
+    static const char layers[] = "model.layers.";
+    const char *end = strrchr(own, '.');
+    if (!end || (strcmp(end, ".weight") != 0 && strcmp(end, ".bias") != 0))
+        return NULL;
+    for (size_t i = 0; i < sizeof tops / sizeof *tops; i++)
+        if (strlen(tops[i].own) == (size_t)(end - own) && !memcmp(tops[i].own, own, (size_t)(end - own)))
+            return tare_arena_format(arena, "%s%s", tops[i].gguf, end);
+    const char *number = own + sizeof layers - 1;
+    const size_t digits = strncmp(own, layers, sizeof layers - 1) ? 0 : strspn(number, "0123456789");
+    if (!digits || digits > 9 || number[digits] != '.' || number + digits >= end)
+        return NULL;
+    const char *stem = back_of_layer(architecture, number + digits + 1, (size_t)(end - number) - digits - 1);
+    return stem ? tare_arena_format(arena, "blk.%.*s.%s%s", (int)digits, number, stem, end) : NULL;
+}

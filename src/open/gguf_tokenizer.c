@@ -24,13 +24,7 @@
     "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
 /* What tokenizer.ggml.pre names: an expression that cuts, or NULL for GPT-2's own, which ByteLevel has. */
-static const struct pre {
-    const char *name, *expression;
-    bool digits;      /* each digit by itself, first */
-    bool nfc;         /* the normalizer */
-    bool whole_words; /* a word that is a token is not merged: ignore_merges */
-    bool begins;      /* with bos, where the metadata do not say */
-} pres[] = {
+static const struct tare_gguf_pre pres[] = {
     {"gpt-2", NULL, false, false, false, false},    {"llama-bpe", LLAMA3, false, false, true, true},
     {"llama3", LLAMA3, false, false, true, true},   {"llama-v3", LLAMA3, false, false, true, true},
     {"dbrx", LLAMA3, false, false, false, false},   {"smaug-bpe", LLAMA3, false, false, false, false},
@@ -44,8 +38,8 @@ enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4 }; /* tokenizer.gg
 struct vocabulary {
     const struct tare_gguf *gguf;
     const struct tare_gguf_value *tokens, *types;
-    const struct pre *pre; /* NULL: SentencePiece */
-    bool space;            /* SentencePiece: a space goes in front of the text */
+    const struct tare_gguf_pre *pre; /* NULL: SentencePiece */
+    bool space;                      /* SentencePiece: a space goes in front of the text */
     struct tare_text *out;
 };
 
@@ -304,12 +298,17 @@ static void put_config(const struct tare_gguf *gguf, struct tare_text *out)
 
 /* ---- which ----------------------------------------------------------------------------------------------------- */
 
-static const struct pre *pre_of(const char *name)
+static const struct tare_gguf_pre *pre_of(const char *name)
 {
     for (size_t i = 0; i < sizeof pres / sizeof *pres; i++)
         if (!strcmp(pres[i].name, name))
             return &pres[i];
     return NULL;
+}
+
+const struct tare_gguf_pre *tare_gguf_pre_at(size_t k)
+{
+    return k < sizeof pres / sizeof *pres ? &pres[k] : NULL;
 }
 
 /* Fills v.pre, or says why the vocabulary is not known. */

@@ -190,28 +190,34 @@ enum tare_code tare_folder_put(struct tare_folder *folder, const char *name, con
 
 /* rename() would replace an empty folder that appeared meanwhile; renameat2() does not, where the file system has it.
  */
-static int rename_new(int parent, const char *from, const char *to)
+static int rename_new(int old, const char *from, int new, const char *to)
 {
 #if defined(__linux__) && defined(RENAME_NOREPLACE)
-    if (!renameat2(parent, from, parent, to, RENAME_NOREPLACE))
+    if (!renameat2(old, from, new, to, RENAME_NOREPLACE))
         return 0;
     if (errno != EINVAL && errno != ENOSYS)
         return -1;
 #endif
-    return renameat(parent, from, parent, to);
+    if (old == new) /* a folder: one that is not empty is not replaced */
+        return renameat(old, from, new, to);
+    return linkat(old, from, new, to, 0) ? -1 : unlinkat(old, from, 0);
 }
 
 enum tare_code tare_folder_commit(struct tare_folder *folder, struct tare_error *err)
 {
     if (fsync(folder->fd))
         return fail_system(err, folder->wanted, "bringing it to the disk");
-    if (rename_new(folder->parent, folder->temporary, folder->name)) {
+    const char *single = folder->single;
+    if (rename_new(single ? folder->fd : folder->parent, single ? single : folder->temporary, folder->parent,
+                   folder->name)) {
         if (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR)
             return tare_fail(err, TARE_E_EXISTS, folder->wanted, "appeared while it was written; it is left as it is");
         return fail_system(err, folder->wanted, "renaming it");
     }
-    free(folder->temporary);
-    folder->temporary = NULL;
+    if (!single) {
+        free(folder->temporary);
+        folder->temporary = NULL;
+    }
     if (fsync(folder->parent))
         return fail_system(err, folder->wanted, "complete, but the folder above it was not brought to the disk");
     return TARE_OK;

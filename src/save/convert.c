@@ -17,19 +17,41 @@ static struct tare_convert_options options_of(const struct tare_convert_options 
     return options;
 }
 
+/* What a folder holds beside its shards; config.json is the last file. */
+static enum tare_code write_beside(struct tare_layout *layout, struct tare_model *model, struct tare_folder *folder,
+                                   const struct tare_convert_options *options, struct tare_error *err)
+{
+    enum tare_code code;
+    if ((code = tare_index_write(layout, folder, err)) || (code = tare_side_files_copy(model, folder, err)) ||
+        (code = tare_card_write(layout, model, folder, err)))
+        return code;
+    return tare_config_write(layout, model, options->dtype, folder, err);
+}
+
+static void say_tally(const struct tare_convert_options *options, const struct tare_tally *tally)
+{
+    char text[160];
+    if (!tally->rounded || !options->note)
+        return;
+    snprintf(text, sizeof text,
+             "%llu offsets (-zero * scale) were rounded to float16, by %.3g at most; --exact rounds none",
+             (unsigned long long)tally->rounded, tally->most);
+    options->note(options->user, "", text);
+}
+
 static enum tare_code write_folder(struct tare_layout *layout, struct tare_model *model, struct tare_folder *folder,
                                    struct tare_pool *pool, const struct tare_convert_options *options,
                                    struct tare_error *err)
 {
+    struct tare_tally tally = {0};
     enum tare_code code;
-    if ((code = tare_shards_begin(layout, folder, err)) ||          /* files and headers, room set aside */
-        (code = tare_layout_execute(layout, pool, options, err)) || /* all tensors, tile by tile         */
-        (code = tare_shards_finish(layout, err)) ||                 /* brought to the disk               */
-        (code = tare_index_write(layout, folder, err)) || (code = tare_side_files_copy(model, folder, err)) ||
-        (code = tare_card_write(layout, model, folder, err)) ||
-        (code = tare_config_write(layout, model, options->dtype, folder, err)) || /* the last file */
+    if ((code = tare_shards_begin(layout, folder, err)) ||                  /* files and headers, room set aside */
+        (code = tare_layout_execute(layout, pool, options, &tally, err)) || /* all tensors, tile by tile         */
+        (code = tare_shards_finish(layout, err)) ||                         /* brought to the disk               */
+        (!layout->format->file && (code = write_beside(layout, model, folder, options, err))) ||
         (code = tare_folder_commit(folder, err))) /* the folder gets its name          */
         return code;
+    say_tally(options, &tally);
     return TARE_OK;
 }
 
@@ -62,6 +84,14 @@ static const char *input_folder(const struct tare_model *model)
     return checkpoint->memory || (checkpoint->gguf && checkpoint->only) ? NULL : checkpoint->folder;
 }
 
+/* "model-q4_0.gguf" asks for the file and not for a folder around it. */
+static const char *single_of(const struct tare_save_format *format, const char *wanted)
+{
+    const char *end = format->file ? strrchr(format->file, '.') : NULL;
+    const size_t n = strlen(wanted), size = end ? strlen(end) : 0;
+    return end && n > size && !strcmp(wanted + n - size, end) ? format->file : NULL;
+}
+
 enum tare_code tare_convert(tare_model *model, const char *folder, const struct tare_convert_options *given,
                             struct tare_error *err)
 {
@@ -83,7 +113,7 @@ enum tare_code tare_convert(tare_model *model, const char *folder, const struct 
         return model->code;
     }
     struct tare_layout layout = {.format = format};
-    struct tare_folder output = {0};
+    struct tare_folder output = {.single = single_of(format, folder)};
     struct tare_pool *pool = NULL;
     enum tare_code code;
     if ((code = tare_folder_begin(&output, folder, input_folder(model), err)) ||

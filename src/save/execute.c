@@ -16,6 +16,7 @@ struct run {
     struct tare_worker *workers;
     pthread_mutex_t lock; /* of what follows */
     uint64_t done;
+    struct tare_tally tally;
     struct tare_error error;
     atomic_bool stop;
 };
@@ -84,9 +85,13 @@ static void run_task(void *user, size_t task, int number)
     struct tare_error error = {0};
     uint64_t bytes = 0;
     tare_arena_reset(&worker->arena);
+    worker->tally = (struct tare_tally){0};
     enum tare_code code = tile_of(run->layout, job)(run->layout, job, &box, worker, &bytes, &error);
     pthread_mutex_lock(&run->lock);
     run->done += bytes;
+    run->tally.rounded += worker->tally.rounded;
+    if (worker->tally.most > run->tally.most)
+        run->tally.most = worker->tally.most;
     if (!code && !run->error.code && run->options->progress &&
         run->options->progress(run->options->user, "convert", run->done, run->layout->bytes))
         code = tare_fail(&error, TARE_E_CANCELLED, "", "cancelled");
@@ -111,7 +116,8 @@ static void release_workers(struct tare_worker *workers, int n)
 }
 
 enum tare_code tare_layout_execute(const struct tare_layout *layout, struct tare_pool *pool,
-                                   const struct tare_convert_options *options, struct tare_error *err)
+                                   const struct tare_convert_options *options, struct tare_tally *tally,
+                                   struct tare_error *err)
 {
     const int threads = tare_pool_threads(pool);
     struct run run = {.layout = layout, .options = options, .workers = calloc((size_t)threads, sizeof *run.workers)};
@@ -125,6 +131,7 @@ enum tare_code tare_layout_execute(const struct tare_layout *layout, struct tare
     tare_pool_run(pool, layout->n_tasks, run_task, &run);
     pthread_mutex_destroy(&run.lock);
     release_workers(run.workers, threads);
+    *tally = run.tally;
     if (run.error.code && err)
         *err = run.error;
     return run.error.code;
