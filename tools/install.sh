@@ -44,6 +44,7 @@ module yajl || need libyajl-dev
 module libpcre2-8 || need libpcre2-dev
 module libutf8proc || need libutf8proc-dev
 module libxxhash || need libxxhash-dev
+module libcrypto || need libssl-dev
 case $what in
 build)
     ;;

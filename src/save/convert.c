@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "save/save.h"
+#include "save/account.h"
 
 /* What the caller gave, whatever version of the struct he has. */
 static struct tare_convert_options options_of(const struct tare_convert_options *given)
@@ -17,17 +17,33 @@ static struct tare_convert_options options_of(const struct tare_convert_options 
     return options;
 }
 
-static enum tare_code write_folder(struct tare_layout *layout, struct tare_model *model, struct tare_folder *folder,
-                                   struct tare_pool *pool, const struct tare_convert_options *options,
-                                   struct tare_error *err)
+/* Shards with their headers, room set aside; or those of an earlier run, and what it had done. */
+static enum tare_code begin_shards(struct tare_layout *layout, struct tare_account *account, struct tare_folder *folder,
+                                   struct tare_pool *pool, struct tare_error *err)
+{
+    bool resumed;
+    enum tare_code code = tare_journal_resume(account, layout, folder, pool, &resumed, err);
+    if (code || resumed)
+        return code;
+    code = tare_shards_begin(layout, folder, err);
+    return code ? code : tare_journal_begin(account, folder, err);
+}
+
+static enum tare_code write_folder(struct tare_layout *layout, struct tare_model *model, struct tare_account *account,
+                                   struct tare_folder *folder, struct tare_pool *pool,
+                                   const struct tare_convert_options *options, struct tare_error *err)
 {
     enum tare_code code;
-    if ((code = tare_shards_begin(layout, folder, err)) ||          /* files and headers, room set aside */
-        (code = tare_layout_execute(layout, pool, options, err)) || /* all tensors, tile by tile         */
-        (code = tare_shards_finish(layout, err)) ||                 /* brought to the disk               */
+    if ((code = tare_shards_place(layout, err)) || /* headers, places of tensors        */
+        (code = tare_account_begin(account, layout, model, options, err)) ||
+        (code = begin_shards(layout, account, folder, pool, err)) ||         /* files, new or gone on with        */
+        (code = tare_layout_execute(layout, account, pool, options, err)) || /* all tensors, tile by tile         */
+        (code = tare_shards_finish(layout, err)) ||                          /* brought to the disk               */
         (code = tare_index_write(layout, folder, err)) || (code = tare_side_files_copy(model, folder, err)) ||
         (code = tare_card_write(layout, model, folder, err)) ||
-        (code = tare_config_write(layout, model, options->dtype, folder, err)) || /* the last file */
+        (code = tare_config_write(layout, model, options->dtype, folder, err)) || /* a reader looks for it first  */
+        (options->proof && (code = tare_proof_run(layout, folder, pool, options, err))) || /* the way back */
+        (code = tare_record_write(account, model, options, options->proof, folder, pool, err)) || /* tare.json */
         (code = tare_folder_commit(folder, err))) /* the folder gets its name          */
         return code;
     return TARE_OK;
@@ -76,15 +92,20 @@ enum tare_code tare_convert(tare_model *model, const char *folder, const struct 
         return model->code;
     }
     struct tare_layout layout = {.format = format};
+    struct tare_account account = {.journal = -1};
     struct tare_folder output = {0};
     struct tare_pool *pool = NULL;
     enum tare_code code;
     if ((code = tare_folder_begin(&output, folder, model->checkpoint.memory ? NULL : model->checkpoint.folder, err)) ||
         (code = tare_layout_make(&layout, model, &options, err)) ||
+        (options.proof && (code = tare_proof_check(&layout, err))) ||
         (code = tare_pool_open(&pool, options.threads ? options.threads : model->options.threads, err)) ||
-        (code = write_folder(&layout, model, &output, pool, &options, err)))
+        (code = write_folder(&layout, model, &account, &output, pool, &options, err)))
         close_shards(&layout);
+    if (code == TARE_E_CANCELLED && account.journal >= 0)
+        output.keep = true;
     tare_pool_free(pool);
+    tare_account_release(&account);
     tare_folder_release(&output);
     tare_layout_release(&layout);
     return code;
