@@ -100,18 +100,25 @@ static bool skip(void *user, const char *path)
     return !json_array_append_new(user, json_string(path));
 }
 
+/* AutoAWQ and transformers read modules_to_not_convert, GPTQModel `dynamic`. */
 static bool config(json_t *made, const struct tare_layout *layout, const struct tare_model *model)
 {
     (void)model;
     if (!layout->usual.bits)
         return true;
-    json_t *skipped = json_array();
+    struct tare_arena work = {0};
+    json_t *skipped = json_array(), *rules = json_object();
     json_t *quantization = json_pack(
         "{s:s, s:s, s:i, s:I, s:b, s:O?}", "quant_method", "awq", "version", "gemm", "bits", layout->usual.bits,
         "group_size", (json_int_t)tare_integer_group_size(layout), "zero_point", 1, "modules_to_not_convert", skipped);
-    const bool done = skipped && quantization && tare_integer_dense_paths(layout, skip, skipped) &&
-                      !json_object_set(made, "quantization_config", quantization);
+    bool done = skipped && rules && quantization && tare_integer_dense_paths(layout, skip, skipped) &&
+                tare_integer_skip_rules(layout, rules, &work);
+    if (done && json_object_size(rules))
+        done = !json_object_set(quantization, "dynamic", rules);
+    done = done && !json_object_set(made, "quantization_config", quantization);
+    tare_arena_release(&work);
     json_decref(skipped);
+    json_decref(rules);
     json_decref(quantization);
     return done;
 }

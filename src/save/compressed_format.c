@@ -159,28 +159,37 @@ static json_t *find_group(json_t *groups, struct tare_map *known, struct tare_ar
     return json_object_get(groups, name);
 }
 
-/* Most modules are group_0, whose target is the class Linear; a name goes before a class. */
+/* A job's own name as a target of its group. */
+static bool add_target(const struct tare_layout *layout, const struct tare_job *job, json_t *groups,
+                       struct tare_map *known, struct tare_arena *work)
+{
+    const struct tare_target *target = &job->target;
+    const int64_t general = tare_integer_group_size(layout);
+    const bool whole = target->group_size == job->module->shape[1] && target->group_size != general;
+    const json_t *group =
+        find_group(groups, known, work, target->bits, whole ? -1 : target->group_size, job->symmetric);
+    return group && !json_array_append_new(json_object_get(group, "targets"), json_string(tare_job_path(job, work)));
+}
+
+/*
+ * Of one group the target is the class Linear, and an embedding's name beside it. Of several each has all its names:
+ * readers do not agree that a name goes before a class.
+ */
 static bool list_groups(const struct tare_layout *layout, json_t *groups, struct tare_map *known,
                         struct tare_arena *work)
 {
-    const int64_t general = tare_integer_group_size(layout);
-    const json_t *usual = find_group(groups, known, work, layout->usual.bits, general, layout->usual.symmetric);
-    if (!usual || json_array_append_new(json_object_get(usual, "targets"), json_string("Linear")))
+    for (size_t k = 0; k < layout->n_jobs; k++)
+        if (layout->jobs[k].target.packed && !add_target(layout, &layout->jobs[k], groups, known, work))
+            return false;
+    if (json_object_size(groups) > 1)
+        return true;
+    json_t *targets = json_object_get(json_object_get(groups, "group_0"), "targets");
+    if (json_array_clear(targets) || json_array_append_new(targets, json_string("Linear")))
         return false;
-    for (size_t k = 0; k < layout->n_jobs; k++) {
-        const struct tare_job *job = &layout->jobs[k];
-        const struct tare_target *target = &job->target;
-        if (!target->packed)
-            continue;
-        const bool whole = target->group_size == job->module->shape[1] && target->group_size != general;
-        const json_t *group =
-            find_group(groups, known, work, target->bits, whole ? -1 : target->group_size, job->symmetric);
-        if (!group)
+    for (size_t k = 0; k < layout->n_jobs; k++)
+        if (layout->jobs[k].target.packed && layout->jobs[k].kind == TARE_KIND_EMBEDDING &&
+            json_array_append_new(targets, json_string(tare_job_path(&layout->jobs[k], work))))
             return false;
-        if ((group != usual || job->kind == TARE_KIND_EMBEDDING) &&
-            json_array_append_new(json_object_get(group, "targets"), json_string(tare_job_path(job, work))))
-            return false;
-    }
     return true;
 }
 

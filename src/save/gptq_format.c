@@ -5,6 +5,7 @@
  * Codes are one stream of bits along the input, zeros along the output, the lowest first. gptq (v1) stores zero - 1,
  * which a zero of 0 has no field for; gptq_v2 stores the zero. Scales keep their dtype. Source: formats.md, "GPTQ".
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "packing/to_mlx.h"
@@ -131,39 +132,9 @@ static enum tare_code tile(const struct tare_layout *layout, const struct tare_j
     return first ? TARE_OK : write_order(layout, job, worker, bytes, err);
 }
 
-/* "+:^model\.layers\.0\.mlp\.up_proj$": of GPTQModel's `dynamic`, for exactly this module. */
-static const char *pattern_of(struct tare_arena *arena, char sign, const char *path)
-{
-    char *pattern = tare_arena_alloc(arena, 2 * strlen(path) + 8), *to = pattern;
-    if (!pattern)
-        return NULL;
-    *to++ = sign;
-    *to++ = ':';
-    *to++ = '^';
-    for (; *path; path++) {
-        if (strchr(".^$*+?()[]{}|\\", *path))
-            *to++ = '\\';
-        *to++ = *path;
-    }
-    *to++ = '$';
-    *to = 0;
-    return pattern;
-}
-
-struct dynamic {
-    json_t *rules;
-    struct tare_arena work;
-};
-
-static bool skip(void *user, const char *path)
-{
-    struct dynamic *dynamic = user;
-    const char *pattern = strcmp(path, "lm_head") ? pattern_of(&dynamic->work, '-', path) : "";
-    return pattern && (!*pattern || !json_object_set_new(dynamic->rules, pattern, json_object()));
-}
-
 /* The modules whose bits or group_size are not those of most, and those that are dense. */
-static bool list_exceptions(const struct tare_layout *layout, int64_t group_size, struct dynamic *dynamic)
+static bool list_exceptions(const struct tare_layout *layout, int64_t group_size, json_t *rules,
+                            struct tare_arena *work)
 {
     for (size_t k = 0; k < layout->n_jobs; k++) {
         const struct tare_job *job = &layout->jobs[k];
@@ -172,13 +143,13 @@ static bool list_exceptions(const struct tare_layout *layout, int64_t group_size
         if (!target->packed || (target->bits == layout->usual.bits &&
                                 (group_size == -1 ? whole : target->group_size == layout->usual.group_size)))
             continue;
-        const char *pattern = pattern_of(&dynamic->work, '+', tare_job_path(job, &dynamic->work));
-        if (!pattern || json_object_set_new(dynamic->rules, pattern,
+        const char *pattern = tare_integer_pattern(work, '+', tare_job_path(job, work));
+        if (!pattern || json_object_set_new(rules, pattern,
                                             json_pack("{s:i, s:I}", "bits", target->bits, "group_size",
                                                       whole ? (json_int_t)-1 : (json_int_t)target->group_size)))
             return false;
     }
-    return tare_integer_dense_paths(layout, skip, dynamic);
+    return tare_integer_skip_rules(layout, rules, work);
 }
 
 static bool head_packed(const struct tare_layout *layout)
@@ -200,22 +171,28 @@ static bool ordered(const struct tare_layout *layout)
 static bool config(json_t *made, const struct tare_layout *layout, const struct tare_model *model)
 {
     const int64_t group_size = tare_integer_group_size(layout);
-    struct dynamic dynamic = {.rules = json_object()};
+    struct tare_arena work = {0};
+    json_t *rules = json_object();
+    char writer[32];
     (void)model;
+    snprintf(writer, sizeof writer, "tare:%s", tare_version());
     if (!layout->usual.bits) {
-        json_decref(dynamic.rules);
+        json_decref(rules);
         return true;
     }
+    /* GPTQModel loads asymmetric v1 only where `meta` names itself; its rule for zeros is then meant, which without a
+     * zero of 0 is everybody's. */
     json_t *quantization =
-        json_pack("{s:s, s:i, s:I, s:b, s:b, s:b, s:s}", "quant_method", "gptq", "bits", layout->usual.bits,
-                  "group_size", (json_int_t)group_size, "sym", tare_integer_symmetric(layout), "desc_act",
-                  ordered(layout), "lm_head", head_packed(layout), "checkpoint_format", layout->format->name);
-    bool done = dynamic.rules && quantization && list_exceptions(layout, group_size, &dynamic);
-    if (done && json_object_size(dynamic.rules))
-        done = !json_object_set(quantization, "dynamic", dynamic.rules);
+        json_pack("{s:s, s:i, s:I, s:b, s:b, s:b, s:s, s:{s:[s, s]}}", "quant_method", "gptq", "bits",
+                  layout->usual.bits, "group_size", (json_int_t)group_size, "sym", tare_integer_symmetric(layout),
+                  "desc_act", ordered(layout), "lm_head", head_packed(layout), "checkpoint_format",
+                  layout->format->name, "meta", "quantizer", writer, "gptqmodel:7.7.0");
+    bool done = rules && quantization && list_exceptions(layout, group_size, rules, &work);
+    if (done && json_object_size(rules))
+        done = !json_object_set(quantization, "dynamic", rules);
     done = done && !json_object_set(made, "quantization_config", quantization);
-    tare_arena_release(&dynamic.work);
-    json_decref(dynamic.rules);
+    tare_arena_release(&work);
+    json_decref(rules);
     json_decref(quantization);
     return done;
 }

@@ -107,6 +107,44 @@ bool tare_integer_dense_paths(const struct tare_layout *layout, bool (*visit)(vo
     return done;
 }
 
+const char *tare_integer_pattern(struct tare_arena *arena, char sign, const char *path)
+{
+    char *pattern = tare_arena_alloc(arena, 2 * strlen(path) + 8), *to = pattern;
+    if (!pattern)
+        return NULL;
+    *to++ = sign;
+    *to++ = ':';
+    *to++ = '^';
+    for (; *path; path++) {
+        if (strchr(".^$*+?()[]{}|\\", *path))
+            *to++ = '\\';
+        *to++ = *path;
+    }
+    *to++ = '$';
+    *to = 0;
+    return pattern;
+}
+
+struct rules {
+    json_t *rules;
+    struct tare_arena *work;
+};
+
+static bool skip(void *user, const char *path)
+{
+    const struct rules *to = user;
+    if (!strcmp(path, "lm_head")) /* a key of its own says so */
+        return true;
+    const char *pattern = tare_integer_pattern(to->work, '-', path);
+    return pattern && !json_object_set_new(to->rules, pattern, json_object());
+}
+
+bool tare_integer_skip_rules(const struct tare_layout *layout, json_t *rules, struct tare_arena *work)
+{
+    struct rules to = {rules, work};
+    return tare_integer_dense_paths(layout, skip, &to);
+}
+
 enum tare_code tare_integer_begin(const struct tare_job *job, struct tare_worker *worker,
                                   struct tare_integer_rows *rows, struct tare_error *err)
 {

@@ -33,9 +33,13 @@ enum tare_code tare_integer_lay_out(struct tare_layout *layout, struct tare_mode
 int64_t tare_integer_group_size(const struct tare_layout *layout);
 /* Every packed job is symmetric. */
 bool tare_integer_symmetric(const struct tare_layout *layout);
-/* Calls visit(user, path, job) for each job of a linear layer that stays dense, the head included. */
+/* Calls visit(user, path) for each job of a linear layer that stays dense, the head included. */
 bool tare_integer_dense_paths(const struct tare_layout *layout, bool (*visit)(void *user, const char *path),
                               void *user);
+/* "+:^model\.layers\.0\.mlp\.up_proj$", of GPTQModel's `dynamic`: exactly this module. NULL: no memory. */
+const char *tare_integer_pattern(struct tare_arena *work, char sign, const char *path);
+/* A rule "-:.." for each linear layer that stays dense, but for the head. False: no memory. */
+bool tare_integer_skip_rules(const struct tare_layout *layout, json_t *rules, struct tare_arena *work);
 
 /* At most TARE_BLOCK_ROWS rows of a module, decoded. */
 struct tare_integer_rows {
