@@ -87,7 +87,8 @@ static enum tare_code plan(struct tare_model *m, const char *path, struct tare_e
         (code = tare_gptq_settle(m, err)) ||   /* plan/    GPTQ's biases and split halves  */
         (code = tie_decide(m, err)) ||         /* tree/    one head or two, and its proof  */
         (code = tare_target_choose(m, err)) || /* plan/    what each module becomes        */
-        (code = tare_plan_close(m, err)))      /* plan/    nothing missing, nothing over   */
+        (code = tare_plan_close(m, err)) ||    /* plan/    nothing missing, nothing over   */
+        (code = tare_plan_fold(m, err)))       /* plan/    act-order into its producers    */
         return code;
     return TARE_OK;
 }

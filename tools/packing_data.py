@@ -10,7 +10,8 @@ import sys
 
 import numpy as np
 
-TYPES = {"F16": "<u2", "BF16": "<u2", "I32": "<i4", "U32": "<u4", "F32": "<f4", "U8": "u1", "I64": "<i8"}
+TYPES = {"F16": "<u2", "BF16": "<u2", "I32": "<i4", "U32": "<u4", "F32": "<f4", "U8": "u1", "I64": "<i8", "I16": "<i2",
+         "F8_E4M3": "u1"}
 ROWS = 16
 
 
@@ -47,10 +48,26 @@ for case in ("mlx-affine-b3-g64-smol", "mlx-affine-b4-g64-smol", "mlx-affine-b6-
     made = {"m." + k: (tensors[module + "." + k][0], tensors[module + "." + k][1][:ROWS])
             for k in ("weight", "scales", "biases")}
     write(os.path.join(out, case + ".safetensors"), dict(made, truth=("F32", truth[1][:ROWS])))
-for case, parts in (("mlx-mxfp4-smol", ("weight", "scales")), ("mlx-nvfp4-llama", ("weight", "scales")),
-                    ("ct-w4a16-g32-smol", ("weight_packed", "weight_scale", "weight_shape")),
-                    ("ct-mxfp4a16-llama", ("weight_packed", "weight_scale"))):
+# how many of a part's first axis make ROWS rows; None: the whole part
+SHARE = {"weight_zero_point": ROWS // 8, "weight_g_idx": None, "weight_global_scale": None}
+for case in ("mlx-mxfp4-smol", "mlx-nvfp4-llama", "awq-gemv-g64-smol", "awq-gemvfast-g64-qwen2", "ct-w4a16-g32-smol", "ct-mxfp4a16-llama",
+             "ct-nvfp4a16-smol", "ct-fp8-block-llama", "ct-fp8-dynamic-smol", "ct-w3a16-g32-qwen2", "ct-w4a16-g64-asym-llama", "ct012-w3a16-g32-llama",
+             "ct012-w4a16-actgroup-g32-smol"):
     tensors = read(os.path.join(producers, case, "model.safetensors"))
     truth = read(os.path.join(producers, case, "truth.safetensors"))[module + ".weight"]
-    made = {"m." + k: (tensors[module + "." + k][0], tensors[module + "." + k][1][:ROWS]) for k in parts}
+    made = {}
+    for name, (dtype, values) in tensors.items():
+        part = name[len(module) + 1:]
+        if not name.startswith(module + ".") or part == "bias":
+            continue
+        share = SHARE.get(part, ROWS)
+        if "gemvfast" in case:
+            values = values[:ROWS // 4] if part == "qweight" else values[:, :ROWS]
+        elif part == "weight_shape":
+            values = np.array([ROWS, values[1]])
+        elif case == "ct-fp8-block-llama" and part == "weight_scale":
+            pass  # one block
+        elif share:
+            values = values[:share]
+        made["m." + part] = (dtype, values)
     write(os.path.join(out, case + ".safetensors"), dict(made, truth=("F32", truth[1][:ROWS])))

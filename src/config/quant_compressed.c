@@ -16,13 +16,13 @@ struct reader {
 
 /* Formats, and the codes they store. "dense" compresses nothing; "mixed-precision" leaves it to the groups. */
 static const struct form {
-    const char *name;
-    bool integers;
-    int least, most; /* bits */
+    const char *name, *type; /* NULL: both */
+    int least, most;         /* bits */
 } forms[] = {
-    {"pack-quantized", true, 2, 8},        {"int-quantized", true, 2, 8},         {"naive-quantized", true, 2, 8},
-    {"float-quantized", false, 8, 8},      {"nvfp4-pack-quantized", false, 4, 4}, {"mxfp4-pack-quantized", false, 4, 4},
-    {"mxfp8-quantized", false, 8, 8},
+    {"pack-quantized", "int", 2, 8},         {"int-quantized", "int", 2, 8},
+    {"naive-quantized", NULL, 2, 8},         {"float-quantized", "float", 8, 8},
+    {"nvfp4-pack-quantized", "float", 4, 4}, {"mxfp4-pack-quantized", "float", 4, 4},
+    {"mxfp8-quantized", "float", 8, 8},
 };
 #define FORMS                                                                                                          \
     "pack-quantized, int-quantized, naive-quantized, float-quantized, nvfp4-pack-quantized, mxfp4-pack-quantized and " \
@@ -97,8 +97,10 @@ static enum tare_code read_block(const struct reader *r, int64_t block[2])
         const json_t *size = json_array_get(list, k);
         if (json_array_size(list) != 2 || !json_is_integer(size) || json_integer_value(size) < 1 ||
             json_integer_value(size) > INT32_MAX)
-            return tare_fail(r->err, TARE_E_CONFIG, r->place, "group %.64s: block_structure must be two integers of at "
-                             "least 1, or null", r->group);
+            return tare_fail(r->err, TARE_E_CONFIG, r->place,
+                             "group %.64s: block_structure must be two integers of at "
+                             "least 1, or null",
+                             r->group);
         block[k] = json_integer_value(size);
     }
     return TARE_OK;
@@ -127,12 +129,14 @@ static enum tare_code read_weights(const struct reader *r, struct tare_quant_gro
     const json_t *order = json_object_get(r->object, "actorder");
     const struct form *form = form_of(to->format);
     const char *type = word_of(r, "type", types, 2), *strategy = word_of(r, "strategy", strategies, 5);
-    if (!type || (form && *type && form->integers == (strcmp(type, "int") != 0)))
-        return refuse(r, "type", !form ? "int and float" : form->integers ? "int here" : "float here");
-    to->integers = form ? form->integers : strcmp(type, "float") != 0;
+    if (!type || (form && form->type && *type && strcmp(type, form->type)))
+        return refuse(r, "type", !form || !form->type ? "int and float" : form->type);
+    to->integers = strcmp(form && form->type ? form->type : type, "float") != 0;
     if (!json_is_integer(bits) || json_integer_value(bits) < (form ? form->least : 2) ||
         json_integer_value(bits) > (form ? form->most : 8))
-        return refuse(r, "num_bits", !form || form->integers ? "2 to 8" : form->least == 4 ? "4 here" : "8 here");
+        return refuse(r, "num_bits", !form || form->least == 2 ? "2 to 8" : form->least == 4 ? "4" : "8");
+    if (!to->integers && json_integer_value(bits) != 4 && json_integer_value(bits) != 8)
+        return refuse(r, "num_bits", "4 and 8 where codes are floats");
     to->bits = (int)json_integer_value(bits);
     if (!absent(even) && !json_is_boolean(even))
         return refuse(r, "symmetric", "true and false");

@@ -114,17 +114,31 @@ static const struct tare_tensor *free_tensor(struct grouping *g, const char *ste
     return at == TARE_MAP_NONE || g->place[at] != FREE ? NULL : &g->checkpoint->tensors[at];
 }
 
-/* Scales of activations, beside a weight: nobody here quantizes activations. mlx-lm drops them likewise. */
-static void set_beside(struct grouping *g, const char *stem, size_t n)
+static void set_aside(struct grouping *g, const char *stem, size_t n, const char *const *ends, size_t n_ends)
 {
-    static const char *const ends[] = {".activation_scale",   ".input_scale",      "_activation_scale",
-                                       ".input_global_scale", ".input_zero_point", "_input_scale"};
-    const size_t path = ends_with(stem, n, ".weight") ? n - strlen(".weight") : n;
-    for (size_t k = 0; k < sizeof ends / sizeof *ends; k++) {
-        const struct tare_tensor *tensor = free_tensor(g, stem, path, ends[k]);
+    for (size_t k = 0; k < n_ends; k++) {
+        const struct tare_tensor *tensor = free_tensor(g, stem, n, ends[k]);
         if (tensor)
             g->place[tensor - g->checkpoint->tensors] = ASIDE;
     }
+}
+
+/*
+ * Scales of activations and of the cache of keys and values, beside a weight or, the cache's, beside its module: nobody
+ * here quantizes either. mlx-lm drops them likewise.
+ */
+static void set_beside(struct grouping *g, const char *stem, size_t n)
+{
+    static const char *const ends[] = {".activation_scale",   ".input_scale",      "_activation_scale",
+                                       ".input_global_scale", ".input_zero_point", "_input_scale",
+                                       ".output_scale",       ".k_scale",          ".v_scale"};
+    static const char *const cache[] = {".k_scale", ".v_scale", ".q_scale"};
+    const size_t path = ends_with(stem, n, ".weight") ? n - strlen(".weight") : n;
+    size_t parent = path;
+    while (parent && stem[parent - 1] != '.')
+        parent--;
+    set_aside(g, stem, path, ends, sizeof ends / sizeof *ends);
+    set_aside(g, stem, parent ? parent - 1 : 0, cache, sizeof cache / sizeof *cache);
 }
 
 /* The stems of a packing that is known by name, each with all its parts. */
@@ -219,7 +233,8 @@ static bool group(struct grouping *g, const struct tare_packing *announced)
             return false;
     for (size_t i = 0; i < g->n; i++) {
         struct tare_module *m = &g->modules[i];
-        if (g->targets.n && tare_targets_find(&g->targets, tare_module_path(m, g->arena), &m->said, &m->ignored, g->err))
+        if (g->targets.n &&
+            tare_targets_find(&g->targets, tare_module_path(m, g->arena), &m->said, &m->ignored, g->err))
             return false;
         shape(m, g->quant, g->arena);
     }
@@ -243,7 +258,7 @@ static bool list(struct grouping *g, struct tare_weights *weights)
         const size_t at = (size_t)(module->part[TARE_PART_WEIGHT] - g->checkpoint->tensors);
         if (g->place[at] != ASIDE)
             continue;
-        entry->rule = "a scale for activations, which are not quantized here";
+        entry->rule = "a scale for activations or their cache, which are not quantized here";
         entry->evidence = "names/group.c";
         entry->redundant = true;
     }
@@ -259,8 +274,8 @@ enum tare_code tare_modules_group(const struct tare_checkpoint *checkpoint, cons
     struct tare_error why = {0};
     struct grouping g = {.checkpoint = checkpoint, .quant = quant, .arena = arena, .err = &why};
     weights->arena = arena;
-    const bool done = !tare_targets_open(&g.targets, quant, &why) && group(&g, packing) && !arena->failed &&
-                      list(&g, weights);
+    const bool done =
+        !tare_targets_open(&g.targets, quant, &why) && group(&g, packing) && !arena->failed && list(&g, weights);
     tare_targets_release(&g.targets);
     tare_map_release(&g.stems);
     free(g.place);

@@ -32,10 +32,14 @@ struct tare_module {
     int bits;              /* 0: plain */
     int64_t group_size;    /* columns that share a scale; 0: plain. The last group may have fewer */
     bool act_order;        /* the group of column i is g_idx[i], not i / group_size: tare_module_group() */
+    const int32_t *place;  /* act-order undone by sorting: the stored column i is column place[i]; NULL: it is i */
+    const int32_t *rows;   /* row r is the stored row rows[r]; NULL: it is r. Both of GPTQ's only: plan/fold.c */
+    bool by_rows;          /* GPTQ's embeddings: packed along rows, of which block[0] share the scale of each column */
     int64_t block[2];      /* rows and columns that share a stored scale, where scales are by blocks; else 0 */
     const struct tare_tensor *part[TARE_PARTS];
     const struct tare_quant_group *said; /* compressed-tensors: the group of the config that targets it, or NULL */
     bool ignored;                        /* the same: `ignore` names it */
+    bool whole_codes; /* pack-quantized: words hold whole codes and are not filled; else they are one stream of bits */
     const char *unusable;   /* loads by its shapes, but its data cannot be read; or NULL */
     const char *fault;      /* why it cannot be used (a part is missing, a shape is off), or NULL */
     const char *fault_name; /* the tensor at fault */

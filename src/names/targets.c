@@ -55,12 +55,13 @@ static enum tare_code begins(struct tare_targets *targets, const struct tare_reg
     return code;
 }
 
-/* A class is told from the last component: the tables of embeddings are called so by every architecture. */
+/* Classes begin with a capital, modules do not. Which of the two a module is, is told from its last component: the
+ * tables of embeddings are called so by every architecture. */
 static bool of_class(const char *target, const char *path)
 {
     const char *dot = strrchr(path, '.'), *last = dot ? dot + 1 : path;
     const bool table = strstr(last, "embed") || !strcmp(last, "wte") || !strcmp(last, "word_embeddings");
-    if (strchr(target, '.') || !strncmp(target, "re:", 3))
+    if (*target < 'A' || *target > 'Z' || strchr(target, '.'))
         return false;
     return table == (strstr(target, "Embedding") != NULL);
 }

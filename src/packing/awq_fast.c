@@ -2,10 +2,10 @@
  * awq_fast.c - AWQ as gemv_fast (AutoAWQ) and llm-awq write it, 4 bits: qweight I16 (out / 4, in), scales (8 * words,
  * out), and zeros as floats of the same shape, named qzeros or scaled_zeros; rows padded as in gemv (awq_gemv.c).
  *
- *     weight[out][in] = scale[group][out] * code[out][in] + bias[group][out]       bias = fp16(-zero * scale), as stored
- * The zero point itself is gone; MLX's biases are these very numbers. Four rows of the weight share a row of words;
- * every 64 columns are 64 of them, which are 256 nibbles in a run, 64 a row. Of each 32 of those, the nibble at 8 * a +
- * e holds column 8 * (d / 2) + 2 * a + d % 2, where d = {0, 2, 4, 6, 1, 3, 5, 7}[e]. Source: formats.md, "AWQ,
+ *     weight[out][in] = scale[group][out] * code[out][in] + bias[group][out]       bias = fp16(-zero * scale), as
+ * stored The zero point itself is gone; MLX's biases are these very numbers. Four rows of the weight share a row of
+ * words; every 64 columns are 64 of them, which are 256 nibbles in a run, 64 a row. Of each 32 of those, the nibble at
+ * 8 * a + e holds column 8 * (d / 2) + 2 * a + d % 2, where d = {0, 2, 4, 6, 1, 3, 5, 7}[e]. Source: formats.md, "AWQ,
  * gemv_fast and llm-awq".
  */
 #include <string.h>
@@ -31,11 +31,12 @@ static bool fit(struct tare_module *module, const struct tare_quant *quant, stru
     const struct tare_tensor *zeros = module->part[TARE_PART_ZEROS];
     if (weight->rank != 2 || scales->rank != 2 || weight->shape[0] < 1 || weight->shape[0] > INT64_MAX / 4 ||
         4 * weight->shape[0] != scales->shape[1] || weight->shape[1] < 1 || weight->shape[1] % 64) {
-        tare_module_fault(module, arena, TARE_E_SHAPE, weight,
-                          "qweight is %s and scales %s, %s needs [out / 4, in] and [groups, padded, out], in a multiple "
-                          "of 64",
-                          tare_shape_text(arena, weight->rank, weight->shape),
-                          tare_shape_text(arena, scales->rank, scales->shape), module->packing->name);
+        tare_module_fault(
+            module, arena, TARE_E_SHAPE, weight,
+            "qweight is %s and scales %s, %s needs [out / 4, in] and [groups, padded, out], in a multiple "
+            "of 64",
+            tare_shape_text(arena, weight->rank, weight->shape), tare_shape_text(arena, scales->rank, scales->shape),
+            module->packing->name);
         return false;
     }
     const int64_t out = scales->shape[1], in = weight->shape[1];

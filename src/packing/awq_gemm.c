@@ -46,14 +46,16 @@ static bool fit(struct tare_module *module, struct tare_arena *arena)
     const int64_t in = weight->shape[0], words = weight->shape[1], groups = scales->shape[0], out = scales->shape[1];
     const int a_word = 32 / module->bits, other = module->bits == 4 ? 8 : 4;
     if (words > INT64_MAX / 8 || words * a_word != out) {
-        const bool gptq = words == out && in <= INT64_MAX / 8, wrong = words <= INT64_MAX / 8 && words * 32 / other == out;
-        tare_module_fault(module, arena, wrong ? TARE_E_CONFIG : TARE_E_SHAPE, weight,
+        const bool gptq = words == out && in <= INT64_MAX / 8;
+        if (words <= INT64_MAX / 8 && words * 32 / other == out)
+            tare_module_fault(module, arena, TARE_E_CONFIG, weight,
+                              "qweight is %s and scales %s: %d bits are announced, the shapes are those of %d bits; %s",
+                              tare_shape_text(arena, 2, weight->shape), tare_shape_text(arena, 2, scales->shape),
+                              module->bits, other, TARE_REMEDY);
+        tare_module_fault(module, arena, TARE_E_SHAPE, weight,
                           "qweight is %s and scales %s, awq of %d bits needs qweight [in, %lld]%s",
                           tare_shape_text(arena, 2, weight->shape), tare_shape_text(arena, 2, scales->shape),
-                          module->bits, (long long)(out / a_word),
-                          gptq    ? "; this is how gptq packs"
-                          : wrong ? tare_arena_format(arena, "; the shapes are those of %d bits; %s", other, TARE_REMEDY)
-                                  : "");
+                          module->bits, (long long)(out / a_word), gptq ? "; this is how gptq packs" : "");
         return false;
     }
     if (groups < 1 || in < 1 || in % groups) {

@@ -58,8 +58,8 @@ bool tare_blocks_fit(struct tare_module *module, struct tare_arena *arena, const
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
     if ((weight->rank != 2 && weight->rank != 3) || tare_shape_count(weight->rank, weight->shape) < 1) {
         tare_module_fault(module, arena, TARE_E_SHAPE, weight, "%s is %s, %s needs two or three axes",
-                          tare_part_word(module, TARE_PART_WEIGHT),
-                          tare_shape_text(arena, weight->rank, weight->shape), module->packing->name);
+                          tare_part_word(module, TARE_PART_WEIGHT), tare_shape_text(arena, weight->rank, weight->shape),
+                          module->packing->name);
         return false;
     }
     const bool whole = broadcasts(weight, scales);

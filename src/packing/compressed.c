@@ -35,6 +35,12 @@ bool tare_compressed_announced(struct tare_module *module, const struct tare_qua
         tare_module_fault(module, arena, TARE_E_CONFIG, weight,
                           "%s: %s says format %s of %s, its tensors are those of %s%s%s; %s", place_of(quant),
                           module->said->name, said, path, format, other ? " or " : "", other ? other : "", TARE_REMEDY);
+    else if (module->said && module->said->integers != (module->packing->codes == TARE_CODE_INTEGER))
+        tare_module_fault(module, arena, TARE_E_CONFIG, weight,
+                          "%s: %s says type %s of %s, its tensors are those of %s; "
+                          "%s",
+                          place_of(quant), module->said->name, module->said->integers ? "int" : "float", path,
+                          module->packing->name, TARE_REMEDY);
     return !module->fault;
 }
 
@@ -43,7 +49,7 @@ void tare_compressed_agree(struct tare_module *module, const struct tare_quant *
     const struct tare_quant_group *said = module->said;
     const int64_t in = tare_module_columns(module);
     const int64_t size = said ? said->group_size : quant->group_size, columns = size == -1 ? in : size;
-    if (quant->method != TARE_METHOD_COMPRESSED || module->fault)
+    if ((quant->method != TARE_METHOD_COMPRESSED && quant->method != TARE_METHOD_MODELOPT) || module->fault)
         return;
     if (columns && columns != module->group_size)
         tare_module_fault(module, arena, TARE_E_CONFIG, module->part[TARE_PART_SCALES],
@@ -51,10 +57,11 @@ void tare_compressed_agree(struct tare_module *module, const struct tare_quant *
                           (long long)columns, tare_part_word(module, TARE_PART_SCALES), (long long)in,
                           (long long)module->group_size, TARE_REMEDY);
     if (said && !said->symmetric && !module->part[TARE_PART_ZEROS])
-        tare_module_fault(module, arena, TARE_E_CONFIG, module->part[TARE_PART_WEIGHT],
-                          "%s: %s says symmetric false, but the tensor %s is missing; if the zeros are all 0, symmetric "
-                          "true says so",
-                          place_of(quant), said->name, tare_part_name(module, TARE_PART_ZEROS, arena));
+        tare_module_fault(
+            module, arena, TARE_E_CONFIG, module->part[TARE_PART_WEIGHT],
+            "%s: %s says symmetric false, but the tensor %s is missing; if the zeros are all 0, symmetric "
+            "true says so",
+            place_of(quant), said->name, tare_part_name(module, TARE_PART_ZEROS, arena));
 }
 
 /* How many scales there are, against the strategy. */
@@ -73,12 +80,9 @@ static void agree_strategy(struct tare_module *module, const struct tare_quant *
         agrees = count == ((out - 1) / block[0] + 1) * ((in - 1) / block[1] + 1);
     if (!agrees)
         tare_module_fault(module, arena, TARE_E_CONFIG, scales,
-                          "%s: %s says strategy %s%s, which %s %s over a weight %s is not; %s", place_of(quant),
-                          module->said->name, said,
-                          block[0] ? tare_arena_format(arena, " of %lld x %lld", (long long)block[0],
-                                                       (long long)block[1])
-                                   : "",
-                          tare_part_word(module, TARE_PART_SCALES), tare_shape_text(arena, scales->rank, scales->shape),
+                          "%s: %s says strategy %s, but %s is %s over a weight %s; %s", place_of(quant),
+                          module->said->name, said, tare_part_word(module, TARE_PART_SCALES),
+                          tare_shape_text(arena, scales->rank, scales->shape),
                           tare_shape_text(arena, weight->rank, weight->shape), TARE_REMEDY);
 }
 

@@ -99,7 +99,7 @@ static void shape_weight(struct tare_module *module, const struct tare_quant *qu
         tare_module_fault(module, arena, TARE_E_FORMAT, module->part[TARE_PART_GLOBAL], "fp8 has no second scale");
     else if (tare_part_check(module, arena, TARE_PART_WEIGHT, TARE_E4M3_DTYPES) &&
              tare_part_check(module, arena, TARE_PART_SCALES, TARE_SCALE_DTYPES) &&
-             tare_compressed_announced(module, quant, arena, "float-quantized", NULL))
+             tare_compressed_announced(module, quant, arena, "float-quantized", "naive-quantized"))
         tare_compressed_blocks(module, quant, arena);
 }
 
@@ -118,8 +118,7 @@ static void decode(const struct tare_module *module, const void *const part[TARE
     memcpy(codes->code, (const unsigned char *)part[TARE_PART_WEIGHT] + row * in, (size_t)(rows * in));
     for (int64_t r = 0; r < rows; r++)
         for (int64_t g = 0; g < groups; g++)
-            codes->scale[r * groups + g] =
-                scale_at(part[TARE_PART_SCALES], dtype, tare_blocks_at(module, row + r, g));
+            codes->scale[r * groups + g] = scale_at(part[TARE_PART_SCALES], dtype, tare_blocks_at(module, row + r, g));
 }
 
 const struct tare_packing tare_packing_fp8_block = {

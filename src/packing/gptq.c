@@ -101,49 +101,118 @@ static void zeros_of(const struct tare_module *module, const void *const part[TA
         zero[i] = (uint8_t)((zero[i] + 1) & ((1 << bits) - 1));
 }
 
-static void decode_zeros(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
-                         int64_t rows, float *offset)
+static int64_t stored_row(const struct tare_module *module, int64_t row)
 {
-    const int64_t groups = tare_module_groups(module);
+    return module->rows ? module->rows[row] : row;
+}
+
+/* Scales and zeros of rows, by group. */
+static void decode_groups(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                          int64_t rows, float *scale, float *offset)
+{
+    const int64_t out = module->shape[0], groups = tare_module_groups(module);
     uint8_t zero[BLOCK];
-    for (int64_t g = 0; g < groups; g++)
+    for (int64_t g = 0; g < groups; g++) {
+        int64_t block = -1;
         for (int64_t r = 0; r < rows; r++) {
-            if (!r || (row + r) % BLOCK == 0)
-                zeros_of(module, part, g, (row + r) / BLOCK, zero);
-            offset[r * groups + g] = (float)zero[(row + r) % BLOCK];
+            const int64_t stored = stored_row(module, row + r);
+            if (stored / BLOCK != block)
+                zeros_of(module, part, g, block = stored / BLOCK, zero);
+            scale[r * groups + g] = tare_float_at(part[TARE_PART_SCALES], module->dtype, g * out + stored);
+            offset[r * groups + g] = (float)zero[stored % BLOCK];
         }
+    }
+}
+
+/* An embedding (GPTQModel): qweight (tokens * bits / 32, features) is packed along tokens, and groups are of tokens. */
+static void decode_by_rows(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                           int64_t rows, struct tare_codes *codes)
+{
+    const int64_t in = module->shape[1], n = module->part[TARE_PART_WEIGHT]->shape[0];
+    uint32_t words[8] = {0};
+    uint8_t code[BLOCK], zero[BLOCK];
+    for (int64_t block = row / BLOCK; block * BLOCK < row + rows; block++)
+        for (int64_t i = 0; i < in; i++) {
+            load(part[TARE_PART_WEIGHT], i, in, n, block, module->bits, words);
+            unpack(module->packing, words, module->bits, code);
+            for (int64_t k = 0; k < BLOCK; k++)
+                if (block * BLOCK + k >= row && block * BLOCK + k < row + rows)
+                    codes->code[(block * BLOCK + k - row) * in + i] = code[k];
+        }
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t g =
+            part[TARE_PART_G_IDX] ? (int32_t)word_at(part[TARE_PART_G_IDX], row + r) : (row + r) / module->block[0];
+        for (int64_t i = 0; i < in; i++) {
+            if (i % BLOCK == 0)
+                zeros_of(module, part, g, i / BLOCK, zero);
+            codes->scale[r * in + i] = tare_float_at(part[TARE_PART_SCALES], module->dtype, g * in + i);
+            codes->offset[r * in + i] = (float)zero[i % BLOCK];
+        }
+    }
 }
 
 static void decode(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                    struct tare_codes *codes)
 {
-    const int64_t out = module->shape[0], in = module->shape[1], groups = tare_module_groups(module);
-    const int64_t n = module->part[TARE_PART_WEIGHT]->shape[0];
+    const int64_t out = module->shape[0], in = module->shape[1], n = module->part[TARE_PART_WEIGHT]->shape[0];
     uint32_t words[8] = {0};
     uint8_t code[BLOCK];
+    if (module->by_rows) {
+        decode_by_rows(module, part, row, rows, codes);
+        return;
+    }
     for (int64_t i = 0; i < in; i += BLOCK)
         for (int64_t r = 0; r < rows; r++) {
-            load(part[TARE_PART_WEIGHT], row + r, out, n, i / BLOCK, module->bits, words);
+            const int64_t size = in - i < BLOCK ? in - i : BLOCK;
+            load(part[TARE_PART_WEIGHT], stored_row(module, row + r), out, n, i / BLOCK, module->bits, words);
             unpack(module->packing, words, module->bits, code);
-            memcpy(codes->code + r * in + i, code, (size_t)(in - i < BLOCK ? in - i : BLOCK));
+            if (!module->place)
+                memcpy(codes->code + r * in + i, code, (size_t)size);
+            for (int64_t k = 0; module->place && k < size; k++)
+                codes->code[r * in + module->place[i + k]] = code[k];
         }
-    for (int64_t g = 0; g < groups; g++)
-        for (int64_t r = 0; r < rows; r++)
-            codes->scale[r * groups + g] = tare_float_at(part[TARE_PART_SCALES], module->dtype, g * out + row + r);
-    decode_zeros(module, part, row, rows, codes->offset);
+    decode_groups(module, part, row, rows, codes->scale, codes->offset);
 }
 
 #define TILE 16 /* of a transpose: 16 words are a cache line */
 
 /* Rows [row, row + rows) of the transpose of n words each, which lie `out` apart. */
-static void transpose_words(const void *words, int64_t out, int64_t n, int64_t row, int64_t rows, unsigned char *to)
+static void transpose_words(const struct tare_module *module, const void *words, int64_t row, int64_t rows,
+                            unsigned char *to)
 {
+    const int64_t out = module->shape[0], n = module->part[TARE_PART_WEIGHT]->shape[0];
     for (int64_t r = 0; r < rows; r += TILE)
         for (int64_t k = 0; k < n; k += TILE) {
             const int64_t r_end = r + TILE < rows ? r + TILE : rows, k_end = k + TILE < n ? k + TILE : n;
-            for (int64_t i = r; i < r_end; i++)
+            for (int64_t i = r; i < r_end; i++) {
+                const unsigned char *from = (const unsigned char *)words + 4 * stored_row(module, row + i);
                 for (int64_t j = k; j < k_end; j++)
-                    memcpy(to + 4 * (i * n + j), (const unsigned char *)words + 4 * (j * out + row + i), 4);
+                    memcpy(to + 4 * (i * n + j), from + 4 * j * out, 4);
+            }
+        }
+}
+
+/* The same where columns move: each code goes to its new place in the stream. */
+static void place_codes(const struct tare_module *module, const void *qweight, int64_t row, int64_t rows,
+                        unsigned char *to)
+{
+    const int64_t out = module->shape[0], in = module->shape[1], n = module->part[TARE_PART_WEIGHT]->shape[0];
+    const int bits = module->bits;
+    uint32_t words[8] = {0};
+    uint8_t code[BLOCK];
+    memset(to, 0, (size_t)(rows * n * 4));
+    for (int64_t i = 0; i < in; i += BLOCK)
+        for (int64_t r = 0; r < rows; r++) {
+            load(qweight, stored_row(module, row + r), out, n, i / BLOCK, bits, words);
+            unpack(module->packing, words, bits, code);
+            for (int64_t k = 0; k < BLOCK && i + k < in; k++) {
+                const int64_t bit = (int64_t)module->place[i + k] * bits;
+                unsigned char *at = to + r * n * 4 + bit / 8;
+                const unsigned value = (unsigned)code[k] << bit % 8;
+                at[0] |= (unsigned char)value;
+                if (value >> 8) /* else there may be no next byte */
+                    at[1] |= (unsigned char)(value >> 8);
+            }
         }
 }
 
@@ -152,28 +221,35 @@ static void to_mlx(const struct tare_module *module, const void *const part[TARE
 {
     const int64_t out = module->shape[0], groups = tare_module_groups(module);
     uint8_t zero[BLOCK];
-    transpose_words(part[TARE_PART_WEIGHT], out, module->part[TARE_PART_WEIGHT]->shape[0], row, rows, to->weight);
-    for (int64_t g = 0; g < groups; g++)
+    if (module->place)
+        place_codes(module, part[TARE_PART_WEIGHT], row, rows, to->weight);
+    else
+        transpose_words(module, part[TARE_PART_WEIGHT], row, rows, to->weight);
+    for (int64_t g = 0; g < groups; g++) {
+        int64_t block = -1;
         for (int64_t r = 0; r < rows; r++) {
-            if (!r || (row + r) % BLOCK == 0)
-                zeros_of(module, part, g, (row + r) / BLOCK, zero);
-            const float scale = tare_float_at(part[TARE_PART_SCALES], module->dtype, g * out + row + r);
+            const int64_t stored = stored_row(module, row + r);
+            if (stored / BLOCK != block)
+                zeros_of(module, part, g, block = stored / BLOCK, zero);
+            const float scale = tare_float_at(part[TARE_PART_SCALES], module->dtype, g * out + stored);
             tare_float_put(to->scales, module->dtype, r * groups + g, scale);
-            tare_float_put(to->biases, module->dtype, r * groups + g, -(float)zero[(row + r) % BLOCK] * scale);
+            tare_float_put(to->biases, module->dtype, r * groups + g, -(float)zero[stored % BLOCK] * scale);
         }
+    }
 }
 
 static enum tare_code check(const struct tare_module *module, const void *const part[TARE_PARTS],
                             struct tare_error *err)
 {
-    const int64_t in = module->shape[1], groups = tare_module_groups(module);
+    const int64_t groups = module->part[TARE_PART_SCALES]->shape[0];
     const struct tare_tensor *order = module->part[TARE_PART_G_IDX];
-    for (int64_t i = 0; order && i < in; i++) {
+    for (int64_t i = 0; order && i < order->shape[0]; i++) {
         const int32_t group = (int32_t)word_at(part[TARE_PART_G_IDX], i);
         if (group < 0 || group >= groups)
             return tare_fail(err, TARE_E_FORMAT, order->name, "g_idx[%lld] is %ld, and there are %lld groups",
                              (long long)i, (long)group, (long long)groups);
-        if (!module->act_order && group != i / module->group_size)
+        if (!module->act_order && !module->by_rows &&
+            group != (module->place ? module->place[i] : i) / module->group_size)
             return tare_fail(err, TARE_E_FORMAT, order->name,
                              "g_idx[%lld] is %ld: act-order, which config.json (desc_act) does not announce; without "
                              "--no-data it is read from g_idx",

@@ -93,9 +93,9 @@ static bool fit(struct tare_module *module, const struct sizes *s, struct tare_a
     if (!module->bits)
         tare_module_fault(
             module, arena, TARE_E_SHAPE, weight,
-            "qweight is %s, qzeros %s%s, of outputs that are %lld: these fit no number of bits from 2 to 8",
+            "qweight is %s, qzeros %s and g_idx %s, of %lld outputs: these fit no number of bits from 2 to 8",
             tare_shape_text(arena, 2, weight->shape), tare_shape_text(arena, 2, zeros->shape),
-            s->in ? tare_arena_format(arena, " and g_idx [%lld]", (long long)s->in) : "", (long long)s->out);
+            s->in ? tare_shape_text(arena, 1, module->part[TARE_PART_G_IDX]->shape) : "absent", (long long)s->out);
     else if (!module->group_size)
         tare_module_fault(module, arena, TARE_E_SHAPE, scales,
                           "scales has %lld groups for %lld input columns, which they do not divide",

@@ -26,7 +26,8 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
         tare_module_fault(module, arena, TARE_E_FORMAT, module->part[TARE_PART_GLOBAL], "int8 has no second scale");
     else if (zeros && (zeros->rank != scales->rank ||
                        memcmp(zeros->shape, scales->shape, (size_t)scales->rank * sizeof *scales->shape)))
-        tare_module_fault(module, arena, TARE_E_SHAPE, zeros, "weight_zero_point is %s, that of weight_scale is needed, "
+        tare_module_fault(module, arena, TARE_E_SHAPE, zeros,
+                          "weight_zero_point is %s, that of weight_scale is needed, "
                           "%s",
                           tare_shape_text(arena, zeros->rank, zeros->shape),
                           tare_shape_text(arena, scales->rank, scales->shape));

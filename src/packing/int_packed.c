@@ -4,10 +4,10 @@
  * weight_g_idx I32 (in) under act-order; weight_shape [2], (out, in) once more.
  *
  *     weight[out][in] = scale[out][group] * (code[out][in] - zero[out][group])      without zeros 2^(bits - 1)
- * Two packings have this name: one stream of bits, the lowest first, padded to words (0.19), and 32 / bits codes a word,
- * rounded down, whose highest bits are not used (to 0.12). They differ for 3, 5, 6 and 7 bits, and so do their words:
- * ceil(in * bits / 32) or ceil(in / (32 / bits)). The stream is MLX's affine layout; biases = -2^(bits - 1) * scale are
- * exact. Source: formats.md, "pack-quantized"; mlx_lm/models/deepseek_v3.py.
+ * Two packings have this name: one stream of bits, the lowest first, padded to words (0.19), and 32 / bits codes a
+ * word, rounded down, whose highest bits are not used (to 0.12). They differ for 3, 5, 6 and 7 bits, and so does the
+ * number of their words: ceil(in * bits / 32) or ceil(in / (32 / bits)). The stream is MLX's affine layout; biases =
+ * -2^(bits - 1) * scale are exact. Source: formats.md, "pack-quantized"; mlx_lm/models/deepseek_v3.py.
  */
 #include <string.h>
 
@@ -39,9 +39,14 @@ static int64_t words_of(int64_t n, int bits, bool whole)
     return whole ? ceil_div(n, 32 / bits) : n / 32 * bits + ceil_div(n % 32 * bits, 32);
 }
 
-static bool fits(int64_t in, int64_t words, int bits)
+enum { STREAM = 1, WHOLE = 2 };
+
+/* In which of the two ways are n codes so many words? */
+static int ways(int64_t n, int64_t words, int bits)
 {
-    return in > 0 && (words_of(in, bits, false) == words || words_of(in, bits, true) == words);
+    if (n < 1)
+        return 0;
+    return (words_of(n, bits, false) == words ? STREAM : 0) | (words_of(n, bits, true) == words ? WHOLE : 0);
 }
 
 /* "0.12.2" and before: whole codes. Only asked where the shapes allow both. */
@@ -54,7 +59,7 @@ static bool is_old(const char *version)
 /* The columns that so many words and groups mean; 0: none that fit. */
 static int64_t columns_of(int64_t words, int64_t groups, int bits, int64_t group_size, const char *version)
 {
-    if (group_size > 0 && groups <= INT64_MAX / group_size && fits(groups * group_size, words, bits))
+    if (group_size > 0 && groups <= INT64_MAX / group_size && ways(groups * group_size, words, bits))
         return groups * group_size;
     if (group_size > 0 || 32 % bits == 0) { /* the last group may be short */
         const int64_t in = 32 % bits ? 0 : words * (32 / bits);
@@ -62,10 +67,8 @@ static int64_t columns_of(int64_t words, int64_t groups, int bits, int64_t group
     }
     /* one scale a row: a multiple of 32 is what a layer has; check() holds it against weight_shape */
     const int64_t stream = words % bits ? 0 : words / bits * 32, whole = words * (32 / bits) / 32 * 32;
-    const bool either = stream && fits(stream, words, bits) && whole && words_of(whole, bits, true) == words;
-    if (either ? is_old(version) : !stream)
-        return fits(whole, words, bits) ? whole : 0;
-    return stream;
+    const bool wholes = ways(whole, words, bits) & WHOLE;
+    return stream && !(wholes && is_old(version)) ? stream : wholes ? whole : 0;
 }
 
 static bool same_but_last(const struct tare_tensor *a, const struct tare_tensor *b)
@@ -78,21 +81,25 @@ static bool one_scale(const struct tare_tensor *scales)
     return scales->rank < 2 && tare_shape_count(scales->rank, scales->shape) == 1;
 }
 
-static bool fit_zeros(struct tare_module *module, struct tare_arena *arena, int64_t groups)
+/* One program writes weights and zeros, in one way. */
+static bool fit_zeros(struct tare_module *module, struct tare_arena *arena, int64_t groups, const char *version)
 {
-    const struct tare_tensor *zeros = module->part[TARE_PART_ZEROS];
+    const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *zeros = module->part[TARE_PART_ZEROS];
     const int64_t out = module->shape[0];
-    if (!zeros)
-        return true;
-    if (!tare_part_check(module, arena, TARE_PART_ZEROS, 1u << TARE_I32))
+    int way = ways(tare_module_columns(module), weight->shape[weight->rank - 1], module->bits);
+    if (zeros && !tare_part_check(module, arena, TARE_PART_ZEROS, 1u << TARE_I32))
         return false;
-    if (module->rank == 2 && zeros->rank == 2 && zeros->shape[1] == groups && fits(out, zeros->shape[0], module->bits))
-        return true;
-    tare_module_fault(module, arena, TARE_E_SHAPE, zeros, "weight_zero_point is %s, %d bits of [%lld, %lld] need [%lld, "
-                      "%lld]",
-                      tare_shape_text(arena, zeros->rank, zeros->shape), module->bits, (long long)out,
-                      (long long)groups, (long long)words_of(out, module->bits, false), (long long)groups);
-    return false;
+    if (zeros)
+        way &= module->rank == 2 && zeros->rank == 2 && zeros->shape[1] == groups
+                   ? ways(out, zeros->shape[0], module->bits)
+                   : 0;
+    module->whole_codes = way == WHOLE || (way && 32 % module->bits && (way & WHOLE) && is_old(version));
+    if (!way && zeros)
+        tare_module_fault(module, arena, TARE_E_SHAPE, zeros,
+                          "weight_zero_point is %s, %d bits of [%lld, %lld] need [%lld, %lld]",
+                          tare_shape_text(arena, zeros->rank, zeros->shape), module->bits, (long long)out,
+                          (long long)groups, (long long)words_of(out, module->bits, false), (long long)groups);
+    return way != 0;
 }
 
 static bool fit_order(struct tare_module *module, struct tare_arena *arena)
@@ -105,7 +112,8 @@ static bool fit_order(struct tare_module *module, struct tare_arena *arena)
     module->act_order = true;
     if (module->rank == 2 && order->rank == 1 && order->shape[0] == module->shape[1])
         return true;
-    tare_module_fault(module, arena, TARE_E_SHAPE, order, "weight_g_idx is %s, one number for each of %lld input "
+    tare_module_fault(module, arena, TARE_E_SHAPE, order,
+                      "weight_g_idx is %s, one number for each of %lld input "
                       "columns of one matrix is needed",
                       tare_shape_text(arena, order->rank, order->shape), (long long)tare_module_columns(module));
     return false;
@@ -132,11 +140,12 @@ static bool fit(struct tare_module *module, const struct tare_quant *quant, stru
     if (!in && 32 % module->bits == 0 && words * (32 / module->bits) % groups == 0)
         in = words * (32 / module->bits); /* then the config is what does not fit; agree() says so */
     if (!in) {
-        tare_module_fault(module, arena, TARE_E_CONFIG, scales,
-                          "%s says %d bits and group_size %lld; weight_packed %s and weight_scale %s do not fit that; %s",
-                          quant->place ? quant->place : "quantization_config", module->bits, (long long)size,
-                          tare_shape_text(arena, rank, weight->shape),
-                          tare_shape_text(arena, scales->rank, scales->shape), TARE_REMEDY);
+        tare_module_fault(
+            module, arena, TARE_E_CONFIG, scales,
+            "%s says %d bits and group_size %lld; weight_packed %s and weight_scale %s do not fit that; %s",
+            quant->place ? quant->place : "quantization_config", module->bits, (long long)size,
+            tare_shape_text(arena, rank, weight->shape), tare_shape_text(arena, scales->rank, scales->shape),
+            TARE_REMEDY);
         return false;
     }
     int64_t *logical = tare_module_shape(module, arena, rank);
@@ -144,8 +153,10 @@ static bool fit(struct tare_module *module, const struct tare_quant *quant, stru
         return false;
     memcpy(logical, weight->shape, (size_t)rank * sizeof *logical);
     logical[rank - 1] = in;
-    module->group_size = size > 0 && ceil_div(in, size) == groups ? size : in % groups ? ceil_div(in, groups) : in / groups;
-    return fit_zeros(module, arena, groups) && fit_order(module, arena);
+    module->group_size = size > 0 && ceil_div(in, size) == groups ? size
+                         : in % groups                            ? ceil_div(in, groups)
+                                                                  : in / groups;
+    return fit_zeros(module, arena, groups, quant->version) && fit_order(module, arena);
 }
 
 static void shape(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
@@ -179,13 +190,6 @@ static unsigned code_at(const unsigned char *words, int64_t stride, int64_t at, 
     return (unsigned)((low | (uint64_t)high << 32) >> shift) & ((1u << bits) - 1);
 }
 
-static bool is_whole(const struct tare_module *module, enum tare_part part, int64_t n)
-{
-    const struct tare_tensor *tensor = module->part[part];
-    const int64_t words = part == TARE_PART_ZEROS ? tensor->shape[0] : tensor->shape[tensor->rank - 1];
-    return words_of(n, module->bits, false) != words;
-}
-
 /* Bytes of a row of words. */
 static int64_t row_bytes(const struct tare_module *module)
 {
@@ -203,14 +207,13 @@ static float zero_at(const struct tare_module *module, const void *const part[TA
     const unsigned char *zeros = part[TARE_PART_ZEROS];
     if (!zeros)
         return (float)(1u << (module->bits - 1));
-    return (float)code_at(zeros + 4 * group, tare_module_groups(module), row, module->bits,
-                          is_whole(module, TARE_PART_ZEROS, module->shape[0]));
+    return (float)code_at(zeros + 4 * group, tare_module_groups(module), row, module->bits, module->whole_codes);
 }
 
 static void decode_row(const struct tare_module *module, const unsigned char *words, uint8_t *code)
 {
     const int64_t in = tare_module_columns(module);
-    if (is_whole(module, TARE_PART_WEIGHT, in))
+    if (module->whole_codes)
         for (int64_t i = 0; i < in; i++)
             code[i] = (uint8_t)code_at(words, 1, i, module->bits, true);
     else
@@ -235,7 +238,7 @@ static void move_codes(const struct tare_module *module, const unsigned char *wo
 {
     const int64_t in = tare_module_columns(module);
     uint8_t code[32];
-    if (!is_whole(module, TARE_PART_WEIGHT, in)) {
+    if (!module->whole_codes) {
         memcpy(to, words, (size_t)(in * module->bits / 8));
         return;
     }

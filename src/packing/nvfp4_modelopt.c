@@ -96,9 +96,8 @@ const struct tare_packing tare_packing_nvfp4_modelopt = {
 #define NVFP4_ONE(word, weight, over_scales, mlx_global)                                                               \
     const struct tare_packing tare_packing_nvfp4_##word = {                                                            \
         .name = "nvfp4",                                                                                               \
-        .suffix = {[TARE_PART_WEIGHT] = weight,                                                                        \
-                   [TARE_PART_SCALES] = ".weight_scale",                                                               \
-                   [TARE_PART_GLOBAL] = over_scales},                                                                  \
+        .suffix =                                                                                                      \
+            {[TARE_PART_WEIGHT] = weight, [TARE_PART_SCALES] = ".weight_scale", [TARE_PART_GLOBAL] = over_scales},     \
         .key = TARE_PART_SCALES,                                                                                       \
         .codes = TARE_CODE_E2M1,                                                                                       \
         .mode = TARE_MLX_NVFP4,                                                                                        \

@@ -160,6 +160,46 @@ static enum tare_code read_orders(struct tare_model *model, struct tare_error *e
     return TARE_OK;
 }
 
+/* ---- the embedding ----------------------------------------------------------------------------------------------- */
+
+static const char *last_of(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot ? dot + 1 : path;
+}
+
+/*
+ * GPTQModel takes an embedding (tokens, features) for a linear of so many inputs and outputs: its groups are of tokens.
+ * Turned, each row has scales of its own for each column. Source: gptqmodel 7.7.0, TorchQuantEmbeddings.
+ */
+static enum tare_code turn_embedding(struct tare_model *model, struct tare_error *err)
+{
+    const struct tare_parameter *embedding = model->tree.head.embedding;
+    for (size_t i = 0; embedding && embedding->rank == 2 && i < model->n_modules; i++) {
+        struct tare_module *module = &model->modules[i];
+        if (!tare_gptq_sound(module) || module->shape[0] != embedding->shape[1] ||
+            module->shape[1] != embedding->shape[0])
+            continue;
+        struct tare_module path = {.name = embedding->name};
+        if (strcmp(last_of(tare_module_path(module, &model->arena)), last_of(tare_module_path(&path, &model->arena))) !=
+            0)
+            continue;
+        int64_t *shape = tare_module_shape(module, &model->arena, 2);
+        if (!shape)
+            return tare_fail_memory(err);
+        shape[0] = embedding->shape[0];
+        shape[1] = embedding->shape[1];
+        module->block[0] = module->group_size;
+        module->block[1] = module->group_size = 1;
+        module->by_rows = true;
+        module->act_order = false; /* of rows, and decode looks at it */
+        for (size_t k = 0; k < model->weights.n; k++)
+            if (model->weights.entries[k].recipe->module == module)
+                model->weights.entries[k].recipe = tare_recipe_take(&model->arena, module);
+    }
+    return TARE_OK;
+}
+
 enum tare_code tare_gptq_judge(struct tare_model *model, struct tare_error *err)
 {
     if (model->quant.method != TARE_METHOD_GPTQ)
@@ -167,7 +207,9 @@ enum tare_code tare_gptq_judge(struct tare_model *model, struct tare_error *err)
     enum tare_code code = apply_rules(model, err);
     if (!code && !model->options.no_data)
         code = read_orders(model, err);
-    return code ? code : tare_gptq_zeros(model, err);
+    if (!code)
+        code = tare_gptq_zeros(model, err);
+    return code ? code : turn_embedding(model, err);
 }
 
 /* ---- after rewriting --------------------------------------------------------------------------------------------- */

@@ -24,6 +24,7 @@ struct tare_target {
     int64_t group_size;  /* of the target: scales are repeated when it is smaller than the source's */
     const char *refusal; /* why MLX cannot hold it, or NULL; convert then fails with it */
     const char *because; /* why a packed source becomes dense, or NULL */
+    const struct tare_recipe *recipe; /* instead of the entry's own: columns or rows in another order; or NULL */
 };
 
 struct tare_finding {
@@ -102,6 +103,12 @@ enum tare_code tare_heads_settle(struct tare_model *model, bool transformers_tie
 bool tare_dense_asked(const char *patterns, const char *name);
 /* Stage 6. */
 enum tare_code tare_target_choose(struct tare_model *model, struct tare_error *err);
+/* Another recipe for a parameter: it becomes the target's, and what it becomes is decided anew. */
+void tare_target_replace(struct tare_model *model, const struct tare_parameter *parameter,
+                         const struct tare_recipe *recipe);
+/* After stage 7: columns in act-order are sorted into groups where the producer of the input can give them in that
+ * order (fold.c). */
+enum tare_code tare_plan_fold(struct tare_model *model, struct tare_error *err);
 /* Stage 7: bind entries to parameters; every missing, unexpected and misshapen one becomes part of the report. */
 enum tare_code tare_plan_close(struct tare_model *model, struct tare_error *err);
 /* After all stages, also after a failure: the report and its account. */

@@ -148,6 +148,10 @@ static void choose_packed(struct tare_model *model, struct tare_target *target, 
         target->refusal = tare_arena_format(
             &model->arena, "the last group of %s is short (%lld columns, group_size %lld), which has no MLX form; %s",
             leaves->uneven->name, (long long)tare_module_columns(leaves->uneven), (long long)module->group_size, DENSE);
+    else if (module->by_rows)
+        target->refusal = tare_arena_format(
+            &model->arena, "%s is packed along its rows, with groups of rows, which has no MLX form; %s", module->name,
+            DENSE);
     else if (!target->group_size)
         target->refusal = tare_arena_format(
             &model->arena, "group_size %lld has no MLX form: affine has 32, 64 and 128, and what they divide; %s",
@@ -160,11 +164,10 @@ static void choose_dense(struct tare_model *model, struct tare_target *target)
         target->refusal = tare_arena_format(&model->arena, "%s has no dense MLX form", tare_dtype_name(target->dtype));
 }
 
-static void choose(struct tare_model *model, const struct tare_parameter *parameter, const struct tare_entry *entry,
+static void choose(struct tare_model *model, const struct tare_parameter *parameter, const struct tare_recipe *recipe,
                    const struct leaves *leaves)
 {
     struct tare_target *target = &model->targets[parameter->index];
-    const struct tare_recipe *recipe = entry->recipe;
     const bool cast = model->casts && tare_dtype_is_float(recipe->dtype);
     target->dtype = cast ? model->float_dtype : recipe->dtype;
     if (leaves->first)
@@ -178,10 +181,10 @@ static void choose(struct tare_model *model, const struct tare_parameter *parame
         choose_dense(model, target);
 }
 
-static struct leaves leaves_of(const struct tare_entry *entry)
+static struct leaves leaves_of(const struct tare_recipe *recipe)
 {
     struct leaves leaves = {0};
-    tare_recipe_leaves(entry->recipe, visit, &leaves);
+    tare_recipe_leaves(recipe, visit, &leaves);
     return leaves;
 }
 
@@ -193,7 +196,7 @@ static void choose_dtype(struct tare_model *model, const struct tare_map *alive)
         const struct tare_entry *entry = entry_of(model, alive, model->tree.parameters[k]);
         if (!entry)
             continue;
-        const struct leaves leaves = leaves_of(entry);
+        const struct leaves leaves = leaves_of(entry->recipe);
         if (!leaves.first || !leaves.first->packing->casts)
             continue;
         for (int d = 0; d < TARE_DTYPE_COUNT; d++)
@@ -223,11 +226,21 @@ static enum tare_code choose_all(struct tare_model *model, struct tare_map *aliv
         const struct tare_parameter *parameter = model->tree.parameters[k];
         const struct tare_entry *entry = entry_of(model, alive, parameter);
         if (entry) {
-            const struct leaves leaves = leaves_of(entry);
-            choose(model, parameter, entry, &leaves);
+            const struct leaves leaves = leaves_of(entry->recipe);
+            choose(model, parameter, entry->recipe, &leaves);
         }
     }
     return model->arena.failed ? tare_fail_memory(err) : TARE_OK;
+}
+
+void tare_target_replace(struct tare_model *model, const struct tare_parameter *parameter,
+                         const struct tare_recipe *recipe)
+{
+    const struct leaves leaves = leaves_of(recipe);
+    const size_t casts = model->n_casts; /* the same as before */
+    model->targets[parameter->index] = (struct tare_target){.recipe = recipe};
+    choose(model, parameter, recipe, &leaves);
+    model->n_casts = casts;
 }
 
 enum tare_code tare_target_choose(struct tare_model *model, struct tare_error *err)

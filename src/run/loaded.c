@@ -136,7 +136,7 @@ static bool stays_packed(const struct tare_recipe *recipe, const struct tare_fla
     bool packed = recipe->packed && flat->n;
     for (size_t i = 0; packed && i < flat->n; i++) {
         const struct tare_module *m = flat->pieces[i].module;
-        packed = m->packing->codes == TARE_CODE_INTEGER && tare_module_even(m);
+        packed = m->packing->codes == TARE_CODE_INTEGER && tare_module_even(m) && m->group_size > 1;
     }
     return packed;
 }

@@ -145,7 +145,9 @@ static enum tare_code add_parameters(struct tare_layout *layout, struct tare_mod
         if (!parameter->active || !parameter->entry)
             continue;
         const struct tare_job job = {.name = parameter->name, .parameter = parameter};
-        const enum tare_code code = add_job(layout, model, &job, parameter->entry->recipe, options, err);
+        const struct tare_target *target = &model->targets[parameter->index];
+        const struct tare_recipe *recipe = target->recipe ? target->recipe : parameter->entry->recipe;
+        const enum tare_code code = add_job(layout, model, &job, recipe, options, err);
         if (code)
             return code;
     }

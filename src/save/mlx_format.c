@@ -10,6 +10,14 @@
 #define PACKED_BYTES 1048576.0 /* of a tile: it is made in memory and should stay in the cache */
 #define PACKED_ROWS 128        /* its rows are a multiple of these: a cache line of awq's words */
 
+static bool dequantizes(const struct tare_job *job)
+{
+    for (size_t k = 0; k < job->flat.n; k++)
+        if (job->flat.pieces[k].module->packing->decode)
+            return true;
+    return false;
+}
+
 /* What a parameter becomes: the plan's target, or what the options ask for instead. exact: nothing is rounded, so
  * scales and biases are float32 and floats keep their dtype. */
 static struct tare_target target_of(const struct tare_model *model, const struct tare_job *job,
@@ -27,9 +35,20 @@ static struct tare_target target_of(const struct tare_model *model, const struct
             target.dtype = TARE_F32; /* scales of unlike dtypes in one stack: float32 holds them all */
     if (options->exact && target.packed && target.mode == TARE_MLX_AFFINE)
         target.dtype = TARE_F32;
+    if (options->exact && !target.packed && dequantizes(job))
+        target.dtype = TARE_F32; /* which holds every product of a code and a scale */
     if (!target.packed && tare_dtype_is_float(target.dtype))
         target.dtype = tare_dtype_wanted(options, target.dtype);
     return target;
+}
+
+/* What is dequantized for the options' sake is rounded once, to the dtype it is written in; else, as in mlx-lm, to
+ * that of the scales first. */
+static void round_once(struct tare_job *job, const struct tare_convert_options *options)
+{
+    for (size_t k = 0; (options->exact || options->dtype) && k < job->flat.n; k++)
+        if (job->flat.pieces[k].module->packing->decode && !job->flat.pieces[k].value)
+            job->flat.pieces[k].dtype = job->target.dtype;
 }
 
 static enum tare_code add_tensors(struct tare_layout *layout, const struct tare_job *job, struct tare_error *err)
@@ -129,8 +148,10 @@ static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *mod
     job->exact = options->exact;
     if (job->target.refusal)
         return tare_fail(err, TARE_E_TARGET, job->name, "%s", job->target.refusal);
-    if (!job->target.packed)
+    if (!job->target.packed) {
+        round_once(job, options);
         return tare_layout_add_dense(layout, job, err);
+    }
     enum tare_code code = add_tensors(layout, job, err);
     if (!code && job->target.global)
         code = find_globals(layout, job, err);

@@ -111,10 +111,10 @@ class World(Case):
             if modules is not None and name not in modules:
                 tensors[P + name + ".weight"] = values(shape, 10 + k)
                 continue
-            packed[P + name] = Gptq(values(shape, 10 + k), bits, group, act, sym, k)
+            packed[P + name] = Gptq(values(shape, 10 + k), bits, group, act is True or (act and name in act), sym, k)
             tensors.update(packed[P + name].tensors(P + name, form, with_g_idx, words))
         tensors.update(more)
-        quant = {"quant_method": "gptq", "bits": bits, "group_size": group, "sym": sym, "desc_act": act, "checkpoint_format": form,
+        quant = {"quant_method": "gptq", "bits": bits, "group_size": group, "sym": sym, "desc_act": bool(act), "checkpoint_format": form,
                  **(config or {})}
         return self.model({**LLAMA, "intermediate_size": hidden, "tie_word_embeddings": True, "quantization_config": quant}, tensors), packed
 
@@ -200,6 +200,87 @@ class Widths(World):
                 self.assertEqual(spawn("logits", path, "--ids", "1,2,3,50", "-o", file)[0], 0)
                 made_of.append(np.load(file))
             np.testing.assert_allclose(*made_of, atol=1e-5)
+
+
+class Order(World):
+    """Act-order into mlx: columns are sorted where the producer of the input can follow."""
+
+    ONE_HEAD = {"num_attention_heads": 1, "num_key_value_heads": 1}
+
+    def logits(self, path):
+        file = self.path("logits.npy")
+        self.assertEqual(spawn("logits", path, "--ids", "1,2,3,50,7", "-o", file)[0], 0)
+        return np.load(file)
+
+    def folded(self, folder, packed, name, *flags):
+        """The output computes what the checkpoint does, and the module's codes are its own, sorted by group."""
+        got, _ = self.convert(folder, 0, "--exact", *flags)
+        np.testing.assert_allclose(self.logits(self.path("out")), self.logits(folder), atol=2e-5)
+        module = packed[P + name]
+        order = np.argsort(module.g_idx, kind="stable")
+        np.testing.assert_array_equal(codes_of(got[P + name + ".weight"], module.bits, len(order)), module.codes[order].T)
+        np.testing.assert_array_equal(got[P + name + ".scales"], module.scales.T.astype(np.float32))
+        return got, order
+
+    def test_down(self):
+        for bits, form in itertools.product((2, 3, 4, 5, 6, 8), ("gptq", "gptq_p")):
+            with self.subTest(bits=bits, form=form):
+                folder, packed = self.make(bits, act={"mlp.down_proj"}, form=form)
+                got, order = self.folded(folder, packed, "mlp.down_proj")
+                self.assertFalse((order == np.arange(128)).all())
+                for name in ("mlp.gate_proj", "mlp.up_proj"):
+                    codes = codes_of(got[P + name + ".weight"], bits, 64)
+                    np.testing.assert_array_equal(codes, packed[P + name].codes.T[order])
+                self.dense(folder, packed)  # other formats keep the order
+
+    def test_dense_producers(self):
+        """Those in act-order themselves are written as floats, in the new order of rows."""
+        folder, packed = self.make(act={"mlp.down_proj", "mlp.gate_proj"})
+        self.refused(folder, "act-order")
+        got, order = self.folded(folder, packed, "mlp.down_proj", "--dequantize=**.gate_proj")
+        np.testing.assert_array_equal(got[P + "mlp.gate_proj.weight"], packed[P + "mlp.gate_proj"].floats()[order])
+
+    def test_plain_producers(self):
+        folder, _ = self.make(act={"mlp.down_proj"}, modules=["mlp.down_proj", "mlp.up_proj"])
+        self.refused(folder, "act-order")
+
+    def attention(self, heads, **more):
+        folder, packed = self.make(act={"self_attn.o_proj"}, **more)
+        tensors = read(folder)
+        for k, name in enumerate(("self_attn.k_proj", "self_attn.v_proj")):
+            packed[P + name] = Gptq(values((64, 64), 60 + k))
+            tensors.update(packed[P + name].tensors(P + name))
+        with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
+            config = json.load(f)
+        return self.model({**config, "num_attention_heads": heads, "num_key_value_heads": heads}, tensors), packed
+
+    def test_attention(self):
+        """Within one head the rows of v follow; across heads nothing can."""
+        folder, packed = self.attention(1)
+        self.folded(folder, packed, "self_attn.o_proj")
+        folder, packed = self.attention(4)
+        self.refused(folder, "act-order")
+
+    def test_shared_input(self):
+        for name in ("self_attn.q_proj", "mlp.up_proj"):
+            folder, _ = self.make(act={name})
+            self.refused(folder, "act-order")
+
+    def test_grouped_queries(self):
+        folder, _ = self.make(act={"self_attn.o_proj"})
+        self.refused(folder, "act-order")
+
+    def test_halves(self):
+        """phi3, whose gate_up_proj GPTQModel has split."""
+        folder, packed = self.make(act={"mlp.down_proj"})
+        tensors = {k: v for k, v in read(folder).items() if not any("." + x + "_proj" in k for x in "qkv")}
+        packed[P + "self_attn.qkv_proj"] = Gptq(values((128, 64), 50))
+        tensors.update(packed[P + "self_attn.qkv_proj"].tensors(P + "self_attn.qkv_proj"))
+        with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
+            config = {**json.load(f), "model_type": "phi3"}
+        got, order = self.folded(self.model(config, tensors), packed, "mlp.down_proj")
+        halves = [packed[P + "mlp." + k].codes.T[order] for k in ("gate_proj", "up_proj")]
+        np.testing.assert_array_equal(codes_of(got[P + "mlp.gate_up_proj.weight"], 4, 64), np.concatenate(halves))
 
 
 class Config(World):
@@ -330,6 +411,30 @@ class Extras(World):
         self.refused(folder, "this one is not zero")
         folder, _ = self.make(modules=["self_attn.o_proj"], **{P + "mlp.up_proj.bias": zero})  # not packed: not AutoGPTQ's
         self.refused(folder, P + "mlp.up_proj.bias")
+
+    def test_embedding(self):
+        """GPTQModel's: a linear of as many inputs as there are tokens."""
+        table = "model.embed_tokens"
+        for bits, act, form in itertools.product((2, 3, 4, 5, 8), (False, True), ("gptq", "gptq_p")):
+            with self.subTest(bits=bits, act=act, form=form):
+                folder, packed = self.make(bits, act=act, form=form)
+                tensors = {k: v for k, v in read(folder).items() if k != table + ".weight"}
+                turned = Gptq(values((64, 160), 70), bits, 32, act)
+                tensors.update(turned.tensors(table, form))
+                with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
+                    folder = self.model(json.load(f), tensors)
+                got = self.dense(folder, packed)
+                np.testing.assert_array_equal(got[table + ".weight"], turned.floats().T)
+                logits = []
+                for path in (folder, self.path("out")):
+                    file = self.path("logits.npy")
+                    self.assertEqual(spawn("logits", path, "--ids", "1,2,3,50", "-o", file)[0], 0)
+                    logits.append(np.load(file))
+                np.testing.assert_allclose(*logits, atol=1e-5)
+                if not act:
+                    self.refused(folder, "packed along its rows")
+                    got, _ = self.convert(folder, 0, "--dequantize=**.embed_tokens")
+                    np.testing.assert_array_equal(got[table + ".weight"], turned.floats().T.astype(np.float16))
 
     def test_split(self):
         """phi3's gate_up_proj as GPTQModel writes it, and as a dense folder made of that has it."""

@@ -169,8 +169,11 @@ static void test_choose(void **state)
     struct tare_quant quant = sound;
     assert_int_equal(tare_packing_choose(&quant, &packing, &err), TARE_OK);
     assert_ptr_equal(packing, &tare_packing_awq_gemm);
-    quant.bits = 8;
-    fixture_expect(tare_packing_choose(&quant, &packing, &err), &err, TARE_E_UNKNOWN, "quantization_config", "8 bits");
+    quant.bits = 8; /* GPTQModel's */
+    assert_int_equal(tare_packing_choose(&quant, &packing, &err), TARE_OK);
+    assert_ptr_equal(packing, &tare_packing_awq_gemm8);
+    quant.bits = 3;
+    fixture_expect(tare_packing_choose(&quant, &packing, &err), &err, TARE_E_UNKNOWN, "quantization_config", "3 bits");
     quant = sound;
     quant.version = "marlin";
     fixture_expect(tare_packing_choose(&quant, &packing, &err), &err, TARE_E_UNKNOWN, NULL, "marlin");

@@ -108,6 +108,51 @@ static void broken(void **state)
     fixture_end(folder);
 }
 
+/* All that only GPTQ has: rules, act-order that is folded, a bias of zeros, zeros judged. */
+static void gptq(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t out, in;
+    } linears[] = {{"self_attn.q_proj", 32, 32}, {"self_attn.k_proj", 32, 32}, {"self_attn.v_proj", 32, 32},
+                   {"self_attn.o_proj", 32, 32}, {"mlp.gate_proj", 64, 32},    {"mlp.up_proj", 64, 32},
+                   {"mlp.down_proj", 32, 64}};
+    char *folder = fixture_begin(), names[7][3][64];
+    struct fixture_tensor tensors[32] = {{"model.embed_tokens.weight", "F16", 2, {8, 32}, NULL},
+                                         {"model.norm.weight", "F16", 1, {32}, NULL},
+                                         {"model.layers.0.input_layernorm.weight", "F16", 1, {32}, NULL},
+                                         {"model.layers.0.post_attention_layernorm.weight", "F16", 1, {32}, NULL},
+                                         {"model.layers.0.mlp.up_proj.bias", "F16", 1, {64}, NULL},
+                                         {"model.layers.0.mlp.down_proj.g_idx", "I32", 1, {64}, NULL}};
+    int32_t order[64];
+    size_t n = 6;
+    for (int i = 0; i < 64; i++)
+        order[i] = i < 32;
+    tensors[5].data = order;
+    for (int k = 0; k < 7; k++) {
+        static const char *const parts[] = {"qweight", "qzeros", "scales"};
+        const int64_t shapes[3][2] = {{linears[k].in / 8, linears[k].out},
+                                      {linears[k].in / 32, linears[k].out / 8},
+                                      {linears[k].in / 32, linears[k].out}};
+        for (int i = 0; i < 3; i++) {
+            snprintf(names[k][i], sizeof names[k][i], "model.layers.0.%s.%s", linears[k].name, parts[i]);
+            tensors[n++] =
+                (struct fixture_tensor){names[k][i], i == 2 ? "F16" : "I32", 2, {shapes[i][0], shapes[i][1]}, NULL};
+        }
+    }
+    fixture_safetensors(folder, "model.safetensors", tensors, n);
+    fixture_text(
+        folder, "config.json",
+        "{\"model_type\": \"llama\", \"hidden_size\": 32, \"num_hidden_layers\": 1, \"intermediate_size\": 64, "
+        "\"num_attention_heads\": 1, \"num_key_value_heads\": 1, \"rms_norm_eps\": 1e-6, \"vocab_size\": 8, "
+        "\"tie_word_embeddings\": true, \"quantization_config\": {\"quant_method\": \"gptq\", \"bits\": 8, "
+        "\"group_size\": 32, \"checkpoint_format\": \"gptq_v2\", \"desc_act\": true, \"dynamic\": "
+        "{\"-:.*lm_head\": {}, \"+:model.*proj\": {\"bits\": 4}}}}");
+    assert_true(plan_each(folder, TARE_OK) > 20);
+    fixture_end(folder);
+}
+
 /* Names longer than a block of the arena: each copy of one is an allocation of its own, which can fail. */
 static void long_names(void **state)
 {
@@ -175,10 +220,8 @@ static void json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sound),
-        cmocka_unit_test(broken),
-        cmocka_unit_test(long_names),
-        cmocka_unit_test(json),
+        cmocka_unit_test(sound),      cmocka_unit_test(gptq), cmocka_unit_test(broken),
+        cmocka_unit_test(long_names), cmocka_unit_test(json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

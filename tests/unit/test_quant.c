@@ -115,12 +115,15 @@ static void unknown(void **state)
     (void)state;
     struct tare_error err = {0};
     const struct tare_packing *packing;
-    refuse("{\"quantization_config\": {\"quant_method\": \"hqq\"}}", TARE_E_UNKNOWN, "quantization_config",
-           "\"hqq\"");
+    refuse("{\"quantization_config\": {\"quant_method\": \"hqq\"}}", TARE_E_UNKNOWN, "quantization_config", "\"hqq\"");
     refuse("{\"quantization_config\": {\"quant_method\": \"AWQ\"}}", TARE_E_UNKNOWN, "quantization_config", "\"AWQ\"");
     refuse("{\"quantization_config\": {\"quant_method\": \"\"}}", TARE_E_UNKNOWN, "quantization_config", "\"\"");
-    struct tare_quant q = accept(AWQ(", \"version\": \"GEMV_Fast\""));
-    fixture_expect(tare_packing_choose(&q, &packing, &err), &err, TARE_E_UNKNOWN, NULL, "\"gemv_fast\"");
+    struct tare_quant q = accept(AWQ(", \"version\": \"Marlin\""));
+    fixture_expect(tare_packing_choose(&q, &packing, &err), &err, TARE_E_UNKNOWN, NULL, "\"marlin\" is not known (its");
+    assert_string_equal(accept(AWQ(", \"version\": \"GEMV_Fast\"")).version, "gemv_fast");
+    assert_string_equal(accept(AWQ(", \"checkpoint_format\": \"gemv\", \"format\": \"gemv\"")).version, "gemv");
+    refuse(AWQ(", \"version\": \"gemm\", \"format\": \"gemv\""), TARE_E_CONFIG, "quantization_config",
+           "version says \"gemm\" and format \"gemv\"");
     q = accept(MLX("\"bits\": 4, \"group_size\": 32, \"mode\": \"mxfp6\""));
     err = (struct tare_error){0};
     fixture_expect(tare_packing_choose(&q, &packing, &err), &err, TARE_E_UNKNOWN, NULL, "\"mxfp6\"");
@@ -227,19 +230,61 @@ static void compressed(void **state)
     assert_int_equal(q.method, TARE_METHOD_COMPRESSED);
     refuse(COMPRESSED("mxfp4-pack-quantized", "\"num_bits\": 4, \"type\": \"int\""), TARE_E_UNKNOWN, where,
            "type is int");
-    refuse(COMPRESSED("float-quantized", "\"num_bits\": 8"), TARE_E_UNKNOWN, where, "\"float-quantized\"");
+    q = accept(
+        COMPRESSED("float-quantized",
+                   "\"num_bits\": 8, \"type\": \"float\", \"strategy\": \"block\", \"block_structure\": [128, 64]"));
+    assert_true(q.groups[0].block[0] == 128 && q.groups[0].block[1] == 64 && !q.groups[0].integers);
+    q = accept(COMPRESSED("pack-quantized", "\"num_bits\": 3, \"symmetric\": false, \"actorder\": \"group\""));
+    assert_true(q.bits == 3 && !q.groups[0].symmetric && q.groups[0].integers);
     refuse(METHOD("compressed-tensors", ""), TARE_E_UNKNOWN, where, "format");
-    refuse(COMPRESSED("pack-quantized", "\"num_bits\": 8"), TARE_E_UNKNOWN, where, "group_0: num_bits is 8");
+    refuse(METHOD("compressed-tensors", ", \"format\": \"marlin-24\""), TARE_E_UNKNOWN, where, "\"marlin-24\"");
+    refuse(COMPRESSED("pack-quantized", "\"num_bits\": 9"), TARE_E_UNKNOWN, where, "group_0: num_bits is 9");
+    refuse(COMPRESSED("float-quantized", "\"num_bits\": 4"), TARE_E_UNKNOWN, where, "num_bits is 4; tare reads 8");
+    refuse(COMPRESSED("mixed-precision", "\"num_bits\": 6, \"type\": \"float\""), TARE_E_UNKNOWN, where, "4 and 8");
     refuse(COMPRESSED("pack-quantized", ""), TARE_E_UNKNOWN, where, "num_bits is missing");
     refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"type\": \"float\""), TARE_E_UNKNOWN, where,
            "type is float");
-    refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"symmetric\": false"), TARE_E_UNKNOWN, where,
+    refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"symmetric\": 1"), TARE_E_UNKNOWN, where, "symmetric is 1");
+    refuse(COMPRESSED("mxfp8-quantized", "\"num_bits\": 8, \"symmetric\": false"), TARE_E_UNKNOWN, where,
            "symmetric is false");
-    refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"actorder\": \"group\""), TARE_E_UNKNOWN, where,
-           "actorder is group");
-    refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"strategy\": \"block\""), TARE_E_UNKNOWN, where,
-           "strategy is block");
+    refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"actorder\": \"spiral\""), TARE_E_UNKNOWN, where,
+           "actorder is spiral");
+    refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"strategy\": \"token\""), TARE_E_UNKNOWN, where,
+           "strategy is token");
     refuse(COMPRESSED("pack-quantized", "\"num_bits\": 4, \"group_size\": 0"), TARE_E_CONFIG, where, "group_size");
+    refuse(COMPRESSED("float-quantized", "\"num_bits\": 8, \"block_structure\": [128]"), TARE_E_CONFIG, where,
+           "block_structure");
+}
+
+#define GROUPS(text) METHOD("compressed-tensors", ", \"format\": \"mixed-precision\"" text)
+
+static void compressed_groups(void **state)
+{
+    (void)state;
+    const char *where = "config.json: quantization_config";
+    struct tare_quant q = accept(GROUPS(
+        ", \"version\": \"0.19.0\", \"config_groups\": {\"a\": {\"format\": \"pack-quantized\", \"targets\": "
+        "[\"Linear\"], "
+        "\"weights\": {\"num_bits\": 4, \"group_size\": 32}}, \"b\": {\"format\": \"float-quantized\", \"targets\": "
+        "[\"re:.*down_proj$\", \"x\"], \"weights\": {\"num_bits\": 8, \"type\": \"float\", \"strategy\": \"tensor\"}}, "
+        "\"c\": "
+        "{\"targets\": [\"y\"], \"weights\": null}}, \"ignore\": [\"lm_head\"]"));
+    assert_true(q.n_groups == 3 && q.n_skipped == 1 && q.bits == 0 && q.group_size == 0);
+    assert_string_equal(q.version, "0.19.0");
+    assert_string_equal(q.groups[0].format, "pack-quantized");
+    assert_true(q.groups[0].bits == 4 && q.groups[1].bits == 8 && q.groups[1].group_size == -1 && !q.groups[2].bits);
+    assert_true(q.groups[1].n_targets == 2);
+    assert_string_equal(q.groups[1].targets[0], "re:.*down_proj$");
+    refuse(GROUPS(", \"config_groups\": []"), TARE_E_CONFIG, where, "config_groups must be an object");
+    refuse(GROUPS(", \"config_groups\": {\"a\": {\"format\": \"other\"}}"), TARE_E_UNKNOWN, where, "format is other");
+    refuse(GROUPS(", \"config_groups\": {\"a\": {\"targets\": [1], \"weights\": {\"num_bits\": 4}}}"), TARE_E_CONFIG,
+           where, "targets must be a list");
+    refuse(GROUPS(", \"ignore\": \"lm_head\""), TARE_E_CONFIG, where, "ignore must be a list");
+    refuse(GROUPS(", \"sparsity_config\": {\"format\": \"sparse-24-bitmask\"}"), TARE_E_UNKNOWN, where,
+           "sparse-24-bitmask");
+    refuse(GROUPS(", \"transform_config\": {\"config_groups\": {\"u\": {}}}"), TARE_E_UNKNOWN, where,
+           "transform_config");
+    assert_int_equal(accept(GROUPS(", \"sparsity_config\": {}, \"transform_config\": {}")).n_groups, 0);
 }
 
 static void which(void **state)
@@ -283,9 +328,11 @@ static int forget(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(none),    cmocka_unit_test(awq),     cmocka_unit_test(awq_wrong),
-        cmocka_unit_test(unknown), cmocka_unit_test(mlx),     cmocka_unit_test(which),
-        cmocka_unit_test(modes),   cmocka_unit_test(by_name), cmocka_unit_test(compressed),
+        cmocka_unit_test(none),       cmocka_unit_test(awq),
+        cmocka_unit_test(awq_wrong),  cmocka_unit_test(unknown),
+        cmocka_unit_test(mlx),        cmocka_unit_test(which),
+        cmocka_unit_test(modes),      cmocka_unit_test(by_name),
+        cmocka_unit_test(compressed), cmocka_unit_test(compressed_groups),
     };
     return cmocka_run_group_tests(tests, NULL, forget);
 }
