@@ -155,11 +155,17 @@ static void put_sum(struct tare_text *text, bool first, const char *name, const 
     put_string(text, 4, first, name, digits);
 }
 
-static void put_module(struct tare_text *text, const struct tare_account *account, size_t number)
+/* What was proved is not a claim any more. */
+static enum tare_way way_of(const struct tare_account *account, size_t number, bool proved)
+{
+    return proved ? TARE_WAY_EXACT : tare_job_way(&account->layout->jobs[number], &account->records[number]);
+}
+
+static void put_module(struct tare_text *text, const struct tare_account *account, size_t number, bool proved)
 {
     const struct tare_job *job = &account->layout->jobs[number];
     const struct tare_record *record = &account->records[number];
-    put_string(text, 3, true, "back", ways[tare_job_way(job, record)]);
+    put_string(text, 3, true, "back", ways[way_of(account, number, proved)]);
     put_key(text, 3, false, "rounded");
     tare_text_format(text, "%llu", (unsigned long long)record->tally.rounded);
     put_key(text, 3, false, "most");
@@ -182,14 +188,14 @@ static void put_module(struct tare_text *text, const struct tare_account *accoun
     tare_text_puts(text, "\n      }");
 }
 
-static void put_modules(struct tare_text *text, const struct tare_account *account)
+static void put_modules(struct tare_text *text, const struct tare_account *account, bool proved)
 {
     put_key(text, 1, false, "modules");
     tare_text_puts(text, "{");
     for (size_t k = 0; k < account->layout->n_jobs; k++) {
         put_key(text, 2, !k, account->layout->jobs[k].name);
         tare_text_puts(text, "{");
-        put_module(text, account, k);
+        put_module(text, account, k, proved);
         tare_text_puts(text, "\n    }");
     }
     tare_text_puts(text, "\n  }");
@@ -257,7 +263,7 @@ static struct tare_convert_summary sum_up(const struct tare_account *account, bo
     struct tare_convert_summary sum = {.modules = account->layout->n_jobs, .proved = proved};
     for (size_t k = 0; k < account->layout->n_jobs; k++) {
         const struct tare_record *record = &account->records[k];
-        const enum tare_way way = tare_job_way(&account->layout->jobs[k], record);
+        const enum tare_way way = way_of(account, k, proved);
         sum.kept += record->kept;
         sum.exact += way == TARE_WAY_EXACT;
         sum.rounded += way == TARE_WAY_ROUNDED;
@@ -279,7 +285,7 @@ static enum tare_code write_text(const struct tare_account *account, const struc
     put_source(&text, model);
     put_target(&text, account, options);
     put_totals(&text, &summary);
-    put_modules(&text, account);
+    put_modules(&text, account, proved);
     if (account->sums)
         put_files(&text, all);
     tare_text_puts(&text, "\n}\n");
