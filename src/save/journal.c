@@ -125,7 +125,6 @@ enum tare_code tare_identity_make(struct tare_account *account, const struct tar
         return tare_fail_memory(err);
     XXH3_128bits_reset(state);
     add_options(state, account->layout, model, options);
-    add_text(state, model->checkpoint.path);
     add_tensors(state, &model->checkpoint);
     enum tare_code code = add_files(state, &model->checkpoint, err);
     if (!code)

@@ -206,7 +206,8 @@ static void put_source(struct tare_text *text, const struct tare_model *model)
     const struct tare_report *report = &model->report;
     put_key(text, 1, false, "source");
     tare_text_puts(text, "{");
-    put_string(text, 2, true, "path", model->checkpoint.path);
+    char name[128];
+    put_string(text, 2, true, "name", tare_path_name(model->checkpoint.path ? model->checkpoint.path : "", name));
     put_string(text, 2, false, "model_type", model->model_type);
     put_key(text, 2, false, "formats");
     tare_text_puts(text, "[");
