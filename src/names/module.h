@@ -33,7 +33,7 @@ struct tare_module {
     int64_t group_size;    /* columns that share a scale; 0: plain. The last group may have fewer */
     bool act_order;        /* the group of column i is g_idx[i], not i / group_size: tare_module_group() */
     const int32_t *place;  /* act-order undone by sorting: the stored column i is column place[i]; NULL: it is i */
-    const int32_t *rows;   /* row r is the stored row rows[r]; NULL: it is r. Both of GPTQ's only: plan/fold.c */
+    const int32_t *rows;   /* row r is the stored row rows[r]; NULL: it is r. Both only where packing->reorders: plan/fold.c */
     bool by_rows;          /* GPTQ's embeddings: packed along rows, of which block[0] share the scale of each column */
     int64_t block[2];      /* rows and columns that share a stored scale, where scales are by blocks; else 0 */
     const struct tare_tensor *part[TARE_PARTS];

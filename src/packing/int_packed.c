@@ -210,12 +210,18 @@ static float zero_at(const struct tare_module *module, const void *const part[TA
     return (float)code_at(zeros + 4 * group, tare_module_groups(module), row, module->bits, module->whole_codes);
 }
 
+static int64_t stored_row(const struct tare_module *module, int64_t row)
+{
+    return module->rows ? module->rows[row] : row;
+}
+
 static void decode_row(const struct tare_module *module, const unsigned char *words, uint8_t *code)
 {
     const int64_t in = tare_module_columns(module);
-    if (module->whole_codes)
+    if (module->whole_codes || module->place)
         for (int64_t i = 0; i < in; i++)
-            code[i] = (uint8_t)code_at(words, 1, i, module->bits, true);
+            code[module->place ? module->place[i] : i] =
+                (uint8_t)code_at(words, 1, i, module->bits, module->whole_codes);
     else
         tare_mlx_unpack(words, module->bits, in, code);
 }
@@ -225,11 +231,26 @@ static void decode(const struct tare_module *module, const void *const part[TARE
 {
     const int64_t in = tare_module_columns(module), groups = tare_module_groups(module), bytes = row_bytes(module);
     for (int64_t r = 0; r < rows; r++) {
-        decode_row(module, (const unsigned char *)part[TARE_PART_WEIGHT] + (row + r) * bytes, codes->code + r * in);
+        const int64_t stored = stored_row(module, row + r);
+        decode_row(module, (const unsigned char *)part[TARE_PART_WEIGHT] + stored * bytes, codes->code + r * in);
         for (int64_t g = 0; g < groups; g++) {
-            codes->scale[r * groups + g] = scale_at(module, part, row + r, g);
-            codes->offset[r * groups + g] = zero_at(module, part, row + r, g);
+            codes->scale[r * groups + g] = scale_at(module, part, stored, g);
+            codes->offset[r * groups + g] = zero_at(module, part, stored, g);
         }
+    }
+}
+
+/* The same where columns move: each code goes to its new place in the stream. */
+static void place_codes(const struct tare_module *module, const unsigned char *words, unsigned char *to)
+{
+    const int64_t in = tare_module_columns(module);
+    memset(to, 0, (size_t)(in * module->bits / 8));
+    for (int64_t i = 0; i < in; i++) {
+        const int64_t bit = (int64_t)module->place[i] * module->bits;
+        const unsigned value = code_at(words, 1, i, module->bits, module->whole_codes) << bit % 8;
+        to[bit / 8] |= (unsigned char)value;
+        if (value >> 8) /* else there may be no next byte */
+            to[bit / 8 + 1] |= (unsigned char)(value >> 8);
     }
 }
 
@@ -238,15 +259,16 @@ static void move_codes(const struct tare_module *module, const unsigned char *wo
 {
     const int64_t in = tare_module_columns(module);
     uint8_t code[32];
-    if (!module->whole_codes) {
+    if (module->place)
+        place_codes(module, words, to);
+    else if (!module->whole_codes)
         memcpy(to, words, (size_t)(in * module->bits / 8));
-        return;
-    }
-    for (int64_t first = 0; first < in; first += 32) {
-        for (int i = 0; i < 32; i++)
-            code[i] = (uint8_t)code_at(words, 1, first + i, module->bits, true);
-        tare_mlx_pack(code, module->bits, 32, to + first * module->bits / 8);
-    }
+    else
+        for (int64_t first = 0; first < in; first += 32) {
+            for (int i = 0; i < 32; i++)
+                code[i] = (uint8_t)code_at(words, 1, first + i, module->bits, true);
+            tare_mlx_pack(code, module->bits, 32, to + first * module->bits / 8);
+        }
 }
 
 static void to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
@@ -254,12 +276,13 @@ static void to_mlx(const struct tare_module *module, const void *const part[TARE
 {
     const int64_t in = tare_module_columns(module), groups = tare_module_groups(module), bytes = row_bytes(module);
     for (int64_t r = 0; r < rows; r++) {
-        move_codes(module, (const unsigned char *)part[TARE_PART_WEIGHT] + (row + r) * bytes,
+        const int64_t stored = stored_row(module, row + r);
+        move_codes(module, (const unsigned char *)part[TARE_PART_WEIGHT] + stored * bytes,
                    (unsigned char *)to->weight + r * in * module->bits / 8);
         for (int64_t g = 0; g < groups; g++) {
-            const float scale = scale_at(module, part, row + r, g);
+            const float scale = scale_at(module, part, stored, g);
             tare_float_put(to->scales, module->dtype, r * groups + g, scale);
-            tare_float_put(to->biases, module->dtype, r * groups + g, -zero_at(module, part, row + r, g) * scale);
+            tare_float_put(to->biases, module->dtype, r * groups + g, -zero_at(module, part, stored, g) * scale);
         }
     }
 }
@@ -275,6 +298,9 @@ static enum tare_code check(const struct tare_module *module, const void *const 
         if (group < 0 || group >= groups)
             return tare_fail(err, TARE_E_FORMAT, order->name, "weight_g_idx[%lld] is %ld, and there are %lld groups",
                              (long long)i, (long)group, (long long)groups);
+        if (!module->act_order && group != (module->place ? module->place[i] : i) / module->group_size)
+            return tare_fail(err, TARE_E_FORMAT, order->name,
+                             "weight_g_idx[%lld] is %ld, which is not its place in order", (long long)i, (long)group);
     }
     return tare_compressed_check_shape(module, part, err);
 }
@@ -285,6 +311,7 @@ const struct tare_packing tare_packing_int_packed = {
                ".weight_global_scale"},
     .key = TARE_PART_WEIGHT,
     .by_name = true,
+    .reorders = true,
     .which = which,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,

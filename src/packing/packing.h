@@ -52,6 +52,7 @@ struct tare_packing {
     bool biases;                    /* offset is a bias, not a zero point */
     bool casts;                     /* all floats of the checkpoint take the dtype of the scales (AWQ, as in mlx-lm) */
     bool by_name;                   /* looked for in every checkpoint, whatever its config announces: by the key */
+    bool reorders; /* decode and to_mlx follow the module's place and rows, so act-order can be undone */
     enum tare_code_kind codes;
     enum tare_mlx_mode mode; /* MLX's form of it */
     /* MAY: is this the packing that the config announces? */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * fold.c - GPTQ's act-order, for formats whose groups are runs of columns: the columns are sorted into their groups,
- * and what produces the input gives its outputs in that order. Exact: a sum of the same products.
+ * fold.c - act-order of GPTQ and compressed-tensors, for formats whose groups are runs of columns: the columns are
+ * sorted into their groups, and what produces the input gives its outputs in that order. Exact: a sum of the same
+ * products.
  *
  *     down(act(gate(x)) * up(x))      between them all is by element: rows of gate and up in the new order
  *     o(attention(q, k, v))           elements of one head mix in no other way: rows of v, where q, k and v have the
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "packing/gptq.h"
 #include "plan/plan.h"
 
 /* A linear whose columns are sorted, and the parameters beside it. */
@@ -44,11 +44,11 @@ static bool only(const struct folding *f, const char *const *names, size_t n)
     return true;
 }
 
-/* A matrix of so many rows whose rows can be moved: taken as it is from GPTQ. */
+/* A matrix of so many rows whose rows can be moved: taken as it is from a packing that can. */
 static bool movable(const struct tare_recipe *recipe, int64_t rows)
 {
     return recipe->op == TARE_OP_TAKE && recipe->rank == 2 && recipe->shape[0] == rows &&
-           tare_packing_is_gptq(recipe->module->packing) && !recipe->module->fault && !recipe->module->rows;
+           recipe->module->packing->reorders && !recipe->module->fault && !recipe->module->rows;
 }
 
 static const struct tare_recipe *moved(const struct folding *f, const struct tare_recipe *recipe)
@@ -164,7 +164,7 @@ static enum tare_code fold(struct tare_model *model, const struct tare_parameter
     if (!f.n_prefix || p->name[f.n_prefix - 1] != '.' || p->entry->recipe->op != TARE_OP_TAKE)
         return TARE_OK;
     f.module = p->entry->recipe->module;
-    if (!tare_packing_is_gptq(f.module->packing) || f.module->shape[1] > INT32_MAX)
+    if (!f.module->packing->reorders || f.module->shape[1] > INT32_MAX)
         return TARE_OK;
     const enum tare_code code = sort(&f, &full, err);
     if (code || !full || !(mlp ? fold_mlp(&f) : fold_attention(&f)))

@@ -135,28 +135,35 @@ static enum tare_code read_order(struct tare_model *model, struct tare_module *m
     return TARE_OK;
 }
 
+/* GPTQ's, or compressed-tensors' with actorder. */
+static bool has_order(const struct tare_module *module)
+{
+    return module->packing->reorders && !module->fault && module->part[TARE_PART_G_IDX];
+}
+
 static enum tare_code read_orders(struct tare_model *model, struct tare_error *err)
 {
     const struct tare_module *first = NULL;
     size_t n = 0;
     for (size_t i = 0; i < model->n_modules; i++) {
         struct tare_module *module = &model->modules[i];
-        const enum tare_code code = tare_gptq_sound(module) ? read_order(model, module, err) : TARE_OK;
+        const enum tare_code code = has_order(module) ? read_order(model, module, err) : TARE_OK;
         if (code)
             return code;
-        if (!tare_gptq_sound(module) || !module->act_order)
+        if (!has_order(module) || !module->act_order)
             continue;
         first = first ? first : module;
         n++;
     }
+    const bool said = model->quant.method != TARE_METHOD_GPTQ || model->quant.gptq.desc_act;
     if (n)
-        tare_plan_finding(model, model->quant.gptq.desc_act ? TARE_NOTE : TARE_WARNING, TARE_OK, "act-order",
+        tare_plan_finding(model, said ? TARE_NOTE : TARE_WARNING, TARE_OK, "act-order",
                           first->part[TARE_PART_G_IDX]->name,
                           "%zu module%s in act-order: g_idx, not i / group_size, tells a column's group%s", n,
                           n == 1 ? " has its columns" : "s have their columns",
-                          model->quant.gptq.desc_act ? ""
-                                                     : "; config.json does not say so (desc_act), and programs that "
-                                                       "go by it read other weights");
+                          said ? ""
+                               : "; config.json does not say so (desc_act), and programs that "
+                                 "go by it read other weights");
     return TARE_OK;
 }
 
@@ -203,7 +210,7 @@ static enum tare_code turn_embedding(struct tare_model *model, struct tare_error
 enum tare_code tare_gptq_judge(struct tare_model *model, struct tare_error *err)
 {
     if (model->quant.method != TARE_METHOD_GPTQ)
-        return TARE_OK;
+        return model->options.no_data ? TARE_OK : read_orders(model, err);
     enum tare_code code = apply_rules(model, err);
     if (!code && !model->options.no_data)
         code = read_orders(model, err);

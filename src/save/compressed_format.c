@@ -198,6 +198,24 @@ static bool ignore(void *user, const char *path)
     return !json_array_append_new(user, json_string(path));
 }
 
+static bool is_head(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return !strcmp(dot ? dot + 1 : path, "lm_head");
+}
+
+/* A tied head has no tensor here, but readers have the layer, and it is a Linear. */
+static bool ignore_head(const struct tare_layout *layout, json_t *ignored)
+{
+    struct tare_arena work = {0};
+    bool there = false;
+    for (size_t k = 0; k < layout->n_jobs; k++)
+        there |= is_head(tare_job_path(&layout->jobs[k], &work));
+    const bool failed = work.failed;
+    tare_arena_release(&work);
+    return !failed && (there || ignore(ignored, "lm_head"));
+}
+
 static bool config(json_t *made, const struct tare_layout *layout, const struct tare_model *model)
 {
     (void)model;
@@ -207,7 +225,7 @@ static bool config(json_t *made, const struct tare_layout *layout, const struct 
     struct tare_map known = {0};
     json_t *groups = json_object(), *ignored = json_array();
     bool done = groups && ignored && list_groups(layout, groups, &known, &work) &&
-                tare_integer_dense_paths(layout, ignore, ignored);
+                tare_integer_dense_paths(layout, ignore, ignored) && ignore_head(layout, ignored);
     json_t *quantization = json_pack("{s:s, s:s, s:s, s:O?, s:O?, s:n, s:n}", "quant_method", "compressed-tensors",
                                      "format", "pack-quantized", "quantization_status", "compressed", "config_groups",
                                      groups, "ignore", ignored, "kv_cache_scheme", "global_compression_ratio");

@@ -64,14 +64,14 @@ def header_of(tensors):
     return head
 
 
-def integers(shape, bits=4, groups=2, asymmetric=False, whole=False, order=False):
+def integers(shape, bits=4, groups=2, asymmetric=False, whole=False, order=None):
     """(format, weights of the config, tensors, floats)"""
     out, columns = shape
     q = RNG.integers(0, 1 << bits, shape)
     z = RNG.integers(0, 1 << bits, (out, groups)) if asymmetric else np.full((out, groups), 1 << bits - 1)
     s = (RNG.random((out, groups)) * 0.01 + 0.002).astype(np.float16)
     group = np.arange(columns) // (columns // groups)
-    if order:
+    if order == "shuffled":
         group = RNG.permutation(group)
     tensors = {"weight_packed": stream(q, bits, whole), "weight_scale": s, "weight_shape": np.array(shape, np.int64)}
     if asymmetric:
@@ -192,10 +192,27 @@ class Compressed(Forms):
 
     def test_integers_more(self):
         config, tensors, floats = self.build([lambda s: integers(s, 4, asymmetric=True), lambda s: integers(s, 3, 1, asymmetric=True),
-                                              lambda s: integers(s, 7, asymmetric=True), lambda s: integers(s, 4, order=True)])
+                                              lambda s: integers(s, 7, asymmetric=True), lambda s: integers(s, 4, order="shuffled")])
         folder = self.model(config, tensors)
         self.dense(folder, floats)
         self.convert(folder, 4, "--to", "mlx")  # 7 bits, and act-order
+
+    def test_act_order(self):
+        """Columns of down_proj are sorted in MLX, and rows of gate and up with them; g_idx in order is no act-order."""
+        for bits, whole in ((4, False), (3, False), (3, True), (6, True)):
+            down = lambda s: integers(s, bits, asymmetric=bits != 3, whole=whole, order="shuffled")
+            rest = lambda s: integers(s, bits, whole=whole)
+            folder = self.model(*self.build([down] + [rest] * 6)[:2])
+            self.assertIn("act-order", [f["code"] for f in self.check(folder, 0)["findings"]])
+            before = self.logits(folder)
+            target, _ = self.convert(folder, 0, "--to", "mlx", "--exact")
+            np.testing.assert_allclose(before, self.logits(target), rtol=0, atol=2e-5)
+        config, tensors, floats = self.build([lambda s: integers(s, 4, order="straight")])
+        folder = self.model(config, tensors)
+        self.dense(folder, floats)
+        self.exact_in_mlx(folder)
+        tensors[P + "mlp.up_proj.weight_g_idx"][3] = 2
+        self.assertIn("g_idx[3] is 2", self.check(self.model(config, tensors), 4)["why"])
 
     def test_bytes(self):
         config, tensors, floats = self.build([int8])

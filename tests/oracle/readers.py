@@ -20,7 +20,7 @@ try:
     import torch
     from compressed_tensors.compressors import decompress_module
     from gptqmodel import BACKEND, GPTQModel
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 except ImportError as e:
     print("not run: %s" % e)
     sys.exit(77)
@@ -63,7 +63,12 @@ def by_gptqmodel(folder):
 
 
 def by_transformers(folder):
-    """Module by module: transformers' own way of dequantizing at load takes the first of several groups for all."""
+    """Dequantized while loading; of several groups module by module, because transformers takes the first one for all. (Asymmetric
+    files it loads in the first way only, its own producer's too.)"""
+    if len(json.load(open(os.path.join(folder, "config.json")))["quantization_config"]["config_groups"]) == 1:
+        model = AutoModelForCausalLM.from_pretrained(folder, quantization_config=CompressedTensorsConfig(run_compressed=False), dtype="auto")
+        return {p: w.detach().float().numpy() for p, w in ((n[:-len(".weight")], w) for n, w in model.state_dict().items()
+                                                           if n.endswith(".weight")) if p in packed_paths(folder)}
     model, weights = AutoModelForCausalLM.from_pretrained(folder, dtype="auto"), {}
     for path, module in model.named_modules():
         if getattr(module, "quantization_scheme", None) is not None:
