@@ -337,6 +337,7 @@ enum tare_code tare_journal_resume(struct tare_account *account, struct tare_lay
     if (!account->journal_end || !reopen_shards(layout, folder))
         return begin_anew(account, layout, folder, err);
     *resumed = true;
+    folder->keep = false;
     /* What was torn off goes, so that the next line begins where a line ends; the small files are written again. */
     if (ftruncate(account->journal, (off_t)account->journal_end))
         return tare_fail_system(err, folder->wanted, "cutting the journal");
