@@ -175,6 +175,12 @@ static enum tare_code compare_row(const struct comparison *c, int64_t r, int64_t
             return fail_number(c, row, run->column, "scale", (double)scale, (double)to->codes.scale[b]);
         if (!integers)
             continue;
+        if (scale == 0 && from->module->packing->biases != to->module->packing->biases)
+            return tare_fail(c->err, TARE_E_TARGET, c->job->name,
+                             "the way back does not give the source: in row %lld of %s, column %lld, the scale is 0, and "
+                             "the %s below it does not come back; without --proof it is written",
+                             (long long)row, from->module->name, (long long)run->column,
+                             from->module->packing->biases ? "bias" : "zero");
         const float offset = from->codes.offset[a], back = offset_back(c, scale, to->codes.offset[b]);
         if (!(offset == back) && !same(offset, back))
             return fail_number(c, row, run->column, from->module->packing->biases ? "bias" : "zero", (double)offset,
