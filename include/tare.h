@@ -240,8 +240,8 @@ struct tare_convert_options {
     void *user;
     const char *dtype; /* "float32", "bfloat16", "float16": of what is dense; NULL: as the format has it */
     bool exact;        /* round nothing: mlx then has scales and biases in float32, and floats in their stored dtype */
-    bool proof;        /* read what was written, take the way back, compare it with the source; a difference is refused */
-    bool no_sums;      /* tare.json without hashes; a run that is killed then begins anew */
+    bool proof;   /* read what was written, take the way back, compare it with the source; a difference is refused */
+    bool no_sums; /* tare.json without hashes; a run that is killed then begins anew */
     struct tare_convert_summary *summary; /* receives what was done; may be NULL */
 };
 #define TARE_CONVERT_OPTIONS_INIT                                                                                      \

@@ -21,8 +21,8 @@ struct tare_record {
 struct tare_account {
     struct tare_arena arena;
     const struct tare_layout *layout;
-    struct tare_record *records; /* in the arena, of each job */
-    bool sums;                   /* hash, and keep a journal */
+    struct tare_record *records;       /* in the arena, of each job */
+    bool sums;                         /* hash, and keep a journal */
     const struct tare_tensor *tensors; /* of the checkpoint */
     struct tare_sum *known;            /* of each tensor that was hashed: a module may be a source of many jobs */
     bool *is_known;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * commit.c - a folder that appears under its name only when it is complete and on the disk, or not at all.
  *
- * Beside the output NAME stands ".NAME.tare-partial", locked by whoever works in it; the output is its folder "files",
- * which is renamed to NAME when it is complete, and journal.c keeps its notes beside that. A process that is killed
- * leaves .NAME.tare-partial, never NAME; the next one with the same arguments goes on from there.
+ * Beside the output NAME stands ".NAME.tare-partial", whose file "lock" is locked by whoever works in it; the output is
+ * its folder "files", which is renamed to NAME when it is complete, and journal.c keeps its notes beside that. A
+ * process that is killed leaves .NAME.tare-partial, never NAME; the next one with the same arguments goes on from
+ * there.
  */
 #if defined(__linux__)
 #define _GNU_SOURCE /* fallocate() and renameat2(): POSIX has neither the one without emulation nor the other */
@@ -21,6 +22,7 @@
 #include "save/save.h"
 
 #define FILES "files"
+#define LOCK "lock"                     /* a file: NFS locks no folder */
 #define WRITE_AT_ONCE ((size_t)1 << 30) /* Linux writes at most 2^31 - 4096 bytes a call */
 
 enum tare_code tare_fail_system(struct tare_error *err, const char *where, const char *what)
@@ -81,20 +83,39 @@ static bool remove_files(int fd)
     return clean;
 }
 
-/* Is the folder that is open still the one that has the name? Another process may have finished or removed it. */
-static bool still_there(const struct tare_folder *folder)
+static bool same_file(int fd, int folder, const char *name)
 {
     struct stat open, named;
-    return !fstat(folder->hold, &open) &&
-           !fstatat(folder->parent, folder->temporary, &named, AT_SYMLINK_NOFOLLOW) && open.st_dev == named.st_dev &&
+    return !fstat(fd, &open) && !fstatat(folder, name, &named, AT_SYMLINK_NOFOLLOW) && open.st_dev == named.st_dev &&
            open.st_ino == named.st_ino;
+}
+
+/* Are folder and lock still those that have the names? Another process may have finished and removed them. */
+static bool still_there(const struct tare_folder *folder)
+{
+    return same_file(folder->hold, folder->parent, folder->temporary) && same_file(folder->lock, folder->hold, LOCK);
 }
 
 static void let_go(struct tare_folder *folder)
 {
+    if (folder->lock >= 0)
+        close(folder->lock);
     if (folder->hold >= 0)
-        close(folder->hold); /* and with it the lock */
-    folder->hold = -1;
+        close(folder->hold);
+    folder->hold = folder->lock = -1;
+}
+
+/* Open and lock; errno is EWOULDBLOCK where another has it, ENOENT where the folder went away meanwhile. */
+static bool take_lock(struct tare_folder *folder)
+{
+    folder->lock = openat(folder->hold, LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (folder->lock < 0)
+        return false;
+    int result;
+    do
+        result = flock(folder->lock, LOCK_EX | LOCK_NB);
+    while (result && errno == EINTR);
+    return !result;
 }
 
 /* What lies there under the name of the folder beside the output. */
@@ -114,25 +135,21 @@ static enum tare_code lock_temporary(struct tare_folder *folder, struct tare_err
         if (folder->hold < 0 && errno == ENOENT)
             continue; /* whoever had it has just finished */
         if (folder->hold < 0)
-            return errno == ENOTDIR || errno == ELOOP ? fail_odd(folder, err)
-                                                      : tare_fail_system(err, folder->wanted, "opening the folder beside it");
-        int result;
-        do
-            result = flock(folder->hold, LOCK_EX | LOCK_NB);
-        while (result && errno == EINTR);
-        if (result && errno == EWOULDBLOCK) {
-            let_go(folder);
-            return tare_fail(err, TARE_E_EXISTS, folder->wanted,
-                             "is being written by another tare just now (it has locked %s)", folder->temporary);
-        }
-        if (result) {
-            const enum tare_code code = tare_fail_system(err, folder->wanted, "locking the folder beside it");
-            let_go(folder);
-            return code;
-        }
-        if (still_there(folder))
+            return errno == ENOTDIR || errno == ELOOP
+                       ? fail_odd(folder, err)
+                       : tare_fail_system(err, folder->wanted, "opening the folder beside it");
+        const bool locked = take_lock(folder), gone = !locked && errno == ENOENT;
+        if (locked && still_there(folder))
             return TARE_OK;
+        const enum tare_code code =
+            locked || gone ? TARE_OK
+            : errno == EWOULDBLOCK
+                ? tare_fail(err, TARE_E_EXISTS, folder->wanted,
+                            "is being written by another tare just now (it has locked %s)", folder->temporary)
+                : tare_fail_system(err, folder->wanted, "locking the folder beside it");
         let_go(folder);
+        if (code)
+            return code;
     }
     return tare_fail(err, TARE_E_EXISTS, folder->wanted, "others make and remove %s all the time", folder->temporary);
 }
@@ -143,8 +160,9 @@ static enum tare_code open_files(struct tare_folder *folder, struct tare_error *
         return tare_fail_system(err, folder->wanted, "making a folder beside it");
     folder->fd = openat(folder->hold, FILES, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (folder->fd < 0)
-        return errno == ENOTDIR || errno == ELOOP ? fail_odd(folder, err)
-                                                  : tare_fail_system(err, folder->wanted, "opening the folder beside it");
+        return errno == ENOTDIR || errno == ELOOP
+                   ? fail_odd(folder, err)
+                   : tare_fail_system(err, folder->wanted, "opening the folder beside it");
     return TARE_OK;
 }
 
@@ -160,8 +178,7 @@ static enum tare_code refuse_existing(const struct tare_folder *folder, struct t
 static void tidy(struct tare_folder *folder)
 {
     folder->hold = openat(folder->parent, folder->temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (folder->hold >= 0 && !flock(folder->hold, LOCK_EX | LOCK_NB) && still_there(folder) &&
-        faccessat(folder->hold, FILES, F_OK, 0)) {
+    if (folder->hold >= 0 && take_lock(folder) && still_there(folder) && faccessat(folder->hold, FILES, F_OK, 0)) {
         remove_files(folder->hold);
         unlinkat(folder->parent, folder->temporary, AT_REMOVEDIR);
     }
@@ -198,7 +215,7 @@ enum tare_code tare_folder_begin(struct tare_folder *folder, const char *wanted,
                                  struct tare_error *err)
 {
     folder->wanted = wanted;
-    folder->parent = folder->hold = folder->fd = -1;
+    folder->parent = folder->hold = folder->lock = folder->fd = -1;
     char *parent = NULL;
     if (!split(wanted, &parent, &folder->name)) {
         free(parent);
@@ -420,6 +437,7 @@ void tare_folder_release(struct tare_folder *folder)
             remove_files(folder->fd);
         unlinkat(folder->hold, FILES, AT_REMOVEDIR);
         unlinkat(folder->hold, TARE_JOURNAL, 0);
+        unlinkat(folder->hold, LOCK, 0);
         unlinkat(folder->parent, folder->temporary, AT_REMOVEDIR);
     }
     if (folder->fd >= 0)

@@ -42,7 +42,7 @@ static enum tare_code write_folder(struct tare_layout *layout, struct tare_model
         (code = tare_index_write(layout, folder, err)) || (code = tare_side_files_copy(model, folder, err)) ||
         (code = tare_card_write(layout, model, folder, err)) ||
         (code = tare_config_write(layout, model, options->dtype, folder, err)) || /* a reader looks for it first  */
-        (options->proof && (code = tare_proof_run(layout, folder, pool, options, err))) || /* the way back */
+        (options->proof && (code = tare_proof_run(layout, folder, pool, options, err))) ||        /* the way back */
         (code = tare_record_write(account, model, options, options->proof, folder, pool, err)) || /* tare.json */
         (code = tare_folder_commit(folder, err))) /* the folder gets its name          */
         return code;

@@ -2,7 +2,8 @@
  * execute.c - run the tasks of a layout: each makes one tile of one parameter and writes it to its own place.
  *
  * A tile is one worker's, and no two share a byte of the output, so the result does not depend on the number of
- * threads. Whoever writes the last tile of a job closes its account. The first error, or a cancelled progress report, stops the others at their next task.
+ * threads. Whoever writes the last tile of a job closes its account. The first error, or a cancelled progress report,
+ * stops the others at their next task.
  */
 #include <pthread.h>
 #include <stdatomic.h>

@@ -38,8 +38,7 @@ static void add_number(XXH3_state_t *state, uint64_t number)
     add(state, &number, sizeof number);
 }
 
-static enum tare_code add_configs(XXH3_state_t *state, const struct tare_checkpoint *checkpoint,
-                                  struct tare_error *err)
+static enum tare_code add_configs(XXH3_state_t *state, const struct tare_checkpoint *checkpoint, struct tare_error *err)
 {
     static const char *const names[] = {"config.json", "quantize_config.json", "hf_quant_config.json"};
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
@@ -222,7 +221,8 @@ static size_t take_lines(struct tare_account *account, char *text, size_t size)
         if (memcmp(mark, hash, 18) != 0)
             break;
         *mark = 0;
-        if (at ? !take_job(account, line) : strncmp(line, MAGIC, strlen(MAGIC)) || strcmp(line + strlen(MAGIC), account->identity))
+        if (at ? !take_job(account, line)
+               : strncmp(line, MAGIC, strlen(MAGIC)) || strcmp(line + strlen(MAGIC), account->identity))
             break;
         at += (size_t)(end + 1 - line);
     }

@@ -56,8 +56,8 @@ static enum tare_dtype computed(const struct tile *tile, const struct tare_modul
 }
 
 /*
- * How many biases of zeros were rounded: bias = -zero * scale is off by less than half a scale, so the zero follows from
- * the two again, and from it the bias as it should be (exact in double). Below a scale of 0 the zero is lost.
+ * How many biases of zeros were rounded: bias = -zero * scale is off by less than half a scale, so the zero follows
+ * from the two again, and from it the bias as it should be (exact in double). Below a scale of 0 the zero is lost.
  */
 static void count_biases(const struct tile *tile, const struct tare_module *module, enum tare_dtype dtype,
                          const struct tare_mlx_rows *from, int64_t first, int64_t n)

@@ -22,7 +22,7 @@ enum tare_code tare_proof_check(const struct tare_layout *layout, struct tare_er
         if (tare_job_way(&layout->jobs[k], &none) == TARE_WAY_ONE)
             return tare_fail(err, TARE_E_TARGET, layout->jobs[k].name,
                              "there is no way back for it to prove: %s; without --proof it is written",
-                             layout->jobs[k].target.packed ? "the format does not keep its zeros"
+                             layout->jobs[k].target.packed          ? "the format does not keep its zeros"
                              : layout->jobs[k].flat.pieces[0].value ? "its values are computed"
                                                                     : "its codes become floats");
     return TARE_OK;
@@ -176,11 +176,12 @@ static enum tare_code compare_row(const struct comparison *c, int64_t r, int64_t
         if (!integers)
             continue;
         if (scale == 0 && from->module->packing->biases != to->module->packing->biases)
-            return tare_fail(c->err, TARE_E_TARGET, c->job->name,
-                             "the way back does not give the source: in row %lld of %s, column %lld, the scale is 0, and "
-                             "the %s below it does not come back; without --proof it is written",
-                             (long long)row, from->module->name, (long long)run->column,
-                             from->module->packing->biases ? "bias" : "zero");
+            return tare_fail(
+                c->err, TARE_E_TARGET, c->job->name,
+                "the way back does not give the source: in row %lld of %s, column %lld, the scale is 0, and "
+                "the %s below it does not come back; without --proof it is written",
+                (long long)row, from->module->name, (long long)run->column,
+                from->module->packing->biases ? "bias" : "zero");
         const float offset = from->codes.offset[a], back = offset_back(c, scale, to->codes.offset[b]);
         if (!(offset == back) && !same(offset, back))
             return fail_number(c, row, run->column, from->module->packing->biases ? "bias" : "zero", (double)offset,
@@ -322,7 +323,9 @@ static enum tare_code prove(struct proof *proof, const struct tare_job *job, str
     const void *part[TARE_PARTS];
     if (!made || made->fault || (made->packing != &tare_packing_plain) != job->target.packed)
         return tare_fail(err, TARE_E_INTERNAL, job->name, "what was written is not read as what it is: %s",
-                         !made ? "no module has its name" : made->fault ? made->fault : made->packing->name);
+                         !made         ? "no module has its name"
+                         : made->fault ? made->fault
+                                       : made->packing->name);
     enum tare_code code = tare_module_data(&proof->reading.checkpoint, made, part, err);
     for (size_t k = 0; !code && k < job->flat.n; k++) {
         const struct tare_piece *piece = &job->flat.pieces[k];
@@ -333,7 +336,9 @@ static enum tare_code prove(struct proof *proof, const struct tare_job *job, str
         c.side[1].module = made;
         memcpy(c.side[0].part, job->parts[k], sizeof c.side[0].part);
         memcpy(c.side[1].part, part, sizeof part);
-        code = job->target.packed ? compare_packed(&c, piece) : same_stretch(&c, piece) ? TARE_OK : compare_plain(&c, piece);
+        code = job->target.packed        ? compare_packed(&c, piece)
+               : same_stretch(&c, piece) ? TARE_OK
+                                         : compare_plain(&c, piece);
     }
     return code;
 }

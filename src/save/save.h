@@ -199,7 +199,8 @@ struct tare_folder {
     const char *wanted;     /* as the caller gave it, for errors */
     char *name, *temporary; /* heap; in parent */
     char *path;             /* heap; of the folder that becomes the output */
-    int parent, hold, fd;   /* -1: none; hold: the temporary folder, locked; fd: the one that path names */
+    int parent, hold, fd;   /* -1: none; hold: the temporary folder; fd: the one that path names */
+    int lock;               /* of the temporary folder */
     bool keep;              /* leave the temporary folder for a later run */
 };
 enum tare_code tare_fail_system(struct tare_error *err, const char *where, const char *what); /* of errno */

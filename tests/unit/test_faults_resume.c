@@ -332,10 +332,10 @@ static void test_damaged(void **state)
         long at;
         size_t kept;
     } cases[] = {
-        {"journal", 0, 0},                                /* of another kind */
-        {"journal", 20, 0},                               /* another identity */
-        {"journal", 100, 0},                              /* in the first job: those behind it are not read */
-        {"journal", -3, 2},                               /* in the last one */
+        {"journal", 0, 0},                                 /* of another kind */
+        {"journal", 20, 0},                                /* another identity */
+        {"journal", 100, 0},                               /* in the first job: those behind it are not read */
+        {"journal", -3, 2},                                /* in the last one */
         {"files/model-00001-of-00004.safetensors", -1, 2}, /* a.weight's */
         {"files/model-00001-of-00004.safetensors", 9, 3},  /* its header */
         {"files/model-00004-of-00004.safetensors", -1, 3}, /* norm.weight was not done */
@@ -406,7 +406,7 @@ static void test_locked(void **state)
     const struct tare_convert_options options = one_thread(NULL);
     small_world(&world);
     cancelled(&world, 2);
-    const int fd = open(fixture_path(world.folder, ".out.tare-partial"), O_RDONLY | O_DIRECTORY);
+    const int fd = open(fixture_path(world.folder, ".out.tare-partial/lock"), O_RDWR);
     assert_true(fd >= 0);
     assert_int_equal(flock(fd, LOCK_EX), 0);
     fixture_expect(convert(&world, &options, &err), &err, TARE_E_EXISTS, "out", "another tare");
@@ -490,10 +490,10 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_killed),    cmocka_unit_test(test_torn),    cmocka_unit_test(test_killed_again),
-        cmocka_unit_test(test_cancelled), cmocka_unit_test(test_damaged), cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_other_identity), cmocka_unit_test(test_locked), cmocka_unit_test(test_odd),
-        cmocka_unit_test(test_full),      cmocka_unit_test(test_broken),  cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_killed),         cmocka_unit_test(test_torn),    cmocka_unit_test(test_killed_again),
+        cmocka_unit_test(test_cancelled),      cmocka_unit_test(test_damaged), cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_other_identity), cmocka_unit_test(test_locked),  cmocka_unit_test(test_odd),
+        cmocka_unit_test(test_full),           cmocka_unit_test(test_broken),  cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

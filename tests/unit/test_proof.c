@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_proof.c - the way back, proved: each kind of recipe and format; and that a proof finds what is wrong, wherever it
- * is. What a proof is held against is damaged between writing and reading, by the progress callback.
+ * test_proof.c - the way back, proved: each kind of recipe and format; and that a proof finds what is wrong, wherever
+ * it is. What a proof is held against is damaged between writing and reading, by the progress callback.
  */
 #include <fcntl.h>
 #include <unistd.h>
@@ -85,20 +85,27 @@ static void test_recipes(void **state)
     struct world world;
     struct tare_convert_summary summary = {0};
     const struct tare_convert_options options = TARE_CONVERT_OPTIONS_INIT;
-    void *data[] = {random_bytes(IN * OUT / 2, false, 1),         random_bytes(IN / GROUP * OUT * 2, true, 2),
-                    random_bytes(IN / GROUP * OUT / 2, false, 3), random_bytes(IN * OUT / 2, false, 4),
-                    random_bytes(IN / GROUP * OUT * 2, true, 5),  random_bytes(IN / GROUP * OUT / 2, false, 6),
+    void *data[] = {random_bytes(IN * OUT / 2, false, 1),
+                    random_bytes(IN / GROUP * OUT * 2, true, 2),
+                    random_bytes(IN / GROUP * OUT / 2, false, 3),
+                    random_bytes(IN * OUT / 2, false, 4),
+                    random_bytes(IN / GROUP * OUT * 2, true, 5),
+                    random_bytes(IN / GROUP * OUT / 2, false, 6),
                     random_bytes(30 * 50 * 2, true, 7)};
     const float whole[] = {1, 2, 3, -0.5f};
-    const struct fixture_tensor tensors[] = {
-        {"a.qweight", "I32", 2, {IN, OUT / 8}, data[0]},        {"a.scales", "F16", 2, {IN / GROUP, OUT}, data[1]},
-        {"a.qzeros", "I32", 2, {IN / GROUP, OUT / 8}, data[2]}, {"b.qweight", "I32", 2, {IN, OUT / 8}, data[3]},
-        {"b.scales", "F16", 2, {IN / GROUP, OUT}, data[4]},     {"b.qzeros", "I32", 2, {IN / GROUP, OUT / 8}, data[5]},
-        {"d", "F16", 2, {30, 50}, data[6]},                     {"whole", "F32", 1, {4}, whole}};
+    const struct fixture_tensor tensors[] = {{"a.qweight", "I32", 2, {IN, OUT / 8}, data[0]},
+                                             {"a.scales", "F16", 2, {IN / GROUP, OUT}, data[1]},
+                                             {"a.qzeros", "I32", 2, {IN / GROUP, OUT / 8}, data[2]},
+                                             {"b.qweight", "I32", 2, {IN, OUT / 8}, data[3]},
+                                             {"b.scales", "F16", 2, {IN / GROUP, OUT}, data[4]},
+                                             {"b.qzeros", "I32", 2, {IN / GROUP, OUT / 8}, data[5]},
+                                             {"d", "F16", 2, {30, 50}, data[6]},
+                                             {"whole", "F32", 1, {4}, whole}};
     world_begin(&world, tensors, FIXTURE_COUNT(tensors));
     struct tare_arena *arena = &world.model.arena;
     const struct tare_recipe *both[] = {awq(&world, "a"), awq(&world, "b")}, *d = dense(&world, "d");
-    const struct tare_recipe *halves[] = {tare_recipe_slice(arena, d, 0, 20, 10), tare_recipe_slice(arena, d, 0, 0, 20)};
+    const struct tare_recipe *halves[] = {tare_recipe_slice(arena, d, 0, 20, 10),
+                                          tare_recipe_slice(arena, d, 0, 0, 20)};
     add(&world, "experts.weight", TARE_KIND_LINEAR, tare_recipe_stack(arena, both, 2));
     add(&world, "part.weight", TARE_KIND_LINEAR, tare_recipe_slice(arena, both[1], 0, 64, 96));
     add(&world, "odd.weight", TARE_KIND_LINEAR, tare_recipe_alternate(arena, both[0], 0, 1, 2));
