@@ -64,6 +64,8 @@ test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=pyth
 	@$(ORACLE) tests/oracle/mlx_load.py build/tare models/fable $(wildcard $(GOLDEN)/load/*)
 	@[ -z "$(GOLDEN)" ] || { rm -rf build/packings && $(ORACLE) tests/oracle/packings.py $(GOLDEN) build/packings && \
 	  $(ORACLE) tests/oracle/mlx_load.py build/tare build/packings; }
+	@[ -z "$(GOLDEN)" ] || { rm -rf build/published && $(ORACLE) tests/oracle/published.py $(GOLDEN) build/published && \
+	  $(ORACLE) tests/oracle/mlx_load.py build/tare build/published; }
 
 READERS ?= /opt/readers/bin/python
 test-readers: build ## load awq, gptq and compressed-tensors of tare with gptqmodel and compressed-tensors (READERS=python with both; slow)

@@ -144,14 +144,17 @@ enum tare_code tare_tie_levels(const struct tare_model *model, struct tare_arena
     struct tare_tie_level *l = tare_arena_array(arena, 4, sizeof *l);
     if (!l)
         return tare_fail_memory(err);
-    const struct tare_tie_level top = {
-        "", model->config, NULL, "", arch->args, model->args, false, arch->transformers_tied};
+    const struct tare_tie_level top = {"",         model->config, NULL,  "",
+                                       arch->args, model->args,   false, arch->transformers_tied};
     /* the rule's own word, whatever inner_prefix is (gemma3n: model.language_model) */
-    const struct tare_tie_level inner = {"language_model", model->inner ? model->inner_config : text,
+    const struct tare_tie_level inner = {"language_model",
+                                         model->inner ? model->inner_config : text,
                                          model->inner_copy ? written : NULL,
                                          model->inner ? model->inner_path ? model->inner_path : "" : "text_config",
-                                         model->inner ? model->inner->args : NULL, model->inner_args,
-                                         model->inner_copy && !json_object_get(written, "tie_word_embeddings"), false};
+                                         model->inner ? model->inner->args : NULL,
+                                         model->inner_args,
+                                         model->inner_copy && !json_object_get(written, "tie_word_embeddings"),
+                                         false};
     l[0] = l[1] = top;
     l[2] = l[3] = inner;
     l[1].owner = "model";

@@ -10,10 +10,13 @@ TARE_ARGS(ARGS);
 
 static struct tare_deepseek_desc describe(const struct args *a)
 {
-    return (struct tare_deepseek_desc){
-        TARE_DEEPSEEK_DENSE(a, 1e-6), TARE_DEEPSEEK_ROUTED(a), .frequency = a->moe_layer_freq,
-        .selection_bias = true,       .predicts = a->num_nextn_predict_layers,        .frequencies_stored = true,
-        .head = TARE_HEAD_OWN};
+    return (struct tare_deepseek_desc){TARE_DEEPSEEK_DENSE(a, 1e-6),
+                                       TARE_DEEPSEEK_ROUTED(a),
+                                       .frequency = a->moe_layer_freq,
+                                       .selection_bias = true,
+                                       .predicts = a->num_nextn_predict_layers,
+                                       .frequencies_stored = true,
+                                       .head = TARE_HEAD_OWN};
 }
 
 TARE_DEEPSEEK_MEMBER;
@@ -26,7 +29,8 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return tare_deepseek_check(&desc, a->topk_method, d);
 }
 
-/* The published models have 61 layers, and mlx-lm sets number 61 aside whatever the config says; not inside a wrapper. */
+/* The published models have 61 layers, and mlx-lm sets number 61 aside whatever the config says; not inside a wrapper.
+ */
 static void published(struct tare_weights *w, const void *args)
 {
     if (!w->scope)

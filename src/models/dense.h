@@ -46,6 +46,12 @@ struct tare_dense {
     TARE_DENSE_USUAL(a), .skeleton.eps = (a)->rms_norm_eps, .skeleton.head = TARE_HEAD_FLAG,                           \
                          .skeleton.tied = (a)->tie_word_embeddings
 
+/* Gemma's: around both blocks. */
+#define TARE_DENSE_FOUR_NORMS                                                                                          \
+    {                                                                                                                  \
+        "input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"       \
+    }
+
 void tare_dense(struct tare_at root, struct tare_decoder *d, const struct tare_dense *dense);
 
 /* Its parameters are declared, but nothing can run it. */

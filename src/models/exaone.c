@@ -60,6 +60,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 
 const struct tare_arch tare_arch_exaone = {
     .name = "exaone",
+    .transformers_tied = true, /* not known there: a head that differs is refused */
     .args = &args_info,
     .declare = declare,
     .runs = true,

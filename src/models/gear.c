@@ -114,6 +114,7 @@ static void sanitize(struct tare_weights *w, const void *args)
 
 const struct tare_arch tare_arch_gear = {
     .name = "gear",
+    .transformers_tied = true, /* not known there: a head that differs is refused */
     .args = &args_info,
     .derive = derive,
     .declare = declare,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * gemma2.c - Gemma 2 (mlx-lm: models/gemma2.py). */
-#include "models/model.h"
+#include "models/dense.h"
 #include "models/window.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -34,51 +34,34 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 }
 
 /* Every second layer, from the first, unless layer_types says otherwise. */
-static int64_t window(const struct args *a, int64_t layer)
+static void vary(struct tare_dense *dense, int64_t i)
 {
-    return a->layer_types || layer % 2 == 0 ? tare_window(a->sliding_window, a->layer_types, 0, layer) : 0;
+    const struct args *a = dense->args;
+    dense->attention.window = a->layer_types || i % 2 == 0 ? tare_window(a->sliding_window, a->layer_types, 0, i) : 0;
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    const struct tare_at model = tare_at(root, "model");
-    const int64_t dim = a->hidden_size;
-    struct tare_rope rope =
-        tare_rope_read(model, a->head_dim, a->rope_theta, a->rope_parameters, a->max_position_embeddings);
-    struct tare_parameter *embedding = tare_embedding(model, "embed_tokens", a->vocab_size, dim);
-
-    rope.interleaved = a->rope_traditional;
-    *d = (struct tare_decoder){.arena = d->arena,
-                               .dim = dim,
-                               .vocabulary = a->vocab_size,
-                               .embedding = embedding,
-                               .context = a->max_position_embeddings,
-                               .embedding_scale = sqrt((double)dim),
-                               .logit_soft_cap = a->final_logit_softcapping};
-    struct tare_layer *l = tare_layers(d, a->num_hidden_layers);
-    for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++, l++) {
-        const struct tare_at at = tare_at(model, "layers.%lld", (long long)i);
-        l->pre[0] = tare_rms_norm_one_plus(at, "input_layernorm", dim, a->rms_norm_eps);
-        tare_gqa(l, at,
-                 &(struct tare_gqa_desc){.dim = dim,
-                                         .heads = a->num_attention_heads,
-                                         .kv_heads = a->num_key_value_heads,
-                                         .head_dim = a->head_dim,
-                                         .scale = 1 / sqrt(a->query_pre_attn_scalar),
-                                         .window = window(a, i),
-                                         .soft_cap = a->attn_logit_softcapping,
-                                         .rope = rope});
-        l->post[0] = tare_rms_norm_one_plus(at, "post_attention_layernorm", dim, a->rms_norm_eps);
-        l->pre[1] = tare_rms_norm_one_plus(at, "pre_feedforward_layernorm", dim, a->rms_norm_eps);
-        tare_glu(l, at,
-                 &(struct tare_glu_desc){.dim = dim,
-                                         .hidden = a->intermediate_size,
-                                         .activation = tare_activation_read(at, a->hidden_activation, TARE_GELU_TANH)});
-        l->post[1] = tare_rms_norm_one_plus(at, "post_feedforward_layernorm", dim, a->rms_norm_eps);
-    }
-    d->norm = tare_rms_norm_one_plus(model, "norm", dim, a->rms_norm_eps);
-    tare_head(root, NULL, embedding, TARE_HEAD_NONE, true, NO_BIAS);
+    tare_dense(root, d,
+               &(struct tare_dense){
+                   .skeleton = {TARE_SKELETON_USUAL(a), .norm = TARE_SKELETON_RMS_ONE_PLUS,
+                                .embedding_scale = sqrt((double)a->hidden_size),
+                                .logit_soft_cap = a->final_logit_softcapping, .head = TARE_HEAD_NONE},
+                   .attention = {.heads = a->num_attention_heads,
+                                 .kv_heads = a->num_key_value_heads,
+                                 .head_dim = a->head_dim,
+                                 .scale = 1 / sqrt(a->query_pre_attn_scalar),
+                                 .soft_cap = a->attn_logit_softcapping},
+                   .ffn.hidden = a->intermediate_size,
+                   .hidden_act = a->hidden_activation,
+                   .norms = TARE_DENSE_FOUR_NORMS,
+                   .theta = a->rope_theta,
+                   .scaling = a->rope_parameters,
+                   .interleaved = a->rope_traditional,
+                   .vary = vary,
+                   .args = a,
+               });
 }
 
 const struct tare_arch tare_arch_gemma2 = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * gemma3_text.c - Gemma 3 text models (mlx-lm: models/gemma3_text.py). Layers with a window have a rotary base of their
  * own. */
-#include "models/model.h"
+#include "models/dense.h"
 #include "models/window.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -48,56 +48,36 @@ static bool sliding(const struct args *a, int64_t layer)
 }
 
 /* transformers 5 has an object a layer type in rope_parameters. */
-static struct tare_rope rope_read(struct tare_at at, const struct args *a, bool local)
+static void vary(struct tare_dense *dense, int64_t i)
 {
+    const struct args *a = dense->args;
+    const bool local = sliding(a, i);
     const json_t *own = json_object_get(a->rope_parameters, local ? "sliding_attention" : "full_attention");
-    return tare_rope_read(at, a->head_dim, local ? a->rope_local_base_freq : a->rope_theta,
-                          json_is_object(own) ? own
-                          : local             ? NULL
-                                              : a->rope_scaling,
-                          a->max_position_embeddings);
+    dense->attention.window = local ? a->sliding_window : 0;
+    dense->theta = local ? a->rope_local_base_freq : a->rope_theta;
+    dense->scaling = json_is_object(own) ? own : local ? NULL : a->rope_scaling;
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    const struct tare_at model = tare_at(root, "model");
-    const int64_t dim = a->hidden_size;
-    const struct tare_rope global = rope_read(model, a, false), local = rope_read(model, a, true);
-    struct tare_parameter *embedding = tare_embedding(model, "embed_tokens", a->vocab_size, dim);
-
-    *d = (struct tare_decoder){.arena = d->arena,
-                               .dim = dim,
-                               .vocabulary = a->vocab_size,
-                               .embedding = embedding,
-                               .context = a->max_position_embeddings,
-                               .embedding_scale = sqrt((double)dim),
-                               .logit_soft_cap = a->final_logit_softcapping};
-    struct tare_layer *l = tare_layers(d, a->num_hidden_layers);
-    for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++, l++) {
-        const struct tare_at at = tare_at(model, "layers.%lld", (long long)i);
-        l->pre[0] = tare_rms_norm_one_plus(at, "input_layernorm", dim, a->rms_norm_eps);
-        tare_gqa(l, at,
-                 &(struct tare_gqa_desc){.dim = dim,
-                                         .heads = a->num_attention_heads,
-                                         .kv_heads = a->num_key_value_heads,
-                                         .head_dim = a->head_dim,
-                                         .scale = 1 / sqrt(a->query_pre_attn_scalar),
-                                         .window = sliding(a, i) ? a->sliding_window : 0,
-                                         .soft_cap = a->attn_logit_softcapping,
-                                         .qk_norm = TARE_QK_NORM_RMS_ONE_PLUS,
-                                         .eps = a->rms_norm_eps,
-                                         .rope = sliding(a, i) ? local : global});
-        l->post[0] = tare_rms_norm_one_plus(at, "post_attention_layernorm", dim, a->rms_norm_eps);
-        l->pre[1] = tare_rms_norm_one_plus(at, "pre_feedforward_layernorm", dim, a->rms_norm_eps);
-        tare_glu(l, at,
-                 &(struct tare_glu_desc){.dim = dim,
-                                         .hidden = a->intermediate_size,
-                                         .activation = tare_activation_read(at, a->hidden_activation, TARE_GELU_TANH)});
-        l->post[1] = tare_rms_norm_one_plus(at, "post_feedforward_layernorm", dim, a->rms_norm_eps);
-    }
-    d->norm = tare_rms_norm_one_plus(model, "norm", dim, a->rms_norm_eps);
-    tare_head(root, "lm_head", embedding, TARE_HEAD_CONTENT, false, NO_BIAS);
+    tare_dense(root, d,
+               &(struct tare_dense){
+                   .skeleton = {TARE_SKELETON_USUAL(a), .norm = TARE_SKELETON_RMS_ONE_PLUS,
+                                .embedding_scale = sqrt((double)a->hidden_size),
+                                .logit_soft_cap = a->final_logit_softcapping, .head = TARE_HEAD_CONTENT},
+                   .attention = {.heads = a->num_attention_heads,
+                                 .kv_heads = a->num_key_value_heads,
+                                 .head_dim = a->head_dim,
+                                 .scale = 1 / sqrt(a->query_pre_attn_scalar),
+                                 .soft_cap = a->attn_logit_softcapping,
+                                 .qk_norm = TARE_QK_NORM_RMS_ONE_PLUS},
+                   .ffn.hidden = a->intermediate_size,
+                   .hidden_act = a->hidden_activation,
+                   .norms = TARE_DENSE_FOUR_NORMS,
+                   .vary = vary,
+                   .args = a,
+               });
 }
 
 const struct tare_arch tare_arch_gemma3_text = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * gpt_neox.c - GPT-NeoX and Pythia (mlx-lm: models/gpt_neox.py). Its fused projection holds q, k, v head by head. */
-#include "models/model.h"
+#include "models/skeleton.h"
 #include "models/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -31,38 +31,43 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return tare_theta_read(&a->rotary_emb_base, "rotary_emb_base", a->rope_parameters, d->place, d->err);
 }
 
+static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+{
+    const struct args *a = args;
+    const int64_t dim = a->hidden_size;
+    (void)i;
+    tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
+    l->residual = a->use_parallel_residual ? TARE_RESIDUAL_PARALLEL : TARE_RESIDUAL_SEQUENTIAL;
+    l->pre[0] = tare_layer_norm(at, "input_layernorm", dim, a->layer_norm_eps, BIAS);
+    tare_linear(at, "attention.query_key_value", dim, tare_mul(at, 3, dim), BIAS);
+    tare_linear(at, "attention.dense", dim, dim, BIAS);
+    l->pre[1] = tare_layer_norm(at, "post_attention_layernorm", dim, a->layer_norm_eps, BIAS);
+    tare_mlp(l, at,
+             &(struct tare_mlp_desc){.first_name = "dense_h_to_4h",
+                                     .second_name = "dense_4h_to_h",
+                                     .dim = dim,
+                                     .hidden = a->intermediate_size > 0 ? a->intermediate_size : tare_mul(at, 4, dim),
+                                     .bias = true,
+                                     .activation = tare_activation_read(at, a->hidden_act, TARE_GELU)});
+}
+
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    const struct tare_at model = tare_at(root, "model");
-    const int64_t dim = a->hidden_size;
-    const int64_t hidden = a->intermediate_size > 0 ? a->intermediate_size : tare_mul(root, 4, dim);
-    struct tare_parameter *embedding = tare_embedding(model, "embed_in", a->vocab_size, dim);
-
-    tare_div(root, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
-    *d = (struct tare_decoder){.arena = d->arena,
-                               .dim = dim,
-                               .vocabulary = a->vocab_size,
-                               .embedding = embedding,
-                               .context = a->max_position_embeddings};
-    struct tare_layer *l = tare_layers(d, a->num_hidden_layers);
-    for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++, l++) {
-        const struct tare_at at = tare_at(model, "h.%lld", (long long)i);
-        l->residual = a->use_parallel_residual ? TARE_RESIDUAL_PARALLEL : TARE_RESIDUAL_SEQUENTIAL;
-        l->pre[0] = tare_layer_norm(at, "input_layernorm", dim, a->layer_norm_eps, BIAS);
-        tare_linear(at, "attention.query_key_value", dim, tare_mul(at, 3, dim), BIAS);
-        tare_linear(at, "attention.dense", dim, dim, BIAS);
-        l->pre[1] = tare_layer_norm(at, "post_attention_layernorm", dim, a->layer_norm_eps, BIAS);
-        tare_mlp(l, at,
-                 &(struct tare_mlp_desc){.first_name = "dense_h_to_4h",
-                                         .second_name = "dense_4h_to_h",
-                                         .dim = dim,
-                                         .hidden = hidden,
-                                         .bias = true,
-                                         .activation = tare_activation_read(at, a->hidden_act, TARE_GELU)});
-    }
-    d->norm = tare_layer_norm(model, "final_layer_norm", dim, a->layer_norm_eps, BIAS);
-    tare_head(model, "embed_out", embedding, TARE_HEAD_OWN, false, NO_BIAS);
+    tare_skeleton(root, args, d,
+                  &(struct tare_skeleton){.embedding = "embed_in",
+                                          .layers = "h",
+                                          .norm_name = "final_layer_norm",
+                                          .head_name = "model.embed_out",
+                                          .dim = a->hidden_size,
+                                          .vocabulary = a->vocab_size,
+                                          .n_layers = a->num_hidden_layers,
+                                          .context = a->max_position_embeddings,
+                                          .norm = TARE_SKELETON_LAYER,
+                                          .norm_bias = true,
+                                          .eps = a->layer_norm_eps,
+                                          .layer = layer,
+                                          .head = TARE_HEAD_OWN});
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

@@ -50,6 +50,7 @@ static void sanitize(struct tare_weights *w, const void *args)
 
 const struct tare_arch tare_arch_lille_130m = {
     .name = "lille-130m",
+    .transformers_tied = true, /* not known there: a head that differs is refused */
     .args = &args_info,
     .declare = declare,
     .sanitize = sanitize,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * mixtral.c - Mixtral (mlx-lm: models/mixtral.py). */
 #include "models/experts.h"
-#include "models/model.h"
+#include "models/sparse.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 32000)                                                                                        \
@@ -43,45 +43,34 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
     tare_linear(at, "self_attn.o_proj", tare_mul(at, heads, head), dim, NO_BIAS);
 }
 
+static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+{
+    const struct args *a = args;
+    const int64_t dim = a->hidden_size, n = a->num_local_experts;
+    const int64_t head = tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
+    struct tare_rope rope = tare_rope_read(
+        at, head, a->rope_theta, a->rope_parameters ? a->rope_parameters : a->rope_scaling, a->max_position_embeddings);
+    (void)i;
+    rope.interleaved = a->rope_traditional;
+    l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
+    attention(l, at, a, head, rope);
+    l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
+    tare_linear(at, "block_sparse_moe.gate", dim, n, NO_BIAS);
+    tare_switch_glu(at, "block_sparse_moe.switch_mlp", n, dim, a->intermediate_size);
+}
+
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    const struct tare_at model = tare_at(root, "model");
-    const int64_t dim = a->hidden_size, n = a->num_local_experts;
-    const int64_t head = tare_div(root, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
-    struct tare_rope rope =
-        tare_rope_read(model, head, a->rope_theta, a->rope_parameters ? a->rope_parameters : a->rope_scaling,
-                       a->max_position_embeddings);
-    struct tare_parameter *embedding = tare_embedding(model, "embed_tokens", a->vocab_size, dim);
-
-    rope.interleaved = a->rope_traditional;
-    *d = (struct tare_decoder){.arena = d->arena,
-                               .dim = dim,
-                               .vocabulary = a->vocab_size,
-                               .embedding = embedding,
-                               .context = a->max_position_embeddings};
-    struct tare_layer *l = tare_layers(d, a->num_hidden_layers);
-    for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++, l++) {
-        const struct tare_at at = tare_at(model, "layers.%lld", (long long)i);
-        l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
-        attention(l, at, a, head, rope);
-        l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
-        tare_linear(at, "block_sparse_moe.gate", dim, n, NO_BIAS);
-        tare_switch_glu(at, "block_sparse_moe.switch_mlp", n, dim, a->intermediate_size);
-    }
-    d->norm = tare_rms_norm(model, "norm", dim, a->rms_norm_eps);
-    tare_head(root, "lm_head", embedding, TARE_HEAD_FLAG, a->tie_word_embeddings, NO_BIAS);
+    tare_skeleton(root, args, d,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .layer = layer, TARE_SKELETON_TIED(a)});
 }
 
+/* transformers 5 writes them fused, below "mlp" in memory, under the published names in files. */
 static void sanitize(struct tare_weights *w, const void *args)
 {
-    const int64_t n = ((const struct args *)args)->num_local_experts;
-    tare_stack(w, "model.layers.*.block_sparse_moe.experts.#.w1.weight",
-               "model.layers.*.block_sparse_moe.switch_mlp.gate_proj.weight", n);
-    tare_stack(w, "model.layers.*.block_sparse_moe.experts.#.w2.weight",
-               "model.layers.*.block_sparse_moe.switch_mlp.down_proj.weight", n);
-    tare_stack(w, "model.layers.*.block_sparse_moe.experts.#.w3.weight",
-               "model.layers.*.block_sparse_moe.switch_mlp.up_proj.weight", n);
+    const struct args *a = args;
+    tare_sparse_rewrite(w, "block_sparse_moe", a->num_local_experts, a->hidden_size);
 }
 
 const struct tare_arch tare_arch_mixtral = {

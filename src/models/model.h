@@ -21,8 +21,8 @@ struct tare_derive {
 };
 /* Has the checkpoint a tensor of this name? For the few models whose config does not say what is published. */
 bool tare_published(const struct tare_derive *d, const char *name);
-/* Let the config, also that of a conversion, say `value` (stolen) for a key, where the tensors contradict it; why becomes
- * a finding. False: no memory. */
+/* Let the config, also that of a conversion, say `value` (stolen) for a key, where the tensors contradict it; why
+ * becomes a finding. False: no memory. */
 bool tare_config_amend(const struct tare_derive *d, const char *key, json_t *value, const char *why);
 
 struct tare_arch {
@@ -37,7 +37,8 @@ struct tare_arch {
      * which sees only what lies below inner_prefix, without that prefix. */
     void (*sanitize)(struct tare_weights *w, const void *args);
     bool runs;              /* every block has ops, and logits were compared with the reference */
-    bool transformers_tied; /* transformers' own default of tie_word_embeddings (golden/tie_defaults.json) */
+    bool transformers_tied; /* transformers takes a silent config for tied (golden/tie_defaults.json), or does not know
+                               the type */
 
     /* Wrappers: a text model inside, under a prefix, with its own fragment of the config. */
     const struct tare_arch *inner;

@@ -70,6 +70,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 
 const struct tare_arch tare_arch_plamo3 = {
     .name = "plamo3",
+    .transformers_tied = true, /* not known there: a head that differs is refused */
     .args = &args_info,
     .derive = derive,
     .declare = declare,

@@ -42,8 +42,7 @@ static void vary(struct tare_dense *dense, int64_t i)
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_dense(root, d,
-               &(struct tare_dense){TARE_DENSE_LLAMA(a), .attention.bias = true, .vary = vary, .args = a});
+    tare_dense(root, d, &(struct tare_dense){TARE_DENSE_LLAMA(a), .attention.bias = true, .vary = vary, .args = a});
 }
 
 const struct tare_arch tare_arch_qwen2 = {

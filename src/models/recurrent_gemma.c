@@ -2,7 +2,7 @@
  * recurrent_gemma.c - RecurrentGemma, or Griffin (mlx-lm: models/recurrent_gemma.py). */
 #include <string.h>
 
-#include "models/model.h"
+#include "models/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(FLAG, attention_bias, REQUIRED)                                                                                \
@@ -62,49 +62,44 @@ static void recurrent_block(struct tare_at at, const struct args *a, int64_t hea
     tare_plain(lru, "recurrent_gate_bias", 2, heads, head);
 }
 
+static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+{
+    const struct args *a = args;
+    const int64_t dim = a->hidden_size;
+    const int64_t head = tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
+    l->pre[0] = tare_rms_norm_one_plus(at, "temporal_pre_norm", dim, 1e-5);
+    if (recurrent(a, i))
+        recurrent_block(tare_at(at, "temporal_block"), a, head);
+    else
+        tare_gqa(l, at,
+                 &(struct tare_gqa_desc){
+                     .name = "temporal_block",
+                     .dim = dim,
+                     .heads = a->num_attention_heads,
+                     .kv_heads = a->num_key_value_heads,
+                     .head_dim = head,
+                     .bias = a->attention_bias,
+                     .o_bias = true,
+                     .window = a->attention_window_size,
+                     .rope = {.kind = TARE_ROPE_DEFAULT, .dims = head / 2, .base = a->rope_theta},
+                 });
+    l->pre[1] = tare_rms_norm_one_plus(at, "channel_pre_norm", dim, 1e-5);
+    tare_glu(l, at,
+             &(struct tare_glu_desc){.name = "mlp_block",
+                                     .dim = dim,
+                                     .hidden = a->intermediate_size / 2,
+                                     .bias = true,
+                                     .activation = TARE_GELU_TANH});
+}
+
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    const struct tare_at model = tare_at(root, "model");
-    const int64_t dim = a->hidden_size;
-    const int64_t head = tare_div(root, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
-    const struct tare_rope rope = {.kind = TARE_ROPE_DEFAULT, .dims = head / 2, .base = a->rope_theta};
-    struct tare_parameter *embedding = tare_embedding(model, "embed_tokens", a->vocab_size, dim);
-
-    *d = (struct tare_decoder){.arena = d->arena,
-                               .dim = dim,
-                               .vocabulary = a->vocab_size,
-                               .embedding = embedding,
-                               .context = a->max_position_embeddings,
-                               .logit_soft_cap = a->logits_soft_cap,
-                               .embedding_scale = a->embeddings_scale_by_sqrt_dim ? sqrt((double)dim) : 0};
-    struct tare_layer *l = tare_layers(d, a->num_hidden_layers);
-    for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++, l++) {
-        const struct tare_at at = tare_at(model, "layers.%lld", (long long)i);
-        l->pre[0] = tare_rms_norm_one_plus(at, "temporal_pre_norm", dim, 1e-5);
-        if (recurrent(a, i))
-            recurrent_block(tare_at(at, "temporal_block"), a, head);
-        else
-            tare_gqa(l, at,
-                     &(struct tare_gqa_desc){.name = "temporal_block",
-                                             .dim = dim,
-                                             .heads = a->num_attention_heads,
-                                             .kv_heads = a->num_key_value_heads,
-                                             .head_dim = head,
-                                             .bias = a->attention_bias,
-                                             .o_bias = true,
-                                             .window = a->attention_window_size,
-                                             .rope = rope});
-        l->pre[1] = tare_rms_norm_one_plus(at, "channel_pre_norm", dim, 1e-5);
-        tare_glu(l, at,
-                 &(struct tare_glu_desc){.name = "mlp_block",
-                                         .dim = dim,
-                                         .hidden = a->intermediate_size / 2,
-                                         .bias = true,
-                                         .activation = TARE_GELU_TANH});
-    }
-    d->norm = tare_rms_norm_one_plus(model, "final_norm", dim, a->rms_norm_eps);
-    tare_head(root, "lm_head", embedding, TARE_HEAD_CONTENT, false, NO_BIAS);
+    tare_skeleton(
+        root, args, d,
+        &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .norm_name = "final_norm", .norm = TARE_SKELETON_RMS_ONE_PLUS,
+                                .embedding_scale = a->embeddings_scale_by_sqrt_dim ? sqrt((double)a->hidden_size) : 0,
+                                .logit_soft_cap = a->logits_soft_cap, .layer = layer, .head = TARE_HEAD_CONTENT});
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

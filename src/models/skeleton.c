@@ -2,14 +2,14 @@
  * skeleton.c - the loop that nearly every decoder's declare is. */
 #include "models/skeleton.h"
 
-static const char *or(const char *name, const char *usual)
+static const char * or (const char *name, const char *usual)
 {
     return name ? name : usual;
 }
 
 static struct tare_norm last_norm(struct tare_at model, const struct tare_skeleton *s)
 {
-    const char *name = or(s->norm_name, "norm");
+    const char *name = or (s->norm_name, "norm");
     switch (s->norm) {
     case TARE_SKELETON_RMS:
         return tare_rms_norm(model, name, s->dim, s->eps);
@@ -25,9 +25,8 @@ static struct tare_norm last_norm(struct tare_at model, const struct tare_skelet
 
 void tare_skeleton(struct tare_at root, const void *args, struct tare_decoder *d, const struct tare_skeleton *s)
 {
-    const struct tare_at model = tare_at(root, "%s", or(s->model, "model"));
-    struct tare_parameter *embedding =
-        tare_embedding(model, or(s->embedding, "embed_tokens"), s->vocabulary, s->dim);
+    const struct tare_at model = tare_at(root, "%s", or (s->model, "model"));
+    struct tare_parameter *embedding = tare_embedding(model, or (s->embedding, "embed_tokens"), s->vocabulary, s->dim);
     *d = (struct tare_decoder){.arena = d->arena,
                                .dim = s->dim,
                                .vocabulary = s->vocabulary,
@@ -38,8 +37,8 @@ void tare_skeleton(struct tare_at root, const void *args, struct tare_decoder *d
                                .logit_soft_cap = s->logit_soft_cap};
     struct tare_layer *l = tare_layers(d, s->n_layers);
     for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++, l++)
-        s->layer(l, tare_at(model, "%s.%lld", or(s->layers, "layers"), (long long)i), args, i);
+        s->layer(l, tare_at(model, "%s.%lld", or (s->layers, "layers"), (long long)i), args, i);
     d->norm = last_norm(model, s);
-    tare_head(root, s->head == TARE_HEAD_NONE ? NULL : or(s->head_name, "lm_head"), embedding, s->head, s->tied,
+    tare_head(root, s->head == TARE_HEAD_NONE ? NULL : or (s->head_name, "lm_head"), embedding, s->head, s->tied,
               s->head_bias);
 }

@@ -26,6 +26,7 @@ struct tare_skeleton {
 /* The fields that go by the same names in nearly all args, and a head unless tied. */
 #define TARE_SKELETON_SIZES(a)                                                                                         \
     .dim = (a)->hidden_size, .vocabulary = (a)->vocab_size, .n_layers = (a)->num_hidden_layers
+#define TARE_SKELETON_USUAL(a) TARE_SKELETON_SIZES(a), .context = (a)->max_position_embeddings, .eps = (a)->rms_norm_eps
 #define TARE_SKELETON_TIED(a) .head = TARE_HEAD_FLAG, .tied = (a)->tie_word_embeddings
 
 /* Declare it below root, layer by layer, and describe it in d. The embedding and the head are declared too. */

@@ -115,6 +115,7 @@ static void sanitize(struct tare_weights *w, const void *args)
 
 const struct tare_arch tare_arch_spark2_5 = {
     .name = "spark2_5",
+    .transformers_tied = true, /* not known there: a head that differs is refused */
     .args = &args_info,
     .derive = derive,
     .declare = declare,

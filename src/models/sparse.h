@@ -6,11 +6,6 @@
 
 #include "models/skeleton.h"
 
-/* The fields of a skeleton that go by the same names in nearly all args. */
-#define TARE_SKELETON_USUAL(a)                                                                                         \
-    .dim = (a)->hidden_size, .vocabulary = (a)->vocab_size, .n_layers = (a)->num_hidden_layers,                        \
-    .context = (a)->max_position_embeddings, .eps = (a)->rms_norm_eps
-
 /* Qwen's rule: every step-th layer, but for those that the list names (may be NULL). */
 bool tare_sparse_layer(const json_t *mlp_only_layers, int64_t step, int64_t layer);
 /* TARE_E_CONFIG unless mlp_only_layers is absent or a list of integers and step is at least 1. */

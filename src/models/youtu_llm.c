@@ -42,6 +42,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 
 const struct tare_arch tare_arch_youtu_llm = {
     .name = "youtu_llm",
+    .transformers_tied = true, /* not known there: a head that differs is refused */
     .args = &args_info,
     .derive = derive,
     .declare = declare,

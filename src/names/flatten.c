@@ -135,7 +135,8 @@ static bool respaced(struct boxes *b, const struct box *from, int rank, int k, i
 static enum tare_code put(struct boxes *b, const struct box *box)
 {
     if (b->n >= BOXES_MOST)
-        return tare_fail(b->err, TARE_E_SHAPE, box->module->name, "reordering it takes more than %d pieces", BOXES_MOST);
+        return tare_fail(b->err, TARE_E_SHAPE, box->module->name, "reordering it takes more than %d pieces",
+                         BOXES_MOST);
     if (!tare_grow(&b->box, &b->room, b->n + 1, sizeof *b->box))
         return tare_fail_memory(b->err);
     b->box[b->n++] = *box;
@@ -162,7 +163,8 @@ static enum tare_code merge_box(struct boxes *b, const struct box *from, int k, 
     return code;
 }
 
-/* A range of axis k, at least one long, as `high` rows of `length` from index (row, column) of the two axes it becomes. */
+/* A range of axis k, at least one long, as `high` rows of `length` from index (row, column) of the two axes it becomes.
+ */
 static enum tare_code put_rows(struct boxes *b, const struct box *from, int k, int64_t length, int64_t at, int64_t rows,
                                int64_t columns)
 {
@@ -187,7 +189,9 @@ static enum tare_code split_box(struct boxes *b, const struct box *from, int k, 
     enum tare_code code = TARE_OK;
     while (at < end && !code) {
         const int64_t left = end - at, column = at % length;
-        const int64_t columns = column == 0 && left >= length ? length : length - column < left ? length - column : left;
+        const int64_t columns = column == 0 && left >= length ? length
+                                : length - column < left      ? length - column
+                                                              : left;
         const int64_t rows = columns == length ? left / length : 1;
         code = put_rows(b, from, k, length, at, rows, columns);
         at += rows * columns;

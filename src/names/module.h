@@ -82,8 +82,8 @@ struct tare_recipe {
     const struct tare_module *module;        /* TAKE */
     const struct tare_recipe *const *inputs; /* all others */
     size_t n_inputs;
-    const int *order; /* TRANSPOSE */
-    int axis;         /* SLICE, JOIN */
+    const int *order;        /* TRANSPOSE */
+    int axis;                /* SLICE, JOIN */
     int64_t start, step;     /* SLICE */
     struct tare_value value; /* VALUE; its before is not used */
 };
@@ -106,8 +106,15 @@ struct tare_entry {
     bool hidden;   /* outside of the scope: no verb sees it */
 };
 
+/* A packed module of which a dense one would be stored the other way round, (in, out): gpt2's Conv1D. */
+struct tare_turned {
+    const struct tare_module *module;
+    const struct tare_turned *before;
+};
+
 struct tare_weights {
     struct tare_arena *arena;
+    const struct tare_turned *turned; /* all of them, last one first */
     struct tare_entry *entries; /* heap */
     size_t n, room;
     const char *source;      /* who edits: "models/qwen2.c"; becomes the rule's origin */
@@ -148,12 +155,12 @@ const char *tare_recipe_text(struct tare_arena *arena, const struct tare_recipe 
  */
 struct tare_piece {
     const struct tare_module *module;
-    const int64_t *at;     /* corner of the box in the output, rank numbers */
-    const int64_t *shape;  /* size of the box */
-    int64_t start;         /* in elements of the module */
-    const int64_t *stride; /* in elements of the module */
+    const int64_t *at;              /* corner of the box in the output, rank numbers */
+    const int64_t *shape;           /* size of the box */
+    int64_t start;                  /* in elements of the module */
+    const int64_t *stride;          /* in elements of the module */
     const struct tare_value *value; /* NULL: as stored */
-    enum tare_dtype dtype; /* what the values are rounded to, before any cast to the target */
+    enum tare_dtype dtype;          /* what the values are rounded to, before any cast to the target */
 };
 struct tare_flat {
     int rank;

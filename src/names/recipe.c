@@ -174,8 +174,8 @@ const struct tare_recipe *tare_recipe_join(struct tare_arena *arena, const struc
     return r;
 }
 
-static const struct tare_recipe *cut(struct tare_arena *arena, const struct tare_recipe *input, int axis,
-                                     int64_t start, int64_t step, int64_t count)
+static const struct tare_recipe *cut(struct tare_arena *arena, const struct tare_recipe *input, int axis, int64_t start,
+                                     int64_t step, int64_t count)
 {
     int64_t *shape;
     struct tare_recipe *r = node_over(arena, TARE_OP_SLICE, &input, 1, &shape);
@@ -318,7 +318,8 @@ static void say_value(struct tare_text *text, const struct tare_recipe *r)
 static void say_slice(struct tare_text *text, const struct tare_recipe *r)
 {
     if (r->step > 1) {
-        tare_text_format(text, "each %lldth from %lld along axis %d of ", (long long)r->step, (long long)r->start, r->axis);
+        tare_text_format(text, "each %lldth from %lld along axis %d of ", (long long)r->step, (long long)r->start,
+                         r->axis);
         say_input(text, r->inputs[0]);
         return;
     }

@@ -50,7 +50,7 @@ const struct tare_step *tare_verb_step(struct tare_weights *w, const struct tare
 }
 
 bool tare_verb_pair(struct tare_weights *w, const char *text, bool numbered, const char *target,
-                      struct tare_pattern *pattern)
+                    struct tare_pattern *pattern)
 {
     *pattern = tare_pattern_read(text, numbered);
     const size_t wanted = tare_pattern_read(target, false).wildcards;

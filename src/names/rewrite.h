@@ -42,7 +42,8 @@ void tare_drop_from(struct tare_weights *w, const char *pattern, int64_t first, 
 void tare_rename(struct tare_weights *w, const char *pattern, const char *target);
 /* Put prefix in front of every name that does not begin with it and a dot. */
 void tare_add_prefix(struct tare_weights *w, const char *prefix);
-/* In names that have `text` anywhere, and not `by`, the first `text` becomes `by`: tare_replace(w, ".moe.", ".mlp."). */
+/* In names that have `text` anywhere, and not `by`, the first `text` becomes `by`: tare_replace(w, ".moe.", ".mlp.").
+ */
 void tare_replace(struct tare_weights *w, const char *text, const char *by);
 
 /* ---- axes ---- */
@@ -90,7 +91,8 @@ void tare_copy(struct tare_weights *w, const char *pattern, const char *target);
 void tare_split_sizes(struct tare_weights *w, const char *pattern, int axis, const char *const *targets,
                       const int64_t *sizes, size_t n);
 /* Part k has the elements k, k + n, k + 2n .. along the axis (gpt_oss: gate and up rows take turns). */
-void tare_split_alternating(struct tare_weights *w, const char *pattern, int axis, const char *const *targets, size_t n);
+void tare_split_alternating(struct tare_weights *w, const char *pattern, int axis, const char *const *targets,
+                            size_t n);
 /* n equal parts along the first axis, each a target of its own: "#" is the part's number, 0 .. n - 1. */
 void tare_split_numbered(struct tare_weights *w, const char *pattern, const char *target, int64_t n);
 /* Several entries one after another along an axis -> one: patterns have the wildcards of the target, each for the same

@@ -10,6 +10,7 @@ struct cutting {
     size_t n;
     const int64_t *sizes;
     bool alternating;
+    bool numbered; /* one target for all, "#" for the part's number */
 };
 
 static bool fits(const struct tare_recipe *r, const struct cutting *c, int axis)
@@ -54,15 +55,16 @@ static void put(struct tare_weights *w, const struct tare_entry *from, size_t at
 }
 
 /* The name of part k: targets[k], or the one target with its "#" replaced by k. */
-static void name_part(struct tare_text *name, const char *const *targets, const char *numbered, size_t k,
+static void name_part(struct tare_text *name, const char *const *targets, bool by_number, size_t k,
                       const struct tare_match *match)
 {
     name->size = 0;
-    if (!numbered) {
+    if (!by_number) {
         tare_pattern_expand(name, targets[k], match);
         return;
     }
     struct tare_text pattern = {0};
+    const char *numbered = targets[0];
     const char *number = strchr(numbered, '#');
     tare_text_add(&pattern, numbered, number ? (size_t)(number - numbered) : strlen(numbered));
     if (number)
@@ -74,27 +76,27 @@ static void name_part(struct tare_text *name, const char *const *targets, const 
     tare_text_release(&pattern);
 }
 
-static void split(struct tare_weights *w, const char *pattern, const struct cutting *c, const char *const *targets,
-                  const char *numbered)
+static void split(struct tare_weights *w, const char *pattern, const struct cutting *c, const char *const *targets)
 {
     struct tare_pattern p = {0};
     struct tare_match match = {0};
     struct tare_text name = {0};
     const size_t before = w->n;
-    for (size_t k = 0; k < (numbered ? 1 : c->n); k++)
-        if (!tare_verb_pair(w, pattern, false, numbered ? numbered : targets[k], &p))
+    for (size_t k = 0; k < (c->numbered ? 1 : c->n); k++)
+        if (!tare_verb_pair(w, pattern, false, targets[k], &p))
             return;
     for (size_t i = 0; i < before && c->n && !w->error.code; i++) {
         const struct tare_entry from = w->entries[i];
         const int axis = c->axis < 0 ? c->axis + from.recipe->rank : c->axis;
-        if (!tare_entry_alive(&from) || !tare_pattern_match(&p, from.name, false, &match) || !fits(from.recipe, c, axis))
+        if (!tare_entry_alive(&from) || !tare_pattern_match(&p, from.name, false, &match) ||
+            !fits(from.recipe, c, axis))
             continue;
         if (!tare_grow(&w->entries, &w->room, w->n + c->n - 1, sizeof *w->entries)) {
             tare_verb_no_memory(w);
             break;
         }
         for (size_t k = 0; k < c->n; k++) {
-            name_part(&name, targets, numbered, k, &match);
+            name_part(&name, targets, c->numbered, k, &match);
             put(w, &from, k ? w->n++ : i, c, axis, k, &name);
         }
     }
@@ -103,23 +105,22 @@ static void split(struct tare_weights *w, const char *pattern, const struct cutt
 
 void tare_split(struct tare_weights *w, const char *pattern, int axis, const char *const *targets, size_t n)
 {
-    split(w, pattern, &(struct cutting){.axis = axis, .n = n}, targets, NULL);
+    split(w, pattern, &(struct cutting){.axis = axis, .n = n}, targets);
 }
 
 void tare_split_sizes(struct tare_weights *w, const char *pattern, int axis, const char *const *targets,
                       const int64_t *sizes, size_t n)
 {
-    split(w, pattern, &(struct cutting){.axis = axis, .n = n, .sizes = sizes}, targets, NULL);
+    split(w, pattern, &(struct cutting){.axis = axis, .n = n, .sizes = sizes}, targets);
 }
 
 void tare_split_alternating(struct tare_weights *w, const char *pattern, int axis, const char *const *targets, size_t n)
 {
-    split(w, pattern, &(struct cutting){.axis = axis, .n = n, .alternating = true}, targets, NULL);
+    split(w, pattern, &(struct cutting){.axis = axis, .n = n, .alternating = true}, targets);
 }
 
 void tare_split_numbered(struct tare_weights *w, const char *pattern, const char *target, int64_t n)
 {
     if (n > 0)
-        split(w, pattern, &(struct cutting){.axis = 0, .n = (size_t)n}, NULL, target);
+        split(w, pattern, &(struct cutting){.axis = 0, .n = (size_t)n, .numbered = true}, &target);
 }
-

@@ -45,7 +45,8 @@ static void gather(struct tare_weights *w, struct stacking *s, const struct tare
     struct tare_text name = {0};
     for (size_t i = 0; i < w->n && !w->error.code; i++) {
         const struct tare_entry *entry = &w->entries[i];
-        if (!tare_entry_alive(entry) || !tare_pattern_match(p, entry->name, false, &match) || (number < 0 && match.number >= n))
+        if (!tare_entry_alive(entry) || !tare_pattern_match(p, entry->name, false, &match) ||
+            (number < 0 && match.number >= n))
             continue;
         name.size = 0;
         tare_pattern_expand(&name, target, &match);
@@ -55,7 +56,8 @@ static void gather(struct tare_weights *w, struct stacking *s, const struct tare
             break;
         }
         group->n++;
-        s->members[s->n_members++] = (struct member){(uint32_t)(group - s->groups), (uint32_t)i, number < 0 ? match.number : number};
+        s->members[s->n_members++] =
+            (struct member){(uint32_t)(group - s->groups), (uint32_t)i, number < 0 ? match.number : number};
     }
     tare_text_release(&name);
 }
@@ -103,10 +105,10 @@ static void combine(struct tare_weights *w, const struct combining *c, const cha
         entry->steps = tare_verb_step(w, entry->steps, into);
     }
     const int axis = c->axis < 0 ? c->axis + inputs[0]->rank : c->axis;
-    w->entries[w->n++] = (struct tare_entry){
-        .name = target,
-        .recipe = c->join ? tare_recipe_join(w->arena, inputs, n, axis) : tare_recipe_stack(w->arena, inputs, n),
-        .steps = tare_verb_step(w, first.steps, text)};
+    w->entries[w->n++] = (struct tare_entry){.name = target,
+                                             .recipe = c->join ? tare_recipe_join(w->arena, inputs, n, axis)
+                                                               : tare_recipe_stack(w->arena, inputs, n),
+                                             .steps = tare_verb_step(w, first.steps, text)};
     if (w->arena->failed)
         tare_verb_no_memory(w);
 }

@@ -29,7 +29,8 @@ void tare_multiply(struct tare_weights *w, const char *pattern, double factor)
 void tare_divide_by_norm(struct tare_weights *w, const char *pattern, int axis)
 {
     const struct tare_value value = {.function = TARE_DIVIDE_BY_NORM, .axis = axis ? 1 : 0};
-    tare_verb_edit(w, pattern, true, compute, &value, axis ? "rows divided by their norm" : "columns divided by their norm");
+    tare_verb_edit(w, pattern, true, compute, &value,
+                   axis ? "rows divided by their norm" : "columns divided by their norm");
 }
 
 static const struct tare_recipe *gate(struct tare_arena *arena, const struct tare_recipe *r, const void *how)
@@ -76,7 +77,8 @@ static const struct tare_recipe *multiply_rows(struct tare_arena *arena, const s
     return n ? tare_recipe_join(arena, part, n, 0) : r;
 }
 
-void tare_multiply_rows(struct tare_weights *w, const char *pattern, const double *factor, const int64_t *size, size_t n)
+void tare_multiply_rows(struct tare_weights *w, const char *pattern, const double *factor, const int64_t *size,
+                        size_t n)
 {
     tare_verb_edit(w, pattern, true, multiply_rows, &(struct segments){factor, size, n}, "rows multiplied by segments");
 }

@@ -14,6 +14,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/pool.h"
 #include "plan/gptq_judge.h"
 
 #define BLOCK TARE_GPTQ_BLOCK
@@ -94,25 +95,81 @@ static enum tare_code sample_codes(struct evidence *e, const struct tare_module 
     return TARE_OK;
 }
 
+/* One module a task; their evidence is added up in their order, so that it does not depend on threads. */
+struct gathering {
+    struct tare_model *model;
+    const struct tare_module **modules;
+    struct evidence *evidence;
+    enum tare_code *codes;
+    struct tare_error *errors;
+    size_t n, step; /* of each `step` modules one is sampled */
+};
+
+static void gather_module(void *user, size_t index, int worker)
+{
+    struct gathering *g = user;
+    const struct tare_module *module = g->modules[index];
+    const void *part[TARE_PARTS];
+    struct tare_arena work = {0};
+    (void)worker;
+    g->codes[index] = tare_module_data(&g->model->checkpoint, module, part, &g->errors[index]);
+    if (!g->codes[index])
+        count_fields(&g->evidence[index], module, part);
+    if (!g->codes[index] && index % g->step == 0)
+        g->codes[index] = sample_codes(&g->evidence[index], module, part, &work, &g->errors[index]);
+    tare_arena_release(&work);
+}
+
+static void add(struct evidence *sum, const struct evidence *e)
+{
+    sum->fields += e->fields;
+    sum->low += e->low;
+    sum->middle += e->middle;
+    sum->ones += e->ones;
+    sum->first = sum->first ? sum->first : e->first;
+    for (int bits = 2; bits <= 8; bits++) {
+        sum->codes[bits].sum += e->codes[bits].sum;
+        sum->codes[bits].squares += e->codes[bits].squares;
+        sum->codes[bits].n += e->codes[bits].n;
+    }
+}
+
+static enum tare_code gather_all(struct gathering *g, struct evidence *e, struct tare_error *err)
+{
+    struct tare_pool *pool = NULL;
+    enum tare_code code = tare_pool_open(&pool, g->model->options.threads, err);
+    if (!code)
+        tare_pool_run(pool, g->n, gather_module, g);
+    tare_pool_free(pool);
+    for (size_t i = 0; !code && i < g->n; i++) {
+        if ((code = g->codes[i]) && err)
+            *err = g->errors[i];
+        add(e, &g->evidence[i]);
+    }
+    return code;
+}
+
 static enum tare_code gather(struct tare_model *model, struct evidence *e, struct tare_error *err)
 {
-    struct tare_arena work = {0};
-    size_t n = 0, number = 0;
+    const size_t most = model->n_modules + 1;
+    struct gathering g = {.model = model,
+                          .modules = calloc(most, sizeof *g.modules),
+                          .evidence = calloc(most, sizeof *g.evidence),
+                          .codes = calloc(most, sizeof *g.codes),
+                          .errors = calloc(most, sizeof *g.errors)};
     enum tare_code code = TARE_OK;
-    for (size_t i = 0; i < model->n_modules; i++)
-        n += tare_gptq_sound(&model->modules[i]);
-    const size_t step = (n + MODULES - 1) / MODULES;
-    for (size_t i = 0; !code && i < model->n_modules; i++) {
-        const struct tare_module *module = &model->modules[i];
-        const void *part[TARE_PARTS];
-        if (!tare_gptq_sound(module) || (code = tare_module_data(&model->checkpoint, module, part, err)))
-            continue;
-        count_fields(e, module, part);
-        if (number++ % step == 0)
-            code = sample_codes(e, module, part, &work, err);
-        tare_arena_reset(&work);
-    }
-    tare_arena_release(&work);
+    if (!g.modules || !g.evidence || !g.codes || !g.errors)
+        code = tare_fail_memory(err);
+    for (size_t i = 0; !code && i < model->n_modules; i++)
+        if (tare_gptq_sound(&model->modules[i]))
+            g.modules[g.n++] = &model->modules[i];
+    g.step = (g.n + MODULES - 1) / MODULES;
+    if (!code && g.n)
+        code = gather_all(&g, e, err);
+    free(g.modules);
+    free(g.evidence);
+    free(g.codes);
+    free(g.errors);
     return code;
 }
 

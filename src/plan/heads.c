@@ -31,9 +31,8 @@ static enum tare_code prove(struct tare_model *m, struct tare_head_decision *hea
     const struct tare_entry *weight = weight_of(m, head);
     const struct tare_module *right = embedding ? module_of(m, embedding->name) : NULL;
     struct tare_pool *pool = NULL;
-    if (!weight || weight->recipe->op != TARE_OP_TAKE || weight->recipe->module->fault || !right ||
-        right->unusable || weight->recipe->module->unusable ||
-        m->options.no_data) {
+    if (!weight || weight->recipe->op != TARE_OP_TAKE || weight->recipe->module->fault || !right || right->unusable ||
+        weight->recipe->module->unusable || m->options.no_data) {
         tare_plan_finding(m, TARE_NOTE, TARE_OK, "head-not-compared", head->prefix,
                           "not compared with the embedding: %s",
                           m->options.no_data ? "weights were not to be read" : "one of the two is incomplete");
@@ -148,9 +147,10 @@ enum tare_code tare_heads_settle(struct tare_model *m, bool transformers_tied, s
             m, TARE_NOTE, TARE_OK, "head-is-embedding", m->tie.bound->name,
             "the only copy lies under the name of the output head; the model is tied, so it is the embedding");
     if (m->tie.contradiction)
-        tare_plan_finding(m, TARE_WARNING, TARE_OK, "tie-contradiction", m->tree.head.prefix,
-                          "tie_word_embeddings is false for the text model, but its authors go by the top of config.json, "
-                          "and there is no output head: it is the embedding");
+        tare_plan_finding(
+            m, TARE_WARNING, TARE_OK, "tie-contradiction", m->tree.head.prefix,
+            "tie_word_embeddings is false for the text model, but its authors go by the top of config.json, "
+            "and there is no output head: it is the embedding");
     if (m->tie.tied_by_default)
         tare_plan_finding(m, TARE_WARNING, TARE_OK, "no-head", m->tree.head.prefix,
                           "there is no output head and config.json does not say that the model is tied; transformers' "

@@ -50,14 +50,14 @@ struct tare_model {
     struct tare_quant quant;
     const char *model_type;
     const struct tare_arch *arch;
-    void *args;                 /* of arch */
-    bool runs;                  /* its record says that logits were compared with the reference */
+    void *args;                    /* of arch */
+    bool runs;                     /* its record says that logits were compared with the reference */
     const struct tare_arch *inner; /* of a wrapper: its text model, or NULL */
-    void *inner_args;           /* of inner, or NULL */
-    const json_t *inner_config; /* the fragment that drove the inner model, or NULL */
-    json_t *inner_copy;         /* owned, when the wrapper filled it in */
-    const char *inner_path;     /* "text_config", or NULL when the inner model read the top level */
-    struct tare_tree tree;      /* 3 declare */
+    void *inner_args;              /* of inner, or NULL */
+    const json_t *inner_config;    /* the fragment that drove the inner model, or NULL */
+    json_t *inner_copy;            /* owned, when the wrapper filled it in */
+    const char *inner_path;        /* "text_config", or NULL when the inner model read the top level */
+    struct tare_tree tree;         /* 3 declare */
     struct tare_decoder *decoder;
     struct tare_module *modules; /* 4 group */
     size_t n_modules;

@@ -82,7 +82,8 @@ static enum tare_code expand(const struct tare_piece *p, const void *const part[
     struct tare_arena work = {0}, lasting = {0};
     const float *norms = NULL;
     s->expanded = malloc((size_t)rows * (size_t)columns * sizeof *s->expanded);
-    enum tare_code code = s->expanded ? tare_value_norms(p->value, module, part, &lasting, &norms, err) : tare_fail_memory(err);
+    enum tare_code code =
+        s->expanded ? tare_value_norms(p->value, module, part, &lasting, &norms, err) : tare_fail_memory(err);
     for (int64_t row = 0, n; !code && row < rows; row += n) {
         n = rows - row < 64 ? rows - row : 64;
         float *x = s->expanded + row * columns;

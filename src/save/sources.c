@@ -20,7 +20,7 @@ static void visit(void *user, const struct tare_module *module)
         list->failed = true;
         return;
     }
-    list->sources[list->n++] = (struct tare_source){module, list->kind};
+    list->sources[list->n++] = (struct tare_source){.module = module, .kind = list->kind};
 }
 
 static const struct tare_tensor *first_part(const struct tare_module *module)
@@ -43,6 +43,31 @@ static int by_place(const void *a, const void *b)
     if (x->module != y->module) /* tensors without elements share an offset */
         return x->module < y->module ? -1 : 1;
     return x->kind == y->kind ? 0 : x->kind == TARE_KIND_EMBEDDING || y->kind == TARE_KIND_PLAIN ? -1 : 1;
+}
+
+static int by_module(const void *a, const void *b)
+{
+    const struct tare_module *x = *(const struct tare_module *const *)a, *y = *(const struct tare_module *const *)b;
+    return x == y ? 0 : x < y ? -1 : 1;
+}
+
+static bool mark_turned(const struct tare_model *model, struct tare_source *sources, size_t n)
+{
+    const struct tare_module **turned = NULL;
+    size_t room = 0, m = 0;
+    for (const struct tare_turned *t = model->weights.turned; t; t = t->before) {
+        if (!tare_grow(&turned, &room, m + 1, sizeof *turned)) {
+            free(turned);
+            return false;
+        }
+        turned[m++] = t->module;
+    }
+    if (m)
+        qsort(turned, m, sizeof *turned, by_module);
+    for (size_t k = 0; m && k < n; k++)
+        sources[k].turned = bsearch(&sources[k].module, turned, m, sizeof *turned, by_module) != NULL;
+    free(turned);
+    return true;
 }
 
 enum tare_code tare_source_modules(const struct tare_model *model, struct tare_source **sources, size_t *n,
@@ -74,5 +99,5 @@ enum tare_code tare_source_modules(const struct tare_model *model, struct tare_s
                              "mlx-lm has no use for it, the other formats do: %s", module->fault);
         (*sources)[(*n)++] = source;
     }
-    return list.failed ? tare_fail_memory(err) : TARE_OK;
+    return list.failed || !mark_turned(model, *sources, *n) ? tare_fail_memory(err) : TARE_OK;
 }

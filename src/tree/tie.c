@@ -60,6 +60,13 @@ static const struct tare_tie_level *level_of(const struct tare_tie_level *levels
     return NULL;
 }
 
+/* Does a prefix lie below the text model of a wrapper ("language_model.")? */
+static bool is_below(const struct tare_tie_level *levels, size_t n, const char *prefix)
+{
+    const size_t size = n > 2 ? strlen(levels[2].owner) : 0;
+    return size && !strncmp(prefix, levels[2].owner, size) && prefix[size] == '.' && strchr(prefix + size + 1, '.');
+}
+
 /* Points 1 to 3: the owner itself, then one alias: "language_model.model" -> "language_model", "model" -> the top. */
 static struct answer walk(const struct tare_tie_level *levels, size_t n, const char *prefix, bool as_written,
                           struct tare_arena *arena)
@@ -70,8 +77,7 @@ static struct answer walk(const struct tare_tie_level *levels, size_t n, const c
     const struct tare_tie_level *own = level_of(levels, n, prefix, size);
     if (own && ask(own, as_written, arena, &answer))
         return answer;
-    if (!own && n > 2 && size > strlen(levels[2].owner) && !strncmp(prefix, levels[2].owner, strlen(levels[2].owner)) &&
-        prefix[strlen(levels[2].owner)] == '.') { /* further below the text model: its fragment, but no args of its own */
+    if (!own && is_below(levels, n, prefix)) { /* further down in the text model: its fragment, but no args of its own */
         struct tare_tie_level below = levels[2];
         below.args_info = NULL;
         if (ask(&below, as_written, arena, &answer))
@@ -99,12 +105,24 @@ static size_t prefix_of(const char *name)
     return 0;
 }
 
-static bool is_dense(const struct tare_entry *entry)
+/* The module an entry is made of, or the first of them. */
+static const struct tare_module *module_of(const struct tare_entry *entry)
 {
     const struct tare_recipe *r = entry->recipe;
     while (r->op != TARE_OP_TAKE)
         r = r->inputs[0];
-    return !strcmp(strrchr(entry->name, '.'), ".weight") && r->module->packing == &tare_packing_plain;
+    return r->module;
+}
+
+static bool is_weight(const struct tare_entry *entry)
+{
+    const char *dot = strrchr(entry->name, '.');
+    return dot && !strcmp(dot, ".weight");
+}
+
+static bool is_dense(const struct tare_entry *entry)
+{
+    return is_weight(entry) && module_of(entry)->packing == &tare_packing_plain;
 }
 
 bool tare_head_has(const struct tare_head_decision *head, const struct tare_entry *entry)
@@ -182,8 +200,8 @@ static void set_active(struct tare_head *head, bool active)
 
 /* What the list has under the name of the tree's head. */
 struct present {
-    bool any;   /* also what is left of a packed one */
-    bool dense; /* <head>.weight, plain; heads of another name than lm_head too (gpt_neox: embed_out) */
+    bool any;              /* also what is left of a packed one */
+    bool dense;            /* <head>.weight, plain; heads of another name than lm_head too (gpt_neox: embed_out) */
     bool packed_elsewhere; /* a packed head under another prefix: whose it is is in doubt */
 };
 
@@ -270,7 +288,8 @@ static bool lies_outside(const struct tare_tree *tree, const struct tare_weights
            !present(wanted, w, result).any;
 }
 
-/* Point 6: a dense head under an explicit false, in an architecture that has none in mlx-lm but in its authors' code. */
+/* Point 6: a dense head under an explicit false, in an architecture that has none in mlx-lm but in its authors' code.
+ */
 static bool authors_have(const struct tare_tree *tree, const struct tare_head_decision *head)
 {
     return tree->head.kind == TARE_HEAD_NONE && tree->head.weight && head->dense && head->by_flag &&
@@ -284,7 +303,7 @@ static void take(struct tare_tree *tree, struct tare_weights *w, struct tare_hea
 {
     for (size_t i = 0; i < w->n; i++) {
         struct tare_entry *entry = &w->entries[i];
-        if (!tare_head_has(head, entry) || strcmp(strrchr(entry->name, '.'), ".weight") != 0)
+        if (!tare_head_has(head, entry) || !is_weight(entry))
             continue;
         entry->rule = entry->evidence = NULL;
         entry->redundant = false;
@@ -324,8 +343,7 @@ static void bind_only_copy(struct tare_tree *tree, struct tare_weights *w, struc
         struct tare_head_decision *head = &result->heads[k];
         for (size_t i = 0; head->decision == TARE_DECISION_DROP && i < w->n; i++) {
             struct tare_entry *entry = &w->entries[i];
-            if (!tare_head_has(head, entry) || entry->recipe->module->fault ||
-                strcmp(strrchr(entry->name, '.'), ".weight") != 0)
+            if (!tare_head_has(head, entry) || module_of(entry)->fault || !is_weight(entry))
                 continue;
             entry->rule = entry->evidence = NULL;
             entry->redundant = false;
@@ -359,7 +377,34 @@ enum tare_code tare_tie_bind(struct tare_tree *tree, struct tare_weights *w, str
         return tare_fail_memory(err);
     *step = (struct tare_step){copy.steps, "the embedding again, as the head is tied to it (tree/tie.c)"};
     w->entries[w->n++] = (struct tare_entry){.name = name, .recipe = copy.recipe, .steps = step};
+    result->bound = NULL; /* the list may have moved */
     return TARE_OK;
+}
+
+/* Points 1 to 6 for one head that is no parameter of the model as it stands. */
+static void decide(struct tare_tree *tree, struct tare_weights *w, const struct tare_tie_level *levels, size_t n,
+                   struct tare_head_decision *head, struct tare_tie_result *result)
+{
+    struct answer answer = walk(levels, n, head->prefix, head->dense, tree->arena);
+    /* Point 6: a dense head at the top of a wrapper is that of its text model. */
+    if (!answer.given && head->dense && !strcmp(head->prefix, HEAD))
+        answer = walk(levels, n, text_head(tree, levels, n), true, tree->arena);
+    if (tree->head.kind == TARE_HEAD_CONTENT && !answer.by_flag) /* point 4: a default does not count */
+        answer = (struct answer){.evidence = "none"};
+    head->owner = answer.owner;
+    head->evidence = answer.evidence;
+    head->where = answer.where;
+    head->by_flag = answer.by_flag;
+    head->decision = answer.given && answer.tied ? TARE_DECISION_DROP : TARE_DECISION_PRESERVE;
+    if (head->decision == TARE_DECISION_DROP)
+        set_aside(w, head);
+    if (head->decision == TARE_DECISION_DROP || !head->dense)
+        return;
+    const struct answer own = walk(levels, n, text_head(tree, levels, n), true, tree->arena);
+    if (lies_outside(tree, w, result, head, &own) || authors_have(tree, head)) {
+        result->untied |= !tree->head.weight->active;
+        take(tree, w, head);
+    }
 }
 
 enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weights,
@@ -378,27 +423,8 @@ enum tare_code tare_tie_decide(struct tare_tree *tree, struct tare_weights *weig
         if (is_target(tree, head, tree->arena) && !(head->dense && result->bind)) {
             head->decision = TARE_DECISION_LOAD;
             head->evidence = "target";
-            continue;
-        }
-        struct answer answer = walk(levels, n_levels, head->prefix, head->dense, tree->arena);
-        /* Point 6: a dense head at the top of a wrapper is that of its text model. */
-        if (!answer.given && head->dense && !strcmp(head->prefix, HEAD))
-            answer = walk(levels, n_levels, text_head(tree, levels, n_levels), true, tree->arena);
-        if (tree->head.kind == TARE_HEAD_CONTENT && !answer.by_flag) /* point 4: a default does not count */
-            answer = (struct answer){.evidence = "none"};
-        head->owner = answer.owner;
-        head->evidence = answer.evidence;
-        head->where = answer.where;
-        head->by_flag = answer.by_flag;
-        head->decision = answer.given && answer.tied ? TARE_DECISION_DROP : TARE_DECISION_PRESERVE;
-        if (head->decision == TARE_DECISION_DROP)
-            set_aside(weights, head);
-        else if (head->dense) {
-            const struct answer own = walk(levels, n_levels, text_head(tree, levels, n_levels), true, tree->arena);
-            if (lies_outside(tree, weights, result, head, &own) || authors_have(tree, head)) {
-                result->untied |= !tree->head.weight->active;
-                take(tree, weights, head);
-            }
+        } else {
+            decide(tree, weights, levels, n_levels, head, result);
         }
     }
     bind_only_copy(tree, weights, result);

@@ -38,11 +38,11 @@ struct tare_head_decision {
 struct tare_tie_result {
     struct tare_head_decision *heads; /* arena; in order of their prefixes' first entry */
     size_t n;
-    bool untied;    /* a head became the model's own although a default said tied: the output's config must say so */
+    bool untied;   /* a head became the model's own although a default said tied: the output's config must say so */
     bool say_tied; /* tied, but not by the text model's own flag: the output's config has to say it there */
     bool tied_by_default; /* no head, no flag: the authors' default says tied */
     bool contradiction;   /* the text model's flag says untied, the top (or its default) tied, and there is no head */
-    bool bind;      /* tied by a flag, but the architecture always has a head: the embedding is to be bound to it */
+    bool bind; /* tied by a flag, but the architecture always has a head: the embedding is to be bound to it */
     const struct tare_entry *bound; /* the only copy lay under the head's name and was bound to the embedding */
 };
 

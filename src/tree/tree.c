@@ -157,7 +157,8 @@ void tare_head(struct tare_at at, const char *name, struct tare_parameter *embed
     *head = (struct tare_head){.kind = kind, .embedding = embedding};
     if (embedding->rank != 2)
         return;
-    const struct tare_linear l = tare_linear(at, name ? name : "lm_head", embedding->shape[1], embedding->shape[0], bias);
+    const struct tare_linear l =
+        tare_linear(at, name ? name : "lm_head", embedding->shape[1], embedding->shape[0], bias);
     if (at.tree->error.code) /* the dummy is shared by all trees and never written */
         return;
     head->prefix = tare_at(at, "%s", name ? name : "lm_head").path;

@@ -30,11 +30,12 @@ struct tare_parameter {
 enum tare_head_kind {
     TARE_HEAD_OWN,     /* always a parameter of its own */
     TARE_HEAD_FLAG,    /* own unless tie_word_embeddings */
-    TARE_HEAD_COPIED,  /* FLAG, in an architecture whose loader makes a head of the embedding, tied or not (minicpm): beside
-                          a packed one it loads nowhere, and so strict loading asks for it */
+    TARE_HEAD_COPIED,  /* FLAG, in an architecture whose loader makes a head of the embedding, tied or not (minicpm):
+                          beside  a packed one it loads nowhere, and so strict loading asks for it */
     TARE_HEAD_CONTENT, /* own when the checkpoint has a dense <head>.weight (gemma3_text, recurrent_gemma) */
-    TARE_HEAD_NONE     /* mlx-lm's architecture has no head, it is always the embedding; authors' code may have one all the
-                          same (gemma2, gpt2 ..): a dense one under an explicit false becomes the model's, and MLX refuses */
+    TARE_HEAD_NONE /* mlx-lm's architecture has no head, it is always the embedding; authors' code may have one all the
+                      same (gemma2, gpt2 ..): a dense one under an explicit false becomes the model's, and MLX refuses
+                    */
 };
 
 struct tare_head {
@@ -91,7 +92,8 @@ struct tare_norm tare_layer_norm(struct tare_at at, const char *name, int64_t di
 /* conv1d as mlx keeps it: weight (channels, width, in_per_group), bias (channels). */
 void tare_conv1d(struct tare_at at, const char *name, int64_t channels, int64_t width, int64_t per_group, bool bias);
 
-/* The output head (vocabulary, dim of the embedding). FLAG: left inactive when tied. NONE: inactive, name may be NULL. */
+/* The output head (vocabulary, dim of the embedding). FLAG: left inactive when tied. NONE: inactive, name may be NULL.
+ */
 void tare_head(struct tare_at at, const char *name, struct tare_parameter *embedding, enum tare_head_kind kind,
                bool tied, bool bias);
 

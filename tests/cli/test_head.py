@@ -564,6 +564,63 @@ class Extras(Case):
         self.assertIn("lm_head.bias", plan["why"])
 
 
+class Architectures(Case):
+    """Heads of architectures that always have one, or none, as their authors publish them (tests/data/models)."""
+
+    def published(self, name, without=(), more=None, **config):
+        with open(os.path.join(ROOT, "tests/data/models", name + ".json"), encoding="utf-8") as f:
+            doc = json.load(f)
+        case = doc["checkpoints"][0]
+        tensors = {n: values(tuple(shape), k) for k, (n, shape, _) in enumerate(unfold(case["rows"])) if n not in without}
+        return self.model({**config_of(doc, case), **config}, {**tensors, **(more or {})})
+
+    def test_tied_where_there_is_always_a_head(self):
+        """The embedding is bound to it, so that mlx-lm finds it."""
+        for name in ("stablelm", "phi", "glm4", "gpt_oss", "deepseek_v3"):
+            folder = self.published(name, without=("lm_head.weight", "lm_head.bias"), tie_word_embeddings=True)
+            if name == "phi":  # its head has a bias, which no embedding has
+                self.assertIn("lm_head.bias", self.check(folder, 4)["why"])
+                continue
+            self.check(folder, 0)
+            names = read_names(os.path.join(self.convert(folder, 0)[0], "model.safetensors"))
+            self.assertIn("lm_head.weight", names)
+
+    def test_dense_head_beside_a_tied_embedding(self):
+        folder = self.published("stablelm", tie_word_embeddings=True)
+        plan = self.check(folder, 1)  # it differs, and a flag said tied: dropped with a warning
+        self.assertEqual((aside(plan), codes(plan, "warning")), ({"lm_head.weight"}, ["head-differs"]))
+
+    def test_untied_where_mlx_has_no_head(self):
+        folder = self.published("gemma2", tie_word_embeddings=False, more={"lm_head.weight": values((160, 64), 5)})
+        self.check(folder, 0)
+        self.assertIn("no output head of its own", self.convert(folder, 4)[1])
+
+    def test_silent_where_mlx_has_no_head(self):
+        folder = self.published("gemma2", more={"lm_head.weight": values((160, 64), 5)})
+        self.assertIn("lm_head.weight", self.check(folder, 4)["why"])
+
+    def test_wrapper_with_the_head_at_the_top(self):
+        folder = self.published("gemma4", tie_word_embeddings=False, more={"lm_head.weight": values((160, 64), 5)})
+        self.check(folder, 0)
+        with open(os.path.join(self.convert(folder, 0)[0], "config.json"), encoding="utf-8") as f:
+            self.assertIs(json.load(f)["text_config"]["tie_word_embeddings"], False)
+
+    def test_minicpm_with_a_packed_head(self):
+        """mlx-lm makes a head of the embedding and has no place for it then: neither of the two is taken in silence."""
+        head = Packed(values((160, 64), 5)).tensors("lm_head")
+        folder = self.published("minicpm", without=("lm_head.weight",), more=head, tie_word_embeddings=True, quantization_config=AWQ)
+        self.assertIn("lm_head.weight", self.check(folder, 4)["why"])
+
+    def test_only_a_normalized_head(self):
+        folder = self.published("baichuan_m1", without=("model.embed_tokens.weight",), tie_word_embeddings=True)
+        plan = self.check(folder, 0)
+        self.assertEqual(codes(plan, "note"), ["head-is-embedding"])
+
+    def test_nobody_says_anything(self):
+        folder = self.published("minicpm3")
+        self.assertEqual(codes(self.check(folder, 1), "warning"), ["no-head"])
+
+
 class Count(unittest.TestCase):
     def test_sixteen(self):
         self.assertEqual(SEEDS, 16)

@@ -39,7 +39,8 @@ static void begin(struct scene *s, const char *top, const char *text, enum tare_
     s->text = text ? json_loads(text, 0, NULL) : NULL;
     assert_true(s->top && (s->text || !text));
     s->levels[0] = s->levels[1] = (struct tare_tie_level){"", s->top, NULL, "", NULL, NULL, false, false};
-    s->levels[2] = s->levels[3] = (struct tare_tie_level){"language_model", s->text, NULL, "text_config", NULL, NULL, false, false};
+    s->levels[2] = s->levels[3] =
+        (struct tare_tie_level){"language_model", s->text, NULL, "text_config", NULL, NULL, false, false};
     s->levels[1].owner = "model";
     s->levels[3].owner = "language_model.model";
 }
