@@ -71,6 +71,12 @@ READERS ?= /opt/readers/bin/python
 test-readers: build ## load awq, gptq and compressed-tensors of tare with gptqmodel and compressed-tensors (READERS=python with both; slow)
 	@$(READERS) tests/oracle/readers.py build/tare $(if $(GOLDEN),$(wildcard $(GOLDEN)/producers/*/),models/fable)
 
+PEERS ?= build-peers
+test-llama: build ## convert to GGUF and run it in stock llama.cpp, which is built once (minutes, network)
+	@tools/peers.sh $(PEERS)
+	@$(PEERS)/python/bin/python -W ignore tests/save/gguf.py build/tare tests/data
+	@$(PEERS)/python/bin/python tests/peers/llama.py build/tare $(PEERS)/llama_logits . $(GOLDEN)
+
 bench: build ## measure, each ratio against a real peer
 	@for b in bench/*.sh bench/*.py; do [ -e "$$b" ] || continue; echo "== $$b"; "./$$b" build || exit 1; done
 

@@ -10,6 +10,14 @@
 
 static const char *const dtypes[] = {"float32", "bfloat16", "float16", NULL};
 
+static void note(void *user, const char *where, const char *text)
+{
+    cli_progress_wipe(user);
+    fputs("tare: note: ", stderr);
+    cli_put(stderr, where);
+    fprintf(stderr, "%s%s\n", *where ? ": " : "", text);
+}
+
 static int execute(tare_model *model, const char *folder, const struct tare_convert_options *options,
                    struct cli_progress *progress)
 {
@@ -102,6 +110,7 @@ int cli_convert(const struct cli_verb *verb, int argc, char **argv)
         convert.to = targets[to];
         convert.dtype = dtype < 0 ? NULL : dtypes[dtype];
         convert.threads = (int)threads;
+        convert.note = note;
         convert.progress = cli_progress_show;
         convert.user = &progress;
         convert.summary = &summary;

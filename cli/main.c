@@ -26,7 +26,7 @@ static void print_help(FILE *file)
         fprintf(file, "  tare %-8s %s\n      %s\n", verbs[i].name, verbs[i].usage, verbs[i].summary);
     fputs("\n  tare help VERB        the flags of a verb\n"
           "  tare --version\n\n"
-          "MODEL is a folder, a .safetensors file, or ORG/NAME in the Hugging Face cache.\n"
+          "MODEL is a folder, a .safetensors or .gguf file, or ORG/NAME in the Hugging Face cache.\n"
           "Without MODEL: fable, a small story model that is built in.\n\n"
           "Exit codes: 0 ok, 1 loads with findings (check), 2 usage, 3 a file is not there,\n"
           "4 refused, 5 out of memory or space, 130 interrupted.\n",

@@ -144,7 +144,7 @@ typedef struct tare_model tare_model;
  *
  *   model    receives the plan, also when it does not load (then its report says all that was found out), or NULL when
  *            memory ran out; owned by the caller, tare_model_free()
- *   path     a folder, one .safetensors file, or a folder of the Hugging Face cache
+ *   path     a folder, one .safetensors or .gguf file, or a folder of the Hugging Face cache
  *   options  may be NULL
  *
  * Returns TARE_OK when the model loads strictly, else the code of the first error, described in err.
@@ -239,7 +239,11 @@ struct tare_convert_options {
     tare_progress_fn progress;
     void *user;
     const char *dtype; /* "float32", "bfloat16", "float16": of what is dense; NULL: as the format has it */
-    bool exact;        /* round nothing: mlx then has scales and biases in float32, and floats in their stored dtype */
+    bool exact;        /* round nothing: mlx then has scales and biases in float32, and floats in their stored dtype;
+                          gguf has codes of 8 bits where those of 4 would need a rounded offset */
+    /* MAY: what the caller should know of the output: what was rounded, what readers of the format do not do. where
+     * may be "". Called from the thread of tare_convert() only. */
+    void (*note)(void *user, const char *where, const char *text);
     bool proof;   /* read what was written, take the way back, compare it with the source; a difference is refused */
     bool no_sums; /* tare.json without hashes; a run that is killed then begins anew */
     struct tare_convert_summary *summary; /* receives what was done; may be NULL */

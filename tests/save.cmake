@@ -4,7 +4,9 @@ add_test(NAME save-golden COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/save/
 set_tests_properties(save-golden PROPERTIES LABELS cli)
 add_test(NAME save-pairs COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/save/pairs.py $<TARGET_FILE:tare>)
 add_test(NAME formats-doc COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tools/formats_doc.py $<TARGET_FILE:tare> --check)
-set_tests_properties(save-pairs formats-doc PROPERTIES LABELS cli)
+add_test(NAME save-gguf COMMAND ${TARE_PYTHON} -W ignore ${CMAKE_SOURCE_DIR}/tests/save/gguf.py $<TARGET_FILE:tare>
+  ${CMAKE_SOURCE_DIR}/tests/data)
+set_tests_properties(save-pairs save-gguf formats-doc PROPERTIES LABELS cli)
 # Only where a Python with mlx-lm is: ctest -L oracle.
 add_test(NAME oracle-mlx-load COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/oracle/mlx_load.py $<TARGET_FILE:tare>
   ${CMAKE_SOURCE_DIR}/tests/data/load ${CMAKE_SOURCE_DIR}/models/fable)

@@ -39,3 +39,7 @@ endforeach()
 # The story of the built-in model, against transformers' record.
 add_test(NAME cli-greedy COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_greedy.py $<TARGET_FILE:tare> ${CMAKE_SOURCE_DIR})
 set_tests_properties(cli-greedy PROPERTIES LABELS cli)
+
+# GGUF files as models.
+add_test(NAME cli-gguf COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_gguf.py $<TARGET_FILE:tare>)
+set_tests_properties(cli-gguf PROPERTIES LABELS cli)

@@ -13,16 +13,17 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "tests", "save"))
+sys.path[:0] = [os.path.join(ROOT, "tests", "save"), os.path.join(ROOT, "tests", "cli")]
 import numpy as np  # noqa: E402
 
+import gguf_made  # noqa: E402
 import layouts  # noqa: E402
 
 PATH = os.path.join(ROOT, "docs/formats.md")
 MARK = "<!-- table: tools/formats_doc.py -->\n"
 SHAPE = dict(hidden=128, ff=256, heads=2, kv=1, head=64)
 TARGETS = (("mlx", "mlx"), ("mlx", "mlx --exact", "--exact"), ("dense", "dense", "--dtype", "float32"), ("awq", "awq"), ("gptq", "gptq"),
-           ("gptq_v2", "gptq_v2"), ("compressed-tensors", "compressed-tensors"))
+           ("gptq_v2", "gptq_v2"), ("compressed-tensors", "compressed-tensors"), ("gguf", "gguf"), ("gguf", "gguf --exact", "--exact"))
 REASONS = (  # part of the sentence, what the table says
     (r"has no \d+ bits", "bits"), (r"\d+ bits have no MLX form", "bits"), ("are floats, those of", "floats"), ("act-order", "act-order"),
     ("a zero of 0", "zero of 0"), ("no whole multiple", "biases"), ("group_size .* where most have", "mixed groups"),
@@ -69,6 +70,19 @@ def others(kind):
     return made, tensors
 
 
+def gguf(kind):
+    """A GGUF file, as bytes: linear layers of one kind of block, the rest float32."""
+    shape, rng, tensors = dict(SHAPE, hidden=256, heads=4, kv=2), np.random.default_rng(3), {}
+    for path, (out, into) in layouts.sizes(shape).items():
+        tensors[gguf_made.gguf_name(path + ".weight", False)] = gguf_made.random_blocks(rng, kind, (out, into))
+    for name, x in layouts.rest(shape).items():
+        tensors[gguf_made.gguf_name(name, False)] = np.asarray(x, dtype=np.float32)
+    layers = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("blk."))
+    return gguf_made.gguf({"general.architecture": "llama", "llama.embedding_length": 256, "llama.block_count": layers,
+                           "llama.feed_forward_length": shape["ff"], "llama.attention.head_count": 4,
+                           "llama.attention.head_count_kv": 2, "llama.attention.layer_norm_rms_epsilon": 1e-5}, tensors)
+
+
 SOURCES = (
     ("AWQ, gemm", lambda: integers("awq", 4, 64)),
     ("AWQ, gemm, with a zero of 0", lambda: integers("awq", 4, 64, least=0)),
@@ -91,6 +105,17 @@ SOURCES = (
     ("MLX affine, 4 bits, any biases", lambda: integers("mlx", 4, 64, biases=True)),
     ("MLX mxfp4", lambda: others("mxfp4")),
     ("FP8 in blocks", lambda: others("fp8")),
+    ("GGUF Q4_0", lambda: gguf("Q4_0")),
+    ("GGUF Q4_1", lambda: gguf("Q4_1")),
+    ("GGUF Q5_0", lambda: gguf("Q5_0")),
+    ("GGUF Q5_1", lambda: gguf("Q5_1")),
+    ("GGUF Q8_0", lambda: gguf("Q8_0")),
+    ("GGUF Q2_K", lambda: gguf("Q2_K")),
+    ("GGUF Q3_K", lambda: gguf("Q3_K")),
+    ("GGUF Q4_K", lambda: gguf("Q4_K")),
+    ("GGUF Q5_K", lambda: gguf("Q5_K")),
+    ("GGUF Q6_K", lambda: gguf("Q6_K")),
+    ("GGUF MXFP4", lambda: gguf("MXFP4")),
 )
 
 
@@ -117,7 +142,8 @@ def cell(source, exact, target, *flags):
         raise SystemExit("%s -> %s: %s; REASONS has no word for it" % (source, target, done.stderr))
     made = weights(out, os.path.join(work, "made"))
     if all(np.array_equal(exact[name], made[name]) for name in exact):
-        return "exact"
+        floats = target == "mlx" and not any(name.endswith(".scales") for name in layouts.read(out))
+        return "exact: float32" if floats else "exact"
     worst = max(float(np.abs(exact[name] - made[name]).max() / np.abs(exact[name]).max()) for name in exact)
     packed = any(name.endswith(".biases") for name in layouts.read(out))
     assert worst <= 2.0**-9 if packed else worst <= 2.0**-8, "%s -> %s is off by %g of the largest weight" % (source, target, worst)
@@ -129,7 +155,13 @@ def table():
     for name, make in SOURCES:
         source = os.path.join(work, "in")
         shutil.rmtree(source, True)
-        layouts.write(source, *make())
+        made = make()
+        if isinstance(made, bytes):
+            os.mkdir(source)
+            with open(os.path.join(source, "model.gguf"), "wb") as f:
+                f.write(made)
+        else:
+            layouts.write(source, *made)
         exact = weights(source, os.path.join(work, "exact"))
         lines.append("| %s | " % name + " | ".join(cell(source, exact, t[0], *t[2:]) for t in TARGETS) + " |")
     return "\n".join(lines) + "\n"

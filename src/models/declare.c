@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "models/model.h"
+#include "names/gguf_rows.h"
 
 bool tare_published(const struct tare_derive *d, const char *name)
 {
@@ -122,6 +123,8 @@ static void sanitize(struct tare_model *model, const struct tare_arch *arch, con
 
 enum tare_code tare_names_rewrite(struct tare_model *model, struct tare_error *err)
 {
+    if (model->checkpoint.gguf)
+        tare_gguf_restore(&model->weights, &model->checkpoint.facts, model->modules, model->n_modules);
     sanitize(model, model->arch, model->args);
     if (model->inner && !model->arch->inner_as_is) {
         tare_scope_enter(&model->weights, model->arch->inner_prefix);

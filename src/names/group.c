@@ -167,6 +167,20 @@ static bool find_by_name(struct grouping *g, const struct tare_packing *packing)
     return true;
 }
 
+/* GGUF: a tensor of blocks is a module by itself, whatever its name. */
+static void take_blocks(struct grouping *g)
+{
+    for (size_t i = 0; i < g->checkpoint->n_tensors; i++) {
+        const struct tare_tensor *tensor = &g->checkpoint->tensors[i];
+        const struct tare_packing *packing = tare_packing_of_blocks(tensor->dtype);
+        if (!packing)
+            continue;
+        g->modules[g->n] = (struct tare_module){.name = tensor->name, .packing = packing};
+        g->modules[g->n++].part[TARE_PART_WEIGHT] = tensor;
+        g->place[i] = TAKEN;
+    }
+}
+
 static void plain(struct grouping *g, const struct tare_tensor *tensor)
 {
     struct tare_module *m = &g->modules[g->n++];
@@ -200,9 +214,9 @@ static void shape(struct tare_module *m, const struct tare_quant *quant, struct 
         }
     if (!m->part[TARE_PART_WEIGHT])
         fault_missing(m, arena, TARE_PART_WEIGHT);
-    else if (!m->part[TARE_PART_SCALES])
+    else if (!m->part[TARE_PART_SCALES] && m->packing->suffix[TARE_PART_SCALES])
         fault_missing(m, arena, TARE_PART_SCALES);
-    else if (m->packing->biases && !m->part[TARE_PART_ZEROS])
+    else if (m->packing->biases && !m->part[TARE_PART_ZEROS] && m->packing->suffix[TARE_PART_ZEROS])
         fault_missing(m, arena, TARE_PART_ZEROS);
     else {
         m->rank = 0;
@@ -227,6 +241,7 @@ static bool group(struct grouping *g, const struct tare_packing *announced)
         return false;
     if (announced)
         place_tensors(g, announced);
+    take_blocks(g);
     const struct tare_packing *packing;
     for (size_t k = 0; (packing = tare_packing_at(k)); k++)
         if (packing->by_name && packing != announced && !find_by_name(g, packing))

@@ -39,6 +39,7 @@ struct tare_module {
     const struct tare_tensor *part[TARE_PARTS];
     const struct tare_quant_group *said; /* compressed-tensors: the group of the config that targets it, or NULL */
     bool ignored;                        /* the same: `ignore` names it */
+    const struct tare_recipe *restored; /* GGUF: the checkpoint's own tensor, made of this plain one; NULL: it is this */
     bool whole_codes; /* pack-quantized: words hold whole codes and are not filled; else they are one stream of bits */
     const char *unusable;   /* loads by its shapes, but its data cannot be read; or NULL */
     const char *fault;      /* why it cannot be used (a part is missing, a shape is off), or NULL */

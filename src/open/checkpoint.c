@@ -11,17 +11,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "open/gguf.h"
 #include "open/locate.h"
 #include "open/safetensors.h"
 #include "open/shards.h"
 
 /* ---- headers ------------------------------------------------------------------------------------------------- */
 
+/* What a checkpoint in memory has, or what was made of the metadata of a GGUF file. */
 static const struct tare_memory_file *memory_file(const struct tare_checkpoint *checkpoint, const char *name)
 {
-    for (size_t i = 0; i < checkpoint->n_memory; i++)
-        if (!strcmp(checkpoint->memory[i].name, name))
-            return &checkpoint->memory[i];
+    const struct tare_memory_file *files = checkpoint->gguf ? checkpoint->made : checkpoint->memory;
+    const size_t n = checkpoint->gguf ? checkpoint->n_made : checkpoint->n_memory;
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(files[i].name, name))
+            return &files[i];
     return NULL;
 }
 
@@ -110,6 +114,10 @@ enum tare_code tare_checkpoint_open(struct tare_checkpoint *checkpoint, const ch
     const char *index_name = NULL;
     size_t room = 0;
     enum tare_code code = tare_checkpoint_locate(checkpoint, path, options, err);
+    if (checkpoint->gguf) {
+        code = code ? code : tare_gguf_list(checkpoint, err);
+        return code ? code : sort_tensors(checkpoint, err);
+    }
     if (!code)
         code = tare_shards_choose(checkpoint, &index, &index_name, err);
     for (size_t i = 0; i < checkpoint->n_files && !code; i++)
@@ -127,6 +135,10 @@ void tare_checkpoint_release(struct tare_checkpoint *checkpoint)
     for (size_t i = 0; i < checkpoint->n_files; i++)
         if (checkpoint->files[i].mapping)
             tare_mapping_release(checkpoint->files[i].mapping);
+    for (size_t i = 0; i < checkpoint->n_made; i++)
+        free((void *)(uintptr_t)checkpoint->made[i].data);
+    if (checkpoint->gguf)
+        tare_gguf_release(checkpoint->gguf);
     free(checkpoint->files);
     free(checkpoint->tensors);
     free(checkpoint->remarks);
@@ -233,7 +245,7 @@ enum tare_code tare_checkpoint_read(const struct tare_checkpoint *checkpoint, co
     *size = 0;
     if (!tare_name_is_plain(name, strlen(name)))
         return tare_fail(err, TARE_E_ARGUMENT, name, "is no plain file name");
-    if (!checkpoint->folder)
+    if (!checkpoint->folder || checkpoint->gguf)
         return read_memory(checkpoint, name, most, data, size, err);
     if (!folder_path(checkpoint, name, &path))
         return tare_fail(err, TARE_E_IO, name, "the path to it is too long");
@@ -252,7 +264,7 @@ bool tare_checkpoint_has(const struct tare_checkpoint *checkpoint, const char *n
 {
     struct stat info;
     struct path path;
-    if (!checkpoint->folder)
+    if (!checkpoint->folder || checkpoint->gguf)
         return memory_file(checkpoint, name) != NULL;
     return folder_path(checkpoint, name, &path) && !lstat(path.text, &info);
 }

@@ -16,16 +16,33 @@
     X(U32, 4, false) X(I64, 8, false) X(U64, 8, false) X(F8_E4M3, 1, true) X(F8_E5M2, 1, true) X(F8_E8M0, 1, true)     \
     X(F16, 2, true) X(BF16, 2, true) X(F32, 4, true) X(F64, 8, true)
 
+/* GGUF's blocks, which no safetensors file has: name, ggml's number, columns and bytes of one. Source: formats.md, "GGUF
+ * blocks"; ggml's ggml.h and ggml-common.h. */
+#define TARE_BLOCKS(X)                                                                                                 \
+    X(Q4_0, 2, 32, 18) X(Q4_1, 3, 32, 20) X(Q5_0, 6, 32, 22) X(Q5_1, 7, 32, 24) X(Q8_0, 8, 32, 34) X(Q2_K, 10, 256, 84) \
+    X(Q3_K, 11, 256, 110) X(Q4_K, 12, 256, 144) X(Q5_K, 13, 256, 176) X(Q6_K, 14, 256, 210) X(MXFP4, 39, 32, 17)
+
 enum tare_dtype {
 #define TARE_DTYPE_ENUM(name, size, real) TARE_##name,
     TARE_DTYPES(TARE_DTYPE_ENUM)
 #undef TARE_DTYPE_ENUM
-    TARE_DTYPE_COUNT
+    TARE_DTYPE_COUNT,
+    TARE_DTYPE_BEFORE_BLOCKS = TARE_DTYPE_COUNT - 1,
+#define TARE_BLOCK_ENUM(name, number, columns, bytes) TARE_##name,
+    TARE_BLOCKS(TARE_BLOCK_ENUM)
+#undef TARE_BLOCK_ENUM
+    TARE_DTYPE_END
 };
 /* clang-format on */
-const char *tare_dtype_name(enum tare_dtype dtype); /* "BF16" */
-size_t tare_dtype_size(enum tare_dtype dtype);      /* bytes an element */
+const char *tare_dtype_name(enum tare_dtype dtype); /* "BF16", "Q4_K" */
+size_t tare_dtype_size(enum tare_dtype dtype);      /* bytes an element; 0 for GGUF's blocks */
 bool tare_dtype_is_float(enum tare_dtype dtype);    /* F8_*, F16, BF16, F32, F64 */
+
+/* Columns and bytes of a block; {1, size} for what has none. */
+struct tare_block_size {
+    int64_t columns, bytes;
+};
+struct tare_block_size tare_dtype_block(enum tare_dtype dtype);
 
 /* One tensor of a file, as its header has it. */
 struct tare_tensor {
@@ -35,6 +52,7 @@ struct tare_tensor {
     const int64_t *shape;
     uint32_t file;         /* index in checkpoint.files */
     uint64_t offset, size; /* bytes, from the start of the file */
+    int64_t heads;         /* GGUF: row 2j + k of each of so many heads is the checkpoint's row k * half + j; else 0 */
 };
 
 struct tare_file {
@@ -53,6 +71,15 @@ struct tare_remark {
     const char *code, *where, *text;
 };
 
+/* What a GGUF file has otherwise than the checkpoint that it was made of, beside tensor.heads; names/gguf_rows.c undoes
+ * it. */
+struct tare_gguf_facts {
+    const char *architecture;           /* "llama" */
+    const char *const *aside;           /* tensors whose values are in the config, ended by NULL; their names here */
+    int64_t heads, kv_heads;            /* of rows of q and k that lie as ggml's rotary embedding has them; else 0 */
+    bool norms_plus_one;                /* norms are stored as weight + 1 */
+};
+
 struct tare_checkpoint {
     struct tare_arena arena;               /* owns names, shapes, paths */
     const char *path;                      /* as given */
@@ -60,6 +87,10 @@ struct tare_checkpoint {
     const struct tare_memory_file *memory; /* borrowed; n_memory files */
     size_t n_memory;
     const char *only; /* the file that path names, beside which config.json lies; NULL when path is a folder */
+    struct tare_gguf *gguf;          /* NULL: no GGUF file */
+    struct tare_gguf_facts facts;    /* of gguf */
+    struct tare_memory_file *made;   /* side files made of the metadata of gguf; in the place of those of the folder */
+    size_t n_made;
     bool no_map;
     bool has_lock;
     pthread_mutex_t lock;    /* around files[].mapping; the struct may not be copied */

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "open/gguf.h"
+
 bool tare_name_ends(const char *name, const char *end)
 {
     const size_t n = strlen(name), m = strlen(end);
@@ -213,8 +215,8 @@ static enum tare_code locate_memory(struct tare_checkpoint *checkpoint, const st
     return TARE_OK;
 }
 
-enum tare_code tare_checkpoint_locate(struct tare_checkpoint *checkpoint, const char *path,
-                                      const struct tare_options *options, struct tare_error *err)
+static enum tare_code locate(struct tare_checkpoint *checkpoint, const char *path, const struct tare_options *options,
+                             struct tare_error *err)
 {
     struct stat info;
     const bool in_memory = options && options->files;
@@ -224,7 +226,7 @@ enum tare_code tare_checkpoint_locate(struct tare_checkpoint *checkpoint, const 
         checkpoint->has_lock = true;
     }
     if (!in_memory && (!path || !*path))
-        return tare_fail(err, TARE_E_ARGUMENT, "", "no path is given: a folder or a .safetensors file is expected");
+        return tare_fail(err, TARE_E_ARGUMENT, "", "no path is given: a folder, a .safetensors or a .gguf file is expected");
     checkpoint->no_map = options && options->no_map;
     checkpoint->path = tare_arena_text(&checkpoint->arena, path ? path : "memory");
     if (!checkpoint->path)
@@ -239,4 +241,11 @@ enum tare_code tare_checkpoint_locate(struct tare_checkpoint *checkpoint, const 
         return tare_fail(err, TARE_E_FORMAT, path, "is neither a file nor a folder: nothing else is opened");
     checkpoint->folder = checkpoint->path;
     return follow_cache(checkpoint, err);
+}
+
+enum tare_code tare_checkpoint_locate(struct tare_checkpoint *checkpoint, const char *path,
+                                      const struct tare_options *options, struct tare_error *err)
+{
+    const enum tare_code code = locate(checkpoint, path, options, err);
+    return code ? code : tare_gguf_locate(checkpoint, err);
 }

@@ -56,9 +56,27 @@ static const struct {
 #undef DTYPE_ROW
 };
 
+static const struct {
+    const char *name;
+    struct tare_block_size block;
+} blocks[] = {
+#define BLOCK_ROW(name, number, columns, bytes) {#name, {columns, bytes}},
+    TARE_BLOCKS(BLOCK_ROW)
+#undef BLOCK_ROW
+};
+
 const char *tare_dtype_name(enum tare_dtype dtype)
 {
-    return (unsigned)dtype < TARE_DTYPE_COUNT ? dtypes[dtype].name : "?";
+    if ((unsigned)dtype < TARE_DTYPE_COUNT)
+        return dtypes[dtype].name;
+    return (unsigned)dtype < TARE_DTYPE_END ? blocks[dtype - TARE_DTYPE_COUNT].name : "?";
+}
+
+struct tare_block_size tare_dtype_block(enum tare_dtype dtype)
+{
+    if ((unsigned)dtype >= TARE_DTYPE_COUNT && (unsigned)dtype < TARE_DTYPE_END)
+        return blocks[dtype - TARE_DTYPE_COUNT].block;
+    return (struct tare_block_size){1, (int64_t)tare_dtype_size(dtype)};
 }
 
 size_t tare_dtype_size(enum tare_dtype dtype)

@@ -236,10 +236,9 @@ static enum tare_code fail_empty(const struct tare_checkpoint *checkpoint, const
                                  struct tare_error *err)
 {
     static const char *const pickles[] = {".bin", ".pt", ".pth", ".ckpt", ".pkl"};
-    const char *gguf = NULL, *pickle = NULL, *adapter = NULL;
+    const char *pickle = NULL, *adapter = NULL;
     for (size_t i = 0; i < listing->n; i++) {
         const char *name = listing->names[i];
-        gguf = tare_name_ends(name, ".gguf") ? name : gguf;
         adapter = is_shard(name) && is_adapter(name) ? name : adapter;
         for (size_t k = 0; k < sizeof pickles / sizeof *pickles; k++)
             pickle = tare_name_ends(name, pickles[k]) ? name : pickle;
@@ -248,8 +247,6 @@ static enum tare_code fail_empty(const struct tare_checkpoint *checkpoint, const
         return tare_fail(err, TARE_E_ABSENT, checkpoint->path,
                          "no safetensors found but an adapter, %s: merge it into its base model and give that folder",
                          adapter);
-    if (gguf)
-        return tare_fail(err, TARE_E_UNKNOWN, gguf, "GGUF files are not read yet; give a folder with safetensors");
     if (pickle)
         return tare_fail(err, TARE_E_UNKNOWN, pickle,
                          "no pickle is opened, since opening one runs code from it, and no safetensors are beside it: "
@@ -268,7 +265,7 @@ static enum tare_code choose_only(struct tare_checkpoint *checkpoint, struct tar
         return remark_absent(checkpoint, err);
     if (is_shard(name) || code != TARE_E_ABSENT)
         return code;
-    return tare_fail(err, TARE_E_UNKNOWN, name, "is no .safetensors file: give one, or the folder of the model");
+    return tare_fail(err, TARE_E_UNKNOWN, name, "is no .safetensors or .gguf file: give one, or the folder of the model");
 }
 
 enum tare_code tare_shards_choose(struct tare_checkpoint *checkpoint, struct tare_index *index, const char **index_name,

@@ -47,6 +47,14 @@ const struct tare_packing *tare_packing_at(size_t k)
     return k < sizeof packings / sizeof *packings ? packings[k] : NULL;
 }
 
+const struct tare_packing *tare_packing_of_blocks(enum tare_dtype dtype)
+{
+    for (size_t k = 0; (unsigned)dtype >= TARE_DTYPE_COUNT && k < sizeof packings / sizeof *packings; k++)
+        if (packings[k]->blocks == dtype)
+            return packings[k];
+    return NULL;
+}
+
 const char *tare_mlx_mode_word(enum tare_mlx_mode mode)
 {
     static const char *const words[] = {

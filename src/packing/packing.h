@@ -55,6 +55,7 @@ struct tare_packing {
     bool reorders; /* decode and to_mlx follow the module's place and rows, so act-order can be undone */
     enum tare_code_kind codes;
     enum tare_mlx_mode mode; /* MLX's form of it */
+    enum tare_dtype blocks;  /* MAY: GGUF's kind of block, which alone tells the packing; else 0 */
     /* MAY: is this the packing that the config announces? */
     bool (*announced)(const struct tare_quant *quant);
     /* MAY: of the packings that share these suffixes, the one that dtypes and shapes of the parts tell; NULL: the
@@ -89,6 +90,9 @@ const struct tare_packing *tare_packing_at(size_t k);
  * unknown one is refused by name. */
 enum tare_code tare_packing_choose(const struct tare_quant *quant, const struct tare_packing **packing,
                                    struct tare_error *err);
+
+/* The packing of GGUF's blocks of a dtype; NULL: it has none. */
+const struct tare_packing *tare_packing_of_blocks(enum tare_dtype dtype);
 
 /* "float16", "awq-gemm": what a format is called in reports; for plain ones the dtype's word in mlx. */
 const char *tare_packing_word(const struct tare_packing *packing, enum tare_dtype dtype);

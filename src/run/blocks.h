@@ -66,6 +66,8 @@ struct tare_gqa_desc {
     struct tare_rope rope;
 };
 void tare_gqa(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_desc *desc);
+/* heads, kv_heads, head_dim, scale, window, soft_cap and rope of a block that tare_gqa() made; false: another one. */
+bool tare_gqa_describe(const struct tare_block *block, struct tare_gqa_desc *desc);
 
 enum tare_activation { TARE_SILU, TARE_GELU, TARE_GELU_TANH, TARE_RELU, TARE_RELU2 };
 /* "silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "relu", "relu2", "swish"; another is refused by tree

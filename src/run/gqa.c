@@ -203,3 +203,18 @@ void tare_gqa(struct tare_layer *layer, struct tare_at parent, const struct tare
     if (b && runs(d))
         layer->mixer = (struct tare_block){&ops, b};
 }
+
+bool tare_gqa_describe(const struct tare_block *block, struct tare_gqa_desc *desc)
+{
+    const struct gqa *b = block->self;
+    if (block->ops != &ops)
+        return false;
+    *desc = (struct tare_gqa_desc){.heads = b->heads,
+                                   .kv_heads = b->kv_heads,
+                                   .head_dim = b->head_dim,
+                                   .scale = (double)b->scale,
+                                   .window = b->window,
+                                   .soft_cap = (double)b->soft_cap,
+                                   .rope = b->rope};
+    return true;
+}

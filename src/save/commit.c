@@ -369,20 +369,39 @@ static int rename_new(int old, const char *from, int new, const char *to)
     if (errno != EINVAL && errno != ENOSYS)
         return -1;
 #endif
-    return renameat(old, from, new, to);
+    if (old == new) /* a folder: one that is not empty is not replaced */
+        return renameat(old, from, new, to);
+    return linkat(old, from, new, to, 0) ? -1 : unlinkat(old, from, 0);
+}
+
+/* The record of a single file stands beside it: NAME.tare.json. */
+static int rename_beside(const struct tare_folder *folder)
+{
+    char name[512];
+    const int n = snprintf(name, sizeof name, "%s.tare.json", folder->name);
+    if (n < 0 || (size_t)n >= sizeof name) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    return renameat(folder->fd, "tare.json", folder->parent, name);
 }
 
 enum tare_code tare_folder_commit(struct tare_folder *folder, struct tare_error *err)
 {
     if (fsync(folder->fd))
         return tare_fail_system(err, folder->wanted, "bringing it to the disk");
-    if (rename_new(folder->hold, FILES, folder->parent, folder->name)) {
+    const char *single = folder->single;
+    if (single && rename_beside(folder))
+        return tare_fail_system(err, folder->wanted, "renaming tare.json beside it");
+    if (rename_new(single ? folder->fd : folder->hold, single ? single : FILES, folder->parent, folder->name)) {
         if (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR)
             return tare_fail(err, TARE_E_EXISTS, folder->wanted, "appeared while it was written; it is left as it is");
         return tare_fail_system(err, folder->wanted, "renaming it");
     }
-    close(folder->fd);
-    folder->fd = -1;
+    if (!single) {
+        close(folder->fd);
+        folder->fd = -1;
+    }
     if (fsync(folder->parent))
         return tare_fail_system(err, folder->wanted, "complete, but the folder above it was not brought to the disk");
     return TARE_OK;

@@ -17,6 +17,32 @@ static struct tare_convert_options options_of(const struct tare_convert_options 
     return options;
 }
 
+/* What a folder holds beside its shards; config.json is the last file. */
+static enum tare_code write_beside(struct tare_layout *layout, struct tare_model *model, struct tare_folder *folder,
+                                   const struct tare_convert_options *options, struct tare_error *err)
+{
+    enum tare_code code;
+    if ((code = tare_index_write(layout, folder, err)) || (code = tare_side_files_copy(model, folder, err)) ||
+        (code = tare_card_write(layout, model, folder, err)))
+        return code;
+    return tare_config_write(layout, model, options->dtype, folder, err);
+}
+
+static void say_tally(const struct tare_convert_options *options, const struct tare_account *account)
+{
+    struct tare_tally tally = {0};
+    char text[160];
+    for (size_t k = 0; k < account->layout->n_jobs; k++)
+        if (account->layout->jobs[k].target.bits && account->layout->jobs[k].target.packed)
+            tare_tally_join(&tally, &account->records[k].tally);
+    if (!tally.rounded || !options->note || !account->layout->format->file)
+        return;
+    snprintf(text, sizeof text,
+             "%llu offsets (-zero * scale) were rounded to float16, by %.3g at most; --exact rounds none",
+             (unsigned long long)tally.rounded, tally.most);
+    options->note(options->user, "", text);
+}
+
 /* Shards with their headers, room set aside; or those of an earlier run, and what it had done. */
 static enum tare_code begin_shards(struct tare_layout *layout, struct tare_account *account, struct tare_folder *folder,
                                    struct tare_pool *pool, struct tare_error *err)
@@ -39,13 +65,12 @@ static enum tare_code write_folder(struct tare_layout *layout, struct tare_model
         (code = begin_shards(layout, account, folder, pool, err)) ||         /* files, new or gone on with        */
         (code = tare_layout_execute(layout, account, pool, options, err)) || /* all tensors, tile by tile         */
         (code = tare_shards_finish(layout, err)) ||                          /* brought to the disk               */
-        (code = tare_index_write(layout, folder, err)) || (code = tare_side_files_copy(model, folder, err)) ||
-        (code = tare_card_write(layout, model, folder, err)) ||
-        (code = tare_config_write(layout, model, options->dtype, folder, err)) || /* a reader looks for it first  */
+        (!layout->format->file && (code = write_beside(layout, model, folder, options, err))) ||
         (options->proof && (code = tare_proof_run(layout, folder, pool, options, err))) ||        /* the way back */
         (code = tare_record_write(account, model, options, options->proof, folder, pool, err)) || /* tare.json */
         (code = tare_folder_commit(folder, err))) /* the folder gets its name          */
         return code;
+    say_tally(options, account);
     return TARE_OK;
 }
 
@@ -71,6 +96,21 @@ static void close_shards(struct tare_layout *layout)
             close(layout->shards[k].fd);
 }
 
+/* An output may not lie in it. A GGUF file is itself the input, and what stands beside it is not. */
+static const char *input_folder(const struct tare_model *model)
+{
+    const struct tare_checkpoint *checkpoint = &model->checkpoint;
+    return checkpoint->memory || (checkpoint->gguf && checkpoint->only) ? NULL : checkpoint->folder;
+}
+
+/* "model-q4_0.gguf" asks for the file and not for a folder around it. */
+static const char *single_of(const struct tare_save_format *format, const char *wanted)
+{
+    const char *end = format->file ? strrchr(format->file, '.') : NULL;
+    const size_t n = strlen(wanted), size = end ? strlen(end) : 0;
+    return end && n > size && !strcmp(wanted + n - size, end) ? format->file : NULL;
+}
+
 enum tare_code tare_convert(tare_model *model, const char *folder, const struct tare_convert_options *given,
                             struct tare_error *err)
 {
@@ -93,10 +133,10 @@ enum tare_code tare_convert(tare_model *model, const char *folder, const struct 
     }
     struct tare_layout layout = {.format = format};
     struct tare_account account = {.journal = -1};
-    struct tare_folder output = {0};
+    struct tare_folder output = {.single = single_of(format, folder)};
     struct tare_pool *pool = NULL;
     enum tare_code code;
-    if ((code = tare_folder_begin(&output, folder, model->checkpoint.memory ? NULL : model->checkpoint.folder, err)) ||
+    if ((code = tare_folder_begin(&output, folder, input_folder(model), err)) ||
         (code = tare_layout_make(&layout, model, &options, err)) ||
         (options.proof && (code = tare_proof_check(&layout, err))) ||
         (code = tare_pool_open(&pool, options.threads ? options.threads : model->options.threads, err)) ||

@@ -76,13 +76,6 @@ static tare_tile_fn *tile_of(const struct tare_layout *layout, const struct tare
     return job->module && job->module->packing != &tare_packing_plain ? tare_dequantized_tile : tare_dense_tile;
 }
 
-static void add_tally(struct tare_tally *all, const struct tare_tally *more)
-{
-    all->rounded += more->rounded;
-    all->lost += more->lost;
-    all->most = more->most > all->most ? more->most : all->most;
-}
-
 /* Jobs that an earlier run has done are not done again; those without tiles are done at once. */
 static enum tare_code begin(struct run *run, struct tare_error *err)
 {
@@ -121,7 +114,7 @@ static void run_task(void *user, size_t task, int number)
     worker->tally = (struct tare_tally){0};
     enum tare_code code = tile_of(run->layout, job)(run->layout, job, &box, worker, &bytes, &error);
     pthread_mutex_lock(&run->lock);
-    add_tally(&record->tally, &worker->tally);
+    tare_tally_join(&record->tally, &worker->tally);
     const bool last = !code && --run->left[number_of_job] == 0;
     pthread_mutex_unlock(&run->lock);
     if (last)

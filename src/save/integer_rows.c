@@ -40,8 +40,8 @@ static const char *refusal_of(const struct tare_job *job, const struct tare_inte
     return NULL;
 }
 
-/* Does the source say that every zero is in the middle of the codes' range? Rows are held to it when they are read. */
-static bool said_symmetric(const struct tare_model *model, const struct tare_module *module)
+/* Rows are held to it when they are read. */
+bool tare_said_symmetric(const struct tare_model *model, const struct tare_module *module)
 {
     if (module->packing->biases)
         return false;
@@ -68,7 +68,7 @@ enum tare_code tare_integer_lay_out(struct tare_layout *layout, struct tare_mode
                                        .dtype = tare_dtype_wanted(options, module->dtype),
                                        .bits = module->bits,
                                        .group_size = module->group_size};
-    job->symmetric = said_symmetric(model, module);
+    job->symmetric = tare_said_symmetric(model, module);
     int64_t step = (int64_t)(TILE_BYTES / ((double)module->shape[1] * module->bits / 8));
     step -= step % TARE_BLOCK_ROWS;
     tare_job_cut_rows(job, step > TARE_BLOCK_ROWS ? step : module->shape[1] < 65536 ? TARE_BLOCK_ROWS : ALIGNED);
@@ -167,8 +167,7 @@ static float rounded(enum tare_dtype dtype, float value)
                                 : value;
 }
 
-/* The zero from which MLX's bias follows, or -1. */
-static int zero_of_bias(float scale, float bias, enum tare_dtype dtype, int most)
+int tare_zero_of_bias(float scale, float bias, enum tare_dtype dtype, int most)
 {
     const float zero = scale == 0 ? 0 : rintf(-bias / scale);
     if (!(zero >= 0 && zero <= (float)most) || rounded(dtype, -zero * scale) != bias)
@@ -182,7 +181,7 @@ static int zero_of(const struct tare_job *job, int64_t row, int64_t group, float
 {
     const struct tare_module *module = job->module;
     const int most = (1 << module->bits) - 1, middle = 1 << (module->bits - 1);
-    const int zero = module->packing->biases                ? zero_of_bias(scale, offset, module->dtype, most)
+    const int zero = module->packing->biases                ? tare_zero_of_bias(scale, offset, module->dtype, most)
                      : offset >= 0 && offset <= (float)most ? (int)offset
                                                             : -1;
     if (zero < 0 && module->packing->biases)

@@ -29,6 +29,10 @@ struct tare_integer_limits {
 enum tare_code tare_integer_lay_out(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
                                     const struct tare_convert_options *options,
                                     const struct tare_integer_limits *limits, bool *packed, struct tare_error *err);
+/* Does the source say that every zero of a module is in the middle of the codes' range? */
+bool tare_said_symmetric(const struct tare_model *model, const struct tare_module *module);
+/* The whole zero, 0 to most, from which MLX's bias follows to the bit; -1: there is none. */
+int tare_zero_of_bias(float scale, float bias, enum tare_dtype dtype, int most);
 /* group_size of the config: -1 where every packed job has one group a row. */
 int64_t tare_integer_group_size(const struct tare_layout *layout);
 /* Every packed job is symmetric. */

@@ -47,14 +47,15 @@ enum tare_code tare_layout_add(struct tare_layout *layout, enum tare_part part, 
         return tare_fail_memory(err);
     for (int k = 0; k < rank; k++)
         own[k] = shape[k];
+    const struct tare_block_size block = tare_dtype_block(dtype);
     const int64_t count = tare_shape_count(rank, own);
-    if (count < 0 || (uint64_t)count > UINT64_MAX / 16)
+    if (count < 0 || count > INT64_MAX / 256)
         return tare_fail(err, TARE_E_SHAPE, name, "more elements than 64 bits count");
     layout->saved[layout->n_saved++] = (struct tare_saved){.name = name,
                                                            .dtype = dtype,
                                                            .rank = rank,
                                                            .shape = own,
-                                                           .size = (uint64_t)count * tare_dtype_size(dtype),
+                                                           .size = (uint64_t)(count / block.columns * block.bytes),
                                                            .job = layout->n_jobs,
                                                            .part = part};
     return TARE_OK;
@@ -130,6 +131,8 @@ static enum tare_code add_job(struct tare_layout *layout, struct tare_model *mod
     if ((code = map_pieces(layout, model, job, err)) ||
         (code = layout->format->lay_out(layout, model, job, options, err)))
         return code;
+    if (layout->format->file && job->target.packed)
+        job->way = TARE_WAY_ROUNDED; /* what its blocks keep of zeros is not looked at */
     job->first_task = layout->n_tasks;
     layout->n_tasks += (size_t)(job->leading * job->tiles);
     layout->parameters += (uint64_t)tare_shape_count(job->flat.rank, job->flat.shape);
@@ -164,10 +167,17 @@ static enum tare_code add_modules(struct tare_layout *layout, struct tare_model 
         const struct tare_module *module = sources[k].module;
         const struct tare_job job = {
             .name = module->name, .module = module, .kind = sources[k].kind, .turned = sources[k].turned};
-        code = module->rank > TARE_SAVE_AXES
-                   ? tare_fail(err, TARE_E_SHAPE, job.name, "a tensor of %d axes, tare writes up to %d", module->rank,
-                               TARE_SAVE_AXES)
-                   : add_job(layout, model, &job, tare_recipe_take(&layout->arena, module), options, err);
+        code =
+            module->rank > TARE_SAVE_AXES
+                ? tare_fail(err, TARE_E_SHAPE, job.name, "a tensor of %d axes, tare writes up to %d", module->rank,
+                            TARE_SAVE_AXES)
+            : model->checkpoint.gguf && module->rank > 2
+                ? tare_fail(err, TARE_E_TARGET, job.name,
+                            "experts are stacked in GGUF, and %s has them one by one, which tare does not write yet; "
+                            "--to mlx has them stacked",
+                            layout->format->name)
+                : add_job(layout, model, &job,
+                          module->restored ? module->restored : tare_recipe_take(&layout->arena, module), options, err);
     }
     free(sources);
     return code;
@@ -185,7 +195,7 @@ static enum tare_code fill_shards(struct tare_layout *layout, uint64_t most, str
     uint64_t size = 0;
     for (size_t k = 0; k < layout->n_saved; k++) {
         struct tare_saved *saved = &layout->saved[k];
-        if (!layout->n_shards || size + saved->size > most) {
+        if (!layout->n_shards || (size + saved->size > most && !layout->format->file)) {
             if (!tare_grow(&layout->shards, &layout->shards_room, layout->n_shards + 1, sizeof *layout->shards))
                 return tare_fail_memory(err);
             struct tare_shard *shard = &layout->shards[layout->n_shards];
@@ -201,7 +211,8 @@ static enum tare_code fill_shards(struct tare_layout *layout, uint64_t most, str
     }
     for (size_t k = 0; k < layout->n_shards; k++) {
         layout->shards[k].name =
-            layout->n_shards == 1
+            layout->format->file ? layout->format->file
+            : layout->n_shards == 1
                 ? "model.safetensors"
                 : tare_arena_format(&layout->arena, "model-%05zu-of-%05zu.safetensors", k + 1, layout->n_shards);
         if (!layout->shards[k].name)
@@ -276,8 +287,10 @@ enum tare_code tare_layout_make(struct tare_layout *layout, struct tare_model *m
                                 const struct tare_convert_options *options, struct tare_error *err)
 {
     const struct tare_save_format *format = layout->format;
-    enum tare_code code = format->view == TARE_VIEW_PARAMETERS ? add_parameters(layout, model, options, err)
-                                                               : add_modules(layout, model, options, err);
+    enum tare_code code = format->begin ? format->begin(layout, model, options, err) : TARE_OK;
+    if (!code)
+        code = format->view == TARE_VIEW_PARAMETERS ? add_parameters(layout, model, options, err)
+                                                    : add_modules(layout, model, options, err);
     if (code || (code = find_usual(layout, err)) || (format->settle && (code = format->settle(layout, err))))
         return code;
     if (layout->n_saved)
@@ -294,6 +307,8 @@ void tare_layout_release(struct tare_layout *layout)
         free(layout->shards[k].header);
         pthread_mutex_destroy(&layout->shards[k].lock);
     }
+    if (layout->format && layout->format->release)
+        layout->format->release(layout);
     free(layout->shards);
     free(layout->saved);
     free(layout->jobs);

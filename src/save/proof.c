@@ -18,6 +18,9 @@
 enum tare_code tare_proof_check(const struct tare_layout *layout, struct tare_error *err)
 {
     const struct tare_record none = {0};
+    if (layout->format->file)
+        return tare_fail(err, TARE_E_TARGET, layout->format->name,
+                         "tare does not take the way back from it yet; without --proof it is written");
     for (size_t k = 0; k < layout->n_jobs; k++)
         if (tare_job_way(&layout->jobs[k], &none) == TARE_WAY_ONE)
             return tare_fail(err, TARE_E_TARGET, layout->jobs[k].name,

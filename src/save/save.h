@@ -44,6 +44,13 @@ static inline void tare_tally_add(struct tare_tally *tally, double exact, double
         tally->most = difference;
 }
 
+static inline void tare_tally_join(struct tare_tally *all, const struct tare_tally *more)
+{
+    all->rounded += more->rounded;
+    all->lost += more->lost;
+    all->most = more->most > all->most ? more->most : all->most;
+}
+
 /* One tensor of the folder. */
 struct tare_saved {
     const char *name;
@@ -85,7 +92,8 @@ struct tare_job {
     enum tare_way way;                    /* the best that the format can promise; ROUNDED: a number may get lost */
     bool exact;                           /* mlx: biases are computed in target.dtype, not in that of the scales */
     bool symmetric;                       /* every zero is 2^(bits - 1), and the format leaves them out */
-    int rank;                             /* of flat, a number counts as one axis; 2 of packed modules */
+    int64_t half; /* gguf: rows of half a head, which change places (gguf_tile.c); 0: rows stay in order */
+    int rank;     /* of flat, a number counts as one axis; 2 of packed modules */
     int64_t shape[TARE_SAVE_AXES];
     int axis;               /* tiles are ranges of this axis: all axes before it are one index each */
     int64_t step;           /* of the range */
@@ -113,6 +121,7 @@ struct tare_layout {
     uint64_t bytes;      /* of all tensors */
     uint64_t parameters; /* logical elements */
     struct tare_form usual;
+    void *own; /* the format's, from its begin() to its release() */
 };
 
 /* Whose names the folder has (design.md, "two views"). */
@@ -135,6 +144,16 @@ struct tare_save_format {
     const char *metadata; /* "format" in the header of a shard: for which library names and layout are */
     const char *library;  /* of the model card */
     const char *usage;    /* of the model card: shell lines, %s is the folder's name */
+    const char *file;     /* MAY: all is in one file of this name, and the folder holds nothing else */
+    /* MAY: before all jobs. What the format has no form for is refused here. release() is called also after a
+     * failure. */
+    enum tare_code (*begin)(struct tare_layout *layout, struct tare_model *model,
+                            const struct tare_convert_options *options, struct tare_error *err);
+    void (*release)(struct tare_layout *layout);
+    /* MAY: the header of the shard that holds the n tensors of `order`, instead of that of safetensors: fills
+     * shard->header, header_size and size, and every tensor's offset. */
+    enum tare_code (*header)(struct tare_layout *layout, struct tare_shard *shard, struct tare_saved *const *order,
+                             size_t n, struct tare_error *err);
     /*
      * MUST: what a job becomes. Sets target and, by tare_layout_add(), its tensors; then tare_job_cut() or
      * tare_job_cut_rows(). What the format cannot hold is refused here: TARE_E_TARGET, and the sentence says why.
@@ -146,7 +165,8 @@ struct tare_save_format {
     /* MUST, where lay_out() makes packed jobs: the rows of one that lie in the box; adds the bytes written to
      * *bytes. */
     tare_tile_fn *tile;
-    /* MUST: the format's keys into a copy of the source's config, without its quantization. False: no memory. */
+    /* MUST, where `file` is NULL: the format's keys into a copy of the source's config, without its quantization.
+     * False: no memory. */
     bool (*config)(json_t *config, const struct tare_layout *layout, const struct tare_model *model);
 };
 #define TARE_USAGE_TRANSFORMERS                                                                                        \
@@ -199,6 +219,7 @@ enum tare_dtype tare_dtype_wanted(const struct tare_convert_options *options, en
 /* The output while it is being written: a folder beside it, of another name. */
 struct tare_folder {
     const char *wanted;     /* as the caller gave it, for errors */
+    const char *single;     /* the output is this one of its files, not the folder; NULL: the folder */
     char *name, *temporary; /* heap; in parent */
     char *path;             /* heap; of the folder that becomes the output */
     int parent, hold, fd;   /* -1: none; hold: the temporary folder; fd: the one that path names */

@@ -73,11 +73,11 @@ static enum tare_code copy_folder(const struct tare_model *model, struct tare_fo
 enum tare_code tare_side_files_copy(const struct tare_model *model, struct tare_folder *folder, struct tare_error *err)
 {
     const struct tare_checkpoint *checkpoint = &model->checkpoint;
-    if (!checkpoint->memory)
+    const struct tare_memory_file *files = checkpoint->gguf ? checkpoint->made : checkpoint->memory;
+    if (!files)
         return checkpoint->folder ? copy_folder(model, folder, err) : TARE_OK;
-    for (size_t k = 0; k < checkpoint->n_memory; k++) {
-        const enum tare_code code =
-            listed(checkpoint->memory[k].name) ? copy(model, checkpoint->memory[k].name, folder, err) : TARE_OK;
+    for (size_t k = 0; k < (checkpoint->gguf ? checkpoint->n_made : checkpoint->n_memory); k++) {
+        const enum tare_code code = listed(files[k].name) ? copy(model, files[k].name, folder, err) : TARE_OK;
         if (code)
             return code;
     }

@@ -15,7 +15,7 @@
 /* ---- sha256 of all files ------------------------------------------------------------------------------------- */
 
 struct digest {
-    const char *name;
+    const char *name, *shown; /* shown: as it is called at last */
     char hex[65];
     struct tare_error error;
 };
@@ -119,7 +119,8 @@ static enum tare_code list_files(struct digests *all, char **names, size_t n, st
             continue;
         if (!tare_folder_size(all->folder, names[k], &size))
             return tare_fail_system(err, names[k], "looking at it");
-        all->list[all->n++].name = names[k];
+        all->list[all->n].name = names[k];
+        all->list[all->n++].shown = all->folder->single ? all->folder->name : names[k];
         all->total += size;
     }
     return TARE_OK;
@@ -255,7 +256,7 @@ static void put_files(struct tare_text *text, const struct digests *all)
     put_key(text, 1, false, "files");
     tare_text_puts(text, "{");
     for (size_t k = 0; k < all->n; k++)
-        put_string(text, 2, !k, all->list[k].name, all->list[k].hex);
+        put_string(text, 2, !k, all->list[k].shown, all->list[k].hex);
     tare_text_puts(text, all->n ? "\n  }" : "}");
 }
 

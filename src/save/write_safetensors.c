@@ -60,15 +60,19 @@ enum tare_code tare_shards_place(struct tare_layout *layout, struct tare_error *
         order[k] = &layout->saved[k];
     qsort(order, layout->n_saved, sizeof(struct tare_saved *), by_place);
     bool failed = false;
-    for (size_t k = 0, end; k < layout->n_saved; k = end) {
+    enum tare_code code = TARE_OK;
+    for (size_t k = 0, end; !code && k < layout->n_saved; k = end) {
         for (end = k; end < layout->n_saved && order[end]->shard == order[k]->shard; end++)
             ;
         struct tare_shard *shard = &layout->shards[order[k]->shard];
-        write_header(shard, layout->format->metadata, order + k, end - k);
+        if (layout->format->header)
+            code = layout->format->header(layout, shard, order + k, end - k, err);
+        else
+            write_header(shard, layout->format->metadata, order + k, end - k);
         failed |= !shard->header;
     }
     free(order);
-    return failed ? tare_fail_memory(err) : TARE_OK;
+    return code ? code : failed ? tare_fail_memory(err) : TARE_OK;
 }
 
 enum tare_code tare_shards_begin(struct tare_layout *layout, struct tare_folder *folder, struct tare_error *err)

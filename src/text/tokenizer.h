@@ -16,35 +16,11 @@
 #include "base/map.h"
 #include "base/text.h"
 #include "text/regex.h"
+#include "text/tokenizer_json.h"
 
 #define TARE_TOKEN_NONE UINT32_MAX
 #define TARE_TEXT_MOST                                                                                                 \
     ((size_t)INT32_MAX / 2) /* bytes of a text, also after each step: steps can double it, 64 times over */
-
-/* ---- tokenizer.json ---------------------------------------------------------------------------------------------- */
-
-struct tare_slice {
-    const char *text;
-    uint32_t size;
-};
-struct tare_vocab_entry {
-    struct tare_slice token;
-    uint32_t id;
-};
-/* tokenizer.json taken apart. Slices point into the text that was parsed, or into the arena where it had escapes. */
-struct tare_tokenizer_json {
-    json_t *root; /* everything but model.vocab (where it is an object) and model.merges */
-    struct tare_vocab_entry *vocab;
-    size_t n_vocab, vocab_room;
-    struct tare_slice *merges; /* two a merge */
-    size_t n_merges, merges_room;
-    bool has_vocab, has_merges;
-    struct tare_arena arena;
-};
-/* json is zeroed by the caller and released also after a failure; text must outlive it. file names it in errors. */
-enum tare_code tare_tokenizer_json_read(struct tare_tokenizer_json *json, const char *file, const char *text,
-                                        size_t size, struct tare_error *err);
-void tare_tokenizer_json_release(struct tare_tokenizer_json *json);
 
 /* ---- vocabulary -------------------------------------------------------------------------------------------------- */
 

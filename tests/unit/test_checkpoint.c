@@ -277,13 +277,12 @@ static void p12_what_is_not_known(void **state)
     fixture_refuse(folder, TARE_E_ABSENT, "tare-test", "no safetensors found");
     fixture_text(folder, "config.json", "{}");
     fixture_refuse(folder, TARE_E_ABSENT, "tare-test", "no safetensors found");
-    fixture_refuse(fixture_path(folder, "config.json"), TARE_E_UNKNOWN, "config.json", "is no .safetensors file");
+    fixture_refuse(fixture_path(folder, "config.json"), TARE_E_UNKNOWN, "config.json", "is no .safetensors or .gguf file");
     fixture_text(folder, ".safetensors", "hidden");
     fixture_refuse(folder, TARE_E_ABSENT, "tare-test", "no safetensors found");
     fixture_text(folder, "model.Q4_0.gguf", "GGUF");
-    fixture_refuse(folder, TARE_E_UNKNOWN, "model.Q4_0.gguf", "GGUF files are not read yet");
-    fixture_refuse(fixture_path(folder, "model.Q4_0.gguf"), TARE_E_UNKNOWN, "model.Q4_0.gguf",
-                   "GGUF files are not read yet");
+    fixture_refuse(folder, TARE_E_FORMAT, "model.Q4_0.gguf", "the header at byte 4 does not fit");
+    fixture_refuse(fixture_path(folder, "model.Q4_0.gguf"), TARE_E_FORMAT, "model.Q4_0.gguf", "does not fit");
     fixture_shard(folder, "adapter_model.safetensors", "a");
     fixture_refuse(folder, TARE_E_ABSENT, "tare-test", "an adapter, adapter_model.safetensors: merge it");
     fixture_text(folder, "model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n");

@@ -65,7 +65,7 @@ static enum tare_code open_and_read(void *user, struct tare_error *err)
     enum tare_code code = tare_checkpoint_open(&c, user, &options, err);
     for (size_t i = 0; i < c.n_tensors && !code; i++)
         code = tare_tensor_data(&c, &c.tensors[i], &data, err);
-    if (!code && !(code = tare_checkpoint_read(&c, "config.json", 100, &text, &size, err)))
+    if (!code && !(code = tare_checkpoint_read(&c, "config.json", 1000, &text, &size, err)))
         free(text);
     tare_checkpoint_release(&c);
     return code;
@@ -99,6 +99,18 @@ static void cache(void **state)
     fixture_text(folder, "snapshots/abc/config.json", "{}");
     /* nothing of a folder may be taken for absent only because memory ran out */
     assert_true(fail_each(open_and_read, folder) > 8);
+    fixture_end(folder);
+}
+
+static void gguf(void **state)
+{
+    (void)state;
+    char path[] = TARE_SOURCE_DIR "/tests/fuzz/corpus/fuzz_gguf/llama-q4", *folder = fixture_begin();
+    size_t n = 0;
+    char *bytes = fixture_read(path, &n); /* a SentencePiece vocabulary and blocks */
+    fixture_bytes(folder, "a.gguf", bytes, n);
+    assert_true(fail_each(open_and_read, folder) > 20);
+    free(bytes);
     fixture_end(folder);
 }
 
@@ -143,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folders),
         cmocka_unit_test(cache),
+        cmocka_unit_test(gguf),
         cmocka_unit_test(json),
         cmocka_unit_test(pool),
     };

@@ -124,7 +124,7 @@ static void knows_dtypes(void **state)
     }
     assert_true(tare_dtype_is_float(TARE_F8_E8M0));
     assert_false(tare_dtype_is_float(TARE_U8));
-    assert_string_equal(tare_dtype_name(TARE_DTYPE_COUNT), "?");
+    assert_string_equal(tare_dtype_name(TARE_DTYPE_END), "?");
 }
 
 static void p1_no_duplicates(void **state)

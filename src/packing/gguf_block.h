@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ * gguf_block.h - what GGUF's packings share: a row is blocks one after another, and a block has its own scales. Each
+ * file of a kind says only what lies where in a block. */
+#ifndef TARE_PACKING_GGUF_BLOCK_H
+#define TARE_PACKING_GGUF_BLOCK_H
+
+#include "packing/to_mlx.h"
+
+/* A block into codes (its columns), and scales and offsets (one a group of it). */
+typedef void tare_block_unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset);
+
+/* The module is its one tensor; dtype: of the scales in MLX's layout, and of the values when dense. */
+void tare_block_shape(struct tare_module *module, int bits, int64_t group_size, enum tare_dtype dtype);
+/* The decode() of a packing whose blocks `unpack` takes. */
+void tare_block_decode(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
+                       struct tare_codes *codes, tare_block_unpack *unpack);
+
+/* 16 bytes: low nibbles are columns 0 to 15, high ones 16 to 31. */
+void tare_block_nibbles(const unsigned char bytes[16], uint8_t code[32]);
+/* Bit j of four bytes is bit 4 of the code of column j (Q5_0, Q5_1). */
+void tare_block_fifth_bit(const unsigned char bits[4], uint8_t code[32]);
+/* 12 bytes: the 6-bit scale and minimum of group k, 0 to 7 (Q4_K, Q5_K). */
+void tare_block_six_bits(const unsigned char bytes[12], int k, int *scale, int *minimum);
+
+static inline float tare_block_half(const unsigned char *at)
+{
+    return tare_float_at(at, TARE_F16, 0);
+}
+
+/* The record of a kind: the functions shape() and decode() around `unpack`. */
+#define TARE_BLOCK_FUNCTIONS(unpack, bits, group_size, dtype)                                                          \
+    static void shape(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)            \
+    {                                                                                                                  \
+        (void)quant;                                                                                                   \
+        (void)arena;                                                                                                   \
+        tare_block_shape(module, bits, group_size, dtype);                                                             \
+    }                                                                                                                  \
+    static void decode(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,              \
+                       int64_t rows, struct tare_codes *codes)                                                         \
+    {                                                                                                                  \
+        tare_block_decode(module, part, row, rows, codes, unpack);                                                     \
+    }
+
+#endif

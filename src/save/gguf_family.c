@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT
+ * gguf_family.c - a model as one of llama.cpp's families: the metadata that its GGUF has, from what the model was
+ * declared to be, and the refusal of what llama.cpp would run otherwise.
+ * Source: llama.cpp, src/models (what each family reads), conversion (what its own writer says). */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "open/gguf.h"
+#include "save/gguf_write.h"
+
+/* By the text model's model_type. "gemma3" is a wrapper whose fragment may be without a word of its own. */
+static const struct tare_gguf_kind kinds[] = {
+    {"llama", "llama", true, false, false, false, 0, "silu"},
+    {"mistral", "llama", true, false, false, false, 0, "silu"},
+    {"mixtral", "llama", true, false, false, false, 0, "silu"},
+    {"qwen2", "qwen2", false, false, false, false, 0, "silu"},
+    {"qwen3", "qwen3", false, false, false, false, 0, "silu"},
+    {"gemma", "gemma", false, true, true, false, 0, NULL},
+    {"gemma2", "gemma2", false, true, true, true, 46, "gelu_pytorch_tanh"},
+    {"gemma3", "gemma3", false, true, false, true, 62, "gelu_pytorch_tanh"},
+    {"gemma3_text", "gemma3", false, true, false, true, 62, "gelu_pytorch_tanh"},
+    {"phi3", "phi3", false, false, false, false, 0, "silu"},
+};
+
+struct family {
+    struct tare_gguf_out *out;
+    const struct tare_model *model;
+    const struct tare_decoder *decoder;
+    const json_t *config;       /* of the text model */
+    struct tare_gqa_desc first; /* layer 0's attention */
+    struct tare_arena *arena;
+    const struct tare_convert_options *options;
+    struct tare_error *err;
+};
+
+static enum tare_code refuse(const struct family *f, const char *key, const char *why)
+{
+    return tare_fail(f->err, TARE_E_TARGET, key, "%s, and GGUF's %s has no key for it; --to dense or mlx keeps it", why,
+                     f->out->kind->architecture);
+}
+
+static void note(const struct family *f, const char *where, const char *text)
+{
+    if (f->options->note)
+        f->options->note(f->options->user, where, text);
+}
+
+static enum tare_code choose_kind(struct family *f)
+{
+    const struct tare_model *model = f->model;
+    const char *type = tare_json_text(model->inner_config, "model_type", model->model_type ? model->model_type : "");
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds && !f->out->kind; k++)
+        if (!strcmp(kinds[k].model_type, type))
+            f->out->kind = &kinds[k];
+    if (!f->out->kind || !f->decoder || !f->decoder->n_layers)
+        return tare_fail(
+            f->err, TARE_E_TARGET, type,
+            "is no model that tare writes as GGUF; it writes llama, mistral, mixtral, qwen2, qwen3, gemma, "
+            "gemma2, gemma3 and phi3");
+    f->out->pairs.architecture = f->out->kind->architecture;
+    return TARE_OK;
+}
+
+/* "language_model." where the text model stands in a wrapper. */
+static enum tare_code find_prefix(struct family *f)
+{
+    static const char end[] = "model.embed_tokens.weight";
+    const struct tare_parameter *embedding = f->decoder->embedding;
+    const size_t n = embedding ? strlen(embedding->name) : 0;
+    if (n < sizeof end - 1 || strcmp(embedding->name + n - (sizeof end - 1), end) != 0)
+        return tare_fail(f->err, TARE_E_INTERNAL, embedding ? embedding->name : "", "an embedding of another name");
+    f->out->prefix = tare_arena_copy(f->arena, embedding->name, n - (sizeof end - 1));
+    return f->out->prefix ? TARE_OK : tare_fail_memory(f->err);
+}
+
+/* A parameter of layer 0, by its name there; NULL: has none. */
+static const struct tare_parameter *of_layer(const struct family *f, const char *name)
+{
+    const char *whole = tare_arena_format(f->arena, "%smodel.layers.0.%s.weight", f->out->prefix, name);
+    return whole ? tare_tree_find(&f->model->tree, whole) : NULL;
+}
+
+static bool near(double a, double b)
+{
+    return fabs(a - b) <= 1e-5 * fabs(b);
+}
+
+/* ---- layers ---------------------------------------------------------------------------------------------------- */
+
+static bool same_rope(const struct tare_rope *a, const struct tare_rope *b)
+{
+    return a->kind == b->kind && a->dims == b->dims && near(a->base, b->base) && near(a->factor, b->factor) &&
+           a->interleaved == b->interleaved;
+}
+
+/* All layers as the first, but for windows, and Gemma 3's rotation in layers with one. */
+static enum tare_code check_layers(struct family *f, const struct tare_rope **local)
+{
+    const struct tare_gqa_desc *a = &f->first;
+    for (int64_t i = 0; i < f->decoder->n_layers; i++) {
+        struct tare_gqa_desc *d = tare_arena_alloc(f->arena, sizeof *d);
+        if (!d)
+            return tare_fail_memory(f->err);
+        if (!tare_gqa_describe(&f->decoder->layers[i].mixer, d))
+            return refuse(f, "config.json", "its attention is not of heads with keys and values of one size");
+        if (d->heads != a->heads || d->kv_heads != a->kv_heads || d->head_dim != a->head_dim ||
+            !near(d->scale, a->scale))
+            return refuse(f, "config.json", "its layers have unlike heads");
+        if (d->window && f->out->kind->windows)
+            *local = &d->rope;
+        if (!d->window || !f->out->kind->windows)
+            f->first.rope = d->rope; /* of a layer that sees everything, where there is one */
+    }
+    for (int64_t i = 0; i < f->decoder->n_layers; i++) {
+        struct tare_gqa_desc d;
+        tare_gqa_describe(&f->decoder->layers[i].mixer, &d);
+        const struct tare_rope *own = d.window && *local ? *local : &f->first.rope;
+        if (!same_rope(&d.rope, own))
+            return refuse(f, "config.json: rope_parameters", "its layers are rotated unlike");
+    }
+    return TARE_OK;
+}
+
+static enum tare_code check_scale(const struct family *f)
+{
+    const struct tare_gqa_desc *a = &f->first;
+    const bool wide = f->out->kind->wide && f->decoder->n_layers == f->out->kind->wide;
+    const double size = wide ? (double)(f->decoder->dim / a->heads) : (double)a->head_dim;
+    if (!near(a->scale, 1 / sqrt(size)))
+        return refuse(f, "config.json: query_pre_attn_scalar", "its scores are not scaled by the size of a head");
+    return TARE_OK;
+}
+
+static enum tare_code check_activation(const struct family *f)
+{
+    const char *word = tare_json_text(f->config, "hidden_activation", tare_json_text(f->config, "hidden_act", NULL));
+    const char *usual = f->out->kind->activation;
+    if (!word || !usual || !strcmp(word, usual) || (!strcmp(usual, "silu") && !strcmp(word, "swish")))
+        return TARE_OK;
+    return refuse(f, "config.json: hidden_act", "its activation is another one than all of the family have");
+}
+
+/* Layers with a window: every second one of Gemma 2, and of Gemma 3 all but each n-th, or a list. */
+static enum tare_code put_windows(struct family *f, const struct tare_rope *local)
+{
+    const struct tare_decoder *d = f->decoder;
+    struct tare_pairs *pairs = &f->out->pairs;
+    int64_t window = 0, pattern = 0;
+    struct tare_gqa_desc a;
+    for (int64_t i = 0; i < d->n_layers; i++) {
+        tare_gqa_describe(&d->layers[i].mixer, &a);
+        if (a.window && window && a.window != window)
+            return refuse(f, "config.json: sliding_window", "its layers have unlike windows");
+        window = a.window ? a.window : window;
+        pattern = !a.window && !pattern ? i + 1 : pattern;
+    }
+    if (!window)
+        return strcmp(f->out->kind->architecture, "gemma2")
+                   ? TARE_OK
+                   : refuse(f, "config.json: sliding_window", "it has no layers with a window");
+    if (!f->out->kind->windows) {
+        note(f, "config.json: sliding_window",
+             "readers of GGUF attend to the whole text in every layer: the same up to so many tokens only");
+        tare_pairs_integer(pairs, ".attention.sliding_window", window);
+        return TARE_OK;
+    }
+    bool regular = true;
+    pattern = pattern ? pattern : d->n_layers + 1;
+    for (int64_t i = 0; i < d->n_layers; i++) {
+        tare_gqa_describe(&d->layers[i].mixer, &a);
+        regular = regular && (a.window > 0) == ((i + 1) % pattern != 0);
+    }
+    tare_pairs_integer(pairs, ".attention.sliding_window", window);
+    if (!strcmp(f->out->kind->architecture, "gemma2"))
+        return regular && pattern == 2
+                   ? TARE_OK
+                   : refuse(f, "config.json: layer_types", "not every second layer, from the first, has a window");
+    if (regular)
+        tare_pairs_integer(pairs, ".attention.sliding_window_pattern", pattern);
+    else
+        tare_pairs_list(pairs, ".attention.sliding_window_pattern", TARE_GGUF_BOOL, (uint64_t)d->n_layers);
+    for (int64_t i = 0; !regular && i < d->n_layers; i++) {
+        tare_gqa_describe(&d->layers[i].mixer, &a);
+        tare_put_bytes(&pairs->text, a.window > 0, 1);
+    }
+    if (local->kind != TARE_ROPE_DEFAULT)
+        return refuse(f, "config.json: rope_parameters", "layers with a window have a rotation that is scaled");
+    tare_pairs_real(pairs, ".rope.freq_base_swa", local->base);
+    return TARE_OK;
+}
+
+/* ---- rotation -------------------------------------------------------------------------------------------------- */
+
+/* By how much each frequency is divided: a tensor. `total` decides between the two lists of longrope. */
+static enum tare_code make_factors(struct family *f, const char *name, int64_t total, float *amplitude)
+{
+    const struct tare_rope *rope = &f->first.rope;
+    struct tare_rope plain = *rope;
+    const int64_t n = rope->dims / 2;
+    float *values = tare_arena_array(f->arena, (size_t)n, sizeof *values);
+    float *unscaled = tare_arena_array(f->arena, (size_t)n, sizeof *unscaled);
+    if (!values || !unscaled)
+        return tare_fail_memory(f->err);
+    plain.kind = TARE_ROPE_DEFAULT;
+    *amplitude = tare_rope_frequencies(rope, total, values);
+    tare_rope_frequencies(&plain, total, unscaled);
+    const json_t *list = total > (int64_t)rope->original_context ? rope->long_factor : rope->short_factor;
+    for (int64_t i = 0; i < n; i++)
+        values[i] = rope->kind == TARE_ROPE_LONGROPE ? (float)json_number_value(json_array_get(list, (size_t)i))
+                                                     : unscaled[i] / values[i];
+    f->out->made[f->out->n_made++] = (struct tare_made){name, values, n};
+    return TARE_OK;
+}
+
+static enum tare_code put_longrope(struct family *f)
+{
+    struct tare_pairs *pairs = &f->out->pairs;
+    const int64_t original = (int64_t)f->first.rope.original_context;
+    float brief = 1, lasting = 1;
+    enum tare_code code = make_factors(f, "rope_factors_long.weight", original + 1, &lasting);
+    if (!code)
+        code = make_factors(f, "rope_factors_short.weight", original, &brief);
+    if (code)
+        return code;
+    if (!near((double)brief, (double)lasting))
+        return refuse(f, "config.json: rope_scaling", "its short and its long factors have unlike amplitudes");
+    tare_pairs_text(pairs, ".rope.scaling.type", "longrope", 8);
+    tare_pairs_integer(pairs, ".rope.scaling.original_context_length", original);
+    tare_pairs_real(pairs, ".rope.scaling.attn_factor", (double)brief);
+    return TARE_OK;
+}
+
+static enum tare_code put_yarn(struct family *f)
+{
+    const struct tare_rope *rope = &f->first.rope;
+    struct tare_pairs *pairs = &f->out->pairs;
+    if (rope->attention_factor > 0 || (rope->mscale != 0 && rope->mscale_all_dim != 0) || !rope->truncate)
+        return refuse(f, "config.json: rope_scaling", "yarn with attention_factor, mscale or without truncate");
+    tare_pairs_text(pairs, ".rope.scaling.type", "yarn", 4);
+    tare_pairs_real(pairs, ".rope.scaling.factor", rope->factor);
+    tare_pairs_integer(pairs, ".rope.scaling.original_context_length", (int64_t)rope->original_context);
+    tare_pairs_real(pairs, ".rope.scaling.yarn_beta_fast", rope->beta_fast);
+    tare_pairs_real(pairs, ".rope.scaling.yarn_beta_slow", rope->beta_slow);
+    return TARE_OK;
+}
+
+static enum tare_code put_rotation(struct family *f)
+{
+    const struct tare_rope *rope = &f->first.rope;
+    struct tare_pairs *pairs = &f->out->pairs;
+    const bool permuted = f->out->kind->permuted;
+    float amplitude;
+    if (rope->interleaved && !permuted)
+        return refuse(f, "config.json: rope_traditional", "neighbours are rotated");
+    if (permuted && rope->dims != f->first.head_dim)
+        return refuse(f, "config.json: partial_rotary_factor", "a part of each head is rotated");
+    f->out->half = permuted && !rope->interleaved ? rope->dims / 2 : 0;
+    tare_pairs_integer(pairs, ".rope.dimension_count", rope->dims);
+    tare_pairs_real(pairs, ".rope.freq_base", rope->base);
+    switch (rope->kind) {
+    case TARE_ROPE_DEFAULT:
+        return TARE_OK;
+    case TARE_ROPE_LINEAR:
+        tare_pairs_text(pairs, ".rope.scaling.type", "linear", 6);
+        tare_pairs_real(pairs, ".rope.scaling.factor", rope->factor);
+        return TARE_OK;
+    case TARE_ROPE_YARN:
+        return put_yarn(f);
+    case TARE_ROPE_LLAMA3:
+        if (!strcmp(f->out->kind->architecture, "llama"))
+            return make_factors(f, "rope_freqs.weight", 1, &amplitude);
+        break;
+    case TARE_ROPE_LONGROPE:
+        if (permuted || !strcmp(f->out->kind->architecture, "phi3"))
+            return put_longrope(f);
+        break;
+    default:
+        break;
+    }
+    return refuse(f, "config.json: rope_scaling", "its rotation is scaled in another way than the family's readers do");
+}
+
+/* ---- sizes ----------------------------------------------------------------------------------------------------- */
+
+static enum tare_code put_feed_forward(struct family *f)
+{
+    struct tare_pairs *pairs = &f->out->pairs;
+    const struct tare_parameter *down = of_layer(f, "mlp.down_proj");
+    const struct tare_parameter *experts = of_layer(f, "block_sparse_moe.switch_mlp.down_proj");
+    if (!down && !experts)
+        return refuse(f, "config.json", "its layers have no feed-forward part that is known");
+    tare_pairs_integer(pairs, ".feed_forward_length", down ? down->shape[1] : experts->shape[2]);
+    if (experts) {
+        tare_pairs_integer(pairs, ".expert_count", experts->shape[0]);
+        tare_pairs_integer(pairs, ".expert_used_count", tare_json_integer(f->config, "num_experts_per_tok", 2));
+    }
+    return TARE_OK;
+}
+
+static enum tare_code put_caps(struct family *f)
+{
+    struct tare_pairs *pairs = &f->out->pairs;
+    const bool second = !strcmp(f->out->kind->architecture, "gemma2"),
+               third = !strcmp(f->out->kind->architecture, "gemma3");
+    const double scores = f->first.soft_cap, logits = f->decoder->logit_soft_cap;
+    if ((scores != 0) != second || (logits != 0 && !second && !third) || (logits == 0 && second))
+        return refuse(f, "config.json: attn_logit_softcapping",
+                      "its scores or logits are capped, or not, unlike the family's");
+    if (scores != 0)
+        tare_pairs_real(pairs, ".attn_logit_softcapping", scores);
+    if (logits != 0)
+        tare_pairs_real(pairs, ".final_logit_softcapping", logits);
+    return TARE_OK;
+}
+
+static enum tare_code put_sizes(struct family *f)
+{
+    const struct tare_decoder *d = f->decoder;
+    const struct tare_gqa_desc *a = &f->first;
+    struct tare_pairs *pairs = &f->out->pairs;
+    /* Readers insist on a length: transformers' own default of Llama where the config has none. */
+    tare_pairs_integer(pairs, ".context_length", d->context > 0 ? d->context : 2048);
+    tare_pairs_integer(pairs, ".embedding_length", d->dim);
+    tare_pairs_integer(pairs, ".block_count", d->n_layers);
+    tare_pairs_integer(pairs, ".attention.head_count", a->heads);
+    tare_pairs_integer(pairs, ".attention.head_count_kv", a->kv_heads);
+    tare_pairs_integer(pairs, ".attention.key_length", a->head_dim);
+    tare_pairs_integer(pairs, ".attention.value_length", a->head_dim);
+    tare_pairs_real(pairs, ".attention.layer_norm_rms_epsilon", d->norm.eps);
+    tare_pairs_integer(pairs, ".vocab_size", d->vocabulary);
+    if (d->logit_scale != 0 && d->logit_scale != 1)
+        return refuse(f, "config.json: logit_scale", "its logits are scaled");
+    return put_feed_forward(f);
+}
+
+/* The last part of the checkpoint's path: never the whole path of somebody's disk. */
+static void put_name(struct family *f)
+{
+    const char *path = f->model->checkpoint.path ? f->model->checkpoint.path : "";
+    size_t end = strlen(path), start;
+    while (end && path[end - 1] == '/')
+        end--;
+    for (start = end; start && path[start - 1] != '/'; start--)
+        ;
+    tare_pairs_text(&f->out->pairs, "general.name", path + start, end - start);
+}
+
+enum tare_code tare_gguf_family(struct tare_gguf_out *out, struct tare_model *model, struct tare_arena *arena,
+                                const struct tare_convert_options *options, struct tare_error *err)
+{
+    struct family f = {.out = out,
+                       .model = model,
+                       .decoder = model->decoder,
+                       .config = model->inner_config ? model->inner_config : model->config,
+                       .arena = arena,
+                       .options = options,
+                       .err = err};
+    const struct tare_rope *local = NULL;
+    enum tare_code code;
+    if ((code = choose_kind(&f)) || (code = find_prefix(&f)))
+        return code;
+    if (!tare_gqa_describe(&model->decoder->layers[0].mixer, &f.first))
+        return refuse(&f, "config.json", "its attention is not of heads with keys and values of one size");
+    const char *architecture = out->kind->architecture;
+    tare_pairs_text(&out->pairs, "general.architecture", architecture, strlen(architecture));
+    tare_pairs_text(&out->pairs, "general.type", "model", 5);
+    put_name(&f);
+    if ((code = check_layers(&f, &local)) || (code = check_scale(&f)) || (code = check_activation(&f)) ||
+        (code = put_sizes(&f)) || (code = put_rotation(&f)) || (code = put_windows(&f, local)))
+        return code;
+    return put_caps(&f);
+}

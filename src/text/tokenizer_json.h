@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ * tokenizer_json.h - tokenizer.json taken apart, before any stage is made of it. */
+#ifndef TARE_TEXT_TOKENIZER_JSON_H
+#define TARE_TEXT_TOKENIZER_JSON_H
+
+#include <jansson.h>
+
+#include "base/arena.h"
+
+struct tare_slice {
+    const char *text;
+    uint32_t size;
+};
+struct tare_vocab_entry {
+    struct tare_slice token;
+    uint32_t id;
+};
+/* tokenizer.json taken apart. Slices point into the text that was parsed, or into the arena where it had escapes. */
+struct tare_tokenizer_json {
+    json_t *root; /* everything but model.vocab (where it is an object) and model.merges */
+    struct tare_vocab_entry *vocab;
+    size_t n_vocab, vocab_room;
+    struct tare_slice *merges; /* two a merge */
+    size_t n_merges, merges_room;
+    bool has_vocab, has_merges;
+    struct tare_arena arena;
+};
+/* json is zeroed by the caller and released also after a failure; text must outlive it. file names it in errors. */
+enum tare_code tare_tokenizer_json_read(struct tare_tokenizer_json *json, const char *file, const char *text,
+                                        size_t size, struct tare_error *err);
+void tare_tokenizer_json_release(struct tare_tokenizer_json *json);
+
+#endif
