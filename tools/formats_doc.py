@@ -27,7 +27,8 @@ TARGETS = (("mlx", "mlx"), ("mlx", "mlx --exact", "--exact"), ("dense", "dense",
 REASONS = (  # part of the sentence, what the table says
     (r"has no \d+ bits", "bits"), (r"\d+ bits have no MLX form", "bits"), ("are floats, those of", "floats"), ("act-order", "act-order"),
     ("a zero of 0", "zero of 0"), ("no whole multiple", "biases"), ("group_size .* where most have", "mixed groups"),
-    (r"group_size \d+ has no MLX form", "group size"), ("a packed embedding", "embedding"))
+    (r"group_size \d+ has no MLX form", "group size"), ("a packed embedding", "embedding"),
+    ("scales hold for .* columns", "group size"), ("need 9 bits", "bits"), ("is no float16 number", "float16"))
 tare = os.path.abspath(sys.argv[1])
 work = tempfile.mkdtemp(prefix="tare-formats-")
 
@@ -145,6 +146,9 @@ def cell(source, exact, target, *flags):
         floats = target == "mlx" and not any(name.endswith(".scales") for name in layouts.read(out))
         return "exact: float32" if floats else "exact"
     worst = max(float(np.abs(exact[name] - made[name]).max() / np.abs(exact[name]).max()) for name in exact)
+    if target == "gguf":
+        assert worst <= 2.0**-8, "%s -> gguf is off by %g of the largest weight" % (source, worst)
+        return "rounded: offsets" if "offsets" in done.stderr else "rounded: bfloat16"
     packed = any(name.endswith(".biases") for name in layouts.read(out))
     assert worst <= 2.0**-9 if packed else worst <= 2.0**-8, "%s -> %s is off by %g of the largest weight" % (source, target, worst)
     return "rounded: bfloat16" if target == "mlx" and not packed else "rounded: biases" if packed else "rounded: zeros"

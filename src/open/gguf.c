@@ -261,11 +261,10 @@ bool tare_gguf_next_text(const struct tare_gguf_value *list, uint64_t *done, con
 static const struct {
     unsigned number;
     enum tare_dtype dtype;
-} types[] = {
-    {0, TARE_F32}, {1, TARE_F16}, {24, TARE_I8}, {25, TARE_I16}, {26, TARE_I32}, {27, TARE_I64}, {28, TARE_F64},
-    {30, TARE_BF16},
+} types[] = {{0, TARE_F32},          {1, TARE_F16},  {24, TARE_I8},  {25, TARE_I16},
+             {26, TARE_I32},         {27, TARE_I64}, {28, TARE_F64}, {30, TARE_BF16},
 #define BLOCK_TYPE(name, number, columns, bytes) {number, TARE_##name},
-    TARE_BLOCKS(BLOCK_TYPE)
+             TARE_BLOCKS(BLOCK_TYPE)
 #undef BLOCK_TYPE
 };
 

@@ -89,8 +89,8 @@ const char *tare_gguf_name(const char *architecture, const char *name, struct ta
 /* ggml's number of a dtype that GGUF has. */
 unsigned tare_gguf_number(enum tare_dtype dtype);
 
-/* The way back: "blk.3.ffn_up.weight" of "model.layers.3.mlp.up_proj.weight". In arena; NULL: the family has no name for
- * it, or no memory (arena->failed). */
+/* The way back: "blk.3.ffn_up.weight" of "model.layers.3.mlp.up_proj.weight". In arena; NULL: the family has no name
+ * for it, or no memory (arena->failed). */
 const char *tare_gguf_name_of(const char *architecture, const char *own, struct tare_arena *arena);
 /* What cuts a text before BPE, as tokenizer.ggml.pre names it. */
 struct tare_gguf_pre {

@@ -39,7 +39,7 @@ struct vocabulary {
     const struct tare_gguf *gguf;
     const struct tare_gguf_value *tokens, *types;
     const struct tare_gguf_pre *pre; /* NULL: SentencePiece */
-    bool space;            /* SentencePiece: a space goes in front of the text */
+    bool space;                      /* SentencePiece: a space goes in front of the text */
     struct tare_text *out;
 };
 

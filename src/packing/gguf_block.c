@@ -12,8 +12,7 @@ void tare_block_shape(struct tare_module *module, int bits, int64_t group_size, 
     module->dtype = dtype;
 }
 
-/* Where the file has a row: tensor.heads. */
-static int64_t stored_row(const struct tare_module *module, int64_t row)
+int64_t tare_block_row(const struct tare_module *module, int64_t row)
 {
     const int64_t heads = module->part[TARE_PART_WEIGHT]->heads;
     if (!heads)
@@ -28,7 +27,7 @@ void tare_block_decode(const struct tare_module *module, const void *const part[
     const struct tare_block_size block = tare_dtype_block(module->packing->blocks);
     const int64_t blocks = tare_module_columns(module) / block.columns, groups = block.columns / module->group_size;
     for (int64_t k = 0; k < rows * blocks; k++) {
-        const int64_t from = stored_row(module, row + k / blocks) * blocks + k % blocks;
+        const int64_t from = tare_block_row(module, row + k / blocks) * blocks + k % blocks;
         unpack((const unsigned char *)part[TARE_PART_WEIGHT] + from * block.bytes, codes->code + k * block.columns,
                codes->scale + k * groups, codes->offset + k * groups);
     }

@@ -15,6 +15,9 @@ void tare_block_shape(struct tare_module *module, int bits, int64_t group_size, 
 void tare_block_decode(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                        struct tare_codes *codes, tare_block_unpack *unpack);
 
+/* Where the file has a row: tensor.heads. */
+int64_t tare_block_row(const struct tare_module *module, int64_t row);
+
 /* 16 bytes: low nibbles are columns 0 to 15, high ones 16 to 31. */
 void tare_block_nibbles(const unsigned char bytes[16], uint8_t code[32]);
 /* Bit j of four bytes is bit 4 of the code of column j (Q5_0, Q5_1). */
