@@ -14,6 +14,7 @@ set_tests_properties(oracle-mlx-load PROPERTIES LABELS oracle SKIP_RETURN_CODE 7
 # Conversions that are killed: kill_at is preloaded into the command.
 add_library(kill_at SHARED ${CMAKE_SOURCE_DIR}/tests/save/kill_at.c)
 target_compile_definitions(kill_at PRIVATE _FILE_OFFSET_BITS=64)
+set_target_properties(kill_at PROPERTIES C_VISIBILITY_PRESET default)
 add_test(NAME save-resume COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/save/resume.py $<TARGET_FILE:tare> $<TARGET_FILE:kill_at>
   ${CMAKE_SOURCE_DIR}/tests/data/load)
 set_tests_properties(save-resume PROPERTIES LABELS cli TIMEOUT 300)

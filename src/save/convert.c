@@ -33,7 +33,7 @@ static void say_tally(const struct tare_convert_options *options, const struct t
     struct tare_tally tally = {0};
     char text[160];
     for (size_t k = 0; k < account->layout->n_jobs; k++)
-        if (account->layout->jobs[k].target.bits && account->layout->jobs[k].target.packed)
+        if (!account->records[k].tally.lost) /* else they are casts */
             tare_tally_join(&tally, &account->records[k].tally);
     if (!tally.rounded || !options->note || !account->layout->format->file)
         return;
