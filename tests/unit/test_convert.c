@@ -522,8 +522,8 @@ static void test_refused(void **state)
     fixture_expect(tare_convert(model, fixture_path(world.folder, "dangling"), NULL, &err), &err, TARE_E_EXISTS, NULL,
                    NULL);
     unlink(fixture_path(world.folder, "dangling"));
-    options.to = "gguf";
-    fixture_expect(tare_convert(model, fixture_path(world.folder, "out"), &options, &err), &err, TARE_E_UNKNOWN, "gguf",
+    options.to = "onnx";
+    fixture_expect(tare_convert(model, fixture_path(world.folder, "out"), &options, &err), &err, TARE_E_UNKNOWN, "onnx",
                    "mlx");
     options.to = "mlx";
     options.threads = -1;
