@@ -174,11 +174,21 @@ static enum tare_code refuse_existing(const struct tare_folder *folder, struct t
     return errno == ENOENT ? TARE_OK : tare_fail_system(err, folder->wanted, "looking for it");
 }
 
-/* A run that was killed after it had given the output its name left an empty folder beside it. */
+/* Is what is to get the name still in the temporary folder? */
+static bool has_files(const struct tare_folder *folder)
+{
+    char name[64];
+    snprintf(name, sizeof name, FILES "%s%s", folder->single ? "/" : "", folder->single ? folder->single : "");
+    return !faccessat(folder->hold, name, F_OK, 0);
+}
+
+/* A run that was killed after it had given the output its name left what it had beside it. */
 static void tidy(struct tare_folder *folder)
 {
     folder->hold = openat(folder->parent, folder->temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (folder->hold >= 0 && take_lock(folder) && still_there(folder) && faccessat(folder->hold, FILES, F_OK, 0)) {
+    if (folder->hold >= 0 && take_lock(folder) && still_there(folder) && !has_files(folder)) {
+        unlinkat(folder->hold, FILES "/tare.json", 0);
+        unlinkat(folder->hold, FILES, AT_REMOVEDIR);
         remove_files(folder->hold);
         unlinkat(folder->parent, folder->temporary, AT_REMOVEDIR);
     }
