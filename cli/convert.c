@@ -27,7 +27,16 @@ static int execute(tare_model *model, const char *folder, const struct tare_conv
     cli_progress_wipe(progress);
     if (code != TARE_OK)
         return cli_fail(&err);
+    const struct tare_convert_summary *summary = options->summary;
+    if (summary->proved)
+        fprintf(stderr, "proved: the way back gives the source's bytes, all %zu modules\n", summary->modules);
     if (progress->on) {
+        if (summary->kept)
+            fprintf(stderr, "%zu of %zu modules were there already, from an earlier run\n", summary->kept,
+                    summary->modules);
+        if (summary->numbers)
+            fprintf(stderr, "%s numbers were rounded, by %g at most; tare.json says which\n",
+                    cli_number(summary->numbers).text, summary->most);
         const struct tare_report *report = tare_model_report(model);
         fprintf(stderr, "%s read in %.1f s, written to ", cli_bytes(report->bytes).text, cli_seconds() - start);
         cli_put(stderr, folder);
@@ -50,6 +59,7 @@ static void list_targets(const char *targets[16], char what[256])
 int cli_convert(const struct cli_verb *verb, int argc, char **argv)
 {
     struct tare_convert_options convert = TARE_CONVERT_OPTIONS_INIT;
+    struct tare_convert_summary summary = {0};
     struct cli_progress progress = cli_progress_init();
     const char *folder = NULL, *dequantize = NULL;
     bool no_data = false;
@@ -69,6 +79,9 @@ int cli_convert(const struct cli_verb *verb, int argc, char **argv)
          0, 0, NULL},
         {"keep-dtypes", 0, CLI_SWITCH, &convert.keep_dtypes, NULL, "leave floats in their stored dtype", 0, 0, NULL},
         {"exact", 0, CLI_SWITCH, &convert.exact, NULL, "round nothing: mlx gets scales and biases in float32", 0, 0,
+         NULL},
+        {"proof", 0, CLI_SWITCH, &convert.proof, NULL, "take the way back, and compare it with the source", 0, 0, NULL},
+        {"no-sums", 0, CLI_SWITCH, &convert.no_sums, NULL, "no hashes in tare.json; a killed run begins anew", 0, 0,
          NULL},
         CLI_FLAG_THREADS(&threads),
     };
@@ -100,6 +113,7 @@ int cli_convert(const struct cli_verb *verb, int argc, char **argv)
         convert.note = note;
         convert.progress = cli_progress_show;
         convert.user = &progress;
+        convert.summary = &summary;
         result = execute(model, folder, &convert, &progress);
     }
     tare_model_free(model);

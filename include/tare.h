@@ -221,6 +221,15 @@ TARE_API void tare_text_free(char *text);
 
 /* ---- convert ----------------------------------------------------------------------------------------------------- */
 
+/* What a conversion did; tare.json says the same of each module. */
+struct tare_convert_summary {
+    size_t modules, kept;           /* kept: done by an earlier run, which was killed or cancelled */
+    size_t exact, rounded, one_way; /* does the way back give the source's bytes: yes; all but some floats; no */
+    uint64_t numbers;               /* that were rounded */
+    double most;                    /* by how much, at most */
+    bool proved;                    /* the way back was taken and compared */
+};
+
 struct tare_convert_options {
     size_t size;
     const char *to;      /* a word of tare_convert_format(); NULL: "mlx" */
@@ -235,6 +244,9 @@ struct tare_convert_options {
     /* MAY: what the caller should know of the output: what was rounded, what readers of the format do not do. where
      * may be "". Called from the thread of tare_convert() only. */
     void (*note)(void *user, const char *where, const char *text);
+    bool proof;   /* read what was written, take the way back, compare it with the source; a difference is refused */
+    bool no_sums; /* tare.json without hashes; a run that is killed then begins anew */
+    struct tare_convert_summary *summary; /* receives what was done; may be NULL */
 };
 #define TARE_CONVERT_OPTIONS_INIT                                                                                      \
     {                                                                                                                  \
@@ -246,8 +258,9 @@ TARE_API const char *tare_convert_format(size_t index);
 
 /*
  * Execute a plan into a folder, tile by tile. The folder appears under its name only when complete and synced; an
- * output that exists is refused (TARE_E_EXISTS), so is the input itself. Memory beyond the mapped input: at most 64 MiB
- * a thread.
+ * output that exists is refused (TARE_E_EXISTS), so is one that another process is writing, and the input itself.
+ * Memory beyond the mapped input: at most 64 MiB a thread. Killed or cancelled, it leaves ".NAME.tare-partial" beside
+ * the output, from which a later call with the same source and options goes on; after any other failure nothing stays.
  */
 TARE_API enum tare_code tare_convert(tare_model *model, const char *folder, const struct tare_convert_options *options,
                                      struct tare_error *err);

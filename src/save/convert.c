@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "save/save.h"
+#include "save/account.h"
 
 /* What the caller gave, whatever version of the struct he has. */
 static struct tare_convert_options options_of(const struct tare_convert_options *given)
@@ -28,30 +28,49 @@ static enum tare_code write_beside(struct tare_layout *layout, struct tare_model
     return tare_config_write(layout, model, options->dtype, folder, err);
 }
 
-static void say_tally(const struct tare_convert_options *options, const struct tare_tally *tally)
+static void say_tally(const struct tare_convert_options *options, const struct tare_account *account)
 {
+    struct tare_tally tally = {0};
     char text[160];
-    if (!tally->rounded || !options->note)
+    for (size_t k = 0; k < account->layout->n_jobs; k++)
+        if (!account->records[k].tally.lost) /* else they are casts */
+            tare_tally_join(&tally, &account->records[k].tally);
+    if (!tally.rounded || !options->note || !account->layout->format->file)
         return;
     snprintf(text, sizeof text,
              "%llu offsets (-zero * scale) were rounded to float16, by %.3g at most; --exact rounds none",
-             (unsigned long long)tally->rounded, tally->most);
+             (unsigned long long)tally.rounded, tally.most);
     options->note(options->user, "", text);
 }
 
-static enum tare_code write_folder(struct tare_layout *layout, struct tare_model *model, struct tare_folder *folder,
-                                   struct tare_pool *pool, const struct tare_convert_options *options,
-                                   struct tare_error *err)
+/* Shards with their headers, room set aside; or those of an earlier run, and what it had done. */
+static enum tare_code begin_shards(struct tare_layout *layout, struct tare_account *account, struct tare_folder *folder,
+                                   struct tare_pool *pool, struct tare_error *err)
 {
-    struct tare_tally tally = {0};
+    bool resumed;
+    enum tare_code code = tare_journal_resume(account, layout, folder, pool, &resumed, err);
+    if (code || resumed)
+        return code;
+    code = tare_shards_begin(layout, folder, err);
+    return code ? code : tare_journal_begin(account, folder, err);
+}
+
+static enum tare_code write_folder(struct tare_layout *layout, struct tare_model *model, struct tare_account *account,
+                                   struct tare_folder *folder, struct tare_pool *pool,
+                                   const struct tare_convert_options *options, struct tare_error *err)
+{
     enum tare_code code;
-    if ((code = tare_shards_begin(layout, folder, err)) ||                  /* files and headers, room set aside */
-        (code = tare_layout_execute(layout, pool, options, &tally, err)) || /* all tensors, tile by tile         */
-        (code = tare_shards_finish(layout, err)) ||                         /* brought to the disk               */
+    if ((code = tare_shards_place(layout, err)) || /* headers, places of tensors        */
+        (code = tare_account_begin(account, layout, model, options, err)) ||
+        (code = begin_shards(layout, account, folder, pool, err)) ||         /* files, new or gone on with        */
+        (code = tare_layout_execute(layout, account, pool, options, err)) || /* all tensors, tile by tile         */
+        (code = tare_shards_finish(layout, err)) ||                          /* brought to the disk               */
         (!layout->format->file && (code = write_beside(layout, model, folder, options, err))) ||
+        (options->proof && (code = tare_proof_run(layout, folder, pool, options, err))) ||        /* the way back */
+        (code = tare_record_write(account, model, options, options->proof, folder, pool, err)) || /* tare.json */
         (code = tare_folder_commit(folder, err))) /* the folder gets its name          */
         return code;
-    say_tally(options, &tally);
+    say_tally(options, account);
     return TARE_OK;
 }
 
@@ -113,15 +132,20 @@ enum tare_code tare_convert(tare_model *model, const char *folder, const struct 
         return model->code;
     }
     struct tare_layout layout = {.format = format};
+    struct tare_account account = {.journal = -1};
     struct tare_folder output = {.single = single_of(format, folder)};
     struct tare_pool *pool = NULL;
     enum tare_code code;
     if ((code = tare_folder_begin(&output, folder, input_folder(model), err)) ||
         (code = tare_layout_make(&layout, model, &options, err)) ||
+        (options.proof && (code = tare_proof_check(&layout, err))) ||
         (code = tare_pool_open(&pool, options.threads ? options.threads : model->options.threads, err)) ||
-        (code = write_folder(&layout, model, &output, pool, &options, err)))
+        (code = write_folder(&layout, model, &account, &output, pool, &options, err)))
         close_shards(&layout);
+    if (code == TARE_E_CANCELLED && account.journal >= 0)
+        output.keep = true;
     tare_pool_free(pool);
+    tare_account_release(&account);
     tare_folder_release(&output);
     tare_layout_release(&layout);
     return code;

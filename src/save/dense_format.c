@@ -72,7 +72,7 @@ enum tare_code tare_dequantized_tile(const struct tare_layout *layout, const str
         return tare_fail_memory(err);
     enum tare_code code = tare_module_floats(job->module, job->parts[0], row, rows, values, &worker->arena, err);
     if (!code && made != values)
-        code = tare_cast_floats(job, job->name, values, (int64_t)n, dtype, made, err);
+        code = tare_cast_floats(job, job->name, values, (int64_t)n, dtype, made, &worker->tally, err);
     *bytes += size;
     if (!code && job->turned)
         return write_turned(layout, job, box, made, worker, row, err);

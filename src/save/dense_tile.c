@@ -171,7 +171,10 @@ static enum tare_code move_rows(const struct view *given, const struct tile *til
                     return code;
                 tare_value_apply(piece->value, tile->job->norms[k], decoded, 1, columns, row);
             }
-            tare_float_put(to, piece->dtype, target + j * view.to[last], row[element % columns]);
+            const int64_t place = target + j * view.to[last];
+            tare_float_put(to, piece->dtype, place, row[element % columns]);
+            tare_tally_add(&tile->worker->tally, (double)row[element % columns],
+                           (double)tare_float_at(to, piece->dtype, place), true);
         }
         int i = last - 1;
         for (; i >= 0 && ++at[i] == view.shape[i]; i--)
@@ -181,13 +184,13 @@ static enum tare_code move_rows(const struct view *given, const struct tile *til
     return TARE_OK;
 }
 
-static float load(const void *data, enum tare_dtype dtype, int64_t at)
+static double load(const void *data, enum tare_dtype dtype, int64_t at)
 {
     double value;
     if (dtype != TARE_F64)
-        return tare_float_at(data, dtype, at);
+        return (double)tare_float_at(data, dtype, at);
     memcpy(&value, (const unsigned char *)data + 8 * at, sizeof value);
-    return (float)value;
+    return value;
 }
 
 static float rounded(enum tare_dtype dtype, float value)
@@ -205,10 +208,11 @@ static enum tare_code fail_overflow(const struct tare_job *job, const char *from
 }
 
 enum tare_code tare_cast_floats(const struct tare_job *job, const char *from, const float *values, int64_t n,
-                                enum tare_dtype dtype, void *to, struct tare_error *err)
+                                enum tare_dtype dtype, void *to, struct tare_tally *tally, struct tare_error *err)
 {
     for (int64_t k = 0; k < n; k++) {
         tare_float_put(to, dtype, k, values[k]);
+        tare_tally_add(tally, (double)values[k], (double)tare_float_at(to, dtype, k), true);
         if (isfinite(values[k]) && !isfinite(rounded(dtype, values[k])))
             return fail_overflow(job, from, values[k], dtype, err);
     }
@@ -221,8 +225,10 @@ static enum tare_code cast(const struct tile *tile, const struct tare_piece *pie
 {
     const enum tare_dtype stored = piece->dtype, dtype = tile->job->target.dtype;
     for (int64_t k = 0; k < n; k++) {
-        const float value = load(from, stored, k);
+        const double exact = load(from, stored, k);
+        const float value = (float)exact;
         tare_float_put(to, dtype, k, value);
+        tare_tally_add(&tile->worker->tally, exact, (double)tare_float_at(to, dtype, k), true);
         if (isfinite(value) && !isfinite(rounded(dtype, value)))
             return fail_overflow(tile->job, piece->module->name, value, dtype, tile->err);
     }

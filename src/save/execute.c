@@ -2,21 +2,23 @@
  * execute.c - run the tasks of a layout: each makes one tile of one parameter and writes it to its own place.
  *
  * A tile is one worker's, and no two share a byte of the output, so the result does not depend on the number of
- * threads. The first error, or a cancelled progress report, stops the others at their next task.
+ * threads. Whoever writes the last tile of a job closes its account. The first error, or a cancelled progress report,
+ * stops the others at their next task.
  */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "save/save.h"
+#include "save/account.h"
 
 struct run {
     const struct tare_layout *layout;
     const struct tare_convert_options *options;
+    struct tare_account *account;
     struct tare_worker *workers;
     pthread_mutex_t lock; /* of what follows */
+    size_t *left;         /* of each job: its tiles that are not written */
     uint64_t done;
-    struct tare_tally tally;
     struct tare_error error;
     atomic_bool stop;
 };
@@ -74,12 +76,36 @@ static tare_tile_fn *tile_of(const struct tare_layout *layout, const struct tare
     return job->module && job->module->packing != &tare_packing_plain ? tare_dequantized_tile : tare_dense_tile;
 }
 
+/* Jobs that an earlier run has done are not done again; those without tiles are done at once. */
+static enum tare_code begin(struct run *run, struct tare_error *err)
+{
+    const struct tare_layout *layout = run->layout;
+    run->left = calloc(layout->n_jobs + 1, sizeof *run->left);
+    if (!run->left)
+        return tare_fail_memory(err);
+    enum tare_code code = TARE_OK;
+    for (size_t k = 0; !code && k < layout->n_jobs; k++) {
+        const struct tare_job *job = &layout->jobs[k];
+        run->left[k] = (size_t)(job->leading * job->tiles);
+        if (run->account->records[k].kept)
+            for (int i = 0; i < TARE_PARTS; i++)
+                run->done += job->saved[i] ? job->saved[i]->size : 0;
+        else if (!run->left[k])
+            code = tare_account_close(run->account, k, &run->workers[0], err);
+    }
+    return code;
+}
+
 static void run_task(void *user, size_t task, int number)
 {
     struct run *run = user;
     if (atomic_load_explicit(&run->stop, memory_order_relaxed))
         return;
     const struct tare_job *job = job_of(run->layout, task);
+    const size_t number_of_job = (size_t)(job - run->layout->jobs);
+    struct tare_record *record = &run->account->records[number_of_job];
+    if (record->kept)
+        return;
     const struct tare_box box = box_of(job, task);
     struct tare_worker *worker = &run->workers[number];
     struct tare_error error = {0};
@@ -88,10 +114,13 @@ static void run_task(void *user, size_t task, int number)
     worker->tally = (struct tare_tally){0};
     enum tare_code code = tile_of(run->layout, job)(run->layout, job, &box, worker, &bytes, &error);
     pthread_mutex_lock(&run->lock);
+    tare_tally_join(&record->tally, &worker->tally);
+    const bool last = !code && --run->left[number_of_job] == 0;
+    pthread_mutex_unlock(&run->lock);
+    if (last)
+        code = tare_account_close(run->account, number_of_job, worker, &error);
+    pthread_mutex_lock(&run->lock);
     run->done += bytes;
-    run->tally.rounded += worker->tally.rounded;
-    if (worker->tally.most > run->tally.most)
-        run->tally.most = worker->tally.most;
     if (!code && !run->error.code && run->options->progress &&
         run->options->progress(run->options->user, "convert", run->done, run->layout->bytes))
         code = tare_fail(&error, TARE_E_CANCELLED, "", "cancelled");
@@ -115,12 +144,15 @@ static void release_workers(struct tare_worker *workers, int n)
     free(workers);
 }
 
-enum tare_code tare_layout_execute(const struct tare_layout *layout, struct tare_pool *pool,
-                                   const struct tare_convert_options *options, struct tare_tally *tally,
+enum tare_code tare_layout_execute(const struct tare_layout *layout, struct tare_account *account,
+                                   struct tare_pool *pool, const struct tare_convert_options *options,
                                    struct tare_error *err)
 {
     const int threads = tare_pool_threads(pool);
-    struct run run = {.layout = layout, .options = options, .workers = calloc((size_t)threads, sizeof *run.workers)};
+    struct run run = {.layout = layout,
+                      .options = options,
+                      .account = account,
+                      .workers = calloc((size_t)threads, sizeof *run.workers)};
     if (!run.workers)
         return tare_fail_memory(err);
     if (pthread_mutex_init(&run.lock, NULL)) {
@@ -128,10 +160,11 @@ enum tare_code tare_layout_execute(const struct tare_layout *layout, struct tare
         return tare_fail_memory(err);
     }
     atomic_init(&run.stop, false);
-    tare_pool_run(pool, layout->n_tasks, run_task, &run);
+    if (!begin(&run, &run.error))
+        tare_pool_run(pool, layout->n_tasks, run_task, &run);
     pthread_mutex_destroy(&run.lock);
     release_workers(run.workers, threads);
-    *tally = run.tally;
+    free(run.left);
     if (run.error.code && err)
         *err = run.error;
     return run.error.code;

@@ -314,7 +314,7 @@ static enum tare_code move_floats(const struct tile *tile, size_t number, int64_
     for (int64_t r = 0; !code && r < n; r++)
         code = tare_cast_floats(job, job->flat.pieces[number].module->name, values + r * tile->columns, tile->columns,
                                 job->target.dtype, tile->data + (size_t)place_of(tile, row + r) * tile->row_bytes,
-                                tile->err);
+                                &tile->worker->tally, tile->err);
     return code;
 }
 
@@ -335,7 +335,7 @@ static enum tare_code move_vector(const struct tile *tile, const struct tare_box
             if (row >= box->low[0] && row < box->high[0])
                 code = tare_cast_floats(job, piece->module->name, values + piece->start + i * piece->stride[0], 1,
                                         job->target.dtype, tile->data + (size_t)place_of(tile, row) * tile->row_bytes,
-                                        tile->err);
+                                        &tile->worker->tally, tile->err);
         }
     }
     return code;

@@ -146,6 +146,9 @@ static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *mod
 {
     job->target = target_of(model, job, options);
     job->exact = options->exact;
+    job->way = job->target.global && job->flat.pieces[0].module->packing != &tare_packing_mlx_nvfp4
+                   ? TARE_WAY_ROUNDED /* the scale over all scales is another number in MLX */
+                   : TARE_WAY_EXACT;
     if (job->target.refusal)
         return tare_fail(err, TARE_E_TARGET, job->name, "%s", job->target.refusal);
     if (!job->target.packed) {

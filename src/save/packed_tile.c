@@ -28,6 +28,8 @@ static enum tare_code widen(const struct tile *tile, const struct tare_module *m
         const float value = tare_float_at(from, stored, k);
         const int64_t at = first * tile->groups + k * repeat;
         tare_float_put(to, dtype, at, value);
+        if (to == tile->scales || module->packing->biases) /* a zero's bias: count_biases() */
+            tare_tally_add(&tile->worker->tally, (double)value, (double)tare_float_at(to, dtype, at), true);
         if (isfinite(value) && !isfinite(tare_float_at(to, dtype, at)))
             return tare_fail(tile->err, TARE_E_TARGET, name, "%s %g of %s overflows %s",
                              to == tile->scales ? "scale" : "bias", (double)value, module->name,
@@ -53,6 +55,26 @@ static enum tare_dtype computed(const struct tile *tile, const struct tare_modul
     return tile->job->exact && tile->job->target.mode == TARE_MLX_AFFINE ? tile->job->target.dtype : module->dtype;
 }
 
+/*
+ * How many biases of zeros were rounded: bias = -zero * scale is off by less than half a scale, so the zero follows
+ * from the two again, and from it the bias as it should be (exact in double). Below a scale of 0 the zero is lost.
+ */
+static void count_biases(const struct tile *tile, const struct tare_module *module, enum tare_dtype dtype,
+                         const struct tare_mlx_rows *from, int64_t first, int64_t n)
+{
+    const int64_t groups = tare_module_groups(module), repeat = module->group_size / tile->job->target.group_size;
+    struct tare_tally *tally = &tile->worker->tally;
+    for (int64_t k = 0; k < n * groups; k++) {
+        const float scale = tare_float_at(from->scales, dtype, k), bias = tare_float_at(from->biases, dtype, k);
+        const float stored = tare_float_at(tile->biases, tile->job->target.dtype, first * tile->groups + k * repeat);
+        const float zero = rintf(-bias / scale);
+        if (scale == 0 || rintf(-stored / scale) != zero)
+            tally->lost++;
+        else
+            tare_tally_add(tally, -(double)zero * (double)scale, (double)stored, false);
+    }
+}
+
 /* n rows of one module, from module_row on, become rows of the tile from `first` on. */
 static enum tare_code move_rows(const struct tile *tile, const struct tare_module *module, const void *const *part,
                                 int64_t module_row, int64_t first, int64_t n)
@@ -75,12 +97,13 @@ static enum tare_code move_rows(const struct tile *tile, const struct tare_modul
         module->packing->to_mlx(module, part, module_row, n, &to);
     else if (!tare_neutral_to_mlx_as(module, part, module_row, n, dtype, &to, &worker->arena))
         return tare_fail_memory(tile->err);
-    if (!stage)
-        return TARE_OK;
     const struct tare_saved *const *saved = (const struct tare_saved *const *)tile->job->saved;
-    const enum tare_code code =
-        widen(tile, module, dtype, to.scales, tile->scales, first, n, saved[TARE_PART_SCALES]->name);
-    return code ? code : widen(tile, module, dtype, to.biases, tile->biases, first, n, saved[TARE_PART_ZEROS]->name);
+    enum tare_code code = TARE_OK;
+    if (stage && !(code = widen(tile, module, dtype, to.scales, tile->scales, first, n, saved[TARE_PART_SCALES]->name)))
+        code = widen(tile, module, dtype, to.biases, tile->biases, first, n, saved[TARE_PART_ZEROS]->name);
+    if (!code && affine && !module->packing->biases)
+        count_biases(tile, module, dtype, &to, first, n);
+    return code;
 }
 
 /* The part of a piece that lies in the box, by runs of rows that are neighbours in the module. */

@@ -16,8 +16,40 @@
 #include "base/text.h"
 #include "plan/plan.h"
 
+#define TARE_JOURNAL "journal" /* the file of journal.c */
+
 /* Parameters are declared, by no more axes than this. */
 #define TARE_SAVE_AXES 8
+
+/* Does the way back from what was written give the bytes of the source? */
+enum tare_way {
+    TARE_WAY_EXACT,
+    TARE_WAY_ROUNDED, /* codes, yes; of the floats not all */
+    TARE_WAY_ONE      /* there is none: values were computed, or codes became floats */
+};
+
+/* Numbers that are not stored as what they are. */
+struct tare_tally {
+    uint64_t rounded, lost; /* lost: of these, those that the way back cannot restore */
+    double most;            /* the largest difference */
+};
+static inline void tare_tally_add(struct tare_tally *tally, double exact, double stored, bool lost)
+{
+    const double difference = exact < stored ? stored - exact : exact - stored;
+    if (!(difference > 0)) /* equal; or no numbers, which stay so */
+        return;
+    tally->rounded++;
+    tally->lost += lost;
+    if (difference > tally->most)
+        tally->most = difference;
+}
+
+static inline void tare_tally_join(struct tare_tally *all, const struct tare_tally *more)
+{
+    all->rounded += more->rounded;
+    all->lost += more->lost;
+    all->most = more->most > all->most ? more->most : all->most;
+}
 
 /* One tensor of the folder. */
 struct tare_saved {
@@ -57,6 +89,7 @@ struct tare_job {
     struct tare_saved *saved[TARE_PARTS]; /* its tensors, by their role; dense: TARE_PART_WEIGHT only */
     float *globals;                       /* nvfp4's global scales: one for all rows below the same leading indices */
     bool turned;                          /* struct tare_source */
+    enum tare_way way;                    /* the best that the format can promise; ROUNDED: a number may get lost */
     bool exact;                           /* mlx: biases are computed in target.dtype, not in that of the scales */
     bool symmetric;                       /* every zero is 2^(bits - 1), and the format leaves them out */
     int64_t half; /* gguf: rows of half a head, which change places (gguf_tile.c); 0: rows stay in order */
@@ -188,16 +221,36 @@ struct tare_folder {
     const char *wanted;     /* as the caller gave it, for errors */
     const char *single;     /* the output is this one of its files, not the folder; NULL: the folder */
     char *name, *temporary; /* heap; in parent */
-    int parent, fd;         /* -1: none */
+    char *path;             /* heap; of the folder that becomes the output */
+    int parent, hold, fd;   /* -1: none; hold: the temporary folder; fd: the one that path names */
+    int lock;               /* of the temporary folder */
+    bool keep;              /* leave the temporary folder for a later run */
 };
+enum tare_code tare_fail_system(struct tare_error *err, const char *where, const char *what); /* of errno */
 
 /* Zeroed by the caller. Refuses an output that exists, lies in the input, or whose parent is missing. input may be
- * NULL. */
+ * NULL. What an earlier run left is kept until tare_folder_clear(). One that another process writes just now is
+ * refused. */
 enum tare_code tare_folder_begin(struct tare_folder *folder, const char *wanted, const char *input,
                                  struct tare_error *err);
 /* A new file in it, of so many bytes already set aside where the file system can; *fd is the caller's. */
 enum tare_code tare_folder_create(struct tare_folder *folder, const char *name, uint64_t size, int *fd,
                                   struct tare_error *err);
+/* Remove all that it holds, and the journal. */
+enum tare_code tare_folder_clear(struct tare_folder *folder, struct tare_error *err);
+/* Remove what keep() does not want. */
+enum tare_code tare_folder_keep_only(struct tare_folder *folder, bool (*keep)(const void *user, const char *name),
+                                     const void *user, struct tare_error *err);
+/* Names of its files, sorted; tare_folder_list_free() also after a failure. */
+enum tare_code tare_folder_list(const struct tare_folder *folder, char ***names, size_t *n, struct tare_error *err);
+void tare_folder_list_free(char **names, size_t n);
+/* A file that an earlier run left, of this very size. */
+bool tare_folder_reopen(struct tare_folder *folder, const char *name, uint64_t size, int *fd);
+/* One of its files, to be read; and its size. */
+bool tare_folder_read(const struct tare_folder *folder, const char *name, int *fd);
+bool tare_folder_size(const struct tare_folder *folder, const char *name, uint64_t *size);
+/* The journal beside it: new, or the one that is there; *fd is the caller's, -1: there is none. */
+enum tare_code tare_folder_journal(struct tare_folder *folder, bool create, int *fd, struct tare_error *err);
 /* All n bytes at offset. */
 enum tare_code tare_folder_write(int fd, const char *name, const void *data, size_t n, uint64_t offset,
                                  struct tare_error *err);
@@ -208,10 +261,11 @@ enum tare_code tare_folder_put(struct tare_folder *folder, const char *name, con
                                struct tare_error *err);
 /* Give the folder its name; syncs it and its parent. */
 enum tare_code tare_folder_commit(struct tare_folder *folder, struct tare_error *err);
-/* Remove what was not committed, and forget all. */
+/* Remove what was not committed, but for `keep`, and forget all. */
 void tare_folder_release(struct tare_folder *folder);
 
-/* Headers of the shards, and the files with them; tare_shards_finish() syncs and closes. */
+/* Headers of the shards and the places of tensors; then the files; tare_shards_finish() syncs and closes. */
+enum tare_code tare_shards_place(struct tare_layout *layout, struct tare_error *err);
 enum tare_code tare_shards_begin(struct tare_layout *layout, struct tare_folder *folder, struct tare_error *err);
 enum tare_code tare_shards_finish(struct tare_layout *layout, struct tare_error *err);
 /* n bytes of a tensor, from its byte `at` on; from any thread. */
@@ -231,16 +285,10 @@ struct tare_buffer {
 };
 void *tare_buffer_room(struct tare_buffer *buffer, size_t size); /* NULL: no memory; what was there is lost */
 
-/* Numbers that had to be rounded, and the largest error. */
-struct tare_tally {
-    uint64_t rounded;
-    double most;
-};
-
 struct tare_worker {
-    struct tare_tally tally;
     struct tare_buffer tile, scales, biases, stage[3], floats;
     struct tare_arena arena;
+    struct tare_tally tally; /* of the tile */
 };
 
 /* A box of a parameter: [low, high) of each axis. */
@@ -252,24 +300,26 @@ struct tare_box {
 enum tare_code tare_dequantized_tile(const struct tare_layout *layout, const struct tare_job *job,
                                      const struct tare_box *box, struct tare_worker *worker, uint64_t *bytes,
                                      struct tare_error *err);
-/* Values of `job`, n of them, cast to F16, BF16 or F32; an overflow is refused. */
+/* Values of `job`, n of them, cast to F16, BF16 or F32 and counted; an overflow is refused. */
 enum tare_code tare_cast_floats(const struct tare_job *job, const char *from, const float *values, int64_t n,
-                                enum tare_dtype dtype, void *to, struct tare_error *err);
+                                enum tare_dtype dtype, void *to, struct tare_tally *tally, struct tare_error *err);
 
 /* Run all tasks on the pool; writes into the shards. */
-enum tare_code tare_layout_execute(const struct tare_layout *layout, struct tare_pool *pool,
-                                   const struct tare_convert_options *options, struct tare_tally *tally,
+struct tare_account;
+enum tare_code tare_layout_execute(const struct tare_layout *layout, struct tare_account *account,
+                                   struct tare_pool *pool, const struct tare_convert_options *options,
                                    struct tare_error *err);
 tare_tile_fn tare_packed_tile;      /* of a packed parameter in MLX's layout: its rows of weight, scales and biases */
 tare_tile_fn tare_dense_tile;       /* of a dense job, of any format */
 tare_tile_fn tare_dequantized_tile; /* of a dense job that is a packed module: its rows as floats */
-/* Values of `job`, n of them, cast to F16, BF16 or F32; an overflow is refused. */
+/* Values of `job`, n of them, cast to F16, BF16 or F32 and counted; an overflow is refused. */
 enum tare_code tare_cast_floats(const struct tare_job *job, const char *from, const float *values, int64_t n,
-                                enum tare_dtype dtype, void *to, struct tare_error *err);
+                                enum tare_dtype dtype, void *to, struct tare_tally *tally, struct tare_error *err);
 
 /* Run all tasks on the pool; writes into the shards. */
-enum tare_code tare_layout_execute(const struct tare_layout *layout, struct tare_pool *pool,
-                                   const struct tare_convert_options *options, struct tare_tally *tally,
+struct tare_account;
+enum tare_code tare_layout_execute(const struct tare_layout *layout, struct tare_account *account,
+                                   struct tare_pool *pool, const struct tare_convert_options *options,
                                    struct tare_error *err);
 /* A tile of a packed parameter in MLX's layout: its rows of weight, scales and biases. */
 enum tare_code tare_packed_tile(const struct tare_layout *layout, const struct tare_job *job,
@@ -284,6 +334,8 @@ enum tare_code tare_config_write(const struct tare_layout *layout, const struct 
                                  struct tare_folder *folder, struct tare_error *err);
 enum tare_code tare_card_write(const struct tare_layout *layout, const struct tare_model *model,
                                struct tare_folder *folder, struct tare_error *err);
+/* The last part of a path, for people: never the whole path of somebody's disk. */
+const char *tare_path_name(const char *path, char room[128]);
 /* JSON as mlx-lm writes it: indent 4, the outermost object sorted, numbers as short as they can be. */
 void tare_config_text(struct tare_text *text, const json_t *config);
 

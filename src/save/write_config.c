@@ -183,8 +183,7 @@ enum tare_code tare_config_write(const struct tare_layout *layout, const struct 
     return code;
 }
 
-/* The last part of a path, for people: never the whole path of somebody's disk. */
-static const char *base_name(const char *path, char room[128])
+const char *tare_path_name(const char *path, char room[128])
 {
     size_t end = strlen(path), start;
     while (end > 1 && path[end - 1] == '/')
@@ -200,8 +199,8 @@ enum tare_code tare_card_write(const struct tare_layout *layout, const struct ta
 {
     char from[128], name[128];
     struct tare_text text = {0};
-    base_name(model->checkpoint.path ? model->checkpoint.path : "", from);
-    base_name(folder->wanted, name);
+    tare_path_name(model->checkpoint.path ? model->checkpoint.path : "", from);
+    tare_path_name(folder->wanted, name);
     const char *library = layout->format->library, *usage = layout->format->usage, *mark = strstr(usage, "%s");
     tare_text_format(&text, "---\nlibrary_name: %s\npipeline_tag: text-generation\ntags:\n- %s\n---\n\n", library,
                      layout->format->name);

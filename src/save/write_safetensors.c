@@ -51,7 +51,7 @@ static void write_header(struct tare_shard *shard, const char *metadata, struct 
     shard->size = text.size + at;
 }
 
-static enum tare_code place(struct tare_layout *layout, struct tare_error *err)
+enum tare_code tare_shards_place(struct tare_layout *layout, struct tare_error *err)
 {
     struct tare_saved **order = malloc((layout->n_saved + 1) * sizeof(struct tare_saved *));
     if (!order)
@@ -77,7 +77,7 @@ static enum tare_code place(struct tare_layout *layout, struct tare_error *err)
 
 enum tare_code tare_shards_begin(struct tare_layout *layout, struct tare_folder *folder, struct tare_error *err)
 {
-    enum tare_code code = place(layout, err);
+    enum tare_code code = TARE_OK;
     for (size_t k = 0; !code && k < layout->n_shards; k++) {
         struct tare_shard *shard = &layout->shards[k];
         code = tare_folder_create(folder, shard->name, shard->size, &shard->fd, err);

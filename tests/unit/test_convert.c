@@ -540,14 +540,18 @@ static void test_refused(void **state)
 struct countdown {
     int left;
     bool kill;
+    const char *stage;
     uint64_t last, total;
 };
 
 static int count_down(void *user, const char *stage, uint64_t done, uint64_t total)
 {
     struct countdown *count = user;
-    assert_string_equal(stage, "convert");
+    assert_true(!strcmp(stage, "convert") || !strcmp(stage, "prove") || !strcmp(stage, "hash"));
+    if (!count->stage || strcmp(count->stage, stage))
+        count->last = 0;
     assert_true(done >= count->last && done <= total);
+    count->stage = stage;
     count->last = done;
     count->total = total;
     if (count->left-- > 0)
@@ -568,16 +572,22 @@ static void test_cancelled(void **state)
         options.progress = count_down;
         options.user = &count;
         options.threads = 1 + left % 3;
+        options.proof = left % 2;
+        options.keep_dtypes = true;
         small_world(&world);
         const enum tare_code code = convert(&world, &options, &err);
         if (code == TARE_OK) {
             assert_int_equal(count.last, count.total); /* the last report says all is done */
+            assert_string_equal(count.stage, "hash");
             assert_true(left > 3);
             world_end(&world);
             return;
         }
         fixture_expect(code, &err, TARE_E_CANCELLED, NULL, "cancelled");
-        expect_nothing(&world);
+        assert_int_not_equal(access(fixture_path(world.folder, "out"), F_OK), 0);
+        options.progress = NULL; /* test_faults_resume.c looks at what is kept */
+        assert_int_equal(convert(&world, &options, &err), TARE_OK);
+        assert_int_not_equal(access(fixture_path(world.folder, ".out.tare-partial"), F_OK), 0);
         world_end(&world);
     }
 }
