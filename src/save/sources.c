@@ -73,6 +73,8 @@ static bool mark_turned(const struct tare_model *model, struct tare_source *sour
 enum tare_code tare_source_modules(const struct tare_model *model, struct tare_source **sources, size_t *n,
                                    struct tare_error *err)
 {
+    const struct tare_entry *bound = model->tie.bound;
+    const struct tare_module *head = bound && bound->recipe->op == TARE_OP_TAKE ? bound->recipe->module : NULL;
     struct list list = {.kind = TARE_KIND_PLAIN};
     for (size_t k = 0; k < model->weights.n; k++) {
         const struct tare_entry *entry = &model->weights.entries[k];
@@ -97,7 +99,10 @@ enum tare_code tare_source_modules(const struct tare_model *model, struct tare_s
         if (module->fault) /* set aside, or the plan would not load */
             return tare_fail(err, module->fault_code, module->fault_name ? module->fault_name : module->name,
                              "mlx-lm has no use for it, the other formats do: %s", module->fault);
-        (*sources)[(*n)++] = source;
+        (*sources)[*n] = source;
+        if (module == head) /* it serves as the embedding, and is stored as a head */
+            (*sources)[*n].kind = TARE_KIND_LINEAR;
+        ++*n;
     }
     return list.failed || !mark_turned(model, *sources, *n) ? tare_fail_memory(err) : TARE_OK;
 }

@@ -183,6 +183,19 @@ static void test_refused(void **state)
     world_end(&world);
 }
 
+/* The only copy of a tied matrix lies under the head's name: it is stored as the linear layer that it is there. */
+static void test_head_as_embedding(void **state)
+{
+    (void)state;
+    struct world world;
+    const struct tare_convert_options options = to("awq");
+    small_world(&world);
+    world.parameters[0].kind = TARE_KIND_EMBEDDING;
+    world.model.tie.bound = &world.entries[0];
+    succeed(&world, &options);
+    world_end(&world);
+}
+
 /* Biases of MLX become zeros where they are whole, and the way back gives the same biases. */
 static void test_exact_biases(void **state)
 {
@@ -207,8 +220,13 @@ static void test_exact_biases(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense),  cmocka_unit_test(test_view),    cmocka_unit_test(test_fault),
-        cmocka_unit_test(test_turned), cmocka_unit_test(test_refused), cmocka_unit_test(test_exact_biases),
+        cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_view),
+        cmocka_unit_test(test_fault),
+        cmocka_unit_test(test_turned),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_exact_biases),
+        cmocka_unit_test(test_head_as_embedding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
