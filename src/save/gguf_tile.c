@@ -172,7 +172,8 @@ static enum tare_code put_mxfp4(const struct tile *tile, const struct tare_modul
     return TARE_OK;
 }
 
-/* ---- blocks of what a packing makes for MLX at once --------------------------------------------------------------- */
+/* ---- blocks of what a packing makes for MLX at once ---------------------------------------------------------------
+ */
 
 /* MLX's rows have column 2i in the low and 2i + 1 in the high half of byte i: 16 bytes into a block's. */
 static void turn_nibbles(const unsigned char *from, unsigned char *to)
@@ -192,8 +193,8 @@ static bool turns(const struct tile *tile, const struct tare_module *module)
            (type == TARE_Q4_1 || type == TARE_Q4_0);
 }
 
-/* The group from MLX's scale and bias. Its zero is the whole number nearest to -bias / scale: fewer than 16 multiples of
- * a float16 are rounded by less than half of it. */
+/* The group from MLX's scale and bias. Its zero is the whole number nearest to -bias / scale: fewer than 16 multiples
+ * of a float16 are rounded by less than half of it. */
 static enum tare_code turn_group(const struct tile *tile, const struct tare_module *module, int64_t row, uint16_t scale,
                                  uint16_t bias)
 {
@@ -240,7 +241,8 @@ static enum tare_code turn_rows(const struct tile *tile, size_t number, int64_t 
 {
     const struct tare_module *module = tile->job->flat.pieces[number].module;
     const int64_t groups = tare_module_groups(module);
-    const struct tare_mlx_rows made = {.weight = tile->codes.code, .scales = tile->codes.scale, .biases = tile->codes.offset};
+    const struct tare_mlx_rows made = {
+        .weight = tile->codes.code, .scales = tile->codes.scale, .biases = tile->codes.offset};
     enum tare_code code = TARE_OK;
     module->packing->to_mlx(module, tile->job->parts[number], from, n, &made);
     for (int64_t r = 0; !code && r < n; r++)
