@@ -33,8 +33,7 @@ static void say_tally(const struct tare_convert_options *options, const struct t
     char text[160];
     if (!tally->rounded || !options->note)
         return;
-    snprintf(text, sizeof text,
-             "%llu offsets (-zero * scale) were rounded to float16, by %.3g at most; --exact rounds none",
+    snprintf(text, sizeof text, "%llu offsets (-zero * scale) were rounded, by %.3g at most; --exact rounds none",
              (unsigned long long)tally->rounded, tally->most);
     options->note(options->user, "", text);
 }
