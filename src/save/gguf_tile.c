@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "packing/gguf_block.h"
+#include "packing/gguf_block.h" /* and to_mlx.h */
 #include "packing/value.h"
 #include "save/gguf_write.h"
 #include "save/integer_rows.h"
@@ -70,18 +70,23 @@ static void put_half(unsigned char *to, uint16_t half)
     to[1] = (unsigned char)(half >> 8);
 }
 
-/* m = -zero * scale, rounded once; what is lost is counted, once a group. Refused: an overflow. */
-static bool round_offset(const struct tile *tile, float offset, struct group *group)
+/* What a group's offset is off by is counted, once a group. False: it may not be off, or is no number. */
+static bool count_lost(const struct tile *tile, double lost)
 {
-    group->m = tare_to_float16(offset);
-    const double lost = fabs((double)tare_from_float16(group->m) - (double)offset);
-    if (!isfinite(offset) || !isfinite(lost))
+    if (!isfinite(lost))
         return false;
     if (lost > 0) {
         tile->worker->tally.rounded++;
         tile->worker->tally.most = fmax(tile->worker->tally.most, lost);
     }
     return lost == 0 || !tile->job->exact;
+}
+
+/* m = -zero * scale, rounded once. */
+static bool round_offset(const struct tile *tile, float offset, struct group *group)
+{
+    group->m = tare_to_float16(offset);
+    return count_lost(tile, fabs((double)tare_from_float16(group->m) - (double)offset));
 }
 
 static enum tare_code read_group(const struct tile *tile, const struct tare_module *module, int64_t row, float scale,
@@ -99,6 +104,18 @@ static enum tare_code read_group(const struct tile *tile, const struct tare_modu
     group->zero = biases ? tare_zero_of_bias(scale, offset, module->dtype, (1 << module->bits) - 1)
                   : offset >= 0 && offset <= 256 ? (int)offset
                                                  : -1;
+    if (group->zero < 0 && biases)
+        return tare_fail(
+            tile->err, TARE_E_TARGET, module->name,
+            "row %lld: the bias %.9g is no whole multiple of the scale %.9g, so codes of %d bits have no zero "
+            "that Q8_0 could take off; --dequantize=MODULE writes floats",
+            (long long)row, (double)offset, (double)scale, module->bits);
+    if (biases && !count_lost(tile, fabs((double)group->zero * (double)scale + (double)offset)))
+        return tare_fail(
+            tile->err, TARE_E_TARGET, module->name,
+            "row %lld: the bias %.9g was rounded when it was made of the zero %d, and Q8_0 would hold what it "
+            "was before; without --exact that is counted",
+            (long long)row, (double)offset, group->zero);
     if (group->zero < 0 || (!biases && (float)group->zero != offset))
         return fail_code(tile, module, row, scale, offset);
     return TARE_OK;
@@ -172,6 +189,85 @@ static enum tare_code put_mxfp4(const struct tile *tile, const struct tare_modul
     return TARE_OK;
 }
 
+/* ---- blocks of what a packing makes for MLX at once ---------------------------------------------------------------
+ */
+
+/* MLX's rows have column 2i in the low and 2i + 1 in the high half of byte i: 16 bytes into a block's. */
+static void turn_nibbles(const unsigned char *from, unsigned char *to)
+{
+    for (int i = 0; i < 8; i++) {
+        const unsigned first = from[i], second = from[i + 8];
+        to[2 * i] = (unsigned char)((first & 15) | second << 4);
+        to[2 * i + 1] = (unsigned char)(first >> 4 | (second & 0xf0));
+    }
+}
+
+/* Does a packing's own way to MLX give what blocks of 4 bits need? MLX's bias in float16 is Q4_1's offset. */
+static bool turns(const struct tile *tile, const struct tare_module *module)
+{
+    const enum tare_dtype type = tile->job->target.dtype;
+    return module->packing->to_mlx && module->bits == 4 && module->dtype == TARE_F16 && !module->packing->biases &&
+           (type == TARE_Q4_1 || type == TARE_Q4_0);
+}
+
+/* The group from MLX's scale and bias. Its zero is the whole number nearest to -bias / scale: fewer than 16 multiples
+ * of a float16 are rounded by less than half of it. */
+static enum tare_code turn_group(const struct tile *tile, const struct tare_module *module, int64_t row, uint16_t scale,
+                                 uint16_t bias)
+{
+    const float s = tare_from_float16(scale), m = tare_from_float16(bias);
+    if (!isfinite(s))
+        return fail_scale(tile, module, row, "scale", s);
+    if (!isfinite(m))
+        return fail_scale(tile, module, row, "offset", m);
+    if (tile->job->target.dtype == TARE_Q4_0)
+        return m == -8 * s ? TARE_OK : fail_code(tile, module, row, s, s == 0 ? 0 : rintf(-m / s));
+    const double lost = s == 0 ? 0 : fabs((double)m + (double)(int)(-m / s + 0.5f) * (double)s);
+    count_lost(tile, lost);
+    return TARE_OK;
+}
+
+static enum tare_code turn_row(const struct tile *tile, const struct tare_module *module, int64_t row,
+                               const unsigned char *weight, const uint16_t *scale, const uint16_t *bias,
+                               unsigned char *to)
+{
+    const bool offset = tile->job->target.dtype == TARE_Q4_1;
+    const int64_t groups = tare_module_groups(module), blocks = module->group_size / COLUMNS;
+    for (int64_t g = 0; g < groups; g++) {
+        const enum tare_code code = turn_group(tile, module, row, scale[g], bias[g]);
+        if (code)
+            return code;
+        for (int64_t k = 0; k < blocks; k++, weight += 16) {
+            put_half(to, scale[g]);
+            to += 2;
+            if (offset) {
+                put_half(to, bias[g]);
+                to += 2;
+            }
+            turn_nibbles(weight, to);
+            to += 16;
+        }
+    }
+    return TARE_OK;
+}
+
+static enum tare_code turn_rows(const struct tile *tile, size_t number, int64_t from, int64_t row, int64_t n)
+{
+    const struct tare_module *module = tile->job->flat.pieces[number].module;
+    const int64_t groups = tare_module_groups(module);
+    const struct tare_mlx_rows made = {
+        .weight = tile->codes.code, .scales = tile->codes.scale, .biases = tile->codes.offset};
+    enum tare_code code = TARE_OK;
+    module->packing->to_mlx(module, tile->job->parts[number], from, n, &made);
+    for (int64_t r = 0; !code && r < n; r++)
+        code = turn_row(tile, module, from + r, (const unsigned char *)made.weight + r * tile->columns / 2,
+                        (const uint16_t *)made.scales + r * groups, (const uint16_t *)made.biases + r * groups,
+                        tile->data + (size_t)place_of(tile, row + r) * tile->row_bytes);
+    return code;
+}
+
+/* ---- the neutral way --------------------------------------------------------------------------------------------- */
+
 static enum tare_code move_blocks(const struct tile *tile, size_t number, int64_t from, int64_t row, int64_t n)
 {
     const struct tare_module *module = tile->job->flat.pieces[number].module;
@@ -186,6 +282,8 @@ static enum tare_code move_blocks(const struct tile *tile, size_t number, int64_
                    tile->row_bytes);
         return TARE_OK;
     }
+    if (turns(tile, module))
+        return turn_rows(tile, number, from, row, n);
     module->packing->decode(module, tile->job->parts[number], from, n, &codes);
     for (int64_t r = 0; !code && r < n; r++) {
         unsigned char *to = tile->data + (size_t)place_of(tile, row + r) * tile->row_bytes;

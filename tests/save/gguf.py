@@ -96,7 +96,7 @@ class Case(unittest.TestCase):
 
 def draw(rng, layout):
     bits, group = rng.choice(BITS[layout]), rng.choice([32, 64, 128] if layout != "awq" else [32, 64, 96, 128])
-    symmetric = layout not in ("mlx", "awq") and (bits == 8 or rng.random() < 0.5)
+    symmetric = layout != "mlx" and (bits == 8 or rng.random() < 0.5)
     if layout == "mlx":
         group = rng.choice([32, 64])
     shape = dict(hidden=group * rng.randint(1, 3), ff=group * rng.randint(1, 5), heads=rng.choice([1, 2, 6]), kv=rng.choice([1, 2]),
@@ -169,6 +169,19 @@ class Weights(Case):
             self.assertIn("note: %d offsets" % lost, said)
             self.assertIn("by %.3g at most" % most, said)
             self.assertEqual(file.tensors["blk.0.ffn_up.weight"][0], "Q4_1", about)
+            for path, linear in linears.items():  # by a fused way or the neutral one: the same bytes
+                wide = linear.scales.astype(np.float32)
+                offsets = (-linear.zeros.astype(np.float32) * wide).astype(np.float16)
+                want = np.zeros((linear.out, linear.into // 32, 20), np.uint8)
+                repeat, blocks = linear.group // 32, linear.codes.reshape(linear.out, -1, 32).astype(np.uint8)
+                want[:, :, 0:2] = np.repeat(linear.scales, repeat, 1)[:, :, None].view(np.uint8)
+                want[:, :, 2:4] = np.repeat(offsets, repeat, 1)[:, :, None].view(np.uint8)
+                want[:, :, 4:] = blocks[:, :, :16] | blocks[:, :, 16:] << 4
+                kind, rows, raw = file.tensors["blk.0.%s.weight" % NAMES[path[len(P):]]]
+                got = np.frombuffer(raw, np.uint8).reshape(want.shape)
+                if path.endswith(("q_proj", "k_proj")):
+                    got = gguf_read.unpermuted(got, shape["heads" if "q_proj" in path else "kv"])
+                np.testing.assert_array_equal(got, want, about + ": " + path)
             self.assertLessEqual(self.compare(source, file, shape, about, False)[1], most * 1.01)
 
     def test_dtypes(self):
