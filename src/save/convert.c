@@ -37,8 +37,7 @@ static void say_tally(const struct tare_convert_options *options, const struct t
             tare_tally_join(&tally, &account->records[k].tally);
     if (!tally.rounded || !options->note || !account->layout->format->file)
         return;
-    snprintf(text, sizeof text,
-             "%llu offsets (-zero * scale) were rounded to float16, by %.3g at most; --exact rounds none",
+    snprintf(text, sizeof text, "%llu offsets (-zero * scale) were rounded, by %.3g at most; --exact rounds none",
              (unsigned long long)tally.rounded, tally.most);
     options->note(options->user, "", text);
 }

@@ -70,18 +70,23 @@ static void put_half(unsigned char *to, uint16_t half)
     to[1] = (unsigned char)(half >> 8);
 }
 
-/* m = -zero * scale, rounded once; what is lost is counted, once a group. Refused: an overflow. */
-static bool round_offset(const struct tile *tile, float offset, struct group *group)
+/* What a group's offset is off by is counted, once a group. False: it may not be off, or is no number. */
+static bool count_lost(const struct tile *tile, double lost)
 {
-    group->m = tare_to_float16(offset);
-    const double lost = fabs((double)tare_from_float16(group->m) - (double)offset);
-    if (!isfinite(offset) || !isfinite(lost))
+    if (!isfinite(lost))
         return false;
     if (lost > 0) {
         tile->worker->tally.rounded++;
         tile->worker->tally.most = fmax(tile->worker->tally.most, lost);
     }
     return lost == 0 || !tile->job->exact;
+}
+
+/* m = -zero * scale, rounded once. */
+static bool round_offset(const struct tile *tile, float offset, struct group *group)
+{
+    group->m = tare_to_float16(offset);
+    return count_lost(tile, fabs((double)tare_from_float16(group->m) - (double)offset));
 }
 
 static enum tare_code read_group(const struct tile *tile, const struct tare_module *module, int64_t row, float scale,
@@ -99,6 +104,18 @@ static enum tare_code read_group(const struct tile *tile, const struct tare_modu
     group->zero = biases ? tare_zero_of_bias(scale, offset, module->dtype, (1 << module->bits) - 1)
                   : offset >= 0 && offset <= 256 ? (int)offset
                                                  : -1;
+    if (group->zero < 0 && biases)
+        return tare_fail(
+            tile->err, TARE_E_TARGET, module->name,
+            "row %lld: the bias %.9g is no whole multiple of the scale %.9g, so codes of %d bits have no zero "
+            "that Q8_0 could take off; --dequantize=MODULE writes floats",
+            (long long)row, (double)offset, (double)scale, module->bits);
+    if (biases && !count_lost(tile, fabs((double)group->zero * (double)scale + (double)offset)))
+        return tare_fail(
+            tile->err, TARE_E_TARGET, module->name,
+            "row %lld: the bias %.9g was rounded when it was made of the zero %d, and Q8_0 would hold what it "
+            "was before; without --exact that is counted",
+            (long long)row, (double)offset, group->zero);
     if (group->zero < 0 || (!biases && (float)group->zero != offset))
         return fail_code(tile, module, row, scale, offset);
     return TARE_OK;
@@ -172,7 +189,8 @@ static enum tare_code put_mxfp4(const struct tile *tile, const struct tare_modul
     return TARE_OK;
 }
 
-/* ---- blocks of what a packing makes for MLX at once --------------------------------------------------------------- */
+/* ---- blocks of what a packing makes for MLX at once ---------------------------------------------------------------
+ */
 
 /* MLX's rows have column 2i in the low and 2i + 1 in the high half of byte i: 16 bytes into a block's. */
 static void turn_nibbles(const unsigned char *from, unsigned char *to)
@@ -192,8 +210,8 @@ static bool turns(const struct tile *tile, const struct tare_module *module)
            (type == TARE_Q4_1 || type == TARE_Q4_0);
 }
 
-/* The group from MLX's scale and bias. Its zero is the whole number nearest to -bias / scale: fewer than 16 multiples of
- * a float16 are rounded by less than half of it. */
+/* The group from MLX's scale and bias. Its zero is the whole number nearest to -bias / scale: fewer than 16 multiples
+ * of a float16 are rounded by less than half of it. */
 static enum tare_code turn_group(const struct tile *tile, const struct tare_module *module, int64_t row, uint16_t scale,
                                  uint16_t bias)
 {
@@ -205,10 +223,7 @@ static enum tare_code turn_group(const struct tile *tile, const struct tare_modu
     if (tile->job->target.dtype == TARE_Q4_0)
         return m == -8 * s ? TARE_OK : fail_code(tile, module, row, s, s == 0 ? 0 : rintf(-m / s));
     const double lost = s == 0 ? 0 : fabs((double)m + (double)(int)(-m / s + 0.5f) * (double)s);
-    if (lost > 0) {
-        tile->worker->tally.rounded++;
-        tile->worker->tally.most = fmax(tile->worker->tally.most, lost);
-    }
+    count_lost(tile, lost);
     return TARE_OK;
 }
 
@@ -240,7 +255,8 @@ static enum tare_code turn_rows(const struct tile *tile, size_t number, int64_t 
 {
     const struct tare_module *module = tile->job->flat.pieces[number].module;
     const int64_t groups = tare_module_groups(module);
-    const struct tare_mlx_rows made = {.weight = tile->codes.code, .scales = tile->codes.scale, .biases = tile->codes.offset};
+    const struct tare_mlx_rows made = {
+        .weight = tile->codes.code, .scales = tile->codes.scale, .biases = tile->codes.offset};
     enum tare_code code = TARE_OK;
     module->packing->to_mlx(module, tile->job->parts[number], from, n, &made);
     for (int64_t r = 0; !code && r < n; r++)

@@ -55,6 +55,37 @@ static enum tare_dtype computed(const struct tile *tile, const struct tare_modul
     return tile->job->exact && tile->job->target.mode == TARE_MLX_AFFINE ? tile->job->target.dtype : module->dtype;
 }
 
+#define WHOLE                                                                                                          \
+    12582912.0f /* 1.5 * 2^23: adding it rounds to a whole number, as rintf() does, where rintf() is a call            \
+                 */
+
+/* A finite float16; an infinity becomes 65536 and more. Without branches, so that a loop of it is vectors. */
+static inline float half_at(const void *data, int64_t at)
+{
+    uint16_t half;
+    memcpy(&half, (const unsigned char *)data + 2 * at, sizeof half);
+    const float value = tare_bits_float((uint32_t)(half & 0x7fff) << 13) * 0x1p112f;
+    return half & 0x8000 ? -value : value;
+}
+
+/* count_biases() where both are float16 as they were computed, which is the usual case. */
+static void count_halves(const void *scales, const void *biases, int64_t n, struct tare_tally *tally)
+{
+    int32_t rounded = 0, lost = 0, most = 0; /* most: the bits of a float that is not negative, which sort as it does */
+    for (int64_t k = 0; k < n; k++) {
+        const float scale = half_at(scales, k), bias = half_at(biases, k);
+        const float zero = (-bias / scale + WHOLE) - WHOLE, off = fabsf(zero * scale + bias);
+        const int32_t bits = off > 0 ? (int32_t)tare_float_bits(off) : 0;
+        rounded += off > 0;
+        lost += scale == 0;
+        most = bits > most ? bits : most;
+    }
+    const double difference = (double)tare_bits_float((uint32_t)most);
+    tally->rounded += (uint64_t)rounded;
+    tally->lost += (uint64_t)lost;
+    tally->most = difference > tally->most ? difference : tally->most;
+}
+
 /*
  * How many biases of zeros were rounded: bias = -zero * scale is off by less than half a scale, so the zero follows
  * from the two again, and from it the bias as it should be (exact in double). Below a scale of 0 the zero is lost.
@@ -63,12 +94,20 @@ static void count_biases(const struct tile *tile, const struct tare_module *modu
                          const struct tare_mlx_rows *from, int64_t first, int64_t n)
 {
     const int64_t groups = tare_module_groups(module), repeat = module->group_size / tile->job->target.group_size;
+    const bool cast = tile->job->target.dtype != dtype;
     struct tare_tally *tally = &tile->worker->tally;
+    if (dtype == TARE_F16 && !cast) {
+        count_halves(from->scales, from->biases, n * groups, tally);
+        return;
+    }
     for (int64_t k = 0; k < n * groups; k++) {
         const float scale = tare_float_at(from->scales, dtype, k), bias = tare_float_at(from->biases, dtype, k);
-        const float stored = tare_float_at(tile->biases, tile->job->target.dtype, first * tile->groups + k * repeat);
-        const float zero = rintf(-bias / scale);
-        if (scale == 0 || rintf(-stored / scale) != zero)
+        const float zero = (-bias / scale + WHOLE) - WHOLE, exact = -zero * scale;
+        const float stored =
+            cast ? tare_float_at(tile->biases, tile->job->target.dtype, first * tile->groups + k * repeat) : bias;
+        if (exact == stored && scale != 0)
+            continue;
+        if (scale == 0 || (-stored / scale + WHOLE) - WHOLE != zero)
             tally->lost++;
         else
             tare_tally_add(tally, -(double)zero * (double)scale, (double)stored, false);
