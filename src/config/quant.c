@@ -268,7 +268,7 @@ static enum tare_code read_method(const struct reader *r, const char *method, st
         return tare_quant_read_compressed(r->object, quant->place, r->arena, quant, r->err);
     if (!strcmp(method, "gptq"))
         return tare_quant_read_gptq(r->object, quant->place, r->arena, quant, r->err);
-    if (!strcmp(method, "auto-round"))
+    if (!strcmp(method, "auto-round") || !strcmp(method, "intel/auto-round"))
         return tare_quant_read_autoround(r->object, quant->place, r->arena, quant, r->err);
     if (!strcmp(method, "mxfp4") || !strcmp(method, "mxfp8")) {
         quant->method = method[4] == '4' ? TARE_METHOD_MXFP4 : TARE_METHOD_MXFP8;

@@ -28,8 +28,7 @@ enum tare_gptq_format {
 /* What one entry of `dynamic` or `extra_config` says of the modules it matches; the first that matches counts. */
 struct tare_quant_rule {
     const char *pattern; /* a module's path, or a regular expression */
-    bool exact;          /* it is a path */
-    bool anywhere;       /* the expression may match anywhere (AutoRound), not only from the start (GPTQModel) */
+    bool anywhere;       /* AutoRound's: a path, or an expression that may match anywhere, not only from the start */
     bool quantized;
     int bits;           /* 0: as the general ones */
     int64_t group_size; /* likewise */

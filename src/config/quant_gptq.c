@@ -124,7 +124,6 @@ static enum tare_code read_rule(const struct reader *r, const char *key, bool au
     if (!json_is_object(r->object))
         return wrong(r, key, "an object");
     *rule = (struct tare_quant_rule){.pattern = tare_arena_text(r->arena, sign ? key + 2 : key),
-                                     .exact = autoround && !strpbrk(key, "*+?^$()[]{}|\\"),
                                      .anywhere = autoround,
                                      .quantized = !(sign && *key == '-')};
     if (!rule->pattern)
@@ -190,26 +189,53 @@ enum tare_code tare_quant_read_gptq(const json_t *object, const char *place, str
     return TARE_OK;
 }
 
+/* What AutoRound's own reader takes a packing_format for (auto_round 0.16.1, inference/convert_model.py, backend.py).
+ */
+static bool container(const char *format, bool *awq, enum tare_gptq_format *gptq)
+{
+    static const struct {
+        const char *name;
+        bool awq;
+        enum tare_gptq_format gptq;
+    } known[] = {
+        {"auto_round:auto_gptq", false, TARE_GPTQ_V1},
+        {"auto_round:gptq", false, TARE_GPTQ_V1},
+        {"auto", false, TARE_GPTQ_V1},
+        {"auto_round:gptqmodel", false, TARE_GPTQ_V2},
+        {"auto_round", false, TARE_GPTQ_V2},
+        {"auto_round:auto_awq", true, TARE_GPTQ_V1},
+        {"auto_round:awq", true, TARE_GPTQ_V1},
+    };
+    for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+        if (!strcmp(format ? format : "auto", known[k].name)) {
+            *awq = known[k].awq;
+            *gptq = known[k].gptq;
+            return true;
+        }
+    return false;
+}
+
 enum tare_code tare_quant_read_autoround(const json_t *object, const char *place, struct tare_arena *arena,
                                          struct tare_quant *quant, struct tare_error *err)
 {
     const struct reader r = {object, place, arena, err};
-    const char *format = NULL, *inner;
-    enum tare_code code = read_text(&r, "packing_format", &format);
+    const char *name = NULL;
+    enum tare_gptq_format format = TARE_GPTQ_V1;
+    bool awq = false;
+    enum tare_code code = read_text(&r, "packing_format", &name);
     if (code)
         return code;
-    inner = format && !strncmp(format, "auto_round:", 11) ? format + 11 : format ? format : "";
-    if (!strcmp(inner, "auto_gptq") || !strcmp(inner, "gptqmodel")) {
-        code = tare_quant_read_gptq(object, place, arena, quant, err);
-        quant->gptq.format = strcmp(inner, "gptqmodel") ? TARE_GPTQ_V1 : TARE_GPTQ_V2; /* v2 by its name */
-        quant->gptq.said = tare_arena_format(arena, "packing_format is %s", format);
-        return code || quant->gptq.said ? code : tare_fail_memory(err);
+    if (!container(name, &awq, &format))
+        return unknown(&r, "packing_format", name,
+                       "auto_round, auto_round:auto_gptq, auto_round:gptqmodel and auto_round:auto_awq");
+    if (awq) { /* AWQ's gemm tensors; qzeros are always there */
+        quant->method = TARE_METHOD_AWQ;
+        quant->version = "gemm";
+        quant->zero_point = -1;
+        return read_sizes(&r, 8, &quant->bits, &quant->group_size);
     }
-    if (strcmp(inner, "auto_awq"))
-        return unknown(&r, "packing_format", format ? format : "",
-                       "auto_round:auto_gptq, auto_round:gptqmodel and auto_round:auto_awq");
-    quant->method = TARE_METHOD_AWQ; /* AWQ's gemm tensors; qzeros are always there */
-    quant->version = "gemm";
-    quant->zero_point = -1;
-    return read_sizes(&r, 8, &quant->bits, &quant->group_size);
+    code = tare_quant_read_gptq(object, place, arena, quant, err);
+    quant->gptq.format = format;
+    quant->gptq.said = name ? tare_arena_format(arena, "packing_format is %s", name) : NULL;
+    return code || !name || quant->gptq.said ? code : tare_fail_memory(err);
 }

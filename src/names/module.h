@@ -107,8 +107,15 @@ struct tare_entry {
     bool hidden;   /* outside of the scope: no verb sees it */
 };
 
+/* A packed module of which a dense one would be stored the other way round, (in, out): gpt2's Conv1D. */
+struct tare_turned {
+    const struct tare_module *module;
+    const struct tare_turned *before;
+};
+
 struct tare_weights {
     struct tare_arena *arena;
+    const struct tare_turned *turned; /* all of them, last one first */
     struct tare_entry *entries; /* heap */
     size_t n, room;
     const char *source;      /* who edits: "models/qwen2.c"; becomes the rule's origin */

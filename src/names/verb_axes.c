@@ -59,8 +59,31 @@ static const struct tare_recipe *reshape(struct tare_arena *arena, const struct 
     return tare_recipe_reshape(arena, r, wanted->rank, shape);
 }
 
+static void note_turned(void *user, const struct tare_module *module)
+{
+    struct tare_weights *w = user;
+    struct tare_turned *turned = tare_arena_alloc(w->arena, sizeof *turned);
+    if (!turned)
+        return; /* the arena says so */
+    *turned = (struct tare_turned){module, w->turned};
+    w->turned = turned;
+}
+
+/* Packed ones are (out, in) already; who writes them as floats has to know. */
+static void note_packed(struct tare_weights *w, const char *pattern)
+{
+    const struct tare_pattern p = tare_pattern_read(pattern, false);
+    for (size_t i = 0; i < w->n; i++) {
+        const struct tare_entry *entry = &w->entries[i];
+        if (tare_entry_alive(entry) && tare_pattern_match(&p, entry->name, false, NULL) &&
+            tare_leaves_of(entry->recipe).packed)
+            tare_recipe_leaves(entry->recipe, note_turned, w);
+    }
+}
+
 void tare_transpose(struct tare_weights *w, const char *pattern)
 {
+    note_packed(w, pattern);
     tare_verb_edit(w, pattern, false, swap, NULL, "transposed");
 }
 

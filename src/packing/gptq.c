@@ -281,7 +281,7 @@ static bool announced_p(const struct tare_quant *quant)
 #define GPTQ(word, say, way)                                                                                           \
     {                                                                                                                  \
         .name = word, .suffix = {".qweight", ".scales", ".qzeros", ".g_idx"}, .key = TARE_PART_WEIGHT, .casts = true,  \
-        .reorders = true, .announced = say, .shape = tare_gptq_shape, .decode = decode, .to_mlx = way, .check = check                    \
+        .reorders = true, .announced = say, .shape = tare_gptq_shape, .decode = decode, .to_mlx = way, .check = check  \
     }
 const struct tare_packing tare_packing_gptq_v1 = GPTQ("gptq", announced_v1, to_mlx);
 const struct tare_packing tare_packing_gptq_words = GPTQ("gptq", announced_words, to_mlx);

@@ -19,12 +19,39 @@ bool tare_gptq_sound(const struct tare_module *module)
 
 /* ---- dynamic, extra_config --------------------------------------------------------------------------------------- */
 
+#define MATCHES 50000000 /* expressions times modules */
+
 /* For each module the first rule that matches it; SIZE_MAX: none. */
 struct matching {
     struct tare_model *model;
+    const char **paths; /* of all modules, plain ones too */
+    struct tare_map by_path;
     size_t *rule;
-    bool unread; /* one of the expressions is of a kind that tare does not read: no match means nothing then */
+    bool unread; /* not all rules could be held against the modules: that none matches one means nothing then */
 };
+
+static enum tare_code name_modules(struct matching *m, struct tare_error *err)
+{
+    struct tare_model *model = m->model;
+    m->rule = malloc((model->n_modules + 1) * sizeof *m->rule);
+    m->paths = calloc(model->n_modules + 1, sizeof *m->paths);
+    if (!m->rule || !m->paths)
+        return tare_fail_memory(err);
+    for (size_t i = 0; i < model->n_modules; i++) {
+        m->rule[i] = SIZE_MAX;
+        m->paths[i] = tare_module_path(&model->modules[i], &model->arena);
+        if (!tare_map_put(&m->by_path, m->paths[i], strlen(m->paths[i]), (uint32_t)i, NULL))
+            return tare_fail_memory(err);
+    }
+    return TARE_OK;
+}
+
+/* An entry of AutoRound's that is the path of a module is for that one alone, before any expression. */
+static bool is_path(const struct matching *m, const struct tare_quant_rule *rule, uint32_t *module)
+{
+    *module = rule->anywhere ? tare_map_get(&m->by_path, rule->pattern, strlen(rule->pattern)) : TARE_MAP_NONE;
+    return *module != TARE_MAP_NONE;
+}
 
 static enum tare_code match_all(struct matching *m, size_t number, const struct tare_regex *regex,
                                 struct tare_error *err)
@@ -32,18 +59,21 @@ static enum tare_code match_all(struct matching *m, size_t number, const struct 
     const struct tare_quant_rule *rule = &m->model->quant.gptq.rules[number];
     struct tare_matcher matcher = {0};
     enum tare_code code = TARE_OK;
+    bool any = false;
     for (size_t i = 0; !code && i < m->model->n_modules; i++) {
-        const struct tare_module *module = &m->model->modules[i];
-        if (m->rule[i] != SIZE_MAX || !tare_gptq_sound(module))
-            continue;
-        const char *path = tare_module_path(module, &m->model->arena);
-        bool found = rule->exact && !strcmp(path, rule->pattern);
+        bool found = false;
         size_t start = 0, end = 0;
-        if (regex && !(code = tare_matcher_start(&matcher, regex, path, strlen(path), err)))
+        if (m->rule[i] != SIZE_MAX || !tare_gptq_sound(&m->model->modules[i]))
+            continue;
+        if (!(code = tare_matcher_start(&matcher, regex, m->paths[i], strlen(m->paths[i]), err)))
             code = tare_matcher_next(&matcher, &found, &start, &end, err);
-        if (!code && found && (rule->anywhere || !start)) /* a match at the start is the first one found */
+        if (!code && found && (rule->anywhere || !start)) { /* a match at the start is the first one found */
             m->rule[i] = number;
+            any = true;
+        }
     }
+    /* AutoRound's entries may have the names that a loaded model has: of another prefix than the tensors' */
+    m->unread |= !any && rule->anywhere && rule->quantized;
     tare_matcher_release(&matcher);
     return code;
 }
@@ -53,9 +83,7 @@ static enum tare_code match_rule(struct matching *m, size_t number, struct tare_
     const struct tare_quant_rule *rule = &m->model->quant.gptq.rules[number];
     struct tare_regex *regex = NULL;
     struct tare_error why = {0};
-    enum tare_code code = TARE_OK;
-    if (!rule->exact)
-        code = tare_regex_open(&regex, rule->pattern, strlen(rule->pattern), m->model->quant.place, &why);
+    enum tare_code code = tare_regex_open(&regex, rule->pattern, strlen(rule->pattern), m->model->quant.place, &why);
     if (!code)
         code = match_all(m, number, regex, &why);
     tare_regex_free(regex);
@@ -68,6 +96,31 @@ static enum tare_code match_rule(struct matching *m, size_t number, struct tare_
                       "the expression \"%.64s\" is not read (%s): bits and group sizes come from the shapes alone",
                       rule->pattern, why.text);
     return TARE_OK;
+}
+
+/* A config of a million expressions is no config, and would take hours. */
+static enum tare_code too_many(struct matching *m)
+{
+    if (!m->unread)
+        tare_plan_finding(m->model, TARE_NOTE, TARE_OK, "rule-not-read", m->model->quant.place,
+                          "there are too many expressions to try all: bits and group sizes come from the shapes alone");
+    m->unread = true;
+    return TARE_OK;
+}
+
+static enum tare_code match_rules(struct matching *m, struct tare_error *err)
+{
+    const struct tare_gptq *gptq = &m->model->quant.gptq;
+    enum tare_code code = TARE_OK;
+    uint32_t module;
+    size_t left = MATCHES / (m->model->n_modules + 1);
+    for (size_t k = 0; k < gptq->n_rules; k++)
+        if (is_path(m, &gptq->rules[k], &module) && m->rule[module] == SIZE_MAX)
+            m->rule[module] = k;
+    for (size_t k = 0; !code && k < gptq->n_rules; k++)
+        if (!is_path(m, &gptq->rules[k], &module))
+            code = left ? left--, match_rule(m, k, err) : too_many(m);
+    return code;
 }
 
 static void agree(struct matching *m, size_t i)
@@ -92,18 +145,17 @@ static void agree(struct matching *m, size_t i)
 
 static enum tare_code apply_rules(struct tare_model *model, struct tare_error *err)
 {
-    struct matching m = {model, NULL, false};
-    if (!model->quant.gptq.n_rules || !model->n_modules)
+    struct matching m = {.model = model};
+    if (!model->quant.gptq.n_rules)
         return TARE_OK;
-    if (!(m.rule = malloc(model->n_modules * sizeof *m.rule)))
-        return tare_fail_memory(err);
-    memset(m.rule, 0xff, model->n_modules * sizeof *m.rule);
-    enum tare_code code = TARE_OK;
-    for (size_t k = 0; !code && k < model->quant.gptq.n_rules; k++)
-        code = match_rule(&m, k, err);
+    enum tare_code code = name_modules(&m, err);
+    if (!code)
+        code = match_rules(&m, err);
     for (size_t i = 0; !code && i < model->n_modules; i++)
         if (tare_gptq_sound(&model->modules[i]))
             agree(&m, i);
+    tare_map_release(&m.by_path);
+    free(m.paths);
     free(m.rule);
     return code;
 }

@@ -236,6 +236,26 @@ static enum tare_code choose_all(struct tare_model *model, struct tare_map *aliv
     return model->arena.failed ? tare_fail_memory(err) : TARE_OK;
 }
 
+/* mlx multiplies with a global scale, but of mlx-lm's layers only those of experts hand it over (switch_layers.py). */
+static void note_globals(struct tare_model *model)
+{
+    const struct tare_parameter *first = NULL;
+    size_t n = 0;
+    for (size_t k = 0; k < model->tree.n; k++) {
+        const struct tare_parameter *p = model->tree.parameters[k];
+        const struct tare_target *target = &model->targets[p->index];
+        if (!target->packed || !target->global || p->kind == TARE_KIND_EXPERTS)
+            continue;
+        first = first ? first : p;
+        n++;
+    }
+    if (n)
+        tare_plan_finding(model, TARE_NOTE, TARE_OK, "global-scale", first->name,
+                          "in mlx %zu module%s a global_scale: tare and mlx read it, the linear layers of mlx-lm 0.32 "
+                          "refuse it; --dequantize=MODULE writes floats",
+                          n, n == 1 ? " has" : "s have");
+}
+
 void tare_target_replace(struct tare_model *model, const struct tare_parameter *parameter,
                          const struct tare_recipe *recipe)
 {
@@ -256,5 +276,7 @@ enum tare_code tare_target_choose(struct tare_model *model, struct tare_error *e
     struct tare_map alive = {0};
     const enum tare_code code = choose_all(model, &alive, err);
     tare_map_release(&alive);
+    if (!code)
+        note_globals(model);
     return code;
 }

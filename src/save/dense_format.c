@@ -3,11 +3,13 @@
  * other formats write as floats. Dequantized values are those of the formula (packing.h) in float32, rounded once to
  * the dtype of the scales, or to that of --dtype.
  */
+#include <string.h>
+
 #include "save/save.h"
 
 #define BLOCK_ROWS 128        /* decoded at once: a cache line of awq's words */
 #define BLOCK_BYTES 8388608.0 /* of all that a block of rows needs in memory */
-#define VALUE_BYTES 17.0      /* of one element: its code, its value, its cast; at worst a scale and a zero */
+#define VALUE_BYTES 21.0      /* of one element: its code, its value, its cast, turned; at worst a scale and a zero */
 
 enum tare_code tare_lay_out_dense(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
                                   const struct tare_convert_options *options, struct tare_error *err)
@@ -25,7 +27,33 @@ enum tare_code tare_lay_out_dense(struct tare_layout *layout, struct tare_model 
         return tare_layout_add_dense(layout, job, err);
     const int64_t fit = (int64_t)(BLOCK_BYTES / VALUE_BYTES / (double)tare_module_columns(module));
     tare_job_cut_rows(job, fit > BLOCK_ROWS ? BLOCK_ROWS : fit > 8 ? fit - fit % 8 : fit > 0 ? fit : 1);
-    return tare_layout_add(layout, TARE_PART_WEIGHT, job->name, dtype, module->rank, module->shape, err);
+    int64_t shape[TARE_SAVE_AXES];
+    for (int k = 0; k < module->rank; k++)
+        shape[k] = module->shape[k];
+    if (job->turned) {
+        shape[module->rank - 1] = module->shape[module->rank - 2];
+        shape[module->rank - 2] = module->shape[module->rank - 1];
+    }
+    return tare_layout_add(layout, TARE_PART_WEIGHT, job->name, dtype, module->rank, shape, err);
+}
+
+/* Rows of floats become columns of the output, from column box->low on, of the matrix that `row` lies in. */
+static enum tare_code write_turned(const struct tare_layout *layout, const struct tare_job *job,
+                                   const struct tare_box *box, const unsigned char *made, struct tare_worker *worker,
+                                   int64_t row, struct tare_error *err)
+{
+    const int64_t columns = job->shape[job->rank - 1], all = job->shape[job->axis];
+    const int64_t low = box->low[job->axis], n = box->high[job->axis] - low;
+    const size_t size = tare_dtype_size(job->target.dtype);
+    unsigned char *to = tare_buffer_room(&worker->stage[0], (size_t)(n * columns) * size);
+    if (!to)
+        return tare_fail_memory(err);
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t i = 0; i < columns; i++)
+            memcpy(to + (size_t)(i * n + r) * size, made + (size_t)(r * columns + i) * size, size);
+    const uint64_t matrix = (uint64_t)((row - low) * columns);
+    return tare_saved_write_strided(layout, job->saved[TARE_PART_WEIGHT], to, (size_t)n * size, columns,
+                                    (matrix + (uint64_t)low) * size, (uint64_t)all * size, err);
 }
 
 enum tare_code tare_dequantized_tile(const struct tare_layout *layout, const struct tare_job *job,
@@ -46,6 +74,8 @@ enum tare_code tare_dequantized_tile(const struct tare_layout *layout, const str
     if (!code && made != values)
         code = tare_cast_floats(job, job->name, values, (int64_t)n, dtype, made, err);
     *bytes += size;
+    if (!code && job->turned)
+        return write_turned(layout, job, box, made, worker, row, err);
     return code ? code
                 : tare_saved_write(layout, job->saved[TARE_PART_WEIGHT], made, size,
                                    (uint64_t)(row * columns) * tare_dtype_size(dtype), err);

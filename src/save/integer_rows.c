@@ -21,6 +21,8 @@ static const char *refusal_of(const struct tare_job *job, const struct tare_inte
         return tare_arena_format(arena, "codes of %s are floats, those of %s integers", module->packing->name, format);
     if (module->rank != 2)
         return tare_arena_format(arena, "experts are stacked in one tensor, which %s has no form for", format);
+    if (module->by_rows)
+        return tare_arena_format(arena, "an embedding packed along its rows, which tare writes as floats only");
     if (!limits->embeddings && job->kind == TARE_KIND_EMBEDDING)
         return tare_arena_format(arena, "a packed embedding: %s packs linear layers only", format);
     if (module->bits < 1 || module->bits > 8 || !(limits->bits & 1u << module->bits))

@@ -163,7 +163,8 @@ static enum tare_code add_modules(struct tare_layout *layout, struct tare_model 
     enum tare_code code = tare_source_modules(model, &sources, &n, err);
     for (size_t k = 0; !code && k < n; k++) {
         const struct tare_module *module = sources[k].module;
-        const struct tare_job job = {.name = module->name, .module = module, .kind = sources[k].kind};
+        const struct tare_job job = {
+            .name = module->name, .module = module, .kind = sources[k].kind, .turned = sources[k].turned};
         code =
             module->rank > TARE_SAVE_AXES
                 ? tare_fail(err, TARE_E_SHAPE, job.name, "a tensor of %d axes, tare writes up to %d", module->rank,

@@ -56,6 +56,7 @@ struct tare_job {
     const float **norms;                  /* of each piece, or NULL (packing/value.h) */
     struct tare_saved *saved[TARE_PARTS]; /* its tensors, by their role; dense: TARE_PART_WEIGHT only */
     float *globals;                       /* nvfp4's global scales: one for all rows below the same leading indices */
+    bool turned;                          /* struct tare_source */
     bool exact;                           /* mlx: biases are computed in target.dtype, not in that of the scales */
     bool symmetric;                       /* every zero is 2^(bits - 1), and the format leaves them out */
     int64_t half; /* gguf: rows of half a head, which change places (gguf_tile.c); 0: rows stay in order */
@@ -160,6 +161,7 @@ void tare_layout_release(struct tare_layout *layout);
 struct tare_source {
     const struct tare_module *module;
     enum tare_kind kind; /* of the parameter that is made of it; PLAIN: of none */
+    bool turned;         /* packed, and as floats its last two axes change places (struct tare_turned) */
 };
 enum tare_code tare_source_modules(const struct tare_model *model, struct tare_source **sources, size_t *n,
                                    struct tare_error *err);

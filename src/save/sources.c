@@ -20,7 +20,7 @@ static void visit(void *user, const struct tare_module *module)
         list->failed = true;
         return;
     }
-    list->sources[list->n++] = (struct tare_source){module, list->kind};
+    list->sources[list->n++] = (struct tare_source){.module = module, .kind = list->kind};
 }
 
 static const struct tare_tensor *first_part(const struct tare_module *module)
@@ -45,9 +45,36 @@ static int by_place(const void *a, const void *b)
     return x->kind == y->kind ? 0 : x->kind == TARE_KIND_EMBEDDING || y->kind == TARE_KIND_PLAIN ? -1 : 1;
 }
 
+static int by_module(const void *a, const void *b)
+{
+    const struct tare_module *x = *(const struct tare_module *const *)a, *y = *(const struct tare_module *const *)b;
+    return x == y ? 0 : x < y ? -1 : 1;
+}
+
+static bool mark_turned(const struct tare_model *model, struct tare_source *sources, size_t n)
+{
+    const struct tare_module **turned = NULL;
+    size_t room = 0, m = 0;
+    for (const struct tare_turned *t = model->weights.turned; t; t = t->before) {
+        if (!tare_grow(&turned, &room, m + 1, sizeof *turned)) {
+            free(turned);
+            return false;
+        }
+        turned[m++] = t->module;
+    }
+    if (m)
+        qsort(turned, m, sizeof *turned, by_module);
+    for (size_t k = 0; m && k < n; k++)
+        sources[k].turned = bsearch(&sources[k].module, turned, m, sizeof *turned, by_module) != NULL;
+    free(turned);
+    return true;
+}
+
 enum tare_code tare_source_modules(const struct tare_model *model, struct tare_source **sources, size_t *n,
                                    struct tare_error *err)
 {
+    const struct tare_entry *bound = model->tie.bound;
+    const struct tare_module *head = bound && bound->recipe->op == TARE_OP_TAKE ? bound->recipe->module : NULL;
     struct list list = {.kind = TARE_KIND_PLAIN};
     for (size_t k = 0; k < model->weights.n; k++) {
         const struct tare_entry *entry = &model->weights.entries[k];
@@ -72,7 +99,10 @@ enum tare_code tare_source_modules(const struct tare_model *model, struct tare_s
         if (module->fault) /* set aside, or the plan would not load */
             return tare_fail(err, module->fault_code, module->fault_name ? module->fault_name : module->name,
                              "mlx-lm has no use for it, the other formats do: %s", module->fault);
-        (*sources)[(*n)++] = source;
+        (*sources)[*n] = source;
+        if (module == head) /* it serves as the embedding, and is stored as a head */
+            (*sources)[*n].kind = TARE_KIND_LINEAR;
+        ++*n;
     }
-    return list.failed ? tare_fail_memory(err) : TARE_OK;
+    return list.failed || !mark_turned(model, *sources, *n) ? tare_fail_memory(err) : TARE_OK;
 }

@@ -303,6 +303,8 @@ class Config(World):
                                ({"dynamic": {**dynamic, "-:.*v_proj": {}}}, "says that it is not quantized"),
                                ({"dynamic": {"+:down_proj": {"bits": 8, "group_size": 64}}}, "bits"),  # matches from the start only
                                ({"dynamic": None, "extra_config": {**extra, "k_proj$": {"bits": 3}}}, "says 3 bits"),
+                               ({"dynamic": None, "extra_config": {"proj": {"bits": 4}, **extra, P + "self_attn.k_proj": {"bits": 2}}}, None),
+                               ({"dynamic": None, "extra_config": {"other." + k: v for k, v in extra.items()}}, None),
                                ({"dynamic": None, "extra_config": extra}, None)):
             with self.subTest(change=change):
                 folder = self.model({**config, "quantization_config": {**quant, **change}}, tensors)
@@ -316,7 +318,7 @@ class Config(World):
                                ({"checkpoint_format": "marlin"}, '"marlin" is not known'), ({"is_marlin_format": True}, "is_marlin_format"),
                                ({"checkpoint_format": None, "format": "bitblas"}, '"bitblas"'), ({"pack_dtype": "int8"}, "pack_dtype"),
                                ({"bits": 9}, "bits must be"), ({"group_size": 0}, "group_size must be"), ({"sym": "no"}, "sym must be"),
-                               ({"dynamic": []}, "dynamic must be"), ({"quant_method": "auto-round", "packing_format": "auto_round:x"}, "auto_round:x")):
+                               ({"dynamic": []}, "dynamic must be"), ({"quant_method": "auto-round", "packing_format": "auto_round:llm_compressor"}, "auto_round:llm_compressor")):
             with self.subTest(change=change):
                 folder, _ = self.make(config=change)
                 self.refused(folder, phrase)
@@ -324,11 +326,13 @@ class Config(World):
     def test_spellings(self):
         """auto-round's containers, old AutoGPTQ's quantize_config.json, and silence about bits."""
         for change in ({"quant_method": "auto-round", "packing_format": "auto_round:auto_gptq"}, {"checkpoint_format": None},
+                       {"quant_method": "intel/auto-round"}, {"quant_method": "auto-round", "packing_format": "auto_round:gptq"},
                        {"bits": None, "group_size": None}, {"checkpoint_format": None, "format": "gptq"}):
             folder, packed = self.make(config=change)
             self.dense(folder, packed)
-        folder, packed = self.make(form="gptq_v2", config={"quant_method": "auto-round", "packing_format": "auto_round:gptqmodel"})
-        self.dense(folder, packed)
+        for word in ("auto_round:gptqmodel", "auto_round"):
+            folder, packed = self.make(form="gptq_v2", config={"quant_method": "auto-round", "packing_format": word})
+            self.dense(folder, packed)
         folder, packed = self.make()
         path = os.path.join(folder, "config.json")
         with open(path, encoding="utf-8") as f:

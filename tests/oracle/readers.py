@@ -45,6 +45,13 @@ def read(folder):
     return found
 
 
+def wide_scales(folder):
+    """Are there scales in float32? GPTQModel holds them in 16 bits."""
+    raw = open(os.path.join(folder, "model.safetensors"), "rb").read()
+    header = json.loads(raw[8:8 + int.from_bytes(raw[:8], "little")])
+    return any(n.endswith(".scales") and e["dtype"] == "F32" for n, e in header.items() if n != "__metadata__")
+
+
 def convert(source, out, *flags):
     return subprocess.run([tare, "convert", source, "-o", out, *flags], capture_output=True, text=True)
 
@@ -117,6 +124,9 @@ for source in checkpoints:
             continue
         if to == "compressed-tensors" and "phi3" in name and name.startswith("gptq"):
             print("%s -> %s: not tried: GPTQModel split gate_up_proj, and transformers has the whole" % (name, to))
+            continue
+        if to != "compressed-tensors" and wide_scales(out):
+            print("%s -> %s: not tried: scales in float32, which GPTQModel rounds to 16 bits" % (name, to))
             continue
         try:
             problem = wrong((by_transformers if to == "compressed-tensors" else by_gptqmodel)(out), read(dense), out)

@@ -14,7 +14,7 @@ def stream(codes, bits, axis):
     """One stream of bits along an axis, the lowest first, padded to whole words of 32."""
     rows = np.moveaxis(codes, axis, -1)
     n = rows.shape[-1]
-    bit = (rows[..., None] >> np.arange(bits)) & 1
+    bit = (rows[..., None] >> np.arange(bits, dtype=np.uint8)) & 1
     bit = bit.reshape(*rows.shape[:-1], n * bits)
     bit = np.concatenate([bit, np.zeros((*rows.shape[:-1], -n * bits % 32), bit.dtype)], -1)
     words = np.packbits(bit.astype(np.uint8), axis=-1, bitorder="little").view("<u4")
@@ -35,8 +35,9 @@ class Linear:
     def __init__(self, rng, out, into, bits, group, least=0, symmetric=False, order=False):
         self.bits, self.group, self.out, self.into = bits, group, out, into
         groups = into // group
-        self.codes = rng.integers(0, 1 << bits, (out, into))
+        self.codes = rng.integers(0, 1 << bits, (out, into)).astype(np.uint8)
         self.zeros = np.full((out, groups), 1 << bits - 1) if symmetric else rng.integers(least, 1 << bits, (out, groups))
+        self.zeros = self.zeros.astype(np.uint8)
         self.scales = (rng.integers(0x0800, 0x3000, (out, groups)).astype(np.uint16)).view(np.float16)
         self.columns = np.arange(into) // group
         if order:
@@ -44,7 +45,7 @@ class Linear:
 
     def floats(self):
         zeros, scales = self.zeros[:, self.columns], self.scales.astype(np.float32)[:, self.columns]
-        return (self.codes - zeros).astype(np.float32) * scales
+        return (self.codes.astype(np.float32) - zeros) * scales
 
     def tensors(self, path, layout, symmetric=False, exact=False):
         codes, zeros, scales, bits = self.codes, self.zeros, self.scales, self.bits

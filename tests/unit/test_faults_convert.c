@@ -82,9 +82,12 @@ int mkdirat(int at, const char *path, mode_t mode)
     return call_fails() ? -1 : (int)syscall(SYS_mkdirat, at, path, mode);
 }
 
+static const char *to = "mlx"; /* the format */
+
 static struct tare_convert_options one_thread(void)
 {
     struct tare_convert_options options = TARE_CONVERT_OPTIONS_INIT;
+    options.to = to;
     options.threads = 1;
     options.shard_size = 40000;
     return options;
@@ -189,11 +192,24 @@ static void test_short_writes(void **state)
     world_end(&worlds[1]);
 }
 
+/* The formats that keep the checkpoint's names: their own layouts, tiles and config. */
+static void test_formats(void **state)
+{
+    for (size_t k = 1; (to = tare_convert_format(k)); k++) {
+        if (!strcmp(to, "gptq")) /* the world has zeros of 0 */
+            continue;
+        test_allocations(state);
+        fail_calls(ENOSPC, TARE_E_SPACE);
+        fail_calls(EIO, TARE_E_IO);
+    }
+    to = "mlx";
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_allocations), cmocka_unit_test(test_full),         cmocka_unit_test(test_quota),
-        cmocka_unit_test(test_broken),      cmocka_unit_test(test_short_writes),
+        cmocka_unit_test(test_broken),      cmocka_unit_test(test_short_writes), cmocka_unit_test(test_formats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -153,6 +153,57 @@ static void gptq(void **state)
     fixture_end(folder);
 }
 
+/* Groups with patterns, ignore lists, act-order, and each packing's fault when the config says otherwise. */
+static void compressed_each(const char *second, enum tare_code want)
+{
+    static const struct {
+        const char *name;
+        int64_t out, in;
+    } linears[] = {{"self_attn.q_proj", 32, 32}, {"self_attn.k_proj", 32, 32}, {"self_attn.v_proj", 32, 32},
+                   {"self_attn.o_proj", 32, 32}, {"mlp.gate_proj", 64, 32},    {"mlp.up_proj", 64, 32}};
+    char *folder = fixture_begin(), names[6][3][64], config[2048];
+    struct fixture_tensor tensors[32] = {{"model.embed_tokens.weight", "F16", 2, {8, 32}, NULL},
+                                         {"model.norm.weight", "F16", 1, {32}, NULL},
+                                         {"model.layers.0.input_layernorm.weight", "F16", 1, {32}, NULL},
+                                         {"model.layers.0.post_attention_layernorm.weight", "F16", 1, {32}, NULL},
+                                         {"model.layers.0.mlp.down_proj.weight", "F8_E4M3", 2, {32, 64}, NULL},
+                                         {"model.layers.0.mlp.down_proj.weight_scale", "BF16", 2, {32, 1}, NULL},
+                                         {"model.layers.0.mlp.up_proj.weight_g_idx", "I32", 1, {32}, NULL}};
+    size_t n = 7;
+    for (int k = 0; k < 6; k++) {
+        static const char *const parts[] = {"weight_packed", "weight_scale", "weight_zero_point"};
+        const int64_t shapes[3][2] = {{linears[k].out, linears[k].in / 8},
+                                      {linears[k].out, linears[k].in / 32},
+                                      {linears[k].out / 8, linears[k].in / 32}};
+        for (int i = 0; i < 3; i++) {
+            snprintf(names[k][i], sizeof names[k][i], "model.layers.0.%s.%s", linears[k].name, parts[i]);
+            tensors[n++] =
+                (struct fixture_tensor){names[k][i], i == 1 ? "F16" : "I32", 2, {shapes[i][0], shapes[i][1]}, NULL};
+        }
+    }
+    fixture_safetensors(folder, "model.safetensors", tensors, n);
+    snprintf(
+        config, sizeof config,
+        "{\"model_type\": \"llama\", \"hidden_size\": 32, \"num_hidden_layers\": 1, \"intermediate_size\": 64, "
+        "\"num_attention_heads\": 1, \"num_key_value_heads\": 1, \"rms_norm_eps\": 1e-6, \"vocab_size\": 8, "
+        "\"tie_word_embeddings\": true, \"quantization_config\": {\"quant_method\": \"compressed-tensors\", "
+        "\"format\": \"mixed-precision\", \"version\": \"0.12.2\", \"ignore\": [\"re:lm_head\"], \"config_groups\": "
+        "{\"a\": {\"format\": \"pack-quantized\", \"targets\": [\"Linear\"], \"weights\": {\"num_bits\": 4, "
+        "\"symmetric\": false, \"group_size\": 32}}, \"b\": {\"targets\": [\"re:.*down_proj\"], \"format\": "
+        "\"float-quantized\", \"weights\": {\"num_bits\": 8, \"type\": \"float\", \"strategy\": \"%s\"}}}}}",
+        second);
+    fixture_text(folder, "config.json", config);
+    assert_true(plan_each(folder, want) > 20);
+    fixture_end(folder);
+}
+
+static void compressed(void **state)
+{
+    (void)state;
+    compressed_each("channel", TARE_OK);
+    compressed_each("tensor", TARE_E_CONFIG);
+}
+
 /* Names longer than a block of the arena: each copy of one is an allocation of its own, which can fail. */
 static void long_names(void **state)
 {
@@ -220,8 +271,8 @@ static void json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sound),      cmocka_unit_test(gptq), cmocka_unit_test(broken),
-        cmocka_unit_test(long_names), cmocka_unit_test(json),
+        cmocka_unit_test(sound),  cmocka_unit_test(gptq),       cmocka_unit_test(compressed),
+        cmocka_unit_test(broken), cmocka_unit_test(long_names), cmocka_unit_test(json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
