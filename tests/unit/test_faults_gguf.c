@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * test_faults_gguf.c - a conversion to GGUF, tokenizer and all, with the n-th allocation failing, for every n: an
- * error, no leak, and nothing left behind. tests/CMakeLists.txt wraps the allocations.
+ * test_faults_gguf.c - a conversion to GGUF, tokenizer and all, with the n-th allocation, or the n-th write, sync or
+ * rename failing, for every n: an error, no leak, and nothing left behind. tests/CMakeLists.txt wraps the allocations.
  */
+#define _GNU_SOURCE /* syscall(), renameat2() */
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "fixture.h"
 #include "tare.h"
@@ -39,6 +44,38 @@ void *__wrap_realloc(void *old, size_t size)
     return fails() ? NULL : __real_realloc(old, size);
 }
 
+static long calls = -1; /* the same of the system calls below */
+static int number;      /* their errno */
+
+static bool call_fails(void)
+{
+    if (calls < 0 || calls--)
+        return false;
+    errno = number;
+    return true;
+}
+
+/* These take the place of libc's in this program. */
+ssize_t pwrite(int fd, const void *data, size_t n, off_t offset)
+{
+    return call_fails() ? -1 : syscall(SYS_pwrite64, fd, data, n, offset);
+}
+
+int fsync(int fd)
+{
+    return call_fails() ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t size)
+{
+    return call_fails() ? -1 : (int)syscall(SYS_fallocate, fd, mode, offset, size);
+}
+
+int renameat2(int from, const char *old, int to, const char *new, unsigned flags)
+{
+    return call_fails() ? -1 : (int)syscall(SYS_renameat2, from, old, to, new, flags);
+}
+
 static const char tokenizer[] =
     "{\"added_tokens\": [{\"id\": 1, \"content\": \"<s>\", \"special\": true}], \"normalizer\": {\"type\": \"NFC\"},"
     " \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": true},"
@@ -66,11 +103,37 @@ static size_t entries(const char *folder)
     return n;
 }
 
+/* One kind of failure at every place; memory: of allocations. The sync of the folder above comes last, when the file
+ * has its name. */
+static void fail_at_each(tare_model *model, const char *folder, const char *out, bool memory, enum tare_code want)
+{
+    struct tare_convert_options options = TARE_CONVERT_OPTIONS_INIT;
+    const size_t before = entries(folder);
+    options.threads = 1;
+    options.to = "gguf";
+    for (long n = 0;; n++) {
+        struct tare_error err = {0};
+        *(memory ? &allocations : &calls) = n;
+        const enum tare_code code = tare_convert(model, out, &options, &err);
+        const bool through = (memory ? allocations : calls) >= 0;
+        allocations = calls = -1;
+        const bool there = access(out, F_OK) == 0;
+        assert_int_equal(entries(folder), before + there);
+        fixture_expect(code, &err, through ? TARE_OK : want, NULL, NULL);
+        if (there)
+            assert_int_equal(unlink(out), 0);
+        if (through) {
+            assert_true(n > 5 && there);
+            return;
+        }
+        assert_true(!there || !memory);
+    }
+}
+
 static void fail_each(const char *name)
 {
     char *folder = fixture_begin(), out[512], in[512];
     struct tare_error err = {0};
-    struct tare_convert_options options = TARE_CONVERT_OPTIONS_INIT;
     tare_model *model = NULL;
     fixture_folder(folder, "in");
     snprintf(in, sizeof in, "%s/in", folder);
@@ -80,23 +143,11 @@ static void fail_each(const char *name)
     fixture_text(in, "tokenizer.json", tokenizer);
     fixture_text(in, "tokenizer_config.json", more);
     fixture_expect(tare_plan(&model, in, NULL, &err), &err, TARE_OK, NULL, NULL);
-    const size_t before = entries(folder);
-    options.threads = 1;
-    options.to = "gguf";
-    for (long n = 0;; n++) {
-        allocations = n;
-        const enum tare_code code = tare_convert(model, out, &options, &err);
-        const bool through = allocations >= 0;
-        allocations = -1;
-        if (through) {
-            fixture_expect(code, &err, TARE_OK, NULL, NULL);
-            assert_true(n > 20);
-            assert_int_equal(entries(folder), before + 1);
-            break;
-        }
-        fixture_expect(code, &err, TARE_E_MEMORY, NULL, "out of memory");
-        assert_int_equal(entries(folder), before);
-    }
+    fail_at_each(model, folder, out, true, TARE_E_MEMORY);
+    number = ENOSPC;
+    fail_at_each(model, folder, out, false, TARE_E_SPACE);
+    number = EIO;
+    fail_at_each(model, folder, out, false, TARE_E_IO);
     tare_model_free(model);
     fixture_end(folder);
 }
