@@ -96,22 +96,6 @@ static enum tare_code put_files(const struct tare_repair *r, struct tare_folder 
     return code;
 }
 
-/* The path of the folder while it has its other name; heap. */
-static char *temporary_path(const struct tare_folder *folder)
-{
-    struct tare_text text = {0};
-    size_t n = strlen(folder->wanted);
-    while (n > 1 && folder->wanted[n - 1] == '/')
-        n--;
-    while (n && folder->wanted[n - 1] != '/')
-        n--;
-    tare_text_add(&text, folder->wanted, n);
-    tare_text_puts(&text, folder->temporary);
-    if (text.failed)
-        tare_text_release(&text);
-    return text.data;
-}
-
 enum tare_code tare_repair_write(const tare_repair *r, const char *wanted, struct tare_error *err)
 {
     if (!r || !wanted)
@@ -121,15 +105,15 @@ enum tare_code tare_repair_write(const tare_repair *r, const char *wanted, struc
     if (!r->model->checkpoint.folder || r->model->checkpoint.only)
         return tare_fail(err, TARE_E_ARGUMENT, r->path, "only a folder is repaired, not a file or what is built in");
     struct tare_folder folder = {0};
-    char *path = NULL;
     enum tare_code code = tare_folder_begin(&folder, wanted, r->model->checkpoint.folder, err);
+    if (!code)
+        code = tare_folder_clear(&folder, err); /* what a killed run left is not gone on with */
     if (!code)
         code = put_files(r, &folder, err);
     if (!code)
-        code = (path = temporary_path(&folder)) ? tare_repair_verify(r, path, err) : tare_fail_memory(err);
+        code = tare_repair_verify(r, folder.path, err);
     if (!code)
         code = tare_folder_commit(&folder, err);
     tare_folder_release(&folder);
-    free(path);
     return code;
 }

@@ -21,6 +21,7 @@
 
 #include "save/save.h"
 
+#define RECORD_MOST 512 /* of the name of a record beside a single file */
 #define FILES "files"
 #define LOCK "lock"                     /* a file: NFS locks no folder */
 #define WRITE_AT_ONCE ((size_t)1 << 30) /* Linux writes at most 2^31 - 4096 bytes a call */
@@ -384,16 +385,12 @@ static int rename_new(int old, const char *from, int new, const char *to)
     return linkat(old, from, new, to, 0) ? -1 : unlinkat(old, from, 0);
 }
 
-/* The record of a single file stands beside it: NAME.tare.json. */
-static int rename_beside(const struct tare_folder *folder)
+/* The record of a single file stands beside it: NAME.tare.json; false: that is too long a name. */
+static bool name_record(const struct tare_folder *folder, char name[RECORD_MOST])
 {
-    char name[512];
-    const int n = snprintf(name, sizeof name, "%s.tare.json", folder->name);
-    if (n < 0 || (size_t)n >= sizeof name) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    return renameat(folder->fd, "tare.json", folder->parent, name);
+    const int n = snprintf(name, RECORD_MOST, "%s.tare.json", folder->name);
+    errno = ENAMETOOLONG;
+    return n > 0 && n < RECORD_MOST;
 }
 
 enum tare_code tare_folder_commit(struct tare_folder *folder, struct tare_error *err)
@@ -401,9 +398,14 @@ enum tare_code tare_folder_commit(struct tare_folder *folder, struct tare_error 
     if (fsync(folder->fd))
         return tare_fail_system(err, folder->wanted, "bringing it to the disk");
     const char *single = folder->single;
-    if (single && rename_beside(folder))
+    char record[RECORD_MOST];
+    if (single && (!name_record(folder, record) || renameat(folder->fd, "tare.json", folder->parent, record)))
         return tare_fail_system(err, folder->wanted, "renaming tare.json beside it");
     if (rename_new(single ? folder->fd : folder->hold, single ? single : FILES, folder->parent, folder->name)) {
+        const int reason = errno;
+        if (single)
+            unlinkat(folder->parent, record, 0); /* a record of nothing */
+        errno = reason;
         if (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR)
             return tare_fail(err, TARE_E_EXISTS, folder->wanted, "appeared while it was written; it is left as it is");
         return tare_fail_system(err, folder->wanted, "renaming it");
