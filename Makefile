@@ -59,7 +59,7 @@ test-fuzz:
 	else echo 'no clang: the fuzzers are not run (make test replays their corpus)'; fi
 
 ORACLE ?= /opt/oracle/v/bin/python
-test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=python with both)
+test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=python with both; GOLDEN, SHARED: their data)
 	@$(ORACLE) tests/oracle/greedy.py build/tare
 	@$(ORACLE) tests/oracle/mlx_load.py build/tare models/fable $(wildcard $(GOLDEN)/load/*)
 	@[ -z "$(GOLDEN)" ] || { rm -rf build/packings && $(ORACLE) tests/oracle/packings.py $(GOLDEN) build/packings && \
@@ -68,6 +68,8 @@ test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=pyth
 	  $(ORACLE) tests/oracle/mlx_load.py build/tare build/published; }
 
 READERS ?= /opt/readers/bin/python
+	@[ -z "$(SHARED)" ] || $(ORACLE) tests/oracle/repair.py build/tare $(SHARED)
+
 test-readers: build ## load awq, gptq and compressed-tensors of tare with gptqmodel and compressed-tensors (READERS=python with both; slow)
 	@$(READERS) tests/oracle/readers.py build/tare $(if $(GOLDEN),$(wildcard $(GOLDEN)/producers/*/),models/fable)
 

@@ -9,10 +9,6 @@ foreach(class IN ITEMS Awq Gptq Compressed Mlx Tie Index Tensors Write)
   add_test(NAME repair-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_repair.py $<TARGET_FILE:tare> ${class})
   set_tests_properties(repair-${name} PROPERTIES LABELS repair TIMEOUT 120)
 endforeach()
-# Only where the project's shared data lie beside it; the producers' files take minutes: tests/oracle/repair.py.
-add_test(NAME oracle-repair COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/oracle/repair.py $<TARGET_FILE:tare>
-  ${CMAKE_SOURCE_DIR}/../shared golden)
-set_tests_properties(oracle-repair PROPERTIES LABELS oracle SKIP_RETURN_CODE 77 TIMEOUT 300)
 foreach(class IN ITEMS Bad Many Sparse)
   string(TOLOWER ${class} name)
   add_test(NAME bad-input-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_bad_input.py $<TARGET_FILE:tare> ${class})
