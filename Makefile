@@ -66,10 +66,9 @@ test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=pyth
 	  $(ORACLE) tests/oracle/mlx_load.py build/tare build/packings; }
 	@[ -z "$(GOLDEN)" ] || { rm -rf build/published && $(ORACLE) tests/oracle/published.py $(GOLDEN) build/published && \
 	  $(ORACLE) tests/oracle/mlx_load.py build/tare build/published; }
-
-READERS ?= /opt/readers/bin/python
 	@[ -z "$(SHARED)" ] || $(ORACLE) tests/oracle/repair.py build/tare $(SHARED)
 
+READERS ?= /opt/readers/bin/python
 test-readers: build ## load awq, gptq and compressed-tensors of tare with gptqmodel and compressed-tensors (READERS=python with both; slow)
 	@$(READERS) tests/oracle/readers.py build/tare $(if $(GOLDEN),$(wildcard $(GOLDEN)/producers/*/),models/fable)
 

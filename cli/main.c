@@ -14,11 +14,12 @@ static const struct cli_verb verbs[] = {
     {"explain", "[MODEL [TENSOR]] [--json]", "The whole plan, or where one tensor comes from or went.", cli_explain},
     {"convert", "[MODEL] -o DIR [--to FORMAT] [--tie=RULE]", "Write it as a folder that another program loads.",
      cli_convert},
-    {"repair", "MODEL [-o DIR | --in-place | --undo] [--json]", "Mend config.json, index and headers; shows the patch first.",
-     cli_repair},
+    {"repair", "MODEL [-o DIR | --in-place | --undo] [--json]",
+     "Mend config.json, index and headers; shows the patch first.", cli_repair},
     {"run", "[MODEL] [PROMPT] [--max-tokens N] [--temp T]", "Go on with a text.", cli_run},
     {"logits", "[MODEL] --ids 1,2,3 [-o FILE.npy]", "The model's float32 logits for some ids.", cli_logits},
-    {"diff", "A B [--json] [--all]", "Two checkpoints in any formats: what is equal, and how far the rest is.", cli_diff},
+    {"diff", "A B [--json] [--all]", "Two checkpoints in any formats: what is equal, and how far the rest is.",
+     cli_diff},
     {"verify", "[MODEL] [--json]", "Is the content what it should be: hashes, and every number?", cli_verify},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
@@ -32,7 +33,8 @@ static void print_help(FILE *file)
           "  tare --version\n\n"
           "MODEL is a folder, a .safetensors or .gguf file, or ORG/NAME in the Hugging Face cache.\n"
           "Without MODEL: fable, a small story model that is built in.\n\n"
-          "Exit codes: 0 ok, 1 it loads, with findings (check, verify) or differences (diff), 2 usage, 3 a file is not there,\n"
+          "Exit codes: 0 ok, 1 it loads, with findings (check, verify) or differences (diff), 2 usage, 3 a file is not "
+          "there,\n"
           "4 refused, 5 out of memory or space, 130 interrupted.\n",
           file);
 }

@@ -33,13 +33,15 @@ struct tare_module {
     int64_t group_size;    /* columns that share a scale; 0: plain. The last group may have fewer */
     bool act_order;        /* the group of column i is g_idx[i], not i / group_size: tare_module_group() */
     const int32_t *place;  /* act-order undone by sorting: the stored column i is column place[i]; NULL: it is i */
-    const int32_t *rows;   /* row r is the stored row rows[r]; NULL: it is r. Both only where packing->reorders: plan/fold.c */
-    bool by_rows;          /* GPTQ's embeddings: packed along rows, of which block[0] share the scale of each column */
-    int64_t block[2];      /* rows and columns that share a stored scale, where scales are by blocks; else 0 */
+    const int32_t
+        *rows;    /* row r is the stored row rows[r]; NULL: it is r. Both only where packing->reorders: plan/fold.c */
+    bool by_rows; /* GPTQ's embeddings: packed along rows, of which block[0] share the scale of each column */
+    int64_t block[2]; /* rows and columns that share a stored scale, where scales are by blocks; else 0 */
     const struct tare_tensor *part[TARE_PARTS];
     const struct tare_quant_group *said; /* compressed-tensors: the group of the config that targets it, or NULL */
     bool ignored;                        /* the same: `ignore` names it */
-    const struct tare_recipe *restored; /* GGUF: the checkpoint's own tensor, made of this plain one; NULL: it is this */
+    const struct tare_recipe
+        *restored;    /* GGUF: the checkpoint's own tensor, made of this plain one; NULL: it is this */
     bool whole_codes; /* pack-quantized: words hold whole codes and are not filled; else they are one stream of bits */
     const char *unusable;   /* loads by its shapes, but its data cannot be read; or NULL */
     const char *fault;      /* why it cannot be used (a part is missing, a shape is off), or NULL */
@@ -103,8 +105,8 @@ struct tare_entry {
     const char *rule;              /* why it was set aside; NULL while it is alive */
     const char *evidence;
     bool redundant; /* set aside, and no format of output keeps it: something else says the same, or it says nothing */
-    bool absorbed; /* became an input of another entry: neither alive nor set aside */
-    bool hidden;   /* outside of the scope: no verb sees it */
+    bool absorbed;  /* became an input of another entry: neither alive nor set aside */
+    bool hidden;    /* outside of the scope: no verb sees it */
 };
 
 /* A packed module of which a dense one would be stored the other way round, (in, out): gpt2's Conv1D. */
@@ -116,7 +118,7 @@ struct tare_turned {
 struct tare_weights {
     struct tare_arena *arena;
     const struct tare_turned *turned; /* all of them, last one first */
-    struct tare_entry *entries; /* heap */
+    struct tare_entry *entries;       /* heap */
     size_t n, room;
     const char *source;      /* who edits: "models/qwen2.c"; becomes the rule's origin */
     const char *scope;       /* the prefix that names are without just now, or NULL */

@@ -74,10 +74,10 @@ struct tare_remark {
 /* What a GGUF file has otherwise than the checkpoint that it was made of, beside tensor.heads; names/gguf_rows.c undoes
  * it. */
 struct tare_gguf_facts {
-    const char *architecture;           /* "llama" */
-    const char *const *aside;           /* tensors whose values are in the config, ended by NULL; their names here */
-    int64_t heads, kv_heads;            /* of rows of q and k that lie as ggml's rotary embedding has them; else 0 */
-    bool norms_plus_one;                /* norms are stored as weight + 1 */
+    const char *architecture; /* "llama" */
+    const char *const *aside; /* tensors whose values are in the config, ended by NULL; their names here */
+    int64_t heads, kv_heads;  /* of rows of q and k that lie as ggml's rotary embedding has them; else 0 */
+    bool norms_plus_one;      /* norms are stored as weight + 1 */
 };
 
 struct tare_edits;
@@ -88,12 +88,12 @@ struct tare_checkpoint {
     const char *folder;                    /* where config.json lies; NULL in memory */
     const struct tare_memory_file *memory; /* borrowed; n_memory files */
     size_t n_memory;
-    const char *only; /* the file that path names, beside which config.json lies; NULL when path is a folder */
-    struct tare_gguf *gguf;          /* NULL: no GGUF file */
-    struct tare_gguf_facts facts;    /* of gguf */
-    struct tare_memory_file *made;   /* side files made of the metadata of gguf; in the place of those of the folder */
+    const char *only;       /* the file that path names, beside which config.json lies; NULL when path is a folder */
+    struct tare_gguf *gguf; /* NULL: no GGUF file */
+    struct tare_gguf_facts facts;  /* of gguf */
+    struct tare_memory_file *made; /* side files made of the metadata of gguf; in the place of those of the folder */
     size_t n_made;
-    const char *index; /* the name of the index that was read, or NULL */
+    const char *index;              /* the name of the index that was read, or NULL */
     const struct tare_edits *edits; /* set before opening: see it as it would be; or NULL (open/edits.h) */
     bool no_map;
     bool has_lock;

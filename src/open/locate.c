@@ -226,7 +226,8 @@ static enum tare_code locate(struct tare_checkpoint *checkpoint, const char *pat
         checkpoint->has_lock = true;
     }
     if (!in_memory && (!path || !*path))
-        return tare_fail(err, TARE_E_ARGUMENT, "", "no path is given: a folder, a .safetensors or a .gguf file is expected");
+        return tare_fail(err, TARE_E_ARGUMENT, "",
+                         "no path is given: a folder, a .safetensors or a .gguf file is expected");
     checkpoint->no_map = options && options->no_map;
     checkpoint->path = tare_arena_text(&checkpoint->arena, path ? path : "memory");
     if (!checkpoint->path)

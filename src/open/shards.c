@@ -266,7 +266,8 @@ static enum tare_code choose_only(struct tare_checkpoint *checkpoint, struct tar
         return remark_absent(checkpoint, err);
     if (is_shard(name) || code != TARE_E_ABSENT)
         return code;
-    return tare_fail(err, TARE_E_UNKNOWN, name, "is no .safetensors or .gguf file: give one, or the folder of the model");
+    return tare_fail(err, TARE_E_UNKNOWN, name,
+                     "is no .safetensors or .gguf file: give one, or the folder of the model");
 }
 
 enum tare_code tare_shards_choose(struct tare_checkpoint *checkpoint, struct tare_index *index, const char **index_name,

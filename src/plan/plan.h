@@ -21,9 +21,9 @@ struct tare_target {
     bool global;             /* nvfp4: with a global_scale */
     enum tare_dtype dtype;   /* of the dense tensor, or of affine's scales and biases */
     int bits;
-    int64_t group_size;  /* of the target: scales are repeated when it is smaller than the source's */
-    const char *refusal; /* why MLX cannot hold it, or NULL; convert then fails with it */
-    const char *because; /* why a packed source becomes dense, or NULL */
+    int64_t group_size;               /* of the target: scales are repeated when it is smaller than the source's */
+    const char *refusal;              /* why MLX cannot hold it, or NULL; convert then fails with it */
+    const char *because;              /* why a packed source becomes dense, or NULL */
     const struct tare_recipe *recipe; /* instead of the entry's own: columns or rows in another order; or NULL */
 };
 

@@ -121,7 +121,8 @@ static const char *dense_because(const struct tare_model *model, const struct ta
         return "dequantized, because its parts have unlike bits or group sizes";
     if (leaves->first->packing->blocks && leaves->first->packing->mode == TARE_MLX_AFFINE &&
         !group_size_of(leaves->first->group_size))
-        return "dequantized, because mlx has no affine groups of 16 columns; float32 holds its values, --dtype rounds them";
+        return "dequantized, because mlx has no affine groups of 16 columns; float32 holds its values, --dtype rounds "
+               "them";
     if (!recipe->packed)
         return "dequantized, because rewriting cuts or reorders its input columns, or computes with its values";
     return NULL;

@@ -289,8 +289,8 @@ static enum tare_code rounds(struct tare_repair *r, struct tare_error *err)
         enum tare_code code = replan(r, err);
         if (!code && !round)
             r->report.loaded = !r->model->code;
-        if (!code && (r->model->checkpoint.gguf ||
-                      (r->model->checkpoint.only && !is_safetensors(r->model->checkpoint.only))))
+        if (!code &&
+            (r->model->checkpoint.gguf || (r->model->checkpoint.only && !is_safetensors(r->model->checkpoint.only))))
             return TARE_OK; /* GGUF has its settings inside */
         for (size_t k = 0; !code && !changed && k < sizeof menders / sizeof *menders; k++)
             code = menders[k].mend(r, &changed, err);

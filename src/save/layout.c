@@ -167,17 +167,17 @@ static enum tare_code add_modules(struct tare_layout *layout, struct tare_model 
         const struct tare_module *module = sources[k].module;
         const struct tare_job job = {
             .name = module->name, .module = module, .kind = sources[k].kind, .turned = sources[k].turned};
-        code = module->rank > TARE_SAVE_AXES
-                   ? tare_fail(err, TARE_E_SHAPE, job.name, "a tensor of %d axes, tare writes up to %d", module->rank,
-                               TARE_SAVE_AXES)
-               : model->checkpoint.gguf && module->rank > 2
-                   ? tare_fail(err, TARE_E_TARGET, job.name,
-                               "experts are stacked in GGUF, and %s has them one by one, which tare does not write yet; "
-                               "--to mlx has them stacked",
-                               layout->format->name)
-                   : add_job(layout, model, &job,
-                             module->restored ? module->restored : tare_recipe_take(&layout->arena, module), options,
-                             err);
+        code =
+            module->rank > TARE_SAVE_AXES
+                ? tare_fail(err, TARE_E_SHAPE, job.name, "a tensor of %d axes, tare writes up to %d", module->rank,
+                            TARE_SAVE_AXES)
+            : model->checkpoint.gguf && module->rank > 2
+                ? tare_fail(err, TARE_E_TARGET, job.name,
+                            "experts are stacked in GGUF, and %s has them one by one, which tare does not write yet; "
+                            "--to mlx has them stacked",
+                            layout->format->name)
+                : add_job(layout, model, &job,
+                          module->restored ? module->restored : tare_recipe_take(&layout->arena, module), options, err);
     }
     free(sources);
     return code;

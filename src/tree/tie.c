@@ -77,7 +77,8 @@ static struct answer walk(const struct tare_tie_level *levels, size_t n, const c
     const struct tare_tie_level *own = level_of(levels, n, prefix, size);
     if (own && ask(own, as_written, arena, &answer))
         return answer;
-    if (!own && is_below(levels, n, prefix)) { /* further down in the text model: its fragment, but no args of its own */
+    if (!own &&
+        is_below(levels, n, prefix)) { /* further down in the text model: its fragment, but no args of its own */
         struct tare_tie_level below = levels[2];
         below.args_info = NULL;
         if (ask(&below, as_written, arena, &answer))

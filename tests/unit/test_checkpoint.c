@@ -277,7 +277,8 @@ static void p12_what_is_not_known(void **state)
     fixture_refuse(folder, TARE_E_ABSENT, "tare-test", "no safetensors found");
     fixture_text(folder, "config.json", "{}");
     fixture_refuse(folder, TARE_E_ABSENT, "tare-test", "no safetensors found");
-    fixture_refuse(fixture_path(folder, "config.json"), TARE_E_UNKNOWN, "config.json", "is no .safetensors or .gguf file");
+    fixture_refuse(fixture_path(folder, "config.json"), TARE_E_UNKNOWN, "config.json",
+                   "is no .safetensors or .gguf file");
     fixture_text(folder, ".safetensors", "hidden");
     fixture_refuse(folder, TARE_E_ABSENT, "tare-test", "no safetensors found");
     fixture_text(folder, "model.Q4_0.gguf", "GGUF");

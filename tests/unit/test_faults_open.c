@@ -153,11 +153,8 @@ static void pool(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(folders),
-        cmocka_unit_test(cache),
-        cmocka_unit_test(gguf),
-        cmocka_unit_test(json),
-        cmocka_unit_test(pool),
+        cmocka_unit_test(folders), cmocka_unit_test(cache), cmocka_unit_test(gguf),
+        cmocka_unit_test(json),    cmocka_unit_test(pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
