@@ -283,7 +283,7 @@ static void codes_plane(const struct window *w, int64_t from, int64_t to, int64_
     const int64_t columns = tare_module_columns(module), groups = columns / size;
     const int64_t rows = w->shape[w->rank - 2], stride = w->from[w->rank - 2];
     const int64_t count = stride == columns ? rows : 1;
-    for (int64_t r = 0; r < rows; r += count) {
+    for (int64_t r = 0; columns > 0 && r < rows; r += count) {
         const int64_t at = to / columns + r;
         struct tare_codes part = {codes->code + at * columns, codes->scale + at * groups, codes->offset + at * groups};
         struct tare_codes read = {part.code, own ? own->scale : part.scale, own ? own->offset : part.offset};

@@ -33,7 +33,7 @@ struct matching {
 static enum tare_code name_modules(struct matching *m, struct tare_error *err)
 {
     struct tare_model *model = m->model;
-    m->rule = malloc((model->n_modules + 1) * sizeof *m->rule);
+    m->rule = calloc(model->n_modules + 1, sizeof *m->rule);
     m->paths = calloc(model->n_modules + 1, sizeof *m->paths);
     if (!m->rule || !m->paths)
         return tare_fail_memory(err);

@@ -126,8 +126,8 @@ static enum tare_code check_scale(const struct family *f)
 {
     const struct tare_gqa_desc *a = &f->first;
     const bool wide = f->out->kind->wide && f->decoder->n_layers == f->out->kind->wide;
-    const double size = wide ? (double)(f->decoder->dim / a->heads) : (double)a->head_dim;
-    if (!near(a->scale, 1 / sqrt(size)))
+    const int64_t size = wide ? f->decoder->dim / a->heads : a->head_dim;
+    if (!near(a->scale, 1 / sqrt((double)size)))
         return refuse(f, "config.json: query_pre_attn_scalar", "its scores are not scaled by the size of a head");
     return TARE_OK;
 }

@@ -136,7 +136,8 @@ static enum tare_code lay_out_blocks(struct tare_layout *layout, const struct ta
         type = type_of(model, job, exact);
     const struct tare_block_size block = tare_dtype_block(type);
     job->target = (struct tare_target){.packed = true, .dtype = type};
-    cut_rows(job, (double)(job->flat.shape[job->flat.rank - 1] / block.columns * block.bytes));
+    const int64_t row = job->flat.shape[job->flat.rank - 1] / block.columns * block.bytes;
+    cut_rows(job, (double)row);
     return tare_layout_add(layout, TARE_PART_WEIGHT, name, type, job->flat.rank, job->flat.shape, err);
 }
 

@@ -129,7 +129,10 @@ static bool find_runs(struct comparison *c)
 
 static bool same(float a, float b)
 {
-    return !memcmp(&a, &b, sizeof a);
+    uint32_t left, right; /* bits: -0 is not 0, and NaN is itself */
+    memcpy(&left, &a, sizeof left);
+    memcpy(&right, &b, sizeof right);
+    return left == right;
 }
 
 static float rounded(enum tare_dtype dtype, float value)

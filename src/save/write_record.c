@@ -80,7 +80,7 @@ static void hash_file(void *user, size_t number, int thread)
         code = tare_fail_system(&digest->error, digest->name, "opening it");
     if (!code && !EVP_DigestInit_ex2(context, all->sha256, NULL))
         code = tare_fail_memory(&digest->error);
-    if (!code && !(code = feed(all, digest, fd, context, buffer)) && !EVP_DigestFinal_ex(context, raw, &size))
+    if (!code && !feed(all, digest, fd, context, buffer) && !EVP_DigestFinal_ex(context, raw, &size))
         tare_fail(&digest->error, TARE_E_INTERNAL, digest->name, "libcrypto cannot hash it");
     for (unsigned k = 0; k < size && k < 32; k++)
         snprintf(digest->hex + 2 * k, 3, "%02x", raw[k]);
