@@ -98,14 +98,7 @@ static int compare(tare_model *const model[2], int threads, bool json, bool all)
     const struct tare_diff_report *report = tare_diff_report_of(diff);
     int status = report->equal ? 0 : 1;
     if (json) {
-        char *text = tare_diff_json(diff);
-        if (text) {
-            fputs(text, stdout);
-        } else {
-            cli_error("", "out of memory");
-            status = tare_code_exit(TARE_E_MEMORY);
-        }
-        tare_text_free(text);
+        status = cli_put_made(tare_diff_json(diff), status);
     } else {
         print(report, all);
     }

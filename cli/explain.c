@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "cli.h"
+#include "look.h"
 #include "near.h"
 #include "print.h"
 #include "report.h"
-#include "source.h"
 
 enum { COLUMNS = 3 }; /* name, shape, packing; what follows is not aligned */
 
@@ -105,66 +105,28 @@ static int one_tensor(const tare_model *model, const struct tare_report *report,
     char *text = tare_model_explain(model, name, json);
     if (!text)
         return no_such_tensor(report, name);
-    const size_t n = strlen(text);
     if (json)
-        fputs(text, stdout);
-    else
-        cli_put_lines(stdout, text, n);
+        return cli_put_made(text, status);
+    const size_t n = strlen(text);
+    cli_put_lines(stdout, text, n);
     if (n == 0 || text[n - 1] != '\n')
         putchar('\n');
     tare_text_free(text);
     return status;
 }
 
-static int whole_json(const tare_model *model, int status)
-{
-    char *text = tare_model_json(model, true);
-    if (!text) {
-        cli_error("", "out of memory");
-        return tare_code_exit(TARE_E_MEMORY);
-    }
-    puts(text);
-    tare_text_free(text);
-    return status;
-}
-
 int cli_explain(const struct cli_verb *verb, int argc, char **argv)
 {
-    bool json = false, no_data = false;
-    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0;
-    int64_t threads = 0;
-    const struct cli_flag flags[] = {
-        {"json", 0, CLI_SWITCH, &json, NULL, "print one JSON object (docs/json.md)", 0, 0, NULL},
-        {"no-data", 0, CLI_SWITCH, &no_data, NULL, "read headers only: the head is not compared with the embedding", 0,
-         0, NULL},
-        CLI_FLAG_TIE(&tie),
-        CLI_FLAG_ZEROS(&zeros),
-        CLI_FLAG_THREADS(&threads),
-    };
-    int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 2, &words);
+    struct cli_look look;
+    int status = cli_look(verb, "print one JSON object (docs/json.md)", 2, argc, argv, &look);
     if (status != CLI_GO_ON)
         return status;
-
-    struct cli_source source;
-    struct tare_error err = {0};
-    tare_model *model = NULL;
-    if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
-        return cli_fail(&err);
-    source.options.tie = (enum tare_tie)tie;
-    source.options.zeros = (enum tare_zeros)zeros;
-    source.options.no_data = no_data;
-    source.options.threads = (int)threads;
-    const enum tare_code code = cli_source_plan(&source, &model, &err);
-    status = code == TARE_OK ? 0 : cli_fail(&err);
-    const struct tare_report *report = model ? tare_model_report(model) : NULL;
-    if (!report) {
-        tare_model_free(model);
-        return status;
-    }
-    if (words == 2) {
-        status = one_tensor(model, report, argv[1], json, status);
-    } else if (json) {
-        status = whole_json(model, status);
+    const struct tare_report *report = look.report;
+    status = look.status;
+    if (look.words == 2) {
+        status = one_tensor(look.model, report, argv[1], look.json, status);
+    } else if (look.json) {
+        status = cli_put_made(tare_model_json(look.model, true), status);
     } else {
         cli_report_what(report);
         cli_report_heads(report);
@@ -174,6 +136,6 @@ int cli_explain(const struct cli_verb *verb, int argc, char **argv)
         cli_report_account(report);
         cli_report_findings(report);
     }
-    tare_model_free(model);
+    tare_model_free(look.model);
     return status;
 }

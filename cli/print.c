@@ -75,6 +75,20 @@ static struct cli_size scaled(uint64_t number, const char *unit)
     return s;
 }
 
+int cli_put_made(char *text, int status)
+{
+    if (!text) {
+        cli_error("", "out of memory");
+        return tare_code_exit(TARE_E_MEMORY);
+    }
+    const size_t n = strlen(text);
+    fputs(text, stdout);
+    if (!n || text[n - 1] != '\n')
+        putchar('\n');
+    tare_text_free(text);
+    return status;
+}
+
 struct cli_size cli_bytes(uint64_t bytes)
 {
     return scaled(bytes, "B");

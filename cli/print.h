@@ -22,6 +22,9 @@ void cli_put(FILE *file, const char *text);
 /* The same, but line ends and tabs are let through. */
 void cli_put_lines(FILE *file, const char *text, size_t size);
 
+/* A text that the library made, with an end of line; frees it. NULL is no memory. Gives the status, or that of it. */
+int cli_put_made(char *text, int status);
+
 struct cli_size {
     char text[24];
 };

@@ -14,7 +14,12 @@ volatile int cli_interrupted;
 static void interrupt(int number)
 {
     (void)number;
-    cli_interrupted = 1;
+    __atomic_store_n(&cli_interrupted, 1, __ATOMIC_RELAXED);
+}
+
+bool cli_interrupt_came(void)
+{
+    return __atomic_load_n(&cli_interrupted, __ATOMIC_RELAXED) != 0;
 }
 
 void cli_interrupt_catch(void)
@@ -73,7 +78,7 @@ int cli_progress_show(void *user, const char *stage, uint64_t done, uint64_t tot
         p->last = now;
         draw(p, stage, done, total, now);
     }
-    return cli_interrupted;
+    return cli_interrupt_came();
 }
 
 void cli_progress_wipe(struct cli_progress *progress)

@@ -21,7 +21,8 @@ int cli_progress_show(void *user, const char *stage, uint64_t done, uint64_t tot
 void cli_progress_wipe(struct cli_progress *progress);
 
 /* Ctrl-C (and SIGTERM) sets cli_interrupted; a second one ends the program at once. */
-extern volatile int cli_interrupted;
+extern volatile int cli_interrupted; /* for the library; the signal comes to any thread, so it is read atomically */
+bool cli_interrupt_came(void);
 void cli_interrupt_catch(void);
 
 /* Seconds of a clock that never goes back. */

@@ -135,19 +135,12 @@ static int find(struct cli_source *source, const char *folder, bool in_place, bo
     if (!report)
         return status;
     if (json) {
-        char *text = tare_repair_json(repair);
-        if (!text) {
-            tare_repair_free(repair);
-            cli_error("", "out of memory");
-            return tare_code_exit(TARE_E_MEMORY);
-        }
-        puts(text);
-        tare_text_free(text);
+        status = cli_put_made(tare_repair_json(repair), status);
     } else {
         show(report);
         verdict(report, folder, in_place);
     }
-    if (!status && report->n_changes)
+    if (!status && report->n_changes) /* also not where the patch could not be shown */
         status = folder || in_place ? apply(repair, folder, json) : 1;
     tare_repair_free(repair);
     return status;

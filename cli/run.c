@@ -91,7 +91,7 @@ static enum tare_code write_on(struct writer *w, struct tare_error *err)
     const char *piece = NULL;
     enum tare_code code = tare_session_feed(w->session, w->ids, w->n, false, w->logits, err);
     const double start = cli_seconds();
-    while (code == TARE_OK && w->tokens < w->most && !cli_interrupted && !ferror(stdout)) {
+    while (code == TARE_OK && w->tokens < w->most && !cli_interrupt_came() && !ferror(stdout)) {
         const int32_t id = tare_sample(w->logits, columns, &w->sampling, (uint64_t)w->tokens);
         if (tare_tokenizer_ends(w->tokenizer, id))
             break;
@@ -106,7 +106,7 @@ static enum tare_code write_on(struct writer *w, struct tare_error *err)
     }
     if (code == TARE_OK && (code = tare_stream_end(w->stream, &piece, err)) == TARE_OK)
         write_text(piece, strlen(piece));
-    return code == TARE_OK && cli_interrupted ? TARE_E_CANCELLED : code;
+    return code == TARE_OK && cli_interrupt_came() ? TARE_E_CANCELLED : code;
 }
 
 static void print_rate(const struct writer *w)

@@ -74,14 +74,7 @@ static int verify_model(tare_model *model, const struct tare_verify_options *giv
     const struct tare_verify_report *report = tare_verify_report_of(verify);
     int status = report->n_findings ? 1 : 0;
     if (json) {
-        char *text = tare_verify_json(verify);
-        if (text) {
-            fputs(text, stdout);
-        } else {
-            cli_error("", "out of memory");
-            status = tare_code_exit(TARE_E_MEMORY);
-        }
-        tare_text_free(text);
+        status = cli_put_made(tare_verify_json(verify), status);
     } else {
         print(report, !options.no_hash, !options.no_values);
     }

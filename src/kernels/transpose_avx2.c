@@ -12,11 +12,10 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/awq_order.h"
+
 #define BLOCKS 16 /* of eight input rows: a step */
 #define AHEAD 128 /* input rows: what is fetched for the next step */
-
-/* Eight interleaved columns: nibble k of a word is column column_of_nibble[k]. */
-static const int column_of_nibble[8] = {0, 2, 4, 6, 1, 3, 5, 7};
 
 bool tare_transpose_avx2(void)
 {
@@ -99,7 +98,7 @@ static inline void give_eights(__m256i (*held)[8][2], int n, int64_t row_bytes, 
                     a[e][b] = held[8 * e + b][k][half];
                 transpose_words(a[e]);
             }
-            unsigned char *row = to + (64 * half + column_of_nibble[k]) * row_bytes;
+            unsigned char *row = to + (64 * half + tare_awq_column[k]) * row_bytes;
             for (int w = 0; w < 8; w++)
                 for (int e = 0; e < n; e++)
                     _mm256_storeu_si256((__m256i *)(void *)(row + (ptrdiff_t)8 * w * row_bytes + (ptrdiff_t)32 * e),
@@ -114,7 +113,7 @@ static void give_one(__m256i held[8][2], int64_t row_bytes, unsigned char *to)
     for (int k = 0; k < 8; k++) {
         memcpy(words, held[k], sizeof words);
         for (int w = 0; w < 16; w++)
-            memcpy(to + (8 * w + column_of_nibble[k]) * row_bytes, &words[w], 4);
+            memcpy(to + (8 * w + tare_awq_column[k]) * row_bytes, &words[w], 4);
     }
 }
 
@@ -164,7 +163,7 @@ static inline __m128i to_bfloat16(__m256 value)
 
 void tare_awq_biases_avx2(const void *scales, const void *zeros, bool bfloat16, uint16_t biases[128])
 {
-    const __m256i shifts = _mm256_setr_epi32(0, 16, 4, 20, 8, 24, 12, 28); /* of columns 0 .. 7 */
+    const __m256i shifts = _mm256_loadu_si256((const __m256i *)tare_awq_shift);
     const __m256 sign = _mm256_set1_ps(-0.0f);
     for (int w = 0; w < 16; w++) {
         int32_t word = (int32_t)0x88888888u;

@@ -139,13 +139,11 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 
 static void drop_borrowed(struct tare_weights *w, const struct args *a)
 {
-    static const char *const parts[] = {"k_proj", "v_proj", "k_norm"};
-    for (int64_t i = a->num_hidden_layers - a->num_kv_shared_layers; i < a->num_hidden_layers; i++)
-        for (size_t k = 0; k < sizeof parts / sizeof *parts && !w->error.code; k++) {
-            const char *name = tare_arena_format(w->arena, "**.layers.%lld.self_attn.%s", (long long)i, parts[k]);
-            if (name)
-                tare_drop(w, name, "this layer borrows the keys and values of an earlier one (num_kv_shared_layers)");
-        }
+    static const char why[] = "this layer borrows the keys and values of an earlier one (num_kv_shared_layers)";
+    const int64_t first = a->num_hidden_layers - a->num_kv_shared_layers;
+    tare_drop_from(w, "**.layers.#.self_attn.k_proj", first, why);
+    tare_drop_from(w, "**.layers.#.self_attn.v_proj", first, why);
+    tare_drop_from(w, "**.layers.#.self_attn.k_norm", first, why);
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

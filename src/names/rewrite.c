@@ -71,15 +71,31 @@ static void set_aside(struct tare_weights *w, struct tare_entry *entry, const ch
     entry->evidence = w->source;
 }
 
-/* `why` may be the caller's own: it is copied at the first match, and the step's text is shared by all. */
-static void drop(struct tare_weights *w, const char *pattern, bool leading, const char *within, const char *why)
+/* Which entries a drop means. */
+struct dropping {
+    const char *pattern; /* NULL: any name with `within` in it */
+    const char *within;
+    bool leading;  /* what lies below a match, too */
+    bool numbered; /* only where "#" is at least `first` */
+    int64_t first;
+};
+
+static bool means(const struct dropping *d, const struct tare_pattern *p, const char *name)
 {
-    const struct tare_pattern p = tare_pattern_read(pattern, false);
+    struct tare_match match = {0};
+    if (!d->pattern)
+        return strstr(name, d->within) != NULL;
+    return tare_pattern_match(p, name, d->leading, &match) && (!d->numbered || match.number >= d->first);
+}
+
+/* `why` may be the caller's own: it is copied at the first match, and the step's text is shared by all. */
+static void drop(struct tare_weights *w, const struct dropping *d, const char *why)
+{
+    const struct tare_pattern p = tare_pattern_read(d->pattern ? d->pattern : "**", d->numbered);
     const char *own = NULL, *text = NULL;
     for (size_t i = 0; i < w->n && !w->error.code; i++) {
         struct tare_entry *entry = &w->entries[i];
-        if (!tare_entry_alive(entry) ||
-            !(within ? strstr(entry->name, within) != NULL : tare_pattern_match(&p, entry->name, leading, NULL)))
+        if (!tare_entry_alive(entry) || !means(d, &p, entry->name))
             continue;
         if (!own) {
             own = tare_arena_text(w->arena, why);
@@ -94,37 +110,22 @@ static void drop(struct tare_weights *w, const char *pattern, bool leading, cons
 
 void tare_drop(struct tare_weights *w, const char *pattern, const char *why)
 {
-    drop(w, pattern, true, NULL, why);
+    drop(w, &(struct dropping){.pattern = pattern, .leading = true}, why);
 }
 
 void tare_drop_from(struct tare_weights *w, const char *pattern, int64_t first, const char *why)
 {
-    const struct tare_pattern p = tare_pattern_read(pattern, true);
-    struct tare_match match = {0};
-    const char *text = NULL, *own = NULL;
-    for (size_t i = 0; i < w->n && !w->error.code; i++) {
-        struct tare_entry *entry = &w->entries[i];
-        if (!tare_entry_alive(entry) || !tare_pattern_match(&p, entry->name, true, &match) || match.number < first)
-            continue;
-        if (!own) {
-            own = tare_arena_text(w->arena, why);
-            text = tare_verb_sentence(w, "set aside: ", why);
-        }
-        if (!own)
-            tare_verb_no_memory(w);
-        else
-            set_aside(w, entry, own, text);
-    }
+    drop(w, &(struct dropping){.pattern = pattern, .leading = true, .numbered = true, .first = first}, why);
 }
 
 void tare_drop_exact(struct tare_weights *w, const char *pattern, const char *why)
 {
-    drop(w, pattern, false, NULL, why);
+    drop(w, &(struct dropping){.pattern = pattern}, why);
 }
 
 void tare_drop_containing(struct tare_weights *w, const char *text, const char *why)
 {
-    drop(w, "**", false, text, why);
+    drop(w, &(struct dropping){.within = text}, why);
 }
 
 /* ---- names ---- */

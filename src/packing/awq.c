@@ -49,3 +49,16 @@ int64_t tare_awq_padded(struct tare_module *module, const struct tare_quant *qua
     module->group_size = size;
     return (words + multiple - 1) / multiple * multiple;
 }
+
+bool tare_awq_scales_fit(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena,
+                         int64_t in, const int64_t wanted[2])
+{
+    const struct tare_tensor *scales = module->part[TARE_PART_SCALES];
+    if (scales->shape[0] == wanted[0] && scales->shape[1] == wanted[1])
+        return true;
+    tare_module_fault(module, arena, TARE_E_CONFIG, scales,
+                      "%s says group_size %lld, which over %lld input columns needs scales %s; they are %s; %s",
+                      quant->place ? quant->place : "quantization_config", (long long)quant->group_size, (long long)in,
+                      tare_shape_text(arena, 2, wanted), tare_shape_text(arena, 2, scales->shape), TARE_REMEDY);
+    return false;
+}

@@ -15,5 +15,8 @@ void tare_awq_agree(struct tare_module *module, const struct tare_quant *quant, 
  */
 int64_t tare_awq_padded(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena,
                         int64_t in);
+/* Are the scales of that shape? Else a fault: it follows from the config's group size over `in` columns. */
+bool tare_awq_scales_fit(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena,
+                         int64_t in, const int64_t wanted[2]);
 
 #endif

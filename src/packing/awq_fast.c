@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "base/awq_order.h"
 #include "base/half.h"
 #include "packing/awq.h"
 #include "packing/fault.h"
@@ -43,15 +44,8 @@ static bool fit(struct tare_module *module, const struct tare_quant *quant, stru
     const int64_t words = tare_awq_padded(module, quant, arena, in);
     if (!words)
         return false;
-    if (scales->shape[0] != 8 * words) {
-        tare_module_fault(module, arena, TARE_E_CONFIG, scales,
-                          "%s says group_size %lld, which over %lld input columns needs scales [%lld, %lld]; they are "
-                          "%s; %s",
-                          quant->place ? quant->place : "quantization_config", (long long)quant->group_size,
-                          (long long)in, (long long)(8 * words), (long long)out,
-                          tare_shape_text(arena, 2, scales->shape), TARE_REMEDY);
+    if (!tare_awq_scales_fit(module, quant, arena, in, (const int64_t[]){8 * words, out}))
         return false;
-    }
     if (zeros->rank != 2 || zeros->shape[0] != scales->shape[0] || zeros->shape[1] != out) {
         tare_module_fault(module, arena, TARE_E_SHAPE, zeros, "%s is %s, %s needs the shape of scales, %s",
                           tare_part_word(module, TARE_PART_ZEROS), tare_shape_text(arena, zeros->rank, zeros->shape),
@@ -82,12 +76,11 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
 /* Columns [0, in) of one row. */
 static void unpack_row(const unsigned char *qweight, int64_t in, int64_t row, uint8_t *code)
 {
-    static const int order[8] = {0, 2, 4, 6, 1, 3, 5, 7};
     const unsigned char *words = qweight + 2 * in * (row / 4);
     for (int64_t block = 0; block < in; block += 64)
         for (int k = 0; k < 64; k++) {
             const int64_t nibble = 4 * block + 64 * (row % 4) + k; /* a word has four: one of 64 words a block */
-            const int a = k % 32 / 8, d = order[k % 8];
+            const int a = k % 32 / 8, d = tare_awq_column[k % 8];
             code[block + k / 32 * 32 + 8 * (d / 2) + 2 * a + d % 2] = words[nibble / 2] >> 4 * (nibble % 2) & 15;
         }
 }

@@ -9,18 +9,19 @@
  */
 #include <string.h>
 
+#include "base/awq_order.h"
 #include "base/half.h"
 #include "packing/awq.h"
 #include "packing/fault.h"
 #include "packing/suspect.h"
 #include "packing/to_mlx.h"
 
-static const int shift_of_nibble[8] = {0, 16, 4, 20, 8, 24, 12, 28}, shift_of_byte[4] = {0, 8, 16, 24};
+static const int32_t shift_of_byte[4] = {0, 8, 16, 24};
 
 /* Where column j of a word lies in it. */
-static const int *shifts_of(const struct tare_module *module)
+static const int32_t *shifts_of(const struct tare_module *module)
 {
-    return module->bits == 8 ? shift_of_byte : shift_of_nibble;
+    return module->bits == 8 ? shift_of_byte : tare_awq_shift;
 }
 
 static bool announced(const struct tare_quant *quant)
@@ -113,7 +114,7 @@ static void decode_codes(const struct tare_module *module, const void *qweight, 
                          uint8_t *code)
 {
     const int64_t in = module->shape[1], words = module->shape[0] * module->bits / 32;
-    const int *shift = shifts_of(module) + first;
+    const int32_t *shift = shifts_of(module) + first;
     const uint32_t mask = (1u << module->bits) - 1;
     for (int64_t i = 0; i < in; i++) {
         const uint32_t word = word_at(qweight, i * words + w);

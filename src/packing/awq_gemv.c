@@ -42,15 +42,8 @@ static bool fit(struct tare_module *module, const struct tare_quant *quant, stru
     const int64_t words = tare_awq_padded(module, quant, arena, in);
     if (!words)
         return false;
-    if (scales->shape[1] != 8 * words) {
-        tare_module_fault(module, arena, TARE_E_CONFIG, scales,
-                          "%s says group_size %lld, which over %lld input columns needs scales [%lld, %lld]; they are "
-                          "%s; %s",
-                          quant->place ? quant->place : "quantization_config", (long long)quant->group_size,
-                          (long long)in, (long long)out, (long long)(8 * words),
-                          tare_shape_text(arena, 2, scales->shape), TARE_REMEDY);
+    if (!tare_awq_scales_fit(module, quant, arena, in, (const int64_t[]){out, 8 * words}))
         return false;
-    }
     if (zeros && (zeros->rank != 2 || zeros->shape[0] != out || zeros->shape[1] != words)) {
         tare_module_fault(module, arena, TARE_E_SHAPE, zeros, "qzeros is %s, awq gemv needs [%lld, %lld] here",
                           tare_shape_text(arena, zeros->rank, zeros->shape), (long long)out, (long long)words);

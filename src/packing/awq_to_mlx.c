@@ -6,11 +6,11 @@
  */
 #include <string.h>
 
+#include "base/awq_order.h"
 #include "kernels/transpose.h"
 #include "packing/to_mlx.h"
 
 /* Output column j of a word's eight lies in this nibble. */
-static const int nibble_of_column[8] = {0, 4, 1, 5, 2, 6, 3, 7};
 
 static uint32_t word_at(const void *words, int64_t at)
 {
@@ -49,7 +49,7 @@ static void move_codes(const void *qweight, int64_t in, int64_t words, int64_t w
             a[k] = word_at(qweight, (i + k) * words + w);
         transpose(a);
         for (int j = 0; j < n; j++)
-            memcpy(to + (j * in + i) / 2, &a[nibble_of_column[first + j]], 4);
+            memcpy(to + (j * in + i) / 2, &a[tare_awq_nibble[first + j]], 4);
     }
 }
 
@@ -62,7 +62,7 @@ static void move_scales(const struct tare_module *module, const void *const part
     for (int64_t g = 0; g < groups; g++)
         for (int64_t r = 0; r < rows; r++) {
             const int64_t column = row + r;
-            const int shift = 4 * nibble_of_column[column % 8];
+            const int shift = tare_awq_shift[column % 8];
             const float zero = zeros ? (float)(word_at(zeros, g * words + column / 8) >> shift & 15) : 8.0f;
             const float scale = tare_float_at(part[TARE_PART_SCALES], module->dtype, g * out + column);
             tare_float_put(to->scales, module->dtype, r * groups + g, scale);

@@ -126,7 +126,7 @@ enum tare_code tare_decoder_forward(const struct tare_decoder *d, struct tare_pa
     tare_pool_run(pass->pool, (size_t)pass->tokens, embed_token,
                   &(struct job){.d = d, .pass = pass, .ids = ids, .x = pass->x});
     for (int64_t i = 0; i < d->n_layers; i++) {
-        if (pass->cancel && *pass->cancel)
+        if (pass->cancel && __atomic_load_n(pass->cancel, __ATOMIC_RELAXED))
             return tare_fail(err, TARE_E_CANCELLED, "", "cancelled in layer %lld of %lld", (long long)i,
                              (long long)d->n_layers);
         run_layer(d, pass, &d->layers[i], states + 2 * i);

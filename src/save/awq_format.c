@@ -6,9 +6,8 @@
  */
 #include <string.h>
 
+#include "base/awq_order.h"
 #include "save/integer_rows.h"
-
-static const int shift_of_column[8] = {0, 16, 4, 20, 8, 24, 12, 28};
 
 static const struct tare_integer_limits limits = {.format = "awq", .bits = 1u << 4, .rows = 8, .columns = 1};
 
@@ -19,19 +18,9 @@ static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *mod
     enum tare_code code = tare_integer_lay_out(layout, model, job, options, &limits, &packed, err);
     if (code || !packed)
         return code;
-    struct tare_arena *arena = &layout->arena;
-    const char *path = tare_job_path(job, arena);
     const int64_t out = job->module->shape[0], in = job->module->shape[1], groups = tare_module_groups(job->module);
     const int64_t words[] = {in, out / 8}, zeros[] = {groups, out / 8}, scales[] = {groups, out};
-    code = tare_layout_add(layout, TARE_PART_WEIGHT, tare_arena_format(arena, "%s.qweight", path), TARE_I32, 2, words,
-                           err);
-    if (!code)
-        code = tare_layout_add(layout, TARE_PART_ZEROS, tare_arena_format(arena, "%s.qzeros", path), TARE_I32, 2, zeros,
-                               err);
-    if (!code)
-        code = tare_layout_add(layout, TARE_PART_SCALES, tare_arena_format(arena, "%s.scales", path), job->target.dtype,
-                               2, scales, err);
-    return code;
+    return tare_integer_add(layout, job, words, zeros, scales, err);
 }
 
 /* awq has one group_size for all. */
@@ -55,7 +44,7 @@ static void put_words(const uint8_t *code, int64_t stride, int64_t n, uint32_t *
     for (int64_t i = 0; i < n; i++) {
         uint32_t word = 0;
         for (int j = 0; j < 8; j++)
-            word |= (uint32_t)code[j * stride + i] << shift_of_column[j];
+            word |= (uint32_t)code[j * stride + i] << tare_awq_shift[j];
         to[i * width] = word;
     }
 }

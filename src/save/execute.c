@@ -96,6 +96,28 @@ static enum tare_code begin(struct run *run, struct tare_error *err)
     return code;
 }
 
+enum tare_code tare_job_runs(const struct tare_job *job, const struct tare_box *box, size_t number, int64_t columns,
+                             int64_t most, tare_run *visit, void *user)
+{
+    const struct tare_piece *piece = &job->flat.pieces[number];
+    const int axis = job->axis;
+    int64_t start = piece->start;
+    for (int k = 0; k < axis; k++) { /* one index each */
+        if (box->low[k] < piece->at[k] || box->low[k] >= piece->at[k] + piece->shape[k])
+            return TARE_OK;
+        start += (box->low[k] - piece->at[k]) * piece->stride[k];
+    }
+    const int64_t low = box->low[axis] > piece->at[axis] ? box->low[axis] : piece->at[axis];
+    const int64_t end = piece->at[axis] + piece->shape[axis], high = box->high[axis] < end ? box->high[axis] : end;
+    const int64_t step = piece->stride[axis] / columns; /* rows of the module to the next row of the output */
+    enum tare_code code = TARE_OK;
+    for (int64_t row = low, n; row < high && !code; row += n) {
+        n = step != 1 ? 1 : high - row < most ? high - row : most;
+        code = visit(user, number, start / columns + (row - piece->at[axis]) * step, row - box->low[axis], n);
+    }
+    return code;
+}
+
 static void run_task(void *user, size_t task, int number)
 {
     struct run *run = user;

@@ -359,31 +359,12 @@ static enum tare_code move_vector(const struct tile *tile, const struct tare_box
 
 /* ---- rows ------------------------------------------------------------------------------------------------------ */
 
-/* The part of a piece that lies in the box, by runs of rows that are neighbours in the module. */
-static enum tare_code move_piece(const struct tile *tile, const struct tare_box *box, size_t number)
+static enum tare_code move_run(void *user, size_t number, int64_t from, int64_t first, int64_t n)
 {
-    const struct tare_job *job = tile->job;
-    const struct tare_piece *piece = &job->flat.pieces[number];
-    const bool blocks = (unsigned)job->target.dtype >= TARE_DTYPE_COUNT;
-    const int axis = job->axis;
-    int64_t start = piece->start;
-    for (int k = 0; k < axis; k++) { /* one index each */
-        if (box->low[k] < piece->at[k] || box->low[k] >= piece->at[k] + piece->shape[k])
-            return TARE_OK;
-        start += (box->low[k] - piece->at[k]) * piece->stride[k];
-    }
-    const int64_t low = box->low[axis] > piece->at[axis] ? box->low[axis] : piece->at[axis];
-    const int64_t end = piece->at[axis] + piece->shape[axis], high = box->high[axis] < end ? box->high[axis] : end;
-    const int64_t step = piece->stride[axis] / tile->columns; /* rows of the module to the next row of the output */
-    for (int64_t row = low, n; row < high; row += n) {
-        n = step != 1 ? 1 : high - row < ROWS ? high - row : ROWS;
-        const int64_t from = start / tile->columns + (row - piece->at[axis]) * step;
-        const enum tare_code code =
-            blocks ? move_blocks(tile, number, from, row, n) : move_floats(tile, number, from, row, n);
-        if (code)
-            return code;
-    }
-    return TARE_OK;
+    const struct tile *tile = user;
+    const bool blocks = (unsigned)tile->job->target.dtype >= TARE_DTYPE_COUNT;
+    const int64_t row = tile->low + first;
+    return blocks ? move_blocks(tile, number, from, row, n) : move_floats(tile, number, from, row, n);
 }
 
 static bool make_room(struct tile *tile)
@@ -419,7 +400,7 @@ enum tare_code tare_gguf_tile(const struct tare_layout *layout, const struct tar
         return tare_fail_memory(err);
     enum tare_code code = vector ? move_vector(&tile, box) : TARE_OK;
     for (size_t k = 0; !vector && !code && k < job->flat.n; k++)
-        code = move_piece(&tile, box, k);
+        code = tare_job_runs(job, box, k, tile.columns, ROWS, move_run, &tile);
     *bytes += size;
     return code ? code
                 : tare_saved_write(layout, job->saved[TARE_PART_WEIGHT], tile.data, size,

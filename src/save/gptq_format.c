@@ -34,14 +34,7 @@ static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *mod
     const char *path = tare_job_path(job, arena);
     const int64_t out = job->module->shape[0], in = job->module->shape[1], groups = tare_module_groups(job->module);
     const int64_t words[] = {in * bits / 32, out}, zeros[] = {groups, out * bits / 32}, scales[] = {groups, out};
-    code = tare_layout_add(layout, TARE_PART_WEIGHT, tare_arena_format(arena, "%s.qweight", path), TARE_I32, 2, words,
-                           err);
-    if (!code)
-        code = tare_layout_add(layout, TARE_PART_ZEROS, tare_arena_format(arena, "%s.qzeros", path), TARE_I32, 2, zeros,
-                               err);
-    if (!code)
-        code = tare_layout_add(layout, TARE_PART_SCALES, tare_arena_format(arena, "%s.scales", path), job->target.dtype,
-                               2, scales, err);
+    code = tare_integer_add(layout, job, words, zeros, scales, err);
     if (!code)
         code =
             tare_layout_add(layout, TARE_PART_G_IDX, tare_arena_format(arena, "%s.g_idx", path), TARE_I32, 1, &in, err);

@@ -41,6 +41,22 @@ static const char *refusal_of(const struct tare_job *job, const struct tare_inte
 }
 
 /* Rows are held to it when they are read. */
+enum tare_code tare_integer_add(struct tare_layout *layout, const struct tare_job *job, const int64_t words[2],
+                                const int64_t zeros[2], const int64_t scales[2], struct tare_error *err)
+{
+    struct tare_arena *arena = &layout->arena;
+    const char *path = tare_job_path(job, arena);
+    enum tare_code code = tare_layout_add(layout, TARE_PART_WEIGHT, tare_arena_format(arena, "%s.qweight", path),
+                                          TARE_I32, 2, words, err);
+    if (!code)
+        code = tare_layout_add(layout, TARE_PART_ZEROS, tare_arena_format(arena, "%s.qzeros", path), TARE_I32, 2, zeros,
+                               err);
+    if (!code)
+        code = tare_layout_add(layout, TARE_PART_SCALES, tare_arena_format(arena, "%s.scales", path), job->target.dtype,
+                               2, scales, err);
+    return code;
+}
+
 bool tare_said_symmetric(const struct tare_model *model, const struct tare_module *module)
 {
     if (module->packing->biases)

@@ -29,6 +29,9 @@ struct tare_integer_limits {
 enum tare_code tare_integer_lay_out(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
                                     const struct tare_convert_options *options,
                                     const struct tare_integer_limits *limits, bool *packed, struct tare_error *err);
+/* <path>.qweight, .qzeros and .scales, of these shapes, as awq and gptq have them. */
+enum tare_code tare_integer_add(struct tare_layout *layout, const struct tare_job *job, const int64_t words[2],
+                                const int64_t zeros[2], const int64_t scales[2], struct tare_error *err);
 /* Does the source say that every zero of a module is in the middle of the codes' range? */
 bool tare_said_symmetric(const struct tare_model *model, const struct tare_module *module);
 /* The whole zero, 0 to most, from which MLX's bias follows to the bit; -1: there is none. */

@@ -145,30 +145,11 @@ static enum tare_code move_rows(const struct tile *tile, const struct tare_modul
     return code;
 }
 
-/* The part of a piece that lies in the box, by runs of rows that are neighbours in the module. */
-static enum tare_code move_piece(const struct tile *tile, const struct tare_box *box, size_t number)
+static enum tare_code move_run(void *user, size_t number, int64_t from, int64_t first, int64_t n)
 {
+    const struct tile *tile = user;
     const struct tare_job *job = tile->job;
-    const struct tare_piece *piece = &job->flat.pieces[number];
-    const int axis = job->axis;
-    int64_t start = piece->start;
-    for (int k = 0; k < axis; k++) { /* one index each */
-        if (box->low[k] < piece->at[k] || box->low[k] >= piece->at[k] + piece->shape[k])
-            return TARE_OK;
-        start += (box->low[k] - piece->at[k]) * piece->stride[k];
-    }
-    const int64_t low = box->low[axis] > piece->at[axis] ? box->low[axis] : piece->at[axis];
-    const int64_t end = piece->at[axis] + piece->shape[axis], high = box->high[axis] < end ? box->high[axis] : end;
-    const int64_t step = piece->stride[axis] / tile->in; /* rows of the module to the next row of the output */
-    for (int64_t row = low; row < high;) {
-        const int64_t n = step == 1 ? high - row : 1;
-        const int64_t from = start / tile->in + (row - piece->at[axis]) * step;
-        const enum tare_code code = move_rows(tile, piece->module, job->parts[number], from, row - box->low[axis], n);
-        if (code)
-            return code;
-        row += n;
-    }
-    return TARE_OK;
+    return move_rows(tile, job->flat.pieces[number].module, job->parts[number], from, first, n);
 }
 
 static enum tare_code put(const struct tare_layout *layout, const struct tare_saved *saved, const void *data,
@@ -199,7 +180,7 @@ enum tare_code tare_packed_tile(const struct tare_layout *layout, const struct t
         return tare_fail_memory(err);
     enum tare_code code = TARE_OK;
     for (size_t k = 0; k < job->flat.n; k++)
-        if ((code = move_piece(&tile, box, k)))
+        if ((code = tare_job_runs(job, box, k, tile.in, INT64_MAX, move_run, &tile)))
             return code;
     if ((code = put(layout, job->saved[TARE_PART_WEIGHT], tile.weight, row, rows, tile.row_bytes, bytes, err)) ||
         (code = put(layout, job->saved[TARE_PART_SCALES], tile.scales, row, rows, tile.scale_bytes, bytes, err)))

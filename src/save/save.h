@@ -304,6 +304,12 @@ enum tare_code tare_dequantized_tile(const struct tare_layout *layout, const str
 enum tare_code tare_cast_floats(const struct tare_job *job, const char *from, const float *values, int64_t n,
                                 enum tare_dtype dtype, void *to, struct tare_tally *tally, struct tare_error *err);
 
+/* n rows of piece `number`'s module from row `from` on become rows of the tile from `first` on. */
+typedef enum tare_code tare_run(void *user, size_t number, int64_t from, int64_t first, int64_t n);
+/* The part of a packed job's piece that lies in a tile's box, by runs of at most `most` rows that are neighbours in the
+ * module. columns: of a row. */
+enum tare_code tare_job_runs(const struct tare_job *job, const struct tare_box *box, size_t number, int64_t columns,
+                             int64_t most, tare_run *visit, void *user);
 /* Run all tasks on the pool; writes into the shards. */
 struct tare_account;
 enum tare_code tare_layout_execute(const struct tare_layout *layout, struct tare_account *account,

@@ -2,36 +2,8 @@
  * test_faults_audit.c - diff and verify with the n-th allocation failing, for every n: an error and no leak.
  * tests/CMakeLists.txt wraps the allocations.
  */
+#include "faults.h"
 #include "world.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-static long allocations = -1; /* until one fails; -1: none does */
-
-static bool fails(void)
-{
-    return allocations >= 0 && allocations-- == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return fails() ? NULL : __real_realloc(old, size);
-}
 
 /* Names are looked up, as in a plan. */
 static void findable(struct world *world)

@@ -10,41 +10,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "fixture.h"
 #include "save/save.h"
 #include "world.h"
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-static long allocations = -1; /* until one fails; -1: none does */
-static long calls = -1;       /* the same of the system calls below */
-static int number;            /* their errno */
-static bool halves;           /* pwrite() writes half of what it is given */
-
-static bool fails(long *left)
-{
-    return *left >= 0 && (*left)-- == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails(&allocations) ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails(&allocations) ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return fails(&allocations) ? NULL : __real_realloc(old, size);
-}
+static long calls = -1; /* the same of the system calls below */
+static int number;      /* their errno */
+static bool halves;     /* pwrite() writes half of what it is given */
 
 static bool call_fails(void)
 {

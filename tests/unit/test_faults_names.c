@@ -5,38 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "faults.h"
 #include "fixture.h"
 #include "names/rewrite.h"
 #include "packing/packing.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-static long left = -1; /* allocations until one fails; -1: none does */
-
-static bool fails(void)
-{
-    return left >= 0 && left-- == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return fails() ? NULL : __real_realloc(old, size);
-}
 
 #define NAME_SIZE                                                                                                      \
     ((1 << 20) + 100) /* longer than a block of the arena: a name has one of its own, and leaves no room behind it */
@@ -73,7 +45,7 @@ static void make_modules(void)
 
 static void edit(struct tare_weights *w)
 {
-    static const char *const parts[] = {"**.left", "**.right"};
+    static const char *const parts[] = {"**.allocations", "**.right"};
     tare_drop(w, "gone*", "not used");
     tare_drop_containing(w, "nowhere", "not used");
     tare_rename(w, "old*.**", "new*.**");
@@ -123,10 +95,10 @@ static void every_allocation_may_fail(void **state)
     (void)state;
     make_modules();
     for (long n = 0;; n++) {
-        left = n;
+        allocations = n;
         const enum tare_code code = act();
-        const bool through = left >= 0;
-        left = -1;
+        const bool through = allocations >= 0;
+        allocations = -1;
         assert_int_equal(code, through ? TARE_OK : TARE_E_MEMORY);
         if (through) {
             assert_true(n > 40); /* it counts those of every verb */

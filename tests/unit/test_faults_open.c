@@ -6,46 +6,18 @@
 
 #include "base/pool.h"
 #include "config/json.h"
+#include "faults.h"
 #include "fixture.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-static long left = -1; /* allocations until one fails; -1: none does */
-
-static bool fails(void)
-{
-    return left >= 0 && left-- == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return fails() ? NULL : __real_realloc(old, size);
-}
 
 /* Fail the n-th allocation of act() for each n until it gets through; returns how many there were. */
 static long fail_each(enum tare_code (*act)(void *user, struct tare_error *err), void *user)
 {
     for (long n = 0;; n++) {
         struct tare_error err = {0};
-        left = n;
+        allocations = n;
         const enum tare_code code = act(user, &err);
-        const bool through = left >= 0;
-        left = -1;
+        const bool through = allocations >= 0;
+        allocations = -1;
         if (through) {
             fixture_expect(code, &err, TARE_OK, NULL, NULL);
             return n;

@@ -5,37 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "faults.h"
 #include "fixture.h"
 #include "tare.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-static long left = -1; /* allocations until one fails; -1: none does */
-
-static bool fails(void)
-{
-    return left >= 0 && left-- == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return fails() ? NULL : __real_realloc(old, size);
-}
 
 /* Plan path with each allocation failing in turn; `want` is the outcome without a failure. The number of allocations.
  */
@@ -46,10 +18,10 @@ static long plan_each(const char *path, enum tare_code want)
     for (long n = 0;; n++) {
         struct tare_error err = {0};
         tare_model *model = NULL;
-        left = n;
+        allocations = n;
         const enum tare_code code = tare_plan(&model, path, &options, &err);
-        const bool through = left >= 0;
-        left = -1;
+        const bool through = allocations >= 0;
+        allocations = -1;
         if (code == TARE_E_MEMORY) {
             assert_false(through);
             fixture_expect(code, &err, TARE_E_MEMORY, NULL, "out of memory");
@@ -240,10 +212,10 @@ static void json_each(const char *path, enum tare_code want)
         char *whole = tare_model_json(model, parameters);
         assert_non_null(whole);
         for (long n = 0;; n++) {
-            left = n;
+            allocations = n;
             char *text = tare_model_json(model, parameters);
-            const bool through = left >= 0;
-            left = -1;
+            const bool through = allocations >= 0;
+            allocations = -1;
             if (!text)
                 assert_false(through);
             else

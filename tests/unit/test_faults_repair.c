@@ -6,36 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "fixture.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-static long left = -1; /* allocations until one fails; -1: none does */
-
-static bool fails(void)
-{
-    return left >= 0 && left-- == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return fails() ? NULL : __real_realloc(old, size);
-}
 
 #define DATA TARE_TEST_DATA "/load/llama_untied_2shards"
 static const char *const shards[] = {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"};
@@ -76,10 +48,10 @@ static void find(void **state)
     for (long n = 0;; n++) {
         struct tare_error err = {0};
         tare_repair *repair = NULL;
-        left = n;
+        allocations = n;
         const enum tare_code code = tare_repair_find(&repair, folder, &options, &err);
-        const bool through = left >= 0;
-        left = -1;
+        const bool through = allocations >= 0;
+        allocations = -1;
         if (code != TARE_E_MEMORY) { /* what failed was not needed, or all went well */
             assert_int_equal(code, TARE_OK);
             const struct tare_repair_report *r = tare_repair_patch(repair);
@@ -109,9 +81,9 @@ static void write_out(void **state)
     assert_int_equal(tare_repair_find(&repair, folder, &options, &err), TARE_OK);
     snprintf(out, sizeof out, "%s/out", outside);
     for (long n = 0;; n++) {
-        left = n;
+        allocations = n;
         const enum tare_code code = tare_repair_write(repair, out, &err);
-        left = -1;
+        allocations = -1;
         assert_int_equal(is_there(outside, "out"), code == TARE_OK);
         if (!code)
             break;
@@ -132,9 +104,9 @@ static void write_in_place(void **state)
     size_t n_back = 0;
     assert_int_equal(tare_repair_find(&repair, folder, &options, &err), TARE_OK);
     for (long n = 0;; n++) {
-        left = n;
+        allocations = n;
         const enum tare_code code = tare_repair_in_place(repair, &err);
-        left = -1;
+        allocations = -1;
         const bool changed = is_there(folder, "model.safetensors.index.json");
         assert_int_equal(changed, code == TARE_OK);
         assert_int_equal(is_there(folder, "config.json.before-repair"), changed);
@@ -145,9 +117,9 @@ static void write_in_place(void **state)
     }
     tare_repair_free(repair);
     for (long n = 0;; n++) {
-        left = n;
+        allocations = n;
         const enum tare_code code = tare_repair_undo(folder, &n_back, &err);
-        left = -1;
+        allocations = -1;
         if (!code)
             break;
         assert_int_equal(code, TARE_E_MEMORY);
@@ -166,9 +138,9 @@ static void json(void **state)
     struct tare_error err = {0};
     assert_int_equal(tare_repair_find(&repair, folder, &options, &err), TARE_OK);
     for (long n = 0;; n++) {
-        left = n;
+        allocations = n;
         char *text = tare_repair_json(repair);
-        left = -1;
+        allocations = -1;
         if (text) {
             assert_non_null(strstr(text, "\"key\": \"quantization_config.group_size\""));
             tare_text_free(text);

@@ -13,41 +13,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "fixture.h"
 #include "save/save.h"
 #include "world.h"
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-static long allocations = -1; /* until one fails; -1: none does */
-static long calls = -1;       /* the same of the system calls below */
-static int number;            /* their errno; 0: the process is killed instead */
-static bool torn;             /* a write that is killed has written half */
-
-static bool fails(long *left)
-{
-    return *left >= 0 && (*left)-- == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails(&allocations) ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails(&allocations) ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return fails(&allocations) ? NULL : __real_realloc(old, size);
-}
+static long calls = -1; /* the same of the system calls below */
+static int number;      /* their errno; 0: the process is killed instead */
+static bool torn;       /* a write that is killed has written half */
 
 static bool call_fails(void)
 {
