@@ -74,11 +74,12 @@ void tare_block_add_bits(const unsigned char *bytes, int shift, uint8_t code[256
 
 void tare_block_six_bits(const unsigned char bytes[12], int k, int *scale, int *minimum)
 {
+    const unsigned char *low = bytes + k % 4, *middle = low + 4, *high = low + 8;
     if (k < 4) {
-        *scale = bytes[k] & 63;
-        *minimum = bytes[k + 4] & 63;
-    } else {
-        *scale = (bytes[k + 4] & 15) | bytes[k - 4] >> 6 << 4;
-        *minimum = bytes[k + 4] >> 4 | bytes[k] >> 6 << 4;
+        *scale = *low & 63;
+        *minimum = *middle & 63;
+    } else { /* four bits each in one byte, the two above them over those of k - 4 */
+        *scale = (*high & 15) | *low >> 6 << 4;
+        *minimum = *high >> 4 | *middle >> 6 << 4;
     }
 }

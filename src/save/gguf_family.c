@@ -290,7 +290,10 @@ static enum tare_code put_feed_forward(struct family *f)
     const struct tare_parameter *experts = of_layer(f, "block_sparse_moe.switch_mlp.down_proj");
     if (!down && !experts)
         return refuse(f, "config.json", "its layers have no feed-forward part that is known");
-    tare_pairs_integer(pairs, ".feed_forward_length", down ? down->shape[1] : experts->shape[2]);
+    if (down)
+        tare_pairs_integer(pairs, ".feed_forward_length", down->shape[1]);
+    else
+        tare_pairs_integer(pairs, ".feed_forward_length", experts->shape[2]);
     if (experts) {
         tare_pairs_integer(pairs, ".expert_count", experts->shape[0]);
         tare_pairs_integer(pairs, ".expert_used_count", tare_json_integer(f->config, "num_experts_per_tok", 2));
