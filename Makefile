@@ -66,6 +66,7 @@ test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=pyth
 	  $(ORACLE) tests/oracle/mlx_load.py build/tare build/packings; }
 	@[ -z "$(GOLDEN)" ] || { rm -rf build/published && $(ORACLE) tests/oracle/published.py $(GOLDEN) build/published && \
 	  $(ORACLE) tests/oracle/mlx_load.py build/tare build/published; }
+	@[ -z "$(GOLDEN)" ] || $(ORACLE) tests/oracle/tie_defaults.py . $(GOLDEN)
 	@[ -z "$(SHARED)" ] || $(ORACLE) tests/oracle/repair.py build/tare $(SHARED)
 
 READERS ?= /opt/readers/bin/python
