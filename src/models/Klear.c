@@ -72,4 +72,5 @@ const struct tare_arch tare_arch_Klear = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

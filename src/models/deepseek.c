@@ -66,4 +66,5 @@ const struct tare_arch tare_arch_deepseek = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

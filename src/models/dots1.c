@@ -68,4 +68,5 @@ const struct tare_arch tare_arch_dots1 = {
     .args = &args_info,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

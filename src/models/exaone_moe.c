@@ -104,4 +104,5 @@ const struct tare_arch tare_arch_exaone_moe = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

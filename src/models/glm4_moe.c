@@ -93,4 +93,5 @@ const struct tare_arch tare_arch_glm4_moe = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

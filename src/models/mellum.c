@@ -68,4 +68,5 @@ const struct tare_arch tare_arch_mellum = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

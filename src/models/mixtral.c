@@ -81,4 +81,5 @@ const struct tare_arch tare_arch_mixtral = {
     .args = &args_info,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -90,4 +90,5 @@ const struct tare_arch tare_arch_phimoe = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

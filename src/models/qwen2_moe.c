@@ -85,4 +85,5 @@ const struct tare_arch tare_arch_qwen2_moe = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -84,4 +84,5 @@ const struct tare_arch tare_arch_qwen3_moe = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };
