@@ -114,5 +114,6 @@ const struct tare_arch tare_arch_ernie4_5_moe = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
     .transformers_tied = true,
 };
