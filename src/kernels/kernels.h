@@ -85,6 +85,17 @@ struct tare_pool;
 void tare_matmul(const struct tare_kernels *kernels, struct tare_pool *pool, const struct tare_matrix *m,
                  const float *bias, const float *x, int64_t ldx, int64_t tokens, float *y, int64_t ldy,
                  float *const *work);
+/* The same for several products at once, as those of a token's experts: their tasks are handed out together. */
+struct tare_product {
+    struct tare_matrix matrix;
+    const float *bias, *x; /* bias NULL: none */
+    int64_t ldx, tokens;   /* 0: nothing to do */
+    float *y;
+    int64_t ldy;
+    int64_t first; /* filled in: its first task */
+};
+void tare_matmul_each(const struct tare_kernels *kernels, struct tare_pool *pool, struct tare_product *products,
+                      size_t n, float *const *work);
 /* dst (in) = row `row`. */
 void tare_matrix_row(const struct tare_kernels *kernels, const struct tare_matrix *m, int64_t row, float *dst);
 

@@ -11,69 +11,94 @@
     65536 /* weights of one task of a single token: enough to pay for handing it out, small enough to balance */
 
 struct job {
-    const struct tare_kernels *kernels, *rows_kernels; /* the latter reads weights */
-    const struct tare_matrix *m;
-    const float *bias, *x;
-    int64_t ldx, tokens, ldy, rows_a_task;
-    float *y;
+    const struct tare_kernels *kernels;
+    const struct tare_product *products;
+    size_t n;
     float *const *work;
 };
 
-static void add_bias(const struct job *j, int64_t row, int64_t rows)
+static void add_bias(const struct tare_product *p, int64_t row, int64_t rows)
 {
-    for (int64_t t = 0; j->bias && t < j->tokens; t++)
+    for (int64_t t = 0; p->bias && t < p->tokens; t++)
         for (int64_t r = row; r < row + rows; r++)
-            j->y[t * j->ldy + r] += j->bias[r];
+            p->y[t * p->ldy + r] += p->bias[r];
 }
 
-static void one_token(void *user, size_t i, int worker)
+/* Those that read weights. */
+static const struct tare_kernels *rows_kernels(const struct tare_kernels *kernels, const struct tare_matrix *m)
 {
-    (void)worker;
-    const struct job *j = user;
-    const int64_t row = (int64_t)i * j->rows_a_task;
-    const int64_t rows = j->m->rows - row < j->rows_a_task ? j->m->rows - row : j->rows_a_task;
-    j->rows_kernels->dot[j->m->storage](j->m, row, rows, j->x, j->y + row);
-    add_bias(j, row, rows);
+    return tare_matrix_even(m) ? kernels : &tare_kernels_scalar;
 }
 
-static void many_tokens(void *user, size_t i, int worker)
+static void many_tokens(const struct tare_kernels *kernels, const struct tare_product *p, int64_t row, int64_t rows,
+                        float *w)
 {
-    const struct job *j = user;
-    const struct tare_matrix *m = j->m;
-    float *w = j->work[worker];
-    const int64_t row = (int64_t)i * TARE_PANEL_ROWS;
-    const int64_t rows = m->rows - row < TARE_PANEL_ROWS ? m->rows - row : TARE_PANEL_ROWS;
+    const struct tare_matrix *m = &p->matrix;
+    const struct tare_kernels *reading = rows_kernels(kernels, m);
     for (int64_t start = 0; start < m->in; start += TARE_PANEL_COLUMNS) {
         const int64_t k = m->in - start < TARE_PANEL_COLUMNS ? m->in - start : TARE_PANEL_COLUMNS;
         for (int64_t r = 0; r < rows; r++)
-            j->rows_kernels->unpack[m->storage](m, row + r, start, k, w + r * TARE_PANEL_COLUMNS);
-        j->kernels->panel(w, TARE_PANEL_COLUMNS, rows, j->x + start, j->ldx, j->tokens, k, j->y + row, j->ldy,
-                          start > 0);
+            reading->unpack[m->storage](m, row + r, start, k, w + r * TARE_PANEL_COLUMNS);
+        kernels->panel(w, TARE_PANEL_COLUMNS, rows, p->x + start, p->ldx, p->tokens, k, p->y + row, p->ldy, start > 0);
     }
-    add_bias(j, row, rows);
+}
+
+static int64_t rows_a_task(const struct tare_product *p)
+{
+    if (p->tokens != 1)
+        return TARE_PANEL_ROWS;
+    const int64_t rows = TASK_BYTES / (int64_t)(p->matrix.stride ? p->matrix.stride : 1);
+    return rows < 4 ? 4 : rows;
+}
+
+/* The product that task i is of: the last one whose first task is not beyond i. */
+static const struct tare_product *product_of(const struct job *j, int64_t i)
+{
+    size_t low = 0, high = j->n;
+    while (high - low > 1) {
+        const size_t middle = low + (high - low) / 2;
+        if (j->products[middle].first <= i)
+            low = middle;
+        else
+            high = middle;
+    }
+    return &j->products[low];
+}
+
+static void task(void *user, size_t i, int worker)
+{
+    const struct job *j = user;
+    const struct tare_product *p = product_of(j, (int64_t)i);
+    const struct tare_matrix *m = &p->matrix;
+    const int64_t most = rows_a_task(p), row = ((int64_t)i - p->first) * most;
+    const int64_t rows = m->rows - row < most ? m->rows - row : most;
+    if (p->tokens == 1)
+        rows_kernels(j->kernels, m)->dot[m->storage](m, row, rows, p->x, p->y + row);
+    else
+        many_tokens(j->kernels, p, row, rows, j->work[worker]);
+    add_bias(p, row, rows);
+}
+
+void tare_matmul_each(const struct tare_kernels *kernels, struct tare_pool *pool, struct tare_product *products,
+                      size_t n, float *const *work)
+{
+    int64_t tasks = 0;
+    for (size_t i = 0; i < n; i++) {
+        const int64_t rows = rows_a_task(&products[i]);
+        products[i].first = tasks;
+        tasks += products[i].tokens > 0 ? (products[i].matrix.rows + rows - 1) / rows : 0;
+    }
+    if (tasks > 0)
+        tare_pool_run(pool, (size_t)tasks, task, &(struct job){kernels, products, n, work});
 }
 
 void tare_matmul(const struct tare_kernels *kernels, struct tare_pool *pool, const struct tare_matrix *m,
                  const float *bias, const float *x, int64_t ldx, int64_t tokens, float *y, int64_t ldy,
                  float *const *work)
 {
-    struct job j = {.kernels = kernels,
-                    .rows_kernels = tare_matrix_even(m) ? kernels : &tare_kernels_scalar,
-                    .m = m,
-                    .bias = bias,
-                    .x = x,
-                    .ldx = ldx,
-                    .tokens = tokens,
-                    .ldy = ldy,
-                    .rows_a_task = TARE_PANEL_ROWS,
-                    .y = y,
-                    .work = work};
-    if (tokens == 1) {
-        const int64_t rows = TASK_BYTES / (int64_t)(m->stride ? m->stride : 1);
-        j.rows_a_task = rows < 4 ? 4 : rows;
-    }
-    const int64_t tasks = (m->rows + j.rows_a_task - 1) / j.rows_a_task;
-    tare_pool_run(pool, (size_t)tasks, tokens == 1 ? one_token : many_tokens, &j);
+    struct tare_product product = {
+        .matrix = *m, .bias = bias, .x = x, .ldx = ldx, .tokens = tokens, .y = y, .ldy = ldy};
+    tare_matmul_each(kernels, pool, &product, 1, work);
 }
 
 void tare_matrix_row(const struct tare_kernels *kernels, const struct tare_matrix *m, int64_t row, float *dst)

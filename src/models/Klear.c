@@ -38,13 +38,6 @@ static bool routed(const void *args, int64_t layer)
     return a->num_experts > 0 && tare_sparse_layer(a->mlp_only_layers, a->decoder_sparse_step, layer);
 }
 
-static void coefficient(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
-{
-    (void)l;
-    if (dense->no_ffn)
-        tare_linear(at, "mlp.coefficient", dense->skeleton.dim, 2, BIAS);
-}
-
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
@@ -53,13 +46,17 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
         &(struct tare_routed_dense){
             .dense = {TARE_DENSE_USUAL(a), .skeleton.eps = a->rms_norm_eps, .skeleton.head = TARE_HEAD_OWN,
                       .attention.bias = a->attention_bias, .attention.o_bias = a->attention_bias,
-                      .attention.qk_norm = TARE_QK_NORM_RMS, .args = a, .more = coefficient},
+                      .attention.qk_norm = TARE_QK_NORM_RMS, .args = a},
             .is_routed = routed,
-            .routed = {.n = a->num_experts,
+            .routed = {.router = {.n = a->num_experts,
+                                  .top = a->num_experts_per_tok,
+                                  .score = TARE_SCORE_SIGMOID,
+                                  .normalize = a->norm_topk_prob},
                        .hidden = a->moe_intermediate_size,
                        .correction = "expert_bias",
                        .experts = "experts",
-                       .shared_hidden = a->moe_intermediate_size * a->n_shared_experts},
+                       .shared_hidden = a->moe_intermediate_size * a->n_shared_experts,
+                       .mix = "coefficient"},
         });
 }
 
@@ -75,4 +72,5 @@ const struct tare_arch tare_arch_Klear = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

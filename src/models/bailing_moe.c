@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * bailing_moe.c - Ling's first models (mlx-lm: models/bailing_moe.py). */
+#include <string.h>
+
 #include "models/routed.h"
 #include "models/theta.h"
 
@@ -74,7 +76,13 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                       .attention.bias = a->use_qkv_bias, .attention.o_bias = a->use_bias, .ffn.bias = a->use_bias,
                       .rotated = a->rotary_dim > 0 ? share : a->partial_rotary_factor, .args = a, .more = head_norms},
             .first = a->num_experts < 0 ? INT64_MAX : a->first_k_dense_replace,
-            .routed = {.n = a->num_experts,
+            .routed = {.router = {.n = a->num_experts,
+                                  .top = a->num_experts_per_tok,
+                                  .score = strcmp(a->score_function, "sigmoid") ? TARE_SCORE_SOFTMAX : TARE_SCORE_SIGMOID,
+                                  .normalize = a->norm_topk_prob && a->num_experts_per_tok > 1,
+                                  .scale = a->routed_scaling_factor,
+                                  .groups = a->n_group,
+                                  .top_groups = a->topk_group},
                        .hidden = a->moe_intermediate_size,
                        .gate = "gate.gate_proj",
                        .correction = a->moe_router_enable_expert_bias ? "gate.expert_bias" : NULL,

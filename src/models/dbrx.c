@@ -35,8 +35,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    const int64_t dim = a->d_model, hidden = tare_json_integer(a->ffn_config, "ffn_hidden_size", 0);
-    const int64_t n = tare_json_integer(a->ffn_config, "moe_num_experts", 0);
+    const int64_t dim = a->d_model;
     (void)i;
     l->pre[0] = tare_layer_norm(at, "norm_attn_norm.norm_1", dim, 1e-5, NO_BIAS);
     tare_gqa(l, at,
@@ -49,13 +48,18 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                      .head_dim = tare_div(at, "d_model", dim, "n_heads", a->n_heads)});
     tare_planned_only(&l->mixer); /* queries, keys and values are clipped */
     l->pre[1] = tare_layer_norm(at, "norm_attn_norm.norm_2", dim, 1e-5, NO_BIAS);
-    tare_linear(at, "ffn.router.layer", dim, n, NO_BIAS);
-    for (int64_t e = 0; e < n && !at.tree->error.code; e++) {
-        const struct tare_at expert = tare_at(at, "ffn.experts.%lld", (long long)e);
-        tare_linear(expert, "v1", dim, hidden, NO_BIAS);
-        tare_linear(expert, "w1", dim, hidden, NO_BIAS);
-        tare_linear(expert, "w2", hidden, dim, NO_BIAS);
-    }
+    tare_routed(l, at,
+                &(struct tare_routed_desc){
+                    .name = "ffn",
+                    .dim = dim,
+                    .router = {.n = tare_json_integer(a->ffn_config, "moe_num_experts", 0),
+                               .top = tare_json_integer(a->ffn_config, "moe_top_k", 1),
+                               .normalize = true},
+                    .hidden = tare_json_integer(a->ffn_config, "ffn_hidden_size", 0),
+                    .gate = "router.layer",
+                    .experts = "experts",
+                    .parts = {"w1", "v1", "w2"},
+                    .one_by_one = true});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

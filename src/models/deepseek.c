@@ -47,7 +47,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
             .dense = {TARE_DENSE_USUAL(a), .skeleton.eps = a->rms_norm_eps, .skeleton.head = TARE_HEAD_OWN,
                       .attention.bias = a->attention_bias, .attention.o_bias = a->attention_bias, .args = a},
             .is_routed = routed,
-            .routed = {.n = a->n_routed_experts,
+            .routed = {.router = {.n = a->n_routed_experts, .top = a->num_experts_per_tok},
                        .hidden = a->moe_intermediate_size,
                        .gate_bare = true,
                        .shared_hidden = a->moe_intermediate_size * a->n_shared_experts},
@@ -66,4 +66,5 @@ const struct tare_arch tare_arch_deepseek = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

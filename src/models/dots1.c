@@ -40,7 +40,13 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                     .attention.qk_norm = TARE_QK_NORM_RMS, /* attention_bias: read and ignored */
                                     .ffn.bias = a->mlp_bias},
                           .first = a->first_k_dense_replace,
-                          .routed = {.n = a->n_routed_experts,
+                          .routed = {.router = {.n = a->n_routed_experts,
+                                  .top = a->num_experts_per_tok,
+                                  .score = TARE_SCORE_SIGMOID,
+                                  .normalize = a->norm_topk_prob,
+                                  .scale = a->routed_scaling_factor,
+                                  .groups = a->n_group,
+                                  .top_groups = a->topk_group},
                                      .hidden = a->moe_intermediate_size,
                                      .gate_bare = true,
                                      .correction = "gate.e_score_correction_bias",
@@ -62,4 +68,5 @@ const struct tare_arch tare_arch_dots1 = {
     .args = &args_info,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

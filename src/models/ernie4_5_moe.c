@@ -87,7 +87,10 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
             .dense = {TARE_DENSE_LLAMA(a), .attention.head_dim = a->head_dim, .attention.bias = a->use_bias,
                       .attention.o_bias = a->use_bias, .ffn.bias = a->use_bias, .interleaved = true, .args = a},
             .is_routed = routed,
-            .routed = {.n = a->moe_num_experts,
+            .routed = {.router = {.n = a->moe_num_experts,
+                                  .top = a->moe_k,
+                                  .score = strcmp(a->moe_gate_act, "sigmoid") ? TARE_SCORE_SOFTMAX : TARE_SCORE_SIGMOID,
+                                  .normalize = true},
                        .hidden = a->moe_intermediate_size,
                        .bias = a->use_bias,
                        .shared_hidden = a->moe_intermediate_size * a->moe_num_shared_experts,
@@ -111,5 +114,6 @@ const struct tare_arch tare_arch_ernie4_5_moe = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
     .transformers_tied = true,
 };

@@ -33,8 +33,8 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    const struct tare_at attention = tare_at(at, "self_attn"), experts = tare_at(at, "mlp.experts");
-    const int64_t dim = a->hidden_size, n = a->num_local_experts, hidden = a->intermediate_size;
+    const struct tare_at attention = tare_at(at, "self_attn");
+    const int64_t dim = a->hidden_size;
     (void)i;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
     tare_attention(attention, &(struct tare_attention){.dim = dim,
@@ -44,10 +44,17 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                                        .bias = BIAS});
     tare_plain(attention, "sinks", 1, a->num_attention_heads);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
-    tare_linear(at, "mlp.router", dim, n, BIAS);
-    tare_experts(experts, "gate_proj", n, dim, hidden, BIAS);
-    tare_experts(experts, "up_proj", n, dim, hidden, BIAS);
-    tare_experts(experts, "down_proj", n, hidden, dim, BIAS);
+    tare_routed(l, at,
+                &(struct tare_routed_desc){.dim = dim,
+                                           .router = {.n = a->num_local_experts,
+                                                      .top = a->num_experts_per_tok,
+                                                      .normalize = true},
+                                           .hidden = a->intermediate_size,
+                                           .gate = "router",
+                                           .gate_bias = BIAS,
+                                           .experts = "experts",
+                                           .bias = BIAS,
+                                           .limit = {TARE_LIMIT_BEFORE, a->swiglu_limit}});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

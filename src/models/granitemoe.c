@@ -44,7 +44,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                       .attention.scale = a->attention_multiplier, .attention.bias = a->attention_bias,
                       .attention.o_bias = a->attention_bias},
             .routed = {.name = "block_sparse_moe",
-                       .n = a->num_local_experts,
+                       .router = {.n = a->num_local_experts, .top = a->num_experts_per_tok, .normalize = true},
                        .hidden = a->intermediate_size,
                        .gate = "router.layer"},
         });

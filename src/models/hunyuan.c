@@ -79,9 +79,10 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     if (a->num_experts == 1)
         tare_dense_glu(at, "mlp", dim, hidden);
     else
-        tare_routed(at, dim,
-                    &(struct tare_routed){
-                        .n = a->num_experts,
+        tare_routed(l, at,
+                    &(struct tare_routed_desc){
+                        .dim = dim,
+                        .router = {.n = a->num_experts, .top = of_layer(a->moe_topk, i)},
                         .hidden = a->moe_intermediate_size ? of_layer(a->moe_intermediate_size, i) : hidden,
                         .gate = "gate.wg",
                         .shared = "shared_mlp",

@@ -40,7 +40,6 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    const struct tare_at ffn = tare_at(at, "feed_forward");
     const int64_t dim = a->hidden_size, step = a->interleave_moe_layer_step;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
     tare_attention(tare_at(at, "self_attn"), &(struct tare_attention){.dim = dim,
@@ -50,12 +49,22 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                                                       .bias = a->attention_bias});
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     if ((i + 1) % step) {
-        tare_dense_glu(at, "feed_forward", dim, a->intermediate_size_mlp);
+        tare_glu(l, at,
+                 &(struct tare_glu_desc){.name = "feed_forward", .dim = dim, .hidden = a->intermediate_size_mlp});
         return;
     }
-    tare_switch_glu(ffn, "experts", a->num_local_experts, dim, a->intermediate_size);
-    tare_linear(ffn, "router", dim, a->num_local_experts, NO_BIAS);
-    tare_dense_glu(ffn, "shared_expert", dim, a->intermediate_size);
+    tare_routed(l, at,
+                &(struct tare_routed_desc){.name = "feed_forward",
+                                           .dim = dim,
+                                           .router = {.n = a->num_local_experts,
+                                                      .top = a->num_experts_per_tok,
+                                                      .score = TARE_SCORE_SIGMOID},
+                                           .weigh_input = true,
+                                           .hidden = a->intermediate_size,
+                                           .gate = "router",
+                                           .experts = "experts",
+                                           .shared = "shared_expert",
+                                           .shared_hidden = a->intermediate_size});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

@@ -40,7 +40,8 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                                                       .kv_heads = a->num_key_value_heads,
                                                                       .head = a->head_dim});
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", a->hidden_size, a->rms_norm_eps);
-    tare_dense_glu(at, "feed_forward", a->hidden_size, a->intermediate_size_mlp);
+    tare_glu(l, at,
+             &(struct tare_glu_desc){.name = "feed_forward", .dim = a->hidden_size, .hidden = a->intermediate_size_mlp});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

@@ -49,7 +49,10 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                       &(struct tare_routed_dense){
                           .dense = {TARE_DENSE_LLAMA(a), .attention.head_dim = a->head_dim,
                                     .attention.qk_norm = TARE_QK_NORM_RMS, .args = a, .vary = vary},
-                          .routed = {.n = a->num_experts, .hidden = a->moe_intermediate_size},
+                          .routed = {.router = {.n = a->num_experts,
+                                                .top = a->num_experts_per_tok,
+                                                .normalize = a->norm_topk_prob},
+                                     .hidden = a->moe_intermediate_size},
                       });
 }
 
@@ -65,4 +68,5 @@ const struct tare_arch tare_arch_mellum = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -77,8 +77,7 @@ static void attention(struct tare_at at, const struct args *a, bool windowed)
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    const struct tare_at mlp = tare_at(at, "mlp");
-    const int64_t dim = a->hidden_size, n = a->n_routed_experts, hidden = a->moe_intermediate_size;
+    const int64_t dim = a->hidden_size, hidden = a->moe_intermediate_size;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->layernorm_epsilon);
     attention(tare_at(at, "self_attn"), a, is_one(a->hybrid_layer_pattern, i));
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->layernorm_epsilon);
@@ -86,11 +85,20 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
         tare_glu(l, at, &(struct tare_glu_desc){.dim = dim, .hidden = a->intermediate_size});
         return;
     }
-    tare_switch_glu(mlp, "switch_mlp", n, dim, hidden);
-    tare_plain(mlp, "gate.weight", 2, n, dim);
-    tare_plain(mlp, "gate.e_score_correction_bias", 1, n);
-    if (a->n_shared_experts > 0)
-        tare_dense_glu(mlp, "shared_experts", dim, tare_mul(at, hidden, a->n_shared_experts));
+    tare_routed(l, at,
+                &(struct tare_routed_desc){
+                    .dim = dim,
+                    .router = {.n = a->n_routed_experts,
+                               .top = a->num_experts_per_tok,
+                               .score = TARE_SCORE_SIGMOID,
+                               .normalize = a->norm_topk_prob,
+                               .scale = a->routed_scaling_factor,
+                               .groups = a->n_group,
+                               .top_groups = a->topk_group},
+                    .hidden = hidden,
+                    .gate_bare = true,
+                    .correction = "gate.e_score_correction_bias",
+                    .shared_hidden = a->n_shared_experts > 0 ? tare_mul(at, hidden, a->n_shared_experts) : 0});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

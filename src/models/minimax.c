@@ -34,7 +34,6 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    const struct tare_at moe = tare_at(at, "block_sparse_moe");
     const int64_t dim = a->hidden_size;
     (void)i;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
@@ -46,9 +45,15 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                             .qk_norm = a->use_qk_norm ? TARE_NORM_OF_ALL : TARE_NORM_OF_NOTHING,
                                             .eps = a->rms_norm_eps});
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
-    tare_linear(moe, "gate", dim, a->num_local_experts, NO_BIAS);
-    tare_switch_glu(moe, "switch_mlp", a->num_local_experts, dim, a->intermediate_size);
-    tare_plain(moe, "e_score_correction_bias", 1, a->num_local_experts);
+    tare_routed(l, at,
+                &(struct tare_routed_desc){.name = "block_sparse_moe",
+                                           .dim = dim,
+                                           .router = {.n = a->num_local_experts,
+                                                      .top = a->num_experts_per_tok,
+                                                      .score = TARE_SCORE_SIGMOID,
+                                                      .normalize = true},
+                                           .hidden = a->intermediate_size,
+                                           .correction = "e_score_correction_bias"});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

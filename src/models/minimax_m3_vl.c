@@ -116,12 +116,14 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
         tare_dense_glu(at, "mlp", a->hidden_size, a->dense_intermediate_size);
         return;
     }
-    tare_routed(at, a->hidden_size,
-                &(struct tare_routed){.name = "block_sparse_moe",
-                                      .n = a->num_local_experts,
-                                      .hidden = a->intermediate_size,
-                                      .correction = "e_score_correction_bias",
-                                      .shared_hidden = a->shared_intermediate_size});
+    tare_routed(l, at,
+                &(struct tare_routed_desc){.name = "block_sparse_moe",
+                                           .dim = a->hidden_size,
+                                           .router = {.n = a->num_local_experts},
+                                           .hidden = a->intermediate_size,
+                                           .correction = "e_score_correction_bias",
+                                           .shared_hidden = a->shared_intermediate_size});
+    tare_planned_only(&l->ffn); /* its rule of choosing and its activation are not filled in */
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

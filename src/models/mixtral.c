@@ -55,8 +55,11 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
     attention(l, at, a, head, rope);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
-    tare_linear(at, "block_sparse_moe.gate", dim, n, NO_BIAS);
-    tare_switch_glu(at, "block_sparse_moe.switch_mlp", n, dim, a->intermediate_size);
+    tare_routed(l, at,
+                &(struct tare_routed_desc){.name = "block_sparse_moe",
+                                           .dim = dim,
+                                           .router = {.n = n, .top = a->num_experts_per_tok, .normalize = true},
+                                           .hidden = a->intermediate_size});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -78,4 +81,5 @@ const struct tare_arch tare_arch_mixtral = {
     .args = &args_info,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

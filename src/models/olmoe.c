@@ -38,8 +38,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    const struct tare_at mlp = tare_at(at, "mlp"), experts = tare_at(mlp, "switch_mlp");
-    const int64_t dim = a->hidden_size, n = a->num_experts, hidden = a->intermediate_size;
+    const int64_t dim = a->hidden_size;
     (void)i;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
     tare_attention(tare_at(at, "self_attn"), &(struct tare_attention){.dim = dim,
@@ -50,10 +49,13 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                                                       .qk_norm = TARE_NORM_OF_ALL,
                                                                       .eps = a->rms_norm_eps});
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
-    tare_linear(mlp, "gate", dim, n, NO_BIAS);
-    tare_experts(experts, "gate_proj", n, dim, hidden, a->mlp_bias);
-    tare_experts(experts, "up_proj", n, dim, hidden, a->mlp_bias);
-    tare_experts(experts, "down_proj", n, hidden, dim, a->mlp_bias);
+    tare_routed(l, at,
+                &(struct tare_routed_desc){.dim = dim,
+                                           .router = {.n = a->num_experts,
+                                                      .top = a->num_experts_per_tok,
+                                                      .normalize = a->norm_topk_prob},
+                                           .hidden = a->intermediate_size,
+                                           .bias = a->mlp_bias});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

@@ -47,7 +47,6 @@ static struct tare_rope rope_read(struct tare_at at, const struct args *a, int64
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    const struct tare_at moe = tare_at(at, "block_sparse_moe");
     const int64_t dim = a->hidden_size;
     const int64_t head = tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
     (void)i;
@@ -61,8 +60,14 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                      .o_bias = a->attention_bias,
                                      .rope = rope_read(at, a, head)});
     l->pre[1] = tare_layer_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps, BIAS);
-    tare_linear(moe, "gate", dim, a->num_local_experts, NO_BIAS);
-    tare_switch_glu(moe, "switch_mlp", a->num_local_experts, dim, a->intermediate_size);
+    tare_routed(l, at,
+                &(struct tare_routed_desc){.name = "block_sparse_moe",
+                                           .dim = dim,
+                                           .router = {.n = a->num_local_experts,
+                                                      .top = a->num_experts_per_tok,
+                                                      .score = TARE_SCORE_SPARSE_MIXER,
+                                                      .jitter = a->router_jitter_noise},
+                                           .hidden = a->intermediate_size});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -85,4 +90,5 @@ const struct tare_arch tare_arch_phimoe = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -53,10 +53,15 @@ static void vary(struct tare_dense *layer, int64_t i)
 static void experts(struct tare_layer *l, struct tare_at at, const struct tare_dense *layer)
 {
     const struct args *a = layer->args;
-    (void)l;
     if (layer->no_ffn)
-        tare_shared_experts(tare_at(at, "mlp"), a->hidden_size, a->num_experts, a->moe_intermediate_size,
-                            a->shared_expert_intermediate_size);
+        tare_shared_experts(l, at,
+                            &(struct tare_shared_experts){.dim = a->hidden_size,
+                                                          .n = a->num_experts,
+                                                          .top = a->num_experts_per_tok,
+                                                          .hidden = a->moe_intermediate_size,
+                                                          .shared_hidden = a->shared_expert_intermediate_size,
+                                                          .normalize = a->norm_topk_prob,
+                                                          .hidden_act = a->hidden_act});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -80,4 +85,5 @@ const struct tare_arch tare_arch_qwen2_moe = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

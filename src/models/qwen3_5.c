@@ -66,8 +66,13 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                              a->attention_bias, a->rms_norm_eps);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     if (a->num_experts > 0)
-        tare_shared_experts(tare_at(at, "mlp"), dim, a->num_experts, a->moe_intermediate_size,
-                            a->shared_expert_intermediate_size);
+        tare_shared_experts(l, at,
+                            &(struct tare_shared_experts){.dim = dim,
+                                                          .n = a->num_experts,
+                                                          .top = a->num_experts_per_tok,
+                                                          .hidden = a->moe_intermediate_size,
+                                                          .shared_hidden = a->shared_expert_intermediate_size,
+                                                          .normalize = a->norm_topk_prob});
     else
         tare_glu(l, at, &(struct tare_glu_desc){.dim = dim, .hidden = a->intermediate_size});
 }

@@ -54,11 +54,14 @@ static void vary(struct tare_dense *layer, int64_t i)
 static void experts(struct tare_layer *l, struct tare_at at, const struct tare_dense *layer)
 {
     const struct args *a = layer->args;
-    (void)l;
-    if (!layer->no_ffn)
-        return;
-    tare_linear(at, "mlp.gate", a->hidden_size, a->num_experts, NO_BIAS);
-    tare_switch_glu(at, "mlp.switch_mlp", a->num_experts, a->hidden_size, a->moe_intermediate_size);
+    if (layer->no_ffn)
+        tare_routed(l, at,
+                    &(struct tare_routed_desc){.dim = a->hidden_size,
+                                               .router = {.n = a->num_experts,
+                                                          .top = a->num_experts_per_tok,
+                                                          .normalize = a->norm_topk_prob},
+                                               .hidden = a->moe_intermediate_size,
+                                               .activation = tare_activation_read(at, a->hidden_act, TARE_SILU)});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -81,4 +84,5 @@ const struct tare_arch tare_arch_qwen3_moe = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

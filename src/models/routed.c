@@ -8,45 +8,6 @@
 
 static const char *const projections[] = {"gate_proj", "up_proj", "down_proj"};
 
-static const char *given(const char *name, const char *usual)
-{
-    return name ? name : usual;
-}
-
-/* n 0: one network, not stacked. */
-static void glu(struct tare_at parent, const char *name, int64_t n, int64_t dim, int64_t hidden, bool bias)
-{
-    const struct tare_at at = tare_at(parent, "%s", name);
-    for (int i = 0; i < 3; i++) {
-        const int64_t in = i < 2 ? dim : hidden, out = i < 2 ? hidden : dim;
-        if (n > 0)
-            tare_experts(at, projections[i], n, in, out, bias);
-        else
-            tare_linear(at, projections[i], in, out, bias);
-    }
-}
-
-void tare_routed(struct tare_at parent, int64_t dim, const struct tare_routed *r)
-{
-    const struct tare_at at = tare_at(parent, "%s", given(r->name, "mlp"));
-    if (r->n < 1 || r->hidden < 1) {
-        if (!at.tree->error.code)
-            tare_fail(&at.tree->error, TARE_E_CONFIG, at.path,
-                      "the config gives %lld experts of width %lld; both must be at least 1", (long long)r->n,
-                      (long long)r->hidden);
-        return;
-    }
-    if (r->gate_bare)
-        tare_plain(tare_at(at, "%s", given(r->gate, "gate")), "weight", 2, r->n, dim);
-    else
-        tare_linear(at, given(r->gate, "gate"), dim, r->n, NO_BIAS);
-    if (r->correction)
-        tare_plain(at, r->correction, 1, r->n);
-    glu(at, given(r->experts, "switch_mlp"), r->n, dim, r->hidden, r->bias);
-    if (r->shared_hidden > 0)
-        glu(at, given(r->shared, "shared_experts"), 0, dim, r->shared_hidden, r->shared_bias);
-}
-
 /* The dense family's hooks carry the routed model; the model's own ones get its args. */
 static void vary(struct tare_dense *copy, int64_t i)
 {
@@ -58,13 +19,21 @@ static void vary(struct tare_dense *copy, int64_t i)
     copy->args = model;
 }
 
+static void routed(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
+{
+    struct tare_routed_desc desc = ((const struct tare_routed_dense *)dense->args)->routed;
+    desc.dim = dense->skeleton.dim;
+    desc.activation = tare_activation_read(at, dense->hidden_act, TARE_SILU);
+    tare_routed(l, at, &desc);
+}
+
 static void more(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
 {
     const struct tare_routed_dense *model = dense->args;
     struct tare_dense own = *dense;
     own.args = model->dense.args;
     if (dense->no_ffn)
-        tare_routed(at, dense->skeleton.dim, &model->routed);
+        routed(l, at, dense);
     if (model->dense.more)
         model->dense.more(l, at, &own);
 }

@@ -30,12 +30,16 @@ enum tare_code tare_layer_numbers_check(const json_t *list, int64_t n, const cha
                             (long long)n);
 }
 
-void tare_shared_experts(struct tare_at at, int64_t dim, int64_t n, int64_t hidden, int64_t shared_hidden)
+void tare_shared_experts(struct tare_layer *l, struct tare_at at, const struct tare_shared_experts *e)
 {
-    tare_linear(at, "gate", dim, n, NO_BIAS);
-    tare_switch_glu(at, "switch_mlp", n, dim, hidden);
-    tare_dense_glu(at, "shared_expert", dim, shared_hidden);
-    tare_linear(at, "shared_expert_gate", dim, 1, NO_BIAS);
+    tare_routed(l, at,
+                &(struct tare_routed_desc){.dim = e->dim,
+                                           .router = {.n = e->n, .top = e->top, .normalize = e->normalize},
+                                           .hidden = e->hidden,
+                                           .shared = "shared_expert",
+                                           .shared_hidden = e->shared_hidden,
+                                           .shared_gate = "shared_expert_gate",
+                                           .activation = tare_activation_read(at, e->hidden_act, TARE_SILU)});
 }
 
 void tare_sparse_rewrite(struct tare_weights *w, const char *block, int64_t n, int64_t dim)

@@ -16,8 +16,14 @@ enum tare_code tare_sparse_check(const json_t *mlp_only_layers, int64_t step, co
 enum tare_code tare_layer_numbers_check(const json_t *list, int64_t n, const char *key, const char *place,
                                         struct tare_error *err);
 
-/* gate, switch_mlp, shared_expert and shared_expert_gate below `at` ("model.layers.0.mlp"). */
-void tare_shared_experts(struct tare_at at, int64_t dim, int64_t n, int64_t hidden, int64_t shared_hidden);
+/* gate, switch_mlp, shared_expert and shared_expert_gate below "mlp" of the layer at `at`; the best `top` of n, by
+ * softmax. */
+struct tare_shared_experts {
+    int64_t dim, n, top, hidden, shared_hidden;
+    bool normalize;
+    const char *hidden_act; /* NULL: silu */
+};
+void tare_shared_experts(struct tare_layer *l, struct tare_at at, const struct tare_shared_experts *experts);
 
 /* Published experts of a block ("mlp"), in all spellings of experts.h: model.layers.*.mlp.experts -> .mlp.switch_mlp.
  */

@@ -93,22 +93,40 @@ static void attention(struct tare_at at, const struct args *a, int64_t i)
         tare_linear(at, "g_proj", a->hidden_size, heads, NO_BIAS);
 }
 
+/* Of layer i in a list that may be short; 0 and null are none. */
+static struct tare_limit limit_of(const json_t *list, int64_t i)
+{
+    const double most = json_number_value(json_array_get(list, (size_t)i));
+    return (struct tare_limit){most > 0 ? TARE_LIMIT_AFTER : TARE_LIMIT_NONE, most};
+}
+
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    const struct tare_at mlp = tare_at(at, "mlp");
-    const int64_t dim = a->hidden_size, n = a->moe_num_experts;
+    const int64_t dim = a->hidden_size;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
     attention(tare_at(at, "self_attn"), a, i);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     if (routed(a->moe_layers_enum, i) != 1) {
-        tare_dense_glu(at, "mlp", dim, a->intermediate_size);
+        tare_glu(l, at,
+                 &(struct tare_glu_desc){
+                     .dim = dim, .hidden = a->intermediate_size, .limit = limit_of(a->swiglu_limits_shared, i)});
         return;
     }
-    tare_linear(mlp, "gate.gate", dim, n, NO_BIAS);
-    tare_plain(mlp, "gate.router_bias", 1, n);
-    tare_switch_glu(mlp, "switch_mlp", n, dim, a->moe_intermediate_size);
-    tare_dense_glu(mlp, "share_expert", dim, a->share_expert_dim);
+    tare_routed(l, at,
+                &(struct tare_routed_desc){.dim = dim,
+                                           .router = {.n = a->moe_num_experts,
+                                                      .top = a->moe_top_k,
+                                                      .score = TARE_SCORE_SIGMOID,
+                                                      .normalize = a->norm_expert_weight,
+                                                      .scale = a->moe_router_scaling_factor},
+                                           .hidden = a->moe_intermediate_size,
+                                           .gate = "gate.gate",
+                                           .correction = "gate.router_bias",
+                                           .limit = limit_of(a->swiglu_limits, i),
+                                           .shared = "share_expert",
+                                           .shared_hidden = a->share_expert_dim,
+                                           .shared_limit = limit_of(a->swiglu_limits_shared, i)});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

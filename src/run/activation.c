@@ -67,3 +67,24 @@ void tare_activation_forward(const struct tare_kernels *kernels, enum tare_activ
     for (int64_t i = 0; i < n; i++)
         gate[i] = each[activation](gate[i]) * (up ? up[i] : 1);
 }
+
+static float within(float x, float least, float most)
+{
+    return x < least ? least : x > most ? most : x; /* a NaN stays */
+}
+
+void tare_unit_forward(const struct tare_kernels *kernels, enum tare_activation activation,
+                       const struct tare_limit *limit, float *gate, float *up, int64_t n)
+{
+    const float most = (float)limit->most;
+    if (limit->kind == TARE_LIMIT_NONE) {
+        tare_activation_forward(kernels, activation, gate, up, n);
+        return;
+    }
+    if (limit->kind == TARE_LIMIT_AFTER)
+        tare_activation_forward(kernels, activation, gate, NULL, n);
+    for (int64_t i = 0; i < n; i++) {
+        const float g = within(gate[i], -INFINITY, most), u = within(up[i], -most, most);
+        gate[i] = limit->kind == TARE_LIMIT_AFTER ? g * u : g / (1 + expf(-1.702f * g)) * (u + 1);
+    }
+}

@@ -74,6 +74,15 @@ enum tare_activation { TARE_SILU, TARE_GELU, TARE_GELU_TANH, TARE_RELU, TARE_REL
  * error. */
 enum tare_activation tare_activation_read(struct tare_at at, const char *name, enum tare_activation fallback);
 
+/* A gated unit whose parts are kept within limits, m the most:
+ *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-1.702 g)) * (u + 1), whatever the activation (gpt_oss)
+ *   AFTER    min(act(gate), m) * clamp(up, -m, m)
+ */
+struct tare_limit {
+    enum { TARE_LIMIT_NONE, TARE_LIMIT_BEFORE, TARE_LIMIT_AFTER } kind;
+    double most;
+};
+
 /* down(act(gate x) * up x) */
 struct tare_glu_desc {
     const char *name;                            /* "mlp" */
@@ -82,8 +91,61 @@ struct tare_glu_desc {
     int64_t dim, hidden;
     bool bias;
     enum tare_activation activation;
+    struct tare_limit limit;
 };
 void tare_glu(struct tare_layer *layer, struct tare_at at, const struct tare_glu_desc *desc);
+
+/* How experts are chosen for a token from the logits of a gate, and weighed. */
+struct tare_router {
+    int64_t n, top; /* experts; how many a token takes */
+    enum {
+        TARE_SCORE_SOFTMAX,       /* over all; normalized, it is that over the chosen ones */
+        TARE_SCORE_SIGMOID,       /* of each */
+        TARE_SCORE_SQRT_SOFTPLUS, /* sqrt(log(1 + e^x)) of each */
+        TARE_SCORE_SPARSE_MIXER   /* one by one, each weighed against those within the jitter (Liu et al. 2023) */
+    } score;
+    bool normalize;             /* the weights of the chosen ones by their sum */
+    double scale;               /* of the weights; 0: 1 */
+    double soft_cap;            /* of the logits; 0: none */
+    double jitter;              /* of the sparse mixer */
+    int64_t groups, top_groups; /* only experts of the best groups are chosen; groups below 2: all */
+    bool group_by_best;         /* a group is as good as its best expert; else as its best two together */
+};
+/*
+ * Choose for one token. logits (n) are used up; choice: n + groups floats of work; chosen, weight: (top), the best
+ * first. correction is added to the scores for choosing, not for weighing; NULL: none.
+ */
+void tare_router_choose(const struct tare_router *router, const float *correction, float *logits, float *choice,
+                        int32_t *chosen, float *weight);
+bool tare_router_fits(const struct tare_router *router); /* top and groups are possible */
+
+/*
+ * Routed experts, each down(act(gate x) * up x), and often one that all tokens share:
+ *     y = sum_k weight[k] expert[chosen[k]](x) + shared(x)
+ */
+struct tare_routed_desc {
+    const char *name; /* "mlp" */
+    struct tare_router router;
+    int64_t dim, hidden;    /* the latter: width of one expert */
+    const char *gate;       /* "gate": (n, dim) */
+    bool gate_bias;         /* the gate is a linear with a bias */
+    bool gate_bare;         /* no linear but a parameter of its own: never packed */
+    const char *correction; /* of the scores by which experts are chosen: "gate.e_score_correction_bias"; NULL: none */
+    const char *experts;    /* "switch_mlp" */
+    const char *parts[3];   /* gate_proj, up_proj, down_proj */
+    bool one_by_one;        /* experts.0.gate_proj ... instead of experts.gate_proj, stacked */
+    bool bias;              /* of the experts */
+    bool weigh_input;       /* expert(weight x) instead of weight expert(x) */
+    const char *shared;     /* "shared_experts" */
+    int64_t shared_hidden;  /* below 1: no shared expert */
+    bool shared_bias;
+    const char *shared_gate; /* a linear (1, dim): the shared expert times its sigmoid; NULL: none */
+    const char *mix;         /* a linear (2, dim) with a bias: experts and shared one times its softmax; NULL: none */
+    enum tare_activation activation;
+    struct tare_limit limit, shared_limit;
+};
+/* What no model can run (no experts, more chosen than there are) is refused by tree error or declared only. */
+void tare_routed(struct tare_layer *layer, struct tare_at at, const struct tare_routed_desc *desc);
 
 /* second(act(first x)) */
 struct tare_mlp_desc {

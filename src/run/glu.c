@@ -7,6 +7,7 @@ struct glu {
         gate_up; /* gate and up, or gate_up: its weight is NULL where the two are apart */
     int64_t hidden;
     enum tare_activation activation;
+    struct tare_limit limit;
 };
 
 /* gate and up side by side: (tokens, 2, hidden) */
@@ -26,7 +27,8 @@ static void activate(void *user, size_t i, int worker)
     (void)worker;
     const struct job *j = user;
     float *gate = j->pass->scratch + (int64_t)i * 2 * j->block->hidden;
-    tare_activation_forward(&j->pass->kernels, j->block->activation, gate, gate + j->block->hidden, j->block->hidden);
+    tare_unit_forward(&j->pass->kernels, j->block->activation, &j->block->limit, gate, gate + j->block->hidden,
+                      j->block->hidden);
 }
 
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
@@ -54,7 +56,7 @@ void tare_glu(struct tare_layer *layer, struct tare_at parent, const struct tare
     if (!b && !at.tree->error.code)
         tare_fail_memory(&at.tree->error);
     b = b ? b : &failed;
-    *b = (struct glu){.hidden = d->hidden, .activation = d->activation};
+    *b = (struct glu){.hidden = d->hidden, .activation = d->activation, .limit = d->limit};
     if (d->gate_up_name) {
         b->gate_up = tare_linear(at, d->gate_up_name, d->dim, tare_mul(at, 2, d->hidden), d->bias);
     } else {

@@ -54,5 +54,8 @@ void tare_norm_forward(const struct tare_pass *pass, const struct tare_norm *nor
 /* In place: gate = act(gate) * up, n floats; up NULL: act(gate). */
 void tare_activation_forward(const struct tare_kernels *kernels, enum tare_activation activation, float *gate,
                              const float *up, int64_t n);
+/* The same within limits. */
+void tare_unit_forward(const struct tare_kernels *kernels, enum tare_activation activation,
+                       const struct tare_limit *limit, float *gate, float *up, int64_t n);
 
 #endif

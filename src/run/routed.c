@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT
+ * routed.c - routed experts: a router chooses a few feed-forward networks for each token. Shazeer et al. 2017.
+ *
+ * Tokens are grouped by expert, so that each expert's weights are read once a pass. A "slot" is one token at one of its
+ * experts; slots are sorted by expert, and a wave of them goes through the three projections at once.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "run/pass.h"
+
+struct routed {
+    struct tare_router router;
+    struct tare_linear gate; /* its weight is NULL where it is bare */
+    const struct tare_parameter *bare, *correction;
+    struct tare_linear stacked[3]; /* gate, up, down */
+    struct tare_linear *each[3];   /* (n) instead, one by one; NULL: stacked */
+    struct tare_linear shared[3], shared_gate, mix;
+    int64_t dim, hidden, shared_hidden;
+    enum tare_activation activation;
+    struct tare_limit limit, shared_limit;
+    bool weigh_input;
+};
+
+enum { GATE, UP, DOWN };
+
+struct job {
+    const struct routed *b;
+    const struct tare_pass *pass;
+    const float *x;
+    float *y;
+    struct tare_product *products; /* (2 n): of a wave */
+    float *logits, *choice;        /* (tokens, n), (tokens, n + groups) */
+    float *weight;                 /* (tokens, top) */
+    int32_t *chosen;               /* (tokens, top): experts */
+    int32_t *slot;                 /* (tokens, top): where that pair went */
+    int32_t *pair;                 /* (tokens * top): the pair in a slot */
+    int32_t *begin;                /* (n + 1): slots of each expert */
+    float *units;                  /* (wave, 2, hidden) */
+    float *rows;                   /* (wave, dim): what goes into the experts, then what comes out */
+    float *shared, *shared_y;      /* (tokens, 2, shared hidden), (tokens, dim) */
+    float *coefficient;            /* (tokens, 2): of the experts, of the shared one */
+    int64_t first, last;           /* slots of the wave */
+};
+
+#define WAVE 512 /* slots, but for passes of more tokens: an expert's slots are all in one wave */
+
+static int64_t wave_size(const struct routed *b, int64_t tokens)
+{
+    const int64_t all = tokens * b->router.top, most = 2 * tokens > WAVE ? 2 * tokens : WAVE;
+    return all < most ? all : most;
+}
+
+/* Cut scratch into its parts, or count its floats when scratch is NULL. It is aligned for the products, which come first. */
+static size_t lay_out(const struct routed *b, int64_t tokens, float *scratch, struct job *j)
+{
+    const int64_t n = b->router.n, top = b->router.top, wave = wave_size(b, tokens);
+    const int64_t groups = b->router.groups > 0 ? b->router.groups : 0;
+    const int64_t floats[] = {2 * n * (int64_t)(sizeof(struct tare_product) / sizeof(float)),
+                              tokens * n,
+                              tokens * (n + groups),
+                              tokens * top,
+                              tokens * top,
+                              tokens * top,
+                              tokens * top,
+                              n + 1,
+                              wave * 2 * b->hidden,
+                              wave * b->dim,
+                              tokens * 2 * b->shared_hidden,
+                              b->shared_hidden > 0 ? tokens * b->dim : 0,
+                              tokens * 2};
+    void *part[sizeof floats / sizeof *floats] = {NULL};
+    size_t total = 0;
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {
+        part[i] = scratch ? scratch + total : NULL;
+        total += (size_t)floats[i];
+    }
+    if (j) {
+        j->products = part[0];
+        j->logits = part[1], j->choice = part[2], j->weight = part[3];
+        j->chosen = part[4], j->slot = part[5], j->pair = part[6], j->begin = part[7];
+        j->units = part[8], j->rows = part[9];
+        j->shared = part[10], j->shared_y = part[11], j->coefficient = part[12];
+    }
+    return total;
+}
+
+static size_t scratch(const void *block, int64_t tokens)
+{
+    return lay_out(block, tokens, NULL, NULL);
+}
+
+static void choose(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    const struct tare_router *r = &j->b->router;
+    const int64_t t = (int64_t)i, groups = r->groups > 0 ? r->groups : 0;
+    const float *correction = j->b->correction ? tare_loaded_vector(j->pass->loaded, j->b->correction) : NULL;
+    tare_router_choose(r, correction, j->logits + t * r->n, j->choice + t * (r->n + groups), j->chosen + t * r->top,
+                       j->weight + t * r->top);
+}
+
+static void gate(const struct job *j)
+{
+    const struct routed *b = j->b;
+    struct tare_matrix m;
+    if (b->bare)
+        m = (struct tare_matrix){.storage = TARE_STORE_F32,
+                                 .rows = b->router.n,
+                                 .in = b->dim,
+                                 .data = (const unsigned char *)tare_loaded_vector(j->pass->loaded, b->bare),
+                                 .stride = (size_t)b->dim * sizeof(float)};
+    else
+        m = *tare_loaded_matrix(j->pass->loaded, b->gate.weight);
+    tare_matmul(&j->pass->kernels, j->pass->pool, &m,
+                b->gate.bias ? tare_loaded_vector(j->pass->loaded, b->gate.bias) : NULL, j->x, b->dim, j->pass->tokens,
+                j->logits, b->router.n, j->pass->work);
+    tare_pool_run(j->pass->pool, (size_t)j->pass->tokens, choose, (void *)j);
+}
+
+/* Number the slots: by expert, then by token. */
+static void sort(const struct job *j)
+{
+    const int64_t n = j->b->router.n, pairs = j->pass->tokens * j->b->router.top;
+    memset(j->begin, 0, (size_t)(n + 1) * sizeof *j->begin);
+    for (int64_t p = 0; p < pairs; p++)
+        j->begin[j->chosen[p] + 1]++;
+    for (int64_t e = 0; e < n; e++)
+        j->begin[e + 1] += j->begin[e];
+    for (int64_t p = 0; p < pairs; p++) { /* begin runs on to the end of each expert ... */
+        j->slot[p] = j->begin[j->chosen[p]]++;
+        j->pair[j->slot[p]] = (int32_t)p;
+    }
+    memmove(j->begin + 1, j->begin, (size_t)n * sizeof *j->begin); /* ... which is where the next one begins */
+    j->begin[0] = 0;
+}
+
+static void gather(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    const int64_t dim = j->b->dim, pair = j->pair[j->first + (int64_t)i];
+    const float *x = j->x + pair / j->b->router.top * dim;
+    float *row = j->rows + (int64_t)i * dim;
+    const float weight = j->b->weigh_input ? j->weight[pair] : 1;
+    for (int64_t d = 0; d < dim; d++)
+        row[d] = x[d] * weight;
+}
+
+static void activate(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    float *gate = j->units + (int64_t)i * 2 * j->b->hidden;
+    tare_unit_forward(&j->pass->kernels, j->b->activation, &j->b->limit, gate, gate + j->b->hidden, j->b->hidden);
+}
+
+/* Add to each token what its experts of this wave say. */
+static void scatter(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    const int64_t dim = j->b->dim, top = j->b->router.top;
+    float *y = j->y + (int64_t)i * dim;
+    if (j->first == 0)
+        memset(y, 0, (size_t)dim * sizeof *y);
+    for (int64_t k = 0; k < top; k++) {
+        const int64_t pair = (int64_t)i * top + k, slot = j->slot[pair];
+        const float weight = j->b->weigh_input ? 1 : j->weight[pair];
+        const float *row = j->rows + (slot - j->first) * dim;
+        for (int64_t d = 0; slot >= j->first && slot < j->last && d < dim; d++)
+            y[d] += weight * row[d];
+    }
+}
+
+/* One projection of one expert: a part of the stacked matrix. */
+static struct tare_product product(const struct job *j, int which, int64_t expert, const float *x, float *y)
+{
+    const struct routed *b = j->b;
+    const struct tare_loaded *loaded = j->pass->loaded;
+    const struct tare_linear *linear = b->each[which] ? &b->each[which][expert] : &b->stacked[which];
+    const int64_t part = b->each[which] ? 0 : expert, out = linear->out;
+    struct tare_product p = {.matrix = *tare_loaded_matrix(loaded, linear->weight), .x = x, .y = y};
+    p.matrix.rows = out;
+    p.matrix.data += (size_t)(part * out) * p.matrix.stride;
+    if (p.matrix.scale) {
+        p.matrix.scale += part * out * p.matrix.groups;
+        p.matrix.offset += part * out * p.matrix.groups;
+    }
+    if (linear->bias)
+        p.bias = tare_loaded_vector(loaded, linear->bias) + part * out;
+    p.tokens = j->begin[expert + 1] - j->begin[expert];
+    p.ldx = which == DOWN ? 2 * b->hidden : b->dim;
+    p.ldy = which == DOWN ? b->dim : 2 * b->hidden;
+    return p;
+}
+
+/* Experts [from, to), which have slots [first, last) together. */
+static void run_wave(struct job *j, int64_t from, int64_t to)
+{
+    const struct tare_pass *pass = j->pass;
+    const int64_t hidden = j->b->hidden, dim = j->b->dim;
+    j->first = j->begin[from];
+    j->last = j->begin[to];
+    const size_t slots = (size_t)(j->last - j->first);
+    size_t n = 0;
+    tare_pool_run(pass->pool, slots, gather, j);
+    for (int64_t e = from; e < to; e++) {
+        const int64_t row = j->begin[e] - j->first;
+        if (j->begin[e + 1] == j->begin[e])
+            continue;
+        float *units = j->units + row * 2 * hidden;
+        j->products[n++] = product(j, GATE, e, j->rows + row * dim, units);
+        j->products[n++] = product(j, UP, e, j->rows + row * dim, units + hidden);
+    }
+    tare_matmul_each(&pass->kernels, pass->pool, j->products, n, pass->work);
+    tare_pool_run(pass->pool, slots, activate, j);
+    n = 0;
+    for (int64_t e = from; e < to; e++) {
+        const int64_t row = j->begin[e] - j->first;
+        if (j->begin[e + 1] > j->begin[e])
+            j->products[n++] = product(j, DOWN, e, j->units + row * 2 * hidden, j->rows + row * dim);
+    }
+    tare_matmul_each(&pass->kernels, pass->pool, j->products, n, pass->work);
+    tare_pool_run(pass->pool, (size_t)pass->tokens, scatter, j);
+}
+
+static void activate_shared(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    const int64_t hidden = j->b->shared_hidden;
+    float *gate = j->shared + (int64_t)i * 2 * hidden;
+    tare_unit_forward(&j->pass->kernels, j->b->activation, &j->b->shared_limit, gate, gate + hidden, hidden);
+}
+
+/* y = coefficient[0] y + coefficient[1] shared */
+static void add_shared(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    const int64_t dim = j->b->dim;
+    const float *shared = j->shared_y + (int64_t)i * dim, *c = j->coefficient + (int64_t)i * 2;
+    float *y = j->y + (int64_t)i * dim, own = 1, other = 1;
+    if (j->b->shared_gate.weight)
+        other = 1 / (1 + expf(-c[0]));
+    if (j->b->mix.weight) {
+        own = 1 / (1 + expf(c[1] - c[0]));
+        other = 1 / (1 + expf(c[0] - c[1]));
+    }
+    for (int64_t d = 0; d < dim; d++)
+        y[d] = own * y[d] + other * shared[d];
+}
+
+static void run_shared(const struct job *j)
+{
+    const struct routed *b = j->b;
+    const struct tare_pass *pass = j->pass;
+    const int64_t wide = 2 * b->shared_hidden;
+    tare_linear_forward(pass, &b->shared[GATE], j->x, b->dim, j->shared, wide);
+    tare_linear_forward(pass, &b->shared[UP], j->x, b->dim, j->shared + b->shared_hidden, wide);
+    tare_pool_run(pass->pool, (size_t)pass->tokens, activate_shared, (void *)j);
+    tare_linear_forward(pass, &b->shared[DOWN], j->shared, wide, j->shared_y, b->dim);
+    if (b->shared_gate.weight)
+        tare_linear_forward(pass, &b->shared_gate, j->x, b->dim, j->coefficient, 2);
+    if (b->mix.weight)
+        tare_linear_forward(pass, &b->mix, j->x, b->dim, j->coefficient, 2);
+    tare_pool_run(pass->pool, (size_t)pass->tokens, add_shared, (void *)j);
+}
+
+static void forward(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
+{
+    (void)state;
+    const struct routed *b = block;
+    struct job j = {.b = b, .pass = pass, .x = x, .y = y};
+    lay_out(b, pass->tokens, pass->scratch, &j);
+    gate(&j);
+    sort(&j);
+    const int64_t wave = wave_size(b, pass->tokens);
+    for (int64_t from = 0, to; from < b->router.n; from = to) {
+        for (to = from + 1; to < b->router.n && j.begin[to + 1] - j.begin[from] <= wave; to++)
+            ;
+        run_wave(&j, from, to);
+    }
+    if (b->shared_hidden > 0)
+        run_shared(&j);
+}
+
+static const struct tare_block_ops ops = {.name = "routed", .scratch = scratch, .forward = forward};
+
+static const char *given(const char *name, const char *usual)
+{
+    return name ? name : usual;
+}
+
+static const char *part_name(const struct tare_routed_desc *d, int i)
+{
+    static const char *const usual[] = {"gate_proj", "up_proj", "down_proj"};
+    return given(d->parts[i], usual[i]);
+}
+
+static void declare_experts(struct routed *b, struct tare_at parent, const struct tare_routed_desc *d)
+{
+    const struct tare_at at = tare_at(parent, "%s", given(d->experts, "switch_mlp"));
+    for (int i = 0; i < 3; i++) {
+        const int64_t in = i < DOWN ? d->dim : d->hidden, out = i < DOWN ? d->hidden : d->dim;
+        if (!d->one_by_one) {
+            b->stacked[i] = tare_experts(at, part_name(d, i), d->router.n, in, out, d->bias);
+            continue;
+        }
+        b->each[i] = tare_arena_array(at.tree->arena, (size_t)d->router.n, sizeof *b->each[i]);
+        if (!b->each[i] && !at.tree->error.code)
+            tare_fail_memory(&at.tree->error);
+        for (int64_t e = 0; e < d->router.n && !at.tree->error.code; e++)
+            b->each[i][e] = tare_linear(tare_at(at, "%lld", (long long)e), part_name(d, i), in, out, d->bias);
+    }
+}
+
+static void declare(struct routed *b, struct tare_at at, const struct tare_routed_desc *d)
+{
+    *b = (struct routed){.router = d->router,
+                         .dim = d->dim,
+                         .hidden = d->hidden,
+                         .shared_hidden = d->shared_hidden > 0 ? d->shared_hidden : 0,
+                         .activation = d->activation,
+                         .limit = d->limit,
+                         .shared_limit = d->shared_limit,
+                         .weigh_input = d->weigh_input};
+    if (d->gate_bare)
+        b->bare = tare_plain(tare_at(at, "%s", given(d->gate, "gate")), "weight", 2, d->router.n, d->dim);
+    else
+        b->gate = tare_linear(at, given(d->gate, "gate"), d->dim, d->router.n, d->gate_bias);
+    if (d->correction)
+        b->correction = tare_plain(at, d->correction, 1, d->router.n);
+    declare_experts(b, at, d);
+    if (d->shared_hidden < 1)
+        return;
+    const struct tare_at shared = tare_at(at, "%s", given(d->shared, "shared_experts"));
+    b->shared[GATE] = tare_linear(shared, "gate_proj", d->dim, d->shared_hidden, d->shared_bias);
+    b->shared[UP] = tare_linear(shared, "up_proj", d->dim, d->shared_hidden, d->shared_bias);
+    b->shared[DOWN] = tare_linear(shared, "down_proj", d->shared_hidden, d->dim, d->shared_bias);
+    if (d->shared_gate)
+        b->shared_gate = tare_linear(at, d->shared_gate, d->dim, 1, NO_BIAS);
+    if (d->mix)
+        b->mix = tare_linear(at, d->mix, d->dim, 2, BIAS);
+}
+
+void tare_routed(struct tare_layer *layer, struct tare_at parent, const struct tare_routed_desc *d)
+{
+    const struct tare_at at = tare_at(parent, "%s", given(d->name, "mlp"));
+    if ((d->router.n < 1 || d->hidden < 1) && !at.tree->error.code)
+        tare_fail(&at.tree->error, TARE_E_CONFIG, at.path,
+                  "the config gives %lld experts of width %lld; both must be at least 1", (long long)d->router.n,
+                  (long long)d->hidden);
+    if (at.tree->error.code)
+        return;
+    struct routed *b = tare_arena_alloc(at.tree->arena, sizeof *b);
+    struct routed failed;
+    if (!b)
+        tare_fail_memory(&at.tree->error);
+    declare(b ? b : &failed, at, d);
+    if (b && tare_router_fits(&d->router))
+        layer->ffn = (struct tare_block){&ops, b};
+}
