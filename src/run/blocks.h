@@ -30,6 +30,7 @@ struct tare_rope {
     const json_t *short_factor, *long_factor;                              /* longrope: arrays of dims / 2 numbers */
     double short_mscale, long_mscale;                                      /* longrope: 0, not given */
     double proportion; /* proportional: the share of dims that rotates */
+    bool backwards;    /* angles are negative */
 };
 /*
  * rope_theta and rope_scaling in both spellings (transformers 4: rope_theta, rope_scaling; 5: rope_parameters) -> rope.
@@ -60,14 +61,24 @@ struct tare_gqa_desc {
     enum {
         TARE_QK_NORM_NONE,
         TARE_QK_NORM_RMS,
-        TARE_QK_NORM_RMS_ONE_PLUS
-    } qk_norm;  /* per head: q_norm, k_norm (head_dim) */
-    double eps; /* of qk_norm */
+        TARE_QK_NORM_RMS_ONE_PLUS,
+        TARE_QK_NORM_RMS_BARE,   /* without weights */
+        TARE_QK_NORM_RMS_WIDE,   /* over all heads together: (heads * head_dim) */
+        TARE_QK_NORM_LAYER_ROWS, /* layer norms with weights of each head's own: (heads, head_dim) */
+        TARE_QK_NORM_LAYER_EACH  /* the same in parameters of their own: q_norm.norms.0.weight */
+    } qk_norm;                            /* per head: q_norm, k_norm (head_dim) */
+    const char *q_norm_name, *k_norm_name; /* "q_norm", "k_norm" */
+    bool norm_last;                       /* after the rotation */
+    double eps;                           /* of qk_norm */
+    bool grouped; /* rows of qkv_name: a key head's queries, the key head, its value head (internlm2, gpt_neox) */
+    bool cycled;  /* query head h has key head h % kv_heads (plamo) */
+    double query_beta, query_length; /* queries times 1 + beta * log(1 + floor(position / length)) (ministral3) */
+    const char *gain_name;           /* queries times a number a head: (heads); NULL: not (talkie) */
     struct tare_rope rope;
 };
 void tare_gqa(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_desc *desc);
 
-enum tare_activation { TARE_SILU, TARE_GELU, TARE_GELU_TANH, TARE_RELU, TARE_RELU2 };
+enum tare_activation { TARE_SILU, TARE_GELU, TARE_GELU_TANH, TARE_RELU, TARE_RELU2, TARE_XIELU /* tare_mlp's only */ };
 /* "silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "relu", "relu2", "swish"; another is refused by tree
  * error. */
 enum tare_activation tare_activation_read(struct tare_at at, const char *name, enum tare_activation fallback);
@@ -77,11 +88,16 @@ struct tare_glu_desc {
     const char *name;                            /* "mlp" */
     const char *gate_name, *up_name, *down_name; /* gate_proj up_proj down_proj */
     const char *gate_up_name;                    /* one fused projection: rows gate then up (phi3) */
+    bool up_first;                               /* rows of gate_up_name the other way round (olmo) */
     int64_t dim, hidden;
     bool bias;
     enum tare_activation activation;
 };
 void tare_glu(struct tare_layer *layer, struct tare_at at, const struct tare_glu_desc *desc);
+
+/* In place of a block: a linear, or nothing at all (nemotron-nas). */
+void tare_projection(struct tare_block *block, struct tare_at at, const char *name, int64_t dim, bool bias);
+void tare_nothing(struct tare_block *block, struct tare_at at, int64_t dim);
 
 /* second(act(first x)) */
 struct tare_mlp_desc {

@@ -6,6 +6,7 @@ struct glu {
     struct tare_linear gate, up, down,
         gate_up; /* gate and up, or gate_up: its weight is NULL where the two are apart */
     int64_t hidden;
+    bool up_first;
     enum tare_activation activation;
 };
 
@@ -25,8 +26,11 @@ static void activate(void *user, size_t i, int worker)
 {
     (void)worker;
     const struct job *j = user;
-    float *gate = j->pass->scratch + (int64_t)i * 2 * j->block->hidden;
-    tare_activation_forward(&j->pass->kernels, j->block->activation, gate, gate + j->block->hidden, j->block->hidden);
+    const int64_t hidden = j->block->hidden;
+    float *first = j->pass->scratch + (int64_t)i * 2 * hidden, *second = first + hidden;
+    const bool up_first = j->block->up_first;
+    tare_activation_forward(&j->pass->kernels, j->block->activation, up_first ? second : first,
+                            up_first ? first : second, hidden);
 }
 
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
@@ -41,7 +45,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
         tare_linear_forward(pass, &b->up, x, b->up.in, pass->scratch + b->hidden, wide);
     }
     tare_pool_run(pass->pool, (size_t)pass->tokens, activate, &(struct job){b, pass});
-    tare_linear_forward(pass, &b->down, pass->scratch, wide, y, b->down.out);
+    tare_linear_forward(pass, &b->down, pass->scratch + (b->up_first ? b->hidden : 0), wide, y, b->down.out);
 }
 
 static const struct tare_block_ops ops = {.name = "glu", .scratch = scratch, .forward = forward};
@@ -54,7 +58,7 @@ void tare_glu(struct tare_layer *layer, struct tare_at parent, const struct tare
     if (!b && !at.tree->error.code)
         tare_fail_memory(&at.tree->error);
     b = b ? b : &failed;
-    *b = (struct glu){.hidden = d->hidden, .activation = d->activation};
+    *b = (struct glu){.hidden = d->hidden, .up_first = d->up_first, .activation = d->activation};
     if (d->gate_up_name) {
         b->gate_up = tare_linear(at, d->gate_up_name, d->dim, tare_mul(at, 2, d->hidden), d->bias);
     } else {

@@ -12,7 +12,11 @@
 
 struct gqa {
     struct tare_linear q, k, v, qkv, o; /* q, k, v, or qkv: its weight is NULL where they are apart */
-    struct tare_norm q_norm, k_norm;    /* a head each */
+    struct tare_norm q_norm, k_norm;    /* of a head, or when wide of all of them */
+    const struct tare_norm *each;       /* a norm for each query head, then each key head; NULL: the above */
+    bool wide, norm_last, grouped, cycled;
+    const struct tare_parameter *gain; /* (heads); NULL: none */
+    double query_beta, query_length;
     int64_t heads, kv_heads, head_dim, window;
     float scale, soft_cap;
     struct tare_rope rope;
@@ -45,6 +49,50 @@ static float *cached(const struct job *j, int64_t position, int64_t kv_head, boo
            (plane * TARE_CACHE_CHUNK + position % TARE_CACHE_CHUNK) * b->head_dim;
 }
 
+/* Where a head lies in a token's row. h: query heads, then key heads, then value heads. */
+static float *projected(const struct job *j, int64_t token, int64_t h)
+{
+    const struct gqa *b = j->b;
+    const int64_t group = b->heads / b->kv_heads, k = h - b->heads;
+    if (b->grouped)
+        h = k < 0 ? h / group * (group + 2) + h % group : k % b->kv_heads * (group + 2) + group + k / b->kv_heads;
+    return j->projected + token * b->projected + h * b->head_dim;
+}
+
+static void norm_head(const struct job *j, int64_t h, float *head)
+{
+    const struct gqa *b = j->b;
+    if (!b->wide)
+        tare_norm_row(j->pass, b->each ? &b->each[h] : h < b->heads ? &b->q_norm : &b->k_norm, head, head);
+}
+
+/* What queries alone are multiplied by. */
+static float query_factor(const struct job *j, int64_t h, int64_t position)
+{
+    const struct gqa *b = j->b;
+    const float gain = b->gain ? tare_loaded_vector(j->pass->loaded, b->gain)[h] : 1;
+    if (b->query_beta == 0)
+        return gain;
+    return gain * (float)(1 + b->query_beta * log(1 + floor((double)position / b->query_length)));
+}
+
+/* Norm and rotate a query or key head. */
+static void prepare_head(const struct job *j, int64_t h, int64_t position, const float *table, float *head)
+{
+    const struct gqa *b = j->b;
+    if (!b->norm_last)
+        norm_head(j, h, head);
+    if (b->rope.kind != TARE_ROPE_NONE)
+        tare_rope_rotate(&b->rope, table, head);
+    if (b->norm_last)
+        norm_head(j, h, head);
+    if (h >= b->heads || (!b->gain && b->query_beta == 0))
+        return;
+    const float factor = query_factor(j, h, position);
+    for (int64_t i = 0; i < b->head_dim; i++)
+        head[i] *= factor;
+}
+
 /* Norm and rotate a token's queries and keys, and put keys and values into the cache. */
 static void prepare_token(void *user, size_t i, int worker)
 {
@@ -52,18 +100,18 @@ static void prepare_token(void *user, size_t i, int worker)
     const struct job *j = user;
     const struct gqa *b = j->b;
     const int64_t t = (int64_t)i, position = j->pass->start + t, dim = b->head_dim;
-    float *head = j->projected + t * b->projected, *table = j->table + t * b->rope.dims;
+    float *table = j->table + t * b->rope.dims;
     if (b->rope.kind != TARE_ROPE_NONE)
         tare_rope_table(&b->rope, j->freq, j->factor, position, table);
-    for (int64_t h = 0; h < b->heads + b->kv_heads; h++, head += dim) {
-        tare_norm_row(j->pass, h < b->heads ? &b->q_norm : &b->k_norm, head, head);
-        if (b->rope.kind != TARE_ROPE_NONE)
-            tare_rope_rotate(&b->rope, table, head);
-        if (h >= b->heads)
-            memcpy(cached(j, position, h - b->heads, false), head, (size_t)dim * sizeof *head);
+    if (b->wide) {
+        tare_norm_row(j->pass, &b->q_norm, projected(j, t, 0), projected(j, t, 0));
+        tare_norm_row(j->pass, &b->k_norm, projected(j, t, b->heads), projected(j, t, b->heads));
     }
-    for (int64_t h = 0; h < b->kv_heads; h++, head += dim)
-        memcpy(cached(j, position, h, true), head, (size_t)dim * sizeof *head);
+    for (int64_t h = 0; h < b->heads + b->kv_heads; h++)
+        prepare_head(j, h, position, table, projected(j, t, h));
+    for (int64_t h = 0; h < 2 * b->kv_heads; h++)
+        memcpy(cached(j, position, h % b->kv_heads, h >= b->kv_heads), projected(j, t, b->heads + h),
+               (size_t)dim * sizeof(float));
 }
 
 /* One query over keys [first, last], which may span chunks; score has room for as many. */
@@ -103,9 +151,11 @@ static void attend_group(void *user, size_t i, int worker)
     const int64_t t = (int64_t)i / b->kv_heads, kv_head = (int64_t)i % b->kv_heads, group = b->heads / b->kv_heads;
     const int64_t last = j->pass->start + t;
     const int64_t first = b->window > 0 && last >= b->window ? last - b->window + 1 : 0;
-    for (int64_t h = kv_head * group; h < (kv_head + 1) * group; h++)
-        attend(j, j->projected + t * b->projected + h * b->head_dim, kv_head, first, last, j->pass->work[worker],
+    for (int64_t k = 0; k < group; k++) {
+        const int64_t h = b->cycled ? k * b->kv_heads + kv_head : kv_head * group + k;
+        attend(j, projected(j, t, h), kv_head, first, last, j->pass->work[worker],
                j->mixed + (t * b->heads + h) * b->head_dim);
+    }
 }
 
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
@@ -154,13 +204,64 @@ static const struct tare_block_ops ops = {.name = "gqa",
                                           .scratch = scratch,
                                           .forward = forward};
 
-static struct tare_norm head_norm(struct tare_at at, const char *name, const struct tare_gqa_desc *d)
+static struct tare_norm head_norm(struct tare_at at, const char *name, int64_t heads, const struct tare_gqa_desc *d)
 {
-    if (d->qk_norm == TARE_QK_NORM_RMS)
+    struct tare_norm norm = {.kind = TARE_NORM_NONE, .dim = d->head_dim, .eps = d->eps};
+    switch (d->qk_norm) {
+    case TARE_QK_NORM_RMS:
         return tare_rms_norm(at, name, d->head_dim, d->eps);
-    if (d->qk_norm == TARE_QK_NORM_RMS_ONE_PLUS)
+    case TARE_QK_NORM_RMS_ONE_PLUS:
         return tare_rms_norm_one_plus(at, name, d->head_dim, d->eps);
-    return (struct tare_norm){.kind = TARE_NORM_NONE, .dim = d->head_dim};
+    case TARE_QK_NORM_RMS_WIDE:
+        return tare_rms_norm(at, name, tare_mul(at, heads, d->head_dim), d->eps);
+    case TARE_QK_NORM_RMS_BARE:
+        norm.kind = TARE_NORM_RMS;
+        break;
+    case TARE_QK_NORM_LAYER_ROWS:
+        norm.weight = tare_plain(tare_at(at, "%s", name), "weight", 2, heads, d->head_dim);
+        norm.kind = TARE_NORM_LAYER;
+        break;
+    case TARE_QK_NORM_LAYER_EACH:
+    case TARE_QK_NORM_NONE:
+        break;
+    }
+    return norm;
+}
+
+enum { HEADS_MOST = 65536 }; /* with a norm each */
+
+/* A norm for each head: rows of one parameter, or parameters of their own. */
+static void norm_each(struct gqa *b, struct tare_at at, const struct tare_gqa_desc *d, const char *const name[2])
+{
+    const int64_t n = d->heads + d->kv_heads;
+    struct tare_norm *each = d->heads < HEADS_MOST && d->kv_heads < HEADS_MOST
+                                 ? tare_arena_array(at.tree->arena, (size_t)n, sizeof *each)
+                                 : NULL;
+    b->each = each;
+    for (int64_t h = 0; each && h < n && !at.tree->error.code; h++) {
+        const bool key = h >= d->heads;
+        const int64_t k = key ? h - d->heads : h;
+        each[h] = key ? b->k_norm : b->q_norm;
+        each[h].row = k;
+        if (d->qk_norm == TARE_QK_NORM_LAYER_EACH)
+            each[h] = (struct tare_norm){
+                .weight = tare_plain(tare_at(at, "%s.norms.%lld", name[key], (long long)k), "weight", 1, d->head_dim),
+                .kind = TARE_NORM_LAYER,
+                .dim = d->head_dim,
+                .eps = d->eps};
+    }
+}
+
+static void declare_norms(struct gqa *b, struct tare_at at, const struct tare_gqa_desc *d)
+{
+    const char *const name[2] = {d->q_norm_name ? d->q_norm_name : "q_norm",
+                                 d->k_norm_name ? d->k_norm_name : "k_norm"};
+    b->q_norm = head_norm(at, name[0], d->heads, d);
+    b->k_norm = head_norm(at, name[1], d->kv_heads, d);
+    b->wide = d->qk_norm == TARE_QK_NORM_RMS_WIDE;
+    b->norm_last = d->norm_last;
+    if (d->qk_norm == TARE_QK_NORM_LAYER_ROWS || d->qk_norm == TARE_QK_NORM_LAYER_EACH)
+        norm_each(b, at, d, name);
 }
 
 static void declare(struct gqa *b, struct tare_at at, const struct tare_gqa_desc *d)
@@ -173,6 +274,10 @@ static void declare(struct gqa *b, struct tare_at at, const struct tare_gqa_desc
                       .scale = (float)(d->scale != 0 ? d->scale : 1 / sqrt((double)d->head_dim)),
                       .soft_cap = (float)d->soft_cap,
                       .rope = d->rope,
+                      .grouped = d->grouped,
+                      .cycled = d->cycled,
+                      .query_beta = d->query_beta,
+                      .query_length = d->query_length,
                       .projected = q + 2 * kv};
     if (d->qkv_name) {
         b->qkv = tare_linear(at, d->qkv_name, d->dim, b->projected, d->bias);
@@ -182,14 +287,16 @@ static void declare(struct gqa *b, struct tare_at at, const struct tare_gqa_desc
         b->v = tare_linear(at, d->v_name ? d->v_name : "v_proj", d->dim, kv, d->bias);
     }
     b->o = tare_linear(at, d->o_name ? d->o_name : "o_proj", q, d->dim, d->o_bias);
-    b->q_norm = head_norm(at, "q_norm", d);
-    b->k_norm = head_norm(at, "k_norm", d);
+    declare_norms(b, at, d);
+    if (d->gain_name)
+        b->gain = tare_plain(at, d->gain_name, 1, d->heads);
 }
 
 /* Such configs exist: mlx-lm declares their parameters, and nobody can run them. */
-static bool runs(const struct tare_gqa_desc *d)
+static bool runs(const struct gqa *b, const struct tare_gqa_desc *d)
 {
-    return d->kv_heads > 0 && d->heads % d->kv_heads == 0 && d->rope.dims >= 0 && d->rope.dims <= d->head_dim;
+    const bool norms = b->each || (d->qk_norm != TARE_QK_NORM_LAYER_ROWS && d->qk_norm != TARE_QK_NORM_LAYER_EACH);
+    return norms && d->kv_heads > 0 && d->heads % d->kv_heads == 0 && d->rope.dims >= 0 && d->rope.dims <= d->head_dim;
 }
 
 void tare_gqa(struct tare_layer *layer, struct tare_at parent, const struct tare_gqa_desc *d)
@@ -200,6 +307,6 @@ void tare_gqa(struct tare_layer *layer, struct tare_at parent, const struct tare
     if (!b && !at.tree->error.code)
         tare_fail_memory(&at.tree->error);
     declare(b ? b : &failed, at, d);
-    if (b && runs(d))
+    if (b && runs(b, d))
         layer->mixer = (struct tare_block){&ops, b};
 }

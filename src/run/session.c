@@ -15,6 +15,7 @@ struct tare_session {
     struct tare_pass pass;
     int64_t context, length;
     void **states; /* two a layer */
+    struct tare_matrix head; /* of decoder->head */
     float *memory; /* x, y, normed, scratch of a pass */
     int64_t room;  /* tokens that memory has room for */
     float **work;  /* one a thread */
@@ -50,6 +51,16 @@ static enum tare_code share_loaded(tare_session *s, struct tare_error *err)
 /* The head, or the embedding where the model is tied. */
 static void choose_head(tare_session *s)
 {
+    const struct tare_parameter *plain = s->decoder->head;
+    if (plain) {
+        s->head = (struct tare_matrix){.storage = TARE_STORE_F32,
+                                       .rows = plain->shape[0],
+                                       .in = plain->shape[1],
+                                       .stride = (size_t)plain->shape[1] * sizeof(float),
+                                       .data = (const void *)tare_loaded_vector(s->pass.loaded, plain)};
+        s->pass.head = &s->head;
+        return;
+    }
     const struct tare_head *head = &s->model->tree.head;
     const bool own = head->weight && head->weight->active;
     s->pass.head = tare_loaded_matrix(s->pass.loaded, own ? head->weight : s->decoder->embedding);
@@ -189,7 +200,7 @@ static enum tare_code reserve_pass(tare_session *s, int64_t tokens, struct tare_
         return TARE_OK;
     const size_t scratch = tare_decoder_scratch(s->decoder, tokens);
     size_t rows, floats;
-    if (__builtin_mul_overflow((size_t)tokens * 4, (size_t)s->decoder->dim, &rows) ||
+    if (__builtin_mul_overflow((size_t)tokens * 5, (size_t)s->decoder->dim, &rows) ||
         __builtin_add_overflow(rows, scratch, &floats) || floats > SIZE_MAX / 16)
         return tare_fail_memory(err);
     float *memory = malloc(floats * sizeof *memory);
@@ -203,7 +214,8 @@ static enum tare_code reserve_pass(tare_session *s, int64_t tokens, struct tare_
     s->pass.y = memory + plane;
     s->pass.normed[0] = memory + 2 * plane;
     s->pass.normed[1] = memory + 3 * plane;
-    s->pass.scratch = memory + 4 * plane;
+    s->pass.embedded = s->decoder->layers->skip ? memory + 4 * plane : NULL;
+    s->pass.scratch = memory + 5 * plane;
     return TARE_OK;
 }
 

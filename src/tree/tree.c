@@ -124,7 +124,8 @@ struct tare_parameter *tare_embedding(struct tare_at at, const char *name, int64
 
 struct tare_norm tare_rms_norm(struct tare_at at, const char *name, int64_t dim, double eps)
 {
-    return (struct tare_norm){add(at, name, ".weight", TARE_KIND_PLAIN, 1, &dim), NULL, TARE_NORM_RMS, dim, eps};
+    return (struct tare_norm){
+        .weight = add(at, name, ".weight", TARE_KIND_PLAIN, 1, &dim), .kind = TARE_NORM_RMS, .dim = dim, .eps = eps};
 }
 
 struct tare_norm tare_rms_norm_one_plus(struct tare_at at, const char *name, int64_t dim, double eps)

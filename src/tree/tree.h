@@ -65,10 +65,12 @@ struct tare_linear {
     int64_t in, out, experts;             /* experts 0: one matrix */
 };
 struct tare_norm {
-    struct tare_parameter *weight, *bias; /* NULL: none */
+    struct tare_parameter *weight, *bias; /* NULL: none; the weight is 1 then */
     enum { TARE_NORM_NONE, TARE_NORM_RMS, TARE_NORM_RMS_ONE_PLUS, TARE_NORM_LAYER } kind;
     int64_t dim;
     double eps;
+    double offset; /* added to the weight, beside the kind's own one */
+    int64_t row;   /* of a weight (rows, dim) that several norms share */
 };
 
 #define NO_BIAS false
