@@ -73,6 +73,9 @@ struct tare_gqa_desc {
     bool grouped; /* rows of qkv_name: a key head's queries, the key head, its value head (internlm2, gpt_neox) */
     bool cycled;  /* query head h has key head h % kv_heads (plamo) */
     double query_beta, query_length; /* queries times 1 + beta * log(1 + floor(position / length)) (ministral3) */
+    bool v_norm;                     /* values as RMS_BARE (gemma4) */
+    bool k_is_v;                     /* no v_proj: values are the keys before norm and rotation */
+    bool borrows;                    /* no keys and values: those of the layer->borrows before, of the same shape */
     const char *gain_name;           /* queries times a number a head: (heads); NULL: not (talkie) */
     struct tare_rope rope;
 };
@@ -94,6 +97,17 @@ struct tare_glu_desc {
     enum tare_activation activation;
 };
 void tare_glu(struct tare_layer *layer, struct tare_at at, const struct tare_glu_desc *desc);
+
+/*
+ * Inputs of a layer's own (gemma4). Of each token: inputs[i] = (norm(projection(x) / sqrt(dim))[i] + embedding[id][i] *
+ * sqrt(width)) / sqrt(2), for each layer i; after the feed-forward block x += norm(projection(gelu(gate x) * inputs[i])).
+ */
+struct tare_per_layer_desc {
+    int64_t dim, width, layers, vocabulary;
+    double eps;
+};
+void tare_per_layer_inputs(struct tare_decoder *decoder, struct tare_at model, const struct tare_per_layer_desc *desc);
+void tare_per_layer(struct tare_layer *layer, struct tare_at at, int64_t i, const struct tare_per_layer_desc *desc);
 
 /* In place of a block: a linear, or nothing at all (nemotron-nas). */
 void tare_projection(struct tare_block *block, struct tare_at at, const char *name, int64_t dim, bool bias);

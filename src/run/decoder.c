@@ -101,6 +101,36 @@ static void run_block(const struct tare_decoder *d, struct tare_pass *pass, cons
         &(struct job){.d = d, .x = pass->x, .add = pass->y, .factor = scale * number(pass, layer->gain[which])});
 }
 
+static void scale_token(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    float *x = j->x + (int64_t)i * j->d->dim;
+    for (int64_t k = 0; k < j->d->dim; k++)
+        x[k] *= j->factor;
+}
+
+/* What few models do after the two blocks. */
+static void finish_layer(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer)
+{
+    struct job j = {.d = d, .x = pass->x, .add = pass->y, .factor = 1};
+    if (layer->third.ops) {
+        layer->third.ops->forward(layer->third.self, pass, pass->x, pass->y, NULL);
+        tare_norm_forward(pass, &layer->third_post, d->dim, pass->y, pass->y);
+        tare_pool_run(pass->pool, (size_t)pass->tokens, add_token, &j);
+    }
+    if (layer->skip) {
+        j.add = pass->embedded;
+        j.factor = number(pass, layer->skip);
+        tare_pool_run(pass->pool, (size_t)pass->tokens, add_token, &j);
+    }
+    if (layer->scale) {
+        j.factor = number(pass, layer->scale);
+        tare_pool_run(pass->pool, (size_t)pass->tokens, scale_token, &j);
+    }
+    tare_norm_forward(pass, &layer->last, d->dim, pass->x, pass->x);
+}
+
 static void run_layer(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer,
                       void *const state[2])
 {
@@ -111,11 +141,7 @@ static void run_layer(const struct tare_decoder *d, struct tare_pass *pass, cons
     if (layer->residual == TARE_RESIDUAL_SEQUENTIAL)
         tare_norm_forward(pass, &layer->pre[1], d->dim, pass->x, pass->normed[1]);
     run_block(d, pass, layer, 1, pass->normed[1], state[1]);
-    if (layer->skip)
-        tare_pool_run(
-            pass->pool, (size_t)pass->tokens, add_token,
-            &(struct job){.d = d, .x = pass->x, .add = pass->embedded, .factor = number(pass, layer->skip)});
-    tare_norm_forward(pass, &layer->last, d->dim, pass->x, pass->x);
+    finish_layer(d, pass, layer);
 }
 
 #define TASK_LOGITS 4096
@@ -159,10 +185,14 @@ enum tare_code tare_decoder_forward(const struct tare_decoder *d, struct tare_pa
     tare_norm_forward(pass, &d->embedding_norm, d->dim, pass->x, pass->x);
     if (pass->embedded)
         memcpy(pass->embedded, pass->x, (size_t)(pass->tokens * d->dim) * sizeof *pass->x);
+    if (d->side.begin)
+        d->side.begin(d->side.self, pass, ids);
     for (int64_t i = 0; i < d->n_layers; i++) {
         if (pass->cancel && *pass->cancel)
             return tare_fail(err, TARE_E_CANCELLED, "", "cancelled in layer %lld of %lld", (long long)i,
                              (long long)d->n_layers);
+        const int64_t borrows = d->layers[i].borrows;
+        pass->borrowed = borrows > 0 && borrows <= i ? states[2 * (i - borrows)] : NULL;
         run_layer(d, pass, &d->layers[i], states + 2 * i);
     }
     if (logits)
@@ -179,9 +209,9 @@ size_t tare_decoder_scratch(const struct tare_decoder *d, int64_t tokens)
 {
     size_t most = 0;
     for (int64_t i = 0; i < d->n_layers; i++) {
-        const struct tare_block *const blocks[] = {&d->layers[i].mixer, &d->layers[i].ffn};
-        for (int k = 0; k < 2; k++)
-            if (blocks[k]->ops->scratch)
+        const struct tare_block *const blocks[] = {&d->layers[i].mixer, &d->layers[i].ffn, &d->layers[i].third};
+        for (int k = 0; k < 3; k++)
+            if (blocks[k]->ops && blocks[k]->ops->scratch)
                 most = larger(most, blocks[k]->ops->scratch(blocks[k]->self, tokens));
     }
     return most;

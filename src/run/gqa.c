@@ -14,7 +14,8 @@ struct gqa {
     struct tare_linear q, k, v, qkv, o; /* q, k, v, or qkv: its weight is NULL where they are apart */
     struct tare_norm q_norm, k_norm;    /* of a head, or when wide of all of them */
     const struct tare_norm *each;       /* a norm for each query head, then each key head; NULL: the above */
-    bool wide, norm_last, grouped, cycled;
+    struct tare_norm v_norm;
+    bool wide, norm_last, grouped, cycled, k_is_v, borrows;
     const struct tare_parameter *gain; /* (heads); NULL: none */
     double query_beta, query_length;
     int64_t heads, kv_heads, head_dim, window;
@@ -103,15 +104,19 @@ static void prepare_token(void *user, size_t i, int worker)
     float *table = j->table + t * b->rope.dims;
     if (b->rope.kind != TARE_ROPE_NONE)
         tare_rope_table(&b->rope, j->freq, j->factor, position, table);
+    if (b->k_is_v)
+        memcpy(projected(j, t, b->heads + b->kv_heads), projected(j, t, b->heads),
+               (size_t)(b->kv_heads * dim) * sizeof(float));
     if (b->wide) {
         tare_norm_row(j->pass, &b->q_norm, projected(j, t, 0), projected(j, t, 0));
         tare_norm_row(j->pass, &b->k_norm, projected(j, t, b->heads), projected(j, t, b->heads));
     }
-    for (int64_t h = 0; h < b->heads + b->kv_heads; h++)
+    for (int64_t h = 0; h < b->heads + (b->borrows ? 0 : b->kv_heads); h++)
         prepare_head(j, h, position, table, projected(j, t, h));
-    for (int64_t h = 0; h < 2 * b->kv_heads; h++)
-        memcpy(cached(j, position, h % b->kv_heads, h >= b->kv_heads), projected(j, t, b->heads + h),
-               (size_t)dim * sizeof(float));
+    for (int64_t h = 0; h < b->kv_heads && !b->borrows; h++) {
+        memcpy(cached(j, position, h, false), projected(j, t, b->heads + h), (size_t)dim * sizeof(float));
+        tare_norm_row(j->pass, &b->v_norm, projected(j, t, b->heads + b->kv_heads + h), cached(j, position, h, true));
+    }
 }
 
 /* One query over keys [first, last], which may span chunks; score has room for as many. */
@@ -161,7 +166,7 @@ static void attend_group(void *user, size_t i, int worker)
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
 {
     const struct gqa *b = block;
-    struct job j = {.b = b, .pass = pass, .cache = state, .projected = pass->scratch};
+    struct job j = {.b = b, .pass = pass, .cache = b->borrows ? pass->borrowed : state, .projected = pass->scratch};
     j.mixed = j.projected + pass->tokens * b->projected;
     j.table = j.mixed + pass->tokens * b->heads * b->head_dim;
     j.freq = j.table + pass->tokens * b->rope.dims;
@@ -169,8 +174,10 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
         tare_linear_forward(pass, &b->qkv, x, b->qkv.in, j.projected, b->projected);
     } else {
         tare_linear_forward(pass, &b->q, x, b->q.in, j.projected, b->projected);
-        tare_linear_forward(pass, &b->k, x, b->k.in, j.projected + b->q.out, b->projected);
-        tare_linear_forward(pass, &b->v, x, b->v.in, j.projected + b->q.out + b->k.out, b->projected);
+        if (b->k.weight)
+            tare_linear_forward(pass, &b->k, x, b->k.in, j.projected + b->q.out, b->projected);
+        if (b->v.weight)
+            tare_linear_forward(pass, &b->v, x, b->v.in, j.projected + b->q.out + b->k.out, b->projected);
     }
     if (b->rope.kind != TARE_ROPE_NONE)
         j.factor = tare_rope_frequencies(&b->rope, pass->total, j.freq);
@@ -203,6 +210,8 @@ static const struct tare_block_ops ops = {.name = "gqa",
                                           .state_release = state_release,
                                           .scratch = scratch,
                                           .forward = forward};
+
+static const struct tare_block_ops borrowing = {.name = "gqa", .scratch = scratch, .forward = forward};
 
 static struct tare_norm head_norm(struct tare_at at, const char *name, int64_t heads, const struct tare_gqa_desc *d)
 {
@@ -257,7 +266,10 @@ static void declare_norms(struct gqa *b, struct tare_at at, const struct tare_gq
     const char *const name[2] = {d->q_norm_name ? d->q_norm_name : "q_norm",
                                  d->k_norm_name ? d->k_norm_name : "k_norm"};
     b->q_norm = head_norm(at, name[0], d->heads, d);
-    b->k_norm = head_norm(at, name[1], d->kv_heads, d);
+    if (!d->borrows)
+        b->k_norm = head_norm(at, name[1], d->kv_heads, d);
+    b->v_norm = (struct tare_norm){
+        .kind = d->v_norm ? TARE_NORM_RMS : TARE_NORM_NONE, .dim = d->head_dim, .eps = d->eps};
     b->wide = d->qk_norm == TARE_QK_NORM_RMS_WIDE;
     b->norm_last = d->norm_last;
     if (d->qk_norm == TARE_QK_NORM_LAYER_ROWS || d->qk_norm == TARE_QK_NORM_LAYER_EACH)
@@ -276,15 +288,19 @@ static void declare(struct gqa *b, struct tare_at at, const struct tare_gqa_desc
                       .rope = d->rope,
                       .grouped = d->grouped,
                       .cycled = d->cycled,
+                      .k_is_v = d->k_is_v && !d->borrows,
+                      .borrows = d->borrows,
                       .query_beta = d->query_beta,
                       .query_length = d->query_length,
-                      .projected = q + 2 * kv};
+                      .projected = q + (d->borrows ? 0 : 2 * kv)};
     if (d->qkv_name) {
         b->qkv = tare_linear(at, d->qkv_name, d->dim, b->projected, d->bias);
     } else {
         b->q = tare_linear(at, d->q_name ? d->q_name : "q_proj", d->dim, q, d->bias);
-        b->k = tare_linear(at, d->k_name ? d->k_name : "k_proj", d->dim, kv, d->bias);
-        b->v = tare_linear(at, d->v_name ? d->v_name : "v_proj", d->dim, kv, d->bias);
+        if (!d->borrows)
+            b->k = tare_linear(at, d->k_name ? d->k_name : "k_proj", d->dim, kv, d->bias);
+        if (!d->borrows && !d->k_is_v)
+            b->v = tare_linear(at, d->v_name ? d->v_name : "v_proj", d->dim, kv, d->bias);
     }
     b->o = tare_linear(at, d->o_name ? d->o_name : "o_proj", q, d->dim, d->o_bias);
     declare_norms(b, at, d);
@@ -308,5 +324,5 @@ void tare_gqa(struct tare_layer *layer, struct tare_at parent, const struct tare
         tare_fail_memory(&at.tree->error);
     declare(b ? b : &failed, at, d);
     if (b && runs(b, d))
-        layer->mixer = (struct tare_block){&ops, b};
+        layer->mixer = (struct tare_block){b->borrows ? &borrowing : &ops, b};
 }

@@ -21,6 +21,8 @@ struct tare_pass {
     float *x, *y,
         *normed[2];     /* the decoder's: residual stream, a block's output, its normed input; (tokens, dim) each */
     float *embedded;    /* the decoder's: what x was at first, (tokens, dim), where a layer has a skip */
+    float *side;        /* (tokens, decoder->side.width) */
+    void *borrowed;     /* a mixer's: the state of the layer it borrows from, or NULL */
     float *scratch;     /* the running block's own, as many floats as its ops->scratch(tokens) says */
     float *const *work; /* one a thread, tare_decoder_work() floats: TARE_PANEL_FLOATS, dim, positions so far */
     const struct tare_matrix *head;

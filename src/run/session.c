@@ -199,9 +199,11 @@ static enum tare_code reserve_pass(tare_session *s, int64_t tokens, struct tare_
     if (tokens <= s->room)
         return TARE_OK;
     const size_t scratch = tare_decoder_scratch(s->decoder, tokens);
-    size_t rows, floats;
+    size_t rows, floats, side;
     if (__builtin_mul_overflow((size_t)tokens * 5, (size_t)s->decoder->dim, &rows) ||
-        __builtin_add_overflow(rows, scratch, &floats) || floats > SIZE_MAX / 16)
+        __builtin_mul_overflow((size_t)tokens, (size_t)s->decoder->side.width, &side) ||
+        __builtin_add_overflow(rows, scratch, &floats) || __builtin_add_overflow(floats, side, &floats) ||
+        floats > SIZE_MAX / 16)
         return tare_fail_memory(err);
     float *memory = malloc(floats * sizeof *memory);
     if (!memory)
@@ -215,7 +217,8 @@ static enum tare_code reserve_pass(tare_session *s, int64_t tokens, struct tare_
     s->pass.normed[0] = memory + 2 * plane;
     s->pass.normed[1] = memory + 3 * plane;
     s->pass.embedded = s->decoder->layers->skip ? memory + 4 * plane : NULL;
-    s->pass.scratch = memory + 5 * plane;
+    s->pass.side = memory + 5 * plane;
+    s->pass.scratch = memory + 5 * plane + tokens * s->decoder->side.width;
     return TARE_OK;
 }
 
