@@ -76,10 +76,14 @@ struct tare_gqa_desc {
     bool v_norm;                     /* values as RMS_BARE (gemma4) */
     bool k_is_v;                     /* no v_proj: values are the keys before norm and rotation */
     bool borrows;                    /* no keys and values: those of the layer->borrows before, of the same shape */
+    bool convolved; /* keys and values: conv[h][0] times the token before plus conv[h][1] times this one (baichuan_m1) */
     const char *gain_name;           /* queries times a number a head: (heads); NULL: not (talkie) */
     struct tare_rope rope;
 };
 void tare_gqa(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_desc *desc);
+/* Make mixer, a tare_gqa, a copy that sees `window` keys of its own, and all of those of the layer->borrows before. What
+ * either gives is mixed by a gate a head, sigmoid(weight . query + bias), declared at `at` (iquestloopcoder). */
+void tare_gqa_mixing(struct tare_block *mixer, struct tare_at at, int64_t window);
 
 enum tare_activation { TARE_SILU, TARE_GELU, TARE_GELU_TANH, TARE_RELU, TARE_RELU2, TARE_XIELU /* tare_mlp's only */ };
 /* "silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "relu", "relu2", "swish"; another is refused by tree
@@ -108,6 +112,13 @@ struct tare_per_layer_desc {
 };
 void tare_per_layer_inputs(struct tare_decoder *decoder, struct tare_at model, const struct tare_per_layer_desc *desc);
 void tare_per_layer(struct tare_layer *layer, struct tare_at at, int64_t i, const struct tare_per_layer_desc *desc);
+
+/* Griffin's recurrent block: out(gelu(y x) * rg_lru(conv(x x))), with gates of heads (recurrent_gemma). */
+struct tare_rg_lru_desc {
+    const char *name;
+    int64_t dim, heads, width; /* width: of the convolution */
+};
+void tare_rg_lru(struct tare_layer *layer, struct tare_at at, const struct tare_rg_lru_desc *desc);
 
 /* In place of a block: a linear, or nothing at all (nemotron-nas). */
 void tare_projection(struct tare_block *block, struct tare_at at, const char *name, int64_t dim, bool bias);

@@ -15,6 +15,8 @@ struct gqa {
     struct tare_norm q_norm, k_norm;    /* of a head, or when wide of all of them */
     const struct tare_norm *each;       /* a norm for each query head, then each key head; NULL: the above */
     struct tare_norm v_norm;
+    const struct tare_parameter *conv[2];           /* of keys, of values: (kv_heads, 2); NULL: none */
+    const struct tare_parameter *gate, *gate_bias; /* of mixing: (heads, head_dim), (heads); NULL: none */
     bool wide, norm_last, grouped, cycled, k_is_v, borrows;
     const struct tare_parameter *gain; /* (heads); NULL: none */
     double query_beta, query_length;
@@ -31,6 +33,7 @@ struct job {
     struct tare_cache *cache;
     float *projected; /* (tokens, q heads + k heads + v heads, head_dim) */
     float *mixed;     /* (tokens, heads, head_dim) */
+    float *other;     /* the same, where two are mixed */
     float *freq;      /* (rope.dims / 2) */
     float *table;     /* (tokens, rope.dims) */
     float factor;
@@ -39,15 +42,26 @@ struct job {
 static size_t scratch(const void *block, int64_t tokens)
 {
     const struct gqa *b = block;
-    return (size_t)tokens * (size_t)(b->projected + b->heads * b->head_dim + b->rope.dims) + (size_t)b->rope.dims;
+    const int64_t mixed = b->heads * b->head_dim * (b->gate ? 2 : 1);
+    return (size_t)tokens * (size_t)(b->projected + mixed + b->rope.dims) + (size_t)b->rope.dims;
+}
+
+/* Keys, values, and where they are convolved both as they were before that. */
+static int64_t planes(const struct gqa *b)
+{
+    return b->conv[0] ? 4 * b->kv_heads : 2 * b->kv_heads;
+}
+
+static float *cached_plane(const struct job *j, int64_t position, int64_t plane)
+{
+    const struct gqa *b = j->b;
+    return j->cache->chunk[position / TARE_CACHE_CHUNK] +
+           (plane * TARE_CACHE_CHUNK + position % TARE_CACHE_CHUNK) * b->head_dim;
 }
 
 static float *cached(const struct job *j, int64_t position, int64_t kv_head, bool values)
 {
-    const struct gqa *b = j->b;
-    const int64_t plane = (values ? b->kv_heads : 0) + kv_head;
-    return j->cache->chunk[position / TARE_CACHE_CHUNK] +
-           (plane * TARE_CACHE_CHUNK + position % TARE_CACHE_CHUNK) * b->head_dim;
+    return cached_plane(j, position, (values ? j->b->kv_heads : 0) + kv_head);
 }
 
 /* Where a head lies in a token's row. h: query heads, then key heads, then value heads. */
@@ -94,6 +108,30 @@ static void prepare_head(const struct job *j, int64_t h, int64_t position, const
         head[i] *= factor;
 }
 
+/* Put a token's keys and values aside as they are. */
+static void keep_token(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    const struct gqa *b = j->b;
+    for (int64_t h = 0; h < 2 * b->kv_heads; h++)
+        memcpy(cached_plane(j, j->pass->start + (int64_t)i, 2 * b->kv_heads + h), projected(j, (int64_t)i, b->heads + h),
+               (size_t)b->head_dim * sizeof(float));
+}
+
+/* A token's keys and values, with those of the token before. */
+static void convolve(const struct job *j, int64_t t, int64_t position)
+{
+    const struct gqa *b = j->b;
+    for (int64_t h = 0; h < 2 * b->kv_heads; h++) {
+        const float *w = tare_loaded_vector(j->pass->loaded, b->conv[h / b->kv_heads]) + 2 * (h % b->kv_heads);
+        const float *before = position > 0 ? cached_plane(j, position - 1, 2 * b->kv_heads + h) : NULL;
+        float *head = projected(j, t, b->heads + h);
+        for (int64_t d = 0; d < b->head_dim; d++)
+            head[d] = (before ? before[d] * w[0] : 0) + head[d] * w[1];
+    }
+}
+
 /* Norm and rotate a token's queries and keys, and put keys and values into the cache. */
 static void prepare_token(void *user, size_t i, int worker)
 {
@@ -104,6 +142,8 @@ static void prepare_token(void *user, size_t i, int worker)
     float *table = j->table + t * b->rope.dims;
     if (b->rope.kind != TARE_ROPE_NONE)
         tare_rope_table(&b->rope, j->freq, j->factor, position, table);
+    if (b->conv[0])
+        convolve(j, t, position);
     if (b->k_is_v)
         memcpy(projected(j, t, b->heads + b->kv_heads), projected(j, t, b->heads),
                (size_t)(b->kv_heads * dim) * sizeof(float));
@@ -160,6 +200,32 @@ static void attend_group(void *user, size_t i, int worker)
         const int64_t h = b->cycled ? k * b->kv_heads + kv_head : kv_head * group + k;
         attend(j, projected(j, t, h), kv_head, first, last, j->pass->work[worker],
                j->mixed + (t * b->heads + h) * b->head_dim);
+        if (!b->gate)
+            continue;
+        struct job all = *j; /* what the layer before saw */
+        all.cache = j->pass->borrowed;
+        attend(&all, projected(j, t, h), kv_head, 0, last, j->pass->work[worker],
+               j->other + (t * b->heads + h) * b->head_dim);
+    }
+}
+
+/* mixed = gate * other + (1 - gate) * mixed, for each head of a token. */
+static void mix_token(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    const struct gqa *b = j->b;
+    const float *weight = tare_loaded_vector(j->pass->loaded, b->gate);
+    const float *bias = tare_loaded_vector(j->pass->loaded, b->gate_bias);
+    for (int64_t h = 0; h < b->heads; h++) {
+        const float *q = projected(j, (int64_t)i, h), *w = weight + h * b->head_dim;
+        const int64_t at = ((int64_t)i * b->heads + h) * b->head_dim;
+        float sum = bias[h];
+        for (int64_t d = 0; d < b->head_dim; d++)
+            sum += q[d] * w[d];
+        const float gate = 1 / (1 + expf(-sum));
+        for (int64_t d = 0; d < b->head_dim; d++)
+            j->mixed[at + d] = gate * j->other[at + d] + (1 - gate) * j->mixed[at + d];
     }
 }
 
@@ -170,6 +236,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     j.mixed = j.projected + pass->tokens * b->projected;
     j.table = j.mixed + pass->tokens * b->heads * b->head_dim;
     j.freq = j.table + pass->tokens * b->rope.dims;
+    j.other = j.freq + b->rope.dims;
     if (b->qkv.weight) {
         tare_linear_forward(pass, &b->qkv, x, b->qkv.in, j.projected, b->projected);
     } else {
@@ -181,8 +248,12 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     }
     if (b->rope.kind != TARE_ROPE_NONE)
         j.factor = tare_rope_frequencies(&b->rope, pass->total, j.freq);
+    if (b->conv[0])
+        tare_pool_run(pass->pool, (size_t)pass->tokens, keep_token, &j);
     tare_pool_run(pass->pool, (size_t)pass->tokens, prepare_token, &j);
     tare_pool_run(pass->pool, (size_t)(pass->tokens * b->kv_heads), attend_group, &j);
+    if (b->gate)
+        tare_pool_run(pass->pool, (size_t)pass->tokens, mix_token, &j);
     tare_linear_forward(pass, &b->o, j.mixed, b->o.in, y, b->o.out);
 }
 
@@ -195,7 +266,7 @@ static size_t state_size(const void *block, int64_t context)
 static enum tare_code state_reserve(const void *block, void *state, int64_t n, struct tare_error *err)
 {
     const struct gqa *b = block;
-    return tare_cache_reserve(state, n, b->kv_heads, b->head_dim, err);
+    return tare_cache_reserve(state, n, planes(b) / 2, b->head_dim, err);
 }
 
 static void state_release(const void *block, void *state)
@@ -304,6 +375,9 @@ static void declare(struct gqa *b, struct tare_at at, const struct tare_gqa_desc
     }
     b->o = tare_linear(at, d->o_name ? d->o_name : "o_proj", q, d->dim, d->o_bias);
     declare_norms(b, at, d);
+    const int64_t one = 1, two = 2;
+    for (int i = 0; i < 2 && d->convolved; i++)
+        b->conv[i] = tare_plain(at, i ? "conv_v" : "conv_k", 5, one, one, d->kv_heads, one, two);
     if (d->gain_name)
         b->gain = tare_plain(at, d->gain_name, 1, d->heads);
 }
@@ -325,4 +399,21 @@ void tare_gqa(struct tare_layer *layer, struct tare_at parent, const struct tare
     declare(b ? b : &failed, at, d);
     if (b && runs(b, d))
         layer->mixer = (struct tare_block){b->borrows ? &borrowing : &ops, b};
+}
+
+void tare_gqa_mixing(struct tare_block *mixer, struct tare_at at, int64_t window)
+{
+    const struct gqa *once = mixer->self;
+    if (mixer->ops != &ops) /* it does not run anyway */
+        return;
+    struct gqa *b = tare_arena_alloc(at.tree->arena, sizeof *b);
+    if (!b && !at.tree->error.code)
+        tare_fail_memory(&at.tree->error);
+    if (!b)
+        return;
+    *b = *once;
+    b->window = window;
+    b->gate = tare_plain(at, "weight", 2, b->heads, b->head_dim);
+    b->gate_bias = tare_plain(at, "bias", 1, b->heads);
+    mixer->self = b;
 }

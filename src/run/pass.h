@@ -16,6 +16,7 @@ struct tare_pass {
     const struct tare_loaded *loaded;
     int64_t tokens; /* of this pass */
     int64_t start;  /* position of the first one */
+    int64_t fed;    /* position of the first one of the whole feed: what a feed that fails goes back to */
     int64_t
         total; /* positions after the whole feed, which may take several passes: ropes that depend on length take it */
     float *x, *y,

@@ -264,6 +264,7 @@ enum tare_code tare_session_feed(tare_session *s, const int32_t *ids, size_t n, 
         tokens = (int64_t)n - done < PASS_TOKENS ? (int64_t)n - done : PASS_TOKENS;
         s->pass.tokens = tokens;
         s->pass.start = s->length + done;
+        s->pass.fed = s->length;
         s->pass.total = s->length + (int64_t)n;
         float *into = all && logits ? logits + done * s->pass.head->rows : logits;
         const bool wanted = all || done + tokens == (int64_t)n;
