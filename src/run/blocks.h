@@ -77,6 +77,9 @@ struct tare_gqa_desc {
     bool k_is_v;                     /* no v_proj: values are the keys before norm and rotation */
     bool borrows;                    /* no keys and values: those of the layer->borrows before, of the same shape */
     bool convolved; /* keys and values: conv[h][0] times the token before plus conv[h][1] times this one (baichuan_m1) */
+    const char *rounded[2]; /* numbers: keys and values are rounded to 8 bits, multiples of them; NULL: not (afm7) */
+    int64_t block, near, stride; /* block-sparse (phi3small): of blocks of so many keys, query head h sees the last
+                                    `near` and every stride-th, those b with (b + h + 1) % stride == 0; block 0: all */
     const char *gain_name;           /* queries times a number a head: (heads); NULL: not (talkie) */
     struct tare_rope rope;
 };
@@ -99,6 +102,7 @@ struct tare_glu_desc {
     int64_t dim, hidden;
     bool bias;
     enum tare_activation activation;
+    double gegelu_limit; /* rows of gate_up_name take turns, and both are clamped: gegelu (phi3small); 0: not */
 };
 void tare_glu(struct tare_layer *layer, struct tare_at at, const struct tare_glu_desc *desc);
 

@@ -19,6 +19,17 @@ struct tare_layer *tare_layers(struct tare_decoder *decoder, int64_t n)
     return decoder->layers;
 }
 
+struct tare_layer *tare_layers_more(struct tare_decoder *decoder, int64_t more)
+{
+    const struct tare_layer *first = decoder->layers;
+    const int64_t n = decoder->n_layers;
+    struct tare_layer *all = tare_layers(decoder, more > INT64_MAX - n ? INT64_MAX : n + more);
+    if (!all || n < 1)
+        return NULL;
+    memcpy(all, first, (size_t)n * sizeof *all);
+    return all + n;
+}
+
 void tare_layers_loop(struct tare_decoder *decoder, int64_t times, struct tare_norm last)
 {
     const struct tare_layer *once = decoder->layers;
@@ -172,6 +183,10 @@ static void run_head(const struct tare_decoder *d, struct tare_pass *pass, bool 
                 pass->head->rows, pass->work);
     const int64_t n = pass->head->rows * pass->tokens;
     const float scale = (d->logit_scale != 0 ? (float)d->logit_scale : 1) * number(pass, d->head_gain);
+    for (int64_t t = 0; t < pass->tokens; t++)
+        for (int64_t k = 0; k < d->n_never; k++)
+            if (d->never[k] < pass->head->rows)
+                logits[t * pass->head->rows + d->never[k]] = -INFINITY;
     if (scale != 1 || d->logit_soft_cap > 0)
         tare_pool_run(pass->pool, (size_t)((n + TASK_LOGITS - 1) / TASK_LOGITS), finish_logits,
                       &(struct job){.d = d, .pass = pass, .factor = scale, .logits = logits});

@@ -69,6 +69,8 @@ struct tare_decoder {
     struct tare_norm embedding_norm;
     const struct tare_parameter *head;      /* a dense head that is no linear; NULL: the tree's */
     const struct tare_parameter *head_gain; /* of logits, a trained number (1); NULL: none */
+    const int32_t *never; /* ids whose logits are minus infinity; those beyond the vocabulary do not count */
+    int64_t n_never;
     double embedding_scale; /* 0 or 1: none */
     double logit_soft_cap;  /* 0: none */
     double logit_scale;     /* 0 or 1: none */
@@ -80,6 +82,9 @@ bool tare_decoder_runs(const struct tare_decoder *decoder);
 /* Go so many times through the layers that are there, each time with a state of its own; last: a norm after each but the
  * last time, kind NONE: none. What was not declared n times stays one parameter. */
 void tare_layers_loop(struct tare_decoder *decoder, int64_t times, struct tare_norm last);
+
+/* So many layers more, zeroed, behind those that there are: the first of them, NULL as below. */
+struct tare_layer *tare_layers_more(struct tare_decoder *decoder, int64_t more);
 
 /* n layers, zeroed; without memory, or with more layers than any model has (too_deep), n_layers is 0. */
 struct tare_layer *tare_layers(struct tare_decoder *decoder, int64_t n);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * glu.c - the gated feed-forward block: down(act(gate x) * up x). Dauphin et al. 2017; SwiGLU: Shazeer 2020. */
+#include <math.h>
+
 #include "run/pass.h"
 
 struct glu {
@@ -8,6 +10,7 @@ struct glu {
     int64_t hidden;
     bool up_first;
     enum tare_activation activation;
+    float gegelu_limit;
 };
 
 /* gate and up side by side: (tokens, 2, hidden) */
@@ -22,6 +25,15 @@ struct job {
     const struct tare_pass *pass;
 };
 
+/* x (hidden, 2): a gate, what it gates, and so on; the first half of x becomes what comes out. Phi-3's authors, 2024. */
+static void gegelu(float *x, int64_t hidden, float limit)
+{
+    for (int64_t i = 0; i < hidden; i++) {
+        const float gate = fminf(x[2 * i], limit), up = fmaxf(fminf(x[2 * i + 1], limit), -limit);
+        x[i] = gate / (1 + expf(-1.702f * gate)) * (up + 1);
+    }
+}
+
 static void activate(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -29,6 +41,10 @@ static void activate(void *user, size_t i, int worker)
     const int64_t hidden = j->block->hidden;
     float *first = j->pass->scratch + (int64_t)i * 2 * hidden, *second = first + hidden;
     const bool up_first = j->block->up_first;
+    if (j->block->gegelu_limit > 0) {
+        gegelu(first, hidden, j->block->gegelu_limit);
+        return;
+    }
     tare_activation_forward(&j->pass->kernels, j->block->activation, up_first ? second : first,
                             up_first ? first : second, hidden);
 }
@@ -58,7 +74,9 @@ void tare_glu(struct tare_layer *layer, struct tare_at parent, const struct tare
     if (!b && !at.tree->error.code)
         tare_fail_memory(&at.tree->error);
     b = b ? b : &failed;
-    *b = (struct glu){.hidden = d->hidden, .up_first = d->up_first, .activation = d->activation};
+    *b = (struct glu){.hidden = d->hidden, .up_first = d->up_first,
+                      .activation = d->activation,
+                      .gegelu_limit = (float)d->gegelu_limit};
     if (d->gate_up_name) {
         b->gate_up = tare_linear(at, d->gate_up_name, d->dim, tare_mul(at, 2, d->hidden), d->bias);
     } else {

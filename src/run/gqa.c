@@ -17,6 +17,8 @@ struct gqa {
     struct tare_norm v_norm;
     const struct tare_parameter *conv[2];           /* of keys, of values: (kv_heads, 2); NULL: none */
     const struct tare_parameter *gate, *gate_bias; /* of mixing: (heads, head_dim), (heads); NULL: none */
+    const struct tare_parameter *rounded[2]; /* of keys, of values; NULL: none */
+    int64_t block, near, stride;             /* block-sparse; block 0: not */
     bool wide, norm_last, grouped, cycled, k_is_v, borrows;
     const struct tare_parameter *gain; /* (heads); NULL: none */
     double query_beta, query_length;
@@ -132,6 +134,12 @@ static void convolve(const struct job *j, int64_t t, int64_t position)
     }
 }
 
+static void round_head(float *head, int64_t dim, float step)
+{
+    for (int64_t d = 0; d < dim; d++)
+        head[d] = fmaxf(-128, fminf(127, rintf(head[d] / step))) * step;
+}
+
 /* Norm and rotate a token's queries and keys, and put keys and values into the cache. */
 static void prepare_token(void *user, size_t i, int worker)
 {
@@ -156,12 +164,25 @@ static void prepare_token(void *user, size_t i, int worker)
     for (int64_t h = 0; h < b->kv_heads && !b->borrows; h++) {
         memcpy(cached(j, position, h, false), projected(j, t, b->heads + h), (size_t)dim * sizeof(float));
         tare_norm_row(j->pass, &b->v_norm, projected(j, t, b->heads + b->kv_heads + h), cached(j, position, h, true));
+        for (int k = 0; k < 2 && b->rounded[0]; k++)
+            round_head(cached(j, position, h, k), dim, *tare_loaded_vector(j->pass->loaded, b->rounded[k]));
     }
 }
 
+#define UNSEEN 200.0f /* below the largest score: nothing is left of it in float32 */
+
+/* Block-sparse: does the query of head h at position `last` see key p? */
+static bool sees(const struct gqa *b, int64_t h, int64_t p, int64_t last)
+{
+    if (b->block < 1)
+        return true;
+    const int64_t block = p / b->block;
+    return last / b->block - block < b->near || (block + h + 1) % b->stride == 0;
+}
+
 /* One query over keys [first, last], which may span chunks; score has room for as many. */
-static void attend(const struct job *j, const float *q, int64_t kv_head, int64_t first, int64_t last, float *score,
-                   float *y)
+static void attend(const struct job *j, int64_t h, const float *q, int64_t kv_head, int64_t first, int64_t last,
+                   float *score, float *y)
 {
     const struct gqa *b = j->b;
     const struct tare_kernels *k = &j->pass->kernels;
@@ -175,8 +196,11 @@ static void attend(const struct job *j, const float *q, int64_t kv_head, int64_t
     for (int64_t i = 0; i < seen; i++) {
         if (b->soft_cap > 0)
             score[i] = b->soft_cap * tanhf(score[i] / b->soft_cap);
-        most = score[i] > most ? score[i] : most;
+        most = score[i] > most && sees(b, h, first + i, last) ? score[i] : most;
     }
+    for (int64_t i = 0; i < seen && b->block > 0; i++)
+        if (!sees(b, h, first + i, last))
+            score[i] = most - UNSEEN;
     const float sum = k->exponents(score, seen, most);
     memset(y, 0, (size_t)b->head_dim * sizeof *y);
     for (int64_t p = first, n; p <= last; p += n) {
@@ -198,13 +222,13 @@ static void attend_group(void *user, size_t i, int worker)
     const int64_t first = b->window > 0 && last >= b->window ? last - b->window + 1 : 0;
     for (int64_t k = 0; k < group; k++) {
         const int64_t h = b->cycled ? k * b->kv_heads + kv_head : kv_head * group + k;
-        attend(j, projected(j, t, h), kv_head, first, last, j->pass->work[worker],
+        attend(j, h, projected(j, t, h), kv_head, first, last, j->pass->work[worker],
                j->mixed + (t * b->heads + h) * b->head_dim);
         if (!b->gate)
             continue;
         struct job all = *j; /* what the layer before saw */
         all.cache = j->pass->borrowed;
-        attend(&all, projected(j, t, h), kv_head, 0, last, j->pass->work[worker],
+        attend(&all, h, projected(j, t, h), kv_head, 0, last, j->pass->work[worker],
                j->other + (t * b->heads + h) * b->head_dim);
     }
 }
@@ -359,6 +383,9 @@ static void declare(struct gqa *b, struct tare_at at, const struct tare_gqa_desc
                       .rope = d->rope,
                       .grouped = d->grouped,
                       .cycled = d->cycled,
+                      .block = d->block,
+                      .near = d->near,
+                      .stride = d->stride > 0 ? d->stride : 1,
                       .k_is_v = d->k_is_v && !d->borrows,
                       .borrows = d->borrows,
                       .query_beta = d->query_beta,
@@ -378,6 +405,8 @@ static void declare(struct gqa *b, struct tare_at at, const struct tare_gqa_desc
     const int64_t one = 1, two = 2;
     for (int i = 0; i < 2 && d->convolved; i++)
         b->conv[i] = tare_plain(at, i ? "conv_v" : "conv_k", 5, one, one, d->kv_heads, one, two);
+    for (int i = 0; i < 2 && d->rounded[0]; i++)
+        b->rounded[i] = tare_plain(at, d->rounded[i], 0);
     if (d->gain_name)
         b->gain = tare_plain(at, d->gain_name, 1, d->heads);
 }
