@@ -55,6 +55,8 @@ struct tare_gqa_desc {
     const char *qkv_name; /* one fused projection, rows q then k then v (phi3: qkv_proj, gpt2: c_attn) */
     int64_t dim, heads, kv_heads, head_dim;
     bool bias, o_bias; /* of q, k, v; of o */
+    bool ternary;      /* q, k, v, o are tare_ternary (bitnet) */
+    const char *mixed_norm; /* an RMS norm of what goes into o; NULL: none */
     double scale;      /* 0: 1 / sqrt(head_dim) */
     int64_t window;    /* keys seen: 0 all, else this many (itself included) */
     double soft_cap;   /* of scores */
@@ -102,6 +104,9 @@ struct tare_glu_desc {
     int64_t dim, hidden;
     bool bias;
     enum tare_activation activation;
+    bool ternary;            /* all three are tare_ternary (bitnet) */
+    const char *hidden_norm; /* an RMS norm of what goes into down; NULL: none */
+    double eps;              /* of hidden_norm */
     double gegelu_limit; /* rows of gate_up_name take turns, and both are clamped: gegelu (phi3small); 0: not */
 };
 void tare_glu(struct tare_layer *layer, struct tare_at at, const struct tare_glu_desc *desc);

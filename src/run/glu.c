@@ -11,6 +11,7 @@ struct glu {
     bool up_first;
     enum tare_activation activation;
     float gegelu_limit;
+    struct tare_norm norm; /* of hidden */
 };
 
 /* gate and up side by side: (tokens, 2, hidden) */
@@ -45,8 +46,10 @@ static void activate(void *user, size_t i, int worker)
         gegelu(first, hidden, j->block->gegelu_limit);
         return;
     }
-    tare_activation_forward(&j->pass->kernels, j->block->activation, up_first ? second : first,
-                            up_first ? first : second, hidden);
+    float *gate = up_first ? second : first;
+    tare_activation_forward(&j->pass->kernels, j->block->activation, gate, up_first ? first : second, hidden);
+    if (j->block->norm.weight)
+        tare_norm_row(j->pass, &j->block->norm, gate, gate);
 }
 
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
@@ -77,13 +80,17 @@ void tare_glu(struct tare_layer *layer, struct tare_at parent, const struct tare
     *b = (struct glu){.hidden = d->hidden, .up_first = d->up_first,
                       .activation = d->activation,
                       .gegelu_limit = (float)d->gegelu_limit};
+    struct tare_linear (*const linear)(struct tare_at, const char *, int64_t, int64_t, bool) =
+        d->ternary ? tare_ternary : tare_linear;
+    if (d->hidden_norm)
+        b->norm = tare_rms_norm(at, d->hidden_norm, d->hidden, d->eps);
     if (d->gate_up_name) {
-        b->gate_up = tare_linear(at, d->gate_up_name, d->dim, tare_mul(at, 2, d->hidden), d->bias);
+        b->gate_up = linear(at, d->gate_up_name, d->dim, tare_mul(at, 2, d->hidden), d->bias);
     } else {
-        b->gate = tare_linear(at, d->gate_name ? d->gate_name : "gate_proj", d->dim, d->hidden, d->bias);
-        b->up = tare_linear(at, d->up_name ? d->up_name : "up_proj", d->dim, d->hidden, d->bias);
+        b->gate = linear(at, d->gate_name ? d->gate_name : "gate_proj", d->dim, d->hidden, d->bias);
+        b->up = linear(at, d->up_name ? d->up_name : "up_proj", d->dim, d->hidden, d->bias);
     }
-    b->down = tare_linear(at, d->down_name ? d->down_name : "down_proj", d->hidden, d->dim, d->bias);
+    b->down = linear(at, d->down_name ? d->down_name : "down_proj", d->hidden, d->dim, d->bias);
     if (b != &failed)
         layer->ffn = (struct tare_block){&ops, b};
 }

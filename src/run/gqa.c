@@ -14,7 +14,7 @@ struct gqa {
     struct tare_linear q, k, v, qkv, o; /* q, k, v, or qkv: its weight is NULL where they are apart */
     struct tare_norm q_norm, k_norm;    /* of a head, or when wide of all of them */
     const struct tare_norm *each;       /* a norm for each query head, then each key head; NULL: the above */
-    struct tare_norm v_norm;
+    struct tare_norm v_norm, mixed_norm;
     const struct tare_parameter *conv[2];           /* of keys, of values: (kv_heads, 2); NULL: none */
     const struct tare_parameter *gate, *gate_bias; /* of mixing: (heads, head_dim), (heads); NULL: none */
     const struct tare_parameter *rounded[2]; /* of keys, of values; NULL: none */
@@ -278,6 +278,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     tare_pool_run(pass->pool, (size_t)(pass->tokens * b->kv_heads), attend_group, &j);
     if (b->gate)
         tare_pool_run(pass->pool, (size_t)pass->tokens, mix_token, &j);
+    tare_norm_forward(pass, &b->mixed_norm, b->heads * b->head_dim, j.mixed, j.mixed);
     tare_linear_forward(pass, &b->o, j.mixed, b->o.in, y, b->o.out);
 }
 
@@ -391,16 +392,20 @@ static void declare(struct gqa *b, struct tare_at at, const struct tare_gqa_desc
                       .query_beta = d->query_beta,
                       .query_length = d->query_length,
                       .projected = q + (d->borrows ? 0 : 2 * kv)};
+    struct tare_linear (*const linear)(struct tare_at, const char *, int64_t, int64_t, bool) =
+        d->ternary ? tare_ternary : tare_linear;
     if (d->qkv_name) {
-        b->qkv = tare_linear(at, d->qkv_name, d->dim, b->projected, d->bias);
+        b->qkv = linear(at, d->qkv_name, d->dim, b->projected, d->bias);
     } else {
-        b->q = tare_linear(at, d->q_name ? d->q_name : "q_proj", d->dim, q, d->bias);
+        b->q = linear(at, d->q_name ? d->q_name : "q_proj", d->dim, q, d->bias);
         if (!d->borrows)
-            b->k = tare_linear(at, d->k_name ? d->k_name : "k_proj", d->dim, kv, d->bias);
+            b->k = linear(at, d->k_name ? d->k_name : "k_proj", d->dim, kv, d->bias);
         if (!d->borrows && !d->k_is_v)
-            b->v = tare_linear(at, d->v_name ? d->v_name : "v_proj", d->dim, kv, d->bias);
+            b->v = linear(at, d->v_name ? d->v_name : "v_proj", d->dim, kv, d->bias);
     }
-    b->o = tare_linear(at, d->o_name ? d->o_name : "o_proj", q, d->dim, d->o_bias);
+    b->o = linear(at, d->o_name ? d->o_name : "o_proj", q, d->dim, d->o_bias);
+    if (d->mixed_norm)
+        b->mixed_norm = tare_rms_norm(at, d->mixed_norm, q, d->eps);
     declare_norms(b, at, d);
     const int64_t one = 1, two = 2;
     for (int i = 0; i < 2 && d->convolved; i++)
