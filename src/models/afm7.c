@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * afm7.c - Apple's foundation model: the last layers reuse the keys and values of the last layer before them (mlx-lm:
  * models/afm7.py). */
-#include "models/experts.h"
 #include "models/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -28,48 +27,54 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return TARE_OK;
 }
 
-/* A layer of either kind but for its queries, keys and values. */
-static int64_t common(struct tare_at at, const struct args *a)
-{
-    const int64_t dim = a->hidden_dim;
-    const int64_t head = tare_div(at, "hidden_dim", dim, "num_heads", a->num_heads);
-    tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
-    tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
-    tare_rms_norm(at, "self_attn.q_norm", head, 1e-5);
-    tare_linear(at, "self_attn.out_proj", dim, dim, NO_BIAS);
-    tare_dense_glu(at, "mlp", dim, (int64_t)((double)dim * a->hidden_dim_scale_factor));
-    return head;
-}
-
+/* Layers from a->num_layers - a->num_kv_reuse_layers on borrow the keys and values of the last one before. */
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    const int64_t head = common(at, a);
-    (void)l, (void)i; /* keys and values are rounded to 8 bits: no block does that */
-    tare_linear(at, "self_attn.qkv_proj", a->hidden_dim, tare_mul(at, a->num_heads + 2 * a->num_kv_heads, head),
-                NO_BIAS);
-    tare_rms_norm(at, "self_attn.k_norm", head, 1e-5);
-    tare_plain(at, "self_attn.quant_key_scale", 0);
-    tare_plain(at, "self_attn.quant_value_scale", 0);
+    const int64_t dim = a->hidden_dim, own = a->num_layers - a->num_kv_reuse_layers;
+    const int64_t head = tare_div(at, "hidden_dim", dim, "num_heads", a->num_heads);
+    struct tare_gqa_desc attention = {.o_name = "out_proj",
+                                      .dim = dim,
+                                      .heads = a->num_heads,
+                                      .kv_heads = a->num_kv_heads,
+                                      .head_dim = head,
+                                      .qk_norm = TARE_QK_NORM_RMS,
+                                      .norm_last = true,
+                                      .eps = 1e-5,
+                                      .borrows = i >= own,
+                                      .rope = tare_rope_read(at, head, a->rope_theta, NULL, 0)};
+    attention.rope.interleaved = true;
+    if (i < own) {
+        attention.qkv_name = "qkv_proj";
+        attention.rounded[0] = "quant_key_scale";
+        attention.rounded[1] = "quant_value_scale";
+    }
+    l->borrows = i < own ? 0 : i - own + 1;
+    l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
+    l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
+    tare_gqa(l, at, &attention);
+    tare_glu(l, at,
+             &(struct tare_glu_desc){.dim = dim, .hidden = (int64_t)((double)dim * a->hidden_dim_scale_factor)});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
+    const int64_t own = a->num_layers - a->num_kv_reuse_layers;
     tare_skeleton(root, args, d,
                   &(struct tare_skeleton){.embedding = "embedding",
                                           .norm_name = "output_norm",
                                           .dim = a->hidden_dim,
                                           .vocabulary = a->vocab_size,
-                                          .n_layers = a->num_layers - a->num_kv_reuse_layers,
+                                          .n_layers = own,
                                           .eps = a->rms_norm_eps,
                                           .layer = layer,
                                           .head = TARE_HEAD_NONE});
-    for (int64_t i = 0; i < a->num_kv_reuse_layers && !root.tree->error.code; i++) {
-        const struct tare_at at = tare_at(root, "model.kv_reuse_layers.%lld", (long long)i);
-        common(at, a);
-        tare_linear(at, "self_attn.q_proj", a->hidden_dim, a->hidden_dim, NO_BIAS);
-    }
+    if (a->num_kv_reuse_layers < 1 || d->n_layers < own)
+        return;
+    struct tare_layer *l = tare_layers_more(d, a->num_kv_reuse_layers);
+    for (int64_t i = 0; l && i < a->num_kv_reuse_layers && !root.tree->error.code; i++)
+        layer(l + i, tare_at(root, "model.kv_reuse_layers.%lld", (long long)i), args, own + i);
 }
 
 const struct tare_arch tare_arch_afm7 = {
@@ -77,4 +82,5 @@ const struct tare_arch tare_arch_afm7 = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
 };

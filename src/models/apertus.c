@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * apertus.c - Apertus (mlx-lm: models/apertus.py). Its feed-forward block has an activation with parameters, xIELU. */
-#include "models/dense.h"
+#include "models/dense_more.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -20,31 +20,17 @@
     ARG(TEXT, hidden_act, xielu)
 TARE_ARGS(ARGS);
 
-static void feed_forward(struct tare_layer *l, struct tare_at layer, const struct tare_dense *dense)
-{
-    (void)l; /* no block has this activation yet */
-    const struct tare_at at = tare_at(layer, "mlp"), activation = tare_at(at, "act_fn");
-    tare_linear(at, "up_proj", dense->skeleton.dim, dense->ffn.hidden, dense->ffn.bias);
-    tare_linear(at, "down_proj", dense->ffn.hidden, dense->skeleton.dim, dense->ffn.bias);
-    tare_plain(activation, "alpha_p", 0);
-    tare_plain(activation, "alpha_n", 0);
-    tare_plain(activation, "beta", 0);
-    tare_plain(activation, "eps", 0);
-}
-
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_dense(root, d,
+    tare_dense_mlp(root, d,
                &(struct tare_dense){
                    TARE_DENSE_LLAMA(a),
                    .norms = {"attention_layernorm", NULL, "feedforward_layernorm", NULL},
                    .attention.qk_norm = TARE_QK_NORM_RMS,
                    .interleaved = a->rope_traditional,
-                   .ffn.bias = a->mlp_bias,
-                   .no_ffn = true,
-                   .more = feed_forward,
-               });
+               },
+               &(struct tare_mlp_desc){.first_name = "up_proj", .second_name = "down_proj", .bias = a->mlp_bias});
 }
 
 static void sanitize(struct tare_weights *w, const void *args)
@@ -59,4 +45,5 @@ const struct tare_arch tare_arch_apertus = {
     .args = &args_info,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

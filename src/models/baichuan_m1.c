@@ -50,15 +50,6 @@ static void vary(struct tare_dense *dense, int64_t layer)
         dense->attention.kv_heads = a->num_swa_key_value_heads;
 }
 
-static void convolutions(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
-{
-    const struct args *a = dense->args;
-    const int64_t one = 1;
-    tare_plain(at, "self_attn.conv_k", 5, one, one, dense->attention.kv_heads, one, a->conv_window);
-    tare_plain(at, "self_attn.conv_v", 5, one, one, dense->attention.kv_heads, one, a->conv_window);
-    tare_planned_only(&l->mixer);
-}
-
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
@@ -68,7 +59,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .attention.qkv_name = "W_pack",
                    .args = a,
                    .vary = vary,
-                   .more = convolutions,
+                   .attention.convolved = true,
                });
 }
 
@@ -86,4 +77,5 @@ const struct tare_arch tare_arch_baichuan_m1 = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

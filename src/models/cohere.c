@@ -21,15 +21,6 @@
     ARG(TEXT, hidden_act, silu)
 TARE_ARGS(ARGS);
 
-/* Layer norms without a bias, with weights of each head's own: no block has them yet. */
-static void head_norms(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
-{
-    const struct tare_gqa_desc *attention = &dense->attention;
-    tare_plain(at, "self_attn.q_norm.weight", 2, attention->heads, attention->head_dim);
-    tare_plain(at, "self_attn.k_norm.weight", 2, attention->kv_heads, attention->head_dim);
-    tare_planned_only(&l->mixer);
-}
-
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
@@ -46,7 +37,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .attention.bias = a->attention_bias,
                    .attention.o_bias = a->attention_bias,
                    .interleaved = true,
-                   .more = a->use_qk_norm ? head_norms : NULL,
+                   .attention.qk_norm = a->use_qk_norm ? TARE_QK_NORM_LAYER_ROWS : TARE_QK_NORM_NONE,
                });
 }
 

@@ -4,28 +4,14 @@
 
 #include "models/theta.h"
 
-static struct tare_norm norm(struct tare_at at, const char *name, const struct tare_skeleton *s)
-{
-    if (!name)
-        return (struct tare_norm){0};
-    switch (s->norm) {
-    case TARE_SKELETON_RMS_ONE_PLUS:
-        return tare_rms_norm_one_plus(at, name, s->dim, s->eps);
-    case TARE_SKELETON_LAYER:
-        return tare_layer_norm(at, name, s->dim, s->eps, s->norm_bias);
-    default:
-        return tare_rms_norm(at, name, s->dim, s->eps);
-    }
-}
-
 static void norms(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
 {
     static const char *const usual[4] = {"input_layernorm", NULL, "post_attention_layernorm", NULL};
     const char *const *given = dense->norms;
     const char *const *name = given[0] || given[1] || given[2] || given[3] ? given : usual;
     for (int i = 0; i < 2; i++) {
-        l->pre[i] = norm(at, name[2 * i], &dense->skeleton);
-        l->post[i] = norm(at, name[2 * i + 1], &dense->skeleton);
+        l->pre[i] = tare_skeleton_norm(at, name[2 * i], &dense->skeleton);
+        l->post[i] = tare_skeleton_norm(at, name[2 * i + 1], &dense->skeleton);
     }
     if (dense->parallel) {
         l->residual = TARE_RESIDUAL_PARALLEL;
@@ -60,6 +46,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     if (attention->head_dim < 1)
         attention->head_dim = tare_div(at, "hidden_size", s->dim, "num_attention_heads", attention->heads);
     attention->rope = rope(at, &dense, attention->head_dim);
+    l->residual_scale = dense.residual_scale;
     norms(l, at, &dense);
     tare_gqa(l, at, attention);
     if (!dense.no_ffn) {
@@ -68,10 +55,6 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     }
     if (dense.more)
         dense.more(l, at, &dense);
-    if (dense.residual_scale != 0 && dense.residual_scale != 1) {
-        tare_planned_only(&l->mixer);
-        tare_planned_only(&l->ffn);
-    }
 }
 
 void tare_dense(struct tare_at root, struct tare_decoder *d, const struct tare_dense *dense)

@@ -23,7 +23,7 @@ struct tare_dense {
     const json_t *scaling; /* rope_scaling or rope_parameters; NULL: none */
     double rotated;        /* the share of a head that rotates; 0: all */
     bool interleaved, no_rope;
-    double residual_scale; /* of both blocks, before the sum; 0 or 1: none. Else planned only */
+    double residual_scale; /* of both blocks, before the sum; 0 or 1: none */
 
     const void *args; /* for the two below */
     /* MAY: change what differs in layer i, in a copy. */

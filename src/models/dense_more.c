@@ -30,15 +30,6 @@ void tare_dense_mlp(struct tare_at root, struct tare_decoder *d, const struct ta
     tare_dense(root, d, &copy);
 }
 
-void tare_dense_wide_norms(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
-{
-    const struct tare_gqa_desc *attention = &dense->attention;
-    const double eps = dense->skeleton.eps;
-    tare_rms_norm(at, "self_attn.q_norm", tare_mul(at, attention->heads, attention->head_dim), eps);
-    tare_rms_norm(at, "self_attn.k_norm", tare_mul(at, attention->kv_heads, attention->head_dim), eps);
-    tare_planned_only(&l->mixer);
-}
-
 void tare_dense_planned(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
 {
     (void)at;

@@ -61,24 +61,56 @@ static bool is_type(const struct args *a, int64_t layer, const char *type)
     return !strcmp(own ? own : full ? "full_attention" : "sliding_attention", type);
 }
 
-static void attention(struct tare_at at, const struct args *a, int64_t layer, bool own_kv)
+/* What Gemma 4 has without rope_parameters. */
+static struct tare_rope rope(struct tare_at at, const struct args *a, bool sliding, int64_t head)
 {
-    const bool full = is_type(a, layer, "full_attention");
-    const bool k_is_v = a->attention_k_eq_v && !is_type(a, layer, "sliding_attention");
-    const int64_t dim = a->hidden_size, head = full && a->global_head_dim > 0 ? a->global_head_dim : a->head_dim;
-    const int64_t kv_heads =
-        k_is_v && a->num_global_key_value_heads >= 0 ? a->num_global_key_value_heads : a->num_key_value_heads;
-    const int64_t q = tare_mul(at, a->num_attention_heads, head), kv = tare_mul(at, kv_heads, head);
-
-    tare_linear(at, "q_proj", dim, q, NO_BIAS);
-    tare_rms_norm(at, "q_norm", head, a->rms_norm_eps);
-    if (own_kv) {
-        tare_linear(at, "k_proj", dim, kv, NO_BIAS);
-        tare_rms_norm(at, "k_norm", head, a->rms_norm_eps);
-        if (!k_is_v)
-            tare_linear(at, "v_proj", dim, kv, NO_BIAS);
+    const json_t *given = json_object_get(a->rope_parameters, sliding ? "sliding_attention" : "full_attention");
+    const bool usual = !a->rope_parameters;
+    struct tare_rope rope =
+        tare_rope_read(at, head, usual && !sliding ? 1e6 : 1e4, given, a->max_position_embeddings);
+    if (usual && !sliding) {
+        rope.kind = TARE_ROPE_PROPORTIONAL;
+        rope.proportion = 0.25;
     }
-    tare_linear(at, "o_proj", q, dim, NO_BIAS);
+    rope.interleaved = a->rope_traditional;
+    return rope;
+}
+
+/* How many layers before this one the keys and values are that it borrows: those of the last layer of its kind that has
+ * some of its own; 0: none. */
+static int64_t lender(const struct args *a, int64_t layer)
+{
+    const bool full = is_type(a, layer, "full_attention"), sliding = is_type(a, layer, "sliding_attention");
+    for (int64_t i = a->num_hidden_layers - a->num_kv_shared_layers - 1; i >= 0; i--)
+        if (is_type(a, i, "full_attention") == full && is_type(a, i, "sliding_attention") == sliding)
+            return layer - i;
+    return 0;
+}
+
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t layer, bool own_kv)
+{
+    const bool full = is_type(a, layer, "full_attention"), sliding = is_type(a, layer, "sliding_attention");
+    const bool k_is_v = a->attention_k_eq_v && !sliding;
+    const int64_t head = full && a->global_head_dim > 0 ? a->global_head_dim : a->head_dim;
+    l->borrows = own_kv ? 0 : lender(a, layer);
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){
+                 .dim = a->hidden_size,
+                 .heads = a->num_attention_heads,
+                 .kv_heads = k_is_v && a->num_global_key_value_heads >= 0 ? a->num_global_key_value_heads
+                                                                          : a->num_key_value_heads,
+                 .head_dim = head,
+                 .scale = 1,
+                 .window = sliding ? a->sliding_window : 0,
+                 .qk_norm = TARE_QK_NORM_RMS,
+                 .v_norm = true,
+                 .k_is_v = k_is_v,
+                 .borrows = !own_kv,
+                 .eps = a->rms_norm_eps,
+                 .rope = rope(at, a, sliding, head),
+             });
+    if (!own_kv && !l->borrows) /* no layer of its kind has any */
+        l->mixer = (struct tare_block){0};
 }
 
 static void experts(struct tare_at at, const struct args *a)
@@ -93,12 +125,34 @@ static void experts(struct tare_at at, const struct args *a)
     tare_rms_norm(at, "post_feedforward_layernorm_2", dim, a->rms_norm_eps);
 }
 
+static void feed_forward(struct tare_layer *l, struct tare_at at, const struct args *a, bool shared)
+{
+    const int64_t dim = a->hidden_size;
+    l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
+    l->post[0] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
+    l->pre[1] = tare_rms_norm(at, "pre_feedforward_layernorm", dim, a->rms_norm_eps);
+    tare_glu(l, at,
+             &(struct tare_glu_desc){
+                 .dim = dim,
+                 .hidden = tare_mul(at, a->use_double_wide_mlp && shared ? 2 : 1, a->intermediate_size),
+                 .activation = TARE_GELU_TANH});
+    l->post[1] = tare_rms_norm(at, "post_feedforward_layernorm", dim, a->rms_norm_eps);
+    if (a->enable_moe_block) {
+        experts(at, a);
+        l->ffn = (struct tare_block){0}; /* planned only */
+    }
+}
+
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
     const struct tare_at model = tare_at(root, "model");
-    const int64_t dim = a->hidden_size, per_layer = a->hidden_size_per_layer_input;
-    const int64_t first_shared = a->num_hidden_layers - a->num_kv_shared_layers;
+    const int64_t dim = a->hidden_size, first_shared = a->num_hidden_layers - a->num_kv_shared_layers;
+    const struct tare_per_layer_desc per_layer = {.dim = dim,
+                                                  .width = a->hidden_size_per_layer_input,
+                                                  .layers = a->num_hidden_layers,
+                                                  .vocabulary = a->vocab_size_per_layer_input,
+                                                  .eps = a->rms_norm_eps};
     struct tare_parameter *embedding = tare_embedding(model, "embed_tokens", a->vocab_size, dim);
 
     *d = (struct tare_decoder){.arena = d->arena,
@@ -111,28 +165,14 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     struct tare_layer *l = tare_layers(d, a->num_hidden_layers);
     for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++, l++) {
         const struct tare_at at = tare_at(model, "layers.%lld", (long long)i);
-        const bool wide = a->use_double_wide_mlp && i >= first_shared;
-        l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
-        attention(tare_at(at, "self_attn"), a, i, i < first_shared);
-        l->post[0] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
-        l->pre[1] = tare_rms_norm(at, "pre_feedforward_layernorm", dim, a->rms_norm_eps);
-        tare_dense_glu(at, "mlp", dim, tare_mul(at, wide ? 2 : 1, a->intermediate_size));
-        l->post[1] = tare_rms_norm(at, "post_feedforward_layernorm", dim, a->rms_norm_eps);
-        if (a->enable_moe_block)
-            experts(at, a);
-        if (per_layer > 0) {
-            tare_linear(at, "per_layer_input_gate", dim, per_layer, NO_BIAS);
-            tare_linear(at, "per_layer_projection", per_layer, dim, NO_BIAS);
-            tare_rms_norm(at, "post_per_layer_input_norm", dim, a->rms_norm_eps);
-        }
-        tare_plain(at, "layer_scalar", 1, (int64_t)1);
+        attention(l, at, a, i, i < first_shared);
+        feed_forward(l, at, a, i >= first_shared);
+        if (per_layer.width > 0)
+            tare_per_layer(l, at, i, &per_layer);
+        l->scale = tare_plain(at, "layer_scalar", 1, (int64_t)1);
     }
-    if (per_layer > 0) {
-        const int64_t all = tare_mul(model, a->num_hidden_layers, per_layer);
-        tare_embedding(model, "embed_tokens_per_layer", a->vocab_size_per_layer_input, all);
-        tare_linear(model, "per_layer_model_projection", dim, all, NO_BIAS);
-        tare_rms_norm(model, "per_layer_projection_norm", per_layer, a->rms_norm_eps);
-    }
+    if (per_layer.width > 0)
+        tare_per_layer_inputs(d, model, &per_layer);
     d->norm = tare_rms_norm(model, "norm", dim, a->rms_norm_eps);
     tare_head(root, "lm_head", embedding, TARE_HEAD_FLAG, a->tie_word_embeddings, NO_BIAS);
 }
@@ -168,4 +208,5 @@ const struct tare_arch tare_arch_gemma4_text = {
     .declare = declare,
     .sanitize = sanitize,
     .transformers_tied = true,
+    .runs = true,
 };

@@ -42,12 +42,12 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                      .heads = a->n_head,
                                      .head_dim = tare_div(root, "n_embd", a->n_embd, "n_head", a->n_head),
                                      .kv_heads = a->multi_query ? 1 : a->n_head,
+                                     .grouped = !a->multi_query,
                                      .bias = a->attention_bias,
                                      .o_bias = a->attention_bias},
                        .ffn.hidden = a->n_inner > 0 ? a->n_inner : tare_mul(root, 4, a->n_embd),
                        .hidden_act = a->activation_function,
                        .no_rope = true,
-                       .more = a->multi_query ? NULL : tare_dense_planned /* q, k, v lie head by head */,
                    },
                    &(struct tare_mlp_desc){.first_name = "c_fc", .second_name = "c_proj", .bias = a->mlp_bias});
     d->positions = tare_embedding(root, "transformer.wpe", a->n_positions, a->n_embd);

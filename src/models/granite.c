@@ -55,4 +55,5 @@ const struct tare_arch tare_arch_granite = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
 };

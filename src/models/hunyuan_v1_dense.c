@@ -39,13 +39,6 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return TARE_OK;
 }
 
-static void head_norms(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
-{
-    tare_rms_norm(at, "self_attn.query_layernorm", dense->attention.head_dim, dense->skeleton.eps);
-    tare_rms_norm(at, "self_attn.key_layernorm", dense->attention.head_dim, dense->skeleton.eps);
-    tare_planned_only(&l->mixer); /* the block's norms come before the rotation */
-}
-
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
@@ -55,7 +48,10 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .attention.head_dim = a->head_dim,
                    .attention.bias = a->attention_bias,
                    .attention.o_bias = a->attention_bias,
-                   .more = a->use_qk_norm ? head_norms : NULL,
+                   .attention.qk_norm = a->use_qk_norm ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE,
+                   .attention.q_norm_name = "query_layernorm",
+                   .attention.k_norm_name = "key_layernorm",
+                   .attention.norm_last = true,
                });
 }
 
@@ -64,4 +60,5 @@ const struct tare_arch tare_arch_hunyuan_v1_dense = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
 };

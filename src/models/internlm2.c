@@ -20,13 +20,6 @@
     ARG(TEXT, hidden_act, silu)
 TARE_ARGS(ARGS);
 
-/* wqkv has a key head, its queries and its values together, which the block does not read. */
-static void grouped(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
-{
-    (void)at, (void)dense;
-    tare_planned_only(&l->mixer);
-}
-
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
@@ -46,7 +39,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .ffn.gate_name = "w1",
                    .ffn.up_name = "w3",
                    .ffn.down_name = "w2",
-                   .more = grouped,
+                   .attention.grouped = true,
                });
 }
 
@@ -55,4 +48,5 @@ const struct tare_arch tare_arch_internlm2 = {
     .args = &args_info,
     .declare = declare,
     .sanitize = tare_dense_drop_rope,
+    .runs = true,
 };

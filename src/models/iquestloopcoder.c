@@ -19,6 +19,7 @@
     ARG(JSON, rope_scaling, ABSENT)                                                                                    \
     ARG(JSON, rope_parameters, ABSENT)                                                                                 \
     ARG(FLAG, tie_word_embeddings, false)                                                                              \
+    ARG(INT, loop_window_size, 64)                                                                                     \
     ARG(INT, loop_num, 2)                                                                                              \
     ARG(TEXT, hidden_act, silu)
 TARE_ARGS(ARGS);
@@ -39,12 +40,13 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                &(struct tare_dense){
                    TARE_DENSE_LLAMA(a),
                    TARE_DENSE_BIASED(a),
-                   .more = tare_dense_planned,
                });
-    for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++) {
-        const struct tare_at at = tare_at(root, "model.gate_projections.%lld", (long long)i);
-        tare_plain(at, "weight", 2, a->num_attention_heads, a->head_dim);
-        tare_plain(at, "bias", 1, a->num_attention_heads);
+    const int64_t n = d->n_layers;
+    tare_layers_loop(d, 2, (struct tare_norm){0});
+    for (int64_t i = 0; i < n && 2 * n == d->n_layers && !root.tree->error.code; i++) {
+        d->layers[n + i].borrows = n;
+        tare_gqa_mixing(&d->layers[n + i].mixer, tare_at(root, "model.gate_projections.%lld", (long long)i),
+                        a->loop_window_size);
     }
 }
 
@@ -53,4 +55,5 @@ const struct tare_arch tare_arch_iquestloopcoder = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
 };

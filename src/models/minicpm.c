@@ -51,4 +51,5 @@ const struct tare_arch tare_arch_minicpm = {
     .args = &args_info,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -35,20 +35,20 @@ static void vary(struct tare_dense *layer, int64_t i)
     layer->attention.window = tare_window(a->layer_types ? a->sliding_window : 0, a->layer_types, 0, i);
 }
 
-/* llama_4_scaling_beta is not among what the attention block computes. */
-static void more(struct tare_layer *l, struct tare_at at, const struct tare_dense *layer)
-{
-    (void)at;
-    (void)layer;
-    tare_planned_only(&l->mixer);
-}
-
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
+    const json_t *rope = a->rope_parameters ? a->rope_parameters : a->rope_scaling;
+    const double length = tare_json_real(rope, "original_max_position_embeddings", 0);
     tare_dense(root, d,
-               &(struct tare_dense){TARE_DENSE_LLAMA(a), .attention.head_dim = a->head_dim, .args = a, .vary = vary,
-                                    .more = more});
+               &(struct tare_dense){
+                   TARE_DENSE_LLAMA(a),
+                   .attention.head_dim = a->head_dim,
+                   .attention.query_beta = length > 0 ? tare_json_real(rope, "llama_4_scaling_beta", 0) : 0,
+                   .attention.query_length = length,
+                   .args = a,
+                   .vary = vary,
+               });
 }
 
 static void sanitize(struct tare_weights *w, const void *args)
@@ -63,4 +63,5 @@ const struct tare_arch tare_arch_ministral3 = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

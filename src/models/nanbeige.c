@@ -20,6 +20,7 @@
     ARG(FLAG, tie_word_embeddings, false)                                                                              \
     ARG(INT, num_loops, 1)                                                                                             \
     ARG(JSON, loop_loss_weights, ABSENT)                                                                               \
+    ARG(FLAG, skip_loop_final_norm, false)                                                                             \
     ARG(FLAG, enable_double_loop_split, false)                                                                         \
     ARG(FLAG, loop_share_kv, false)                                                                                    \
     ARG(FLAG, enable_depth_attention, false)                                                                           \
@@ -44,8 +45,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                &(struct tare_dense){
                    TARE_DENSE_LLAMA(a),
                    TARE_DENSE_BIASED(a),
-                   .more = a->num_loops == 1 ? NULL : tare_dense_planned,
                });
+    tare_layers_loop(d, a->num_loops, a->skip_loop_final_norm ? (struct tare_norm){0} : d->norm);
 }
 
 const struct tare_arch tare_arch_nanbeige = {

@@ -13,11 +13,17 @@
     ARG(REAL, rope_theta, 10000.0)
 TARE_ARGS(ARGS);
 
+#define NORM_EPS 1e-5
+
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
     const int64_t dim = a->hidden_size;
+    const int64_t head = tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
+    struct tare_rope rope = tare_rope_read(at, head, a->rope_theta, NULL, a->max_position_embeddings);
+    rope.backwards = true;
     (void)i;
+    l->pre[0] = l->pre[1] = (struct tare_norm){.kind = TARE_NORM_RMS, .dim = dim, .eps = NORM_EPS};
     tare_gqa(l, at,
              &(struct tare_gqa_desc){
                  .name = "attn",
@@ -28,8 +34,11 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                  .dim = dim,
                  .heads = a->num_attention_heads,
                  .kv_heads = a->num_key_value_heads,
-                 .head_dim = tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads)});
-    l->mixer = (struct tare_block){0}; /* rotates the other way, then norms */
+                 .head_dim = head,
+                 .qk_norm = TARE_QK_NORM_RMS_BARE,
+                 .norm_last = true,
+                 .eps = NORM_EPS,
+                 .rope = rope});
     tare_mlp(l, at,
              &(struct tare_mlp_desc){.first_name = "c_fc",
                                      .second_name = "c_proj",
@@ -49,10 +58,12 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                           .vocabulary = a->vocab_size,
                                           .n_layers = a->num_hidden_layers,
                                           .context = a->max_position_embeddings,
-                                          .norm = TARE_SKELETON_NO_NORM,
+                                          .norm = TARE_SKELETON_RMS_BARE,
+                                          .eps = NORM_EPS,
                                           .logit_soft_cap = 15,
                                           .layer = layer,
                                           .head = TARE_HEAD_OWN});
+    d->embedding_norm = d->norm;
 }
 
 /* transformers' names, which mlx-lm does not know. */
@@ -78,4 +89,5 @@ const struct tare_arch tare_arch_nanochat = {
     .args = &args_info,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

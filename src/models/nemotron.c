@@ -45,6 +45,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                        TARE_DENSE_USUAL(a),
                        .skeleton.norm = TARE_SKELETON_LAYER,
                        .skeleton.norm_bias = true,
+                       .skeleton.norm_offset = 1,
                        .skeleton.eps = a->norm_eps,
                        .skeleton.head = TARE_HEAD_FLAG,
                        .skeleton.tied = a->tie_word_embeddings,
@@ -52,7 +53,6 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                        .attention.bias = a->attention_bias,
                        .attention.o_bias = a->attention_bias,
                        .rotated = a->partial_rotary_factor,
-                       .more = tare_dense_planned /* its norms are times 1 + weight */,
                    },
                    &(struct tare_mlp_desc){.first_name = "up_proj", .second_name = "down_proj", .bias = a->mlp_bias});
 }
@@ -62,4 +62,5 @@ const struct tare_arch tare_arch_nemotron = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
 };

@@ -84,14 +84,18 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     const json_t *first = part(a, i, "attention"), *second = part(a, i, "ffn");
     if (role_of(first) != NO_OP)
         l->pre[0] = tare_rms_norm(at, "input_layernorm", a->hidden_size, a->rms_norm_eps);
+    if (role_of(first) == NO_OP)
+        tare_nothing(&l->mixer, at, a->hidden_size);
     if (role_of(first) == LINEAR)
-        tare_linear(at, "self_attn.linear", a->hidden_size, a->hidden_size, a->attention_bias);
+        tare_projection(&l->mixer, at, "self_attn.linear", a->hidden_size, a->attention_bias);
     if (role_of(first) == ACTIVE)
         attention(l, at, a, tare_json_integer(first, "n_heads_in_group", 1));
     if (role_of(second) != NO_OP)
         l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", a->hidden_size, a->rms_norm_eps);
+    if (role_of(second) == NO_OP)
+        tare_nothing(&l->ffn, at, a->hidden_size);
     if (role_of(second) == LINEAR)
-        tare_linear(at, "mlp.linear", a->hidden_size, a->hidden_size, a->mlp_bias);
+        tare_projection(&l->ffn, at, "mlp.linear", a->hidden_size, a->mlp_bias);
     if (role_of(second) == ACTIVE)
         tare_glu(l, at,
                  &(struct tare_glu_desc){.dim = a->hidden_size,
@@ -119,4 +123,5 @@ const struct tare_arch tare_arch_nemotron_nas = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * olmo.c - OLMo as AI2 first published it (mlx-lm: models/olmo.py): norms without weights, planned only. */
+ * olmo.c - OLMo as AI2 first published it (mlx-lm: models/olmo.py): norms without weights. */
 #include "models/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -11,26 +11,53 @@
     ARG(INT, embedding_size, REQUIRED)                                                                                 \
     ARG(INT, mlp_ratio, 4)                                                                                             \
     ARG(FLAG, weight_tying, false)                                                                                     \
+    ARG(REAL, rope_theta, 10000)                                                                                       \
+    ARG(FLAG, rope_traditional, false)                                                                                 \
     ARG(INT, max_sequence_length, ABSENT)
 TARE_ARGS(ARGS);
+
+#define NORM_EPS 1e-5
+
+static enum tare_code derive(void *args, const struct tare_derive *d)
+{
+    const struct args *a = args;
+    if (a->mlp_hidden_size > 0 && a->mlp_hidden_size % 2)
+        return tare_fail(d->err, TARE_E_CONFIG, d->place, "mlp_hidden_size %lld holds two halves and must be even",
+                         (long long)a->mlp_hidden_size);
+    return TARE_OK;
+}
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
     const int64_t dim = a->d_model;
     const int64_t hidden = a->mlp_hidden_size > 0 ? a->mlp_hidden_size : tare_mul(at, a->mlp_ratio, dim);
-    (void)l;
+    const int64_t head = tare_div(at, "d_model", dim, "n_heads", a->n_heads);
     (void)i;
-    tare_linear(at, "ff_proj", dim, hidden, NO_BIAS); /* up rows, then gate rows */
-    tare_linear(at, "ff_out", hidden / 2, dim, NO_BIAS);
-    tare_linear(at, "att_proj", dim, tare_mul(at, 3, dim), NO_BIAS);
-    tare_linear(at, "attn_out", dim, dim, NO_BIAS);
+    l->pre[0] = l->pre[1] = (struct tare_norm){.kind = TARE_NORM_LAYER, .dim = dim, .eps = NORM_EPS};
+    struct tare_rope rope = tare_rope_read(at, head, a->rope_theta, NULL, a->max_sequence_length);
+    rope.interleaved = a->rope_traditional;
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){.name = "",
+                                     .qkv_name = "att_proj",
+                                     .o_name = "attn_out",
+                                     .dim = dim,
+                                     .heads = a->n_heads,
+                                     .kv_heads = a->n_heads,
+                                     .head_dim = head,
+                                     .rope = rope});
+    tare_glu(l, at,
+             &(struct tare_glu_desc){.name = "",
+                                     .gate_up_name = "ff_proj",
+                                     .up_first = true,
+                                     .down_name = "ff_out",
+                                     .dim = dim,
+                                     .hidden = hidden / 2});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_div(root, "d_model", a->d_model, "n_heads", a->n_heads);
     tare_skeleton(root, args, d,
                   &(struct tare_skeleton){.model = "model.transformer",
                                           .embedding = "wte",
@@ -39,7 +66,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                           .vocabulary = a->embedding_size,
                                           .n_layers = a->n_layers,
                                           .context = a->max_sequence_length,
-                                          .norm = TARE_SKELETON_NO_NORM,
+                                          .norm = TARE_SKELETON_LAYER_BARE,
+                                          .eps = NORM_EPS,
                                           .layer = layer,
                                           .head_name = "model.transformer.ff_out",
                                           .head = TARE_HEAD_FLAG,
@@ -49,5 +77,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 const struct tare_arch tare_arch_olmo = {
     .name = "olmo",
     .args = &args_info,
+    .derive = derive,
     .declare = declare,
+    .runs = true,
 };

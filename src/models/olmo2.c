@@ -31,7 +31,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .norms = {NULL, "post_attention_layernorm", NULL, "post_feedforward_layernorm"},
                    TARE_DENSE_BIASED(a),
                    .interleaved = a->rope_traditional,
-                   .more = tare_dense_wide_norms,
+                   .attention.qk_norm = TARE_QK_NORM_RMS_WIDE,
                });
 }
 
@@ -40,4 +40,5 @@ const struct tare_arch tare_arch_olmo2 = {
     .args = &args_info,
     .declare = declare,
     .sanitize = tare_dense_drop_rotary,
+    .runs = true,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * olmo3.c - OLMo 3 (mlx-lm: models/olmo3.py): OLMo 2 with windows, and rotation scaled only where there is none. */
-#include "models/dense_more.h"
+#include "models/dense.h"
 #include "models/theta.h"
 #include "models/window.h"
 
@@ -52,7 +52,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .attention.o_bias = a->attention_bias,
                    .args = a,
                    .vary = vary,
-                   .more = tare_dense_wide_norms,
+                   .attention.qk_norm = TARE_QK_NORM_RMS_WIDE,
                });
 }
 
@@ -61,4 +61,5 @@ const struct tare_arch tare_arch_olmo3 = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
 };

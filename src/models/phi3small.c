@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * phi3small.c - Phi 3 small (mlx-lm: models/phi3small.py): attention in blocks, GEGELU; planned only. */
+ * phi3small.c - Phi 3 small (mlx-lm: models/phi3small.py): attention in blocks, GEGELU. */
 #include "models/dense.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -12,13 +12,24 @@
     ARG(REAL, layer_norm_epsilon, REQUIRED)                                                                            \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \
     ARG(INT, num_key_value_heads, REQUIRED)                                                                            \
+    ARG(REAL, mup_attn_multiplier, 1.0)                                                                                \
+    ARG(FLAG, mup_use_scaling, true)                                                                                   \
+    ARG(REAL, mup_embedding_multiplier, 10.0)                                                                          \
+    ARG(REAL, mup_width_multiplier, 8.0)                                                                               \
+    ARG(REAL, rope_embedding_base, 1000000)                                                                            \
+    ARG(REAL, rope_position_scale, 1.0)                                                                                \
     ARG(INT, blocksparse_block_size, 64)                                                                               \
+    ARG(INT, blocksparse_num_local_blocks, 16)                                                                         \
+    ARG(INT, blocksparse_vert_stride, 8)                                                                               \
     ARG(INT, max_position_embeddings, ABSENT)
 TARE_ARGS(ARGS);
 
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {
     const struct args *a = args;
+    if (!(a->rope_position_scale > 0) || !(a->gegelu_limit > 0) || a->blocksparse_num_local_blocks < 1)
+        return tare_fail(d->err, TARE_E_CONFIG, d->place,
+                         "rope_position_scale, gegelu_limit and blocksparse_num_local_blocks must be above 0");
     if (a->blocksparse_block_size == 32 || a->blocksparse_block_size == 64)
         return TARE_OK;
     return tare_fail(d->err, TARE_E_CONFIG, d->place, "blocksparse_block_size is %lld; expected 32 or 64",
@@ -30,15 +41,45 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     const struct args *a = args;
     const int64_t dim = a->hidden_size;
     const int64_t head = tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
-    const int64_t rows = tare_mul(at, a->num_attention_heads + 2 * a->num_key_value_heads, head);
-    (void)i;
+    const bool dense = a->dense_attention_every_n_layers > 0 && (i + 1) % a->dense_attention_every_n_layers == 0;
+    struct tare_rope rope = tare_rope_read(at, head, a->rope_embedding_base, NULL, a->max_position_embeddings);
+    rope.kind = TARE_ROPE_LINEAR;
+    rope.factor = 1 / a->rope_position_scale;
     l->pre[0] = tare_layer_norm(at, "input_layernorm", dim, a->layer_norm_epsilon, BIAS);
-    tare_linear(at, "self_attn.query_key_value", dim, rows, BIAS);
-    tare_linear(at, "self_attn.dense", dim, dim, BIAS);
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){.qkv_name = "query_key_value",
+                                     .grouped = true,
+                                     .o_name = "dense",
+                                     .dim = dim,
+                                     .heads = a->num_attention_heads,
+                                     .kv_heads = a->num_key_value_heads,
+                                     .head_dim = head,
+                                     .bias = true,
+                                     .o_bias = true,
+                                     .scale = a->mup_use_scaling ? a->mup_attn_multiplier / (double)head : 0,
+                                     .block = dense ? 0 : a->blocksparse_block_size,
+                                     .near = a->blocksparse_num_local_blocks,
+                                     .stride = a->blocksparse_vert_stride,
+                                     .rope = rope});
     l->pre[1] = tare_layer_norm(at, "post_attention_layernorm", dim, a->layer_norm_epsilon, BIAS);
-    tare_linear(at, "mlp.up_proj", dim, tare_mul(at, 2, a->ff_intermediate_size),
-                BIAS); /* gate and up rows take turns */
-    tare_linear(at, "mlp.down_proj", a->ff_intermediate_size, dim, BIAS);
+    tare_glu(l, at,
+             &(struct tare_glu_desc){.gate_up_name = "up_proj",
+                                     .gegelu_limit = a->gegelu_limit,
+                                     .dim = dim,
+                                     .hidden = a->ff_intermediate_size,
+                                     .bias = true});
+}
+
+/* Places of the vocabulary that the authors' tokenizer leaves empty: their model never says them. */
+static const int32_t *dummies(struct tare_at at, int64_t *n)
+{
+    static const int32_t single[] = {100256, 100258, 100259, 100260, 100264, 100265};
+    enum { SINGLE = sizeof single / sizeof *single, FIRST = 100267, LAST = 100351 };
+    int32_t *ids = tare_arena_array(at.tree->arena, SINGLE + LAST - FIRST + 1, sizeof *ids);
+    *n = ids ? SINGLE + LAST - FIRST + 1 : 0;
+    for (int32_t i = 0; i < (int32_t)*n; i++)
+        ids[i] = i < SINGLE ? single[i] : FIRST + i - SINGLE;
+    return ids;
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -53,8 +94,11 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                           .norm = TARE_SKELETON_LAYER,
                                           .norm_bias = true,
                                           .eps = a->layer_norm_epsilon,
+                                          .embedding_scale = a->mup_embedding_multiplier,
+                                          .logit_scale = a->mup_width_multiplier != 0 ? 1 / a->mup_width_multiplier : 0,
                                           .layer = layer,
                                           .head = TARE_HEAD_NONE});
+    d->never = dummies(root, &d->n_never);
 }
 
 const struct tare_arch tare_arch_phi3small = {
@@ -63,4 +107,5 @@ const struct tare_arch tare_arch_phi3small = {
     .derive = derive,
     .declare = declare,
     .sanitize = tare_dense_drop_rotary,
+    .runs = true,
 };

@@ -25,8 +25,6 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     const int64_t kv_heads = (a->num_attention_heads + a->n_shared_head - 1) / a->n_shared_head;
-    /* Query head h has key head h % kv_heads: the block's order only where there is one, or one each. */
-    const bool plain = kv_heads == 1 || kv_heads == a->num_attention_heads;
     tare_dense(root, d,
                &(struct tare_dense){
                    .skeleton.dim = a->hidden_size,
@@ -43,7 +41,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .ffn.hidden = a->intermediate_size,
                    .theta = a->rope_theta,
                    .interleaved = a->rope_traditional,
-                   .more = plain ? NULL : tare_dense_planned,
+                   .attention.cycled = true,
                });
 }
 
@@ -52,4 +50,5 @@ const struct tare_arch tare_arch_plamo = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
 };

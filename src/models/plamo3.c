@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * plamo3.c - PLaMo 3 (mlx-lm: models/plamo3.py). Its norms are times offset + weight: planned only. */
-#include "models/dense_more.h"
+ * plamo3.c - PLaMo 3 (mlx-lm: models/plamo3.py). Its norms are times offset + weight. */
+#include "models/dense.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 4096)                                                                                        \
@@ -36,8 +36,15 @@ static void vary(struct tare_dense *dense, int64_t i)
 {
     const struct args *a = dense->args;
     const bool full = (i + 1) % a->sliding_window_pattern == 0;
-    dense->attention.window = full ? 0 : a->window_size;
+    dense->attention.window = full ? 0 : a->window_size + 1;
     dense->theta = full ? a->rope_theta : a->rope_local_theta;
+}
+
+static void offsets(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
+{
+    (void)at, (void)dense;
+    l->post[0].offset = 1.0 / 5;
+    l->post[1].offset = 1 / pow(5, 1.5);
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -50,7 +57,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .skeleton.n_layers = a->num_hidden_layers,
                    .skeleton.context = a->max_position_embeddings,
                    .skeleton.layers = "layers.layers",
-                   .skeleton.norm = TARE_SKELETON_RMS_ONE_PLUS,
+                   .skeleton.norm_offset = 1,
                    .skeleton.eps = a->rms_norm_eps,
                    .skeleton.head = TARE_HEAD_FLAG,
                    .skeleton.tied = a->tie_word_embeddings,
@@ -64,7 +71,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .ffn = {.gate_up_name = "gate_up_proj", .hidden = a->intermediate_size},
                    .args = a,
                    .vary = vary,
-                   .more = tare_dense_planned /* not all norms are times 1 + weight */,
+                   .more = offsets,
                });
 }
 
@@ -74,4 +81,5 @@ const struct tare_arch tare_arch_plamo3 = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
 };

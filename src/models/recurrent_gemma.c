@@ -47,21 +47,6 @@ static bool recurrent(const struct args *a, int64_t layer)
     return !strcmp(json_string_value(json_array_get(a->block_types, (size_t)layer % n)), "recurrent");
 }
 
-static void recurrent_block(struct tare_at at, const struct args *a, int64_t head)
-{
-    const int64_t dim = a->hidden_size, heads = a->num_attention_heads;
-    const struct tare_at lru = tare_at(at, "rg_lru");
-    tare_linear(at, "linear_y", dim, dim, BIAS);
-    tare_linear(at, "linear_x", dim, dim, BIAS);
-    tare_linear(at, "linear_out", dim, dim, BIAS);
-    tare_conv1d(at, "conv_1d", dim, a->conv1d_width, 1, BIAS);
-    tare_plain(lru, "recurrent_param", 1, dim);
-    tare_plain(lru, "input_gate_weight", 3, heads, head, head);
-    tare_plain(lru, "input_gate_bias", 2, heads, head);
-    tare_plain(lru, "recurrent_gate_weight", 3, heads, head, head);
-    tare_plain(lru, "recurrent_gate_bias", 2, heads, head);
-}
-
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
@@ -69,7 +54,9 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     const int64_t head = tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
     l->pre[0] = tare_rms_norm_one_plus(at, "temporal_pre_norm", dim, 1e-5);
     if (recurrent(a, i))
-        recurrent_block(tare_at(at, "temporal_block"), a, head);
+        tare_rg_lru(l, at,
+                    &(struct tare_rg_lru_desc){
+                        .name = "temporal_block", .dim = dim, .heads = a->num_attention_heads, .width = a->conv1d_width});
     else
         tare_gqa(l, at,
                  &(struct tare_gqa_desc){
@@ -115,4 +102,5 @@ const struct tare_arch tare_arch_recurrent_gemma = {
     .declare = declare,
     .sanitize = sanitize,
     .transformers_tied = true,
+    .runs = true,
 };

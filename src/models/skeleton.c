@@ -7,20 +7,32 @@ static const char * or (const char *name, const char *usual)
     return name ? name : usual;
 }
 
-static struct tare_norm last_norm(struct tare_at model, const struct tare_skeleton *s)
+static struct tare_norm kind_norm(struct tare_at at, const char *name, const struct tare_skeleton *s)
 {
-    const char *name = or (s->norm_name, "norm");
     switch (s->norm) {
     case TARE_SKELETON_RMS:
-        return tare_rms_norm(model, name, s->dim, s->eps);
+        return tare_rms_norm(at, name, s->dim, s->eps);
     case TARE_SKELETON_RMS_ONE_PLUS:
-        return tare_rms_norm_one_plus(model, name, s->dim, s->eps);
+        return tare_rms_norm_one_plus(at, name, s->dim, s->eps);
     case TARE_SKELETON_LAYER:
-        return tare_layer_norm(model, name, s->dim, s->eps, s->norm_bias);
+        return tare_layer_norm(at, name, s->dim, s->eps, s->norm_bias);
+    case TARE_SKELETON_RMS_BARE:
+        return (struct tare_norm){.kind = TARE_NORM_RMS, .dim = s->dim, .eps = s->eps};
+    case TARE_SKELETON_LAYER_BARE:
+        return (struct tare_norm){.kind = TARE_NORM_LAYER, .dim = s->dim, .eps = s->eps};
     case TARE_SKELETON_NO_NORM:
         break;
     }
     return (struct tare_norm){0};
+}
+
+struct tare_norm tare_skeleton_norm(struct tare_at at, const char *name, const struct tare_skeleton *s)
+{
+    if (!name)
+        return (struct tare_norm){0};
+    struct tare_norm norm = kind_norm(at, name, s);
+    norm.offset = s->norm_offset;
+    return norm;
 }
 
 void tare_skeleton(struct tare_at root, const void *args, struct tare_decoder *d, const struct tare_skeleton *s)
@@ -38,7 +50,7 @@ void tare_skeleton(struct tare_at root, const void *args, struct tare_decoder *d
     struct tare_layer *l = tare_layers(d, s->n_layers);
     for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++, l++)
         s->layer(l, tare_at(model, "%s.%lld", or (s->layers, "layers"), (long long)i), args, i);
-    d->norm = last_norm(model, s);
+    d->norm = tare_skeleton_norm(model, or (s->norm_name, "norm"), s);
     tare_head(root, s->head == TARE_HEAD_NONE ? NULL : or (s->head_name, "lm_head"), embedding, s->head, s->tied,
               s->head_bias);
 }

@@ -12,8 +12,16 @@ struct tare_skeleton {
     const char *norm_name; /* "norm" */
     const char *head_name; /* "lm_head" */
     int64_t dim, vocabulary, n_layers, context;
-    /* norm: of the last norm; NONE has no parameter */
-    enum { TARE_SKELETON_RMS, TARE_SKELETON_RMS_ONE_PLUS, TARE_SKELETON_LAYER, TARE_SKELETON_NO_NORM } norm;
+    /* norm: of the last norm; NO_NORM has none, the BARE ones have no weight */
+    enum {
+        TARE_SKELETON_RMS,
+        TARE_SKELETON_RMS_ONE_PLUS,
+        TARE_SKELETON_LAYER,
+        TARE_SKELETON_NO_NORM,
+        TARE_SKELETON_RMS_BARE,
+        TARE_SKELETON_LAYER_BARE
+    } norm;
+    double norm_offset; /* added to the weights */
     bool norm_bias; /* of a layer norm */
     double eps;
     double embedding_scale, logit_scale, logit_soft_cap; /* see struct tare_decoder; 0: none */
@@ -28,6 +36,9 @@ struct tare_skeleton {
     .dim = (a)->hidden_size, .vocabulary = (a)->vocab_size, .n_layers = (a)->num_hidden_layers
 #define TARE_SKELETON_USUAL(a) TARE_SKELETON_SIZES(a), .context = (a)->max_position_embeddings, .eps = (a)->rms_norm_eps
 #define TARE_SKELETON_TIED(a) .head = TARE_HEAD_FLAG, .tied = (a)->tie_word_embeddings
+
+/* A norm of the skeleton's kind; no name: none. */
+struct tare_norm tare_skeleton_norm(struct tare_at at, const char *name, const struct tare_skeleton *skeleton);
 
 /* Declare it below root, layer by layer, and describe it in d. The embedding and the head are declared too. */
 void tare_skeleton(struct tare_at root, const void *args, struct tare_decoder *d, const struct tare_skeleton *skeleton);

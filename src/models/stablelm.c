@@ -37,21 +37,6 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return tare_partial_check(a->partial_rotary_factor, d->place, d->err);
 }
 
-static void norm_each(struct tare_at at, const char *name, int64_t heads, int64_t head_dim)
-{
-    for (int64_t h = 0; h < heads && !at.tree->error.code; h++)
-        tare_plain(tare_at(at, "self_attn.%s.norms.%lld", name, (long long)h), "weight", 1, head_dim);
-}
-
-/* A layer norm without bias for each head: no block has them yet. */
-static void head_norms(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
-{
-    const struct tare_gqa_desc *attention = &dense->attention;
-    norm_each(at, "q_layernorm", attention->heads, attention->head_dim);
-    norm_each(at, "k_layernorm", attention->kv_heads, attention->head_dim);
-    tare_planned_only(&l->mixer);
-}
-
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
@@ -66,7 +51,9 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .parallel = a->use_parallel_residual,
                    .attention.bias = a->use_qkv_bias,
                    .rotated = a->partial_rotary_factor,
-                   .more = a->qk_layernorm ? head_norms : NULL,
+                   .attention.qk_norm = a->qk_layernorm ? TARE_QK_NORM_LAYER_EACH : TARE_QK_NORM_NONE,
+                   .attention.q_norm_name = "q_layernorm",
+                   .attention.k_norm_name = "k_layernorm",
                });
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * talkie.c - Talkie (mlx-lm: models/talkie.py): norms without weights, gains on heads and blocks; planned only. */
+ * talkie.c - Talkie (mlx-lm: models/talkie.py): norms without weights, gains on heads and blocks. */
 #include "models/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -9,27 +9,43 @@
     ARG(INT, head_dim, 128)                                                                                            \
     ARG(INT, intermediate_size, 13696)                                                                                 \
     ARG(INT, vocab_size, 65540)                                                                                        \
+    ARG(REAL, rope_theta, 1000000)                                                                                     \
+    ARG(REAL, rms_norm_eps, 1.1920928955078125e-07)                                                                    \
     ARG(INT, max_position_embeddings, 2048)
 TARE_ARGS(ARGS);
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    const int64_t dim = a->hidden_size, hidden = a->intermediate_size;
-    const int64_t rows = tare_mul(at, a->num_attention_heads, a->head_dim);
-    (void)l;
+    const int64_t dim = a->hidden_size;
+    struct tare_rope rope = tare_rope_read(at, a->head_dim, a->rope_theta, NULL, a->max_position_embeddings);
+    rope.backwards = true;
     (void)i;
-    tare_linear(at, "attn.attn_query", dim, rows, NO_BIAS);
-    tare_linear(at, "attn.attn_key", dim, rows, NO_BIAS);
-    tare_linear(at, "attn.attn_value", dim, rows, NO_BIAS);
-    tare_linear(at, "attn.attn_resid", rows, dim, NO_BIAS);
-    tare_plain(at, "attn.head_gain.head_g", 1, a->num_attention_heads);
-    tare_plain(at, "attn_gain.a_g", 1, (int64_t)1);
-    tare_linear(at, "mlp.mlp_gate", dim, hidden, NO_BIAS);
-    tare_linear(at, "mlp.mlp_linear", dim, hidden, NO_BIAS);
-    tare_linear(at, "mlp.mlp_resid", hidden, dim, NO_BIAS);
-    tare_plain(at, "mlp_gain.a_g", 1, (int64_t)1);
-    tare_plain(at, "embed_skip.a_g", 1, (int64_t)1);
+    l->pre[0] = l->pre[1] = (struct tare_norm){.kind = TARE_NORM_RMS, .dim = dim, .eps = a->rms_norm_eps};
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){.name = "attn",
+                                     .q_name = "attn_query",
+                                     .k_name = "attn_key",
+                                     .v_name = "attn_value",
+                                     .o_name = "attn_resid",
+                                     .gain_name = "head_gain.head_g",
+                                     .dim = dim,
+                                     .heads = a->num_attention_heads,
+                                     .kv_heads = a->num_attention_heads,
+                                     .head_dim = a->head_dim,
+                                     .qk_norm = TARE_QK_NORM_RMS_BARE,
+                                     .norm_last = true,
+                                     .eps = a->rms_norm_eps,
+                                     .rope = rope});
+    tare_glu(l, at,
+             &(struct tare_glu_desc){.gate_name = "mlp_gate",
+                                     .up_name = "mlp_linear",
+                                     .down_name = "mlp_resid",
+                                     .dim = dim,
+                                     .hidden = a->intermediate_size});
+    l->gain[0] = tare_plain(at, "attn_gain.a_g", 1, (int64_t)1);
+    l->gain[1] = tare_plain(at, "mlp_gain.a_g", 1, (int64_t)1);
+    l->skip = tare_plain(at, "embed_skip.a_g", 1, (int64_t)1);
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -42,12 +58,14 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                           .context = a->max_position_embeddings,
                                           .embedding = "embed",
                                           .layers = "blocks",
-                                          .norm = TARE_SKELETON_NO_NORM,
+                                          .norm = TARE_SKELETON_RMS_BARE,
+                                          .eps = a->rms_norm_eps,
                                           .layer = layer,
                                           .head = TARE_HEAD_NONE});
     /* A head of its own, but not called "lm_head.weight", never packed, and times a gain. */
-    tare_plain(root, "lm_head", 2, a->vocab_size, a->hidden_size);
-    tare_plain(root, "lm_head_gain.w_g", 1, (int64_t)1);
+    d->head = tare_plain(root, "lm_head", 2, a->vocab_size, a->hidden_size);
+    d->head_gain = tare_plain(root, "lm_head_gain.w_g", 1, (int64_t)1);
+    d->embedding_norm = d->norm;
 }
 
 static void sanitize(struct tare_weights *w, const void *args)
@@ -63,4 +81,5 @@ const struct tare_arch tare_arch_talkie = {
     .args = &args_info,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

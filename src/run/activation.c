@@ -19,6 +19,7 @@ enum tare_activation tare_activation_read(struct tare_at at, const char *name, e
         {"gelu_fast", TARE_GELU_TANH},
         {"relu", TARE_RELU},
         {"relu2", TARE_RELU2},
+        {"xielu", TARE_XIELU},
     };
     if (!name)
         return fallback;
@@ -53,6 +54,21 @@ static float relu(float x)
 static float relu2(float x)
 {
     return relu(x) * relu(x);
+}
+
+static float softplus(float x)
+{
+    return x > 20 ? x : log1pf(expf(x));
+}
+
+/* Huang and Schlag, 2024: quadratic above zero, an exponential's integral below. */
+void tare_xielu_forward(const struct tare_xielu *p, float *x, int64_t n)
+{
+    const float positive = softplus(p->alpha_positive), negative = p->beta + softplus(p->alpha_negative);
+    for (int64_t i = 0; i < n; i++) {
+        const float v = x[i], low = v < p->eps ? v : p->eps;
+        x[i] = (v > 0 ? positive * v * v : (expm1f(low) - v) * negative) + p->beta * v;
+    }
 }
 
 void tare_activation_forward(const struct tare_kernels *kernels, enum tare_activation activation, float *gate,

@@ -3,6 +3,7 @@
 #include "run/decoder.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "run/pass.h"
 
@@ -16,6 +17,32 @@ struct tare_layer *tare_layers(struct tare_decoder *decoder, int64_t n)
         n > 0 && !decoder->too_deep ? tare_arena_array(decoder->arena, (size_t)n, sizeof *decoder->layers) : NULL;
     decoder->n_layers = decoder->layers ? n : 0;
     return decoder->layers;
+}
+
+struct tare_layer *tare_layers_more(struct tare_decoder *decoder, int64_t more)
+{
+    const struct tare_layer *first = decoder->layers;
+    const int64_t n = decoder->n_layers;
+    struct tare_layer *all = tare_layers(decoder, more > INT64_MAX - n ? INT64_MAX : n + more);
+    if (!all || n < 1)
+        return NULL;
+    memcpy(all, first, (size_t)n * sizeof *all);
+    return all + n;
+}
+
+void tare_layers_loop(struct tare_decoder *decoder, int64_t times, struct tare_norm last)
+{
+    const struct tare_layer *once = decoder->layers;
+    const int64_t n = decoder->n_layers;
+    if (n < 1 || times == 1)
+        return;
+    struct tare_layer *all =
+        times > 0 && times <= LAYERS_MOST / n ? tare_layers(decoder, times * n) : tare_layers(decoder, INT64_MAX);
+    for (int64_t i = 0; i < decoder->n_layers; i++) {
+        all[i] = once[i % n];
+        if ((i + 1) % n == 0 && i + 1 < decoder->n_layers)
+            all[i].last = last;
+    }
 }
 
 bool tare_decoder_runs(const struct tare_decoder *d)
@@ -34,6 +61,7 @@ struct job {
     const int32_t *ids;
     float *x;
     const float *add;
+    float factor; /* of add, or of logits */
     float *logits;
 };
 
@@ -63,17 +91,55 @@ static void add_token(void *user, size_t i, int worker)
     float *x = j->x + (int64_t)i * j->d->dim;
     const float *y = j->add + (int64_t)i * j->d->dim;
     for (int64_t k = 0; k < j->d->dim; k++)
-        x[k] += y[k];
+        x[k] += j->factor * y[k];
 }
 
-/* x += post(block(pre(from))), where from is x or, in a parallel layer, what x was before the mixer. */
+static float number(const struct tare_pass *pass, const struct tare_parameter *p)
+{
+    return p ? *tare_loaded_vector(pass->loaded, p) : 1;
+}
+
+/* x += factor * post(block(pre(from))), where from is x or, in a parallel layer, what x was before the mixer. */
 static void run_block(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer, int which,
                       const float *normed, void *state)
 {
     const struct tare_block *block = which ? &layer->ffn : &layer->mixer;
     block->ops->forward(block->self, pass, normed, pass->y, state);
     tare_norm_forward(pass, &layer->post[which], d->dim, pass->y, pass->y);
-    tare_pool_run(pass->pool, (size_t)pass->tokens, add_token, &(struct job){.d = d, .x = pass->x, .add = pass->y});
+    const float scale = layer->residual_scale != 0 ? (float)layer->residual_scale : 1;
+    tare_pool_run(
+        pass->pool, (size_t)pass->tokens, add_token,
+        &(struct job){.d = d, .x = pass->x, .add = pass->y, .factor = scale * number(pass, layer->gain[which])});
+}
+
+static void scale_token(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    float *x = j->x + (int64_t)i * j->d->dim;
+    for (int64_t k = 0; k < j->d->dim; k++)
+        x[k] *= j->factor;
+}
+
+/* What few models do after the two blocks. */
+static void finish_layer(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer)
+{
+    struct job j = {.d = d, .x = pass->x, .add = pass->y, .factor = 1};
+    if (layer->third.ops) {
+        layer->third.ops->forward(layer->third.self, pass, pass->x, pass->y, NULL);
+        tare_norm_forward(pass, &layer->third_post, d->dim, pass->y, pass->y);
+        tare_pool_run(pass->pool, (size_t)pass->tokens, add_token, &j);
+    }
+    if (layer->skip) {
+        j.add = pass->embedded;
+        j.factor = number(pass, layer->skip);
+        tare_pool_run(pass->pool, (size_t)pass->tokens, add_token, &j);
+    }
+    if (layer->scale) {
+        j.factor = number(pass, layer->scale);
+        tare_pool_run(pass->pool, (size_t)pass->tokens, scale_token, &j);
+    }
+    tare_norm_forward(pass, &layer->last, d->dim, pass->x, pass->x);
 }
 
 static void run_layer(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer,
@@ -86,6 +152,7 @@ static void run_layer(const struct tare_decoder *d, struct tare_pass *pass, cons
     if (layer->residual == TARE_RESIDUAL_SEQUENTIAL)
         tare_norm_forward(pass, &layer->pre[1], d->dim, pass->x, pass->normed[1]);
     run_block(d, pass, layer, 1, pass->normed[1], state[1]);
+    finish_layer(d, pass, layer);
 }
 
 #define TASK_LOGITS 4096
@@ -95,7 +162,7 @@ static void finish_logits(void *user, size_t i, int worker)
     (void)worker;
     const struct job *j = user;
     const int64_t n = j->pass->head->rows * j->pass->tokens, start = (int64_t)i * TASK_LOGITS;
-    const float scale = j->d->logit_scale != 0 ? (float)j->d->logit_scale : 1, cap = (float)j->d->logit_soft_cap;
+    const float scale = j->factor, cap = (float)j->d->logit_soft_cap;
     for (int64_t k = start; k < n && k < start + TASK_LOGITS; k++) {
         j->logits[k] *= scale;
         if (cap > 0)
@@ -115,9 +182,14 @@ static void run_head(const struct tare_decoder *d, struct tare_pass *pass, bool 
     tare_matmul(&pass->kernels, pass->pool, pass->head, pass->head_bias, pass->y, d->dim, pass->tokens, logits,
                 pass->head->rows, pass->work);
     const int64_t n = pass->head->rows * pass->tokens;
-    if ((d->logit_scale != 0 && d->logit_scale != 1) || d->logit_soft_cap > 0)
+    const float scale = (d->logit_scale != 0 ? (float)d->logit_scale : 1) * number(pass, d->head_gain);
+    for (int64_t t = 0; t < pass->tokens; t++)
+        for (int64_t k = 0; k < d->n_never; k++)
+            if (d->never[k] < pass->head->rows)
+                logits[t * pass->head->rows + d->never[k]] = -INFINITY;
+    if (scale != 1 || d->logit_soft_cap > 0)
         tare_pool_run(pass->pool, (size_t)((n + TASK_LOGITS - 1) / TASK_LOGITS), finish_logits,
-                      &(struct job){.d = d, .pass = pass, .logits = logits});
+                      &(struct job){.d = d, .pass = pass, .factor = scale, .logits = logits});
 }
 
 enum tare_code tare_decoder_forward(const struct tare_decoder *d, struct tare_pass *pass, const int32_t *ids,
@@ -125,10 +197,17 @@ enum tare_code tare_decoder_forward(const struct tare_decoder *d, struct tare_pa
 {
     tare_pool_run(pass->pool, (size_t)pass->tokens, embed_token,
                   &(struct job){.d = d, .pass = pass, .ids = ids, .x = pass->x});
+    tare_norm_forward(pass, &d->embedding_norm, d->dim, pass->x, pass->x);
+    if (pass->embedded)
+        memcpy(pass->embedded, pass->x, (size_t)(pass->tokens * d->dim) * sizeof *pass->x);
+    if (d->side.begin)
+        d->side.begin(d->side.self, pass, ids);
     for (int64_t i = 0; i < d->n_layers; i++) {
         if (pass->cancel && __atomic_load_n(pass->cancel, __ATOMIC_RELAXED))
             return tare_fail(err, TARE_E_CANCELLED, "", "cancelled in layer %lld of %lld", (long long)i,
                              (long long)d->n_layers);
+        const int64_t borrows = d->layers[i].borrows;
+        pass->borrowed = borrows > 0 && borrows <= i ? states[2 * (i - borrows)] : NULL;
         run_layer(d, pass, &d->layers[i], states + 2 * i);
     }
     if (logits)
@@ -145,9 +224,9 @@ size_t tare_decoder_scratch(const struct tare_decoder *d, int64_t tokens)
 {
     size_t most = 0;
     for (int64_t i = 0; i < d->n_layers; i++) {
-        const struct tare_block *const blocks[] = {&d->layers[i].mixer, &d->layers[i].ffn};
-        for (int k = 0; k < 2; k++)
-            if (blocks[k]->ops->scratch)
+        const struct tare_block *const blocks[] = {&d->layers[i].mixer, &d->layers[i].ffn, &d->layers[i].third};
+        for (int k = 0; k < 3; k++)
+            if (blocks[k]->ops && blocks[k]->ops->scratch)
                 most = larger(most, blocks[k]->ops->scratch(blocks[k]->self, tokens));
     }
     return most;

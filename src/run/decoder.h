@@ -35,13 +35,29 @@ enum tare_residual { TARE_RESIDUAL_SEQUENTIAL, TARE_RESIDUAL_PARALLEL };
 
 struct tare_layer {
     struct tare_block mixer, ffn;
+    struct tare_block third;     /* after ffn, of x itself, without a state; ops NULL: none */
+    struct tare_norm third_post; /* of what it gives */
+    int64_t borrows;             /* the mixer may read the state of the layer so many before; 0: no */
     struct tare_norm pre[2];     /* before mixer, before ffn */
     struct tare_norm post[2];    /* after mixer, after ffn, before the residual sum; kind NONE: none */
     enum tare_residual residual; /* parallel: x + mixer(pre[0] x) + ffn(pre[1] x) */
+    double residual_scale;       /* of both blocks, before the sum; 0 or 1: none */
+    const struct tare_parameter *gain[2]; /* the same, a trained number each (1); NULL: none */
+    const struct tare_parameter *skip;    /* a trained number (1): so much of the embedding is added; NULL: none */
+    const struct tare_parameter *scale;   /* of x, after the layer, a trained number (1); NULL: none */
+    struct tare_norm last;                /* of x, after the layer; NONE: none */
+};
+
+/* What is worked out of the ids and the embedded x once a pass, before the layers, for some block: pass->side. */
+struct tare_side {
+    void (*begin)(const void *self, struct tare_pass *pass, const int32_t *ids); /* NULL: nothing */
+    const void *self;
+    int64_t width; /* floats a token */
 };
 
 struct tare_decoder {
     struct tare_arena *arena;
+    struct tare_side side;
     int64_t dim, vocabulary, context; /* context: max_position_embeddings, 0 not known */
     const struct tare_parameter *embedding;
     const struct tare_parameter *positions; /* learned, (n, dim); NULL: none */
@@ -50,6 +66,11 @@ struct tare_decoder {
     int64_t n_layers;
     bool too_deep; /* the config asks for absurdly many layers: declaring refuses it */
     struct tare_norm norm;
+    struct tare_norm embedding_norm;
+    const struct tare_parameter *head;      /* a dense head that is no linear; NULL: the tree's */
+    const struct tare_parameter *head_gain; /* of logits, a trained number (1); NULL: none */
+    const int32_t *never; /* ids whose logits are minus infinity; those beyond the vocabulary do not count */
+    int64_t n_never;
     double embedding_scale; /* 0 or 1: none */
     double logit_soft_cap;  /* 0: none */
     double logit_scale;     /* 0 or 1: none */
@@ -57,6 +78,13 @@ struct tare_decoder {
 
 /* Is the whole described, and has every block ops? Otherwise the model can be planned only. */
 bool tare_decoder_runs(const struct tare_decoder *decoder);
+
+/* Go so many times through the layers that are there, each time with a state of its own; last: a norm after each but the
+ * last time, kind NONE: none. What was not declared n times stays one parameter. */
+void tare_layers_loop(struct tare_decoder *decoder, int64_t times, struct tare_norm last);
+
+/* So many layers more, zeroed, behind those that there are: the first of them, NULL as below. */
+struct tare_layer *tare_layers_more(struct tare_decoder *decoder, int64_t more);
 
 /* n layers, zeroed; without memory, or with more layers than any model has (too_deep), n_layers is 0. */
 struct tare_layer *tare_layers(struct tare_decoder *decoder, int64_t n);

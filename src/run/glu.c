@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT
  * glu.c - the gated feed-forward block: down(act(gate x) * up x). Dauphin et al. 2017; SwiGLU: Shazeer 2020. */
+#include <math.h>
+
 #include "run/pass.h"
 
 struct glu {
     struct tare_linear gate, up, down,
         gate_up; /* gate and up, or gate_up: its weight is NULL where the two are apart */
     int64_t hidden;
+    bool up_first;
     enum tare_activation activation;
     struct tare_limit limit;
+    float gegelu_limit;
+    struct tare_norm norm; /* of hidden */
 };
 
 /* gate and up side by side: (tokens, 2, hidden) */
@@ -22,13 +27,31 @@ struct job {
     const struct tare_pass *pass;
 };
 
+/* x (hidden, 2): a gate, what it gates, and so on; the first half of x becomes what comes out. Phi-3's authors, 2024. */
+static void gegelu(float *x, int64_t hidden, float limit)
+{
+    for (int64_t i = 0; i < hidden; i++) {
+        const float gate = fminf(x[2 * i], limit), up = fmaxf(fminf(x[2 * i + 1], limit), -limit);
+        x[i] = gate / (1 + expf(-1.702f * gate)) * (up + 1);
+    }
+}
+
 static void activate(void *user, size_t i, int worker)
 {
     (void)worker;
     const struct job *j = user;
-    float *gate = j->pass->scratch + (int64_t)i * 2 * j->block->hidden;
-    tare_unit_forward(&j->pass->kernels, j->block->activation, &j->block->limit, gate, gate + j->block->hidden,
-                      j->block->hidden);
+    const int64_t hidden = j->block->hidden;
+    float *first = j->pass->scratch + (int64_t)i * 2 * hidden, *second = first + hidden;
+    const bool up_first = j->block->up_first;
+    if (j->block->gegelu_limit > 0) {
+        gegelu(first, hidden, j->block->gegelu_limit);
+        return;
+    }
+    float *gate = up_first ? second : first;
+    tare_unit_forward(&j->pass->kernels, j->block->activation, &j->block->limit, gate, up_first ? first : second,
+                      hidden);
+    if (j->block->norm.weight)
+        tare_norm_row(j->pass, &j->block->norm, gate, gate);
 }
 
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
@@ -43,7 +66,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
         tare_linear_forward(pass, &b->up, x, b->up.in, pass->scratch + b->hidden, wide);
     }
     tare_pool_run(pass->pool, (size_t)pass->tokens, activate, &(struct job){b, pass});
-    tare_linear_forward(pass, &b->down, pass->scratch, wide, y, b->down.out);
+    tare_linear_forward(pass, &b->down, pass->scratch + (b->up_first ? b->hidden : 0), wide, y, b->down.out);
 }
 
 static const struct tare_block_ops ops = {.name = "glu", .scratch = scratch, .forward = forward};
@@ -56,14 +79,22 @@ void tare_glu(struct tare_layer *layer, struct tare_at parent, const struct tare
     if (!b && !at.tree->error.code)
         tare_fail_memory(&at.tree->error);
     b = b ? b : &failed;
-    *b = (struct glu){.hidden = d->hidden, .activation = d->activation, .limit = d->limit};
+    *b = (struct glu){.hidden = d->hidden,
+                      .up_first = d->up_first,
+                      .activation = d->activation,
+                      .limit = d->limit,
+                      .gegelu_limit = (float)d->gegelu_limit};
+    struct tare_linear (*const linear)(struct tare_at, const char *, int64_t, int64_t, bool) =
+        d->ternary ? tare_ternary : tare_linear;
+    if (d->hidden_norm)
+        b->norm = tare_rms_norm(at, d->hidden_norm, d->hidden, d->eps);
     if (d->gate_up_name) {
-        b->gate_up = tare_linear(at, d->gate_up_name, d->dim, tare_mul(at, 2, d->hidden), d->bias);
+        b->gate_up = linear(at, d->gate_up_name, d->dim, tare_mul(at, 2, d->hidden), d->bias);
     } else {
-        b->gate = tare_linear(at, d->gate_name ? d->gate_name : "gate_proj", d->dim, d->hidden, d->bias);
-        b->up = tare_linear(at, d->up_name ? d->up_name : "up_proj", d->dim, d->hidden, d->bias);
+        b->gate = linear(at, d->gate_name ? d->gate_name : "gate_proj", d->dim, d->hidden, d->bias);
+        b->up = linear(at, d->up_name ? d->up_name : "up_proj", d->dim, d->hidden, d->bias);
     }
-    b->down = tare_linear(at, d->down_name ? d->down_name : "down_proj", d->hidden, d->dim, d->bias);
+    b->down = linear(at, d->down_name ? d->down_name : "down_proj", d->hidden, d->dim, d->bias);
     if (b != &failed)
         layer->ffn = (struct tare_block){&ops, b};
 }

@@ -90,6 +90,37 @@ static enum tare_code load_dense(const struct loading *l, const char *name, cons
     return data ? tare_source_copy(l->checkpoint, flat, dtype, data, l->err) : tare_fail_memory(l->err);
 }
 
+/* Four rows of two bits a byte become rows of the kernels' 4-bit codes: code - 1. */
+static enum tare_code load_ternary(const struct loading *l, const struct tare_parameter *p, const struct tare_flat *flat,
+                                   struct tare_matrix *m)
+{
+    const void *part[TARE_PARTS] = {NULL};
+    if (!in_place(flat) || flat->pieces->module->dtype != TARE_U8)
+        return tare_fail(l->err, TARE_E_UNKNOWN, p->name, "ternary codes are run from bytes as they lie in the file only");
+    const enum tare_code code = tare_module_data(l->checkpoint, flat->pieces->module, part, l->err);
+    if (code)
+        return code;
+    const int64_t bytes = m->rows, in = m->in;
+    *m = (struct tare_matrix){
+        .storage = TARE_STORE_Q4, .rows = p->ternary, .in = in, .stride = tare_q4_stride(in), .group = in, .groups = 1};
+    unsigned char *data = own(l->loaded, m->rows, m->stride), *row = own(l->loaded, in, 1);
+    float *scale = own(l->loaded, m->rows, sizeof *scale), *offset = own(l->loaded, m->rows, sizeof *offset);
+    if (!data || !row || !scale || !offset)
+        return tare_fail_memory(l->err);
+    for (int64_t r = 0; r < m->rows; r++) {
+        const unsigned char *from = (const unsigned char *)part[TARE_PART_WEIGHT] + flat->pieces->start + r % bytes * in;
+        for (int64_t i = 0; i < in; i++)
+            row[i] = from[i] >> (2 * (r / bytes)) & 3;
+        tare_q4_pack(row, in, data + (size_t)r * m->stride);
+        scale[r] = 1;
+        offset[r] = -1;
+    }
+    m->data = data;
+    m->scale = scale;
+    m->offset = offset;
+    return TARE_OK;
+}
+
 static int64_t common_group(int64_t a, int64_t b)
 {
     return b ? common_group(b, a % b) : a;
@@ -152,6 +183,8 @@ static enum tare_code load_parameter(const struct loading *l, const struct tare_
     struct tare_matrix *m = &l->loaded->matrices[p->index];
     m->in = flat.shape[flat.rank - 1];
     m->rows = m->in > 0 ? tare_shape_count(flat.rank, flat.shape) / m->in : 0;
+    if (p->ternary > 0)
+        return load_ternary(l, p, &flat, m);
     return stays_packed(p->entry->recipe, &flat) ? load_packed(l, &flat, m) : load_dense(l, p->name, &flat, m);
 }
 

@@ -5,19 +5,30 @@
 
 #include "run/pass.h"
 
+static const float *weight(const struct tare_pass *pass, const struct tare_norm *norm)
+{
+    return norm->weight ? tare_loaded_vector(pass->loaded, norm->weight) + norm->row * norm->dim : NULL;
+}
+
+static float offset(const struct tare_norm *norm)
+{
+    return (float)((norm->kind == TARE_NORM_RMS_ONE_PLUS ? 1 : 0) + norm->offset);
+}
+
 static void rms_row(const struct tare_pass *pass, const struct tare_norm *norm, const float *x, float *y)
 {
-    const float *w = tare_loaded_vector(pass->loaded, norm->weight);
-    const float plus = norm->kind == TARE_NORM_RMS_ONE_PLUS ? 1.0f : 0.0f;
+    const float *w = weight(pass, norm);
+    const float plus = offset(norm);
     const float mean = pass->kernels.squares(x, norm->dim) / (float)norm->dim;
     const float scale = 1 / sqrtf(mean + (float)norm->eps);
     for (int64_t i = 0; i < norm->dim; i++)
-        y[i] = x[i] * scale * (plus + w[i]);
+        y[i] = x[i] * scale * (w ? plus + w[i] : 1);
 }
 
 static void layer_row(const struct tare_pass *pass, const struct tare_norm *norm, const float *x, float *y)
 {
-    const float *w = tare_loaded_vector(pass->loaded, norm->weight);
+    const float *w = weight(pass, norm);
+    const float plus = offset(norm);
     const float *b = norm->bias ? tare_loaded_vector(pass->loaded, norm->bias) : NULL;
     double sum = 0, square = 0; /* a mean far from zero must not eat the digits of the variance */
     for (int64_t i = 0; i < norm->dim; i++)
@@ -27,7 +38,7 @@ static void layer_row(const struct tare_pass *pass, const struct tare_norm *norm
         square += (double)(x[i] - mean) * (x[i] - mean);
     const float scale = (float)(1 / sqrt(square / (double)norm->dim + norm->eps));
     for (int64_t i = 0; i < norm->dim; i++)
-        y[i] = (x[i] - mean) * scale * w[i] + (b ? b[i] : 0);
+        y[i] = (x[i] - mean) * scale * (w ? plus + w[i] : 1) + (b ? b[i] : 0);
 }
 
 void tare_norm_row(const struct tare_pass *pass, const struct tare_norm *norm, const float *x, float *y)

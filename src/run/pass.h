@@ -16,10 +16,14 @@ struct tare_pass {
     const struct tare_loaded *loaded;
     int64_t tokens; /* of this pass */
     int64_t start;  /* position of the first one */
+    int64_t fed;    /* position of the first one of the whole feed: what a feed that fails goes back to */
     int64_t
         total; /* positions after the whole feed, which may take several passes: ropes that depend on length take it */
     float *x, *y,
         *normed[2];     /* the decoder's: residual stream, a block's output, its normed input; (tokens, dim) each */
+    float *embedded;    /* the decoder's: what x was at first, (tokens, dim), where a layer has a skip */
+    float *side;        /* (tokens, decoder->side.width) */
+    void *borrowed;     /* a mixer's: the state of the layer it borrows from, or NULL */
     float *scratch;     /* the running block's own, as many floats as its ops->scratch(tokens) says */
     float *const *work; /* one a thread, tare_decoder_work() floats: TARE_PANEL_FLOATS, dim, positions so far */
     const struct tare_matrix *head;
@@ -45,17 +49,23 @@ void tare_linear_forward(const struct tare_pass *pass, const struct tare_linear 
  * y = norm(x), a row of norm->dim floats; x == y is fine. Kind NONE copies.
  *   RMS           x / sqrt(mean(x^2) + eps) * w          RMS_ONE_PLUS   ... * (1 + w)
  *   LAYER         (x - mean) / sqrt(var + eps) * w + b
+ * norm->offset is added to w; without a weight, w is 1.
  */
 void tare_norm_row(const struct tare_pass *pass, const struct tare_norm *norm, const float *x, float *y);
 /* The same for all tokens of (tokens, dim). dim is needed for kind NONE. */
 void tare_norm_forward(const struct tare_pass *pass, const struct tare_norm *norm, int64_t dim, const float *x,
                        float *y);
 
-/* In place: gate = act(gate) * up, n floats; up NULL: act(gate). */
+/* In place: gate = act(gate) * up, n floats; up NULL: act(gate). Not TARE_XIELU. */
 void tare_activation_forward(const struct tare_kernels *kernels, enum tare_activation activation, float *gate,
                              const float *up, int64_t n);
 /* The same within limits. */
 void tare_unit_forward(const struct tare_kernels *kernels, enum tare_activation activation,
                        const struct tare_limit *limit, float *gate, float *up, int64_t n);
+/* In place, with its numbers: logarithmic alphas, beta and eps as the files have them. */
+struct tare_xielu {
+    float alpha_positive, alpha_negative, beta, eps;
+};
+void tare_xielu_forward(const struct tare_xielu *xielu, float *x, int64_t n);
 
 #endif

@@ -15,6 +15,7 @@ struct tare_session {
     struct tare_pass pass;
     int64_t context, length;
     void **states; /* two a layer */
+    struct tare_matrix head; /* of decoder->head */
     float *memory; /* x, y, normed, scratch of a pass */
     int64_t room;  /* tokens that memory has room for */
     float **work;  /* one a thread */
@@ -50,6 +51,16 @@ static enum tare_code share_loaded(tare_session *s, struct tare_error *err)
 /* The head, or the embedding where the model is tied. */
 static void choose_head(tare_session *s)
 {
+    const struct tare_parameter *plain = s->decoder->head;
+    if (plain) {
+        s->head = (struct tare_matrix){.storage = TARE_STORE_F32,
+                                       .rows = plain->shape[0],
+                                       .in = plain->shape[1],
+                                       .stride = (size_t)plain->shape[1] * sizeof(float),
+                                       .data = (const void *)tare_loaded_vector(s->pass.loaded, plain)};
+        s->pass.head = &s->head;
+        return;
+    }
     const struct tare_head *head = &s->model->tree.head;
     const bool own = head->weight && head->weight->active;
     s->pass.head = tare_loaded_matrix(s->pass.loaded, own ? head->weight : s->decoder->embedding);
@@ -188,9 +199,11 @@ static enum tare_code reserve_pass(tare_session *s, int64_t tokens, struct tare_
     if (tokens <= s->room)
         return TARE_OK;
     const size_t scratch = tare_decoder_scratch(s->decoder, tokens);
-    size_t rows, floats;
-    if (__builtin_mul_overflow((size_t)tokens * 4, (size_t)s->decoder->dim, &rows) ||
-        __builtin_add_overflow(rows, scratch, &floats) || floats > SIZE_MAX / 16)
+    size_t rows, floats, side;
+    if (__builtin_mul_overflow((size_t)tokens * 5, (size_t)s->decoder->dim, &rows) ||
+        __builtin_mul_overflow((size_t)tokens, (size_t)s->decoder->side.width, &side) ||
+        __builtin_add_overflow(rows, scratch, &floats) || __builtin_add_overflow(floats, side, &floats) ||
+        floats > SIZE_MAX / 16)
         return tare_fail_memory(err);
     float *memory = malloc(floats * sizeof *memory);
     if (!memory)
@@ -203,7 +216,9 @@ static enum tare_code reserve_pass(tare_session *s, int64_t tokens, struct tare_
     s->pass.y = memory + plane;
     s->pass.normed[0] = memory + 2 * plane;
     s->pass.normed[1] = memory + 3 * plane;
-    s->pass.scratch = memory + 4 * plane;
+    s->pass.embedded = s->decoder->layers->skip ? memory + 4 * plane : NULL;
+    s->pass.side = memory + 5 * plane;
+    s->pass.scratch = memory + 5 * plane + tokens * s->decoder->side.width;
     return TARE_OK;
 }
 
@@ -249,6 +264,7 @@ enum tare_code tare_session_feed(tare_session *s, const int32_t *ids, size_t n, 
         tokens = (int64_t)n - done < PASS_TOKENS ? (int64_t)n - done : PASS_TOKENS;
         s->pass.tokens = tokens;
         s->pass.start = s->length + done;
+        s->pass.fed = s->length;
         s->pass.total = s->length + (int64_t)n;
         float *into = all && logits ? logits + done * s->pass.head->rows : logits;
         const bool wanted = all || done + tokens == (int64_t)n;

@@ -64,7 +64,8 @@ static struct tare_parameter *add(struct tare_at at, const char *name, const cha
     }
     if (tare_shape_count(rank, own) < 0)
         fail(tree, TARE_E_CONFIG, full, "the config gives this parameter more than 2^63 elements");
-    *p = (struct tare_parameter){full, kind, rank, own, true, (uint32_t)tree->n, NULL};
+    *p = (struct tare_parameter){
+        .name = full, .kind = kind, .rank = rank, .shape = own, .active = true, .index = (uint32_t)tree->n};
     tree->parameters[tree->n++] = p;
     return p;
 }
@@ -108,6 +109,18 @@ struct tare_linear tare_linear(struct tare_at at, const char *name, int64_t in, 
     return l;
 }
 
+struct tare_linear tare_ternary(struct tare_at at, const char *name, int64_t in, int64_t out, bool bias)
+{
+    const int64_t one = 1;
+    struct tare_linear l = {.in = in, .out = out};
+    l.weight = add(at, name, ".weight", TARE_KIND_INTEGERS, 2, (const int64_t[]){(out + 3) / 4, in});
+    l.weight->ternary = out;
+    l.scale = add(at, name, ".weight_scale", TARE_KIND_PLAIN, 1, &one);
+    if (bias)
+        l.bias = add(at, name, ".bias", TARE_KIND_PLAIN, 1, &out);
+    return l;
+}
+
 struct tare_linear tare_experts(struct tare_at at, const char *name, int64_t n, int64_t in, int64_t out, bool bias)
 {
     struct tare_linear l = {.in = in, .out = out, .experts = n};
@@ -124,7 +137,8 @@ struct tare_parameter *tare_embedding(struct tare_at at, const char *name, int64
 
 struct tare_norm tare_rms_norm(struct tare_at at, const char *name, int64_t dim, double eps)
 {
-    return (struct tare_norm){add(at, name, ".weight", TARE_KIND_PLAIN, 1, &dim), NULL, TARE_NORM_RMS, dim, eps};
+    return (struct tare_norm){
+        .weight = add(at, name, ".weight", TARE_KIND_PLAIN, 1, &dim), .kind = TARE_NORM_RMS, .dim = dim, .eps = eps};
 }
 
 struct tare_norm tare_rms_norm_one_plus(struct tare_at at, const char *name, int64_t dim, double eps)

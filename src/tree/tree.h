@@ -21,6 +21,7 @@ struct tare_parameter {
     enum tare_kind kind;
     int rank;
     const int64_t *shape;
+    int64_t ternary;                /* INTEGERS, U8: so many rows, four to a byte, codes 0, 1, 2 for -1, 0, 1; 0: not so */
     bool active;                    /* false: a head that tying (or content) left out */
     uint32_t index;                 /* in the tree */
     const struct tare_entry *entry; /* bound by strict, else NULL */
@@ -63,12 +64,15 @@ struct tare_at {
 struct tare_linear {
     struct tare_parameter *weight, *bias; /* bias NULL: none */
     int64_t in, out, experts;             /* experts 0: one matrix */
+    struct tare_parameter *scale;         /* what comes out is times this number (1), before the bias; NULL: none */
 };
 struct tare_norm {
-    struct tare_parameter *weight, *bias; /* NULL: none */
+    struct tare_parameter *weight, *bias; /* NULL: none; the weight is 1 then */
     enum { TARE_NORM_NONE, TARE_NORM_RMS, TARE_NORM_RMS_ONE_PLUS, TARE_NORM_LAYER } kind;
     int64_t dim;
     double eps;
+    double offset; /* added to the weight, beside the kind's own one */
+    int64_t row;   /* of a weight (rows, dim) that several norms share */
 };
 
 #define NO_BIAS false
@@ -83,6 +87,8 @@ struct tare_parameter *tare_plain(struct tare_at at, const char *name, int rank,
 /* The same for what the architecture itself unpacks: any dtype. */
 struct tare_parameter *tare_integers(struct tare_at at, const char *name, int rank, ...);
 struct tare_linear tare_linear(struct tare_at at, const char *name, int64_t in, int64_t out, bool bias);
+/* BitNet's: <name>.weight is ternary, row r in byte row r % (out / 4); .weight_scale is its scale. */
+struct tare_linear tare_ternary(struct tare_at at, const char *name, int64_t in, int64_t out, bool bias);
 struct tare_linear tare_experts(struct tare_at at, const char *name, int64_t n, int64_t in, int64_t out, bool bias);
 struct tare_parameter *tare_embedding(struct tare_at at, const char *name, int64_t rows, int64_t dim);
 struct tare_norm tare_rms_norm(struct tare_at at, const char *name, int64_t dim, double eps);
