@@ -474,6 +474,16 @@ TARE_API enum tare_code tare_session_fork(tare_session **fork, const tare_sessio
 /* Forget all but the first `length` tokens. Recurrent models go through some of them again for that. */
 TARE_API enum tare_code tare_session_rewind(tare_session *session, int64_t length, struct tare_error *err);
 
+TARE_API const int32_t *tare_session_ids(const tare_session *session); /* those fed so far; the session's */
+
+/*
+ * A session in a file, so that a long prompt is gone through once. save writes under another name first; load takes the
+ * place of what the session held. A file of another model, of other --kv-bits, of more tokens than the session has room
+ * for, or a damaged one is refused (TARE_E_FORMAT); the session is then empty.
+ */
+TARE_API enum tare_code tare_session_save(const tare_session *session, const char *path, struct tare_error *err);
+TARE_API enum tare_code tare_session_load(tare_session *session, const char *path, struct tare_error *err);
+
 struct tare_sampling {
     size_t size;
     float temperature; /* 0: greedy */

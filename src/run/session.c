@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run/prompt_cache.h"
 #include "run/runner.h"
 
 #define CONTEXT_DEFAULT 4096
@@ -311,6 +312,41 @@ enum tare_code tare_session_fork(tare_session **fork, const tare_session *s, str
     memcpy(f->ids, s->ids, (size_t)s->length * sizeof *f->ids);
     *fork = f;
     return TARE_OK;
+}
+
+const int32_t *tare_session_ids(const tare_session *s)
+{
+    return s->ids;
+}
+
+static struct tare_saved saved_of(const tare_session *s)
+{
+    return (struct tare_saved){.length = s->length,
+                               .n_states = 2 * s->decoder->n_layers,
+                               .ids = s->ids,
+                               .states = s->states,
+                               .turn = s->turn,
+                               .kv_bits = 32};
+}
+
+enum tare_code tare_session_save(const tare_session *s, const char *path, struct tare_error *err)
+{
+    const struct tare_saved saved = saved_of(s);
+    return tare_prompt_cache_write(path, s->runner->model, &saved, err);
+}
+
+enum tare_code tare_session_load(tare_session *s, const char *path, struct tare_error *err)
+{
+    struct tare_saved saved = saved_of(s);
+    const enum tare_code code = tare_prompt_cache_read(path, s->runner->model, &saved, s->context, err);
+    s->length = code ? 0 : saved.length;
+    s->turn = code ? 0 : saved.turn;
+    s->summed[s->turn] = s->length;
+    s->summed[1 - s->turn] = -1;
+    for (int64_t i = 0; code && i < saved.n_states; i++)
+        if (s->states[i])
+            tare_state_clear(s->states[i], s->turn);
+    return code;
 }
 
 /* Sums cannot forget: go back to the last turn that is not beyond `length`, or to the beginning. */
