@@ -434,6 +434,8 @@ struct tare_session_options {
     int threads;     /* 0: as planned */
     const volatile int
         *cancel; /* may be NULL; when it becomes non-zero, tare_session_feed() ends with TARE_E_CANCELLED */
+    uint64_t
+        memory; /* bytes that weights and states may take; more is refused before anything is loaded. 0: what is free */
 };
 #define TARE_SESSION_OPTIONS_INIT                                                                                      \
     {                                                                                                                  \
@@ -449,8 +451,8 @@ TARE_API int64_t tare_session_context(const tare_session *session);
 TARE_API int64_t tare_session_length(const tare_session *session); /* tokens fed so far */
 /*
  * Feed n ids; logits receives float32 (n, vocabulary) when all, else (1, vocabulary): those of the last id. logits may
- * be NULL. After a failure the session holds those of the ids that went through whole: tare_session_length() tells. Up to
- * 256 ids go through together, so that of a feed no longer than that all do or none.
+ * be NULL. After a failure the session holds those of the ids that went through whole: tare_session_length() tells. Up
+ * to 256 ids go through together, so that of a feed no longer than that all do or none.
  */
 TARE_API enum tare_code tare_session_feed(tare_session *session, const int32_t *ids, size_t n, bool all, float *logits,
                                           struct tare_error *err);

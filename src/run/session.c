@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run/budget.h"
 #include "run/prompt_cache.h"
 #include "run/runner.h"
 
@@ -75,10 +76,16 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
     s->decoder = model->decoder;
     s->cancel = options->cancel;
     s->summed[1] = -1;
-    enum tare_code code = choose_context(s, options->context, err);
-    if (!code)
-        code = tare_runner_open(&s->runner, model, threads, err);
-    return code ? code : open_states(s, err);
+    enum tare_code code;
+    if ((code = choose_context(s, options->context, err)) || (code = open_states(s, err)))
+        return code;
+    uint64_t states = 0;
+    for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
+        states += s->states[i] ? tare_state_size(s->states[i], s->context) : 0;
+    if (!__atomic_load_n(&model->loaded, __ATOMIC_ACQUIRE) &&
+        (code = tare_budget_check(model, states, s->context, options->memory, err)))
+        return code;
+    return tare_runner_open(&s->runner, model, threads, err);
 }
 
 enum tare_code tare_session_open(tare_session **session, tare_model *model, const struct tare_session_options *options,
