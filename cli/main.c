@@ -16,6 +16,7 @@ static const struct cli_verb verbs[] = {
      cli_convert},
     {"run", "[MODEL] [PROMPT] [--max-tokens N] [--temp T]", "Go on with a text.", cli_run},
     {"logits", "[MODEL] --ids 1,2,3 [-o FILE.npy]", "The model's float32 logits for some ids.", cli_logits},
+    {"template", "MODEL [--json]", "What the chat template makes of the messages on standard input.", cli_template},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * jinja_compare.c - truth, equality, order, membership and hashes, as Python has them. */
+#define _GNU_SOURCE /* memmem */
 #include <math.h>
 #include <string.h>
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * jinja_methods.c - methods of what is no text, and the functions that every template has. Those that would change a
  * list or dictionary are listed to be refused. */
-#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -281,11 +280,10 @@ METHOD(strftime_now)
     if (a[1].kind != J_TEXT || a[1].size > sizeof format - 2)
         return j_fail(s, "strftime_now takes a short text");
     snprintf(format, sizeof format, "%.*s ", (int)a[1].size, a[1].as.text);
-    const locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (!plain)
-        return j_fail(s, "strftime_now: the system has no plain locale");
-    const size_t n = strftime_l(text, sizeof text, format, &tm, plain);
-    freelocale(plain);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the template's own; the room is bounded */
+    const size_t n = strftime(text, sizeof text, format, &tm);
+#pragma GCC diagnostic pop
     return n ? j_copy(s, text, n - 1) : j_fail(s, "strftime_now: the result is too long");
 }
 

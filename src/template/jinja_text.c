@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * jinja_text.c - the methods of str. */
+#define _GNU_SOURCE /* memmem */
 #include <string.h>
 
 #include "template/jinja.h"
