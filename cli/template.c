@@ -57,9 +57,9 @@ int cli_template(const struct cli_verb *verb, int argc, char **argv)
     struct cli_source source;
     struct cli_prompt prompt = {0};
     struct tare_error err = {0};
-    const struct cli_flag flags[] = {
-        {"json", 0, CLI_SWITCH, &as_json, NULL, "stdin is {\"messages\": [..], \"tools\": [..], ..}, not a user's text", 0, 0,
-         NULL}};
+    const struct cli_flag flags[] = {{"json", 0, CLI_SWITCH, &as_json, NULL,
+                                      "stdin is {\"messages\": [..], \"tools\": [..], ..}, not a user's text", 0, 0,
+                                      NULL}};
     int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
     if (status != CLI_GO_ON)
         return status;

@@ -328,8 +328,8 @@ TARE_API enum tare_code tare_template_render(const char *template_text, size_t s
 /*
  * The same with the template of a model (chat_template.jinja, additional_chat_templates/, chat_template.json,
  * tokenizer_config.json) and its special tokens. Reads no other file. variables: "messages" is needed; "tools",
- * "documents" and "add_generation_prompt" have defaults; a text "strftime_now" stands for the clock; all else goes to the
- * template as it is.
+ * "documents" and "add_generation_prompt" have defaults; a text "strftime_now" stands for the clock; all else goes to
+ * the template as it is.
  */
 TARE_API enum tare_code tare_chat_render(const char *path, const struct tare_options *options, const char *variables,
                                          size_t size, const char *clock, char **text, size_t *text_size,

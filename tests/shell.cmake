@@ -36,6 +36,9 @@ foreach(class IN ITEMS Usage Check Explain Convert Logits Run Bad)
   set_tests_properties(cli-${name} PROPERTIES LABELS cli)
 endforeach()
 
+add_test(NAME cli-template COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_template.py $<TARGET_FILE:tare>)
+set_tests_properties(cli-template PROPERTIES LABELS cli)
+
 # The story of the built-in model, against transformers' record.
 add_test(NAME cli-greedy COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_greedy.py $<TARGET_FILE:tare> ${CMAKE_SOURCE_DIR})
 set_tests_properties(cli-greedy PROPERTIES LABELS cli)

@@ -13,7 +13,7 @@
 
 struct chat {
     struct tare_checkpoint checkpoint;
-    json_t *config;   /* tokenizer_config.json, or NULL */
+    json_t *config;    /* tokenizer_config.json, or NULL */
     json_t *processor; /* chat_template.json, or NULL */
     json_t *given;
     char *file; /* bytes of a .jinja file */
@@ -75,7 +75,8 @@ static void use(struct chat *chat, const char *name, const json_t *text)
 }
 
 /* One template, or a list of named ones: tool_use where tools are given, else default. */
-static enum tare_code choose(struct chat *chat, const char *file, const json_t *value, bool tools, struct tare_error *err)
+static enum tare_code choose(struct chat *chat, const char *file, const json_t *value, bool tools,
+                             struct tare_error *err)
 {
     const json_t *chosen = NULL;
     if (json_is_string(value)) {
@@ -141,8 +142,7 @@ static int add_tokens(struct chat *chat)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         failed |= add_token(chat->given, names[i], json_object_get(chat->config, names[i]));
     if (json_is_object(extra))
-        json_object_foreach(extra, key, value)
-            failed |= add_token(chat->given, key, value);
+        json_object_foreach(extra, key, value) failed |= add_token(chat->given, key, value);
     return failed;
 }
 
@@ -153,9 +153,7 @@ static int clean_message(json_t *message)
     const char *key;
     json_t *value, *thought = NULL;
     void *next;
-    json_object_foreach_safe(message, next, key, value)
-        if (json_is_null(value))
-            json_object_del(message, key);
+    json_object_foreach_safe(message, next, key, value) if (json_is_null(value)) json_object_del(message, key);
     for (size_t i = 0; i < 3 && !thought; i++)
         thought = json_object_get(message, names[i]);
     if (!thought)
@@ -183,8 +181,8 @@ static enum tare_code complete(struct chat *chat, struct tare_error *err)
     return failed ? tare_fail_memory(err) : TARE_OK;
 }
 
-enum tare_code tare_chat_render(const char *path, const struct tare_options *options, const char *variables, size_t size,
-                                const char *clock, char **text, size_t *text_size, struct tare_error *err)
+enum tare_code tare_chat_render(const char *path, const struct tare_options *options, const char *variables,
+                                size_t size, const char *clock, char **text, size_t *text_size, struct tare_error *err)
 {
     struct chat chat = {0};
     if (!path || !variables || !text || !text_size)

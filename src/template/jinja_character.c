@@ -15,18 +15,18 @@ static bool is_space(uint32_t c)
 /* Digits that are no decimal digits: superscripts, circled ones and the like. */
 static bool is_digit(uint32_t c)
 {
-    static const uint32_t pairs[] = {
-        0xb2,   0xb3,   0xb9,   0xb9,   0x1369, 0x1371, 0x19da,  0x19da,  0x2070,  0x2070,  0x2074,  0x2079,  0x2080,
-        0x2089, 0x2460, 0x2468, 0x2474, 0x247c, 0x2488, 0x2490,  0x24ea,  0x24ea,  0x24f5,  0x24fd,  0x24ff,  0x24ff,
-        0x2776, 0x277e, 0x2780, 0x2788, 0x278a, 0x2792, 0x10a40, 0x10a43, 0x10e60, 0x10e68, 0x11052, 0x1105a, 0x1f100,
-        0x1f10a};
+    static const uint32_t pairs[] = {0xb2,    0xb3,    0xb9,    0xb9,    0x1369,  0x1371,  0x19da,  0x19da,
+                                     0x2070,  0x2070,  0x2074,  0x2079,  0x2080,  0x2089,  0x2460,  0x2468,
+                                     0x2474,  0x247c,  0x2488,  0x2490,  0x24ea,  0x24ea,  0x24f5,  0x24fd,
+                                     0x24ff,  0x24ff,  0x2776,  0x277e,  0x2780,  0x2788,  0x278a,  0x2792,
+                                     0x10a40, 0x10a43, 0x10e60, 0x10e68, 0x11052, 0x1105a, 0x1f100, 0x1f10a};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i += 2)
         if (c >= pairs[i] && c <= pairs[i + 1])
             return true;
     return false;
 }
 
-bool j_class(enum j_class kind, uint32_t c)
+bool tare_jinja_class(enum jinja_class kind, uint32_t c)
 {
     if (kind == C_SPACE)
         return is_space(c);
@@ -57,20 +57,21 @@ bool j_class(enum j_class kind, uint32_t c)
     }
 }
 
-static void put(struct j_state *s, struct tare_text *out, uint32_t c)
+static void put(struct jinja_state *s, struct tare_text *out, uint32_t c)
 {
     char bytes[4];
-    j_add(s, out, bytes, tare_utf8_put(bytes, c));
+    tare_jinja_add(s, out, bytes, tare_utf8_put(bytes, c));
 }
 
 /* Upper case; some characters become several, which are the upper case of their folding (U+00DF: SS). */
-static void put_upper(struct j_state *s, struct tare_text *out, uint32_t c, bool title)
+static void put_upper(struct jinja_state *s, struct tare_text *out, uint32_t c, bool title)
 {
     utf8proc_int32_t folded[8];
     int boundary = 0;
-    const utf8proc_ssize_t n = c < 0x80 || j_class(C_UPPER, c)
-                                   ? 1
-                                   : utf8proc_decompose_char((utf8proc_int32_t)c, folded, 8, UTF8PROC_CASEFOLD, &boundary);
+    const utf8proc_ssize_t n =
+        c < 0x80 || tare_jinja_class(C_UPPER, c)
+            ? 1
+            : utf8proc_decompose_char((utf8proc_int32_t)c, folded, 8, UTF8PROC_CASEFOLD, &boundary);
     if (n < 2 || n > 8) {
         put(s, out, (uint32_t)(title ? utf8proc_totitle((utf8proc_int32_t)c) : utf8proc_toupper((utf8proc_int32_t)c)));
         return;
@@ -88,11 +89,11 @@ static bool final_sigma(const char *text, size_t at, size_t size)
     if (!before)
         return false;
     before--;
-    const bool after = at + 2 < size && j_class(C_ALPHA, tare_utf8_get(text + at + 2, &n));
-    return j_class(C_ALPHA, tare_utf8_get(text + before, &n)) && !after;
+    const bool after = at + 2 < size && tare_jinja_class(C_ALPHA, tare_utf8_get(text + at + 2, &n));
+    return tare_jinja_class(C_ALPHA, tare_utf8_get(text + before, &n)) && !after;
 }
 
-static void put_lower(struct j_state *s, struct tare_text *out, const char *text, size_t at, size_t size)
+static void put_lower(struct jinja_state *s, struct tare_text *out, const char *text, size_t at, size_t size)
 {
     size_t n;
     const uint32_t c = tare_utf8_get(text + at, &n);
@@ -104,31 +105,31 @@ static void put_lower(struct j_state *s, struct tare_text *out, const char *text
         put(s, out, 0x307);
 }
 
-struct j_value j_case(struct j_state *s, struct j_value text, enum j_case to)
+struct jinja_value tare_jinja_case(struct jinja_state *s, struct jinja_value text, enum jinja_case to)
 {
     struct tare_text out = {0};
     bool inside = false; /* a word */
     size_t n;
     for (size_t i = 0; i < text.size && !s->failed; i += n) {
         const uint32_t c = tare_utf8_get(text.as.text + i, &n);
-        const bool cased = j_class(C_LOWER, c) || j_class(C_UPPER, c) || j_class(C_TITLE, c);
+        const bool cased = tare_jinja_class(C_LOWER, c) || tare_jinja_class(C_UPPER, c) || tare_jinja_class(C_TITLE, c);
         const bool raise = to == CASE_UPPER || (to == CASE_TITLE && !inside) || (to == CASE_CAPITAL && !i) ||
-                           (to == CASE_SWAP && j_class(C_LOWER, c));
+                           (to == CASE_SWAP && tare_jinja_class(C_LOWER, c));
         if (raise)
             put_upper(s, &out, c, to == CASE_TITLE || to == CASE_CAPITAL);
         else if (to == CASE_FOLD && c == 0xdf)
-            j_puts(s, &out, "ss");
+            tare_jinja_puts(s, &out, "ss");
         else
             put_lower(s, &out, text.as.text, i, text.size);
         inside = cased;
     }
-    return j_take(s, &out);
+    return tare_jinja_take(s, &out);
 }
 
-static bool in_set(struct j_value set, const char *character, size_t n)
+static bool in_set(struct jinja_value set, const char *character, size_t n)
 {
     size_t m;
-    if (set.kind != J_TEXT)
+    if (set.kind != JINJA_TEXT)
         return is_space(tare_utf8_get(character, &n));
     for (size_t i = 0; i < set.size; i += m) {
         m = tare_utf8_size(set.as.text[i]);
@@ -138,7 +139,7 @@ static bool in_set(struct j_value set, const char *character, size_t n)
     return false;
 }
 
-struct j_value j_strip(struct j_value text, struct j_value set, int ends)
+struct jinja_value tare_jinja_strip(struct jinja_value text, struct jinja_value set, int ends)
 {
     while (ends & STRIP_LEFT && text.size) {
         const size_t n = tare_utf8_size(*text.as.text);

@@ -7,14 +7,23 @@
 
 #include "template/jinja.h"
 
-#define FILTER(name) static struct j_value name(struct j_state *s, const struct j_value *a, const struct j_args *args)
-#define UNUSED (void)s, (void)args
+#define FILTER(name)                                                                                                   \
+    static struct jinja_value name(struct jinja_state *s, const struct jinja_value *a, const struct jinja_args *args)
+#define UNUSED (void)s, (void)args, (void)a
+/* One whose body is one expression. */
+#define FILTER_IS(name, result)                                                                                        \
+    FILTER(name)                                                                                                       \
+    {                                                                                                                  \
+        UNUSED;                                                                                                        \
+        return (result);                                                                                               \
+    }                                                                                                                  \
+    struct jinja_state
 
-static bool usable(struct j_state *s, struct j_value v)
+static bool usable(struct jinja_state *s, struct jinja_value v)
 {
-    if (v.kind == J_UNDEFINED)
-        j_binary(s, T_ADD, v, v);
-    return v.kind != J_UNDEFINED;
+    if (v.kind == JINJA_UNDEFINED)
+        tare_jinja_binary(s, T_ADD, v, v);
+    return v.kind != JINJA_UNDEFINED;
 }
 
 /* ---- any value --------------------------------------------------------------------------------------------------- */
@@ -23,21 +32,21 @@ static bool usable(struct j_state *s, struct j_value v)
 FILTER(fallback)
 {
     UNUSED;
-    if (a[0].kind == J_UNDEFINED || (j_truth(a[2]) && !j_truth(a[0])))
-        return a[1].kind == J_ABSENT ? j_text("", 0) : a[1];
+    if (a[0].kind == JINJA_UNDEFINED || (tare_jinja_truth(a[2]) && !tare_jinja_truth(a[0])))
+        return a[1].kind == JINJA_ABSENT ? tare_jinja_text("", 0) : a[1];
     return a[0];
 }
 
-FILTER(string) { UNUSED; return j_string(s, a[0]); }
-FILTER(length) { UNUSED; return j_whole(j_length(s, a[0])); }
-FILTER(attribute) { UNUSED; return a[1].kind == J_TEXT ? j_attribute(s, a[0], a[1]) : j_make(J_UNDEFINED); }
+FILTER_IS(string, tare_jinja_string(s, a[0]));
+FILTER_IS(length, tare_jinja_whole(tare_jinja_length(s, a[0])));
+FILTER_IS(attribute, a[1].kind == JINJA_TEXT ? tare_jinja_attribute(s, a[0], a[1]) : tare_jinja_make(JINJA_UNDEFINED));
 
 FILTER(pprint)
 {
     struct tare_text out = {0};
     UNUSED;
-    j_repr(s, &out, a[0], 0);
-    return j_take(s, &out);
+    tare_jinja_repr(s, &out, a[0], 0);
+    return tare_jinja_take(s, &out);
 }
 
 /* ---- numbers ----------------------------------------------------------------------------------------------------- */
@@ -45,27 +54,28 @@ FILTER(pprint)
 /* default base */
 FILTER(to_int)
 {
-    const struct j_value otherwise = a[1].kind == J_ABSENT ? j_whole(0) : a[1];
+    const struct jinja_value otherwise = a[1].kind == JINJA_ABSENT ? tare_jinja_whole(0) : a[1];
     int64_t whole = 0;
     double real = 0;
     UNUSED;
     if (!usable(s, a[0]))
         return a[0];
-    if (j_as_whole(a[0], &whole))
-        return j_whole(whole);
-    if (a[0].kind == J_TEXT) {
-        if (j_parse_whole(a[0], (int)j_need_whole(s, a[2], 10), &whole))
-            return j_whole(whole);
-        if (!j_parse_real(a[0], &real))
+    if (tare_jinja_as_whole(a[0], &whole))
+        return tare_jinja_whole(whole);
+    if (a[0].kind == JINJA_TEXT) {
+        if (tare_jinja_parse_whole(a[0], (int)tare_jinja_need_whole(s, a[2], 10), &whole))
+            return tare_jinja_whole(whole);
+        if (!tare_jinja_parse_real(a[0], &real))
             return otherwise;
-    } else if (a[0].kind == J_FLOAT) {
+    } else if (a[0].kind == JINJA_FLOAT) {
         real = a[0].as.real;
     } else {
         return otherwise;
     }
     if (isnan(real) || isinf(real))
         return otherwise;
-    return fabs(real) < 0x1p63 ? j_whole((int64_t)real) : j_fail_limit(s, "an integer does not fit 64 bits");
+    return fabs(real) < 0x1p63 ? tare_jinja_whole((int64_t)real)
+                               : tare_jinja_fail_limit(s, "an integer does not fit 64 bits");
 }
 
 FILTER(to_float)
@@ -74,11 +84,11 @@ FILTER(to_float)
     UNUSED;
     if (!usable(s, a[0]))
         return a[0];
-    if (j_is_number(a[0]))
-        return j_real(j_as_real(a[0]));
-    if (a[0].kind == J_TEXT && j_parse_real(a[0], &real))
-        return j_real(real);
-    return a[1].kind == J_ABSENT ? j_real(0) : a[1];
+    if (tare_jinja_is_number(a[0]))
+        return tare_jinja_real(tare_jinja_as_real(a[0]));
+    if (a[0].kind == JINJA_TEXT && tare_jinja_parse_real(a[0], &real))
+        return tare_jinja_real(real);
+    return a[1].kind == JINJA_ABSENT ? tare_jinja_real(0) : a[1];
 }
 
 FILTER(absolute)
@@ -87,55 +97,55 @@ FILTER(absolute)
     UNUSED;
     if (!usable(s, a[0]))
         return a[0];
-    if (a[0].kind == J_FLOAT)
-        return j_real(fabs(a[0].as.real));
-    if (j_as_whole(a[0], &whole))
-        return whole < 0 ? j_negate(s, a[0], true) : j_whole(whole);
-    return j_fail(s, "bad operand type for abs(): '%s'", j_type(a[0]));
+    if (a[0].kind == JINJA_FLOAT)
+        return tare_jinja_real(fabs(a[0].as.real));
+    if (tare_jinja_as_whole(a[0], &whole))
+        return whole < 0 ? tare_jinja_negate(s, a[0], true) : tare_jinja_whole(whole);
+    return tare_jinja_fail(s, "bad operand type for abs(): '%s'", tare_jinja_type(a[0]));
 }
 
 /* precision method */
 FILTER(round_)
 {
-    const int64_t precision = j_need_whole(s, a[1], 0);
+    const int64_t precision = tare_jinja_need_whole(s, a[1], 0);
     char word[400];
     UNUSED;
     if (!usable(s, a[0]))
         return a[0];
-    if (!j_is_number(a[0]))
-        return j_fail(s, "type %s doesn't define __round__ method", j_type(a[0]));
-    const double value = j_as_real(a[0]);
-    if (j_is(a[2], "ceil") || j_is(a[2], "floor")) {
+    if (!tare_jinja_is_number(a[0]))
+        return tare_jinja_fail(s, "type %s doesn't define __round__ method", tare_jinja_type(a[0]));
+    const double value = tare_jinja_as_real(a[0]);
+    if (tare_jinja_is(a[2], "ceil") || tare_jinja_is(a[2], "floor")) {
         const double scale = pow(10, (double)precision);
-        return j_real((j_is(a[2], "ceil") ? ceil(value * scale) : floor(value * scale)) / scale);
+        return tare_jinja_real((tare_jinja_is(a[2], "ceil") ? ceil(value * scale) : floor(value * scale)) / scale);
     }
-    if (a[2].kind != J_ABSENT && !j_is(a[2], "common"))
-        return j_fail(s, "method must be common, ceil or floor");
+    if (a[2].kind != JINJA_ABSENT && !tare_jinja_is(a[2], "common"))
+        return tare_jinja_fail(s, "method must be common, ceil or floor");
     if (isnan(value) || isinf(value) || precision > 60)
-        return j_real(value);
+        return tare_jinja_real(value);
     if (precision < 0) {
         const double scale = precision < -300 ? INFINITY : pow(10, (double)-precision);
         const double rounded = isinf(scale) ? 0 : nearbyint(value / scale) * scale;
-        return a[0].kind == J_FLOAT ? j_real(rounded) : j_whole((int64_t)rounded);
+        return a[0].kind == JINJA_FLOAT ? tare_jinja_real(rounded) : tare_jinja_whole((int64_t)rounded);
     }
-    if (a[0].kind != J_FLOAT)
-        return j_whole(a[0].kind == J_BOOL ? a[0].as.truth : a[0].as.whole);
+    if (a[0].kind != JINJA_FLOAT)
+        return tare_jinja_whole(a[0].kind == JINJA_BOOL ? a[0].as.truth : a[0].as.whole);
     snprintf(word, sizeof word, "%.*f", (int)precision, value);
-    return j_real(strtod(word, NULL));
+    return tare_jinja_real(strtod(word, NULL));
 }
 
 FILTER(filesize)
 {
     static const char *const units[2][8] = {{"kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"},
                                             {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"}};
-    const bool binary = j_truth(a[1]);
+    const bool binary = tare_jinja_truth(a[1]);
     const double base = binary ? 1024 : 1000;
     char word[64];
     UNUSED;
-    const struct j_value number = to_float(s, a, args);
+    const struct jinja_value number = to_float(s, a, args);
     if (s->failed)
         return number;
-    const double size = number.kind == J_FLOAT ? number.as.real : 0;
+    const double size = number.kind == JINJA_FLOAT ? number.as.real : 0;
     double unit = base;
     int i = 0;
     for (; i < 7 && size >= unit * base; i++)
@@ -146,22 +156,22 @@ FILTER(filesize)
         snprintf(word, sizeof word, "%.0f Bytes", trunc(size));
     else
         snprintf(word, sizeof word, "%.1f %s", size / unit, units[binary][i]);
-    return j_copy(s, word, strlen(word));
+    return tare_jinja_copy(s, word, strlen(word));
 }
 
 /* ---- sequences --------------------------------------------------------------------------------------------------- */
 
-static struct j_value none_there(const char *text)
+static struct jinja_value none_there(const char *text)
 {
-    return (struct j_value){.kind = J_UNDEFINED, .owner = J_LOOP, .as.text = text, .size = strlen(text)};
+    return (struct jinja_value){.kind = JINJA_UNDEFINED, .owner = JINJA_LOOP, .as.text = text, .size = strlen(text)};
 }
 
 FILTER(first)
 {
-    struct j_walk walk;
-    struct j_value item;
+    struct jinja_walk walk;
+    struct jinja_value item;
     UNUSED;
-    if (j_walk_init(s, &walk, a[0]) && j_walk_next(s, &walk, &item))
+    if (tare_jinja_walk_init(s, &walk, a[0]) && tare_jinja_walk_next(s, &walk, &item))
         return item;
     return none_there("no first item, sequence was empty");
 }
@@ -169,87 +179,104 @@ FILTER(first)
 FILTER(last)
 {
     UNUSED;
-    if (a[0].kind == J_STREAM)
-        return j_fail(s, "'generator' object is not reversible");
-    const struct j_list *list = j_collect(s, a[0]);
+    if (a[0].kind == JINJA_STREAM)
+        return tare_jinja_fail(s, "'generator' object is not reversible");
+    const struct jinja_list *list = tare_jinja_collect(s, a[0]);
     return list && list->n ? list->items[list->n - 1] : none_there("no last item, sequence was empty");
 }
 
-FILTER(list) { UNUSED; return j_listed(J_LIST, j_collect(s, a[0])); }
+FILTER_IS(list, tare_jinja_listed(JINJA_LIST, tare_jinja_collect(s, a[0])));
 
 FILTER(reverse)
 {
     struct tare_text out = {0};
     UNUSED;
-    const struct j_value value = a[0].kind == J_TEXT || usable(s, a[0]) ? a[0] : a[0];
-    struct j_list *items = s->failed ? NULL : j_collect(s, value), *list = items ? j_list_new(s, items->n) : NULL;
+    const struct jinja_value value = a[0].kind == JINJA_TEXT || usable(s, a[0]) ? a[0] : a[0];
+    struct jinja_list *items = s->failed ? NULL : tare_jinja_collect(s, value),
+                      *list = items ? tare_jinja_list_new(s, items->n) : NULL;
     for (size_t i = items ? items->n : 0; list && i-- > 0 && !s->failed;) {
-        if (a[0].kind == J_TEXT)
-            j_add_value(s, &out, items->items[i]);
+        if (a[0].kind == JINJA_TEXT)
+            tare_jinja_add_value(s, &out, items->items[i]);
         else
-            j_list_add(s, list, items->items[i]);
+            tare_jinja_list_add(s, list, items->items[i]);
     }
-    if (a[0].kind == J_TEXT)
-        return j_take(s, &out);
-    return j_listed(J_STREAM, list);
+    if (a[0].kind == JINJA_TEXT)
+        return tare_jinja_take(s, &out);
+    return tare_jinja_listed(JINJA_STREAM, list);
 }
 
 FILTER(items)
 {
-    struct j_list *list = j_list_new(s, 4);
+    struct jinja_list *list = tare_jinja_list_new(s, 4);
     UNUSED;
-    if (a[0].kind != J_UNDEFINED && a[0].kind != J_DICT)
-        return j_fail(s, "can only get item pairs from a mapping");
-    for (size_t i = 0; a[0].kind == J_DICT && i < a[0].as.dict->n && !s->failed; i++)
-        j_list_add(s, list, j_pair(s, a[0].as.dict->pairs[i].key, a[0].as.dict->pairs[i].value));
-    return j_listed(J_STREAM, list);
+    if (a[0].kind != JINJA_UNDEFINED && a[0].kind != JINJA_DICT)
+        return tare_jinja_fail(s, "can only get item pairs from a mapping");
+    for (size_t i = 0; a[0].kind == JINJA_DICT && i < a[0].as.dict->n && !s->failed; i++)
+        tare_jinja_list_add(s, list, tare_jinja_pair(s, a[0].as.dict->pairs[i].key, a[0].as.dict->pairs[i].value));
+    return tare_jinja_listed(JINJA_STREAM, list);
 }
 
 /* linecount fill_with */
 FILTER(batch)
 {
-    const int64_t size = j_need_whole(s, a[1], 0);
-    struct j_list *batches = j_list_new(s, 4), *batch_ = NULL;
-    struct j_walk walk;
-    struct j_value item;
+    const int64_t size = tare_jinja_need_whole(s, a[1], 0);
+    struct jinja_list *batches = tare_jinja_list_new(s, 4), *batch_ = NULL;
+    struct jinja_walk walk;
+    struct jinja_value item;
     UNUSED;
-    for (j_walk_init(s, &walk, a[0]); j_walk_next(s, &walk, &item); j_list_add(s, batch_, item))
+    for (tare_jinja_walk_init(s, &walk, a[0]); tare_jinja_walk_next(s, &walk, &item);
+         tare_jinja_list_add(s, batch_, item))
         if (!batch_ || (int64_t)batch_->n == size) {
-            batch_ = j_list_new(s, 4);
-            j_list_add(s, batches, j_listed(J_LIST, batch_));
+            batch_ = tare_jinja_list_new(s, 4);
+            tare_jinja_list_add(s, batches, tare_jinja_listed(JINJA_LIST, batch_));
         }
-    while (batch_ && (int64_t)batch_->n < size && a[2].kind != J_ABSENT && a[2].kind != J_NONE && !s->failed)
-        j_list_add(s, batch_, a[2]);
-    return j_listed(J_STREAM, batches);
+    while (batch_ && (int64_t)batch_->n < size && a[2].kind != JINJA_ABSENT && a[2].kind != JINJA_NONE && !s->failed)
+        tare_jinja_list_add(s, batch_, a[2]);
+    return tare_jinja_listed(JINJA_STREAM, batches);
 }
 
 /* slices fill_with */
 FILTER(slice)
 {
-    const int64_t n = j_need_whole(s, a[1], 0);
-    const struct j_list *all = j_collect(s, a[0]);
-    struct j_list *slices = j_list_new(s, 4);
+    const int64_t n = tare_jinja_need_whole(s, a[1], 0);
+    const struct jinja_list *all = tare_jinja_collect(s, a[0]);
+    struct jinja_list *slices = tare_jinja_list_new(s, 4);
     UNUSED;
     if (s->failed || n <= 0)
-        return n <= 0 ? j_fail(s, "slice needs a positive number of slices") : a[0];
+        return n <= 0 ? tare_jinja_fail(s, "slice needs a positive number of slices") : a[0];
     const size_t each = all->n / (size_t)n, more = all->n % (size_t)n;
     size_t at = 0;
     for (size_t i = 0; i < (size_t)n && !s->failed; i++) {
-        struct j_list *one = j_list_new(s, each + 1);
+        struct jinja_list *one = tare_jinja_list_new(s, each + 1);
         for (size_t k = 0; k < each + (i < more) && !s->failed; k++)
-            j_list_add(s, one, all->items[at++]);
-        if (i >= more && a[2].kind != J_ABSENT && a[2].kind != J_NONE)
-            j_list_add(s, one, a[2]);
-        j_list_add(s, slices, j_listed(J_LIST, one));
+            tare_jinja_list_add(s, one, all->items[at++]);
+        if (i >= more && a[2].kind != JINJA_ABSENT && a[2].kind != JINJA_NONE)
+            tare_jinja_list_add(s, one, a[2]);
+        tare_jinja_list_add(s, slices, tare_jinja_listed(JINJA_LIST, one));
     }
-    return j_listed(J_STREAM, slices);
+    return tare_jinja_listed(JINJA_STREAM, slices);
 }
 
-const struct j_builtin j_sequence_filters[] = {
-    {"default", fallback, "?default_value ?boolean"}, {"d", fallback, "?default_value ?boolean"}, {"string", string, ""},
-    {"length", length, ""}, {"count", length, ""}, {"attr", attribute, "name"}, {"pprint", pprint, ""},
-    {"tojson", j_json, "?ensure_ascii ?indent ?separators ?sort_keys"}, {"int", to_int, "?default ?base"},
-    {"float", to_float, "?default"}, {"abs", absolute, ""}, {"round", round_, "?precision ?method"},
-    {"filesizeformat", filesize, "?binary"}, {"first", first, ""}, {"last", last, ""}, {"random", first, ""},
-    {"list", list, ""}, {"reverse", reverse, ""}, {"items", items, ""}, {"batch", batch, "linecount ?fill_with"},
-    {"slice", slice, "slices ?fill_with"}, {NULL, NULL, NULL}};
+const struct jinja_builtin tare_jinja_sequence_filters[] = {
+    {"default", fallback, "?default_value ?boolean"},
+    {"d", fallback, "?default_value ?boolean"},
+    {"string", string, ""},
+    {"length", length, ""},
+    {"count", length, ""},
+    {"attr", attribute, "name"},
+    {"pprint", pprint, ""},
+    {"tojson", tare_jinja_json, "?ensure_ascii ?indent ?separators ?sort_keys"},
+    {"int", to_int, "?default ?base"},
+    {"float", to_float, "?default"},
+    {"abs", absolute, ""},
+    {"round", round_, "?precision ?method"},
+    {"filesizeformat", filesize, "?binary"},
+    {"first", first, ""},
+    {"last", last, ""},
+    {"random", first, ""},
+    {"list", list, ""},
+    {"reverse", reverse, ""},
+    {"items", items, ""},
+    {"batch", batch, "linecount ?fill_with"},
+    {"slice", slice, "slices ?fill_with"},
+    {NULL, NULL, NULL}};

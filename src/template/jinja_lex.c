@@ -9,24 +9,24 @@
 #include "text/unicode.h"
 
 struct lexer {
-    struct j_state *s;
-    struct j_tokens *tokens;
+    struct jinja_state *s;
+    struct jinja_tokens *tokens;
     const char *text;
     size_t at, size;
     int line;
     bool line_starts; /* what came last ended a line */
-    char open[J_NEST_MOST];
+    char open[JINJA_NEST_MOST];
     int n_open;
 };
 
-static void put(struct lexer *x, enum j_token_kind kind, struct j_value value)
+static void put(struct lexer *x, enum jinja_token_kind kind, struct jinja_value value)
 {
     if (!tare_grow(&x->tokens->items, &x->tokens->room, x->tokens->n + 1, sizeof *x->tokens->items)) {
         x->s->failed = true;
         x->s->code = tare_fail_memory(x->s->err);
         return;
     }
-    x->tokens->items[x->tokens->n++] = (struct j_token){(uint8_t)kind, x->line, value};
+    x->tokens->items[x->tokens->n++] = (struct jinja_token){(uint8_t)kind, x->line, value};
 }
 
 static bool at(const struct lexer *x, const char *word)
@@ -44,7 +44,7 @@ static void move(struct lexer *x, size_t to)
 static size_t skip_space(const struct lexer *x, size_t from)
 {
     size_t n;
-    while (from < x->size && j_class(C_SPACE, tare_utf8_get(x->text + from, &n)))
+    while (from < x->size && tare_jinja_class(C_SPACE, tare_utf8_get(x->text + from, &n)))
         from += n;
     return from;
 }
@@ -52,15 +52,16 @@ static size_t skip_space(const struct lexer *x, size_t from)
 /* Text in front of a tag, whose sign is at `sign`. */
 static void put_data(struct lexer *x, size_t from, size_t to, char sign, bool variable)
 {
-    struct j_value text = j_text(x->text + from, to - from);
+    struct jinja_value text = tare_jinja_text(x->text + from, to - from);
     if (sign == '-') {
-        text = j_strip(text, j_make(J_NONE), STRIP_RIGHT);
+        text = tare_jinja_strip(text, tare_jinja_make(JINJA_NONE), STRIP_RIGHT);
     } else if (sign != '+' && !variable) {
         size_t start = text.size;
         while (start && text.as.text[start - 1] != '\n')
             start--;
-        if ((start || x->line_starts) &&
-            !j_strip(j_text(text.as.text + start, text.size - start), j_make(J_NONE), STRIP_LEFT).size)
+        if ((start || x->line_starts) && !tare_jinja_strip(tare_jinja_text(text.as.text + start, text.size - start),
+                                                           tare_jinja_make(JINJA_NONE), STRIP_LEFT)
+                                              .size)
             text.size = start;
     }
     if (text.size)
@@ -87,7 +88,7 @@ static void lex_comment(struct lexer *x)
             end = p;
     x->s->line = x->line;
     if (!end) {
-        j_fail(x->s, "a comment has no end: #} is missing");
+        tare_jinja_fail(x->s, "a comment has no end: #} is missing");
         return;
     }
     const size_t e = (size_t)(end - x->text);
@@ -127,31 +128,36 @@ static bool lex_raw(struct lexer *x)
         return true;
     }
     x->s->line = x->line;
-    j_fail(x->s, "a raw block has no end: {%% endraw %%} is missing");
+    tare_jinja_fail(x->s, "a raw block has no end: {%% endraw %%} is missing");
     return true;
 }
 
 static int hex(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 static void put_character(struct lexer *x, struct tare_text *out, uint32_t c)
 {
     char bytes[4];
     if (c >= TARE_UNICODE_TOP || (c >= 0xd800 && c < 0xe000))
-        j_fail(x->s, "an escape in a string names no character (U+%X)", c);
+        tare_jinja_fail(x->s, "an escape in a string names no character (U+%X)", c);
     else
-        j_add(x->s, out, bytes, tare_utf8_put(bytes, c));
+        tare_jinja_add(x->s, out, bytes, tare_utf8_put(bytes, c));
 }
 
 /* The character after \x, \u or \U; gives the digits used. */
-static size_t hex_escape(struct lexer *x, struct tare_text *out, const char *p, const char *end, size_t digits, char name)
+static size_t hex_escape(struct lexer *x, struct tare_text *out, const char *p, const char *end, size_t digits,
+                         char name)
 {
     uint32_t c = 0;
     for (size_t i = 0; i < digits; i++) {
         if (p + i >= end || hex(p[i]) < 0) {
-            j_fail(x->s, "an escape \\%c in a string is cut short: it takes %zu hexadecimal digits", name, digits);
+            tare_jinja_fail(x->s, "an escape \\%c in a string is cut short: it takes %zu hexadecimal digits", name,
+                            digits);
             return 0;
         }
         c = c << 4 | (uint32_t)hex(p[i]);
@@ -176,7 +182,7 @@ static size_t escape(struct lexer *x, struct tare_text *out, const char *p, cons
     static const char names[] = "\\'\"abfnrtv", values[] = "\\'\"\a\b\f\n\r\t\v";
     const char *simple = strchr(names, *p);
     if (*p && simple) {
-        j_add(x->s, out, &values[simple - names], 1);
+        tare_jinja_add(x->s, out, &values[simple - names], 1);
         return 1;
     }
     if (*p == '\n')
@@ -186,10 +192,10 @@ static size_t escape(struct lexer *x, struct tare_text *out, const char *p, cons
     if (*p >= '0' && *p <= '7')
         return octal_escape(x, out, p, end);
     if (*p == 'N') {
-        j_fail(x->s, "the escape \\N{..} in a string is not supported; write \\u and the number");
+        tare_jinja_fail(x->s, "the escape \\N{..} in a string is not supported; write \\u and the number");
         return 1;
     }
-    j_add(x->s, out, "\\", 1);
+    tare_jinja_add(x->s, out, "\\", 1);
     return 0;
 }
 
@@ -205,20 +211,20 @@ static void lex_string(struct lexer *x)
             to++;
         }
     if (to >= x->size) {
-        j_fail(x->s, "a string has no end: %c is missing", quote);
+        tare_jinja_fail(x->s, "a string has no end: %c is missing", quote);
         return;
     }
-    struct j_value value = j_text(x->text + from, to - from);
+    struct jinja_value value = tare_jinja_text(x->text + from, to - from);
     if (escapes) {
         struct tare_text out = {0};
         const char *end = x->text + to;
         for (const char *p = x->text + from; p < end && !x->s->failed;) {
             if (*p != '\\')
-                j_add(x->s, &out, p++, 1);
+                tare_jinja_add(x->s, &out, p++, 1);
             else
                 p += 1 + escape(x, &out, p + 1, end);
         }
-        value = j_take(x->s, &out);
+        value = tare_jinja_take(x->s, &out);
     }
     put(x, T_TEXT, value);
     move(x, to + 1);
@@ -247,7 +253,7 @@ static void put_number(struct lexer *x, size_t from, size_t to, bool real, int b
         if (x->text[p] == '_')
             continue;
         if (n + 1 == sizeof word) {
-            j_fail_limit(x->s, "a number has more than %zu digits", sizeof word - 1);
+            tare_jinja_fail_limit(x->s, "a number has more than %zu digits", sizeof word - 1);
             return;
         }
         word[n++] = x->text[p];
@@ -256,13 +262,13 @@ static void put_number(struct lexer *x, size_t from, size_t to, bool real, int b
     errno = 0;
     if (real) {
         double value = 0;
-        j_parse_real(j_text(word, n), &value);
-        put(x, T_FLOAT, j_real(value));
+        tare_jinja_parse_real(tare_jinja_text(word, n), &value);
+        put(x, T_FLOAT, tare_jinja_real(value));
     } else {
         const long long value = strtoll(word, NULL, base);
         if (errno)
-            j_fail_limit(x->s, "the integer %s does not fit 64 bits", word);
-        put(x, T_INTEGER, j_whole(value));
+            tare_jinja_fail_limit(x->s, "the integer %s does not fit 64 bits", word);
+        put(x, T_INTEGER, tare_jinja_whole(value));
     }
     move(x, to);
 }
@@ -299,25 +305,25 @@ static void lex_number(struct lexer *x)
 static const struct {
     char text[3];
     uint8_t kind;
-} operators[] = {{"**", T_POW},    {"//", T_FLOORDIV}, {"==", T_EQ},      {"!=", T_NE},     {">=", T_GE},
-                 {"<=", T_LE},     {"+", T_ADD},       {"-", T_SUB},      {"/", T_DIV},     {"*", T_MUL},
-                 {"%", T_MOD},     {"~", T_TILDE},     {"[", T_LBRACKET}, {"]", T_RBRACKET}, {"(", T_LPAREN},
-                 {")", T_RPAREN},  {"{", T_LBRACE},    {"}", T_RBRACE},   {">", T_GT},      {"<", T_LT},
-                 {"=", T_ASSIGN},  {".", T_DOT},       {":", T_COLON},    {"|", T_PIPE},    {",", T_COMMA},
+} operators[] = {{"**", T_POW},     {"//", T_FLOORDIV}, {"==", T_EQ},      {"!=", T_NE},      {">=", T_GE},
+                 {"<=", T_LE},      {"+", T_ADD},       {"-", T_SUB},      {"/", T_DIV},      {"*", T_MUL},
+                 {"%", T_MOD},      {"~", T_TILDE},     {"[", T_LBRACKET}, {"]", T_RBRACKET}, {"(", T_LPAREN},
+                 {")", T_RPAREN},   {"{", T_LBRACE},    {"}", T_RBRACE},   {">", T_GT},       {"<", T_LT},
+                 {"=", T_ASSIGN},   {".", T_DOT},       {":", T_COLON},    {"|", T_PIPE},     {",", T_COMMA},
                  {";", T_SEMICOLON}};
 
 static void balance(struct lexer *x, char c)
 {
     if (c == '(' || c == '[' || c == '{') {
-        if (x->n_open == J_NEST_MOST)
-            j_fail_limit(x->s, "parentheses are nested more than %d deep", J_NEST_MOST);
+        if (x->n_open == JINJA_NEST_MOST)
+            tare_jinja_fail_limit(x->s, "parentheses are nested more than %d deep", JINJA_NEST_MOST);
         else
             x->open[x->n_open++] = c == '(' ? ')' : c == '[' ? ']' : '}';
     } else if (c == ')' || c == ']' || c == '}') {
         if (!x->n_open)
-            j_fail(x->s, "unexpected '%c'", c);
+            tare_jinja_fail(x->s, "unexpected '%c'", c);
         else if (x->open[--x->n_open] != c)
-            j_fail(x->s, "unexpected '%c', expected '%c'", c, x->open[x->n_open]);
+            tare_jinja_fail(x->s, "unexpected '%c', expected '%c'", c, x->open[x->n_open]);
     }
 }
 
@@ -325,21 +331,21 @@ static void lex_operator(struct lexer *x)
 {
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++)
         if (at(x, operators[i].text)) {
-            put(x, operators[i].kind, j_word(operators[i].text));
+            put(x, operators[i].kind, tare_jinja_word(operators[i].text));
             if (!operators[i].text[1])
                 balance(x, *operators[i].text);
             move(x, x->at + strlen(operators[i].text));
             return;
         }
-    j_fail(x->s, "unexpected character '%.*s'", (int)tare_utf8_size(x->text[x->at]), x->text + x->at);
+    tare_jinja_fail(x->s, "unexpected character '%.*s'", (int)tare_utf8_size(x->text[x->at]), x->text + x->at);
 }
 
 static void lex_name(struct lexer *x)
 {
     size_t p = x->at, n;
-    while (p < x->size && j_class(C_WORD, tare_utf8_get(x->text + p, &n)))
+    while (p < x->size && tare_jinja_class(C_WORD, tare_utf8_get(x->text + p, &n)))
         p += n;
-    put(x, T_NAME, j_text(x->text + x->at, p - x->at));
+    put(x, T_NAME, tare_jinja_text(x->text + x->at, p - x->at));
     move(x, p);
 }
 
@@ -360,19 +366,19 @@ static void lex_tag(struct lexer *x, bool variable)
         move(x, skip_space(x, x->at));
         x->s->line = x->line;
         if (x->at == x->size) {
-            put(x, T_END, j_word(""));
+            put(x, T_END, tare_jinja_word(""));
             return;
         }
         const size_t end = x->n_open ? 0 : tag_ends(x, variable ? '}' : '%');
         if (end) {
-            put(x, variable ? T_VARIABLE_END : T_BLOCK_END, j_word(""));
+            put(x, variable ? T_VARIABLE_END : T_BLOCK_END, tare_jinja_word(""));
             leave(x, x->at + end, x->text[x->at], !variable);
             return;
         }
         const char c = x->text[x->at];
         if (c >= '0' && c <= '9')
             lex_number(x);
-        else if (j_class(C_WORD, tare_utf8_get(x->text + x->at, &n)))
+        else if (tare_jinja_class(C_WORD, tare_utf8_get(x->text + x->at, &n)))
             lex_name(x);
         else if (c == '"' || c == '\'')
             lex_string(x);
@@ -395,7 +401,7 @@ static void lex_all(struct lexer *x)
     while (x->at < x->size && !x->s->failed) {
         const size_t from = x->at, tag = next_tag(x);
         if (tag == x->size) {
-            put(x, T_DATA, j_text(x->text + from, tag - from));
+            put(x, T_DATA, tare_jinja_text(x->text + from, tag - from));
             break;
         }
         const char kind = x->text[tag + 1], sign = tag + 2 < x->size ? x->text[tag + 2] : ' ';
@@ -405,18 +411,18 @@ static void lex_all(struct lexer *x)
         if (kind == '#') {
             lex_comment(x);
         } else if (kind != '%' || !lex_raw(x)) {
-            put(x, kind == '%' ? T_BLOCK_BEGIN : T_VARIABLE_BEGIN, j_word(""));
+            put(x, kind == '%' ? T_BLOCK_BEGIN : T_VARIABLE_BEGIN, tare_jinja_word(""));
             move(x, tag + 2 + signed_tag);
             lex_tag(x, kind == '{');
         }
     }
-    put(x, T_END, j_word(""));
+    put(x, T_END, tare_jinja_word(""));
 }
 
-bool j_lex(struct j_state *s, const char *text, size_t size, struct j_tokens *tokens)
+bool tare_jinja_lex(struct jinja_state *s, const char *text, size_t size, struct jinja_tokens *tokens)
 {
     struct lexer x = {.s = s, .tokens = tokens, .line = 1, .line_starts = true};
-    char *copy = j_alloc(s, size + 1, 1);
+    char *copy = tare_jinja_alloc(s, size + 1, 1);
     if (!copy)
         return false;
     for (size_t i = 0; i < size; i++) { /* CR LF and CR become LF */

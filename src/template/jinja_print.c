@@ -30,7 +30,7 @@ static int shortest(double real, char digits[32])
     return (int)strtol(e + 1, NULL, 10);
 }
 
-size_t j_real_print(double real, char out[40])
+size_t tare_jinja_real_print(double real, char out[40])
 {
     char digits[32];
     if (isnan(real) || isinf(real))
@@ -68,7 +68,8 @@ static bool printable(uint32_t c)
     }
 }
 
-static void repr_character(struct j_state *s, struct tare_text *out, uint32_t c, const char *bytes, size_t n, char quote)
+static void repr_character(struct jinja_state *s, struct tare_text *out, uint32_t c, const char *bytes, size_t n,
+                           char quote)
 {
     char word[16];
     if (c == (uint32_t)quote || c == '\\')
@@ -78,52 +79,53 @@ static void repr_character(struct j_state *s, struct tare_text *out, uint32_t c,
     else if (c >= 0x20 && c < 0x7f)
         snprintf(word, sizeof word, "%c", (int)c);
     else if (c >= 0x80 && printable(c)) {
-        j_add(s, out, bytes, n);
+        tare_jinja_add(s, out, bytes, n);
         return;
     } else
         snprintf(word, sizeof word, c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)c);
-    j_puts(s, out, word);
+    tare_jinja_puts(s, out, word);
 }
 
-static void repr_text(struct j_state *s, struct tare_text *out, struct j_value text)
+static void repr_text(struct jinja_state *s, struct tare_text *out, struct jinja_value text)
 {
-    const bool single = memchr(text.as.text, '\'', text.size) != NULL, twice = memchr(text.as.text, '"', text.size) != NULL;
+    const bool single = memchr(text.as.text, '\'', text.size) != NULL,
+               twice = memchr(text.as.text, '"', text.size) != NULL;
     const char quote = single && !twice ? '"' : '\'';
     size_t n;
-    j_add(s, out, &quote, 1);
+    tare_jinja_add(s, out, &quote, 1);
     for (size_t i = 0; i < text.size && !s->failed; i += n) {
         const uint32_t c = tare_utf8_get(text.as.text + i, &n);
         repr_character(s, out, c, text.as.text + i, n, quote);
     }
-    j_add(s, out, &quote, 1);
+    tare_jinja_add(s, out, &quote, 1);
 }
 
-static void repr_items(struct j_state *s, struct tare_text *out, const struct j_list *list, const char *open,
+static void repr_items(struct jinja_state *s, struct tare_text *out, const struct jinja_list *list, const char *open,
                        const char *close, int depth)
 {
-    j_puts(s, out, open);
-    for (size_t i = 0; i < list->n && j_spend(s, 1); i++) {
+    tare_jinja_puts(s, out, open);
+    for (size_t i = 0; i < list->n && tare_jinja_spend(s, 1); i++) {
         if (i)
-            j_puts(s, out, ", ");
-        j_repr(s, out, list->items[i], depth + 1);
+            tare_jinja_puts(s, out, ", ");
+        tare_jinja_repr(s, out, list->items[i], depth + 1);
     }
-    j_puts(s, out, close);
+    tare_jinja_puts(s, out, close);
 }
 
-static void repr_dict(struct j_state *s, struct tare_text *out, const struct j_dict *dict, int depth)
+static void repr_dict(struct jinja_state *s, struct tare_text *out, const struct jinja_dict *dict, int depth)
 {
-    j_puts(s, out, "{");
-    for (size_t i = 0; i < dict->n && j_spend(s, 1); i++) {
+    tare_jinja_puts(s, out, "{");
+    for (size_t i = 0; i < dict->n && tare_jinja_spend(s, 1); i++) {
         if (i)
-            j_puts(s, out, ", ");
-        j_repr(s, out, dict->pairs[i].key, depth + 1);
-        j_puts(s, out, ": ");
-        j_repr(s, out, dict->pairs[i].value, depth + 1);
+            tare_jinja_puts(s, out, ", ");
+        tare_jinja_repr(s, out, dict->pairs[i].key, depth + 1);
+        tare_jinja_puts(s, out, ": ");
+        tare_jinja_repr(s, out, dict->pairs[i].value, depth + 1);
     }
-    j_puts(s, out, "}");
+    tare_jinja_puts(s, out, "}");
 }
 
-static void repr_range(struct j_state *s, struct tare_text *out, const struct j_range *range)
+static void repr_range(struct jinja_state *s, struct tare_text *out, const struct jinja_range *range)
 {
     char word[100];
     if (range->step == 1)
@@ -131,110 +133,110 @@ static void repr_range(struct j_state *s, struct tare_text *out, const struct j_
     else
         snprintf(word, sizeof word, "range(%" PRId64 ", %" PRId64 ", %" PRId64 ")", range->start, range->stop,
                  range->step);
-    j_puts(s, out, word);
+    tare_jinja_puts(s, out, word);
 }
 
-static void repr_other(struct j_state *s, struct tare_text *out, struct j_value value)
+static void repr_other(struct jinja_state *s, struct tare_text *out, struct jinja_value value)
 {
     char word[100];
-    if (value.kind == J_LOOP)
+    if (value.kind == JINJA_LOOP)
         snprintf(word, sizeof word, "<LoopContext %" PRId64 "/%" PRId64 ">", value.as.loop->index + 1,
                  value.as.loop->length);
-    else if (value.kind == J_MACRO)
-        snprintf(word, sizeof word, "<Macro '%.*s'>", value.as.macro->name.size > 60 ? 60 : (int)value.as.macro->name.size,
-                 value.as.macro->name.as.text);
+    else if (value.kind == JINJA_MACRO)
+        snprintf(word, sizeof word, "<Macro '%.*s'>",
+                 value.as.macro->name.size > 60 ? 60 : (int)value.as.macro->name.size, value.as.macro->name.as.text);
     else
-        snprintf(word, sizeof word, "<%s object>", j_type(value));
-    j_puts(s, out, word);
+        snprintf(word, sizeof word, "<%s object>", tare_jinja_type(value));
+    tare_jinja_puts(s, out, word);
 }
 
-void j_repr(struct j_state *s, struct tare_text *out, struct j_value value, int depth)
+void tare_jinja_repr(struct jinja_state *s, struct tare_text *out, struct jinja_value value, int depth)
 {
     char word[40];
-    if (depth > J_NEST_MOST) {
-        j_fail_limit(s, "a value is nested more than %d deep", J_NEST_MOST);
+    if (depth > JINJA_NEST_MOST) {
+        tare_jinja_fail_limit(s, "a value is nested more than %d deep", JINJA_NEST_MOST);
         return;
     }
     switch (value.kind) {
-    case J_ABSENT:
-    case J_UNDEFINED:
-        j_puts(s, out, "Undefined");
+    case JINJA_ABSENT:
+    case JINJA_UNDEFINED:
+        tare_jinja_puts(s, out, "Undefined");
         break;
-    case J_NONE:
-        j_puts(s, out, "None");
+    case JINJA_NONE:
+        tare_jinja_puts(s, out, "None");
         break;
-    case J_BOOL:
-        j_puts(s, out, value.as.truth ? "True" : "False");
+    case JINJA_BOOL:
+        tare_jinja_puts(s, out, value.as.truth ? "True" : "False");
         break;
-    case J_INT:
+    case JINJA_INT:
         snprintf(word, sizeof word, "%" PRId64, value.as.whole);
-        j_puts(s, out, word);
+        tare_jinja_puts(s, out, word);
         break;
-    case J_FLOAT:
-        j_add(s, out, word, j_real_print(value.as.real, word));
+    case JINJA_FLOAT:
+        tare_jinja_add(s, out, word, tare_jinja_real_print(value.as.real, word));
         break;
-    case J_BYTES:
-        j_puts(s, out, "b");
+    case JINJA_BYTES:
+        tare_jinja_puts(s, out, "b");
         repr_text(s, out, value);
         break;
-    case J_TEXT:
+    case JINJA_TEXT:
         repr_text(s, out, value);
         break;
-    case J_LIST:
+    case JINJA_LIST:
         repr_items(s, out, value.as.list, "[", "]", depth);
         break;
-    case J_TUPLE:
+    case JINJA_TUPLE:
         repr_items(s, out, value.as.list, "(", value.as.list->n == 1 ? ",)" : ")", depth);
         break;
-    case J_VIEW:
-        j_puts(s, out, value.as.list->type);
+    case JINJA_VIEW:
+        tare_jinja_puts(s, out, value.as.list->type);
         repr_items(s, out, value.as.list, "([", "])", depth);
         break;
-    case J_DICT:
+    case JINJA_DICT:
         repr_dict(s, out, value.as.dict, depth);
         break;
-    case J_RANGE:
+    case JINJA_RANGE:
         repr_range(s, out, value.as.range);
         break;
-    case J_SPACE:
-        j_puts(s, out, "<Namespace ");
+    case JINJA_SPACE:
+        tare_jinja_puts(s, out, "<Namespace ");
         repr_dict(s, out, value.as.dict, depth);
-        j_puts(s, out, ">");
+        tare_jinja_puts(s, out, ">");
         break;
     default:
         repr_other(s, out, value);
     }
 }
 
-void j_print(struct j_state *s, struct tare_text *out, struct j_value value)
+void tare_jinja_print(struct jinja_state *s, struct tare_text *out, struct jinja_value value)
 {
-    if (value.kind == J_TEXT)
-        j_add_value(s, out, value);
-    else if (value.kind == J_UNDEFINED && value.unsafe)
+    if (value.kind == JINJA_TEXT)
+        tare_jinja_add_value(s, out, value);
+    else if (value.kind == JINJA_UNDEFINED && value.unsafe)
         return;
-    else if (value.kind != J_UNDEFINED)
-        j_repr(s, out, value, 0);
+    else if (value.kind != JINJA_UNDEFINED)
+        tare_jinja_repr(s, out, value, 0);
 }
 
-struct j_value j_string(struct j_state *s, struct j_value value)
+struct jinja_value tare_jinja_string(struct jinja_state *s, struct jinja_value value)
 {
     struct tare_text out = {0};
-    if (value.kind == J_TEXT || s->failed)
+    if (value.kind == JINJA_TEXT || s->failed)
         return value;
-    j_print(s, &out, value);
-    return j_take(s, &out);
+    tare_jinja_print(s, &out, value);
+    return tare_jinja_take(s, &out);
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
 struct writer {
-    struct j_state *s;
+    struct jinja_state *s;
     struct tare_text *out;
     bool ascii, sorted, indented;
-    struct j_value indent, item, key; /* item and key: separators */
+    struct jinja_value indent, item, key; /* item and key: separators */
 };
 
-static void json_value(struct writer *w, struct j_value value, int depth);
+static void json_value(struct writer *w, struct jinja_value value, int depth);
 
 static void json_character(struct writer *w, uint32_t c, const char *bytes, size_t n)
 {
@@ -248,153 +250,154 @@ static void json_character(struct writer *w, uint32_t c, const char *bytes, size
     else if (c < 0x20 || (c >= 0x7f && w->ascii && c != 0x7f))
         snprintf(word, sizeof word, "\\u%04x", (unsigned)c);
     else {
-        j_add(w->s, w->out, bytes, n);
+        tare_jinja_add(w->s, w->out, bytes, n);
         return;
     }
-    j_puts(w->s, w->out, word);
+    tare_jinja_puts(w->s, w->out, word);
 }
 
-static void json_text(struct writer *w, struct j_value text)
+static void json_text(struct writer *w, struct jinja_value text)
 {
     size_t n;
-    j_puts(w->s, w->out, "\"");
+    tare_jinja_puts(w->s, w->out, "\"");
     for (size_t i = 0; i < text.size && !w->s->failed; i += n) {
         const uint32_t c = tare_utf8_get(text.as.text + i, &n);
         json_character(w, c, text.as.text + i, n);
     }
-    j_puts(w->s, w->out, "\"");
+    tare_jinja_puts(w->s, w->out, "\"");
 }
 
 static void json_line(struct writer *w, int depth)
 {
     if (!w->indented)
         return;
-    j_puts(w->s, w->out, "\n");
+    tare_jinja_puts(w->s, w->out, "\n");
     for (int i = 0; i < depth && !w->s->failed; i++)
-        j_add_value(w->s, w->out, w->indent);
+        tare_jinja_add_value(w->s, w->out, w->indent);
 }
 
-static void json_list(struct writer *w, const struct j_list *list, int depth)
+static void json_list(struct writer *w, const struct jinja_list *list, int depth)
 {
     if (!list->n) {
-        j_puts(w->s, w->out, "[]");
+        tare_jinja_puts(w->s, w->out, "[]");
         return;
     }
-    j_puts(w->s, w->out, "[");
-    for (size_t i = 0; i < list->n && j_spend(w->s, 1); i++) {
+    tare_jinja_puts(w->s, w->out, "[");
+    for (size_t i = 0; i < list->n && tare_jinja_spend(w->s, 1); i++) {
         if (i)
-            j_add_value(w->s, w->out, w->item);
+            tare_jinja_add_value(w->s, w->out, w->item);
         json_line(w, depth + 1);
         json_value(w, list->items[i], depth + 1);
     }
     json_line(w, depth);
-    j_puts(w->s, w->out, "]");
+    tare_jinja_puts(w->s, w->out, "]");
 }
 
-static void json_key(struct writer *w, struct j_value key, int depth)
+static void json_key(struct writer *w, struct jinja_value key, int depth)
 {
     struct tare_text word = {0}, *const out = w->out;
-    if (key.kind == J_TEXT) {
+    if (key.kind == JINJA_TEXT) {
         json_text(w, key);
-    } else if (j_is_number(key) || key.kind == J_NONE) {
+    } else if (tare_jinja_is_number(key) || key.kind == JINJA_NONE) {
         w->out = &word;
         json_value(w, key, depth);
         w->out = out;
-        json_text(w, j_text(word.data ? word.data : "", word.size));
+        json_text(w, tare_jinja_text(word.data ? word.data : "", word.size));
         tare_text_release(&word);
     } else {
-        j_fail(w->s, "keys must be str, int, float, bool or None, not %s", j_type(key));
+        tare_jinja_fail(w->s, "keys must be str, int, float, bool or None, not %s", tare_jinja_type(key));
     }
 }
 
-static void json_dict(struct writer *w, const struct j_dict *dict, int depth)
+static void json_dict(struct writer *w, const struct jinja_dict *dict, int depth)
 {
-    struct j_value *places = NULL, *keys = NULL;
+    struct jinja_value *places = NULL, *keys = NULL;
     if (!dict->n) {
-        j_puts(w->s, w->out, "{}");
+        tare_jinja_puts(w->s, w->out, "{}");
         return;
     }
     if (w->sorted) {
-        keys = j_alloc(w->s, dict->n, sizeof *keys);
-        places = j_alloc(w->s, dict->n, sizeof *places);
+        keys = tare_jinja_alloc(w->s, dict->n, sizeof *keys);
+        places = tare_jinja_alloc(w->s, dict->n, sizeof *places);
         for (size_t i = 0; places && keys && i < dict->n; i++) {
             keys[i] = dict->pairs[i].key;
-            places[i] = j_whole((int64_t)i);
+            places[i] = tare_jinja_whole((int64_t)i);
         }
         if (!w->s->failed)
-            j_sort(w->s, keys, places, dict->n, false);
+            tare_jinja_sort(w->s, keys, places, dict->n, false);
     }
-    j_puts(w->s, w->out, "{");
-    for (size_t i = 0; i < dict->n && j_spend(w->s, 1); i++) {
-        const struct j_pair *pair = &dict->pairs[places ? (size_t)places[i].as.whole : i];
+    tare_jinja_puts(w->s, w->out, "{");
+    for (size_t i = 0; i < dict->n && tare_jinja_spend(w->s, 1); i++) {
+        const struct jinja_pair *pair = &dict->pairs[places ? (size_t)places[i].as.whole : i];
         if (i)
-            j_add_value(w->s, w->out, w->item);
+            tare_jinja_add_value(w->s, w->out, w->item);
         json_line(w, depth + 1);
         json_key(w, pair->key, depth);
-        j_add_value(w->s, w->out, w->key);
+        tare_jinja_add_value(w->s, w->out, w->key);
         json_value(w, pair->value, depth + 1);
     }
     json_line(w, depth);
-    j_puts(w->s, w->out, "}");
+    tare_jinja_puts(w->s, w->out, "}");
 }
 
-static void json_value(struct writer *w, struct j_value value, int depth)
+static void json_value(struct writer *w, struct jinja_value value, int depth)
 {
-    if (depth > J_NEST_MOST) {
-        j_fail_limit(w->s, "a value is nested more than %d deep", J_NEST_MOST);
+    if (depth > JINJA_NEST_MOST) {
+        tare_jinja_fail_limit(w->s, "a value is nested more than %d deep", JINJA_NEST_MOST);
         return;
     }
     switch (value.kind) {
-    case J_NONE:
-        j_puts(w->s, w->out, "null");
+    case JINJA_NONE:
+        tare_jinja_puts(w->s, w->out, "null");
         break;
-    case J_BOOL:
-        j_puts(w->s, w->out, value.as.truth ? "true" : "false");
+    case JINJA_BOOL:
+        tare_jinja_puts(w->s, w->out, value.as.truth ? "true" : "false");
         break;
-    case J_FLOAT:
+    case JINJA_FLOAT:
         if (isnan(value.as.real) || isinf(value.as.real))
-            j_puts(w->s, w->out, isnan(value.as.real) ? "NaN" : value.as.real < 0 ? "-Infinity" : "Infinity");
+            tare_jinja_puts(w->s, w->out, isnan(value.as.real) ? "NaN" : value.as.real < 0 ? "-Infinity" : "Infinity");
         else
-            j_repr(w->s, w->out, value, 0);
+            tare_jinja_repr(w->s, w->out, value, 0);
         break;
-    case J_INT:
-        j_repr(w->s, w->out, value, 0);
+    case JINJA_INT:
+        tare_jinja_repr(w->s, w->out, value, 0);
         break;
-    case J_TEXT:
+    case JINJA_TEXT:
         json_text(w, value);
         break;
-    case J_LIST:
-    case J_TUPLE:
+    case JINJA_LIST:
+    case JINJA_TUPLE:
         json_list(w, value.as.list, depth);
         break;
-    case J_DICT:
+    case JINJA_DICT:
         json_dict(w, value.as.dict, depth);
         break;
     default:
-        j_fail(w->s, "Object of type %s is not JSON serializable", j_type(value));
+        tare_jinja_fail(w->s, "Object of type %s is not JSON serializable", tare_jinja_type(value));
     }
 }
 
 /* value ensure_ascii indent separators sort_keys */
-struct j_value j_json(struct j_state *s, const struct j_value *a, const struct j_args *args)
+struct jinja_value tare_jinja_json(struct jinja_state *s, const struct jinja_value *a, const struct jinja_args *args)
 {
     struct tare_text out = {0};
-    struct writer w = {.s = s, .out = &out, .key = j_word(": ")};
+    struct writer w = {.s = s, .out = &out, .key = tare_jinja_word(": ")};
     int64_t n;
     (void)args;
-    w.ascii = j_truth(a[1]);
-    w.indented = a[2].kind == J_TEXT || j_as_whole(a[2], &n);
-    w.sorted = j_truth(a[4]);
+    w.ascii = tare_jinja_truth(a[1]);
+    w.indented = a[2].kind == JINJA_TEXT || tare_jinja_as_whole(a[2], &n);
+    w.sorted = tare_jinja_truth(a[4]);
     w.indent = a[2];
-    w.item = j_word(w.indented ? "," : ", ");
-    if (a[2].kind != J_TEXT && w.indented)
-        w.indent = j_binary(s, T_MUL, j_word(" "), a[2]);
-    if (a[3].kind == J_LIST || a[3].kind == J_TUPLE) {
-        if (a[3].as.list->n != 2 || a[3].as.list->items[0].kind != J_TEXT || a[3].as.list->items[1].kind != J_TEXT)
-            return j_fail(s, "tojson: separators must be two strings");
+    w.item = tare_jinja_word(w.indented ? "," : ", ");
+    if (a[2].kind != JINJA_TEXT && w.indented)
+        w.indent = tare_jinja_binary(s, T_MUL, tare_jinja_word(" "), a[2]);
+    if (a[3].kind == JINJA_LIST || a[3].kind == JINJA_TUPLE) {
+        if (a[3].as.list->n != 2 || a[3].as.list->items[0].kind != JINJA_TEXT ||
+            a[3].as.list->items[1].kind != JINJA_TEXT)
+            return tare_jinja_fail(s, "tojson: separators must be two strings");
         w.item = a[3].as.list->items[0];
         w.key = a[3].as.list->items[1];
     }
     json_value(&w, a[0], 0);
-    return j_take(s, &out);
+    return tare_jinja_take(s, &out);
 }

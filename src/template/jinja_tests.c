@@ -2,100 +2,143 @@
  * jinja_tests.c - what may stand behind "is". */
 #include "template/jinja.h"
 
-#define TEST(name) static struct j_value name(struct j_state *s, const struct j_value *a, const struct j_args *args)
-#define UNUSED (void)s, (void)args
+#define TEST(name)                                                                                                     \
+    static struct jinja_value name(struct jinja_state *s, const struct jinja_value *a, const struct jinja_args *args)
+#define UNUSED (void)s, (void)args, (void)a
+/* One whose body is one expression. */
+#define TEST_IS(name, result)                                                                                          \
+    TEST(name)                                                                                                         \
+    {                                                                                                                  \
+        UNUSED;                                                                                                        \
+        return (result);                                                                                               \
+    }                                                                                                                  \
+    struct jinja_state
 
-static struct j_value compare(struct j_state *s, const struct j_value *a, const char *op)
+static struct jinja_value compare(struct jinja_state *s, const struct jinja_value *a, const char *op)
 {
-    const int order = j_order(s, a[0], a[1], op);
+    const int order = tare_jinja_order(s, a[0], a[1], op);
     const bool equal = op[1] == '=' && !order;
-    return j_bool(equal || (op[0] == '<' ? order < 0 : order > 0));
+    return tare_jinja_bool(equal || (op[0] == '<' ? order < 0 : order > 0));
 }
 
-TEST(defined) { UNUSED; return j_bool(a[0].kind != J_UNDEFINED); }
-TEST(undefined) { UNUSED; return j_bool(a[0].kind == J_UNDEFINED); }
-TEST(none) { UNUSED; return j_bool(a[0].kind == J_NONE); }
-TEST(boolean) { UNUSED; return j_bool(a[0].kind == J_BOOL); }
-TEST(is_true) { UNUSED; return j_bool(a[0].kind == J_BOOL && a[0].as.truth); }
-TEST(is_false) { UNUSED; return j_bool(a[0].kind == J_BOOL && !a[0].as.truth); }
-TEST(integer) { UNUSED; return j_bool(a[0].kind == J_INT); }
-TEST(is_float) { UNUSED; return j_bool(a[0].kind == J_FLOAT); }
-TEST(number) { UNUSED; return j_bool(j_is_number(a[0])); }
-TEST(string) { UNUSED; return j_bool(a[0].kind == J_TEXT); }
-TEST(mapping) { UNUSED; return j_bool(a[0].kind == J_DICT); }
-TEST(escaped) { UNUSED; return (void)a, j_bool(false); }
-TEST(equal) { UNUSED; return j_bool(j_equal(s, a[0], a[1])); }
-TEST(unequal) { UNUSED; return j_bool(!j_equal(s, a[0], a[1])); }
-TEST(less) { UNUSED; return compare(s, a, "<"); }
-TEST(less_equal) { UNUSED; return compare(s, a, "<="); }
-TEST(greater) { UNUSED; return compare(s, a, ">"); }
-TEST(greater_equal) { UNUSED; return compare(s, a, ">="); }
-TEST(inside) { UNUSED; return j_bool(j_in(s, a[0], a[1])); }
-TEST(filter) { UNUSED; return j_bool(a[0].kind == J_TEXT && j_filter_find(a[0])); }
-TEST(test) { UNUSED; return j_bool(a[0].kind == J_TEXT && j_test_find(a[0])); }
+TEST_IS(defined, tare_jinja_bool(a[0].kind != JINJA_UNDEFINED));
+TEST_IS(undefined, tare_jinja_bool(a[0].kind == JINJA_UNDEFINED));
+TEST_IS(none, tare_jinja_bool(a[0].kind == JINJA_NONE));
+TEST_IS(boolean, tare_jinja_bool(a[0].kind == JINJA_BOOL));
+TEST_IS(is_true, tare_jinja_bool(a[0].kind == JINJA_BOOL && a[0].as.truth));
+TEST_IS(is_false, tare_jinja_bool(a[0].kind == JINJA_BOOL && !a[0].as.truth));
+TEST_IS(integer, tare_jinja_bool(a[0].kind == JINJA_INT));
+TEST_IS(is_float, tare_jinja_bool(a[0].kind == JINJA_FLOAT));
+TEST_IS(number, tare_jinja_bool(tare_jinja_is_number(a[0])));
+TEST_IS(string, tare_jinja_bool(a[0].kind == JINJA_TEXT));
+TEST_IS(mapping, tare_jinja_bool(a[0].kind == JINJA_DICT));
+TEST_IS(escaped, tare_jinja_bool(false));
+TEST_IS(equal, tare_jinja_bool(tare_jinja_equal(s, a[0], a[1])));
+TEST_IS(unequal, tare_jinja_bool(!tare_jinja_equal(s, a[0], a[1])));
+TEST_IS(less, compare(s, a, "<"));
+TEST_IS(less_equal, compare(s, a, "<="));
+TEST_IS(greater, compare(s, a, ">"));
+TEST_IS(greater_equal, compare(s, a, ">="));
+TEST_IS(inside, tare_jinja_bool(tare_jinja_in(s, a[0], a[1])));
+TEST_IS(filter, tare_jinja_bool(a[0].kind == JINJA_TEXT && tare_jinja_filter_find(a[0])));
+TEST_IS(test, tare_jinja_bool(a[0].kind == JINJA_TEXT && tare_jinja_test_find(a[0])));
 
 TEST(sequence)
 {
     UNUSED;
-    return j_bool(a[0].kind == J_TEXT || a[0].kind == J_BYTES || a[0].kind == J_LIST || a[0].kind == J_TUPLE ||
-                  a[0].kind == J_DICT || a[0].kind == J_RANGE || a[0].kind == J_UNDEFINED);
+    return tare_jinja_bool(a[0].kind == JINJA_TEXT || a[0].kind == JINJA_BYTES || a[0].kind == JINJA_LIST ||
+                           a[0].kind == JINJA_TUPLE || a[0].kind == JINJA_DICT || a[0].kind == JINJA_RANGE ||
+                           a[0].kind == JINJA_UNDEFINED);
 }
 
 TEST(iterable)
 {
     UNUSED;
-    return j_bool(j_truth(sequence(s, a, args)) || a[0].kind == J_STREAM || a[0].kind == J_VIEW || a[0].kind == J_LOOP);
+    return tare_jinja_bool(tare_jinja_truth(sequence(s, a, args)) || a[0].kind == JINJA_STREAM ||
+                           a[0].kind == JINJA_VIEW || a[0].kind == JINJA_LOOP);
 }
 
 TEST(callable)
 {
     UNUSED;
-    return j_bool(a[0].kind == J_MACRO || a[0].kind == J_FUNCTION || a[0].kind == J_METHOD || a[0].kind == J_LOOP ||
-                  a[0].kind == J_JOINER || a[0].kind == J_UNDEFINED);
+    return tare_jinja_bool(a[0].kind == JINJA_MACRO || a[0].kind == JINJA_FUNCTION || a[0].kind == JINJA_METHOD ||
+                           a[0].kind == JINJA_LOOP || a[0].kind == JINJA_JOINER || a[0].kind == JINJA_UNDEFINED);
 }
 
-static struct j_value rest(struct j_state *s, struct j_value a, struct j_value b)
+static struct jinja_value rest(struct jinja_state *s, struct jinja_value a, struct jinja_value b)
 {
-    return j_binary(s, T_MOD, a, b);
+    return tare_jinja_binary(s, T_MOD, a, b);
 }
 
-TEST(odd) { UNUSED; return j_bool(j_equal(s, rest(s, a[0], j_whole(2)), j_whole(1))); }
-TEST(even) { UNUSED; return j_bool(j_equal(s, rest(s, a[0], j_whole(2)), j_whole(0))); }
-TEST(divisible) { UNUSED; return j_bool(j_equal(s, rest(s, a[0], a[1]), j_whole(0))); }
+TEST_IS(odd, tare_jinja_bool(tare_jinja_equal(s, rest(s, a[0], tare_jinja_whole(2)), tare_jinja_whole(1))));
+TEST_IS(even, tare_jinja_bool(tare_jinja_equal(s, rest(s, a[0], tare_jinja_whole(2)), tare_jinja_whole(0))));
+TEST_IS(divisible, tare_jinja_bool(tare_jinja_equal(s, rest(s, a[0], a[1]), tare_jinja_whole(0))));
 
 TEST(lower)
 {
     UNUSED;
-    return j_call_builtin(s, j_builtin_find(j_text_methods, j_word("islower")), j_string(s, a[0]), args);
+    return tare_jinja_call_builtin(s, tare_jinja_builtin_find(tare_jinja_text_methods, tare_jinja_word("islower")),
+                                   tare_jinja_string(s, a[0]), args);
 }
 
 TEST(upper)
 {
     UNUSED;
-    return j_call_builtin(s, j_builtin_find(j_text_methods, j_word("isupper")), j_string(s, a[0]), args);
+    return tare_jinja_call_builtin(s, tare_jinja_builtin_find(tare_jinja_text_methods, tare_jinja_word("isupper")),
+                                   tare_jinja_string(s, a[0]), args);
 }
 
 TEST(same)
 {
     UNUSED;
     if (a[0].kind != a[1].kind)
-        return j_bool(false);
-    return j_bool(a[0].kind == J_LIST || a[0].kind == J_DICT || a[0].kind == J_TUPLE ? a[0].as.list == a[1].as.list
-                                                                                     : j_equal(s, a[0], a[1]));
+        return tare_jinja_bool(false);
+    return tare_jinja_bool(a[0].kind == JINJA_LIST || a[0].kind == JINJA_DICT || a[0].kind == JINJA_TUPLE
+                               ? a[0].as.list == a[1].as.list
+                               : tare_jinja_equal(s, a[0], a[1]));
 }
 
-const struct j_builtin *j_test_find(struct j_value name)
+const struct jinja_builtin *tare_jinja_test_find(struct jinja_value name)
 {
-    static const struct j_builtin tests[] = {
-        {"defined", defined, ""}, {"undefined", undefined, ""}, {"none", none, ""}, {"boolean", boolean, ""},
-        {"true", is_true, ""}, {"false", is_false, ""}, {"integer", integer, ""}, {"float", is_float, ""},
-        {"number", number, ""}, {"string", string, ""}, {"mapping", mapping, ""}, {"sequence", sequence, ""},
-        {"iterable", iterable, ""}, {"callable", callable, ""}, {"escaped", escaped, ""}, {"odd", odd, ""},
-        {"even", even, ""}, {"divisibleby", divisible, "num"}, {"lower", lower, ""}, {"upper", upper, ""},
-        {"sameas", same, "other"}, {"in", inside, "seq"}, {"eq", equal, "b"}, {"equalto", equal, "b"},
-        {"==", equal, "b"}, {"ne", unequal, "b"}, {"!=", unequal, "b"}, {"lt", less, "b"}, {"<", less, "b"},
-        {"lessthan", less, "b"}, {"le", less_equal, "b"}, {"<=", less_equal, "b"}, {"gt", greater, "b"},
-        {">", greater, "b"}, {"greaterthan", greater, "b"}, {"ge", greater_equal, "b"}, {">=", greater_equal, "b"},
-        {"filter", filter, ""}, {"test", test, ""}, {NULL, NULL, NULL}};
-    return j_builtin_find(tests, name);
+    static const struct jinja_builtin tests[] = {{"defined", defined, ""},
+                                                 {"undefined", undefined, ""},
+                                                 {"none", none, ""},
+                                                 {"boolean", boolean, ""},
+                                                 {"true", is_true, ""},
+                                                 {"false", is_false, ""},
+                                                 {"integer", integer, ""},
+                                                 {"float", is_float, ""},
+                                                 {"number", number, ""},
+                                                 {"string", string, ""},
+                                                 {"mapping", mapping, ""},
+                                                 {"sequence", sequence, ""},
+                                                 {"iterable", iterable, ""},
+                                                 {"callable", callable, ""},
+                                                 {"escaped", escaped, ""},
+                                                 {"odd", odd, ""},
+                                                 {"even", even, ""},
+                                                 {"divisibleby", divisible, "num"},
+                                                 {"lower", lower, ""},
+                                                 {"upper", upper, ""},
+                                                 {"sameas", same, "other"},
+                                                 {"in", inside, "seq"},
+                                                 {"eq", equal, "b"},
+                                                 {"equalto", equal, "b"},
+                                                 {"==", equal, "b"},
+                                                 {"ne", unequal, "b"},
+                                                 {"!=", unequal, "b"},
+                                                 {"lt", less, "b"},
+                                                 {"<", less, "b"},
+                                                 {"lessthan", less, "b"},
+                                                 {"le", less_equal, "b"},
+                                                 {"<=", less_equal, "b"},
+                                                 {"gt", greater, "b"},
+                                                 {">", greater, "b"},
+                                                 {"greaterthan", greater, "b"},
+                                                 {"ge", greater_equal, "b"},
+                                                 {">=", greater_equal, "b"},
+                                                 {"filter", filter, ""},
+                                                 {"test", test, ""},
+                                                 {NULL, NULL, NULL}};
+    return tare_jinja_builtin_find(tests, name);
 }

@@ -8,8 +8,8 @@
 
 static enum tare_code check(const char *template, size_t size, const char *name, struct tare_error *err)
 {
-    if (size > J_TEXT_MOST)
-        return tare_fail(err, TARE_E_FORMAT, name, "the template has more than %zu MiB", J_TEXT_MOST >> 20);
+    if (size > JINJA_TEXT_MOST)
+        return tare_fail(err, TARE_E_FORMAT, name, "the template has more than %zu MiB", JINJA_TEXT_MOST >> 20);
     const size_t valid = tare_utf8_check(template, size);
     if (valid < size)
         return tare_fail(err, TARE_E_FORMAT, name, "the template is no UTF-8 at byte %zu", valid);
@@ -18,29 +18,29 @@ static enum tare_code check(const char *template, size_t size, const char *name,
     return TARE_OK;
 }
 
-static void run(struct j_state *s, const char *template, size_t size, const json_t *variables)
+static void run(struct jinja_state *s, const char *template, size_t size, const json_t *variables)
 {
-    struct j_tokens tokens = {0};
-    struct j_scope root = {0};
-    const struct j_value context = j_from_json(s, variables, 0);
-    struct j_node *tree = NULL;
+    struct jinja_tokens tokens = {0};
+    struct jinja_scope root = {0};
+    const struct jinja_value context = tare_jinja_from_json(s, variables, 0);
+    struct jinja_node *tree = NULL;
     s->line = 1;
-    if (!s->failed && j_lex(s, template, size, &tokens))
-        tree = j_parse(s, &tokens);
+    if (!s->failed && tare_jinja_lex(s, template, size, &tokens))
+        tree = tare_jinja_parse(s, &tokens);
     free(tokens.items);
     if (!tree || s->failed)
         return;
     s->context = context.as.dict;
     s->scope = &root;
     s->depth = 0;
-    j_exec(s, tree);
+    tare_jinja_exec(s, tree);
 }
 
 enum tare_code tare_template_run(const char *name, const char *template, size_t size, const json_t *variables,
                                  const char *clock, char **text, size_t *text_size, struct tare_error *err)
 {
     struct tare_text out = {0};
-    struct j_state s = {.err = err, .where = name, .clock = clock, .fuel = J_FUEL, .out = &out};
+    struct jinja_state s = {.err = err, .where = name, .clock = clock, .fuel = JINJA_FUEL, .out = &out};
     *text = NULL;
     *text_size = 0;
     const enum tare_code code = check(template, size, name, err);
