@@ -100,6 +100,9 @@ struct jinja_value tare_jinja_word(const char *text)
 /* size bytes at the end of what texts were made; more follow with luck. */
 static char *text_room(struct jinja_state *s, size_t size)
 {
+    static char none[1];
+    if (!size)
+        return none;
     if (size > JINJA_TEXT_MOST) {
         tare_jinja_fail_limit(s, "the template makes a text of more than %zu MiB", JINJA_TEXT_MOST >> 20);
         return NULL;
