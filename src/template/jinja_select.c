@@ -98,7 +98,7 @@ static struct jinja_value choose(struct jinja_state *s, struct jinja_value items
                                    args->items[skip].kind == JINJA_TEXT ? args->items[skip].as.text : "");
     }
     const struct jinja_args rest = {test ? args->items + skip + 1 : NULL, test ? args->n - skip - 1 : 0, args->named,
-                                      args->n_named};
+                                    args->n_named};
     struct jinja_list *list = tare_jinja_list_new(s, 4);
     for (tare_jinja_walk_init(s, &walk, items); tare_jinja_walk_next(s, &walk, &item);) {
         const struct jinja_value key = attribute ? at_path(s, item, args->items[0]) : item;
