@@ -498,6 +498,34 @@ TARE_API void tare_stream_free(tare_stream *stream);
 TARE_API enum tare_code tare_stream_put(tare_stream *stream, int32_t id, const char **piece, struct tare_error *err);
 TARE_API enum tare_code tare_stream_end(tare_stream *stream, const char **piece, struct tare_error *err);
 
+/* ---- chat templates ---------------------------------------------------------------------------------------------- */
+
+/*
+ * Render a template of the Jinja language, as transformers sets it up (trim_blocks, lstrip_blocks, loop controls,
+ * generation, tojson, raise_exception, strftime_now, namespace).
+ *
+ *   template   UTF-8 of `size` bytes
+ *   variables  a JSON object of variables_size bytes
+ *   clock      the local time for strftime_now, "2025-07-04T09:05:03"; NULL: calling it is an error
+ *   text       receives UTF-8 of *text_size bytes and a NUL; owned by the caller, tare_text_free(); NULL on failure
+ *
+ * Templates are not trusted: they reach no file and nothing but the variables, and end with an error beyond 50 million
+ * steps, 16 MiB of text, 128 MiB of values or 200 calls inside one another. err->where has the line; the text of
+ * raise_exception is given as it is.
+ */
+TARE_API enum tare_code tare_template_render(const char *template_text, size_t size, const char *variables,
+                                             size_t variables_size, const char *clock, char **text, size_t *text_size,
+                                             struct tare_error *err);
+/*
+ * The same with the template of a model (chat_template.jinja, additional_chat_templates/, chat_template.json,
+ * tokenizer_config.json) and its special tokens. Reads no other file. variables: "messages" is needed; "tools",
+ * "documents" and "add_generation_prompt" have defaults; a text "strftime_now" stands for the clock; all else goes to
+ * the template as it is.
+ */
+TARE_API enum tare_code tare_chat_render(const char *path, const struct tare_options *options, const char *variables,
+                                         size_t size, const char *clock, char **text, size_t *text_size,
+                                         struct tare_error *err);
+
 #ifdef __cplusplus
 }
 #endif
