@@ -16,6 +16,7 @@ static const struct cli_verb verbs[] = {
      cli_convert},
     {"run", "[MODEL] [PROMPT] [--max-tokens N] [--temp T]", "Go on with a text.", cli_run},
     {"logits", "[MODEL] --ids 1,2,3 [-o FILE.npy]", "The model's float32 logits for some ids.", cli_logits},
+    {"tokenize", "[MODEL] [--json] [--no-special] [--decode]", "Text on standard input to ids, or back.", cli_tokenize},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
