@@ -144,6 +144,7 @@ enum tare_code tare_normalizers_read(struct tare_steps *steps, const struct tare
 /* Work memory of normalizing; zero-initialise, release. */
 struct tare_normal {
     struct tare_text text[2];
+    struct tare_text work[2]; /* of one step */
     struct tare_matcher matcher;
     int32_t *points;
     size_t points_room;

@@ -15,9 +15,9 @@
 /* Zero-initialise; release. */
 struct tare_trie {
     struct tare_trie_edge *edges;
-    size_t room;                 /* a power of two */
-    uint32_t first[256];         /* edges of the root */
-    uint32_t *values;            /* by node */
+    size_t room;         /* a power of two */
+    uint32_t first[256]; /* edges of the root */
+    uint32_t *values;    /* by node */
     size_t n, n_edges, values_room;
 };
 

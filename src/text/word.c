@@ -38,5 +38,5 @@ static enum tare_code word_encode(const void *model, void *work, struct tare_enc
     return id != TARE_TOKEN_NONE ? tare_encoder_put(encoder, id) : tare_unknown_put(&words->unknown, encoder);
 }
 
-const struct tare_model_kind tare_model_word_level = {"WordLevel",         word_open,           word_free,
-                                                      tare_model_no_work, tare_model_free_work, word_encode};
+const struct tare_model_kind tare_model_word_level = {"WordLevel",          word_open,  word_free, tare_model_no_work,
+                                                      tare_model_free_work, word_encode};

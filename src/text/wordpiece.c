@@ -32,8 +32,7 @@ static enum tare_code read_fields(struct word_piece *pieces, const json_t *model
     if (!text)
         return tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "model.continuing_subword_prefix is no text");
     if (most && (!json_is_integer(most) || json_integer_value(most) < 0))
-        return tare_fail(err, TARE_E_FORMAT, "tokenizer.json",
-                         "model.max_input_chars_per_word is no number from 0 on");
+        return tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "model.max_input_chars_per_word is no number from 0 on");
     const size_t size = prefix ? json_string_length(prefix) : 2;
     pieces->most = most ? (size_t)json_integer_value(most) : 100;
     pieces->inner = TARE_TRIE_ROOT;
@@ -99,5 +98,5 @@ static enum tare_code piece_encode(const void *model, void *work, struct tare_en
     return tare_unknown_put(&pieces->unknown, encoder);
 }
 
-const struct tare_model_kind tare_model_word_piece = {"WordPiece",         piece_open,           piece_free,
+const struct tare_model_kind tare_model_word_piece = {"WordPiece",        piece_open,           piece_free,
                                                       tare_model_no_work, tare_model_free_work, piece_encode};
