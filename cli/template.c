@@ -10,40 +10,22 @@
 #include "prompt.h"
 #include "source.h"
 
-static void put(char **to, const char *text)
-{
-    const size_t n = strlen(text);
-    memcpy(*to, text, n + 1);
-    *to += n;
-}
-
-/* {"messages": [{"role": "user", "content": text}], "add_generation_prompt": true}; free() */
-static char *from_text(const struct cli_prompt *prompt)
-{
-    char *json = malloc(prompt->size * 6 + 200), *to = json;
-    if (!json)
-        return NULL;
-    put(&to, "{\"messages\": [{\"role\": \"user\", \"content\": \"");
-    for (size_t i = 0; i < prompt->size; i++) {
-        const unsigned char c = (unsigned char)prompt->text[i];
-        if (c < 0x20 || c == '"' || c == '\\')
-            to += snprintf(to, 7, "\\u%04x", c);
-        else
-            *to++ = (char)c;
-    }
-    put(&to, "\"}], \"add_generation_prompt\": true}");
-    return json;
-}
-
-static int render(const struct cli_source *source, const char *variables, size_t size)
+/* What the request says, as one text of JSON or as a user's turn. */
+static int render(const struct cli_source *source, struct tare_template_request *request)
 {
     struct tare_error err = {0};
     char clock[40], *text = NULL;
     const time_t now = time(NULL);
     struct tm tm;
     size_t n = 0;
-    const bool known = localtime_r(&now, &tm) && strftime(clock, sizeof clock, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (tare_chat_render(source->path, &source->options, variables, size, known ? clock : NULL, &text, &n, &err))
+    tare_template *chat;
+    if (localtime_r(&now, &tm) && strftime(clock, sizeof clock, "%Y-%m-%dT%H:%M:%S", &tm))
+        request->clock = clock;
+    enum tare_code code = tare_template_open(&chat, source->path, &source->options, &err);
+    if (!code)
+        code = tare_template_render(chat, request, &text, &n, &err);
+    tare_template_free(chat);
+    if (code)
         return cli_fail(&err);
     fwrite(text, 1, n, stdout);
     tare_text_free(text);
@@ -69,12 +51,21 @@ int cli_template(const struct cli_verb *verb, int argc, char **argv)
         return cli_fail(&err);
     if ((status = cli_prompt_get(&prompt, NULL, false)) != CLI_GO_ON)
         return status;
-    char *made = as_json ? NULL : from_text(&prompt);
-    if (as_json)
-        status = render(&source, prompt.text, prompt.size);
-    else
-        status = made ? render(&source, made, strlen(made)) : cli_fail_system("standard input");
-    free(made);
+    char *text = strndup(prompt.text, prompt.size);
+    const struct tare_turn turn = {"user", text};
+    struct tare_template_request request = TARE_TEMPLATE_REQUEST_INIT;
+    if (!text) {
+        status = cli_fail_system("standard input");
+    } else if (strlen(text) < prompt.size) {
+        status = cli_wrong("template: standard input has a NUL at byte %zu", strlen(text));
+    } else {
+        request.variables = as_json ? text : NULL;
+        request.turns = as_json ? NULL : &turn;
+        request.n_turns = 1;
+        request.add_generation_prompt = !as_json;
+        status = render(&source, &request);
+    }
+    free(text);
     free(prompt.owned);
     return status;
 }

@@ -17,101 +17,101 @@
 #include "base/arena.h"
 #include "base/text.h"
 
-#define JINJA_FUEL ((int64_t)50000000)      /* steps: a node visited, an item seen, 64 bytes made */
-#define JINJA_TEXT_MOST ((size_t)16 << 20)  /* bytes of the output, and of each text on the way */
-#define JINJA_MADE_MOST ((size_t)128 << 20) /* bytes of all values together; nothing is freed before the end */
-#define JINJA_CALLS_MOST 200                /* macros and recursive loops inside one another */
-#define JINJA_DEPTH_MOST 3000               /* nodes inside one another, over all calls */
-#define JINJA_NEST_MOST 200                 /* parentheses, blocks, lists in lists */
-#define JINJA_RANGE_MOST 100000
+#define TARE_JINJA_FUEL ((int64_t)50000000)      /* steps: a node visited, an item seen, 64 bytes made */
+#define TARE_JINJA_TEXT_MOST ((size_t)16 << 20)  /* bytes of the output, and of each text on the way */
+#define TARE_JINJA_MADE_MOST ((size_t)128 << 20) /* bytes of all values together; nothing is freed before the end */
+#define TARE_JINJA_CALLS_MOST 200                /* macros and recursive loops inside one another */
+#define TARE_JINJA_DEPTH_MOST 3000               /* nodes inside one another, over all calls */
+#define TARE_JINJA_NEST_MOST 200                 /* parentheses, blocks, lists in lists */
+#define TARE_JINJA_RANGE_MOST 100000
 
-enum jinja_kind {
-    JINJA_ABSENT, /* an argument that was not given; never seen by a template */
-    JINJA_UNDEFINED,
-    JINJA_NONE,
-    JINJA_BOOL,
-    JINJA_INT,
-    JINJA_FLOAT,
-    JINJA_TEXT,
-    JINJA_BYTES,
-    JINJA_LIST,
-    JINJA_TUPLE,
-    JINJA_STREAM, /* a generator: can be walked once */
-    JINJA_VIEW,   /* dict.items() and its kin: walked, measured, not indexed */
-    JINJA_DICT,
-    JINJA_RANGE,
-    JINJA_SPACE, /* a namespace */
-    JINJA_LOOP,
-    JINJA_MACRO,
-    JINJA_FUNCTION,
-    JINJA_METHOD,
-    JINJA_CYCLER,
-    JINJA_JOINER
+enum tare_jinja_kind {
+    TARE_JINJA_ABSENT, /* an argument that was not given; never seen by a template */
+    TARE_JINJA_UNDEFINED,
+    TARE_JINJA_NONE,
+    TARE_JINJA_BOOL,
+    TARE_JINJA_INT,
+    TARE_JINJA_FLOAT,
+    TARE_JINJA_TEXT,
+    TARE_JINJA_BYTES,
+    TARE_JINJA_LIST,
+    TARE_JINJA_TUPLE,
+    TARE_JINJA_STREAM, /* a generator: can be walked once */
+    TARE_JINJA_VIEW,   /* dict.items() and its kin: walked, measured, not indexed */
+    TARE_JINJA_DICT,
+    TARE_JINJA_RANGE,
+    TARE_JINJA_SPACE, /* a namespace */
+    TARE_JINJA_LOOP,
+    TARE_JINJA_MACRO,
+    TARE_JINJA_FUNCTION,
+    TARE_JINJA_METHOD,
+    TARE_JINJA_CYCLER,
+    TARE_JINJA_JOINER
 };
 
-struct jinja_value {
+struct tare_jinja_value {
     uint8_t kind;
-    uint8_t owner;  /* of an undefined value: kind of the object that lacks it, or JINJA_ABSENT: a variable */
+    uint8_t owner;  /* of an undefined value: kind of the object that lacks it, or TARE_JINJA_ABSENT: a variable */
     uint8_t unsafe; /* of an undefined value: there is such a thing, out of reach */
     union {
         bool truth;
         int64_t whole;
         double real;
         const char *text; /* undefined: what was looked for, NULL: element number `size` */
-        struct jinja_list *list;
-        struct jinja_dict *dict;
-        struct jinja_range *range;
-        struct jinja_loop *loop;
-        struct jinja_macro *macro;
-        struct jinja_method *method;
-        const struct jinja_builtin *builtin;
+        struct tare_jinja_list *list;
+        struct tare_jinja_dict *dict;
+        struct tare_jinja_range *range;
+        struct tare_jinja_loop *loop;
+        struct tare_jinja_macro *macro;
+        struct tare_jinja_method *method;
+        const struct tare_jinja_builtin *builtin;
     } as;
     size_t size; /* bytes of text */
 };
 
-struct jinja_list {
-    struct jinja_value *items;
+struct tare_jinja_list {
+    struct tare_jinja_value *items;
     size_t n, room;
     bool spent;       /* of a stream */
     const char *type; /* of a stream or view: Python's word */
     size_t at;        /* of a cycler */
 };
-struct jinja_pair {
+struct tare_jinja_pair {
     uint32_t hash;
-    struct jinja_value key, value;
+    struct tare_jinja_value key, value;
 };
-struct jinja_dict {
-    struct jinja_pair *pairs;
+struct tare_jinja_dict {
+    struct tare_jinja_pair *pairs;
     size_t n, room;
 };
-struct jinja_range {
+struct tare_jinja_range {
     int64_t start, stop, step, n;
 };
-struct jinja_args {
-    struct jinja_value *items;
+struct tare_jinja_args {
+    struct tare_jinja_value *items;
     size_t n;
-    struct jinja_pair *named; /* keys are texts */
+    struct tare_jinja_pair *named; /* keys are texts */
     size_t n_named;
 };
 
-struct jinja_state;
-/* a[0] is what a filter, test or method works on; then come the parameters, JINJA_ABSENT where not given. */
-typedef struct jinja_value (*tare_jinja_function)(struct jinja_state *s, const struct jinja_value *a,
-                                                  const struct jinja_args *args);
-enum { JINJA_PARAMETERS = 7 };
-struct jinja_builtin {
+struct tare_jinja_state;
+/* a[0] is what a filter, test or method works on; then come the parameters, TARE_JINJA_ABSENT where not given. */
+typedef struct tare_jinja_value (*tare_jinja_function)(struct tare_jinja_state *s, const struct tare_jinja_value *a,
+                                                       const struct tare_jinja_args *args);
+enum { TARE_JINJA_PARAMETERS = 7 };
+struct tare_jinja_builtin {
     const char *name;
     tare_jinja_function run;
     const char *parameters; /* "old new ?count"; "*": takes args as they are; NULL: exists, but is out of reach */
 };
-struct jinja_method {
-    struct jinja_value self;
-    const struct jinja_builtin *builtin;
+struct tare_jinja_method {
+    struct tare_jinja_value self;
+    const struct tare_jinja_builtin *builtin;
 };
 
 /* ---- tree -------------------------------------------------------------------------------------------------------- */
 
-enum jinja_node_kind {
+enum tare_jinja_node_kind {
     N_CONST,
     N_NAME,
     N_LIST,
@@ -153,7 +153,7 @@ enum jinja_node_kind {
     N_REFUSE
 };
 
-enum jinja_token_kind {
+enum tare_jinja_token_kind {
     T_DATA,
     T_BLOCK_BEGIN,
     T_BLOCK_END,
@@ -195,62 +195,62 @@ enum jinja_token_kind {
 };
 
 /* What a kind puts where stands beside its parser. Calls, filters, tests: items, more (N_KEYWORD), b (*), c (**). */
-struct jinja_node {
+struct tare_jinja_node {
     uint8_t kind, op;
     bool flag;
     uint8_t takes; /* of a macro: TAKES_ */
     int line, height;
-    struct jinja_value value; /* a constant; the text of a name */
-    struct jinja_node *a, *b, *c;
-    struct jinja_node **items, **more;
+    struct tare_jinja_value value; /* a constant; the text of a name */
+    struct tare_jinja_node *a, *b, *c;
+    struct tare_jinja_node **items, **more;
     size_t n, n_more;
-    const struct jinja_builtin *builtin;
+    const struct tare_jinja_builtin *builtin;
 };
 enum { TAKES_CALLER = 1, TAKES_VARARGS = 2, TAKES_KWARGS = 4 };
 
-struct jinja_token {
+struct tare_jinja_token {
     uint8_t kind;
     int line;
-    struct jinja_value value; /* text of names, data and strings; numbers */
+    struct tare_jinja_value value; /* text of names, data and strings; numbers */
 };
-struct jinja_tokens {
-    struct jinja_token *items;
+struct tare_jinja_tokens {
+    struct tare_jinja_token *items;
     size_t n, room;
 };
 
 /* ---- an interpretation ------------------------------------------------------------------------------------------- */
 
-struct jinja_variable {
-    struct jinja_value name, value;
+struct tare_jinja_variable {
+    struct tare_jinja_value name, value;
 };
-struct jinja_scope {
-    struct jinja_scope *parent;
-    struct jinja_variable *variables;
+struct tare_jinja_scope {
+    struct tare_jinja_scope *parent;
+    struct tare_jinja_variable *variables;
     size_t n, room;
     bool kept; /* a macro refers to it: not to be used again */
 };
-struct jinja_macro {
-    const struct jinja_node *node;
-    struct jinja_scope *scope;
-    struct jinja_value name;
+struct tare_jinja_macro {
+    const struct tare_jinja_node *node;
+    struct tare_jinja_scope *scope;
+    struct tare_jinja_value name;
     bool caller; /* body of a call block */
 };
 
 /* A walk over a value. */
-struct jinja_walk {
-    struct jinja_value value;
+struct tare_jinja_walk {
+    struct tare_jinja_value value;
     size_t at, n; /* n: items, or bytes of a text */
 };
-struct jinja_loop {
-    struct jinja_walk walk;
-    const struct jinja_node *node;
-    struct jinja_scope *scope; /* around the loop */
+struct tare_jinja_loop {
+    struct tare_jinja_walk walk;
+    const struct tare_jinja_node *node;
+    struct tare_jinja_scope *scope; /* around the loop */
     int64_t index, length, depth;
-    struct jinja_value before, now, after; /* JINJA_ABSENT where there is none */
-    struct jinja_value changed;
+    struct tare_jinja_value before, now, after; /* TARE_JINJA_ABSENT where there is none */
+    struct tare_jinja_value changed;
 };
 
-struct jinja_state {
+struct tare_jinja_state {
     struct tare_arena arena;
     struct tare_error *err;
     enum tare_code code;
@@ -263,139 +263,153 @@ struct jinja_state {
     struct tare_text *out;
     char *tail; /* where the text made last ends, and the bytes free behind it */
     size_t tail_room;
-    struct jinja_dict *context;
-    struct jinja_scope *scope;
+    struct tare_jinja_dict *context;
+    struct tare_jinja_scope *scope;
 };
 
 /* ---- jinja_value.c: making, finding ------------------------------------------------------------------------------ */
 
-struct jinja_value tare_jinja_fail(struct jinja_state *s, const char *format, ...) TARE_PRINTF(2, 3);
-struct jinja_value tare_jinja_fail_limit(struct jinja_state *s, const char *format, ...) TARE_PRINTF(2, 3);
-bool tare_jinja_spend(struct jinja_state *s, size_t steps); /* false: no fuel left */
-void *tare_jinja_alloc(struct jinja_state *s, size_t n, size_t item);
-struct jinja_value tare_jinja_make(enum jinja_kind kind);
-struct jinja_value tare_jinja_bool(bool truth);
-struct jinja_value tare_jinja_whole(int64_t whole);
-struct jinja_value tare_jinja_real(double real);
-struct jinja_value tare_jinja_text(const char *text, size_t size); /* borrowed */
-struct jinja_value tare_jinja_word(const char *text);              /* the same, to its NUL */
-struct jinja_value tare_jinja_copy(struct jinja_state *s, const char *text, size_t size);
-struct jinja_value tare_jinja_join(struct jinja_state *s, struct jinja_value a,
-                                   struct jinja_value b);                          /* two texts as one */
-struct jinja_value tare_jinja_take(struct jinja_state *s, struct tare_text *text); /* copied and released */
-void tare_jinja_add(struct jinja_state *s, struct tare_text *text, const char *bytes, size_t n);
-void tare_jinja_add_value(struct jinja_state *s, struct tare_text *text, struct jinja_value value); /* a text's bytes */
-void tare_jinja_puts(struct jinja_state *s, struct tare_text *text, const char *word);
-struct jinja_value tare_jinja_listed(enum jinja_kind kind, struct jinja_list *list);
-struct jinja_list *tare_jinja_list_new(struct jinja_state *s, size_t room); /* NULL on failure */
-void tare_jinja_list_add(struct jinja_state *s, struct jinja_list *list, struct jinja_value value);
-struct jinja_value tare_jinja_pair(struct jinja_state *s, struct jinja_value a,
-                                   struct jinja_value b); /* a tuple of two */
-struct jinja_dict *tare_jinja_dict_new(struct jinja_state *s, size_t room);
-struct jinja_value tare_jinja_dicted(struct jinja_dict *dict);
-const struct jinja_value *tare_jinja_dict_get(struct jinja_state *s, const struct jinja_dict *dict,
-                                              struct jinja_value key); /* NULL: absent */
-void tare_jinja_dict_set(struct jinja_state *s, struct jinja_dict *dict, struct jinja_value key,
-                         struct jinja_value value);
-void tare_jinja_dict_append(struct jinja_state *s, struct jinja_dict *dict, struct jinja_value key,
-                            struct jinja_value value); /* a new key */
-struct jinja_value tare_jinja_from_json(struct jinja_state *s, const json_t *json, int depth);
-bool tare_jinja_is(struct jinja_value value, const char *word); /* is it this text? */
-bool tare_jinja_is_number(struct jinja_value value);            /* bool, int, float */
-const char *tare_jinja_type(struct jinja_value value);          /* Python's name: "str" */
-const char *tare_jinja_object(enum jinja_kind kind);            /* Jinja's: "str object" */
+struct tare_jinja_value tare_jinja_fail(struct tare_jinja_state *s, const char *format, ...) TARE_PRINTF(2, 3);
+struct tare_jinja_value tare_jinja_fail_limit(struct tare_jinja_state *s, const char *format, ...) TARE_PRINTF(2, 3);
+bool tare_jinja_spend(struct tare_jinja_state *s, size_t steps); /* false: no fuel left */
+void *tare_jinja_alloc(struct tare_jinja_state *s, size_t n, size_t item);
+struct tare_jinja_value tare_jinja_make(enum tare_jinja_kind kind);
+struct tare_jinja_value tare_jinja_bool(bool truth);
+struct tare_jinja_value tare_jinja_whole(int64_t whole);
+struct tare_jinja_value tare_jinja_real(double real);
+struct tare_jinja_value tare_jinja_text(const char *text, size_t size); /* borrowed */
+struct tare_jinja_value tare_jinja_word(const char *text);              /* the same, to its NUL */
+struct tare_jinja_value tare_jinja_copy(struct tare_jinja_state *s, const char *text, size_t size);
+struct tare_jinja_value tare_jinja_join(struct tare_jinja_state *s, struct tare_jinja_value a,
+                                        struct tare_jinja_value b);                          /* two texts as one */
+struct tare_jinja_value tare_jinja_take(struct tare_jinja_state *s, struct tare_text *text); /* copied and released */
+void tare_jinja_add(struct tare_jinja_state *s, struct tare_text *text, const char *bytes, size_t n);
+void tare_jinja_add_value(struct tare_jinja_state *s, struct tare_text *text,
+                          struct tare_jinja_value value); /* a text's bytes */
+void tare_jinja_puts(struct tare_jinja_state *s, struct tare_text *text, const char *word);
+struct tare_jinja_value tare_jinja_listed(enum tare_jinja_kind kind, struct tare_jinja_list *list);
+struct tare_jinja_list *tare_jinja_list_new(struct tare_jinja_state *s, size_t room); /* NULL on failure */
+void tare_jinja_list_add(struct tare_jinja_state *s, struct tare_jinja_list *list, struct tare_jinja_value value);
+struct tare_jinja_value tare_jinja_pair(struct tare_jinja_state *s, struct tare_jinja_value a,
+                                        struct tare_jinja_value b); /* a tuple of two */
+struct tare_jinja_dict *tare_jinja_dict_new(struct tare_jinja_state *s, size_t room);
+struct tare_jinja_value tare_jinja_dicted(struct tare_jinja_dict *dict);
+const struct tare_jinja_value *tare_jinja_dict_get(struct tare_jinja_state *s, const struct tare_jinja_dict *dict,
+                                                   struct tare_jinja_value key); /* NULL: absent */
+void tare_jinja_dict_set(struct tare_jinja_state *s, struct tare_jinja_dict *dict, struct tare_jinja_value key,
+                         struct tare_jinja_value value);
+void tare_jinja_dict_append(struct tare_jinja_state *s, struct tare_jinja_dict *dict, struct tare_jinja_value key,
+                            struct tare_jinja_value value); /* a new key */
+struct tare_jinja_value tare_jinja_from_json(struct tare_jinja_state *s, const json_t *json, int depth);
+bool tare_jinja_is(struct tare_jinja_value value, const char *word); /* is it this text? */
+bool tare_jinja_is_number(struct tare_jinja_value value);            /* bool, int, float */
+const char *tare_jinja_type(struct tare_jinja_value value);          /* Python's name: "str" */
+const char *tare_jinja_object(enum tare_jinja_kind kind);            /* Jinja's: "str object" */
 
 /* ---- jinja_compare.c --------------------------------------------------------------------------------------------- */
 
-bool tare_jinja_truth(struct jinja_value value);
-bool tare_jinja_equal(struct jinja_state *s, struct jinja_value a, struct jinja_value b);
+bool tare_jinja_truth(struct tare_jinja_value value);
+bool tare_jinja_equal(struct tare_jinja_state *s, struct tare_jinja_value a, struct tare_jinja_value b);
 /* <0, 0, >0; fails where the two have no order. op: "<", for the error. */
-int tare_jinja_order(struct jinja_state *s, struct jinja_value a, struct jinja_value b, const char *op);
-bool tare_jinja_in(struct jinja_state *s, struct jinja_value item, struct jinja_value container);
-uint32_t tare_jinja_hash(struct jinja_state *s, struct jinja_value value);
+int tare_jinja_order(struct tare_jinja_state *s, struct tare_jinja_value a, struct tare_jinja_value b, const char *op);
+bool tare_jinja_in(struct tare_jinja_state *s, struct tare_jinja_value item, struct tare_jinja_value container);
+uint32_t tare_jinja_hash(struct tare_jinja_state *s, struct tare_jinja_value value);
 /* Sort in place, stably. keys: what to compare, reordered alike; may be items itself. */
-void tare_jinja_sort(struct jinja_state *s, struct jinja_value *keys, struct jinja_value *items, size_t n,
-                     bool reverse);
+void tare_jinja_sort(struct tare_jinja_state *s, struct tare_jinja_value *keys, struct tare_jinja_value *items,
+                     size_t n, bool reverse);
 
 /* ---- jinja_walk.c: sequences, characters ------------------------------------------------------------------------- */
 
-bool tare_jinja_walk_init(struct jinja_state *s, struct jinja_walk *walk,
-                          struct jinja_value value); /* fails: not iterable */
-bool tare_jinja_walk_next(struct jinja_state *s, struct jinja_walk *walk, struct jinja_value *item);
-struct jinja_list *tare_jinja_collect(struct jinja_state *s,
-                                      struct jinja_value value); /* items of what can be walked; NULL on failure */
-int64_t tare_jinja_length(struct jinja_state *s, struct jinja_value value);
+bool tare_jinja_walk_init(struct tare_jinja_state *s, struct tare_jinja_walk *walk,
+                          struct tare_jinja_value value); /* fails: not iterable */
+bool tare_jinja_walk_next(struct tare_jinja_state *s, struct tare_jinja_walk *walk, struct tare_jinja_value *item);
+struct tare_jinja_list *
+tare_jinja_collect(struct tare_jinja_state *s,
+                   struct tare_jinja_value value); /* items of what can be walked; NULL on failure */
+int64_t tare_jinja_length(struct tare_jinja_state *s, struct tare_jinja_value value);
 size_t tare_jinja_characters(const char *text, size_t size);
 size_t tare_jinja_offset(const char *text, size_t size,
                          size_t characters); /* bytes of the first characters, at most size */
-struct jinja_value tare_jinja_item(struct jinja_state *s, struct jinja_value object, struct jinja_value key);
-struct jinja_value tare_jinja_slice(struct jinja_state *s, struct jinja_value object,
-                                    const struct jinja_value bounds[3]);
-struct jinja_value tare_jinja_attribute(struct jinja_state *s, struct jinja_value object, struct jinja_value name);
-const struct jinja_builtin *tare_jinja_method_find(struct jinja_value object, struct jinja_value name); /* NULL: none */
+struct tare_jinja_value tare_jinja_item(struct tare_jinja_state *s, struct tare_jinja_value object,
+                                        struct tare_jinja_value key);
+struct tare_jinja_value tare_jinja_slice(struct tare_jinja_state *s, struct tare_jinja_value object,
+                                         const struct tare_jinja_value bounds[3]);
+struct tare_jinja_value tare_jinja_attribute(struct tare_jinja_state *s, struct tare_jinja_value object,
+                                             struct tare_jinja_value name);
+const struct tare_jinja_builtin *tare_jinja_method_find(struct tare_jinja_value object,
+                                                        struct tare_jinja_value name); /* NULL: none */
 
 /* ---- jinja_print.c ----------------------------------------------------------------------------------------------- */
 
-void tare_jinja_print(struct jinja_state *s, struct tare_text *out, struct jinja_value value); /* str() */
-void tare_jinja_repr(struct jinja_state *s, struct tare_text *out, struct jinja_value value, int depth);
-struct jinja_value tare_jinja_string(struct jinja_state *s, struct jinja_value value); /* str() as a value */
-struct jinja_value tare_jinja_json(struct jinja_state *s, const struct jinja_value *a, const struct jinja_args *args);
+void tare_jinja_print(struct tare_jinja_state *s, struct tare_text *out, struct tare_jinja_value value); /* str() */
+void tare_jinja_repr(struct tare_jinja_state *s, struct tare_text *out, struct tare_jinja_value value, int depth);
+struct tare_jinja_value tare_jinja_string(struct tare_jinja_state *s,
+                                          struct tare_jinja_value value); /* str() as a value */
+struct tare_jinja_value tare_jinja_json(struct tare_jinja_state *s, const struct tare_jinja_value *a,
+                                        const struct tare_jinja_args *args);
 size_t tare_jinja_real_print(double real, char out[40]);
 
 /* ---- jinja_format.c, jinja_number.c ------------------------------------------------------------------------------ */
 
-struct jinja_value tare_jinja_percent(struct jinja_state *s, struct jinja_value format, struct jinja_value values,
-                                      const struct jinja_args *args);
-struct jinja_value tare_jinja_format(struct jinja_state *s, struct jinja_value format, const struct jinja_args *args);
-struct jinja_value tare_jinja_binary(struct jinja_state *s, int op, struct jinja_value a, struct jinja_value b);
-struct jinja_value tare_jinja_negate(struct jinja_state *s, struct jinja_value a, bool minus);
-double tare_jinja_as_real(struct jinja_value value);                /* of a number */
-bool tare_jinja_as_whole(struct jinja_value value, int64_t *whole); /* of an int or bool */
+struct tare_jinja_value tare_jinja_percent(struct tare_jinja_state *s, struct tare_jinja_value format,
+                                           struct tare_jinja_value values, const struct tare_jinja_args *args);
+struct tare_jinja_value tare_jinja_format(struct tare_jinja_state *s, struct tare_jinja_value format,
+                                          const struct tare_jinja_args *args);
+struct tare_jinja_value tare_jinja_binary(struct tare_jinja_state *s, int op, struct tare_jinja_value a,
+                                          struct tare_jinja_value b);
+struct tare_jinja_value tare_jinja_negate(struct tare_jinja_state *s, struct tare_jinja_value a, bool minus);
+double tare_jinja_as_real(struct tare_jinja_value value);                /* of a number */
+bool tare_jinja_as_whole(struct tare_jinja_value value, int64_t *whole); /* of an int or bool */
 /* An argument that must be a whole number; fallback where it is absent. */
-int64_t tare_jinja_need_whole(struct jinja_state *s, struct jinja_value value, int64_t fallback);
-bool tare_jinja_parse_whole(struct jinja_value text, int base, int64_t *whole); /* as Python's int() */
-bool tare_jinja_parse_real(struct jinja_value text, double *real);              /* as Python's float() */
+int64_t tare_jinja_need_whole(struct tare_jinja_state *s, struct tare_jinja_value value, int64_t fallback);
+bool tare_jinja_parse_whole(struct tare_jinja_value text, int base, int64_t *whole); /* as Python's int() */
+bool tare_jinja_parse_real(struct tare_jinja_value text, double *real);              /* as Python's float() */
 
 /* ---- jinja_character.c ------------------------------------------------------------------------------------------- */
 
-enum jinja_class { C_SPACE, C_ALPHA, C_DECIMAL, C_DIGIT, C_NUMERIC, C_ALNUM, C_LOWER, C_UPPER, C_TITLE, C_WORD };
-bool tare_jinja_class(enum jinja_class kind, uint32_t c);
-enum jinja_case { CASE_UPPER, CASE_LOWER, CASE_TITLE, CASE_CAPITAL, CASE_SWAP, CASE_FOLD };
-struct jinja_value tare_jinja_case(struct jinja_state *s, struct jinja_value text, enum jinja_case to);
+enum tare_jinja_class { C_SPACE, C_ALPHA, C_DECIMAL, C_DIGIT, C_NUMERIC, C_ALNUM, C_LOWER, C_UPPER, C_TITLE, C_WORD };
+bool tare_jinja_class(enum tare_jinja_class kind, uint32_t c);
+enum tare_jinja_case { CASE_UPPER, CASE_LOWER, CASE_TITLE, CASE_CAPITAL, CASE_SWAP, CASE_FOLD };
+struct tare_jinja_value tare_jinja_case(struct tare_jinja_state *s, struct tare_jinja_value text,
+                                        enum tare_jinja_case to);
 enum { STRIP_LEFT = 1, STRIP_RIGHT = 2 };
-struct jinja_value tare_jinja_strip(struct jinja_value text, struct jinja_value set,
-                                    int ends); /* set: a text, or anything: white space */
+struct tare_jinja_value tare_jinja_strip(struct tare_jinja_value text, struct tare_jinja_value set,
+                                         int ends); /* set: a text, or anything: white space */
 
 /* ---- the language ------------------------------------------------------------------------------------------------ */
 
-bool tare_jinja_lex(struct jinja_state *s, const char *text, size_t size, struct jinja_tokens *tokens);
-struct jinja_node *tare_jinja_parse(struct jinja_state *s, const struct jinja_tokens *tokens); /* NULL on failure */
+bool tare_jinja_lex(struct tare_jinja_state *s, const char *text, size_t size, struct tare_jinja_tokens *tokens);
+struct tare_jinja_node *tare_jinja_parse(struct tare_jinja_state *s,
+                                         const struct tare_jinja_tokens *tokens); /* NULL on failure */
 
-struct jinja_value tare_jinja_eval(struct jinja_state *s, const struct jinja_node *node);
-struct jinja_value tare_jinja_eval_filter(struct jinja_state *s, const struct jinja_node *node,
-                                          struct jinja_value subject);
-struct jinja_value tare_jinja_call(struct jinja_state *s, struct jinja_value callee, const struct jinja_args *args);
-struct jinja_value tare_jinja_call_builtin(struct jinja_state *s, const struct jinja_builtin *builtin,
-                                           struct jinja_value self, const struct jinja_args *args);
-enum jinja_flow { JINJA_GO, JINJA_BREAK, JINJA_CONTINUE };
-enum jinja_flow tare_jinja_exec(struct jinja_state *s, const struct jinja_node *node);
-void tare_jinja_assign(struct jinja_state *s, const struct jinja_node *target, struct jinja_value value);
-void tare_jinja_scope_set(struct jinja_state *s, struct jinja_scope *scope, struct jinja_value name,
-                          struct jinja_value value);
-struct jinja_value tare_jinja_loop_call(struct jinja_state *s, struct jinja_loop *loop, struct jinja_value items);
-struct jinja_value tare_jinja_loop_attribute(struct jinja_state *s, struct jinja_loop *loop, struct jinja_value name);
-struct jinja_value tare_jinja_macro_call(struct jinja_state *s, const struct jinja_macro *macro,
-                                         const struct jinja_args *args);
-struct jinja_value tare_jinja_macro_attribute(struct jinja_state *s, const struct jinja_macro *macro,
-                                              struct jinja_value name);
+struct tare_jinja_value tare_jinja_eval(struct tare_jinja_state *s, const struct tare_jinja_node *node);
+struct tare_jinja_value tare_jinja_eval_filter(struct tare_jinja_state *s, const struct tare_jinja_node *node,
+                                               struct tare_jinja_value subject);
+struct tare_jinja_value tare_jinja_call(struct tare_jinja_state *s, struct tare_jinja_value callee,
+                                        const struct tare_jinja_args *args);
+struct tare_jinja_value tare_jinja_call_builtin(struct tare_jinja_state *s, const struct tare_jinja_builtin *builtin,
+                                                struct tare_jinja_value self, const struct tare_jinja_args *args);
+enum tare_jinja_flow { TARE_JINJA_GO, TARE_JINJA_BREAK, TARE_JINJA_CONTINUE };
+enum tare_jinja_flow tare_jinja_exec(struct tare_jinja_state *s, const struct tare_jinja_node *node);
+void tare_jinja_assign(struct tare_jinja_state *s, const struct tare_jinja_node *target, struct tare_jinja_value value);
+void tare_jinja_scope_set(struct tare_jinja_state *s, struct tare_jinja_scope *scope, struct tare_jinja_value name,
+                          struct tare_jinja_value value);
+struct tare_jinja_value tare_jinja_loop_call(struct tare_jinja_state *s, struct tare_jinja_loop *loop,
+                                             struct tare_jinja_value items);
+struct tare_jinja_value tare_jinja_loop_attribute(struct tare_jinja_state *s, struct tare_jinja_loop *loop,
+                                                  struct tare_jinja_value name);
+struct tare_jinja_value tare_jinja_macro_call(struct tare_jinja_state *s, const struct tare_jinja_macro *macro,
+                                              const struct tare_jinja_args *args);
+struct tare_jinja_value tare_jinja_macro_attribute(struct tare_jinja_state *s, const struct tare_jinja_macro *macro,
+                                                   struct tare_jinja_value name);
 
-const struct jinja_builtin *tare_jinja_filter_find(struct jinja_value name); /* NULL: none */
-const struct jinja_builtin *tare_jinja_test_find(struct jinja_value name);
-const struct jinja_builtin *tare_jinja_builtin_find(const struct jinja_builtin *table,
-                                                    struct jinja_value name); /* ends with a NULL name */
-const struct jinja_builtin *tare_jinja_global_find(struct jinja_value name);
-extern const struct jinja_builtin tare_jinja_text_methods[], tare_jinja_sequence_filters[], tare_jinja_select_filters[],
-    tare_jinja_text_filters[], tare_jinja_dict_methods[], tare_jinja_list_methods[], tare_jinja_tuple_methods[],
-    tare_jinja_number_methods[], tare_jinja_cycler_methods[], tare_jinja_loop_methods[];
+const struct tare_jinja_builtin *tare_jinja_filter_find(struct tare_jinja_value name); /* NULL: none */
+const struct tare_jinja_builtin *tare_jinja_test_find(struct tare_jinja_value name);
+const struct tare_jinja_builtin *tare_jinja_builtin_find(const struct tare_jinja_builtin *table,
+                                                         struct tare_jinja_value name); /* ends with a NULL name */
+const struct tare_jinja_builtin *tare_jinja_global_find(struct tare_jinja_value name);
+extern const struct tare_jinja_builtin tare_jinja_text_methods[], tare_jinja_sequence_filters[],
+    tare_jinja_select_filters[], tare_jinja_text_filters[], tare_jinja_dict_methods[], tare_jinja_list_methods[],
+    tare_jinja_tuple_methods[], tare_jinja_number_methods[], tare_jinja_cycler_methods[], tare_jinja_loop_methods[];
 
 #endif

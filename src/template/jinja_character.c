@@ -26,7 +26,7 @@ static bool is_digit(uint32_t c)
     return false;
 }
 
-bool tare_jinja_class(enum jinja_class kind, uint32_t c)
+bool tare_jinja_class(enum tare_jinja_class kind, uint32_t c)
 {
     if (kind == C_SPACE)
         return is_space(c);
@@ -57,14 +57,14 @@ bool tare_jinja_class(enum jinja_class kind, uint32_t c)
     }
 }
 
-static void put(struct jinja_state *s, struct tare_text *out, uint32_t c)
+static void put(struct tare_jinja_state *s, struct tare_text *out, uint32_t c)
 {
     char bytes[4];
     tare_jinja_add(s, out, bytes, tare_utf8_put(bytes, c));
 }
 
 /* Upper case; some characters become several, which are the upper case of their folding (U+00DF: SS). */
-static void put_upper(struct jinja_state *s, struct tare_text *out, uint32_t c, bool title)
+static void put_upper(struct tare_jinja_state *s, struct tare_text *out, uint32_t c, bool title)
 {
     utf8proc_int32_t folded[8];
     int boundary = 0;
@@ -93,7 +93,7 @@ static bool final_sigma(const char *text, size_t at, size_t size)
     return tare_jinja_class(C_ALPHA, tare_utf8_get(text + before, &n)) && !after;
 }
 
-static void put_lower(struct jinja_state *s, struct tare_text *out, const char *text, size_t at, size_t size)
+static void put_lower(struct tare_jinja_state *s, struct tare_text *out, const char *text, size_t at, size_t size)
 {
     size_t n;
     const uint32_t c = tare_utf8_get(text + at, &n);
@@ -105,7 +105,8 @@ static void put_lower(struct jinja_state *s, struct tare_text *out, const char *
         put(s, out, 0x307);
 }
 
-struct jinja_value tare_jinja_case(struct jinja_state *s, struct jinja_value text, enum jinja_case to)
+struct tare_jinja_value tare_jinja_case(struct tare_jinja_state *s, struct tare_jinja_value text,
+                                        enum tare_jinja_case to)
 {
     struct tare_text out = {0};
     bool inside = false; /* a word */
@@ -126,10 +127,10 @@ struct jinja_value tare_jinja_case(struct jinja_state *s, struct jinja_value tex
     return tare_jinja_take(s, &out);
 }
 
-static bool in_set(struct jinja_value set, const char *character, size_t n)
+static bool in_set(struct tare_jinja_value set, const char *character, size_t n)
 {
     size_t m;
-    if (set.kind != JINJA_TEXT)
+    if (set.kind != TARE_JINJA_TEXT)
         return is_space(tare_utf8_get(character, &n));
     for (size_t i = 0; i < set.size; i += m) {
         m = tare_utf8_size(set.as.text[i]);
@@ -139,7 +140,7 @@ static bool in_set(struct jinja_value set, const char *character, size_t n)
     return false;
 }
 
-struct jinja_value tare_jinja_strip(struct jinja_value text, struct jinja_value set, int ends)
+struct tare_jinja_value tare_jinja_strip(struct tare_jinja_value text, struct tare_jinja_value set, int ends)
 {
     while (ends & STRIP_LEFT && text.size) {
         const size_t n = tare_utf8_size(*text.as.text);

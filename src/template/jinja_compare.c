@@ -6,38 +6,38 @@
 
 #include "template/jinja.h"
 
-bool tare_jinja_truth(struct jinja_value value)
+bool tare_jinja_truth(struct tare_jinja_value value)
 {
     switch (value.kind) {
-    case JINJA_ABSENT:
-    case JINJA_UNDEFINED:
-    case JINJA_NONE:
+    case TARE_JINJA_ABSENT:
+    case TARE_JINJA_UNDEFINED:
+    case TARE_JINJA_NONE:
         return false;
-    case JINJA_BOOL:
+    case TARE_JINJA_BOOL:
         return value.as.truth;
-    case JINJA_INT:
+    case TARE_JINJA_INT:
         return value.as.whole != 0;
-    case JINJA_FLOAT:
+    case TARE_JINJA_FLOAT:
         return value.as.real != 0;
-    case JINJA_TEXT:
-    case JINJA_BYTES:
+    case TARE_JINJA_TEXT:
+    case TARE_JINJA_BYTES:
         return value.size > 0;
-    case JINJA_LIST:
-    case JINJA_TUPLE:
-    case JINJA_VIEW:
+    case TARE_JINJA_LIST:
+    case TARE_JINJA_TUPLE:
+    case TARE_JINJA_VIEW:
         return value.as.list->n > 0;
-    case JINJA_DICT:
+    case TARE_JINJA_DICT:
         return value.as.dict->n > 0;
-    case JINJA_RANGE:
+    case TARE_JINJA_RANGE:
         return value.as.range->n > 0;
     default:
         return true;
     }
 }
 
-static bool lists_equal(struct jinja_state *s, const struct jinja_list *a, const struct jinja_list *b)
+static bool lists_equal(struct tare_jinja_state *s, const struct tare_jinja_list *a, const struct tare_jinja_list *b)
 {
-    if (a->n != b->n || ++s->depth > JINJA_DEPTH_MOST)
+    if (a->n != b->n || ++s->depth > TARE_JINJA_DEPTH_MOST)
         return a->n != b->n ? false : (tare_jinja_fail_limit(s, "lists are nested too deeply to be compared"), false);
     bool equal = true;
     for (size_t i = 0; i < a->n && equal; i++)
@@ -46,21 +46,21 @@ static bool lists_equal(struct jinja_state *s, const struct jinja_list *a, const
     return equal;
 }
 
-static bool dicts_equal(struct jinja_state *s, const struct jinja_dict *a, const struct jinja_dict *b)
+static bool dicts_equal(struct tare_jinja_state *s, const struct tare_jinja_dict *a, const struct tare_jinja_dict *b)
 {
-    if (a->n != b->n || ++s->depth > JINJA_DEPTH_MOST)
+    if (a->n != b->n || ++s->depth > TARE_JINJA_DEPTH_MOST)
         return a->n != b->n ? false
                             : (tare_jinja_fail_limit(s, "dictionaries are nested too deeply to be compared"), false);
     bool equal = true;
     for (size_t i = 0; i < a->n && equal; i++) {
-        const struct jinja_value *other = tare_jinja_dict_get(s, b, a->pairs[i].key);
+        const struct tare_jinja_value *other = tare_jinja_dict_get(s, b, a->pairs[i].key);
         equal = other && tare_jinja_equal(s, a->pairs[i].value, *other);
     }
     s->depth--;
     return equal;
 }
 
-static int numbers_order(struct jinja_value a, struct jinja_value b)
+static int numbers_order(struct tare_jinja_value a, struct tare_jinja_value b)
 {
     int64_t x, y;
     if (tare_jinja_as_whole(a, &x) && tare_jinja_as_whole(b, &y))
@@ -69,29 +69,29 @@ static int numbers_order(struct jinja_value a, struct jinja_value b)
     return (p > q) - (p < q);
 }
 
-bool tare_jinja_equal(struct jinja_state *s, struct jinja_value a, struct jinja_value b)
+bool tare_jinja_equal(struct tare_jinja_state *s, struct tare_jinja_value a, struct tare_jinja_value b)
 {
     if (tare_jinja_is_number(a) && tare_jinja_is_number(b))
-        return !(a.kind == JINJA_FLOAT && isnan(a.as.real)) && !(b.kind == JINJA_FLOAT && isnan(b.as.real)) &&
+        return !(a.kind == TARE_JINJA_FLOAT && isnan(a.as.real)) && !(b.kind == TARE_JINJA_FLOAT && isnan(b.as.real)) &&
                !numbers_order(a, b);
     if (a.kind != b.kind)
         return false;
     switch (a.kind) {
-    case JINJA_UNDEFINED:
-    case JINJA_NONE:
+    case TARE_JINJA_UNDEFINED:
+    case TARE_JINJA_NONE:
         return true;
-    case JINJA_TEXT:
-    case JINJA_BYTES:
+    case TARE_JINJA_TEXT:
+    case TARE_JINJA_BYTES:
         return tare_jinja_spend(s, a.size / 64) && a.size == b.size && !memcmp(a.as.text, b.as.text, a.size);
-    case JINJA_LIST:
-    case JINJA_TUPLE:
+    case TARE_JINJA_LIST:
+    case TARE_JINJA_TUPLE:
         return lists_equal(s, a.as.list, b.as.list);
-    case JINJA_DICT:
+    case TARE_JINJA_DICT:
         return dicts_equal(s, a.as.dict, b.as.dict);
-    case JINJA_RANGE:
+    case TARE_JINJA_RANGE:
         return a.as.range->n == b.as.range->n && (!a.as.range->n || a.as.range->start == b.as.range->start) &&
                (a.as.range->n < 2 || a.as.range->step == b.as.range->step);
-    case JINJA_METHOD:
+    case TARE_JINJA_METHOD:
         return a.as.method->builtin == b.as.method->builtin &&
                tare_jinja_equal(s, a.as.method->self, b.as.method->self);
     default:
@@ -99,16 +99,17 @@ bool tare_jinja_equal(struct jinja_state *s, struct jinja_value a, struct jinja_
     }
 }
 
-static int texts_order(struct jinja_value a, struct jinja_value b)
+static int texts_order(struct tare_jinja_value a, struct tare_jinja_value b)
 {
     const size_t least = a.size < b.size ? a.size : b.size;
     const int order = least ? memcmp(a.as.text, b.as.text, least) : 0; /* UTF-8 sorts as its code points do */
     return order ? order : (a.size > b.size) - (a.size < b.size);
 }
 
-static int lists_order(struct jinja_state *s, const struct jinja_list *a, const struct jinja_list *b, const char *op)
+static int lists_order(struct tare_jinja_state *s, const struct tare_jinja_list *a, const struct tare_jinja_list *b,
+                       const char *op)
 {
-    if (++s->depth > JINJA_DEPTH_MOST) {
+    if (++s->depth > TARE_JINJA_DEPTH_MOST) {
         tare_jinja_fail_limit(s, "lists are nested too deeply to be compared");
         return 0;
     }
@@ -125,30 +126,30 @@ static int lists_order(struct jinja_state *s, const struct jinja_list *a, const 
 }
 
 /* The error of using what is undefined. */
-static void undefined(struct jinja_state *s, struct jinja_value a)
+static void undefined(struct tare_jinja_state *s, struct tare_jinja_value a)
 {
     tare_jinja_binary(s, T_ADD, a, a);
 }
 
-int tare_jinja_order(struct jinja_state *s, struct jinja_value a, struct jinja_value b, const char *op)
+int tare_jinja_order(struct tare_jinja_state *s, struct tare_jinja_value a, struct tare_jinja_value b, const char *op)
 {
     if (!tare_jinja_spend(s, 1))
         return 0;
     if (tare_jinja_is_number(a) && tare_jinja_is_number(b))
         return numbers_order(a, b);
-    if (a.kind == JINJA_TEXT && b.kind == JINJA_TEXT)
+    if (a.kind == TARE_JINJA_TEXT && b.kind == TARE_JINJA_TEXT)
         return tare_jinja_spend(s, a.size / 64) ? texts_order(a, b) : 0;
-    if (a.kind == b.kind && (a.kind == JINJA_LIST || a.kind == JINJA_TUPLE))
+    if (a.kind == b.kind && (a.kind == TARE_JINJA_LIST || a.kind == TARE_JINJA_TUPLE))
         return lists_order(s, a.as.list, b.as.list, op);
-    if (a.kind == JINJA_UNDEFINED || b.kind == JINJA_UNDEFINED)
-        undefined(s, a.kind == JINJA_UNDEFINED ? a : b);
+    if (a.kind == TARE_JINJA_UNDEFINED || b.kind == TARE_JINJA_UNDEFINED)
+        undefined(s, a.kind == TARE_JINJA_UNDEFINED ? a : b);
     else
         tare_jinja_fail(s, "'%s' not supported between instances of '%s' and '%s'", op, tare_jinja_type(a),
                         tare_jinja_type(b));
     return 0;
 }
 
-static bool text_in(struct jinja_state *s, struct jinja_value item, struct jinja_value text)
+static bool text_in(struct tare_jinja_state *s, struct tare_jinja_value item, struct tare_jinja_value text)
 {
     if (!tare_jinja_spend(s, text.size / 64))
         return false;
@@ -157,27 +158,27 @@ static bool text_in(struct jinja_state *s, struct jinja_value item, struct jinja
     return text.size >= item.size && memmem(text.as.text, text.size, item.as.text, item.size) != NULL;
 }
 
-bool tare_jinja_in(struct jinja_state *s, struct jinja_value item, struct jinja_value container)
+bool tare_jinja_in(struct tare_jinja_state *s, struct tare_jinja_value item, struct tare_jinja_value container)
 {
-    struct jinja_walk walk;
-    struct jinja_value other;
-    if (container.kind == JINJA_TEXT) {
-        if (item.kind == JINJA_TEXT)
+    struct tare_jinja_walk walk;
+    struct tare_jinja_value other;
+    if (container.kind == TARE_JINJA_TEXT) {
+        if (item.kind == TARE_JINJA_TEXT)
             return text_in(s, item, container);
         tare_jinja_fail(s, "'in <string>' requires string as left operand, not %s", tare_jinja_type(item));
         return false;
     }
-    if (container.kind == JINJA_DICT)
+    if (container.kind == TARE_JINJA_DICT)
         return tare_jinja_dict_get(s, container.as.dict, item) != NULL;
-    if (container.kind == JINJA_SPACE ||
-        (container.kind != JINJA_UNDEFINED && !tare_jinja_walk_init(s, &walk, container))) {
-        if (s->failed || container.kind == JINJA_SPACE) {
+    if (container.kind == TARE_JINJA_SPACE ||
+        (container.kind != TARE_JINJA_UNDEFINED && !tare_jinja_walk_init(s, &walk, container))) {
+        if (s->failed || container.kind == TARE_JINJA_SPACE) {
             if (!s->failed)
                 tare_jinja_fail(s, "argument of type '%s' is not iterable", tare_jinja_type(container));
             return false;
         }
     }
-    if (container.kind == JINJA_UNDEFINED && !tare_jinja_walk_init(s, &walk, container))
+    if (container.kind == TARE_JINJA_UNDEFINED && !tare_jinja_walk_init(s, &walk, container))
         return false;
     while (tare_jinja_walk_next(s, &walk, &other))
         if (tare_jinja_equal(s, item, other))
@@ -193,31 +194,31 @@ static uint32_t bytes_hash(const char *text, size_t size)
     return hash;
 }
 
-uint32_t tare_jinja_hash(struct jinja_state *s, struct jinja_value value)
+uint32_t tare_jinja_hash(struct tare_jinja_state *s, struct tare_jinja_value value)
 {
     int64_t whole;
     uint32_t hash = value.kind;
     switch (value.kind) {
-    case JINJA_BOOL:
-    case JINJA_INT:
+    case TARE_JINJA_BOOL:
+    case TARE_JINJA_INT:
         tare_jinja_as_whole(value, &whole);
         return (uint32_t)whole * 2654435761u;
-    case JINJA_FLOAT:
+    case TARE_JINJA_FLOAT:
         if (value.as.real == floor(value.as.real) && fabs(value.as.real) < 0x1p62)
             return (uint32_t)(int64_t)value.as.real * 2654435761u;
         return bytes_hash((const char *)&value.as.real, sizeof value.as.real);
-    case JINJA_TEXT:
-    case JINJA_BYTES:
+    case TARE_JINJA_TEXT:
+    case TARE_JINJA_BYTES:
         return tare_jinja_spend(s, value.size / 64) ? bytes_hash(value.as.text, value.size) : 0;
-    case JINJA_TUPLE:
-        if (++s->depth > JINJA_DEPTH_MOST)
+    case TARE_JINJA_TUPLE:
+        if (++s->depth > TARE_JINJA_DEPTH_MOST)
             tare_jinja_fail_limit(s, "tuples are nested too deeply");
         for (size_t i = 0; i < value.as.list->n && tare_jinja_spend(s, 1); i++)
             hash = hash * 31 + tare_jinja_hash(s, value.as.list->items[i]);
         s->depth--;
         return hash;
-    case JINJA_LIST:
-    case JINJA_DICT:
+    case TARE_JINJA_LIST:
+    case TARE_JINJA_DICT:
         tare_jinja_fail(s, "unhashable type: '%s'", tare_jinja_type(value));
         return 0;
     default:
@@ -227,8 +228,8 @@ uint32_t tare_jinja_hash(struct jinja_state *s, struct jinja_value value)
 
 /* Merge sort of places, so that keys and items move alike. */
 struct sorting {
-    struct jinja_state *s;
-    const struct jinja_value *keys;
+    struct tare_jinja_state *s;
+    const struct tare_jinja_value *keys;
     size_t *places, *spare;
     bool reverse;
 };
@@ -237,7 +238,7 @@ static void merge(struct sorting *sort, size_t from, size_t middle, size_t to)
 {
     size_t a = from, b = middle, n = from;
     while (a < middle && b < to && !sort->s->failed) {
-        const struct jinja_value x = sort->keys[sort->places[a]], y = sort->keys[sort->places[b]];
+        const struct tare_jinja_value x = sort->keys[sort->places[a]], y = sort->keys[sort->places[b]];
         const int order = sort->reverse ? tare_jinja_order(sort->s, x, y, "<") : tare_jinja_order(sort->s, y, x, "<");
         const bool second = order < 0;
         sort->spare[n++] = sort->places[second ? b++ : a++];
@@ -249,17 +250,18 @@ static void merge(struct sorting *sort, size_t from, size_t middle, size_t to)
     memcpy(sort->places + from, sort->spare + from, (to - from) * sizeof *sort->places);
 }
 
-static void permute(struct jinja_value *values, const size_t *places, struct jinja_value *spare, size_t n)
+static void permute(struct tare_jinja_value *values, const size_t *places, struct tare_jinja_value *spare, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         spare[i] = values[places[i]];
     memcpy(values, spare, n * sizeof *values);
 }
 
-void tare_jinja_sort(struct jinja_state *s, struct jinja_value *keys, struct jinja_value *items, size_t n, bool reverse)
+void tare_jinja_sort(struct tare_jinja_state *s, struct tare_jinja_value *keys, struct tare_jinja_value *items,
+                     size_t n, bool reverse)
 {
     struct sorting sort = {s, keys, NULL, NULL, reverse};
-    struct jinja_value *spare = tare_jinja_alloc(s, n, sizeof *spare);
+    struct tare_jinja_value *spare = tare_jinja_alloc(s, n, sizeof *spare);
     sort.places = tare_jinja_alloc(s, n, sizeof *sort.places);
     sort.spare = tare_jinja_alloc(s, n, sizeof *sort.spare);
     if (s->failed || !n)

@@ -5,32 +5,32 @@
 
 #include "template/jinja_parser.h"
 
-static struct jinja_node *parse_unary(struct jinja_parser *p, bool filters);
+static struct tare_jinja_node *parse_unary(struct tare_jinja_parser *p, bool filters);
 
-static struct jinja_node *with(struct jinja_parser *p, enum jinja_node_kind kind, struct jinja_node *a,
-                               struct jinja_node *b)
+static struct tare_jinja_node *with(struct tare_jinja_parser *p, enum tare_jinja_node_kind kind,
+                                    struct tare_jinja_node *a, struct tare_jinja_node *b)
 {
-    struct jinja_node *node = tare_jinja_node_new(p, kind);
+    struct tare_jinja_node *node = tare_jinja_node_new(p, kind);
     if (!node)
         return NULL;
     node->a = a;
     node->b = b;
     const int left = a ? a->height : 0, right = b ? b->height : 0;
     node->height = 1 + (left > right ? left : right);
-    if (node->height > JINJA_DEPTH_MOST / 3)
-        tare_jinja_fail_limit(p->s, "an expression has more than %d parts in a row", JINJA_DEPTH_MOST / 3);
+    if (node->height > TARE_JINJA_DEPTH_MOST / 3)
+        tare_jinja_fail_limit(p->s, "an expression has more than %d parts in a row", TARE_JINJA_DEPTH_MOST / 3);
     return node;
 }
 
-static bool tuple_ends(const struct jinja_parser *p, const char *until)
+static bool tuple_ends(const struct tare_jinja_parser *p, const char *until)
 {
     const uint8_t kind = p->token->kind;
     return kind == T_VARIABLE_END || kind == T_BLOCK_END || kind == T_RPAREN || (until && tare_jinja_at_name(p, until));
 }
 
-static struct jinja_node *parse_list(struct jinja_parser *p)
+static struct tare_jinja_node *parse_list(struct tare_jinja_parser *p)
 {
-    struct jinja_node *node = tare_jinja_node_new(p, N_LIST);
+    struct tare_jinja_node *node = tare_jinja_node_new(p, N_LIST);
     tare_jinja_next(p);
     while (!p->s->failed && p->token->kind != T_RBRACKET) {
         if (node->n && !tare_jinja_expect(p, T_COMMA, "','"))
@@ -42,9 +42,9 @@ static struct jinja_node *parse_list(struct jinja_parser *p)
     return node;
 }
 
-static struct jinja_node *parse_dict(struct jinja_parser *p)
+static struct tare_jinja_node *parse_dict(struct tare_jinja_parser *p)
 {
-    struct jinja_node *node = tare_jinja_node_new(p, N_DICT);
+    struct tare_jinja_node *node = tare_jinja_node_new(p, N_DICT);
     tare_jinja_next(p);
     while (!p->s->failed && p->token->kind != T_RBRACE) {
         if (node->n && !tare_jinja_expect(p, T_COMMA, "','"))
@@ -59,36 +59,36 @@ static struct jinja_node *parse_dict(struct jinja_parser *p)
     return node;
 }
 
-static struct jinja_node *constant(struct jinja_parser *p, struct jinja_value value)
+static struct tare_jinja_node *constant(struct tare_jinja_parser *p, struct tare_jinja_value value)
 {
-    struct jinja_node *node = tare_jinja_node_new(p, N_CONST);
+    struct tare_jinja_node *node = tare_jinja_node_new(p, N_CONST);
     if (node)
         node->value = value;
     tare_jinja_next(p);
     return node;
 }
 
-static struct jinja_node *parse_name(struct jinja_parser *p)
+static struct tare_jinja_node *parse_name(struct tare_jinja_parser *p)
 {
-    const struct jinja_value name = p->token->value;
+    const struct tare_jinja_value name = p->token->value;
     if (tare_jinja_is(name, "true") || tare_jinja_is(name, "True") || tare_jinja_is(name, "false") ||
         tare_jinja_is(name, "False"))
         return constant(p, tare_jinja_bool((*name.as.text | 32) == 't'));
     if (tare_jinja_is(name, "none") || tare_jinja_is(name, "None"))
-        return constant(p, tare_jinja_make(JINJA_NONE));
+        return constant(p, tare_jinja_make(TARE_JINJA_NONE));
     p->takes |= (uint8_t)((tare_jinja_is(name, "caller") ? TAKES_CALLER : 0) |
                           (tare_jinja_is(name, "varargs") ? TAKES_VARARGS : 0) |
                           (tare_jinja_is(name, "kwargs") ? TAKES_KWARGS : 0));
-    struct jinja_node *node = constant(p, name);
+    struct tare_jinja_node *node = constant(p, name);
     if (node)
         node->kind = N_NAME;
     return node;
 }
 
-static struct jinja_node *parse_strings(struct jinja_parser *p)
+static struct tare_jinja_node *parse_strings(struct tare_jinja_parser *p)
 {
-    struct jinja_value text = p->token->value;
-    struct jinja_node *node = constant(p, text);
+    struct tare_jinja_value text = p->token->value;
+    struct tare_jinja_node *node = constant(p, text);
     for (; p->token->kind == T_TEXT && !p->s->failed; tare_jinja_next(p))
         text = tare_jinja_join(p->s, text, p->token->value);
     if (node)
@@ -96,9 +96,9 @@ static struct jinja_node *parse_strings(struct jinja_parser *p)
     return node;
 }
 
-static struct jinja_node *parse_primary(struct jinja_parser *p)
+static struct tare_jinja_node *parse_primary(struct tare_jinja_parser *p)
 {
-    struct jinja_node *node = NULL;
+    struct tare_jinja_node *node = NULL;
     if (!tare_jinja_deeper(p))
         return NULL;
     switch (p->token->kind) {
@@ -130,12 +130,12 @@ static struct jinja_node *parse_primary(struct jinja_parser *p)
     return node;
 }
 
-struct jinja_node *tare_jinja_parse_tuple(struct jinja_parser *p, bool simple, bool condition, const char *until,
-                                          bool parentheses)
+struct tare_jinja_node *tare_jinja_parse_tuple(struct tare_jinja_parser *p, bool simple, bool condition,
+                                               const char *until, bool parentheses)
 {
-    struct jinja_node *first = NULL, *tuple = NULL;
+    struct tare_jinja_node *first = NULL, *tuple = NULL;
     while (!p->s->failed && !tuple_ends(p, until)) {
-        struct jinja_node *item = simple ? parse_primary(p) : tare_jinja_parse_expression(p, condition);
+        struct tare_jinja_node *item = simple ? parse_primary(p) : tare_jinja_parse_expression(p, condition);
         if (tuple)
             tare_jinja_node_add(p, tuple, item);
         first = first ? first : item;
@@ -151,7 +151,7 @@ struct jinja_node *tare_jinja_parse_tuple(struct jinja_parser *p, bool simple, b
 }
 
 /* One argument; false: it is out of order. */
-static bool parse_argument(struct jinja_parser *p, struct jinja_node *node)
+static bool parse_argument(struct tare_jinja_parser *p, struct tare_jinja_node *node)
 {
     if (p->token->kind == T_POW) {
         tare_jinja_next(p);
@@ -166,7 +166,7 @@ static bool parse_argument(struct jinja_parser *p, struct jinja_node *node)
             return false;
         node->b = tare_jinja_parse_expression(p, true);
     } else if (p->token->kind == T_NAME && p->token[1].kind == T_ASSIGN) {
-        struct jinja_node *keyword = tare_jinja_node_new(p, N_KEYWORD);
+        struct tare_jinja_node *keyword = tare_jinja_node_new(p, N_KEYWORD);
         if (!keyword)
             return false;
         keyword->value = p->token->value;
@@ -182,7 +182,7 @@ static bool parse_argument(struct jinja_parser *p, struct jinja_node *node)
     return true;
 }
 
-static void parse_arguments(struct jinja_parser *p, struct jinja_node *node)
+static void parse_arguments(struct tare_jinja_parser *p, struct tare_jinja_node *node)
 {
     bool any = false;
     tare_jinja_expect(p, T_LPAREN, "'('");
@@ -196,17 +196,17 @@ static void parse_arguments(struct jinja_parser *p, struct jinja_node *node)
     tare_jinja_expect(p, T_RPAREN, "')'");
 }
 
-static struct jinja_node *parse_call(struct jinja_parser *p, struct jinja_node *callee)
+static struct tare_jinja_node *parse_call(struct tare_jinja_parser *p, struct tare_jinja_node *callee)
 {
-    struct jinja_node *node = with(p, N_CALL, callee, NULL);
+    struct tare_jinja_node *node = with(p, N_CALL, callee, NULL);
     if (node)
         parse_arguments(p, node);
     return node;
 }
 
-static struct jinja_node *parse_subscribed(struct jinja_parser *p)
+static struct tare_jinja_node *parse_subscribed(struct tare_jinja_parser *p)
 {
-    struct jinja_node *parts[3] = {NULL, NULL, NULL};
+    struct tare_jinja_node *parts[3] = {NULL, NULL, NULL};
     int at = 0;
     if (p->token->kind != T_COLON) {
         parts[0] = tare_jinja_parse_expression(p, true);
@@ -218,22 +218,22 @@ static struct jinja_node *parse_subscribed(struct jinja_parser *p)
         if (p->token->kind != T_COLON && p->token->kind != T_RBRACKET && p->token->kind != T_COMMA)
             parts[at] = tare_jinja_parse_expression(p, true);
     }
-    struct jinja_node *node = with(p, N_SLICE, parts[0], parts[1]);
+    struct tare_jinja_node *node = with(p, N_SLICE, parts[0], parts[1]);
     if (node)
         node->c = parts[2];
     return node;
 }
 
-static struct jinja_node *parse_subscript(struct jinja_parser *p, struct jinja_node *object)
+static struct tare_jinja_node *parse_subscript(struct tare_jinja_parser *p, struct tare_jinja_node *object)
 {
-    struct jinja_node *key = NULL;
+    struct tare_jinja_node *key = NULL;
     if (tare_jinja_skip(p, T_DOT)) {
-        const struct jinja_token *token = p->token;
+        const struct tare_jinja_token *token = p->token;
         if (token->kind == T_INTEGER)
             return with(p, N_ITEM, object, constant(p, token->value));
         if (token->kind != T_NAME)
             return tare_jinja_unexpected(p, "name or number");
-        struct jinja_node *node = with(p, N_ATTRIBUTE, object, NULL);
+        struct tare_jinja_node *node = with(p, N_ATTRIBUTE, object, NULL);
         if (node)
             node->value = token->value;
         tare_jinja_next(p);
@@ -243,12 +243,12 @@ static struct jinja_node *parse_subscript(struct jinja_parser *p, struct jinja_n
     while (!p->s->failed && p->token->kind != T_RBRACKET) {
         if (key && !tare_jinja_expect(p, T_COMMA, "','"))
             break;
-        struct jinja_node *item = parse_subscribed(p);
+        struct tare_jinja_node *item = parse_subscribed(p);
         if (!key) {
             key = item;
             continue;
         }
-        struct jinja_node *tuple = key->kind == N_TUPLE && key->flag ? key : tare_jinja_node_new(p, N_TUPLE);
+        struct tare_jinja_node *tuple = key->kind == N_TUPLE && key->flag ? key : tare_jinja_node_new(p, N_TUPLE);
         if (tuple && tuple != key) {
             tuple->flag = true;
             tare_jinja_node_add(p, tuple, key);
@@ -262,7 +262,7 @@ static struct jinja_node *parse_subscript(struct jinja_parser *p, struct jinja_n
     return with(p, N_ITEM, object, key);
 }
 
-static struct jinja_node *parse_postfix(struct jinja_parser *p, struct jinja_node *node)
+static struct tare_jinja_node *parse_postfix(struct tare_jinja_parser *p, struct tare_jinja_node *node)
 {
     while (!p->s->failed) {
         if (p->token->kind == T_DOT || p->token->kind == T_LBRACKET)
@@ -276,7 +276,7 @@ static struct jinja_node *parse_postfix(struct jinja_parser *p, struct jinja_nod
 }
 
 /* The (dotted) name of a filter or test into node->value. */
-static void parse_builtin_name(struct jinja_parser *p, struct jinja_node *node, const char *what)
+static void parse_builtin_name(struct tare_jinja_parser *p, struct tare_jinja_node *node, const char *what)
 {
     node->value = p->token->value;
     if (!tare_jinja_expect(p, T_NAME, "a name"))
@@ -293,7 +293,8 @@ static void parse_builtin_name(struct jinja_parser *p, struct jinja_node *node, 
     }
 }
 
-struct jinja_node *tare_jinja_parse_filter(struct jinja_parser *p, struct jinja_node *node, bool inline_start)
+struct tare_jinja_node *tare_jinja_parse_filter(struct tare_jinja_parser *p, struct tare_jinja_node *node,
+                                                bool inline_start)
 {
     while (!p->s->failed && (p->token->kind == T_PIPE || inline_start)) {
         if (!inline_start)
@@ -309,11 +310,11 @@ struct jinja_node *tare_jinja_parse_filter(struct jinja_parser *p, struct jinja_
     return node;
 }
 
-static struct jinja_node *parse_test(struct jinja_parser *p, struct jinja_node *subject)
+static struct tare_jinja_node *parse_test(struct tare_jinja_parser *p, struct tare_jinja_node *subject)
 {
     tare_jinja_next(p);
     const bool negated = tare_jinja_skip_name(p, "not");
-    struct jinja_node *node = with(p, N_TEST, subject, NULL);
+    struct tare_jinja_node *node = with(p, N_TEST, subject, NULL);
     if (!node)
         return NULL;
     parse_builtin_name(p, node, "test");
@@ -330,7 +331,7 @@ static struct jinja_node *parse_test(struct jinja_parser *p, struct jinja_node *
     return negated ? with(p, N_NOT, node, NULL) : node;
 }
 
-static struct jinja_node *parse_filters(struct jinja_parser *p, struct jinja_node *node)
+static struct tare_jinja_node *parse_filters(struct tare_jinja_parser *p, struct tare_jinja_node *node)
 {
     while (!p->s->failed) {
         if (p->token->kind == T_PIPE)
@@ -345,13 +346,13 @@ static struct jinja_node *parse_filters(struct jinja_parser *p, struct jinja_nod
     return node;
 }
 
-static struct jinja_node *parse_unary(struct jinja_parser *p, bool filters)
+static struct tare_jinja_node *parse_unary(struct tare_jinja_parser *p, bool filters)
 {
-    struct jinja_node *node;
+    struct tare_jinja_node *node;
     if (!tare_jinja_deeper(p))
         return NULL;
     if (p->token->kind == T_SUB || p->token->kind == T_ADD) {
-        const enum jinja_node_kind kind = p->token->kind == T_SUB ? N_NEGATE : N_PLUS;
+        const enum tare_jinja_node_kind kind = p->token->kind == T_SUB ? N_NEGATE : N_PLUS;
         tare_jinja_next(p);
         node = with(p, kind, parse_unary(p, false), NULL);
     } else {
@@ -385,17 +386,17 @@ static int strength(uint8_t kind)
     }
 }
 
-static struct jinja_node *parse_arithmetic(struct jinja_parser *p, int least)
+static struct tare_jinja_node *parse_arithmetic(struct tare_jinja_parser *p, int least)
 {
-    struct jinja_node *node = least > 4 ? parse_unary(p, true) : parse_arithmetic(p, least + 1);
+    struct tare_jinja_node *node = least > 4 ? parse_unary(p, true) : parse_arithmetic(p, least + 1);
     while (!p->s->failed && least <= 4 && strength(p->token->kind) == least) {
         const uint8_t op = p->token->kind;
         tare_jinja_next(p);
-        struct jinja_node *right = least == 4 ? parse_unary(p, true) : parse_arithmetic(p, least + 1);
+        struct tare_jinja_node *right = least == 4 ? parse_unary(p, true) : parse_arithmetic(p, least + 1);
         if (op == T_TILDE && node && node->kind == N_CONCAT && node->flag) {
             tare_jinja_node_add(p, node, right);
         } else if (op == T_TILDE) {
-            struct jinja_node *concat = tare_jinja_node_new(p, N_CONCAT);
+            struct tare_jinja_node *concat = tare_jinja_node_new(p, N_CONCAT);
             tare_jinja_node_add(p, concat, node);
             tare_jinja_node_add(p, concat, right);
             if (concat)
@@ -413,7 +414,7 @@ static struct jinja_node *parse_arithmetic(struct jinja_parser *p, int least)
 }
 
 /* The comparison at this place, or T_END; moved past. */
-static uint8_t comparison(struct jinja_parser *p)
+static uint8_t comparison(struct tare_jinja_parser *p)
 {
     const uint8_t kind = p->token->kind;
     if (kind == T_EQ || kind == T_NE || kind == T_LT || kind == T_LE || kind == T_GT || kind == T_GE) {
@@ -430,12 +431,12 @@ static uint8_t comparison(struct jinja_parser *p)
     return T_END;
 }
 
-static struct jinja_node *parse_compare(struct jinja_parser *p)
+static struct tare_jinja_node *parse_compare(struct tare_jinja_parser *p)
 {
-    struct jinja_node *first = parse_arithmetic(p, 1), *node = NULL;
+    struct tare_jinja_node *first = parse_arithmetic(p, 1), *node = NULL;
     uint8_t op;
     while (!p->s->failed && (op = comparison(p)) != T_END) {
-        struct jinja_node *operand = with(p, N_OPERAND, parse_arithmetic(p, 1), NULL);
+        struct tare_jinja_node *operand = with(p, N_OPERAND, parse_arithmetic(p, 1), NULL);
         if (!node)
             node = with(p, N_COMPARE, first, NULL);
         if (!operand || !node)
@@ -446,42 +447,42 @@ static struct jinja_node *parse_compare(struct jinja_parser *p)
     return node ? node : first;
 }
 
-static struct jinja_node *parse_not(struct jinja_parser *p)
+static struct tare_jinja_node *parse_not(struct tare_jinja_parser *p)
 {
     if (!tare_jinja_at_name(p, "not"))
         return parse_compare(p);
     tare_jinja_next(p);
     if (!tare_jinja_deeper(p))
         return NULL;
-    struct jinja_node *node = with(p, N_NOT, parse_not(p), NULL);
+    struct tare_jinja_node *node = with(p, N_NOT, parse_not(p), NULL);
     p->depth--;
     return node;
 }
 
-static struct jinja_node *parse_and(struct jinja_parser *p)
+static struct tare_jinja_node *parse_and(struct tare_jinja_parser *p)
 {
-    struct jinja_node *node = parse_not(p);
+    struct tare_jinja_node *node = parse_not(p);
     while (!p->s->failed && tare_jinja_skip_name(p, "and"))
         node = with(p, N_AND, node, parse_not(p));
     return node;
 }
 
-static struct jinja_node *parse_or(struct jinja_parser *p)
+static struct tare_jinja_node *parse_or(struct tare_jinja_parser *p)
 {
-    struct jinja_node *node = parse_and(p);
+    struct tare_jinja_node *node = parse_and(p);
     while (!p->s->failed && tare_jinja_skip_name(p, "or"))
         node = with(p, N_OR, node, parse_and(p));
     return node;
 }
 
-struct jinja_node *tare_jinja_parse_expression(struct jinja_parser *p, bool condition)
+struct tare_jinja_node *tare_jinja_parse_expression(struct tare_jinja_parser *p, bool condition)
 {
     if (!tare_jinja_deeper(p))
         return NULL;
     const char *unknown = p->unknown;
-    struct jinja_node *node = parse_or(p);
+    struct tare_jinja_node *node = parse_or(p);
     while (condition && !p->s->failed && tare_jinja_skip_name(p, "if")) {
-        struct jinja_node *test = parse_or(p), *other = NULL;
+        struct tare_jinja_node *test = parse_or(p), *other = NULL;
         if (tare_jinja_skip_name(p, "else"))
             other = tare_jinja_parse_expression(p, true);
         p->unknown = unknown; /* a filter in a conditional expression counts only where it is reached */

@@ -11,7 +11,7 @@
 
 /* One conversion: what both ways ask for. */
 struct spec {
-    struct jinja_value fill;
+    struct tare_jinja_value fill;
     char align; /* < > ^ =, 0: by type */
     char sign;  /* + - space */
     bool alternate, comma, underscore;
@@ -19,9 +19,9 @@ struct spec {
     char type;                /* 0: none */
 };
 
-static void pad(struct jinja_state *s, struct tare_text *out, struct jinja_value fill, int64_t n)
+static void pad(struct tare_jinja_state *s, struct tare_text *out, struct tare_jinja_value fill, int64_t n)
 {
-    if (n > (int64_t)JINJA_TEXT_MOST) {
+    if (n > (int64_t)TARE_JINJA_TEXT_MOST) {
         tare_jinja_fail_limit(s, "a width is too large");
         return;
     }
@@ -30,8 +30,8 @@ static void pad(struct jinja_state *s, struct tare_text *out, struct jinja_value
 }
 
 /* prefix: sign and "0x", which zeros go behind. */
-static void put_aligned(struct jinja_state *s, struct tare_text *out, const struct spec *spec, const char *prefix,
-                        struct jinja_value body, char align)
+static void put_aligned(struct tare_jinja_state *s, struct tare_text *out, const struct spec *spec, const char *prefix,
+                        struct tare_jinja_value body, char align)
 {
     const int64_t size = (int64_t)(strlen(prefix) + tare_jinja_characters(body.as.text, body.size));
     const int64_t room = spec->width > size ? spec->width - size : 0;
@@ -67,7 +67,7 @@ static const char *sign_of(const struct spec *spec, bool negative)
     return negative ? "-" : spec->sign == '+' ? "+" : spec->sign == ' ' ? " " : "";
 }
 
-static void put_whole(struct jinja_state *s, struct tare_text *out, const struct spec *spec, int64_t value)
+static void put_whole(struct tare_jinja_state *s, struct tare_text *out, const struct spec *spec, int64_t value)
 {
     char digits[160], prefix[8];
     const uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
@@ -103,7 +103,7 @@ static void put_whole(struct jinja_state *s, struct tare_text *out, const struct
     put_aligned(s, out, spec, prefix, tare_jinja_word(digits), '>');
 }
 
-static void put_real(struct jinja_state *s, struct tare_text *out, const struct spec *spec, double value)
+static void put_real(struct tare_jinja_state *s, struct tare_text *out, const struct spec *spec, double value)
 {
     char digits[700] = "", word[40], format[8] = "%.*f";
     const char type = spec->type == 'n' ? 'g' : spec->type;
@@ -132,7 +132,8 @@ static void put_real(struct jinja_state *s, struct tare_text *out, const struct 
     put_aligned(s, out, spec, sign_of(spec, signbit(value) && !isnan(value)), tare_jinja_word(digits), '>');
 }
 
-static void put_text(struct jinja_state *s, struct tare_text *out, const struct spec *spec, struct jinja_value text)
+static void put_text(struct tare_jinja_state *s, struct tare_text *out, const struct spec *spec,
+                     struct tare_jinja_value text)
 {
     if (spec->precision >= 0)
         text.size = tare_jinja_offset(text.as.text, text.size, (size_t)spec->precision);
@@ -142,21 +143,21 @@ static void put_text(struct jinja_state *s, struct tare_text *out, const struct 
 /* ---- % ----------------------------------------------------------------------------------------------------------- */
 
 struct percent {
-    struct jinja_state *s;
+    struct tare_jinja_state *s;
     const char *p, *end;
-    struct jinja_value values; /* a tuple, or one value */
-    const struct jinja_args *args;
+    struct tare_jinja_value values; /* a tuple, or one value */
+    const struct tare_jinja_args *args;
     size_t used;
 };
 
-static struct jinja_value next_value(struct percent *f)
+static struct tare_jinja_value next_value(struct percent *f)
 {
-    const struct jinja_value *items = &f->values;
+    const struct tare_jinja_value *items = &f->values;
     size_t n = 1;
     if (f->args) {
         items = f->args->items;
         n = f->args->n;
-    } else if (f->values.kind == JINJA_TUPLE) {
+    } else if (f->values.kind == TARE_JINJA_TUPLE) {
         items = f->values.as.list->items;
         n = f->values.as.list->n;
     }
@@ -171,24 +172,24 @@ static int64_t percent_number(struct percent *f)
         return tare_jinja_need_whole(f->s, next_value(f), 0);
     }
     for (; f->p < f->end && *f->p >= '0' && *f->p <= '9'; f->p++)
-        if ((n = n * 10 + *f->p - '0') > (int64_t)JINJA_TEXT_MOST)
+        if ((n = n * 10 + *f->p - '0') > (int64_t)TARE_JINJA_TEXT_MOST)
             tare_jinja_fail_limit(f->s, "a width is too large"), n = 0;
     return n;
 }
 
-static struct jinja_value keyed_value(struct percent *f)
+static struct tare_jinja_value keyed_value(struct percent *f)
 {
     const char *close = memchr(f->p, ')', (size_t)(f->end - f->p));
     if (!close)
         return tare_jinja_fail(f->s, "incomplete format key");
-    const struct jinja_value key = tare_jinja_text(f->p, (size_t)(close - f->p));
-    const struct jinja_value *value = NULL;
+    const struct tare_jinja_value key = tare_jinja_text(f->p, (size_t)(close - f->p));
+    const struct tare_jinja_value *value = NULL;
     f->p = close + 1;
     f->used = 1;
     if (f->args) {
         for (size_t i = 0; i < f->args->n_named && !value; i++)
             value = tare_jinja_equal(f->s, f->args->named[i].key, key) ? &f->args->named[i].value : NULL;
-    } else if (f->values.kind == JINJA_DICT) {
+    } else if (f->values.kind == TARE_JINJA_DICT) {
         value = tare_jinja_dict_get(f->s, f->values.as.dict, key);
     } else {
         return tare_jinja_fail(f->s, "format requires a mapping");
@@ -196,9 +197,9 @@ static struct jinja_value keyed_value(struct percent *f)
     return value ? *value : tare_jinja_fail(f->s, "'%.*s'", (int)key.size, key.as.text);
 }
 
-static void percent_put(struct percent *f, struct tare_text *out, struct spec *spec, struct jinja_value value)
+static void percent_put(struct percent *f, struct tare_text *out, struct spec *spec, struct tare_jinja_value value)
 {
-    struct jinja_state *const s = f->s;
+    struct tare_jinja_state *const s = f->s;
     int64_t whole;
     const char type = spec->type;
     if (s->failed)
@@ -207,14 +208,14 @@ static void percent_put(struct percent *f, struct tare_text *out, struct spec *s
         struct tare_text repr = {0};
         if (type != 's')
             tare_jinja_repr(s, &repr, value, 0);
-        const struct jinja_value text = type == 's' ? tare_jinja_string(s, value) : tare_jinja_take(s, &repr);
+        const struct tare_jinja_value text = type == 's' ? tare_jinja_string(s, value) : tare_jinja_take(s, &repr);
         if (!s->failed) {
             spec->align = spec->align == '<' ? '<' : '>';
             spec->fill = tare_jinja_word(" ");
             put_text(s, out, spec, text);
         }
     } else if (strchr("diuxXo", type)) {
-        if (value.kind == JINJA_FLOAT && strchr("diu", type) && fabs(value.as.real) < 0x1p62)
+        if (value.kind == TARE_JINJA_FLOAT && strchr("diu", type) && fabs(value.as.real) < 0x1p62)
             value = tare_jinja_whole((int64_t)value.as.real);
         if (!tare_jinja_as_whole(value, &whole))
             tare_jinja_fail(s, "%%%c format: a real number is required, not %s", type, tare_jinja_type(value));
@@ -225,7 +226,7 @@ static void percent_put(struct percent *f, struct tare_text *out, struct spec *s
             put_real(s, out, spec, tare_jinja_as_real(value));
         else
             tare_jinja_fail(s, "must be real number, not %s", tare_jinja_type(value));
-    } else if (type == 'c' && value.kind == JINJA_TEXT) {
+    } else if (type == 'c' && value.kind == TARE_JINJA_TEXT) {
         put_text(s, out, spec, value);
     } else {
         tare_jinja_fail(s, "unsupported format character '%c'", type);
@@ -235,7 +236,7 @@ static void percent_put(struct percent *f, struct tare_text *out, struct spec *s
 static void percent_one(struct percent *f, struct tare_text *out)
 {
     struct spec spec = {.fill = tare_jinja_word(" "), .precision = -1};
-    struct jinja_value value = tare_jinja_make(JINJA_ABSENT);
+    struct tare_jinja_value value = tare_jinja_make(TARE_JINJA_ABSENT);
     if (f->p < f->end && *f->p == '(') {
         f->p++;
         value = keyed_value(f);
@@ -266,13 +267,13 @@ static void percent_one(struct percent *f, struct tare_text *out)
         tare_jinja_puts(f->s, out, "%");
         return;
     }
-    if (value.kind == JINJA_ABSENT && !f->s->failed)
+    if (value.kind == TARE_JINJA_ABSENT && !f->s->failed)
         value = next_value(f);
     percent_put(f, out, &spec, value);
 }
 
-struct jinja_value tare_jinja_percent(struct jinja_state *s, struct jinja_value format, struct jinja_value values,
-                                      const struct jinja_args *args)
+struct tare_jinja_value tare_jinja_percent(struct tare_jinja_state *s, struct tare_jinja_value format,
+                                           struct tare_jinja_value values, const struct tare_jinja_args *args)
 {
     struct percent f = {s, format.as.text, format.as.text + format.size, values, args, 0};
     struct tare_text out = {0};
@@ -283,10 +284,10 @@ struct jinja_value tare_jinja_percent(struct jinja_state *s, struct jinja_value 
         if (sign)
             percent_one(&f, &out);
     }
-    const size_t given = args                         ? args->n
-                         : values.kind == JINJA_TUPLE ? values.as.list->n
-                         : values.kind == JINJA_DICT  ? 0
-                                                      : 1;
+    const size_t given = args                              ? args->n
+                         : values.kind == TARE_JINJA_TUPLE ? values.as.list->n
+                         : values.kind == TARE_JINJA_DICT  ? 0
+                                                           : 1;
     if (!s->failed && f.used < given)
         tare_jinja_fail(s, "not all arguments converted during string formatting");
     return tare_jinja_take(s, &out);
@@ -295,19 +296,19 @@ struct jinja_value tare_jinja_percent(struct jinja_state *s, struct jinja_value 
 /* ---- {} ---------------------------------------------------------------------------------------------------------- */
 
 struct braces {
-    struct jinja_state *s;
-    const struct jinja_args *args;
+    struct tare_jinja_state *s;
+    const struct tare_jinja_args *args;
     size_t next;
 };
 
-static struct jinja_value field_value(struct braces *f, struct jinja_value name)
+static struct tare_jinja_value field_value(struct braces *f, struct tare_jinja_value name)
 {
     int64_t at = 0;
     size_t n = 0;
     while (n < name.size && name.as.text[n] != '.' && name.as.text[n] != '[')
         n++;
-    const struct jinja_value first = tare_jinja_text(name.as.text, n);
-    struct jinja_value value = tare_jinja_make(JINJA_ABSENT);
+    const struct tare_jinja_value first = tare_jinja_text(name.as.text, n);
+    struct tare_jinja_value value = tare_jinja_make(TARE_JINJA_ABSENT);
     if (!n || (tare_jinja_parse_whole(first, 10, &at) && at >= 0)) {
         at = n ? at : (int64_t)f->next++;
         if ((size_t)at < f->args->n)
@@ -317,14 +318,14 @@ static struct jinja_value field_value(struct braces *f, struct jinja_value name)
             if (tare_jinja_equal(f->s, f->args->named[i].key, first))
                 value = f->args->named[i].value;
     }
-    if (value.kind == JINJA_ABSENT)
+    if (value.kind == TARE_JINJA_ABSENT)
         return tare_jinja_fail(f->s, "format: no argument for '%.*s'", (int)n, name.as.text);
     while (n < name.size && !f->s->failed) {
         const bool dot = name.as.text[n++] == '.';
         size_t m = n;
         while (m < name.size && (dot ? name.as.text[m] != '.' && name.as.text[m] != '[' : name.as.text[m] != ']'))
             m++;
-        const struct jinja_value key = tare_jinja_text(name.as.text + n, m - n);
+        const struct tare_jinja_value key = tare_jinja_text(name.as.text + n, m - n);
         const bool number = !dot && tare_jinja_parse_whole(key, 10, &at);
         value = dot ? tare_jinja_attribute(f->s, value, key)
                     : tare_jinja_item(f->s, value, number ? tare_jinja_whole(at) : key);
@@ -333,7 +334,7 @@ static struct jinja_value field_value(struct braces *f, struct jinja_value name)
     return value;
 }
 
-static bool parse_spec(struct jinja_state *s, struct jinja_value text, struct spec *spec)
+static bool parse_spec(struct tare_jinja_state *s, struct tare_jinja_value text, struct spec *spec)
 {
     const char *p = text.as.text, *end = p + text.size;
     *spec = (struct spec){.fill = tare_jinja_word(" "), .precision = -1};
@@ -354,7 +355,7 @@ static bool parse_spec(struct jinja_state *s, struct jinja_value text, struct sp
         spec->fill = tare_jinja_word("0");
     }
     for (; p < end && *p >= '0' && *p <= '9'; p++)
-        if ((spec->width = spec->width * 10 + *p - '0') > (int64_t)JINJA_TEXT_MOST)
+        if ((spec->width = spec->width * 10 + *p - '0') > (int64_t)TARE_JINJA_TEXT_MOST)
             return tare_jinja_fail_limit(s, "a width is too large"), false;
     if (p < end && (*p == ',' || *p == '_')) {
         spec->comma = *p == ',';
@@ -363,7 +364,7 @@ static bool parse_spec(struct jinja_state *s, struct jinja_value text, struct sp
     if (p < end && *p == '.') {
         spec->precision = 0;
         for (p++; p < end && *p >= '0' && *p <= '9'; p++)
-            if ((spec->precision = spec->precision * 10 + *p - '0') > (int64_t)JINJA_TEXT_MOST)
+            if ((spec->precision = spec->precision * 10 + *p - '0') > (int64_t)TARE_JINJA_TEXT_MOST)
                 return tare_jinja_fail_limit(s, "a precision is too large"), false;
     }
     if (p < end)
@@ -372,7 +373,8 @@ static bool parse_spec(struct jinja_state *s, struct jinja_value text, struct sp
                     : (tare_jinja_fail(s, "invalid format specifier '%.*s'", (int)text.size, text.as.text), false);
 }
 
-static void put_field(struct jinja_state *s, struct tare_text *out, struct jinja_value value, struct jinja_value text)
+static void put_field(struct tare_jinja_state *s, struct tare_text *out, struct tare_jinja_value value,
+                      struct tare_jinja_value text)
 {
     struct spec spec;
     int64_t whole;
@@ -380,7 +382,7 @@ static void put_field(struct jinja_state *s, struct tare_text *out, struct jinja
         return;
     if (!text.size) {
         tare_jinja_print(s, out, value);
-    } else if (value.kind == JINJA_TEXT && (!spec.type || spec.type == 's')) {
+    } else if (value.kind == TARE_JINJA_TEXT && (!spec.type || spec.type == 's')) {
         put_text(s, out, &spec, value);
     } else if (tare_jinja_as_whole(value, &whole) && (!spec.type || strchr("dxXobn", spec.type))) {
         put_whole(s, out, &spec, whole);
@@ -393,12 +395,12 @@ static void put_field(struct jinja_state *s, struct tare_text *out, struct jinja
 }
 
 /* text lies between the braces: name!r:spec */
-static void one_field(struct braces *f, struct tare_text *out, struct jinja_value text)
+static void one_field(struct braces *f, struct tare_text *out, struct tare_jinja_value text)
 {
     size_t n = 0;
     while (n < text.size && text.as.text[n] != '!' && text.as.text[n] != ':')
         n++;
-    struct jinja_value value = field_value(f, tare_jinja_text(text.as.text, n));
+    struct tare_jinja_value value = field_value(f, tare_jinja_text(text.as.text, n));
     if (n + 1 < text.size && text.as.text[n] == '!') {
         struct tare_text word = {0};
         if (text.as.text[n + 1] == 's')
@@ -412,7 +414,8 @@ static void one_field(struct braces *f, struct tare_text *out, struct jinja_valu
     put_field(f->s, out, value, tare_jinja_text(text.as.text + from, text.size - from));
 }
 
-struct jinja_value tare_jinja_format(struct jinja_state *s, struct jinja_value format, const struct jinja_args *args)
+struct tare_jinja_value tare_jinja_format(struct tare_jinja_state *s, struct tare_jinja_value format,
+                                          const struct tare_jinja_args *args)
 {
     struct braces f = {s, args, 0};
     struct tare_text out = {0};

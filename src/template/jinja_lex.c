@@ -9,24 +9,24 @@
 #include "text/unicode.h"
 
 struct lexer {
-    struct jinja_state *s;
-    struct jinja_tokens *tokens;
+    struct tare_jinja_state *s;
+    struct tare_jinja_tokens *tokens;
     const char *text;
     size_t at, size;
     int line;
     bool line_starts; /* what came last ended a line */
-    char open[JINJA_NEST_MOST];
+    char open[TARE_JINJA_NEST_MOST];
     int n_open;
 };
 
-static void put(struct lexer *x, enum jinja_token_kind kind, struct jinja_value value)
+static void put(struct lexer *x, enum tare_jinja_token_kind kind, struct tare_jinja_value value)
 {
     if (!tare_grow(&x->tokens->items, &x->tokens->room, x->tokens->n + 1, sizeof *x->tokens->items)) {
         x->s->failed = true;
         x->s->code = tare_fail_memory(x->s->err);
         return;
     }
-    x->tokens->items[x->tokens->n++] = (struct jinja_token){(uint8_t)kind, x->line, value};
+    x->tokens->items[x->tokens->n++] = (struct tare_jinja_token){(uint8_t)kind, x->line, value};
 }
 
 static bool at(const struct lexer *x, const char *word)
@@ -52,15 +52,15 @@ static size_t skip_space(const struct lexer *x, size_t from)
 /* Text in front of a tag, whose sign is at `sign`. */
 static void put_data(struct lexer *x, size_t from, size_t to, char sign, bool variable)
 {
-    struct jinja_value text = tare_jinja_text(x->text + from, to - from);
+    struct tare_jinja_value text = tare_jinja_text(x->text + from, to - from);
     if (sign == '-') {
-        text = tare_jinja_strip(text, tare_jinja_make(JINJA_NONE), STRIP_RIGHT);
+        text = tare_jinja_strip(text, tare_jinja_make(TARE_JINJA_NONE), STRIP_RIGHT);
     } else if (sign != '+' && !variable) {
         size_t start = text.size;
         while (start && text.as.text[start - 1] != '\n')
             start--;
         if ((start || x->line_starts) && !tare_jinja_strip(tare_jinja_text(text.as.text + start, text.size - start),
-                                                           tare_jinja_make(JINJA_NONE), STRIP_LEFT)
+                                                           tare_jinja_make(TARE_JINJA_NONE), STRIP_LEFT)
                                               .size)
             text.size = start;
     }
@@ -214,7 +214,7 @@ static void lex_string(struct lexer *x)
         tare_jinja_fail(x->s, "a string has no end: %c is missing", quote);
         return;
     }
-    struct jinja_value value = tare_jinja_text(x->text + from, to - from);
+    struct tare_jinja_value value = tare_jinja_text(x->text + from, to - from);
     if (escapes) {
         struct tare_text out = {0};
         const char *end = x->text + to;
@@ -315,8 +315,8 @@ static const struct {
 static void balance(struct lexer *x, char c)
 {
     if (c == '(' || c == '[' || c == '{') {
-        if (x->n_open == JINJA_NEST_MOST)
-            tare_jinja_fail_limit(x->s, "parentheses are nested more than %d deep", JINJA_NEST_MOST);
+        if (x->n_open == TARE_JINJA_NEST_MOST)
+            tare_jinja_fail_limit(x->s, "parentheses are nested more than %d deep", TARE_JINJA_NEST_MOST);
         else
             x->open[x->n_open++] = c == '(' ? ')' : c == '[' ? ']' : '}';
     } else if (c == ')' || c == ']' || c == '}') {
@@ -419,7 +419,7 @@ static void lex_all(struct lexer *x)
     put(x, T_END, tare_jinja_word(""));
 }
 
-bool tare_jinja_lex(struct jinja_state *s, const char *text, size_t size, struct jinja_tokens *tokens)
+bool tare_jinja_lex(struct tare_jinja_state *s, const char *text, size_t size, struct tare_jinja_tokens *tokens)
 {
     struct lexer x = {.s = s, .tokens = tokens, .line = 1, .line_starts = true};
     char *copy = tare_jinja_alloc(s, size + 1, 1);

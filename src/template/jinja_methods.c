@@ -8,7 +8,8 @@
 #include "template/jinja.h"
 
 #define METHOD(name)                                                                                                   \
-    static struct jinja_value name(struct jinja_state *s, const struct jinja_value *a, const struct jinja_args *args)
+    static struct tare_jinja_value name(struct tare_jinja_state *s, const struct tare_jinja_value *a,                  \
+                                        const struct tare_jinja_args *args)
 #define UNUSED (void)s, (void)args, (void)a
 /* One whose body is one expression. */
 #define METHOD_IS(name, result)                                                                                        \
@@ -17,9 +18,10 @@
         UNUSED;                                                                                                        \
         return (result);                                                                                               \
     }                                                                                                                  \
-    struct jinja_state
+    struct tare_jinja_state
 
-const struct jinja_builtin *tare_jinja_builtin_find(const struct jinja_builtin *table, struct jinja_value name)
+const struct tare_jinja_builtin *tare_jinja_builtin_find(const struct tare_jinja_builtin *table,
+                                                         struct tare_jinja_value name)
 {
     for (; table->name; table++)
         if (table->name[0] == (name.size ? *name.as.text : '\0') && tare_jinja_is(name, table->name))
@@ -29,33 +31,33 @@ const struct jinja_builtin *tare_jinja_builtin_find(const struct jinja_builtin *
 
 /* ---- dictionaries ------------------------------------------------------------------------------------------------ */
 
-static bool need_dict(struct jinja_state *s, struct jinja_value v)
+static bool need_dict(struct tare_jinja_state *s, struct tare_jinja_value v)
 {
-    if (v.kind != JINJA_DICT)
+    if (v.kind != TARE_JINJA_DICT)
         tare_jinja_fail(s, "this method needs a dictionary");
-    return v.kind == JINJA_DICT;
+    return v.kind == TARE_JINJA_DICT;
 }
 
 METHOD(dict_get)
 {
     UNUSED;
-    const struct jinja_value *value = need_dict(s, a[0]) ? tare_jinja_dict_get(s, a[0].as.dict, a[1]) : NULL;
-    return value ? *value : a[2].kind == JINJA_ABSENT ? tare_jinja_make(JINJA_NONE) : a[2];
+    const struct tare_jinja_value *value = need_dict(s, a[0]) ? tare_jinja_dict_get(s, a[0].as.dict, a[1]) : NULL;
+    return value ? *value : a[2].kind == TARE_JINJA_ABSENT ? tare_jinja_make(TARE_JINJA_NONE) : a[2];
 }
 
-static struct jinja_value view(struct jinja_state *s, struct jinja_value dict, const char *type)
+static struct tare_jinja_value view(struct tare_jinja_state *s, struct tare_jinja_value dict, const char *type)
 {
-    struct jinja_list *list = need_dict(s, dict) ? tare_jinja_list_new(s, dict.as.dict->n) : NULL;
+    struct tare_jinja_list *list = need_dict(s, dict) ? tare_jinja_list_new(s, dict.as.dict->n) : NULL;
     if (list)
         list->type = type;
     for (size_t i = 0; list && i < dict.as.dict->n && !s->failed; i++) {
-        const struct jinja_pair *pair = &dict.as.dict->pairs[i];
+        const struct tare_jinja_pair *pair = &dict.as.dict->pairs[i];
         tare_jinja_list_add(s, list,
                             type[5] == 'k'   ? pair->key
                             : type[5] == 'v' ? pair->value
                                              : tare_jinja_pair(s, pair->key, pair->value));
     }
-    return tare_jinja_listed(JINJA_VIEW, list);
+    return tare_jinja_listed(TARE_JINJA_VIEW, list);
 }
 
 METHOD_IS(dict_items, view(s, a[0], "dict_items"));
@@ -65,7 +67,7 @@ METHOD_IS(dict_values, view(s, a[0], "dict_values"));
 METHOD(dict_copy)
 {
     UNUSED;
-    struct jinja_dict *copy = need_dict(s, a[0]) ? tare_jinja_dict_new(s, a[0].as.dict->n) : NULL;
+    struct tare_jinja_dict *copy = need_dict(s, a[0]) ? tare_jinja_dict_new(s, a[0].as.dict->n) : NULL;
     for (size_t i = 0; copy && i < a[0].as.dict->n; i++)
         tare_jinja_dict_append(s, copy, a[0].as.dict->pairs[i].key, a[0].as.dict->pairs[i].value);
     return tare_jinja_dicted(copy);
@@ -73,34 +75,34 @@ METHOD(dict_copy)
 
 METHOD(dict_fromkeys)
 {
-    struct jinja_dict *dict = tare_jinja_dict_new(s, 4);
-    struct jinja_walk walk;
-    struct jinja_value key;
+    struct tare_jinja_dict *dict = tare_jinja_dict_new(s, 4);
+    struct tare_jinja_walk walk;
+    struct tare_jinja_value key;
     UNUSED;
     for (tare_jinja_walk_init(s, &walk, a[1]); tare_jinja_walk_next(s, &walk, &key);)
-        tare_jinja_dict_set(s, dict, key, a[2].kind == JINJA_ABSENT ? tare_jinja_make(JINJA_NONE) : a[2]);
+        tare_jinja_dict_set(s, dict, key, a[2].kind == TARE_JINJA_ABSENT ? tare_jinja_make(TARE_JINJA_NONE) : a[2]);
     return tare_jinja_dicted(dict);
 }
 
-const struct jinja_builtin tare_jinja_dict_methods[] = {{"get", dict_get, "key ?default"},
-                                                        {"items", dict_items, ""},
-                                                        {"keys", dict_keys, ""},
-                                                        {"values", dict_values, ""},
-                                                        {"copy", dict_copy, ""},
-                                                        {"fromkeys", dict_fromkeys, "iterable ?value"},
-                                                        {"pop", NULL, NULL},
-                                                        {"popitem", NULL, NULL},
-                                                        {"clear", NULL, NULL},
-                                                        {"setdefault", NULL, NULL},
-                                                        {"update", NULL, NULL},
-                                                        {NULL, NULL, NULL}};
+const struct tare_jinja_builtin tare_jinja_dict_methods[] = {{"get", dict_get, "key ?default"},
+                                                             {"items", dict_items, ""},
+                                                             {"keys", dict_keys, ""},
+                                                             {"values", dict_values, ""},
+                                                             {"copy", dict_copy, ""},
+                                                             {"fromkeys", dict_fromkeys, "iterable ?value"},
+                                                             {"pop", NULL, NULL},
+                                                             {"popitem", NULL, NULL},
+                                                             {"clear", NULL, NULL},
+                                                             {"setdefault", NULL, NULL},
+                                                             {"update", NULL, NULL},
+                                                             {NULL, NULL, NULL}};
 
 /* ---- lists, tuples, ranges, numbers ------------------------------------------------------------------------------ */
 
 METHOD(list_index)
 {
-    struct jinja_walk walk;
-    struct jinja_value item;
+    struct tare_jinja_walk walk;
+    struct tare_jinja_value item;
     int64_t i = 0;
     UNUSED;
     for (tare_jinja_walk_init(s, &walk, a[0]); tare_jinja_walk_next(s, &walk, &item); i++)
@@ -111,8 +113,8 @@ METHOD(list_index)
 
 METHOD(list_count)
 {
-    struct jinja_walk walk;
-    struct jinja_value item;
+    struct tare_jinja_walk walk;
+    struct tare_jinja_value item;
     int64_t n = 0;
     UNUSED;
     for (tare_jinja_walk_init(s, &walk, a[0]); tare_jinja_walk_next(s, &walk, &item);)
@@ -120,16 +122,16 @@ METHOD(list_count)
     return tare_jinja_whole(n);
 }
 
-METHOD_IS(list_copy, tare_jinja_listed(JINJA_LIST, tare_jinja_collect(s, a[0])));
-METHOD_IS(is_integer, tare_jinja_bool(a[0].kind != JINJA_FLOAT || a[0].as.real == (double)(int64_t)a[0].as.real));
+METHOD_IS(list_copy, tare_jinja_listed(TARE_JINJA_LIST, tare_jinja_collect(s, a[0])));
+METHOD_IS(is_integer, tare_jinja_bool(a[0].kind != TARE_JINJA_FLOAT || a[0].as.real == (double)(int64_t)a[0].as.real));
 
-const struct jinja_builtin tare_jinja_list_methods[] = {
+const struct tare_jinja_builtin tare_jinja_list_methods[] = {
     {"index", list_index, "value"}, {"count", list_count, "value"}, {"copy", list_copy, ""}, {"append", NULL, NULL},
     {"clear", NULL, NULL},          {"extend", NULL, NULL},         {"insert", NULL, NULL},  {"pop", NULL, NULL},
     {"remove", NULL, NULL},         {"reverse", NULL, NULL},        {"sort", NULL, NULL},    {NULL, NULL, NULL}};
-const struct jinja_builtin tare_jinja_tuple_methods[] = {
+const struct tare_jinja_builtin tare_jinja_tuple_methods[] = {
     {"index", list_index, "value"}, {"count", list_count, "value"}, {NULL, NULL, NULL}};
-const struct jinja_builtin tare_jinja_number_methods[] = {{"is_integer", is_integer, ""}, {NULL, NULL, NULL}};
+const struct tare_jinja_builtin tare_jinja_number_methods[] = {{"is_integer", is_integer, ""}, {NULL, NULL, NULL}};
 
 /* ---- loop and cycler --------------------------------------------------------------------------------------------- */
 
@@ -143,22 +145,23 @@ METHOD(loop_cycle)
 
 METHOD(loop_changed)
 {
-    struct jinja_loop *loop = a[0].as.loop;
-    struct jinja_list *now = tare_jinja_list_new(s, args->n);
+    struct tare_jinja_loop *loop = a[0].as.loop;
+    struct tare_jinja_list *now = tare_jinja_list_new(s, args->n);
     UNUSED;
     for (size_t i = 0; i < args->n; i++)
         tare_jinja_list_add(s, now, args->items[i]);
-    const struct jinja_value value = tare_jinja_listed(JINJA_TUPLE, now);
-    const bool changed = s->failed || loop->changed.kind == JINJA_ABSENT || !tare_jinja_equal(s, loop->changed, value);
+    const struct tare_jinja_value value = tare_jinja_listed(TARE_JINJA_TUPLE, now);
+    const bool changed =
+        s->failed || loop->changed.kind == TARE_JINJA_ABSENT || !tare_jinja_equal(s, loop->changed, value);
     loop->changed = value;
     return tare_jinja_bool(changed);
 }
 
 METHOD(cycler_next)
 {
-    struct jinja_list *list = a[0].as.list;
+    struct tare_jinja_list *list = a[0].as.list;
     UNUSED;
-    const struct jinja_value item = list->items[list->at];
+    const struct tare_jinja_value item = list->items[list->at];
     list->at = (list->at + 1) % list->n;
     return item;
 }
@@ -167,12 +170,12 @@ METHOD(cycler_reset)
 {
     UNUSED;
     a[0].as.list->at = 0;
-    return tare_jinja_make(JINJA_NONE);
+    return tare_jinja_make(TARE_JINJA_NONE);
 }
 
-const struct jinja_builtin tare_jinja_loop_methods[] = {
+const struct tare_jinja_builtin tare_jinja_loop_methods[] = {
     {"cycle", loop_cycle, "*"}, {"changed", loop_changed, "*"}, {NULL, NULL, NULL}};
-const struct jinja_builtin tare_jinja_cycler_methods[] = {
+const struct tare_jinja_builtin tare_jinja_cycler_methods[] = {
     {"next", cycler_next, ""}, {"reset", cycler_reset, ""}, {NULL, NULL, NULL}};
 
 /* ---- functions --------------------------------------------------------------------------------------------------- */
@@ -181,11 +184,11 @@ METHOD(make_range)
 {
     int64_t start = tare_jinja_need_whole(s, a[1], 0), stop = tare_jinja_need_whole(s, a[2], 0),
             step = tare_jinja_need_whole(s, a[3], 1);
-    struct jinja_range *range = tare_jinja_alloc(s, 1, sizeof *range);
+    struct tare_jinja_range *range = tare_jinja_alloc(s, 1, sizeof *range);
     UNUSED;
     if (!range)
-        return tare_jinja_make(JINJA_UNDEFINED);
-    if (a[2].kind == JINJA_ABSENT) {
+        return tare_jinja_make(TARE_JINJA_UNDEFINED);
+    if (a[2].kind == TARE_JINJA_ABSENT) {
         stop = start;
         start = 0;
     }
@@ -195,23 +198,23 @@ METHOD(make_range)
     const uint64_t span = step > 0 ? (uint64_t)stop - (uint64_t)start : (uint64_t)start - (uint64_t)stop;
     const uint64_t size = step > 0 ? (uint64_t)step : 0 - (uint64_t)step;
     const uint64_t n = some ? (span - 1) / size + 1 : 0;
-    if (n > JINJA_RANGE_MOST)
-        return tare_jinja_fail_limit(s, "range too big: at most %d elements", JINJA_RANGE_MOST);
-    *range = (struct jinja_range){start, stop, step, (int64_t)n};
-    return (struct jinja_value){.kind = JINJA_RANGE, .as.range = range};
+    if (n > TARE_JINJA_RANGE_MOST)
+        return tare_jinja_fail_limit(s, "range too big: at most %d elements", TARE_JINJA_RANGE_MOST);
+    *range = (struct tare_jinja_range){start, stop, step, (int64_t)n};
+    return (struct tare_jinja_value){.kind = TARE_JINJA_RANGE, .as.range = range};
 }
 
-static void add_all(struct jinja_state *s, struct jinja_dict *dict, struct jinja_value from)
+static void add_all(struct tare_jinja_state *s, struct tare_jinja_dict *dict, struct tare_jinja_value from)
 {
-    struct jinja_walk walk;
-    struct jinja_value item;
-    if (from.kind == JINJA_DICT) {
+    struct tare_jinja_walk walk;
+    struct tare_jinja_value item;
+    if (from.kind == TARE_JINJA_DICT) {
         for (size_t i = 0; i < from.as.dict->n && !s->failed; i++)
             tare_jinja_dict_set(s, dict, from.as.dict->pairs[i].key, from.as.dict->pairs[i].value);
         return;
     }
     for (tare_jinja_walk_init(s, &walk, from); tare_jinja_walk_next(s, &walk, &item);) {
-        const struct jinja_list *pair = tare_jinja_collect(s, item);
+        const struct tare_jinja_list *pair = tare_jinja_collect(s, item);
         if (pair && pair->n == 2)
             tare_jinja_dict_set(s, dict, pair->items[0], pair->items[1]);
         else if (pair)
@@ -221,7 +224,7 @@ static void add_all(struct jinja_state *s, struct jinja_dict *dict, struct jinja
 
 METHOD(make_dict)
 {
-    struct jinja_dict *dict = tare_jinja_dict_new(s, args->n_named);
+    struct tare_jinja_dict *dict = tare_jinja_dict_new(s, args->n_named);
     UNUSED;
     if (args->n > 1)
         return tare_jinja_fail(s, "expected at most 1 argument, got %zu", args->n);
@@ -234,40 +237,40 @@ METHOD(make_dict)
 
 METHOD(make_namespace)
 {
-    struct jinja_value space = make_dict(s, a, args);
-    if (space.kind == JINJA_DICT)
-        space.kind = JINJA_SPACE;
+    struct tare_jinja_value space = make_dict(s, a, args);
+    if (space.kind == TARE_JINJA_DICT)
+        space.kind = TARE_JINJA_SPACE;
     return space;
 }
 
 METHOD(make_cycler)
 {
-    struct jinja_list *list = tare_jinja_list_new(s, args->n);
+    struct tare_jinja_list *list = tare_jinja_list_new(s, args->n);
     UNUSED;
     if (!args->n)
         return tare_jinja_fail(s, "at least one item has to be provided");
     for (size_t i = 0; i < args->n; i++)
         tare_jinja_list_add(s, list, args->items[i]);
-    struct jinja_value value = tare_jinja_listed(JINJA_LIST, list);
+    struct tare_jinja_value value = tare_jinja_listed(TARE_JINJA_LIST, list);
     if (!s->failed)
-        value.kind = JINJA_CYCLER;
+        value.kind = TARE_JINJA_CYCLER;
     return value;
 }
 
 METHOD(make_joiner)
 {
-    struct jinja_list *list = tare_jinja_list_new(s, 1);
+    struct tare_jinja_list *list = tare_jinja_list_new(s, 1);
     UNUSED;
-    tare_jinja_list_add(s, list, a[1].kind == JINJA_ABSENT ? tare_jinja_text(", ", 2) : a[1]);
-    struct jinja_value value = tare_jinja_listed(JINJA_LIST, list);
+    tare_jinja_list_add(s, list, a[1].kind == TARE_JINJA_ABSENT ? tare_jinja_text(", ", 2) : a[1]);
+    struct tare_jinja_value value = tare_jinja_listed(TARE_JINJA_LIST, list);
     if (!s->failed)
-        value.kind = JINJA_JOINER;
+        value.kind = TARE_JINJA_JOINER;
     return value;
 }
 
 METHOD(raise_exception)
 {
-    const struct jinja_value text = tare_jinja_string(s, a[1]);
+    const struct tare_jinja_value text = tare_jinja_string(s, a[1]);
     UNUSED;
     return s->failed ? text : tare_jinja_fail(s, "%.*s", text.size > 500 ? 500 : (int)text.size, text.as.text);
 }
@@ -304,7 +307,7 @@ METHOD(strftime_now)
     UNUSED;
     if (!s->clock || !read_clock(s->clock, &tm))
         return tare_jinja_fail(s, "strftime_now: no clock was given");
-    if (a[1].kind != JINJA_TEXT || a[1].size > sizeof format - 2)
+    if (a[1].kind != TARE_JINJA_TEXT || a[1].size > sizeof format - 2)
         return tare_jinja_fail(s, "strftime_now takes a short text");
     snprintf(format, sizeof format, "%.*s ", (int)a[1].size, a[1].as.text);
 #pragma GCC diagnostic push
@@ -316,17 +319,17 @@ METHOD(strftime_now)
 
 METHOD_IS(self_, tare_jinja_fail(s, "self is not supported"));
 
-const struct jinja_builtin *tare_jinja_global_find(struct jinja_value name)
+const struct tare_jinja_builtin *tare_jinja_global_find(struct tare_jinja_value name)
 {
-    static const struct jinja_builtin globals[] = {{"range", make_range, "start ?stop ?step"},
-                                                   {"namespace", make_namespace, "*"},
-                                                   {"dict", make_dict, "*"},
-                                                   {"raise_exception", raise_exception, "message"},
-                                                   {"strftime_now", strftime_now, "format"},
-                                                   {"cycler", make_cycler, "*"},
-                                                   {"joiner", make_joiner, "?sep"},
-                                                   {"lipsum", lipsum, "*"},
-                                                   {"self", self_, "*"},
-                                                   {NULL, NULL, NULL}};
+    static const struct tare_jinja_builtin globals[] = {{"range", make_range, "start ?stop ?step"},
+                                                        {"namespace", make_namespace, "*"},
+                                                        {"dict", make_dict, "*"},
+                                                        {"raise_exception", raise_exception, "message"},
+                                                        {"strftime_now", strftime_now, "format"},
+                                                        {"cycler", make_cycler, "*"},
+                                                        {"joiner", make_joiner, "?sep"},
+                                                        {"lipsum", lipsum, "*"},
+                                                        {"self", self_, "*"},
+                                                        {NULL, NULL, NULL}};
     return tare_jinja_builtin_find(globals, name);
 }

@@ -7,48 +7,48 @@
 
 #include "template/jinja.h"
 
-double tare_jinja_as_real(struct jinja_value value)
+double tare_jinja_as_real(struct tare_jinja_value value)
 {
-    return value.kind == JINJA_FLOAT  ? value.as.real
-           : value.kind == JINJA_BOOL ? value.as.truth
-                                      : (double)value.as.whole;
+    return value.kind == TARE_JINJA_FLOAT  ? value.as.real
+           : value.kind == TARE_JINJA_BOOL ? value.as.truth
+                                           : (double)value.as.whole;
 }
 
-bool tare_jinja_as_whole(struct jinja_value value, int64_t *whole)
+bool tare_jinja_as_whole(struct tare_jinja_value value, int64_t *whole)
 {
-    if (value.kind != JINJA_INT && value.kind != JINJA_BOOL)
+    if (value.kind != TARE_JINJA_INT && value.kind != TARE_JINJA_BOOL)
         return false;
-    *whole = value.kind == JINJA_BOOL ? value.as.truth : value.as.whole;
+    *whole = value.kind == TARE_JINJA_BOOL ? value.as.truth : value.as.whole;
     return true;
 }
 
-int64_t tare_jinja_need_whole(struct jinja_state *s, struct jinja_value value, int64_t fallback)
+int64_t tare_jinja_need_whole(struct tare_jinja_state *s, struct tare_jinja_value value, int64_t fallback)
 {
-    if (value.kind != JINJA_ABSENT && !tare_jinja_as_whole(value, &fallback))
+    if (value.kind != TARE_JINJA_ABSENT && !tare_jinja_as_whole(value, &fallback))
         tare_jinja_fail(s, "'%s' object cannot be interpreted as an integer", tare_jinja_type(value));
     return fallback;
 }
 
-static struct jinja_value undefined(struct jinja_state *s, struct jinja_value v)
+static struct tare_jinja_value undefined(struct tare_jinja_state *s, struct tare_jinja_value v)
 {
     if (v.unsafe)
         return tare_jinja_fail(s, "access to attribute '%.*s' of '%s' is unsafe", (int)v.size, v.as.text,
                                tare_jinja_object(v.owner));
-    if (v.owner == JINJA_ABSENT)
+    if (v.owner == TARE_JINJA_ABSENT)
         return tare_jinja_fail(s, "'%.*s' is undefined", (int)v.size, v.as.text ? v.as.text : "");
-    if (v.owner == JINJA_LOOP)
+    if (v.owner == TARE_JINJA_LOOP)
         return tare_jinja_fail(s, "%.*s", (int)v.size, v.as.text);
     if (!v.as.text)
         return tare_jinja_fail(s, "%s has no element %lld", tare_jinja_object(v.owner), (long long)v.size);
     return tare_jinja_fail(s, "'%s' has no attribute '%.*s'", tare_jinja_object(v.owner), (int)v.size, v.as.text);
 }
 
-static struct jinja_value too_big(struct jinja_state *s)
+static struct tare_jinja_value too_big(struct tare_jinja_state *s)
 {
     return tare_jinja_fail_limit(s, "an integer does not fit 64 bits");
 }
 
-static struct jinja_value power_whole(struct jinja_state *s, int64_t a, int64_t b)
+static struct tare_jinja_value power_whole(struct tare_jinja_state *s, int64_t a, int64_t b)
 {
     int64_t result = 1;
     if (b < 0)
@@ -64,7 +64,7 @@ static struct jinja_value power_whole(struct jinja_state *s, int64_t a, int64_t 
     return tare_jinja_whole(result);
 }
 
-static struct jinja_value divide_whole(struct jinja_state *s, int op, int64_t a, int64_t b)
+static struct tare_jinja_value divide_whole(struct tare_jinja_state *s, int op, int64_t a, int64_t b)
 {
     if (!b)
         return tare_jinja_fail(s, op == T_MOD ? "integer modulo by zero" : "integer division or modulo by zero");
@@ -78,7 +78,7 @@ static struct jinja_value divide_whole(struct jinja_state *s, int op, int64_t a,
     return tare_jinja_whole(op == T_MOD ? rest : quotient);
 }
 
-static struct jinja_value whole(struct jinja_state *s, int op, int64_t a, int64_t b)
+static struct tare_jinja_value whole(struct tare_jinja_state *s, int op, int64_t a, int64_t b)
 {
     int64_t result = 0;
     bool over = false;
@@ -102,7 +102,7 @@ static struct jinja_value whole(struct jinja_state *s, int op, int64_t a, int64_
     return over ? too_big(s) : tare_jinja_whole(result);
 }
 
-static struct jinja_value real(struct jinja_state *s, int op, double a, double b)
+static struct tare_jinja_value real(struct tare_jinja_state *s, int op, double a, double b)
 {
     switch (op) {
     case T_ADD:
@@ -135,17 +135,17 @@ static struct jinja_value real(struct jinja_state *s, int op, double a, double b
     return tare_jinja_real(quotient == 0 ? copysign(0.0, a / b) : quotient - down > 0.5 ? down + 1 : down);
 }
 
-static struct jinja_value repeat(struct jinja_state *s, struct jinja_value what, int64_t times)
+static struct tare_jinja_value repeat(struct tare_jinja_state *s, struct tare_jinja_value what, int64_t times)
 {
-    const size_t n = what.kind == JINJA_TEXT ? what.size : what.as.list->n;
+    const size_t n = what.kind == TARE_JINJA_TEXT ? what.size : what.as.list->n;
     if (times <= 0 || !n)
-        return what.kind == JINJA_TEXT ? tare_jinja_text("", 0)
-                                       : tare_jinja_listed(what.kind, tare_jinja_list_new(s, 0));
-    if ((size_t)times > JINJA_TEXT_MOST / n)
+        return what.kind == TARE_JINJA_TEXT ? tare_jinja_text("", 0)
+                                            : tare_jinja_listed(what.kind, tare_jinja_list_new(s, 0));
+    if ((size_t)times > TARE_JINJA_TEXT_MOST / n)
         return tare_jinja_fail_limit(s, "the template makes a text or list that is too large (%lld times %zu)",
                                      (long long)times, n);
-    if (what.kind != JINJA_TEXT) {
-        struct jinja_list *list = tare_jinja_list_new(s, n * (size_t)times);
+    if (what.kind != TARE_JINJA_TEXT) {
+        struct tare_jinja_list *list = tare_jinja_list_new(s, n * (size_t)times);
         for (int64_t i = 0; i < times && !s->failed; i++)
             for (size_t k = 0; k < n; k++)
                 tare_jinja_list_add(s, list, what.as.list->items[k]);
@@ -157,9 +157,10 @@ static struct jinja_value repeat(struct jinja_state *s, struct jinja_value what,
     return tare_jinja_take(s, &out);
 }
 
-static struct jinja_value join_lists(struct jinja_state *s, struct jinja_value a, struct jinja_value b)
+static struct tare_jinja_value join_lists(struct tare_jinja_state *s, struct tare_jinja_value a,
+                                          struct tare_jinja_value b)
 {
-    struct jinja_list *list = tare_jinja_list_new(s, a.as.list->n + b.as.list->n);
+    struct tare_jinja_list *list = tare_jinja_list_new(s, a.as.list->n + b.as.list->n);
     for (size_t i = 0; i < a.as.list->n; i++)
         tare_jinja_list_add(s, list, a.as.list->items[i]);
     for (size_t i = 0; i < b.as.list->n; i++)
@@ -167,9 +168,9 @@ static struct jinja_value join_lists(struct jinja_state *s, struct jinja_value a
     return tare_jinja_listed(a.kind, list);
 }
 
-static bool repeats(struct jinja_value v)
+static bool repeats(struct tare_jinja_value v)
 {
-    return v.kind == JINJA_TEXT || v.kind == JINJA_LIST || v.kind == JINJA_TUPLE;
+    return v.kind == TARE_JINJA_TEXT || v.kind == TARE_JINJA_LIST || v.kind == TARE_JINJA_TUPLE;
 }
 
 static const char *sign(int op)
@@ -192,29 +193,30 @@ static const char *sign(int op)
     }
 }
 
-struct jinja_value tare_jinja_binary(struct jinja_state *s, int op, struct jinja_value a, struct jinja_value b)
+struct tare_jinja_value tare_jinja_binary(struct tare_jinja_state *s, int op, struct tare_jinja_value a,
+                                          struct tare_jinja_value b)
 {
     int64_t i, k;
     if (s->failed)
         return a;
-    if (a.kind == JINJA_TEXT && op == T_MOD)
+    if (a.kind == TARE_JINJA_TEXT && op == T_MOD)
         return tare_jinja_percent(s, a, b, NULL);
-    if (a.kind == JINJA_UNDEFINED || b.kind == JINJA_UNDEFINED)
-        if (!(a.kind == JINJA_TEXT && op == T_ADD))
-            return undefined(s, a.kind == JINJA_UNDEFINED ? a : b);
+    if (a.kind == TARE_JINJA_UNDEFINED || b.kind == TARE_JINJA_UNDEFINED)
+        if (!(a.kind == TARE_JINJA_TEXT && op == T_ADD))
+            return undefined(s, a.kind == TARE_JINJA_UNDEFINED ? a : b);
     if (tare_jinja_as_whole(a, &i) && tare_jinja_as_whole(b, &k))
         return whole(s, op, i, k);
     if (tare_jinja_is_number(a) && tare_jinja_is_number(b))
         return real(s, op, tare_jinja_as_real(a), tare_jinja_as_real(b));
-    if (op == T_ADD && a.kind == JINJA_TEXT && b.kind == JINJA_TEXT)
+    if (op == T_ADD && a.kind == TARE_JINJA_TEXT && b.kind == TARE_JINJA_TEXT)
         return tare_jinja_join(s, a, b);
-    if (op == T_ADD && (a.kind == JINJA_LIST || a.kind == JINJA_TUPLE) && a.kind == b.kind)
+    if (op == T_ADD && (a.kind == TARE_JINJA_LIST || a.kind == TARE_JINJA_TUPLE) && a.kind == b.kind)
         return join_lists(s, a, b);
     if (op == T_MUL && repeats(a) && tare_jinja_as_whole(b, &i))
         return repeat(s, a, i);
     if (op == T_MUL && repeats(b) && tare_jinja_as_whole(a, &i))
         return repeat(s, b, i);
-    if (op == T_ADD && b.kind == JINJA_UNDEFINED)
+    if (op == T_ADD && b.kind == TARE_JINJA_UNDEFINED)
         return undefined(s, b);
     if (op == T_ADD && repeats(a))
         return tare_jinja_fail(s, "can only concatenate %s (not \"%s\") to %s", tare_jinja_type(a), tare_jinja_type(b),
@@ -223,12 +225,12 @@ struct jinja_value tare_jinja_binary(struct jinja_state *s, int op, struct jinja
                            tare_jinja_type(b));
 }
 
-struct jinja_value tare_jinja_negate(struct jinja_state *s, struct jinja_value a, bool minus)
+struct tare_jinja_value tare_jinja_negate(struct tare_jinja_state *s, struct tare_jinja_value a, bool minus)
 {
     int64_t i;
-    if (a.kind == JINJA_UNDEFINED)
+    if (a.kind == TARE_JINJA_UNDEFINED)
         return undefined(s, a);
-    if (a.kind == JINJA_FLOAT)
+    if (a.kind == TARE_JINJA_FLOAT)
         return tare_jinja_real(minus ? -a.as.real : a.as.real);
     if (tare_jinja_as_whole(a, &i))
         return minus && i == INT64_MIN ? too_big(s) : tare_jinja_whole(minus ? -i : i);
@@ -236,10 +238,10 @@ struct jinja_value tare_jinja_negate(struct jinja_state *s, struct jinja_value a
 }
 
 /* The text without white space around and without underscores between digits, as ASCII; false: it is no number. */
-static bool plain(struct jinja_value text, char *out, size_t room)
+static bool plain(struct tare_jinja_value text, char *out, size_t room)
 {
     size_t n = 0;
-    text = tare_jinja_strip(text, tare_jinja_make(JINJA_NONE), STRIP_LEFT | STRIP_RIGHT);
+    text = tare_jinja_strip(text, tare_jinja_make(TARE_JINJA_NONE), STRIP_LEFT | STRIP_RIGHT);
     for (size_t i = 0; i < text.size; i++) {
         unsigned char c = (unsigned char)text.as.text[i];
         if (c == '_') {
@@ -258,7 +260,7 @@ static bool plain(struct jinja_value text, char *out, size_t room)
     return n > 0;
 }
 
-bool tare_jinja_parse_whole(struct jinja_value text, int base, int64_t *number)
+bool tare_jinja_parse_whole(struct tare_jinja_value text, int base, int64_t *number)
 {
     char word[80], *end = NULL;
     if (!plain(text, word, sizeof word) || base == 1 || base < 0 || base > 36)
@@ -282,7 +284,7 @@ bool tare_jinja_parse_whole(struct jinja_value text, int base, int64_t *number)
     return true;
 }
 
-bool tare_jinja_parse_real(struct jinja_value text, double *number)
+bool tare_jinja_parse_real(struct tare_jinja_value text, double *number)
 {
     char word[400], *end = NULL;
     if (!plain(text, word, sizeof word))

@@ -4,11 +4,11 @@
 
 #include "template/jinja_parser.h"
 
-static struct jinja_node *parse_body(struct jinja_parser *p, const char *const *ends);
+static struct tare_jinja_node *parse_body(struct tare_jinja_parser *p, const char *const *ends);
 
-struct jinja_node *tare_jinja_node_new(struct jinja_parser *p, enum jinja_node_kind kind)
+struct tare_jinja_node *tare_jinja_node_new(struct tare_jinja_parser *p, enum tare_jinja_node_kind kind)
 {
-    struct jinja_node *node = tare_jinja_alloc(p->s, 1, sizeof *node);
+    struct tare_jinja_node *node = tare_jinja_alloc(p->s, 1, sizeof *node);
     if (!node)
         return NULL;
     node->kind = (uint8_t)kind;
@@ -16,12 +16,12 @@ struct jinja_node *tare_jinja_node_new(struct jinja_parser *p, enum jinja_node_k
     return node;
 }
 
-static void add(struct jinja_parser *p, struct jinja_node ***items, size_t *n, struct jinja_node *item)
+static void add(struct tare_jinja_parser *p, struct tare_jinja_node ***items, size_t *n, struct tare_jinja_node *item)
 {
     if (p->s->failed || !item)
         return;
     if ((*n & (*n - 1)) == 0) { /* room is a power of two */
-        struct jinja_node **more = tare_jinja_alloc(p->s, *n ? *n * 2 : 1, sizeof *more);
+        struct tare_jinja_node **more = tare_jinja_alloc(p->s, *n ? *n * 2 : 1, sizeof *more);
         if (!more)
             return;
         if (*n)
@@ -31,7 +31,7 @@ static void add(struct jinja_parser *p, struct jinja_node ***items, size_t *n, s
     (*items)[(*n)++] = item;
 }
 
-void tare_jinja_node_add(struct jinja_parser *p, struct jinja_node *node, struct jinja_node *item)
+void tare_jinja_node_add(struct tare_jinja_parser *p, struct tare_jinja_node *node, struct tare_jinja_node *item)
 {
     if (node)
         add(p, &node->items, &node->n, item);
@@ -39,14 +39,14 @@ void tare_jinja_node_add(struct jinja_parser *p, struct jinja_node *node, struct
         node->height = item->height + 1;
 }
 
-void tare_jinja_node_add_more(struct jinja_parser *p, struct jinja_node *node, struct jinja_node *item)
+void tare_jinja_node_add_more(struct tare_jinja_parser *p, struct tare_jinja_node *node, struct tare_jinja_node *item)
 {
     if (node)
         add(p, &node->more, &node->n_more, item);
 }
 
 /* What a token is called in errors. */
-static const char *token_name(const struct jinja_token *token, char room[64])
+static const char *token_name(const struct tare_jinja_token *token, char room[64])
 {
     switch (token->kind) {
     case T_BLOCK_END:
@@ -68,7 +68,7 @@ static const char *token_name(const struct jinja_token *token, char room[64])
     }
 }
 
-struct jinja_node *tare_jinja_unexpected(struct jinja_parser *p, const char *expected)
+struct tare_jinja_node *tare_jinja_unexpected(struct tare_jinja_parser *p, const char *expected)
 {
     char room[64];
     p->s->line = p->token->line;
@@ -79,19 +79,19 @@ struct jinja_node *tare_jinja_unexpected(struct jinja_parser *p, const char *exp
     return NULL;
 }
 
-bool tare_jinja_at_name(const struct jinja_parser *p, const char *name)
+bool tare_jinja_at_name(const struct tare_jinja_parser *p, const char *name)
 {
     return p->token->kind == T_NAME && tare_jinja_is(p->token->value, name);
 }
 
-void tare_jinja_next(struct jinja_parser *p)
+void tare_jinja_next(struct tare_jinja_parser *p)
 {
     if (p->token->kind != T_END)
         p->token++;
     p->s->line = p->token->line;
 }
 
-bool tare_jinja_skip(struct jinja_parser *p, enum jinja_token_kind kind)
+bool tare_jinja_skip(struct tare_jinja_parser *p, enum tare_jinja_token_kind kind)
 {
     if (p->s->failed || p->token->kind != kind)
         return false;
@@ -99,7 +99,7 @@ bool tare_jinja_skip(struct jinja_parser *p, enum jinja_token_kind kind)
     return true;
 }
 
-bool tare_jinja_skip_name(struct jinja_parser *p, const char *name)
+bool tare_jinja_skip_name(struct tare_jinja_parser *p, const char *name)
 {
     if (p->s->failed || !tare_jinja_at_name(p, name))
         return false;
@@ -107,7 +107,7 @@ bool tare_jinja_skip_name(struct jinja_parser *p, const char *name)
     return true;
 }
 
-bool tare_jinja_expect(struct jinja_parser *p, enum jinja_token_kind kind, const char *what)
+bool tare_jinja_expect(struct tare_jinja_parser *p, enum tare_jinja_token_kind kind, const char *what)
 {
     if (tare_jinja_skip(p, kind))
         return true;
@@ -116,18 +116,18 @@ bool tare_jinja_expect(struct jinja_parser *p, enum jinja_token_kind kind, const
     return false;
 }
 
-bool tare_jinja_deeper(struct jinja_parser *p)
+bool tare_jinja_deeper(struct tare_jinja_parser *p)
 {
     if (p->s->failed)
         return false;
-    if (++p->depth > JINJA_NEST_MOST * 3) { /* a parenthesis costs three */
-        tare_jinja_fail_limit(p->s, "the template is nested more than %d deep", JINJA_NEST_MOST);
+    if (++p->depth > TARE_JINJA_NEST_MOST * 3) { /* a parenthesis costs three */
+        tare_jinja_fail_limit(p->s, "the template is nested more than %d deep", TARE_JINJA_NEST_MOST);
         return false;
     }
     return true;
 }
 
-static bool can_assign(const struct jinja_node *target)
+static bool can_assign(const struct tare_jinja_node *target)
 {
     if (target->kind != N_TUPLE && target->kind != N_LIST)
         return target->kind == N_NAME || target->kind == N_SPACE_TARGET;
@@ -138,10 +138,10 @@ static bool can_assign(const struct jinja_node *target)
 }
 
 /* until: the name that ends it; spaces: may it be an attribute of a namespace? */
-static struct jinja_node *parse_target(struct jinja_parser *p, const char *until, bool spaces)
+static struct tare_jinja_node *parse_target(struct tare_jinja_parser *p, const char *until, bool spaces)
 {
     if (spaces && p->token->kind == T_NAME && p->token[1].kind == T_DOT) {
-        struct jinja_node *node = tare_jinja_node_new(p, N_SPACE_TARGET), *name = tare_jinja_node_new(p, N_CONST);
+        struct tare_jinja_node *node = tare_jinja_node_new(p, N_SPACE_TARGET), *name = tare_jinja_node_new(p, N_CONST);
         if (!node || !name)
             return NULL;
         node->value = p->token->value;
@@ -152,7 +152,7 @@ static struct jinja_node *parse_target(struct jinja_parser *p, const char *until
         tare_jinja_expect(p, T_NAME, "a name");
         return node;
     }
-    struct jinja_node *target = tare_jinja_parse_tuple(p, true, true, until, false);
+    struct tare_jinja_node *target = tare_jinja_parse_tuple(p, true, true, until, false);
     if (target && !p->s->failed && !can_assign(target)) {
         tare_jinja_fail(p->s, "this cannot be assigned to");
         return NULL;
@@ -161,23 +161,23 @@ static struct jinja_node *parse_target(struct jinja_parser *p, const char *until
 }
 
 /* A body where names of its own live, and where an unknown filter is an error at once. */
-static struct jinja_node *parse_inner(struct jinja_parser *p, const char *const *ends, int loops)
+static struct tare_jinja_node *parse_inner(struct tare_jinja_parser *p, const char *const *ends, int loops)
 {
     const bool soft = p->soft;
     const int around = p->loops;
     p->soft = false;
     p->loops = loops;
-    struct jinja_node *body = parse_body(p, ends);
+    struct tare_jinja_node *body = parse_body(p, ends);
     p->soft = soft;
     p->loops = around;
     return body;
 }
 
 /* a: target, b: what is walked, c: condition; more: body, else; flag: recursive */
-static struct jinja_node *parse_for(struct jinja_parser *p)
+static struct tare_jinja_node *parse_for(struct tare_jinja_parser *p)
 {
     static const char *const ends[] = {"endfor", "else", NULL}, *const end[] = {"endfor", NULL};
-    struct jinja_node *node = tare_jinja_node_new(p, N_FOR);
+    struct tare_jinja_node *node = tare_jinja_node_new(p, N_FOR);
     if (!node)
         return NULL;
     node->a = parse_target(p, "in", false);
@@ -199,14 +199,14 @@ static struct jinja_node *parse_for(struct jinja_parser *p)
 }
 
 /* items: N_BRANCH (a: test, b: body); c: else */
-static struct jinja_node *parse_if(struct jinja_parser *p)
+static struct tare_jinja_node *parse_if(struct tare_jinja_parser *p)
 {
     static const char *const ends[] = {"elif", "else", "endif", NULL}, *const end[] = {"endif", NULL};
-    struct jinja_node *node = tare_jinja_node_new(p, N_IF);
+    struct tare_jinja_node *node = tare_jinja_node_new(p, N_IF);
     const bool soft = p->soft;
     p->soft = true;
     do {
-        struct jinja_node *branch = tare_jinja_node_new(p, N_BRANCH);
+        struct tare_jinja_node *branch = tare_jinja_node_new(p, N_BRANCH);
         if (!branch)
             return NULL;
         branch->a = tare_jinja_parse_tuple(p, false, false, NULL, false);
@@ -224,10 +224,10 @@ static struct jinja_node *parse_if(struct jinja_parser *p)
 }
 
 /* N_SET, a: target, b: value; or N_SET_BLOCK, b: body, c: filters */
-static struct jinja_node *parse_set(struct jinja_parser *p)
+static struct tare_jinja_node *parse_set(struct tare_jinja_parser *p)
 {
     static const char *const end[] = {"endset", NULL};
-    struct jinja_node *node = tare_jinja_node_new(p, N_SET);
+    struct tare_jinja_node *node = tare_jinja_node_new(p, N_SET);
     if (!node)
         return NULL;
     node->a = parse_target(p, NULL, true);
@@ -244,10 +244,10 @@ static struct jinja_node *parse_set(struct jinja_parser *p)
 }
 
 /* items: targets, more: values, b: body */
-static struct jinja_node *parse_with(struct jinja_parser *p)
+static struct tare_jinja_node *parse_with(struct tare_jinja_parser *p)
 {
     static const char *const end[] = {"endwith", NULL};
-    struct jinja_node *node = tare_jinja_node_new(p, N_WITH);
+    struct tare_jinja_node *node = tare_jinja_node_new(p, N_WITH);
     while (!p->s->failed && p->token->kind != T_BLOCK_END) {
         if (node->n && !tare_jinja_expect(p, T_COMMA, "','"))
             break;
@@ -263,13 +263,13 @@ static struct jinja_node *parse_with(struct jinja_parser *p)
 }
 
 /* items: parameters (N_NAME), more: defaults of the last ones */
-static void parse_parameters(struct jinja_parser *p, struct jinja_node *node)
+static void parse_parameters(struct tare_jinja_parser *p, struct tare_jinja_node *node)
 {
     tare_jinja_expect(p, T_LPAREN, "'('");
     while (!p->s->failed && p->token->kind != T_RPAREN) {
         if (node->n && !tare_jinja_expect(p, T_COMMA, "','"))
             break;
-        struct jinja_node *name = tare_jinja_node_new(p, N_NAME);
+        struct tare_jinja_node *name = tare_jinja_node_new(p, N_NAME);
         if (!name)
             break;
         name->value = p->token->value;
@@ -285,7 +285,7 @@ static void parse_parameters(struct jinja_parser *p, struct jinja_node *node)
 }
 
 /* Body of a function: b; what special names it takes. */
-static void parse_function(struct jinja_parser *p, struct jinja_node *node, const char *const *end)
+static void parse_function(struct tare_jinja_parser *p, struct tare_jinja_node *node, const char *const *end)
 {
     const uint8_t around = p->takes;
     p->takes = 0;
@@ -297,10 +297,10 @@ static void parse_function(struct jinja_parser *p, struct jinja_node *node, cons
     tare_jinja_skip_name(p, end[0]);
 }
 
-static struct jinja_node *parse_macro(struct jinja_parser *p)
+static struct tare_jinja_node *parse_macro(struct tare_jinja_parser *p)
 {
     static const char *const end[] = {"endmacro", NULL};
-    struct jinja_node *node = tare_jinja_node_new(p, N_MACRO);
+    struct tare_jinja_node *node = tare_jinja_node_new(p, N_MACRO);
     if (!node)
         return NULL;
     node->value = p->token->value;
@@ -311,10 +311,10 @@ static struct jinja_node *parse_macro(struct jinja_parser *p)
 }
 
 /* a: the call, NULL: a generation block; b: N_MACRO */
-static struct jinja_node *parse_call_block(struct jinja_parser *p, bool generation)
+static struct tare_jinja_node *parse_call_block(struct tare_jinja_parser *p, bool generation)
 {
     static const char *const call[] = {"endcall", NULL}, *const generated[] = {"endgeneration", NULL};
-    struct jinja_node *node = tare_jinja_node_new(p, N_CALL_BLOCK), *macro = tare_jinja_node_new(p, N_MACRO);
+    struct tare_jinja_node *node = tare_jinja_node_new(p, N_CALL_BLOCK), *macro = tare_jinja_node_new(p, N_MACRO);
     if (!node || !macro)
         return NULL;
     node->b = macro;
@@ -331,10 +331,10 @@ static struct jinja_node *parse_call_block(struct jinja_parser *p, bool generati
 }
 
 /* a: filters, b: body */
-static struct jinja_node *parse_filter_block(struct jinja_parser *p)
+static struct tare_jinja_node *parse_filter_block(struct tare_jinja_parser *p)
 {
     static const char *const end[] = {"endfilter", NULL};
-    struct jinja_node *node = tare_jinja_node_new(p, N_FILTER_BLOCK);
+    struct tare_jinja_node *node = tare_jinja_node_new(p, N_FILTER_BLOCK);
     if (!node)
         return NULL;
     node->a = tare_jinja_parse_filter(p, NULL, true);
@@ -345,10 +345,10 @@ static struct jinja_node *parse_filter_block(struct jinja_parser *p)
 }
 
 /* block and autoescape: a scope of its own */
-static struct jinja_node *parse_scope(struct jinja_parser *p, const char *word)
+static struct tare_jinja_node *parse_scope(struct tare_jinja_parser *p, const char *word)
 {
     const char *const ends[] = {word, NULL};
-    struct jinja_node *node = tare_jinja_node_new(p, N_SCOPE);
+    struct tare_jinja_node *node = tare_jinja_node_new(p, N_SCOPE);
     if (!node)
         return NULL;
     while (!p->s->failed && p->token->kind != T_BLOCK_END && p->token->kind != T_END)
@@ -361,7 +361,7 @@ static struct jinja_node *parse_scope(struct jinja_parser *p, const char *word)
     return node;
 }
 
-static struct jinja_node *parse_jump(struct jinja_parser *p, enum jinja_node_kind kind)
+static struct tare_jinja_node *parse_jump(struct tare_jinja_parser *p, enum tare_jinja_node_kind kind)
 {
     if (p->loops)
         return tare_jinja_node_new(p, kind);
@@ -369,9 +369,9 @@ static struct jinja_node *parse_jump(struct jinja_parser *p, enum jinja_node_kin
     return NULL;
 }
 
-static struct jinja_node *parse_refused(struct jinja_parser *p, struct jinja_value tag)
+static struct tare_jinja_node *parse_refused(struct tare_jinja_parser *p, struct tare_jinja_value tag)
 {
-    struct jinja_node *node = tare_jinja_node_new(p, N_REFUSE);
+    struct tare_jinja_node *node = tare_jinja_node_new(p, N_REFUSE);
     if (node)
         node->value = tag;
     while (!p->s->failed && p->token->kind != T_BLOCK_END && p->token->kind != T_END)
@@ -379,17 +379,17 @@ static struct jinja_node *parse_refused(struct jinja_parser *p, struct jinja_val
     return node;
 }
 
-static struct jinja_node *parse_print(struct jinja_parser *p)
+static struct tare_jinja_node *parse_print(struct tare_jinja_parser *p)
 {
-    struct jinja_node *node = tare_jinja_node_new(p, N_OUTPUT);
+    struct tare_jinja_node *node = tare_jinja_node_new(p, N_OUTPUT);
     if (node)
         node->a = tare_jinja_parse_tuple(p, false, true, NULL, false);
     return node;
 }
 
-static struct jinja_node *parse_tag(struct jinja_parser *p)
+static struct tare_jinja_node *parse_tag(struct tare_jinja_parser *p)
 {
-    const struct jinja_value tag = p->token->value;
+    const struct tare_jinja_value tag = p->token->value;
     if (p->token->kind != T_NAME)
         return tare_jinja_unexpected(p, "the name of a tag");
     tare_jinja_next(p);
@@ -422,7 +422,7 @@ static struct jinja_node *parse_tag(struct jinja_parser *p)
     return NULL;
 }
 
-static bool at_end_tag(const struct jinja_parser *p, const char *const *ends)
+static bool at_end_tag(const struct tare_jinja_parser *p, const char *const *ends)
 {
     for (; ends && *ends; ends++)
         if (p->token[1].kind == T_NAME && tare_jinja_is(p->token[1].value, *ends))
@@ -430,9 +430,9 @@ static bool at_end_tag(const struct jinja_parser *p, const char *const *ends)
     return false;
 }
 
-static struct jinja_node *parse_data(struct jinja_parser *p)
+static struct tare_jinja_node *parse_data(struct tare_jinja_parser *p)
 {
-    struct jinja_node *node = tare_jinja_node_new(p, N_DATA);
+    struct tare_jinja_node *node = tare_jinja_node_new(p, N_DATA);
     if (node)
         node->value = p->token->value;
     tare_jinja_next(p);
@@ -440,9 +440,9 @@ static struct jinja_node *parse_data(struct jinja_parser *p)
 }
 
 /* Statements up to a tag of `ends`, whose name is then the token; without ends, up to the end. */
-static struct jinja_node *parse_body(struct jinja_parser *p, const char *const *ends)
+static struct tare_jinja_node *parse_body(struct tare_jinja_parser *p, const char *const *ends)
 {
-    struct jinja_node *node = tare_jinja_node_new(p, N_BLOCK);
+    struct tare_jinja_node *node = tare_jinja_node_new(p, N_BLOCK);
     if (!tare_jinja_deeper(p))
         return NULL;
     while (!p->s->failed && p->token->kind != T_END) {
@@ -468,10 +468,10 @@ static struct jinja_node *parse_body(struct jinja_parser *p, const char *const *
     return node;
 }
 
-struct jinja_node *tare_jinja_parse(struct jinja_state *s, const struct jinja_tokens *tokens)
+struct tare_jinja_node *tare_jinja_parse(struct tare_jinja_state *s, const struct tare_jinja_tokens *tokens)
 {
-    struct jinja_parser p = {.s = s, .token = tokens->items};
-    struct jinja_node *root = parse_body(&p, NULL);
+    struct tare_jinja_parser p = {.s = s, .token = tokens->items};
+    struct tare_jinja_node *root = parse_body(&p, NULL);
     if (!s->failed && p.unknown) {
         s->line = p.unknown_line;
         tare_jinja_fail(s, "no %s named '%.*s'", p.unknown, (int)p.unknown_name.size, p.unknown_name.as.text);

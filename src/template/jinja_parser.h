@@ -5,33 +5,34 @@
 
 #include "template/jinja.h"
 
-struct jinja_parser {
-    struct jinja_state *s;
-    const struct jinja_token *token;
+struct tare_jinja_parser {
+    struct tare_jinja_state *s;
+    const struct tare_jinja_token *token;
     int depth, loops;    /* loops: around this place, in this function */
     uint8_t takes;       /* special names of the macro that is read */
     bool soft;           /* inside an if: an unknown filter is an error only when it is reached */
     const char *unknown; /* the first unknown filter or test outside of an if, for the error */
-    struct jinja_value unknown_name;
+    struct tare_jinja_value unknown_name;
     int unknown_line;
 };
 
-struct jinja_node *tare_jinja_node_new(struct jinja_parser *p, enum jinja_node_kind kind);
+struct tare_jinja_node *tare_jinja_node_new(struct tare_jinja_parser *p, enum tare_jinja_node_kind kind);
 /* Add to node->items (or node->more). */
-void tare_jinja_node_add(struct jinja_parser *p, struct jinja_node *node, struct jinja_node *item);
-void tare_jinja_node_add_more(struct jinja_parser *p, struct jinja_node *node, struct jinja_node *item);
-struct jinja_node *tare_jinja_unexpected(struct jinja_parser *p, const char *expected); /* fails */
-bool tare_jinja_at_name(const struct jinja_parser *p, const char *name);
-bool tare_jinja_skip(struct jinja_parser *p, enum jinja_token_kind kind);
-bool tare_jinja_skip_name(struct jinja_parser *p, const char *name);
-bool tare_jinja_expect(struct jinja_parser *p, enum jinja_token_kind kind, const char *what);
-void tare_jinja_next(struct jinja_parser *p);
-bool tare_jinja_deeper(struct jinja_parser *p); /* false: too deep */
+void tare_jinja_node_add(struct tare_jinja_parser *p, struct tare_jinja_node *node, struct tare_jinja_node *item);
+void tare_jinja_node_add_more(struct tare_jinja_parser *p, struct tare_jinja_node *node, struct tare_jinja_node *item);
+struct tare_jinja_node *tare_jinja_unexpected(struct tare_jinja_parser *p, const char *expected); /* fails */
+bool tare_jinja_at_name(const struct tare_jinja_parser *p, const char *name);
+bool tare_jinja_skip(struct tare_jinja_parser *p, enum tare_jinja_token_kind kind);
+bool tare_jinja_skip_name(struct tare_jinja_parser *p, const char *name);
+bool tare_jinja_expect(struct tare_jinja_parser *p, enum tare_jinja_token_kind kind, const char *what);
+void tare_jinja_next(struct tare_jinja_parser *p);
+bool tare_jinja_deeper(struct tare_jinja_parser *p); /* false: too deep */
 
-struct jinja_node *tare_jinja_parse_expression(struct jinja_parser *p, bool condition);
+struct tare_jinja_node *tare_jinja_parse_expression(struct tare_jinja_parser *p, bool condition);
 /* until: a name that ends it as well, or NULL. */
-struct jinja_node *tare_jinja_parse_tuple(struct jinja_parser *p, bool simple, bool condition, const char *until,
-                                          bool parentheses);
-struct jinja_node *tare_jinja_parse_filter(struct jinja_parser *p, struct jinja_node *node, bool inline_start);
+struct tare_jinja_node *tare_jinja_parse_tuple(struct tare_jinja_parser *p, bool simple, bool condition,
+                                               const char *until, bool parentheses);
+struct tare_jinja_node *tare_jinja_parse_filter(struct tare_jinja_parser *p, struct tare_jinja_node *node,
+                                                bool inline_start);
 
 #endif

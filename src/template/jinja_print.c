@@ -68,7 +68,7 @@ static bool printable(uint32_t c)
     }
 }
 
-static void repr_character(struct jinja_state *s, struct tare_text *out, uint32_t c, const char *bytes, size_t n,
+static void repr_character(struct tare_jinja_state *s, struct tare_text *out, uint32_t c, const char *bytes, size_t n,
                            char quote)
 {
     char word[16];
@@ -86,7 +86,7 @@ static void repr_character(struct jinja_state *s, struct tare_text *out, uint32_
     tare_jinja_puts(s, out, word);
 }
 
-static void repr_text(struct jinja_state *s, struct tare_text *out, struct jinja_value text)
+static void repr_text(struct tare_jinja_state *s, struct tare_text *out, struct tare_jinja_value text)
 {
     const bool single = memchr(text.as.text, '\'', text.size) != NULL,
                twice = memchr(text.as.text, '"', text.size) != NULL;
@@ -100,8 +100,8 @@ static void repr_text(struct jinja_state *s, struct tare_text *out, struct jinja
     tare_jinja_add(s, out, &quote, 1);
 }
 
-static void repr_items(struct jinja_state *s, struct tare_text *out, const struct jinja_list *list, const char *open,
-                       const char *close, int depth)
+static void repr_items(struct tare_jinja_state *s, struct tare_text *out, const struct tare_jinja_list *list,
+                       const char *open, const char *close, int depth)
 {
     tare_jinja_puts(s, out, open);
     for (size_t i = 0; i < list->n && tare_jinja_spend(s, 1); i++) {
@@ -112,7 +112,7 @@ static void repr_items(struct jinja_state *s, struct tare_text *out, const struc
     tare_jinja_puts(s, out, close);
 }
 
-static void repr_dict(struct jinja_state *s, struct tare_text *out, const struct jinja_dict *dict, int depth)
+static void repr_dict(struct tare_jinja_state *s, struct tare_text *out, const struct tare_jinja_dict *dict, int depth)
 {
     tare_jinja_puts(s, out, "{");
     for (size_t i = 0; i < dict->n && tare_jinja_spend(s, 1); i++) {
@@ -125,7 +125,7 @@ static void repr_dict(struct jinja_state *s, struct tare_text *out, const struct
     tare_jinja_puts(s, out, "}");
 }
 
-static void repr_range(struct jinja_state *s, struct tare_text *out, const struct jinja_range *range)
+static void repr_range(struct tare_jinja_state *s, struct tare_text *out, const struct tare_jinja_range *range)
 {
     char word[100];
     if (range->step == 1)
@@ -136,13 +136,13 @@ static void repr_range(struct jinja_state *s, struct tare_text *out, const struc
     tare_jinja_puts(s, out, word);
 }
 
-static void repr_other(struct jinja_state *s, struct tare_text *out, struct jinja_value value)
+static void repr_other(struct tare_jinja_state *s, struct tare_text *out, struct tare_jinja_value value)
 {
     char word[100];
-    if (value.kind == JINJA_LOOP)
+    if (value.kind == TARE_JINJA_LOOP)
         snprintf(word, sizeof word, "<LoopContext %" PRId64 "/%" PRId64 ">", value.as.loop->index + 1,
                  value.as.loop->length);
-    else if (value.kind == JINJA_MACRO)
+    else if (value.kind == TARE_JINJA_MACRO)
         snprintf(word, sizeof word, "<Macro '%.*s'>",
                  value.as.macro->name.size > 60 ? 60 : (int)value.as.macro->name.size, value.as.macro->name.as.text);
     else
@@ -150,55 +150,55 @@ static void repr_other(struct jinja_state *s, struct tare_text *out, struct jinj
     tare_jinja_puts(s, out, word);
 }
 
-void tare_jinja_repr(struct jinja_state *s, struct tare_text *out, struct jinja_value value, int depth)
+void tare_jinja_repr(struct tare_jinja_state *s, struct tare_text *out, struct tare_jinja_value value, int depth)
 {
     char word[40];
-    if (depth > JINJA_NEST_MOST) {
-        tare_jinja_fail_limit(s, "a value is nested more than %d deep", JINJA_NEST_MOST);
+    if (depth > TARE_JINJA_NEST_MOST) {
+        tare_jinja_fail_limit(s, "a value is nested more than %d deep", TARE_JINJA_NEST_MOST);
         return;
     }
     switch (value.kind) {
-    case JINJA_ABSENT:
-    case JINJA_UNDEFINED:
+    case TARE_JINJA_ABSENT:
+    case TARE_JINJA_UNDEFINED:
         tare_jinja_puts(s, out, "Undefined");
         break;
-    case JINJA_NONE:
+    case TARE_JINJA_NONE:
         tare_jinja_puts(s, out, "None");
         break;
-    case JINJA_BOOL:
+    case TARE_JINJA_BOOL:
         tare_jinja_puts(s, out, value.as.truth ? "True" : "False");
         break;
-    case JINJA_INT:
+    case TARE_JINJA_INT:
         snprintf(word, sizeof word, "%" PRId64, value.as.whole);
         tare_jinja_puts(s, out, word);
         break;
-    case JINJA_FLOAT:
+    case TARE_JINJA_FLOAT:
         tare_jinja_add(s, out, word, tare_jinja_real_print(value.as.real, word));
         break;
-    case JINJA_BYTES:
+    case TARE_JINJA_BYTES:
         tare_jinja_puts(s, out, "b");
         repr_text(s, out, value);
         break;
-    case JINJA_TEXT:
+    case TARE_JINJA_TEXT:
         repr_text(s, out, value);
         break;
-    case JINJA_LIST:
+    case TARE_JINJA_LIST:
         repr_items(s, out, value.as.list, "[", "]", depth);
         break;
-    case JINJA_TUPLE:
+    case TARE_JINJA_TUPLE:
         repr_items(s, out, value.as.list, "(", value.as.list->n == 1 ? ",)" : ")", depth);
         break;
-    case JINJA_VIEW:
+    case TARE_JINJA_VIEW:
         tare_jinja_puts(s, out, value.as.list->type);
         repr_items(s, out, value.as.list, "([", "])", depth);
         break;
-    case JINJA_DICT:
+    case TARE_JINJA_DICT:
         repr_dict(s, out, value.as.dict, depth);
         break;
-    case JINJA_RANGE:
+    case TARE_JINJA_RANGE:
         repr_range(s, out, value.as.range);
         break;
-    case JINJA_SPACE:
+    case TARE_JINJA_SPACE:
         tare_jinja_puts(s, out, "<Namespace ");
         repr_dict(s, out, value.as.dict, depth);
         tare_jinja_puts(s, out, ">");
@@ -208,20 +208,20 @@ void tare_jinja_repr(struct jinja_state *s, struct tare_text *out, struct jinja_
     }
 }
 
-void tare_jinja_print(struct jinja_state *s, struct tare_text *out, struct jinja_value value)
+void tare_jinja_print(struct tare_jinja_state *s, struct tare_text *out, struct tare_jinja_value value)
 {
-    if (value.kind == JINJA_TEXT)
+    if (value.kind == TARE_JINJA_TEXT)
         tare_jinja_add_value(s, out, value);
-    else if (value.kind == JINJA_UNDEFINED && value.unsafe)
+    else if (value.kind == TARE_JINJA_UNDEFINED && value.unsafe)
         return;
-    else if (value.kind != JINJA_UNDEFINED)
+    else if (value.kind != TARE_JINJA_UNDEFINED)
         tare_jinja_repr(s, out, value, 0);
 }
 
-struct jinja_value tare_jinja_string(struct jinja_state *s, struct jinja_value value)
+struct tare_jinja_value tare_jinja_string(struct tare_jinja_state *s, struct tare_jinja_value value)
 {
     struct tare_text out = {0};
-    if (value.kind == JINJA_TEXT || s->failed)
+    if (value.kind == TARE_JINJA_TEXT || s->failed)
         return value;
     tare_jinja_print(s, &out, value);
     return tare_jinja_take(s, &out);
@@ -230,13 +230,13 @@ struct jinja_value tare_jinja_string(struct jinja_state *s, struct jinja_value v
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
 struct writer {
-    struct jinja_state *s;
+    struct tare_jinja_state *s;
     struct tare_text *out;
     bool ascii, sorted, indented;
-    struct jinja_value indent, item, key; /* item and key: separators */
+    struct tare_jinja_value indent, item, key; /* item and key: separators */
 };
 
-static void json_value(struct writer *w, struct jinja_value value, int depth);
+static void json_value(struct writer *w, struct tare_jinja_value value, int depth);
 
 static void json_character(struct writer *w, uint32_t c, const char *bytes, size_t n)
 {
@@ -256,7 +256,7 @@ static void json_character(struct writer *w, uint32_t c, const char *bytes, size
     tare_jinja_puts(w->s, w->out, word);
 }
 
-static void json_text(struct writer *w, struct jinja_value text)
+static void json_text(struct writer *w, struct tare_jinja_value text)
 {
     size_t n;
     tare_jinja_puts(w->s, w->out, "\"");
@@ -276,7 +276,7 @@ static void json_line(struct writer *w, int depth)
         tare_jinja_add_value(w->s, w->out, w->indent);
 }
 
-static void json_list(struct writer *w, const struct jinja_list *list, int depth)
+static void json_list(struct writer *w, const struct tare_jinja_list *list, int depth)
 {
     if (!list->n) {
         tare_jinja_puts(w->s, w->out, "[]");
@@ -293,12 +293,12 @@ static void json_list(struct writer *w, const struct jinja_list *list, int depth
     tare_jinja_puts(w->s, w->out, "]");
 }
 
-static void json_key(struct writer *w, struct jinja_value key, int depth)
+static void json_key(struct writer *w, struct tare_jinja_value key, int depth)
 {
     struct tare_text word = {0}, *const out = w->out;
-    if (key.kind == JINJA_TEXT) {
+    if (key.kind == TARE_JINJA_TEXT) {
         json_text(w, key);
-    } else if (tare_jinja_is_number(key) || key.kind == JINJA_NONE) {
+    } else if (tare_jinja_is_number(key) || key.kind == TARE_JINJA_NONE) {
         w->out = &word;
         json_value(w, key, depth);
         w->out = out;
@@ -309,9 +309,9 @@ static void json_key(struct writer *w, struct jinja_value key, int depth)
     }
 }
 
-static void json_dict(struct writer *w, const struct jinja_dict *dict, int depth)
+static void json_dict(struct writer *w, const struct tare_jinja_dict *dict, int depth)
 {
-    struct jinja_value *places = NULL, *keys = NULL;
+    struct tare_jinja_value *places = NULL, *keys = NULL;
     if (!dict->n) {
         tare_jinja_puts(w->s, w->out, "{}");
         return;
@@ -328,7 +328,7 @@ static void json_dict(struct writer *w, const struct jinja_dict *dict, int depth
     }
     tare_jinja_puts(w->s, w->out, "{");
     for (size_t i = 0; i < dict->n && tare_jinja_spend(w->s, 1); i++) {
-        const struct jinja_pair *pair = &dict->pairs[places ? (size_t)places[i].as.whole : i];
+        const struct tare_jinja_pair *pair = &dict->pairs[places ? (size_t)places[i].as.whole : i];
         if (i)
             tare_jinja_add_value(w->s, w->out, w->item);
         json_line(w, depth + 1);
@@ -340,36 +340,36 @@ static void json_dict(struct writer *w, const struct jinja_dict *dict, int depth
     tare_jinja_puts(w->s, w->out, "}");
 }
 
-static void json_value(struct writer *w, struct jinja_value value, int depth)
+static void json_value(struct writer *w, struct tare_jinja_value value, int depth)
 {
-    if (depth > JINJA_NEST_MOST) {
-        tare_jinja_fail_limit(w->s, "a value is nested more than %d deep", JINJA_NEST_MOST);
+    if (depth > TARE_JINJA_NEST_MOST) {
+        tare_jinja_fail_limit(w->s, "a value is nested more than %d deep", TARE_JINJA_NEST_MOST);
         return;
     }
     switch (value.kind) {
-    case JINJA_NONE:
+    case TARE_JINJA_NONE:
         tare_jinja_puts(w->s, w->out, "null");
         break;
-    case JINJA_BOOL:
+    case TARE_JINJA_BOOL:
         tare_jinja_puts(w->s, w->out, value.as.truth ? "true" : "false");
         break;
-    case JINJA_FLOAT:
+    case TARE_JINJA_FLOAT:
         if (isnan(value.as.real) || isinf(value.as.real))
             tare_jinja_puts(w->s, w->out, isnan(value.as.real) ? "NaN" : value.as.real < 0 ? "-Infinity" : "Infinity");
         else
             tare_jinja_repr(w->s, w->out, value, 0);
         break;
-    case JINJA_INT:
+    case TARE_JINJA_INT:
         tare_jinja_repr(w->s, w->out, value, 0);
         break;
-    case JINJA_TEXT:
+    case TARE_JINJA_TEXT:
         json_text(w, value);
         break;
-    case JINJA_LIST:
-    case JINJA_TUPLE:
+    case TARE_JINJA_LIST:
+    case TARE_JINJA_TUPLE:
         json_list(w, value.as.list, depth);
         break;
-    case JINJA_DICT:
+    case TARE_JINJA_DICT:
         json_dict(w, value.as.dict, depth);
         break;
     default:
@@ -378,22 +378,23 @@ static void json_value(struct writer *w, struct jinja_value value, int depth)
 }
 
 /* value ensure_ascii indent separators sort_keys */
-struct jinja_value tare_jinja_json(struct jinja_state *s, const struct jinja_value *a, const struct jinja_args *args)
+struct tare_jinja_value tare_jinja_json(struct tare_jinja_state *s, const struct tare_jinja_value *a,
+                                        const struct tare_jinja_args *args)
 {
     struct tare_text out = {0};
     struct writer w = {.s = s, .out = &out, .key = tare_jinja_word(": ")};
     int64_t n;
     (void)args;
     w.ascii = tare_jinja_truth(a[1]);
-    w.indented = a[2].kind == JINJA_TEXT || tare_jinja_as_whole(a[2], &n);
+    w.indented = a[2].kind == TARE_JINJA_TEXT || tare_jinja_as_whole(a[2], &n);
     w.sorted = tare_jinja_truth(a[4]);
     w.indent = a[2];
     w.item = tare_jinja_word(w.indented ? "," : ", ");
-    if (a[2].kind != JINJA_TEXT && w.indented)
+    if (a[2].kind != TARE_JINJA_TEXT && w.indented)
         w.indent = tare_jinja_binary(s, T_MUL, tare_jinja_word(" "), a[2]);
-    if (a[3].kind == JINJA_LIST || a[3].kind == JINJA_TUPLE) {
-        if (a[3].as.list->n != 2 || a[3].as.list->items[0].kind != JINJA_TEXT ||
-            a[3].as.list->items[1].kind != JINJA_TEXT)
+    if (a[3].kind == TARE_JINJA_LIST || a[3].kind == TARE_JINJA_TUPLE) {
+        if (a[3].as.list->n != 2 || a[3].as.list->items[0].kind != TARE_JINJA_TEXT ||
+            a[3].as.list->items[1].kind != TARE_JINJA_TEXT)
             return tare_jinja_fail(s, "tojson: separators must be two strings");
         w.item = a[3].as.list->items[0];
         w.key = a[3].as.list->items[1];

@@ -7,7 +7,8 @@
 #include "text/unicode.h"
 
 #define METHOD(name)                                                                                                   \
-    static struct jinja_value name(struct jinja_state *s, const struct jinja_value *a, const struct jinja_args *args)
+    static struct tare_jinja_value name(struct tare_jinja_state *s, const struct tare_jinja_value *a,                  \
+                                        const struct tare_jinja_args *args)
 #define UNUSED (void)s, (void)args, (void)a
 /* One whose body is one expression. */
 #define METHOD_IS(name, result)                                                                                        \
@@ -16,13 +17,13 @@
         UNUSED;                                                                                                        \
         return (result);                                                                                               \
     }                                                                                                                  \
-    struct jinja_state
+    struct tare_jinja_state
 
-static bool need_text(struct jinja_state *s, struct jinja_value v)
+static bool need_text(struct tare_jinja_state *s, struct tare_jinja_value v)
 {
-    if (v.kind == JINJA_TEXT)
+    if (v.kind == TARE_JINJA_TEXT)
         return true;
-    if (v.kind == JINJA_UNDEFINED)
+    if (v.kind == TARE_JINJA_UNDEFINED)
         tare_jinja_binary(s, T_ADD, v, v);
     else
         tare_jinja_fail(s, "must be str, not %s", tare_jinja_type(v));
@@ -31,9 +32,9 @@ static bool need_text(struct jinja_state *s, struct jinja_value v)
 
 /* ---- stripping and cases ----------------------------------------------------------------------------------------- */
 
-static struct jinja_value strip(struct jinja_state *s, const struct jinja_value *a, int ends)
+static struct tare_jinja_value strip(struct tare_jinja_state *s, const struct tare_jinja_value *a, int ends)
 {
-    if (a[1].kind != JINJA_ABSENT && a[1].kind != JINJA_NONE && a[1].kind != JINJA_TEXT)
+    if (a[1].kind != TARE_JINJA_ABSENT && a[1].kind != TARE_JINJA_NONE && a[1].kind != TARE_JINJA_TEXT)
         return tare_jinja_fail(s, "strip arg must be None or str");
     return tare_jinja_strip(a[0], a[1], ends);
 }
@@ -50,12 +51,12 @@ METHOD_IS(casefold, tare_jinja_case(s, a[0], CASE_FOLD));
 
 /* ---- finding ----------------------------------------------------------------------------------------------------- */
 
-static const char *find(const char *text, size_t size, struct jinja_value what)
+static const char *find(const char *text, size_t size, struct tare_jinja_value what)
 {
     return what.size > size ? NULL : what.size ? memmem(text, size, what.as.text, what.size) : text;
 }
 
-static const char *find_last(const char *text, size_t size, struct jinja_value what)
+static const char *find_last(const char *text, size_t size, struct tare_jinja_value what)
 {
     for (size_t at = size + 1 - what.size; what.size <= size && at-- > 0;)
         if (!memcmp(text + at, what.as.text, what.size))
@@ -64,11 +65,12 @@ static const char *find_last(const char *text, size_t size, struct jinja_value w
 }
 
 /* The part of a[0] that a start and an end at a[2], a[3] leave; false: they leave nothing, not even an empty text. */
-static bool part(struct jinja_state *s, const struct jinja_value *a, struct jinja_value *text, size_t *skipped)
+static bool part(struct tare_jinja_state *s, const struct tare_jinja_value *a, struct tare_jinja_value *text,
+                 size_t *skipped)
 {
     const int64_t n = tare_jinja_length(s, a[0]);
-    int64_t from = a[2].kind == JINJA_NONE ? 0 : tare_jinja_need_whole(s, a[2], 0),
-            to = a[3].kind == JINJA_NONE ? n : tare_jinja_need_whole(s, a[3], n);
+    int64_t from = a[2].kind == TARE_JINJA_NONE ? 0 : tare_jinja_need_whole(s, a[2], 0),
+            to = a[3].kind == TARE_JINJA_NONE ? n : tare_jinja_need_whole(s, a[3], n);
     from = from < 0 ? (from < -n ? 0 : from + n) : from;
     to = to < 0 ? (to < -n ? 0 : to + n) : to > n ? n : to;
     if (s->failed || from > to)
@@ -80,9 +82,10 @@ static bool part(struct jinja_state *s, const struct jinja_value *a, struct jinj
     return true;
 }
 
-static struct jinja_value find_in(struct jinja_state *s, const struct jinja_value *a, bool last, bool must)
+static struct tare_jinja_value find_in(struct tare_jinja_state *s, const struct tare_jinja_value *a, bool last,
+                                       bool must)
 {
-    struct jinja_value text;
+    struct tare_jinja_value text;
     size_t skipped = 0;
     const char *at = NULL;
     if (!need_text(s, a[1]) || !tare_jinja_spend(s, a[0].size / 64))
@@ -101,7 +104,7 @@ METHOD_IS(index_right, find_in(s, a, true, true));
 
 METHOD(count)
 {
-    struct jinja_value text;
+    struct tare_jinja_value text;
     size_t skipped = 0;
     int64_t n = 0;
     UNUSED;
@@ -115,19 +118,19 @@ METHOD(count)
     return tare_jinja_whole(n);
 }
 
-static struct jinja_value affix(struct jinja_state *s, const struct jinja_value *a, bool end)
+static struct tare_jinja_value affix(struct tare_jinja_state *s, const struct tare_jinja_value *a, bool end)
 {
-    struct jinja_value text;
+    struct tare_jinja_value text;
     size_t skipped = 0;
-    const struct jinja_value one = a[1], *items = &one;
+    const struct tare_jinja_value one = a[1], *items = &one;
     size_t n = 1;
-    if (one.kind == JINJA_TUPLE) {
+    if (one.kind == TARE_JINJA_TUPLE) {
         items = one.as.list->items;
         n = one.as.list->n;
     }
     const bool any = part(s, a, &text, &skipped);
     for (size_t i = 0; i < n && !s->failed; i++) {
-        if (items[i].kind != JINJA_TEXT)
+        if (items[i].kind != TARE_JINJA_TEXT)
             return tare_jinja_fail(s, "%s first arg must be str or a tuple of str, not %s",
                                    end ? "endswith" : "startswith", tare_jinja_type(items[i]));
         if (any && items[i].size <= text.size &&
@@ -159,26 +162,27 @@ METHOD(remove_suffix)
 
 /* ---- splitting and joining --------------------------------------------------------------------------------------- */
 
-static void split_space(struct jinja_state *s, struct jinja_list *list, struct jinja_value text, int64_t most)
+static void split_space(struct tare_jinja_state *s, struct tare_jinja_list *list, struct tare_jinja_value text,
+                        int64_t most)
 {
     size_t n;
-    text = tare_jinja_strip(text, tare_jinja_make(JINJA_NONE), STRIP_LEFT);
+    text = tare_jinja_strip(text, tare_jinja_make(TARE_JINJA_NONE), STRIP_LEFT);
     while (text.size && !s->failed) {
         size_t at = 0;
         if (most-- == 0) {
-            tare_jinja_list_add(s, list, tare_jinja_strip(text, tare_jinja_make(JINJA_NONE), STRIP_RIGHT));
+            tare_jinja_list_add(s, list, tare_jinja_strip(text, tare_jinja_make(TARE_JINJA_NONE), STRIP_RIGHT));
             return;
         }
         while (at < text.size && !tare_jinja_class(C_SPACE, tare_utf8_get(text.as.text + at, &n)))
             at += n;
         tare_jinja_list_add(s, list, tare_jinja_text(text.as.text, at));
-        text = tare_jinja_strip(tare_jinja_text(text.as.text + at, text.size - at), tare_jinja_make(JINJA_NONE),
+        text = tare_jinja_strip(tare_jinja_text(text.as.text + at, text.size - at), tare_jinja_make(TARE_JINJA_NONE),
                                 STRIP_LEFT);
     }
 }
 
-static void split_at(struct jinja_state *s, struct jinja_list *list, struct jinja_value text,
-                     struct jinja_value separator, int64_t most)
+static void split_at(struct tare_jinja_state *s, struct tare_jinja_list *list, struct tare_jinja_value text,
+                     struct tare_jinja_value separator, int64_t most)
 {
     const char *p = text.as.text, *end = p + text.size, *at;
     while (most-- != 0 && !s->failed && (at = find(p, (size_t)(end - p), separator))) {
@@ -188,17 +192,17 @@ static void split_at(struct jinja_state *s, struct jinja_list *list, struct jinj
     tare_jinja_list_add(s, list, tare_jinja_text(p, (size_t)(end - p)));
 }
 
-static void reverse(struct jinja_list *list)
+static void reverse(struct tare_jinja_list *list)
 {
     for (size_t i = 0; i < list->n / 2; i++) {
-        const struct jinja_value other = list->items[i];
+        const struct tare_jinja_value other = list->items[i];
         list->items[i] = list->items[list->n - 1 - i];
         list->items[list->n - 1 - i] = other;
     }
 }
 
-static void split_back(struct jinja_state *s, struct jinja_list *list, struct jinja_value text,
-                       struct jinja_value separator, int64_t most)
+static void split_back(struct tare_jinja_state *s, struct tare_jinja_list *list, struct tare_jinja_value text,
+                       struct tare_jinja_value separator, int64_t most)
 {
     const char *at;
     while (most-- != 0 && !s->failed && (at = find_last(text.as.text, text.size, separator))) {
@@ -210,12 +214,13 @@ static void split_back(struct jinja_state *s, struct jinja_list *list, struct ji
     reverse(list);
 }
 
-static void split_space_back(struct jinja_state *s, struct jinja_list *list, struct jinja_value text, int64_t most)
+static void split_space_back(struct tare_jinja_state *s, struct tare_jinja_list *list, struct tare_jinja_value text,
+                             int64_t most)
 {
-    text = tare_jinja_strip(text, tare_jinja_make(JINJA_NONE), STRIP_RIGHT);
+    text = tare_jinja_strip(text, tare_jinja_make(TARE_JINJA_NONE), STRIP_RIGHT);
     while (text.size && !s->failed) {
         if (most-- == 0) {
-            tare_jinja_list_add(s, list, tare_jinja_strip(text, tare_jinja_make(JINJA_NONE), STRIP_LEFT));
+            tare_jinja_list_add(s, list, tare_jinja_strip(text, tare_jinja_make(TARE_JINJA_NONE), STRIP_LEFT));
             break;
         }
         size_t from = text.size, n;
@@ -228,18 +233,18 @@ static void split_space_back(struct jinja_state *s, struct jinja_list *list, str
             from = before - 1;
         }
         tare_jinja_list_add(s, list, tare_jinja_text(text.as.text + from, text.size - from));
-        text = tare_jinja_strip(tare_jinja_text(text.as.text, from), tare_jinja_make(JINJA_NONE), STRIP_RIGHT);
+        text = tare_jinja_strip(tare_jinja_text(text.as.text, from), tare_jinja_make(TARE_JINJA_NONE), STRIP_RIGHT);
     }
     reverse(list);
 }
 
-static struct jinja_value split_any(struct jinja_state *s, const struct jinja_value *a, bool back)
+static struct tare_jinja_value split_any(struct tare_jinja_state *s, const struct tare_jinja_value *a, bool back)
 {
     const int64_t most = tare_jinja_need_whole(s, a[2], -1);
-    struct jinja_list *list = tare_jinja_list_new(s, 4);
+    struct tare_jinja_list *list = tare_jinja_list_new(s, 4);
     if (s->failed || !tare_jinja_spend(s, a[0].size / 64))
         return a[0];
-    if (a[1].kind == JINJA_ABSENT || a[1].kind == JINJA_NONE) {
+    if (a[1].kind == TARE_JINJA_ABSENT || a[1].kind == TARE_JINJA_NONE) {
         if (back)
             split_space_back(s, list, a[0], most);
         else
@@ -252,7 +257,7 @@ static struct jinja_value split_any(struct jinja_state *s, const struct jinja_va
         else
             split_at(s, list, a[0], a[1], most);
     }
-    return tare_jinja_listed(JINJA_LIST, list);
+    return tare_jinja_listed(TARE_JINJA_LIST, list);
 }
 
 METHOD_IS(split, split_any(s, a, false));
@@ -260,7 +265,7 @@ METHOD_IS(rsplit, split_any(s, a, true));
 
 METHOD(splitlines)
 {
-    struct jinja_list *list = tare_jinja_list_new(s, 4);
+    struct tare_jinja_list *list = tare_jinja_list_new(s, 4);
     const bool keep = tare_jinja_truth(a[1]);
     size_t from = 0, n = 0;
     UNUSED;
@@ -277,21 +282,21 @@ METHOD(splitlines)
     }
     if (from < a[0].size)
         tare_jinja_list_add(s, list, tare_jinja_text(a[0].as.text + from, a[0].size - from));
-    return tare_jinja_listed(JINJA_LIST, list);
+    return tare_jinja_listed(TARE_JINJA_LIST, list);
 }
 
-static struct jinja_value partition_at(struct jinja_state *s, const struct jinja_value *a, bool last)
+static struct tare_jinja_value partition_at(struct tare_jinja_state *s, const struct tare_jinja_value *a, bool last)
 {
-    struct jinja_list *list = tare_jinja_list_new(s, 3);
+    struct tare_jinja_list *list = tare_jinja_list_new(s, 3);
     if (!need_text(s, a[1]) || !a[1].size)
         return tare_jinja_fail(s, "empty separator");
-    const struct jinja_value text = a[0];
+    const struct tare_jinja_value text = a[0];
     const char *at = last ? find_last(text.as.text, text.size, a[1]) : find(text.as.text, text.size, a[1]);
     const size_t n = at ? (size_t)(at - text.as.text) : last ? 0 : text.size, m = at ? n + a[1].size : n;
     tare_jinja_list_add(s, list, tare_jinja_text(text.as.text, n));
     tare_jinja_list_add(s, list, tare_jinja_text(at ? at : "", at ? a[1].size : 0));
     tare_jinja_list_add(s, list, tare_jinja_text(text.as.text + m, text.size - m));
-    return tare_jinja_listed(JINJA_TUPLE, list);
+    return tare_jinja_listed(TARE_JINJA_TUPLE, list);
 }
 
 METHOD_IS(partition, partition_at(s, a, false));
@@ -300,12 +305,12 @@ METHOD_IS(rpartition, partition_at(s, a, true));
 METHOD(join)
 {
     struct tare_text out = {0};
-    struct jinja_walk walk;
-    struct jinja_value item;
+    struct tare_jinja_walk walk;
+    struct tare_jinja_value item;
     UNUSED;
     tare_jinja_walk_init(s, &walk, a[1]);
     for (int64_t i = 0; tare_jinja_walk_next(s, &walk, &item); i++) {
-        if (item.kind != JINJA_TEXT)
+        if (item.kind != TARE_JINJA_TEXT)
             tare_jinja_fail(s, "sequence item %lld: expected str instance, %s found", (long long)i,
                             tare_jinja_type(item));
         if (i)
@@ -324,7 +329,7 @@ METHOD(replace)
         return a[0];
     const char *p = a[0].as.text, *end = p + a[0].size, *at;
     if (a[1].size && !find(p, a[0].size, a[1]))
-        return tare_jinja_spend(s, a[0].size / 64) ? a[0] : tare_jinja_make(JINJA_UNDEFINED);
+        return tare_jinja_spend(s, a[0].size / 64) ? a[0] : tare_jinja_make(TARE_JINJA_UNDEFINED);
     while (most != 0 && !s->failed && (at = find(p, (size_t)(end - p), a[1])) && tare_jinja_spend(s, 1)) {
         tare_jinja_add(s, &out, p, (size_t)(at - p));
         tare_jinja_add_value(s, &out, a[2]);
@@ -344,13 +349,13 @@ METHOD(replace)
 
 /* ---- width ------------------------------------------------------------------------------------------------------- */
 
-static struct jinja_value justify(struct jinja_state *s, const struct jinja_value *a, int where)
+static struct tare_jinja_value justify(struct tare_jinja_state *s, const struct tare_jinja_value *a, int where)
 {
     struct tare_text out = {0};
     const int64_t n = tare_jinja_length(s, a[0]), width = tare_jinja_need_whole(s, a[1], 0),
                   room = width > n ? width - n : 0;
-    const struct jinja_value fill = a[2].kind == JINJA_ABSENT ? tare_jinja_text(" ", 1) : a[2];
-    if (s->failed || !need_text(s, fill) || room > (int64_t)JINJA_TEXT_MOST)
+    const struct tare_jinja_value fill = a[2].kind == TARE_JINJA_ABSENT ? tare_jinja_text(" ", 1) : a[2];
+    if (s->failed || !need_text(s, fill) || room > (int64_t)TARE_JINJA_TEXT_MOST)
         return tare_jinja_fail_limit(s, "a width is too large");
     const int64_t left = where < 0 ? 0 : where ? room : room / 2 + (room & width & 1);
     for (int64_t i = 0; i < left && !s->failed; i++)
@@ -368,9 +373,9 @@ METHOD_IS(rjust, justify(s, a, 1));
 METHOD(zfill)
 {
     const bool sign = a[0].size && (*a[0].as.text == '-' || *a[0].as.text == '+');
-    const struct jinja_value digits = tare_jinja_text(a[0].as.text + sign, a[0].size - sign);
-    const struct jinja_value b[3] = {digits, tare_jinja_whole(tare_jinja_need_whole(s, a[1], 0) - sign),
-                                     tare_jinja_text("0", 1)};
+    const struct tare_jinja_value digits = tare_jinja_text(a[0].as.text + sign, a[0].size - sign);
+    const struct tare_jinja_value b[3] = {digits, tare_jinja_whole(tare_jinja_need_whole(s, a[1], 0) - sign),
+                                          tare_jinja_text("0", 1)};
     UNUSED;
     return s->failed ? a[0] : tare_jinja_join(s, tare_jinja_text(a[0].as.text, sign), justify(s, b, 1));
 }
@@ -396,7 +401,7 @@ METHOD(expandtabs)
 
 /* ---- classes ----------------------------------------------------------------------------------------------------- */
 
-static struct jinja_value all(struct jinja_value text, enum jinja_class kind)
+static struct tare_jinja_value all(struct tare_jinja_value text, enum tare_jinja_class kind)
 {
     size_t n;
     for (size_t i = 0; i < text.size; i += n)
@@ -406,7 +411,8 @@ static struct jinja_value all(struct jinja_value text, enum jinja_class kind)
 }
 
 /* Some letter of the case wanted, none of the other. */
-static struct jinja_value cased(struct jinja_value text, enum jinja_class wanted, enum jinja_class other)
+static struct tare_jinja_value cased(struct tare_jinja_value text, enum tare_jinja_class wanted,
+                                     enum tare_jinja_class other)
 {
     bool any = false;
     size_t n;
@@ -459,63 +465,63 @@ METHOD_IS(format, tare_jinja_format(s, a[0], args));
 METHOD(format_map)
 {
     UNUSED;
-    if (a[1].kind != JINJA_DICT)
+    if (a[1].kind != TARE_JINJA_DICT)
         return tare_jinja_fail(s, "format_map takes a mapping");
-    const struct jinja_args named = {.named = a[1].as.dict->pairs, .n_named = a[1].as.dict->n};
+    const struct tare_jinja_args named = {.named = a[1].as.dict->pairs, .n_named = a[1].as.dict->n};
     return tare_jinja_format(s, a[0], &named);
 }
 
 METHOD(encode)
 {
-    struct jinja_value bytes = a[0];
+    struct tare_jinja_value bytes = a[0];
     UNUSED;
-    if (a[1].kind == JINJA_TEXT && !tare_jinja_is(a[1], "utf-8") && !tare_jinja_is(a[1], "utf8"))
+    if (a[1].kind == TARE_JINJA_TEXT && !tare_jinja_is(a[1], "utf-8") && !tare_jinja_is(a[1], "utf8"))
         return tare_jinja_fail(s, "only utf-8 can be encoded to");
-    bytes.kind = JINJA_BYTES;
+    bytes.kind = TARE_JINJA_BYTES;
     return bytes;
 }
 
-const struct jinja_builtin tare_jinja_text_methods[] = {{"strip", strip_both, "?chars"},
-                                                        {"lstrip", strip_left, "?chars"},
-                                                        {"rstrip", strip_right, "?chars"},
-                                                        {"split", split, "?sep ?maxsplit"},
-                                                        {"rsplit", rsplit, "?sep ?maxsplit"},
-                                                        {"startswith", starts, "prefix ?start ?end"},
-                                                        {"endswith", ends, "suffix ?start ?end"},
-                                                        {"replace", replace, "old new ?count"},
-                                                        {"upper", upper, ""},
-                                                        {"lower", lower, ""},
-                                                        {"title", title, ""},
-                                                        {"capitalize", capitalize, ""},
-                                                        {"swapcase", swapcase, ""},
-                                                        {"casefold", casefold, ""},
-                                                        {"find", find_first, "sub ?start ?end"},
-                                                        {"rfind", find_right, "sub ?start ?end"},
-                                                        {"index", index_first, "sub ?start ?end"},
-                                                        {"rindex", index_right, "sub ?start ?end"},
-                                                        {"count", count, "sub ?start ?end"},
-                                                        {"join", join, "iterable"},
-                                                        {"format", format, "*"},
-                                                        {"format_map", format_map, "mapping"},
-                                                        {"partition", partition, "sep"},
-                                                        {"rpartition", rpartition, "sep"},
-                                                        {"splitlines", splitlines, "?keepends"},
-                                                        {"removeprefix", remove_prefix, "prefix"},
-                                                        {"removesuffix", remove_suffix, "suffix"},
-                                                        {"center", center, "width ?fillchar"},
-                                                        {"ljust", ljust, "width ?fillchar"},
-                                                        {"rjust", rjust, "width ?fillchar"},
-                                                        {"zfill", zfill, "width"},
-                                                        {"expandtabs", expandtabs, "?tabsize"},
-                                                        {"isdigit", is_digit, ""},
-                                                        {"isdecimal", is_decimal, ""},
-                                                        {"isnumeric", is_numeric, ""},
-                                                        {"isalpha", is_alpha, ""},
-                                                        {"isalnum", is_alnum, ""},
-                                                        {"isspace", is_space, ""},
-                                                        {"islower", is_lower, ""},
-                                                        {"isupper", is_upper, ""},
-                                                        {"istitle", is_title, ""},
-                                                        {"isascii", is_ascii, ""},
-                                                        {"encode", encode, "?encoding ?errors"},
-                                                        {NULL, NULL, NULL}};
+const struct tare_jinja_builtin tare_jinja_text_methods[] = {{"strip", strip_both, "?chars"},
+                                                             {"lstrip", strip_left, "?chars"},
+                                                             {"rstrip", strip_right, "?chars"},
+                                                             {"split", split, "?sep ?maxsplit"},
+                                                             {"rsplit", rsplit, "?sep ?maxsplit"},
+                                                             {"startswith", starts, "prefix ?start ?end"},
+                                                             {"endswith", ends, "suffix ?start ?end"},
+                                                             {"replace", replace, "old new ?count"},
+                                                             {"upper", upper, ""},
+                                                             {"lower", lower, ""},
+                                                             {"title", title, ""},
+                                                             {"capitalize", capitalize, ""},
+                                                             {"swapcase", swapcase, ""},
+                                                             {"casefold", casefold, ""},
+                                                             {"find", find_first, "sub ?start ?end"},
+                                                             {"rfind", find_right, "sub ?start ?end"},
+                                                             {"index", index_first, "sub ?start ?end"},
+                                                             {"rindex", index_right, "sub ?start ?end"},
+                                                             {"count", count, "sub ?start ?end"},
+                                                             {"join", join, "iterable"},
+                                                             {"format", format, "*"},
+                                                             {"format_map", format_map, "mapping"},
+                                                             {"partition", partition, "sep"},
+                                                             {"rpartition", rpartition, "sep"},
+                                                             {"splitlines", splitlines, "?keepends"},
+                                                             {"removeprefix", remove_prefix, "prefix"},
+                                                             {"removesuffix", remove_suffix, "suffix"},
+                                                             {"center", center, "width ?fillchar"},
+                                                             {"ljust", ljust, "width ?fillchar"},
+                                                             {"rjust", rjust, "width ?fillchar"},
+                                                             {"zfill", zfill, "width"},
+                                                             {"expandtabs", expandtabs, "?tabsize"},
+                                                             {"isdigit", is_digit, ""},
+                                                             {"isdecimal", is_decimal, ""},
+                                                             {"isnumeric", is_numeric, ""},
+                                                             {"isalpha", is_alpha, ""},
+                                                             {"isalnum", is_alnum, ""},
+                                                             {"isspace", is_space, ""},
+                                                             {"islower", is_lower, ""},
+                                                             {"isupper", is_upper, ""},
+                                                             {"istitle", is_title, ""},
+                                                             {"isascii", is_ascii, ""},
+                                                             {"encode", encode, "?encoding ?errors"},
+                                                             {NULL, NULL, NULL}};

@@ -7,7 +7,8 @@
 #include "text/unicode.h"
 
 #define FILTER(name)                                                                                                   \
-    static struct jinja_value name(struct jinja_state *s, const struct jinja_value *a, const struct jinja_args *args)
+    static struct tare_jinja_value name(struct tare_jinja_state *s, const struct tare_jinja_value *a,                  \
+                                        const struct tare_jinja_args *args)
 #define UNUSED (void)s, (void)args, (void)a
 /* One whose body is one expression. */
 #define FILTER_IS(name, result)                                                                                        \
@@ -16,10 +17,10 @@
         UNUSED;                                                                                                        \
         return (result);                                                                                               \
     }                                                                                                                  \
-    struct jinja_state
+    struct tare_jinja_state
 
-static struct jinja_value method(struct jinja_state *s, const char *name, struct jinja_value text,
-                                 const struct jinja_args *args)
+static struct tare_jinja_value method(struct tare_jinja_state *s, const char *name, struct tare_jinja_value text,
+                                      const struct tare_jinja_args *args)
 {
     text = tare_jinja_string(s, text);
     return s->failed ? text
@@ -35,16 +36,17 @@ FILTER_IS(safe, tare_jinja_string(s, a[0]));
 
 FILTER(center)
 {
-    const struct jinja_value width = a[1].kind == JINJA_ABSENT ? tare_jinja_whole(80) : a[1];
-    const struct jinja_args one = {(struct jinja_value *)(uintptr_t)&width, 1, NULL, 0};
+    const struct tare_jinja_value width = a[1].kind == TARE_JINJA_ABSENT ? tare_jinja_whole(80) : a[1];
+    const struct tare_jinja_args one = {(struct tare_jinja_value *)(uintptr_t)&width, 1, NULL, 0};
     UNUSED;
     return method(s, "center", a[0], &one);
 }
 
 FILTER(replace)
 {
-    struct jinja_value items[3] = {tare_jinja_string(s, a[1]), tare_jinja_string(s, a[2]), a[3]};
-    const struct jinja_args all = {items, a[3].kind == JINJA_ABSENT || a[3].kind == JINJA_NONE ? 2 : 3, NULL, 0};
+    struct tare_jinja_value items[3] = {tare_jinja_string(s, a[1]), tare_jinja_string(s, a[2]), a[3]};
+    const struct tare_jinja_args all = {items, a[3].kind == TARE_JINJA_ABSENT || a[3].kind == TARE_JINJA_NONE ? 2 : 3,
+                                        NULL, 0};
     UNUSED;
     return method(s, "replace", a[0], &all);
 }
@@ -52,15 +54,15 @@ FILTER(replace)
 FILTER(format)
 {
     UNUSED;
-    const struct jinja_value text = tare_jinja_string(s, a[0]);
-    return s->failed ? text : tare_jinja_percent(s, text, tare_jinja_make(JINJA_NONE), args);
+    const struct tare_jinja_value text = tare_jinja_string(s, a[0]);
+    return s->failed ? text : tare_jinja_percent(s, text, tare_jinja_make(TARE_JINJA_NONE), args);
 }
 
 /* The first letter of each word raised, the others lowered; words begin behind spaces, -, brackets. */
 FILTER(title)
 {
     struct tare_text out = {0};
-    const struct jinja_value text = tare_jinja_string(s, a[0]);
+    const struct tare_jinja_value text = tare_jinja_string(s, a[0]);
     size_t n;
     UNUSED;
     for (size_t i = 0; i < text.size && !s->failed;) {
@@ -76,7 +78,8 @@ FILTER(title)
             if (tare_jinja_class(C_SPACE, d) || (d < 0x80 && d && strchr("-({[<", (int)d)))
                 break;
         }
-        const struct jinja_value word = tare_jinja_case(s, tare_jinja_text(text.as.text + i, to - i), CASE_CAPITAL);
+        const struct tare_jinja_value word =
+            tare_jinja_case(s, tare_jinja_text(text.as.text + i, to - i), CASE_CAPITAL);
         tare_jinja_add_value(s, &out, word);
         i = to;
     }
@@ -86,14 +89,14 @@ FILTER(title)
 /* width first blank */
 FILTER(indent)
 {
-    const struct jinja_value text = tare_jinja_string(s, a[0]);
-    struct jinja_value margin = a[1];
+    const struct tare_jinja_value text = tare_jinja_string(s, a[0]);
+    struct tare_jinja_value margin = a[1];
     struct tare_text out = {0};
     const bool first = tare_jinja_truth(a[2]), blank = tare_jinja_truth(a[3]);
     UNUSED;
-    if (margin.kind != JINJA_TEXT)
+    if (margin.kind != TARE_JINJA_TEXT)
         margin = tare_jinja_binary(s, T_MUL, tare_jinja_text(" ", 1),
-                                   margin.kind == JINJA_ABSENT ? tare_jinja_whole(4) : margin);
+                                   margin.kind == TARE_JINJA_ABSENT ? tare_jinja_whole(4) : margin);
     for (size_t from = 0; from <= text.size && !s->failed;) {
         const char *end = memchr(text.as.text + from, '\n', text.size - from);
         const size_t to = end ? (size_t)(end - text.as.text) : text.size;
@@ -110,17 +113,18 @@ FILTER(indent)
 /* length killwords end leeway */
 FILTER(truncate)
 {
-    const struct jinja_value text = tare_jinja_string(s, a[0]),
-                             end = a[3].kind == JINJA_TEXT ? a[3] : tare_jinja_text("...", 3);
+    const struct tare_jinja_value text = tare_jinja_string(s, a[0]),
+                                  end = a[3].kind == TARE_JINJA_TEXT ? a[3] : tare_jinja_text("...", 3);
     const int64_t length = tare_jinja_need_whole(s, a[1], 255), n = tare_jinja_length(s, text),
                   keep = length - tare_jinja_length(s, end);
-    const int64_t leeway = a[4].kind == JINJA_NONE ? 5 : tare_jinja_need_whole(s, a[4], 5);
+    const int64_t leeway = a[4].kind == TARE_JINJA_NONE ? 5 : tare_jinja_need_whole(s, a[4], 5);
     UNUSED;
     if (s->failed || n <= length + leeway)
         return text;
     if (keep < 0 || leeway < 0)
         return tare_jinja_fail(s, "truncate: the length is too small");
-    struct jinja_value part = tare_jinja_text(text.as.text, tare_jinja_offset(text.as.text, text.size, (size_t)keep));
+    struct tare_jinja_value part =
+        tare_jinja_text(text.as.text, tare_jinja_offset(text.as.text, text.size, (size_t)keep));
     if (!tare_jinja_truth(a[2])) {
         size_t at = part.size;
         while (at && part.as.text[at - 1] != ' ')
@@ -133,7 +137,7 @@ FILTER(truncate)
 
 FILTER(wordcount)
 {
-    const struct jinja_value text = tare_jinja_string(s, a[0]);
+    const struct tare_jinja_value text = tare_jinja_string(s, a[0]);
     bool inside = false;
     int64_t words = 0;
     size_t n;
@@ -149,7 +153,7 @@ FILTER(wordcount)
 /* width: lines are broken at spaces; long words are cut */
 FILTER(wordwrap)
 {
-    const struct jinja_value text = tare_jinja_string(s, a[0]);
+    const struct tare_jinja_value text = tare_jinja_string(s, a[0]);
     const int64_t width = tare_jinja_need_whole(s, a[1], 79);
     struct tare_text out = {0};
     int64_t column = 0;
@@ -186,7 +190,7 @@ FILTER(wordwrap)
 
 FILTER(striptags)
 {
-    struct jinja_value text = tare_jinja_string(s, a[0]);
+    struct tare_jinja_value text = tare_jinja_string(s, a[0]);
     struct tare_text out = {0};
     bool space = false, tag = false;
     size_t n;
@@ -211,7 +215,7 @@ FILTER(striptags)
 
 FILTER(escape)
 {
-    const struct jinja_value text = tare_jinja_string(s, a[0]);
+    const struct tare_jinja_value text = tare_jinja_string(s, a[0]);
     struct tare_text out = {0};
     UNUSED;
     for (size_t i = 0; i < text.size && !s->failed; i++) {
@@ -229,9 +233,9 @@ FILTER(escape)
     return tare_jinja_take(s, &out);
 }
 
-static void quote(struct jinja_state *s, struct tare_text *out, struct jinja_value value, bool query)
+static void quote(struct tare_jinja_state *s, struct tare_text *out, struct tare_jinja_value value, bool query)
 {
-    const struct jinja_value text = tare_jinja_string(s, value);
+    const struct tare_jinja_value text = tare_jinja_string(s, value);
     char word[8];
     for (size_t i = 0; i < text.size && !s->failed; i++) {
         const unsigned char c = (unsigned char)text.as.text[i];
@@ -246,14 +250,14 @@ FILTER(urlencode)
 {
     struct tare_text out = {0};
     UNUSED;
-    if (a[0].kind != JINJA_DICT && a[0].kind != JINJA_LIST && a[0].kind != JINJA_TUPLE) {
+    if (a[0].kind != TARE_JINJA_DICT && a[0].kind != TARE_JINJA_LIST && a[0].kind != TARE_JINJA_TUPLE) {
         quote(s, &out, a[0], false);
         return tare_jinja_take(s, &out);
     }
-    const struct jinja_list *pairs = a[0].kind == JINJA_DICT ? NULL : a[0].as.list;
+    const struct tare_jinja_list *pairs = a[0].kind == TARE_JINJA_DICT ? NULL : a[0].as.list;
     const size_t n = pairs ? pairs->n : a[0].as.dict->n;
     for (size_t i = 0; i < n && !s->failed; i++) {
-        const struct jinja_list *pair = pairs ? tare_jinja_collect(s, pairs->items[i]) : NULL;
+        const struct tare_jinja_list *pair = pairs ? tare_jinja_collect(s, pairs->items[i]) : NULL;
         if (pairs && (!pair || pair->n != 2)) {
             tare_jinja_fail(s, "urlencode takes pairs");
             break;
@@ -267,32 +271,32 @@ FILTER(urlencode)
     return tare_jinja_take(s, &out);
 }
 
-const struct jinja_builtin tare_jinja_text_filters[] = {{"trim", trim, "*"},
-                                                        {"upper", upper, "*"},
-                                                        {"lower", lower, "*"},
-                                                        {"capitalize", capitalize, "*"},
-                                                        {"title", title, ""},
-                                                        {"safe", safe, ""},
-                                                        {"center", center, "?width"},
-                                                        {"replace", replace, "old new ?count"},
-                                                        {"format", format, "*"},
-                                                        {"indent", indent, "?width ?first ?blank"},
-                                                        {"truncate", truncate, "?length ?killwords ?end ?leeway"},
-                                                        {"wordcount", wordcount, ""},
-                                                        {"wordwrap", wordwrap, "?width"},
-                                                        {"striptags", striptags, ""},
-                                                        {"escape", escape, ""},
-                                                        {"e", escape, ""},
-                                                        {"forceescape", escape, ""},
-                                                        {"urlencode", urlencode, ""},
-                                                        {NULL, NULL, NULL}};
+const struct tare_jinja_builtin tare_jinja_text_filters[] = {{"trim", trim, "*"},
+                                                             {"upper", upper, "*"},
+                                                             {"lower", lower, "*"},
+                                                             {"capitalize", capitalize, "*"},
+                                                             {"title", title, ""},
+                                                             {"safe", safe, ""},
+                                                             {"center", center, "?width"},
+                                                             {"replace", replace, "old new ?count"},
+                                                             {"format", format, "*"},
+                                                             {"indent", indent, "?width ?first ?blank"},
+                                                             {"truncate", truncate, "?length ?killwords ?end ?leeway"},
+                                                             {"wordcount", wordcount, ""},
+                                                             {"wordwrap", wordwrap, "?width"},
+                                                             {"striptags", striptags, ""},
+                                                             {"escape", escape, ""},
+                                                             {"e", escape, ""},
+                                                             {"forceescape", escape, ""},
+                                                             {"urlencode", urlencode, ""},
+                                                             {NULL, NULL, NULL}};
 
-const struct jinja_builtin *tare_jinja_filter_find(struct jinja_value name)
+const struct tare_jinja_builtin *tare_jinja_filter_find(struct tare_jinja_value name)
 {
-    static const struct jinja_builtin *const tables[] = {tare_jinja_sequence_filters, tare_jinja_select_filters,
-                                                         tare_jinja_text_filters};
+    static const struct tare_jinja_builtin *const tables[] = {tare_jinja_sequence_filters, tare_jinja_select_filters,
+                                                              tare_jinja_text_filters};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-        const struct jinja_builtin *filter = tare_jinja_builtin_find(tables[i], name);
+        const struct tare_jinja_builtin *filter = tare_jinja_builtin_find(tables[i], name);
         if (filter)
             return filter;
     }

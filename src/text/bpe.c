@@ -7,7 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "text/model.h"
+#include "text/token_model.h"
 #include "text/unicode.h"
 
 #define SHORT_WORD 32   /* symbols: up to here the lowest pair is searched for, beyond a heap knows it */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "text/model.h"
+#include "text/token_model.h"
 
 struct word_level {
     const struct tare_vocab *vocab;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "text/model.h"
+#include "text/token_model.h"
 #include "text/trie.h"
 #include "text/unicode.h"
 

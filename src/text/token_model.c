@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * model.c - what WordLevel, WordPiece and Unigram share. */
-#include "text/model.h"
+ * token_model.c - what WordLevel, WordPiece and Unigram share. */
+#include "text/token_model.h"
 
 #include <stdio.h>
 #include <stdlib.h>

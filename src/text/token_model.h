@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * model.h - what WordLevel, WordPiece and Unigram share. */
-#ifndef TARE_TEXT_MODEL_H
-#define TARE_TEXT_MODEL_H
+ * token_model.h - what WordLevel, WordPiece and Unigram share. */
+#ifndef TARE_TEXT_TOKEN_MODEL_H
+#define TARE_TEXT_TOKEN_MODEL_H
 
 #include "text/tokenizer.h"
 
