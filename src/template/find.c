@@ -7,6 +7,7 @@
 
 #include "open/checkpoint.h"
 #include "template/template.h"
+#include "text/tokenizer_config.h"
 
 #define FILE_MOST ((uint64_t)64 << 20)
 
@@ -145,7 +146,7 @@ enum tare_code tare_template_find(tare_template *template, const struct tare_che
                                   struct tare_error *err)
 {
     json_t *config = NULL;
-    enum tare_code code = read_json(checkpoint, "tokenizer_config.json", &config, err);
+    enum tare_code code = tare_tokenizer_config_read(&config, checkpoint, err);
     if (!code)
         code = find_text(template, checkpoint, config, err);
     if (!code)

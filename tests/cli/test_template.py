@@ -61,6 +61,11 @@ class Files(unittest.TestCase):
         self.assertEqual(render(files, 'say "hi"\n')[1], '<s>say "hi"</s>TrueFalse')
         self.assertEqual(render(files, {"messages": HELLO, "bos_token": "B"}, "--json")[1], "Bhello</s>FalseFalse")
 
+    def test_large_numbers(self):
+        """A length without a limit is 1e30 written out, in many published files."""
+        files = {"tokenizer_config.json": '{"model_max_length": 1000000000000000019884624838656, "chat_template": "x"}'}
+        self.assertEqual(render(files, {"messages": HELLO}, "--json")[:2], (0, "x"))
+
     def test_messages(self):
         said = [{"role": "assistant", "content": None, "reasoning": "r"}]
         files = {"chat_template.jinja": "{{ messages[0] | tojson }}"}
