@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run/measure.h"
 #include "run/pass.h"
 
 #define CONTEXT_DEFAULT 4096
@@ -164,6 +165,11 @@ void tare_session_free(tare_session *s)
 int64_t tare_session_vocabulary(const tare_session *s)
 {
     return s->pass.head->rows;
+}
+
+uint64_t tare_session_weights(const tare_session *s)
+{
+    return tare_token_bytes(s->pass.loaded, &s->model->tree, s->decoder, s->pass.head);
 }
 
 int64_t tare_session_context(const tare_session *s)
