@@ -24,18 +24,19 @@ struct cost {
 
 struct row {
     int threads;
-    struct cost prefill, decode;
+    struct cost prefill, decode, batch;
     double read; /* bytes a second that memory gives; 0: not measured */
 };
 
 struct bench {
     tare_model *model;
     int64_t prompt, context, generate, runs; /* tokens; context: those before the decoded ones */
+    int64_t sequences;                       /* that go on in one step; 0: not measured */
     bool no_read;
     struct row rows[MOST_COUNTS];
     size_t n;
-    int32_t *ids; /* as many as the longest feed */
-    float *logits;
+    int32_t *ids;       /* as many as the longest feed */
+    float *logits;      /* a row a sequence */
     double load, first; /* seconds from the start to a session, and to a token after `context` of them */
     uint64_t weights, peak;
 };
@@ -55,6 +56,12 @@ static void keep_least(struct cost *least, struct cost start)
     least->cpu = least->cpu <= 0 || took.cpu < least->cpu ? took.cpu : least->cpu;
 }
 
+static enum tare_code out_of_memory(struct tare_error *err)
+{
+    *err = (struct tare_error){.code = TARE_E_MEMORY, .text = "out of memory"};
+    return err->code;
+}
+
 static enum tare_code open_session(const struct bench *b, int threads, int64_t context, tare_session **session,
                                    struct tare_error *err)
 {
@@ -72,11 +79,9 @@ static enum tare_code make_ids(struct bench *b, int64_t vocabulary, struct tare_
     const uint32_t some = vocabulary < SOME_IDS ? (uint32_t)vocabulary : SOME_IDS;
     uint32_t state = 1;
     b->ids = calloc((size_t)n, sizeof *b->ids);
-    b->logits = calloc((size_t)vocabulary, sizeof *b->logits);
-    if (!b->ids || !b->logits) {
-        *err = (struct tare_error){.code = TARE_E_MEMORY, .text = "out of memory"};
-        return err->code;
-    }
+    b->logits = calloc((size_t)vocabulary, (b->sequences ? (size_t)b->sequences : 1) * sizeof *b->logits);
+    if (!b->ids || !b->logits)
+        return out_of_memory(err);
     for (int64_t i = 0; i < n; i++)
         b->ids[i] = (int32_t)((state = state * 1664525u + 1013904223u) % some);
     return TARE_OK;
@@ -129,6 +134,33 @@ static enum tare_code time_decode(struct bench *b, struct row *row, struct tare_
     return code;
 }
 
+/* Sequences that share their context and go on by a token each in one step. */
+static enum tare_code time_batch(struct bench *b, struct row *row, struct tare_error *err)
+{
+    struct tare_feed *feeds = calloc((size_t)b->sequences, sizeof *feeds);
+    enum tare_code code =
+        feeds ? open_session(b, row->threads, b->context + b->generate, &feeds->session, err) : out_of_memory(err);
+    if (!code)
+        code = tare_session_feed(feeds->session, b->ids, (size_t)b->context, false, b->logits, err);
+    for (int64_t k = 0; !code && k < b->sequences; k++) {
+        const int64_t columns = tare_session_vocabulary(feeds->session);
+        feeds[k] = (struct tare_feed){.session = feeds[k].session, .n = 1, .logits = b->logits + k * columns};
+        if (k)
+            code = tare_session_fork(&feeds[k].session, feeds->session, err);
+    }
+    const struct cost start = now();
+    for (int64_t i = 0; !code && i < b->generate; i++) {
+        for (int64_t k = 0; k < b->sequences; k++)
+            feeds[k].ids = &b->ids[(i + k) % b->context];
+        code = tare_session_feed_each(feeds, (size_t)b->sequences, err);
+    }
+    keep_least(&row->batch, start);
+    for (int64_t k = 0; feeds && k < b->sequences; k++)
+        tare_session_free(feeds[k].session);
+    free(feeds);
+    return code;
+}
+
 static uint64_t peak_memory(void)
 {
     struct rusage usage;
@@ -145,9 +177,12 @@ static enum tare_code measure(struct bench *b, double start, struct tare_error *
 {
     enum tare_code code = first_token(b, start, err);
     for (int64_t run = 0; run < b->runs; run++) /* thread counts take turns: the load of others comes and goes */
-        for (size_t i = 0; !code && i < b->n; i++)
-            if (!(code = time_prefill(b, &b->rows[i], err)))
-                code = time_decode(b, &b->rows[i], err);
+        for (size_t i = 0; !code && i < b->n; i++) {
+            if ((code = time_prefill(b, &b->rows[i], err)) || (code = time_decode(b, &b->rows[i], err)))
+                break;
+            if (b->sequences)
+                code = time_batch(b, &b->rows[i], err);
+        }
     b->peak = peak_memory(); /* before there is memory to be read */
     for (size_t i = 0; !code && !b->no_read && i < b->n; i++)
         code = tare_measure_read(b->rows[i].threads, READ_BYTES, &b->rows[i].read, err);
@@ -175,6 +210,9 @@ static void print_table(const struct bench *b)
         if (r->read > 0)
             printf("%14.2f%9.0f%%", r->read / 1e9, 100 * bytes / r->read);
         putchar('\n');
+        if (b->sequences)
+            printf("  %24s%14.1f  %lld sequences at once\n", "", rate(b->sequences * b->generate, r->batch.wall),
+                   (long long)b->sequences);
     }
 }
 
@@ -197,6 +235,8 @@ static void print_json(const struct bench *b)
         printf("%s{\"threads\": %d, ", i ? ",\n  " : "\n  ", r->threads);
         put_cost("prefill", b->prompt, &r->prefill);
         put_cost("decode", b->generate, &r->decode);
+        if (b->sequences)
+            put_cost("batch", b->sequences * b->generate, &r->batch);
         printf("\"weights_bytes_per_second\": %.0f, ", bytes);
         if (r->read > 0)
             printf("\"read_bytes_per_second\": %.0f, \"share_of_read\": %.4f}", r->read, bytes / r->read);
@@ -258,6 +298,7 @@ int cli_bench(const struct cli_verb *verb, int argc, char **argv)
         {"prompt", 0, CLI_WHOLE, &b.prompt, "N", "tokens of the prefill; default 512", 1, 1 << 20, NULL},
         {"context", 0, CLI_WHOLE, &b.context, "N", "tokens before those decoded; default 64", 1, 1 << 20, NULL},
         {"generate", 0, CLI_WHOLE, &b.generate, "N", "tokens decoded one by one; default 64", 1, 1 << 20, NULL},
+        {"sequences", 0, CLI_WHOLE, &b.sequences, "N", "also decode so many sequences at once", 1, 1024, NULL},
         {"runs", 0, CLI_WHOLE, &b.runs, "N", "the best of so many; default 3", 1, 1000, NULL},
         {"no-read", 0, CLI_SWITCH, &b.no_read, NULL, "leave the memory's speed out: it takes 512 MB", 0, 0, NULL},
         {"json", 0, CLI_SWITCH, &json, NULL, "print one JSON object (docs/json.md)", 0, 0, NULL},

@@ -27,6 +27,7 @@
 struct measure {
     tare_model *model;
     tare_tokenizer *tokenizer;
+    tare_session *session;
     int threads;
     int32_t *ids;
     size_t n;
@@ -59,13 +60,12 @@ static enum tare_code fail(struct tare_error *err, enum tare_code code, const ch
 }
 
 /* Score id[i + 1] after feeding id[i], n of them. */
-static enum tare_code score(struct measure *m, tare_session *session, const int32_t *ids, size_t n,
-                            struct tare_error *err)
+static enum tare_code score(struct measure *m, const int32_t *ids, size_t n, struct tare_error *err)
 {
     enum tare_code code = TARE_OK;
     for (size_t done = 0, part; done < n && !code; done += part) {
         part = n - done < m->rows ? n - done : m->rows;
-        if ((code = tare_session_feed(session, ids + done, part, true, m->logits, err)))
+        if ((code = tare_session_feed(m->session, ids + done, part, true, m->logits, err)))
             break;
         for (size_t i = 0; i < part && !code; i++) {
             const int32_t next = ids[done + i + 1];
@@ -82,25 +82,14 @@ static enum tare_code score(struct measure *m, tare_session *session, const int3
     return code;
 }
 
-static enum tare_code open_session(const struct measure *m, tare_session **session, struct tare_error *err)
-{
-    struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
-    options.threads = m->threads;
-    options.context = m->context;
-    options.cancel = &cli_interrupted;
-    return tare_session_open(session, m->model, &options, err);
-}
-
 static enum tare_code score_windows(struct measure *m, struct tare_error *err)
 {
     struct cli_progress progress = cli_progress_init();
     enum tare_code code = TARE_OK;
     for (int64_t w = 0; w < m->windows && !code; w++) {
         const size_t start = (size_t)(w * m->context), left = m->n - 1 - start;
-        tare_session *session = NULL;
-        if (!(code = open_session(m, &session, err)))
-            code = score(m, session, m->ids + start, left < (size_t)m->context ? left : (size_t)m->context, err);
-        tare_session_free(session);
+        if (!(code = tare_session_rewind(m->session, 0, err)))
+            code = score(m, m->ids + start, left < (size_t)m->context ? left : (size_t)m->context, err);
         if (!code && cli_progress_show(&progress, "score", (uint64_t)(w + 1), (uint64_t)m->windows))
             code = fail(err, TARE_E_CANCELLED, "", "interrupted");
     }
@@ -108,22 +97,24 @@ static enum tare_code score_windows(struct measure *m, struct tare_error *err)
     return code;
 }
 
-/* Context, windows and room for logits: a first session knows them, and loads the weights for all. */
+/* Ids, a session, and room for logits. */
 static enum tare_code prepare(struct measure *m, const struct cli_source *source, const struct cli_file *text,
                               struct tare_error *err)
 {
     enum tare_code code;
-    tare_session *session = NULL;
+    struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
     if ((code = tare_tokenizer_open(&m->tokenizer, source->path, &source->options, err)) ||
         (code = tare_tokenizer_encode(m->tokenizer, text->data, text->size, true, &m->ids, &m->n, err)))
         return code;
     if (m->n < 2)
         return fail(err, TARE_E_ARGUMENT, "text", "has less than two tokens: there is nothing to predict");
-    if ((code = open_session(m, &session, err)))
+    options.threads = m->threads;
+    options.context = m->context;
+    options.cancel = &cli_interrupted;
+    if ((code = tare_session_open(&m->session, m->model, &options, err)))
         return code;
-    m->context = tare_session_context(session);
-    m->columns = (size_t)tare_session_vocabulary(session);
-    tare_session_free(session);
+    m->context = tare_session_context(m->session);
+    m->columns = (size_t)tare_session_vocabulary(m->session);
     const int64_t whole = ((int64_t)m->n - 1) / m->context;
     m->windows = whole > 0 ? whole : 1;
     m->rows = LOGITS_BYTES / (m->columns * sizeof *m->logits);
@@ -210,6 +201,7 @@ int cli_perplexity(const struct cli_verb *verb, int argc, char **argv)
     source.options.threads = m.threads = (int)threads;
     status = plan_and_measure(&m, &source, argv[1], json);
     free(m.logits);
+    tare_session_free(m.session);
     tare_ids_free(m.ids);
     tare_tokenizer_free(m.tokenizer);
     tare_model_free(m.model);

@@ -449,10 +449,30 @@ TARE_API int64_t tare_session_context(const tare_session *session);
 TARE_API int64_t tare_session_length(const tare_session *session); /* tokens fed so far */
 /*
  * Feed n ids; logits receives float32 (n, vocabulary) when all, else (1, vocabulary): those of the last id. logits may
- * be NULL. On failure the session is as before the call.
+ * be NULL. After a failure the session holds those of the ids that went through whole: tare_session_length() tells. Up to
+ * 256 ids go through together, so that of a feed no longer than that all do or none.
  */
 TARE_API enum tare_code tare_session_feed(tare_session *session, const int32_t *ids, size_t n, bool all, float *logits,
                                           struct tare_error *err);
+/*
+ * The same for several sessions of one model in one step, which reads the weights once for all of them. Each may be fed
+ * another number of ids: a prompt beside texts that go on by one token. A session's logits do not depend on what it is
+ * fed beside. The threads, and `cancel`, are those of the first one.
+ */
+struct tare_feed {
+    tare_session *session;
+    const int32_t *ids;
+    size_t n;
+    bool all;
+    float *logits;
+};
+TARE_API enum tare_code tare_session_feed_each(struct tare_feed *feeds, size_t n, struct tare_error *err);
+
+/* A second session that stands where the first one does and shares what both hold so far. It uses the threads and work
+ * memory of the first: the two may be used by turns or in one step, but not at the same time. */
+TARE_API enum tare_code tare_session_fork(tare_session **fork, const tare_session *session, struct tare_error *err);
+/* Forget all but the first `length` tokens. Recurrent models go through some of them again for that. */
+TARE_API enum tare_code tare_session_rewind(tare_session *session, int64_t length, struct tare_error *err);
 
 struct tare_sampling {
     size_t size;
