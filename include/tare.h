@@ -503,6 +503,17 @@ struct tare_sampling {
 TARE_API int32_t tare_sample(const float *logits, int64_t vocabulary, const struct tare_sampling *sampling,
                              uint64_t draw);
 
+/* ---- measure ----------------------------------------------------------------------------------------------------- */
+
+/* Bytes of weights that decoding one token reads, in the layout they run in: of experts, as many as are chosen. */
+TARE_API uint64_t tare_session_weights(const tare_session *session);
+/*
+ * What reading memory in order gives at best here and now: *rate receives bytes a second, the best of five passes over
+ * `bytes` of memory (at least 256 KiB; far more than the caches hold, to mean anything) by so many threads (0: one a
+ * core). Any thread; takes a fraction of a second a GB.
+ */
+TARE_API enum tare_code tare_measure_read(int threads, uint64_t bytes, double *rate, struct tare_error *err);
+
 /* ---- text -------------------------------------------------------------------------------------------------------- */
 
 typedef struct tare_tokenizer tare_tokenizer;

@@ -5,6 +5,7 @@
 
 #include "run/budget.h"
 #include "run/prompt_cache.h"
+#include "run/measure.h"
 #include "run/runner.h"
 
 #define CONTEXT_DEFAULT 4096
@@ -125,6 +126,12 @@ void tare_session_free(tare_session *s)
 int64_t tare_session_vocabulary(const tare_session *s)
 {
     return s->runner->pass.head->rows;
+}
+
+uint64_t tare_session_weights(const tare_session *s)
+{
+    const struct tare_pass *pass = &s->runner->pass;
+    return tare_token_bytes(pass->loaded, &s->runner->model->tree, s->decoder, pass->head);
 }
 
 int64_t tare_session_context(const tare_session *s)
