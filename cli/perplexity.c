@@ -25,6 +25,7 @@
 #define MOST_ROWS 256                   /* the same; more at once would not be faster */
 
 struct measure {
+    int64_t kv_bits;
     tare_model *model;
     tare_tokenizer *tokenizer;
     tare_session *session;
@@ -110,6 +111,7 @@ static enum tare_code prepare(struct measure *m, const struct cli_source *source
         return fail(err, TARE_E_ARGUMENT, "text", "has less than two tokens: there is nothing to predict");
     options.threads = m->threads;
     options.context = m->context;
+    options.kv_bits = (int)m->kv_bits;
     options.cancel = &cli_interrupted;
     if ((code = tare_session_open(&m->session, m->model, &options, err)))
         return code;
@@ -182,6 +184,7 @@ int cli_perplexity(const struct cli_verb *verb, int argc, char **argv)
          "                       text is not scored, nor is what is left after the last whole\n"
          "                       window; default: the model's, at most 4096",
          1, INT32_MAX, NULL},
+        CLI_FLAG_KV_BITS(&m.kv_bits),
         {"json", 0, CLI_SWITCH, &json, NULL, "print one JSON object (docs/json.md)", 0, 0, NULL},
         CLI_FLAG_TIE(&tie),
         CLI_FLAG_ZEROS(&zeros),

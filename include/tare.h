@@ -436,6 +436,7 @@ struct tare_session_options {
         *cancel; /* may be NULL; when it becomes non-zero, tare_session_feed() ends with TARE_E_CANCELLED */
     uint64_t
         memory; /* bytes that weights and states may take; more is refused before anything is loaded. 0: what is free */
+    int kv_bits; /* of a number in the cache of keys and values: 32 (float32), 16 (float16), 8, 4; 0: 16 */
 };
 #define TARE_SESSION_OPTIONS_INIT                                                                                      \
     {                                                                                                                  \
