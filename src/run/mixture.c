@@ -183,13 +183,8 @@ static struct tare_product product(const struct job *j, int which, int64_t exper
     const struct tare_loaded *loaded = j->pass->loaded;
     const struct tare_linear *linear = b->each[which] ? &b->each[which][expert] : &b->stacked[which];
     const int64_t part = b->each[which] ? 0 : expert, out = linear->out;
-    struct tare_product p = {.matrix = *tare_loaded_matrix(loaded, linear->weight), .x = x, .y = y};
-    p.matrix.rows = out;
-    p.matrix.data += (size_t)(part * out) * p.matrix.stride;
-    if (p.matrix.scale) {
-        p.matrix.scale += part * out * p.matrix.groups;
-        p.matrix.offset += part * out * p.matrix.groups;
-    }
+    const struct tare_matrix *all = tare_loaded_matrix(loaded, linear->weight);
+    struct tare_product p = {.matrix = tare_matrix_part(all, part * out, out), .x = x, .y = y};
     if (linear->bias)
         p.bias = tare_loaded_vector(loaded, linear->bias) + part * out;
     p.tokens = j->begin[expert + 1] - j->begin[expert];

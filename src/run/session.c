@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "run/budget.h"
-#include "run/prompt_cache.h"
 #include "run/measure.h"
+#include "run/prompt_cache.h"
 #include "run/runner.h"
 
 #define CONTEXT_DEFAULT 4096
@@ -86,7 +86,7 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
     if (!__atomic_load_n(&model->loaded, __ATOMIC_ACQUIRE) &&
         (code = tare_budget_check(model, states, s->context, options->memory, err)))
         return code;
-    return tare_runner_open(&s->runner, model, threads, err);
+    return tare_runner_open(&s->runner, model, threads, options->exact, err);
 }
 
 enum tare_code tare_session_open(tare_session **session, tare_model *model, const struct tare_session_options *options,
