@@ -79,7 +79,7 @@ struct tare_gqa_desc {
     int64_t chunk;         /* keys seen: those of its own chunk of so many positions; 0: by window (llama4) */
     int64_t v_head_dim;    /* of a value; below 1: head_dim (mimo_v2_flash) */
     double v_scale;        /* of values; 0: 1 */
-    double clip;           /* q, k and v lie within -clip and clip; 0: not (dbrx) */
+    double clip;           /* q, k (wide norms come first) and v lie within -clip and clip; 0: not (dbrx) */
     const char *sink_name; /* (heads): a logit that takes its share and gives nothing; NULL: none (gpt_oss) */
     /* What each head gives times a gate, sigmoid(..) or softplus(..): of gate_name, a linear without bias, a number a
      * head or an element (afmoe, laguna, step3p5); or of the second half of each head's rows in q_proj (qwen3_next) */

@@ -162,6 +162,7 @@ static bool widths_fit(const struct tare_gqa_self *b)
 bool tare_gqa_runs(const struct tare_gqa_self *b, const struct tare_gqa_desc *d)
 {
     const bool norms = b->each || (d->qk_norm != TARE_QK_NORM_LAYER_ROWS && d->qk_norm != TARE_QK_NORM_LAYER_EACH);
-    return norms && widths_fit(b) && !(b->borrows && b->adopts) && d->kv_heads > 0 && d->heads % d->kv_heads == 0 &&
-           d->rope.dims >= 0 && d->rope.dims <= d->head_dim;
+    const bool tuned = d->query_beta == 0 || d->query_length > 0;
+    return norms && tuned && widths_fit(b) && !(b->borrows && b->adopts) && d->kv_heads > 0 &&
+           d->heads % d->kv_heads == 0 && d->rope.dims >= 0 && d->rope.dims <= d->head_dim;
 }
