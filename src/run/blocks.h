@@ -133,7 +133,8 @@ struct tare_router {
         TARE_SCORE_SQRT_SOFTPLUS, /* sqrt(log(1 + e^x)) of each */
         TARE_SCORE_SPARSE_MIXER   /* one by one, each weighed against those within the jitter (Liu et al. 2023) */
     } score;
-    bool normalize;             /* the weights of the chosen ones by their sum */
+    bool normalize;             /* the weights of the chosen ones by their sum ... */
+    double floor;               /* ... and this number, so that it is not 0; 0: 1e-20 */
     double scale;               /* of the weights; 0: 1 */
     double soft_cap;            /* of the logits; 0: none */
     double jitter;              /* of the sparse mixer */
