@@ -153,6 +153,13 @@ bool tare_router_fits(const struct tare_router *router); /* top and groups are p
  * Routed experts, each down(act(gate x) * up x), and often one that all tokens share:
  *     y = sum_k weight[k] expert[chosen[k]](x) + shared(x)
  */
+struct tare_latent { /* experts at a width of their own: up(norm(sum of experts(down x))); width below 1: not so */
+    int64_t width;
+    const char *down, *up; /* linears (width, dim), (dim, width) */
+    bool bias;             /* of both */
+    const char *norm;      /* an RMS norm; NULL: none */
+    double eps;
+};
 struct tare_routed_desc {
     const char *name; /* "mlp" */
     struct tare_router router;
@@ -163,11 +170,15 @@ struct tare_routed_desc {
     const char *correction; /* of the scores by which experts are chosen: "gate.e_score_correction_bias"; NULL: none */
     const char *experts;    /* "switch_mlp" */
     const char *parts[3];   /* gate_proj, up_proj, down_proj */
-    bool one_by_one;        /* experts.0.gate_proj ... instead of experts.gate_proj, stacked */
-    bool bias;              /* of the experts */
-    bool weigh_input;       /* expert(weight x) instead of weight expert(x) */
-    const char *shared;     /* "shared_experts" */
-    int64_t shared_hidden;  /* below 1: no shared expert */
+    bool ungated;           /* each is down(act(up x)), the shared one too: no gate_proj (nemotron_h) */
+    struct tare_latent latent;
+    bool one_by_one;                          /* experts.0.gate_proj ... instead of experts.gate_proj, stacked */
+    bool bias;                                /* of the experts */
+    bool weigh_input;                         /* expert(weight x) instead of weight expert(x) */
+    const char *shared;                       /* "shared_experts" */
+    const char *shared_gate_up, *shared_down; /* its parts, with one projection: rows gate then up (granitemoehybrid);
+                                                 NULL: gate_proj, up_proj, down_proj */
+    int64_t shared_hidden;                    /* below 1: no shared expert */
     bool shared_bias;
     const char *shared_gate; /* a linear (1, dim): the shared expert times its sigmoid; NULL: none */
     const char *mix;         /* a linear (2, dim) with a bias: experts and shared one times its softmax; NULL: none */
