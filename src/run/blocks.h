@@ -66,6 +66,7 @@ struct tare_gqa_desc {
         TARE_QK_NORM_RMS_ONE_PLUS,
         TARE_QK_NORM_RMS_BARE,             /* without weights */
         TARE_QK_NORM_RMS_WIDE,             /* over all heads together: (heads * head_dim) */
+        TARE_QK_NORM_RMS_ROWS,             /* per head, with weights of its own: (heads, head_dim), named alone */
         TARE_QK_NORM_LAYER_ROWS,           /* layer norms with weights of each head's own: (heads, head_dim) */
         TARE_QK_NORM_LAYER_EACH            /* the same in parameters of their own: q_norm.norms.0.weight */
     } qk_norm;                             /* per head: q_norm, k_norm (head_dim) */

@@ -316,6 +316,10 @@ static struct tare_norm head_norm(struct tare_at at, const char *name, int64_t h
     case TARE_QK_NORM_RMS_BARE:
         norm.kind = TARE_NORM_RMS;
         break;
+    case TARE_QK_NORM_RMS_ROWS:
+        norm.weight = tare_plain(at, name, 2, heads, d->head_dim);
+        norm.kind = TARE_NORM_RMS;
+        break;
     case TARE_QK_NORM_LAYER_ROWS:
         norm.weight = tare_plain(tare_at(at, "%s", name), "weight", 2, heads, d->head_dim);
         norm.kind = TARE_NORM_LAYER;
@@ -328,6 +332,12 @@ static struct tare_norm head_norm(struct tare_at at, const char *name, int64_t h
 }
 
 enum { HEADS_MOST = 65536 }; /* with a norm each */
+
+static bool normed_each(const struct tare_gqa_desc *d)
+{
+    return d->qk_norm == TARE_QK_NORM_RMS_ROWS || d->qk_norm == TARE_QK_NORM_LAYER_ROWS ||
+           d->qk_norm == TARE_QK_NORM_LAYER_EACH;
+}
 
 /* A norm for each head: rows of one parameter, or parameters of their own. */
 static void norm_each(struct gqa *b, struct tare_at at, const struct tare_gqa_desc *d, const char *const name[2])
@@ -362,7 +372,7 @@ static void declare_norms(struct gqa *b, struct tare_at at, const struct tare_gq
         (struct tare_norm){.kind = d->v_norm ? TARE_NORM_RMS : TARE_NORM_NONE, .dim = d->head_dim, .eps = d->eps};
     b->wide = d->qk_norm == TARE_QK_NORM_RMS_WIDE;
     b->norm_last = d->norm_last;
-    if (d->qk_norm == TARE_QK_NORM_LAYER_ROWS || d->qk_norm == TARE_QK_NORM_LAYER_EACH)
+    if (normed_each(d))
         norm_each(b, at, d, name);
 }
 
@@ -413,8 +423,8 @@ static void declare(struct gqa *b, struct tare_at at, const struct tare_gqa_desc
 /* Such configs exist: mlx-lm declares their parameters, and nobody can run them. */
 static bool runs(const struct gqa *b, const struct tare_gqa_desc *d)
 {
-    const bool norms = b->each || (d->qk_norm != TARE_QK_NORM_LAYER_ROWS && d->qk_norm != TARE_QK_NORM_LAYER_EACH);
-    return norms && d->kv_heads > 0 && d->heads % d->kv_heads == 0 && d->rope.dims >= 0 && d->rope.dims <= d->head_dim;
+    return (b->each || !normed_each(d)) && d->kv_heads > 0 && d->heads % d->kv_heads == 0 && d->rope.dims >= 0 &&
+           d->rope.dims <= d->head_dim;
 }
 
 void tare_gqa(struct tare_layer *layer, struct tare_at parent, const struct tare_gqa_desc *d)
