@@ -17,6 +17,7 @@ struct routed {
     struct tare_linear *each[3];   /* (n) instead, one by one; NULL: stacked */
     struct tare_linear shared[3], shared_gate, mix;
     int64_t dim, hidden, shared_hidden;
+    int64_t working; /* experts: those from here on are idle */
     enum tare_activation activation;
     struct tare_limit limit, shared_limit;
     bool weigh_input;
@@ -182,13 +183,8 @@ static struct tare_product product(const struct job *j, int which, int64_t exper
     const struct tare_loaded *loaded = j->pass->loaded;
     const struct tare_linear *linear = b->each[which] ? &b->each[which][expert] : &b->stacked[which];
     const int64_t part = b->each[which] ? 0 : expert, out = linear->out;
-    struct tare_product p = {.matrix = *tare_loaded_matrix(loaded, linear->weight), .x = x, .y = y};
-    p.matrix.rows = out;
-    p.matrix.data += (size_t)(part * out) * p.matrix.stride;
-    if (p.matrix.scale) {
-        p.matrix.scale += part * out * p.matrix.groups;
-        p.matrix.offset += part * out * p.matrix.groups;
-    }
+    struct tare_product p = {
+        .matrix = tare_matrix_part(tare_loaded_matrix(loaded, linear->weight), part * out, out), .x = x, .y = y};
     if (linear->bias)
         p.bias = tare_loaded_vector(loaded, linear->bias) + part * out;
     p.tokens = j->begin[expert + 1] - j->begin[expert];
@@ -197,7 +193,7 @@ static struct tare_product product(const struct job *j, int which, int64_t exper
     return p;
 }
 
-/* Experts [from, to), which have slots [first, last) together. */
+/* Experts [from, to), some of them idle: their rows stay what was gathered. They have slots [first, last) together. */
 static void run_wave(struct job *j, int64_t from, int64_t to)
 {
     const struct tare_pass *pass = j->pass;
@@ -205,9 +201,10 @@ static void run_wave(struct job *j, int64_t from, int64_t to)
     j->first = j->begin[from];
     j->last = j->begin[to];
     const size_t slots = (size_t)(j->last - j->first);
+    const int64_t end = j->b->working < to ? j->b->working : to; /* of those that work */
     size_t n = 0;
     tare_pool_run(pass->pool, slots, gather, j);
-    for (int64_t e = from; e < to; e++) {
+    for (int64_t e = from; e < end; e++) {
         const int64_t row = j->begin[e] - j->first;
         if (j->begin[e + 1] == j->begin[e])
             continue;
@@ -216,9 +213,10 @@ static void run_wave(struct job *j, int64_t from, int64_t to)
         j->products[n++] = product(j, UP, e, j->rows + row * dim, units + hidden);
     }
     tare_matmul_each(&pass->kernels, pass->pool, j->products, n, pass->work);
-    tare_pool_run(pass->pool, slots, activate, j);
+    if (end > from)
+        tare_pool_run(pass->pool, (size_t)(j->begin[end] - j->first), activate, j);
     n = 0;
-    for (int64_t e = from; e < to; e++) {
+    for (int64_t e = from; e < end; e++) {
         const int64_t row = j->begin[e] - j->first;
         if (j->begin[e + 1] > j->begin[e])
             j->products[n++] = product(j, DOWN, e, j->units + row * 2 * hidden, j->rows + row * dim);
@@ -306,13 +304,13 @@ static void declare_experts(struct routed *b, struct tare_at parent, const struc
     for (int i = 0; i < 3; i++) {
         const int64_t in = i < DOWN ? d->dim : d->hidden, out = i < DOWN ? d->hidden : d->dim;
         if (!d->one_by_one) {
-            b->stacked[i] = tare_experts(at, part_name(d, i), d->router.n, in, out, d->bias);
+            b->stacked[i] = tare_experts(at, part_name(d, i), b->working, in, out, d->bias);
             continue;
         }
-        b->each[i] = tare_arena_array(at.tree->arena, (size_t)d->router.n, sizeof *b->each[i]);
+        b->each[i] = tare_arena_array(at.tree->arena, (size_t)b->working, sizeof *b->each[i]);
         if (!b->each[i] && !at.tree->error.code)
             tare_fail_memory(&at.tree->error);
-        for (int64_t e = 0; e < d->router.n && !at.tree->error.code; e++)
+        for (int64_t e = 0; e < b->working && !at.tree->error.code; e++)
             b->each[i][e] = tare_linear(tare_at(at, "%lld", (long long)e), part_name(d, i), in, out, d->bias);
     }
 }
@@ -322,6 +320,7 @@ static void declare(struct routed *b, struct tare_at at, const struct tare_route
     *b = (struct routed){.router = d->router,
                          .dim = d->dim,
                          .hidden = d->hidden,
+                         .working = d->router.n - d->idle,
                          .shared_hidden = d->shared_hidden > 0 ? d->shared_hidden : 0,
                          .activation = d->activation,
                          .limit = d->limit,
@@ -349,10 +348,10 @@ static void declare(struct routed *b, struct tare_at at, const struct tare_route
 void tare_routed(struct tare_layer *layer, struct tare_at parent, const struct tare_routed_desc *d)
 {
     const struct tare_at at = tare_at(parent, "%s", given(d->name, "mlp"));
-    if ((d->router.n < 1 || d->hidden < 1) && !at.tree->error.code)
+    if ((d->router.n - d->idle < 1 || d->idle < 0 || d->hidden < 1) && !at.tree->error.code)
         tare_fail(&at.tree->error, TARE_E_CONFIG, at.path,
-                  "the config gives %lld experts of width %lld; both must be at least 1", (long long)d->router.n,
-                  (long long)d->hidden);
+                  "the config gives %lld experts of width %lld; both must be at least 1",
+                  (long long)(d->router.n - d->idle), (long long)d->hidden);
     if (at.tree->error.code)
         return;
     struct routed *b = tare_arena_alloc(at.tree->arena, sizeof *b);
