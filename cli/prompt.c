@@ -3,11 +3,11 @@
 #include "prompt.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
 #include "fable.h"
+#include "file.h"
 #include "print.h"
 
 static const size_t LARGEST = (size_t)16 << 20;
@@ -15,26 +15,13 @@ static const size_t LARGEST = (size_t)16 << 20;
 /* All of stdin, less one line end at its end, which is the shell's. */
 static int read_input(struct cli_prompt *prompt)
 {
-    size_t room = 0;
-    for (;;) {
-        if (prompt->size == room) {
-            room = room ? 2 * room : 4096;
-            char *more = realloc(prompt->owned, room);
-            if (!more)
-                return cli_fail_system("standard input");
-            prompt->owned = more;
-        }
-        const size_t n = fread(prompt->owned + prompt->size, 1, room - prompt->size, stdin);
-        prompt->size += n;
-        if (n == 0)
-            break;
-        if (prompt->size > LARGEST)
-            return cli_wrong("run: the prompt on standard input is over 16 MiB");
-    }
+    struct cli_file file;
+    const int status = cli_file_take(&file, stdin, "run: the prompt on standard input", LARGEST);
+    prompt->text = prompt->owned = file.data;
+    prompt->size = file.size;
     if (prompt->size && prompt->owned[prompt->size - 1] == '\n')
         prompt->size--;
-    prompt->text = prompt->owned;
-    return CLI_GO_ON;
+    return status;
 }
 
 int cli_prompt_get(struct cli_prompt *prompt, const char *word, bool fable)

@@ -11,6 +11,7 @@
 #include "tree/tree.h"
 
 struct tare_pass;
+struct tare_loaded;
 
 struct tare_block_ops {
     const char *name;
@@ -20,6 +21,8 @@ struct tare_block_ops {
     size_t (*scratch)(const void *block, int64_t tokens);
     /* MUST: x (tokens, dim) -> y (tokens, dim); see run/pass.h. */
     void (*forward)(const void *block, struct tare_pass *pass, const float *x, float *y);
+    /* MAY: bytes of its matrices that decoding one token does not read: experts that are not chosen. */
+    uint64_t (*spared)(const void *block, const struct tare_loaded *loaded);
 };
 
 struct tare_block {

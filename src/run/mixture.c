@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "run/measure.h"
 #include "run/pass.h"
 
 struct routed {
@@ -285,7 +286,20 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
         run_shared(&j);
 }
 
-static const struct tare_block_ops ops = {.name = "routed", .scratch = scratch, .forward = forward};
+static uint64_t spared(const void *block, const struct tare_loaded *loaded)
+{
+    const struct routed *b = block;
+    uint64_t bytes = 0;
+    for (int i = 0; i < 3; i++) {
+        if (!b->each[i])
+            bytes += tare_matrix_bytes(tare_loaded_matrix(loaded, b->stacked[i].weight));
+        for (int64_t e = 0; b->each[i] && e < b->router.n; e++)
+            bytes += tare_matrix_bytes(tare_loaded_matrix(loaded, b->each[i][e].weight));
+    }
+    return bytes / (uint64_t)b->router.n * (uint64_t)(b->router.n - b->router.top);
+}
+
+static const struct tare_block_ops ops = {.name = "routed", .scratch = scratch, .forward = forward, .spared = spared};
 
 static const char *given(const char *name, const char *usual)
 {
