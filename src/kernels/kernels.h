@@ -49,6 +49,19 @@ static inline struct tare_matrix tare_matrix_part(const struct tare_matrix *whol
 #define TARE_PANEL_COLUMNS 1024                                  /* a multiple of TARE_Q4_BLOCK */
 #define TARE_PANEL_FLOATS (TARE_PANEL_ROWS * TARE_PANEL_COLUMNS) /* 128 KiB: work memory of one thread, fits L2 */
 
+/* One step of a selective state space (Gu & Dao 2023), for some channels, each with the same number of states:
+ *     h[k][i] = decay[k][i] h[k][i] + b[k] x[i]          y[i] = sum_k c[k] h[k][i]
+ * ldd 0: all states of a channel decay alike. Nothing overlaps. */
+struct tare_scan {
+    float *h; /* (states, channels), rows ldh apart */
+    int64_t ldh;
+    const float *decay; /* the same, ldd */
+    int64_t ldd;
+    const float *x, *b, *c; /* (channels), (states), (states) */
+    int64_t states, channels;
+    float *y; /* (channels) */
+};
+
 struct tare_kernels {
     const char *name;
     /* y[r] = sum_i w[row + r][i] * x[i], r in [0, rows) */
@@ -67,6 +80,7 @@ struct tare_kernels {
     /* gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i]; up NULL: times 1 */
     void (*silu)(float *gate, const float *up, int64_t n);
     float (*squares)(const float *x, int64_t n); /* sum_i x[i]^2 */
+    void (*scan)(const struct tare_scan *s);
 };
 
 extern const struct tare_kernels tare_kernels_scalar;

@@ -133,7 +133,8 @@ struct tare_router {
         TARE_SCORE_SQRT_SOFTPLUS, /* sqrt(log(1 + e^x)) of each */
         TARE_SCORE_SPARSE_MIXER   /* one by one, each weighed against those within the jitter (Liu et al. 2023) */
     } score;
-    bool normalize;             /* the weights of the chosen ones by their sum */
+    bool normalize;             /* the weights of the chosen ones by their sum ... */
+    double floor;               /* ... and this number, so that it is not 0; 0: 1e-20 */
     double scale;               /* of the weights; 0: 1 */
     double soft_cap;            /* of the logits; 0: none */
     double jitter;              /* of the sparse mixer */
@@ -152,6 +153,13 @@ bool tare_router_fits(const struct tare_router *router); /* top and groups are p
  * Routed experts, each down(act(gate x) * up x), and often one that all tokens share:
  *     y = sum_k weight[k] expert[chosen[k]](x) + shared(x)
  */
+struct tare_latent { /* experts at a width of their own: up(norm(sum of experts(down x))); width below 1: not so */
+    int64_t width;
+    const char *down, *up; /* linears (width, dim), (dim, width) */
+    bool bias;             /* of both */
+    const char *norm;      /* an RMS norm; NULL: none */
+    double eps;
+};
 struct tare_routed_desc {
     const char *name; /* "mlp" */
     struct tare_router router;
@@ -163,11 +171,15 @@ struct tare_routed_desc {
     const char *experts;    /* "switch_mlp" */
     int64_t idle;           /* the last so many of router.n are none: they give back what they get (longcat) */
     const char *parts[3];   /* gate_proj, up_proj, down_proj */
-    bool one_by_one;        /* experts.0.gate_proj ... instead of experts.gate_proj, stacked */
-    bool bias;              /* of the experts */
-    bool weigh_input;       /* expert(weight x) instead of weight expert(x) */
-    const char *shared;     /* "shared_experts" */
-    int64_t shared_hidden;  /* below 1: no shared expert */
+    bool ungated;           /* each is down(act(up x)), the shared one too: no gate_proj (nemotron_h) */
+    struct tare_latent latent;
+    bool one_by_one;                          /* experts.0.gate_proj ... instead of experts.gate_proj, stacked */
+    bool bias;                                /* of the experts */
+    bool weigh_input;                         /* expert(weight x) instead of weight expert(x) */
+    const char *shared;                       /* "shared_experts" */
+    const char *shared_gate_up, *shared_down; /* its parts, with one projection: rows gate then up (granitemoehybrid);
+                                                 NULL: gate_proj, up_proj, down_proj */
+    int64_t shared_hidden;                    /* below 1: no shared expert */
     bool shared_bias;
     const char *shared_gate; /* a linear (1, dim): the shared expert times its sigmoid; NULL: none */
     const char *mix;         /* a linear (2, dim) with a bias: experts and shared one times its softmax; NULL: none */

@@ -75,6 +75,10 @@ struct tare_decoder {
     double logit_scale;     /* 0 or 1: none */
 };
 
+/* Make *block ops on a copy of self (size bytes) in the arena of the tree; without memory the tree's error says so. */
+void tare_block_set(struct tare_block *block, struct tare_at at, const struct tare_block_ops *ops, const void *self,
+                    size_t size);
+
 /* Is the whole described, and has every block ops? Otherwise the model can be planned only. */
 bool tare_decoder_runs(const struct tare_decoder *decoder);
 

@@ -117,5 +117,5 @@ void tare_router_choose(const struct tare_router *r, const float *correction, fl
     for (int64_t k = 0; k < r->top; k++)
         sum += weight[k] = logits[chosen[k]];
     for (int64_t k = 0; k < r->top; k++)
-        weight[k] *= r->normalize ? scale / (sum + 1e-20f) : scale;
+        weight[k] *= r->normalize ? scale / (sum + (r->floor > 0 ? (float)r->floor : 1e-20f)) : scale;
 }

@@ -108,6 +108,8 @@ void tare_tree_release(struct tare_tree *tree);
 
 /* a * b as a dimension; an overflow or a number below 1 becomes tree->error, naming path. */
 int64_t tare_mul(struct tare_at at, int64_t a, int64_t b);
+/* The same as a width of which a few may be added up: 2^40 at most. */
+int64_t tare_width(struct tare_at at, int64_t a, int64_t b);
 /* a / b; b = 0 or a remainder becomes tree->error: "hidden_size 64 is not a multiple of num_attention_heads 5". */
 int64_t tare_div(struct tare_at at, const char *a_name, int64_t a, const char *b_name, int64_t b);
 
