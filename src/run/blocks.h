@@ -83,6 +83,10 @@ struct tare_gqa_desc {
     const char *rounded[2]; /* numbers: keys and values are rounded to 8 bits, multiples of them; NULL: not (afm7) */
     int64_t block, near, stride; /* block-sparse (phi3small): of blocks of so many keys, query head h sees the last
                                     `near` and every stride-th, those b with (b + h + 1) % stride == 0; block 0: all */
+    const char *gate_name;       /* a linear of x: what goes into o times its sigmoid; NULL: none */
+    bool gate_heads;             /* that is a number a head, with a bias as q, k, v have */
+    bool gate_fused;             /* rows of qkv_name behind the values instead (muse_spark) */
+    bool mixed_head_norm;        /* what goes into o is normed head by head, as RMS_BARE, before the gate */
     const char *gain_name;       /* queries times a number a head: (heads); NULL: not (talkie) */
     struct tare_rope rope;
 };

@@ -7,13 +7,16 @@
 #include <math.h>
 #include <string.h>
 
-#include "run/pass.h"
+#include "run/gate.h"
 
 struct gqa {
     struct tare_linear q, k, v, qkv, o; /* q, k, v, or qkv: its weight is NULL where they are apart */
     struct tare_norm q_norm, k_norm;    /* of a head, or when wide of all of them */
     const struct tare_norm *each;       /* a norm for each query head, then each key head; NULL: the above */
     struct tare_norm v_norm, mixed_norm;
+    struct tare_norm mixed_head_norm;
+    struct tare_linear gated; /* weight NULL: none of its own */
+    bool gate_fused;
     const struct tare_parameter *conv[2];          /* of keys, of values: (kv_heads, 2); NULL: none */
     const struct tare_parameter *gate, *gate_bias; /* of mixing: (heads, head_dim), (heads); NULL: none */
     const struct tare_parameter *rounded[2];       /* of keys, of values; NULL: none */
@@ -38,13 +41,14 @@ struct job {
     float *freq;      /* (spans, rope.dims / 2) */
     float *factor;    /* (spans) */
     float *table;     /* (tokens, rope.dims) */
+    float *gates;     /* (tokens, gated.out) */
 };
 
 static size_t scratch(const void *block, int64_t tokens)
 {
     const struct gqa *b = block;
     const int64_t mixed = b->heads * b->head_dim * (b->gate ? 2 : 1);
-    return (size_t)tokens * (size_t)(b->projected + mixed + 2 * b->rope.dims + 1);
+    return (size_t)tokens * (size_t)(b->projected + mixed + 2 * b->rope.dims + 1 + b->gated.out);
 }
 
 /* Parts of the state: of BEFORE there are keys, then values, as they were before they were convolved. */
@@ -276,6 +280,32 @@ static void project(const struct gqa *b, const struct tare_pass *pass, const flo
         tare_linear_forward(pass, &b->v, x, b->v.in, y + b->q.out + b->k.out, b->projected);
 }
 
+static void norm_mixed(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    float *head = j->mixed + (int64_t)i * j->b->head_dim;
+    tare_norm_row(j->pass, &j->b->mixed_head_norm, head, head);
+}
+
+/* What becomes of the mixed values before o. */
+static void finish(const struct job *j, const float *x)
+{
+    const struct gqa *b = j->b;
+    const struct tare_pass *pass = j->pass;
+    const int64_t wide = b->heads * b->head_dim;
+    struct tare_gate gate = {j->gates, b->gated.out, b->gated.out, j->mixed, wide};
+    if (b->gate_fused)
+        gate = (struct tare_gate){j->projected + b->projected - wide, b->projected, wide, j->mixed, wide};
+    if (b->mixed_head_norm.kind != TARE_NORM_NONE)
+        tare_pool_run(pass->pool, (size_t)(pass->tokens * b->heads), norm_mixed, (void *)j);
+    tare_norm_forward(pass, &b->mixed_norm, wide, j->mixed, j->mixed);
+    if (b->gated.weight)
+        tare_linear_forward(pass, &b->gated, x, b->gated.in, j->gates, b->gated.out);
+    if (b->gated.weight || b->gate_fused)
+        tare_gate_forward(pass, &gate);
+}
+
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
     const struct gqa *b = block;
@@ -285,7 +315,8 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     j.table = j.mixed + mixed;
     j.freq = j.table + tokens * b->rope.dims;
     j.factor = j.freq + tokens * b->rope.dims;
-    j.other = j.factor + tokens;
+    j.gates = j.factor + tokens;
+    j.other = j.gates + tokens * b->gated.out;
     project(b, pass, x, j.projected);
     for (int64_t i = 0; b->rope.kind != TARE_ROPE_NONE && i < pass->n_spans; i++)
         j.factor[i] = tare_rope_frequencies(&b->rope, pass->spans[i].total, j.freq + i * b->rope.dims);
@@ -295,7 +326,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     tare_pool_run(pass->pool, (size_t)(tokens * b->kv_heads), attend_group, &j);
     if (b->gate)
         tare_pool_run(pass->pool, (size_t)tokens, mix_token, &j);
-    tare_norm_forward(pass, &b->mixed_norm, b->heads * b->head_dim, j.mixed, j.mixed);
+    finish(&j, x);
     tare_linear_forward(pass, &b->o, j.mixed, b->o.in, y, b->o.out);
 }
 
@@ -385,7 +416,8 @@ static void declare(struct gqa *b, struct tare_at at, const struct tare_gqa_desc
                       .borrows = d->borrows,
                       .query_beta = d->query_beta,
                       .query_length = d->query_length,
-                      .projected = q + (d->borrows ? 0 : 2 * kv)};
+                      .gate_fused = d->gate_fused && d->qkv_name,
+                      .projected = q + (d->borrows ? 0 : 2 * kv) + (d->gate_fused && d->qkv_name ? q : 0)};
     struct tare_linear (*const linear)(struct tare_at, const char *, int64_t, int64_t, bool) =
         d->ternary ? tare_ternary : tare_linear;
     if (d->qkv_name) {
@@ -406,6 +438,10 @@ static void declare(struct gqa *b, struct tare_at at, const struct tare_gqa_desc
         b->conv[i] = tare_plain(at, i ? "conv_v" : "conv_k", 5, one, one, d->kv_heads, one, two);
     for (int i = 0; i < 2 && d->rounded[0]; i++)
         b->rounded[i] = tare_plain(at, d->rounded[i], 0);
+    if (d->gate_name)
+        b->gated = tare_linear(at, d->gate_name, d->dim, d->gate_heads ? d->heads : q, d->gate_heads && d->bias);
+    if (d->mixed_head_norm)
+        b->mixed_head_norm = (struct tare_norm){.kind = TARE_NORM_RMS, .dim = d->head_dim, .eps = d->eps};
     if (d->gain_name)
         b->gain = tare_plain(at, d->gain_name, 1, d->heads);
 }
