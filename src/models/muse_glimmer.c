@@ -27,7 +27,8 @@
     ARG(JSON, layer_rope_theta, ABSENT)                                                                                \
     ARG(FLAG, tie_word_embeddings, false)                                                                              \
     ARG(REAL, final_logit_softcapping, 20.0)                                                                           \
-    ARG(REAL, output_multiplier, 0.19611613513818404)
+    ARG(REAL, output_multiplier, 0.19611613513818404)                                                                  \
+    ARG(TEXT, hidden_activation, silu)
 TARE_ARGS(ARGS);
 
 /* The authors keep the text model's keys in text_config, mlx's conversions beside the others. The former go first. */
@@ -103,7 +104,10 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     const struct args *a = args;
     const int64_t dim = a->hidden_size;
     attention(l, at, a, i);
-    tare_glu(l, at, &(struct tare_glu_desc){.dim = dim, .hidden = a->intermediate_size});
+    tare_glu(l, at,
+             &(struct tare_glu_desc){.dim = dim,
+                                     .hidden = a->intermediate_size,
+                                     .activation = tare_activation_read(at, a->hidden_activation, TARE_SILU)});
     l->pre[0] = tare_rms_norm_one_plus(at, "input_layernorm", dim, a->rms_norm_eps);
     l->post[0] = tare_rms_norm_one_plus(at, "post_attention_layernorm", dim, a->post_norm_eps);
     l->pre[1] = tare_rms_norm_one_plus(at, "pre_feedforward_layernorm", dim, a->rms_norm_eps);

@@ -140,6 +140,7 @@ struct tare_router {
     bool normalize;             /* the weights of the chosen ones by their sum ... */
     double floor;               /* ... and this number, so that it is not 0; 0: 1e-20 */
     double scale;               /* of the weights; 0: 1 */
+    double factor;              /* of the logits, first of all; 0: 1 */
     double soft_cap;            /* of the logits; 0: none */
     double jitter;              /* of the sparse mixer */
     int64_t groups, top_groups; /* only experts of the best groups are chosen; groups below 2: all */
@@ -162,7 +163,10 @@ struct tare_latent { /* experts at a width of their own: up(norm(sum of experts(
     const char *down, *up; /* linears (width, dim), (dim, width) */
     bool bias;             /* of both */
     const char *norm;      /* an RMS norm; NULL: none */
-    double eps;
+    const char *down_norm; /* one of what `down` gives; NULL: none */
+    double eps;            /* of both */
+    const char *each_norm; /* one of what each expert gives, below the experts, RMS_BEFORE; NULL: none (muse_spark) */
+    double each_eps;
 };
 struct tare_routed_desc {
     const char *name; /* "mlp" */

@@ -18,11 +18,11 @@ struct routed {
     struct tare_linear *each[3];   /* (n) instead, one by one; NULL: stacked */
     struct tare_linear shared[3], shared_gate, mix;
     struct tare_linear narrow, widen; /* their weights are NULL where experts work at the model's width */
-    struct tare_norm narrow_norm;
+    struct tare_norm narrow_norm, down_norm, each_norm; /* of the sum, of what goes in, of what each gives */
     bool ungated;
     int64_t dim, hidden, shared_hidden;
     int64_t working; /* experts: those from here on are idle */
-    int64_t width; /* of what goes into the experts and comes out */
+    int64_t width;   /* of what goes into the experts and comes out */
     enum tare_activation activation;
     struct tare_limit limit, shared_limit;
     bool weigh_input;
@@ -171,6 +171,14 @@ static void activate(void *user, size_t i, int worker)
         tare_unit_forward(&j->pass->kernels, j->b->activation, &j->b->limit, gate, gate + j->b->hidden, j->b->hidden);
 }
 
+static void norm_each(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    float *row = j->rows + (int64_t)i * j->b->width;
+    tare_norm_row(j->pass, &j->b->each_norm, row, row);
+}
+
 /* Add to each token what its experts of this wave say. */
 static void scatter(void *user, size_t i, int worker)
 {
@@ -236,6 +244,8 @@ static void run_wave(struct job *j, int64_t from, int64_t to)
             j->products[n++] = product(j, DOWN, e, j->units + row * 2 * hidden, j->rows + row * dim);
     }
     tare_matmul_each(&pass->kernels, pass->pool, j->products, n, pass->work);
+    if (j->b->each_norm.kind != TARE_NORM_NONE)
+        tare_pool_run(pass->pool, slots, norm_each, j);
     tare_pool_run(pass->pool, (size_t)pass->tokens, scatter, j);
 }
 
@@ -296,6 +306,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
         j.in = j.narrow;
         j.sum = j.narrow + pass->tokens * b->width;
         tare_linear_forward(pass, &b->narrow, x, b->dim, j.narrow, b->width);
+        tare_norm_forward(pass, &b->down_norm, b->width, j.narrow, j.narrow);
     }
     gate(&j);
     sort(&j);
@@ -342,6 +353,10 @@ static const char *part_name(const struct tare_routed_desc *d, int i)
 static void declare_experts(struct routed *b, struct tare_at parent, const struct tare_routed_desc *d)
 {
     const struct tare_at at = tare_at(parent, "%s", given(d->experts, "switch_mlp"));
+    if (d->latent.each_norm) {
+        b->each_norm = tare_rms_norm(at, d->latent.each_norm, b->width, d->latent.each_eps);
+        b->each_norm.kind = TARE_NORM_RMS_BEFORE;
+    }
     for (int i = d->ungated ? UP : GATE; i < 3; i++) {
         const int64_t in = i < DOWN ? b->width : d->hidden, out = i < DOWN ? d->hidden : b->width;
         if (!d->one_by_one) {
@@ -381,6 +396,8 @@ static void declare(struct routed *b, struct tare_at at, const struct tare_route
         b->widen = tare_linear(at, d->latent.up, d->latent.width, d->dim, d->latent.bias);
         if (d->latent.norm)
             b->narrow_norm = tare_rms_norm(at, d->latent.norm, d->latent.width, d->latent.eps);
+        if (d->latent.down_norm)
+            b->down_norm = tare_rms_norm(at, d->latent.down_norm, d->latent.width, d->latent.eps);
     }
     if (d->shared_hidden < 1)
         return;
