@@ -30,6 +30,19 @@ struct tare_matrix {
     int64_t group, groups;
 };
 
+/* Rows [row, row + rows) of a matrix: one expert's, one head's. */
+static inline struct tare_matrix tare_matrix_part(const struct tare_matrix *whole, int64_t row, int64_t rows)
+{
+    struct tare_matrix m = *whole;
+    m.rows = rows;
+    m.data += (size_t)row * m.stride;
+    if (m.scale) {
+        m.scale += row * m.groups;
+        m.offset += row * m.groups;
+    }
+    return m;
+}
+
 #define TARE_Q4_BLOCK 128 /* columns */
 #define TARE_Q4_BYTES 64  /* of a block */
 #define TARE_PANEL_ROWS 32

@@ -18,10 +18,11 @@ struct routed {
     struct tare_linear *each[3];   /* (n) instead, one by one; NULL: stacked */
     struct tare_linear shared[3], shared_gate, mix;
     struct tare_linear narrow, widen; /* their weights are NULL where experts work at the model's width */
-    struct tare_norm narrow_norm;
+    struct tare_norm narrow_norm, down_norm, each_norm; /* of the sum, of what goes in, of what each gives */
     bool ungated;
     int64_t dim, hidden, shared_hidden;
-    int64_t width; /* of what goes into the experts and comes out */
+    int64_t working; /* experts: those from here on are idle */
+    int64_t width;   /* of what goes into the experts and comes out */
     enum tare_activation activation;
     struct tare_limit limit, shared_limit;
     bool weigh_input;
@@ -170,6 +171,14 @@ static void activate(void *user, size_t i, int worker)
         tare_unit_forward(&j->pass->kernels, j->b->activation, &j->b->limit, gate, gate + j->b->hidden, j->b->hidden);
 }
 
+static void norm_each(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    float *row = j->rows + (int64_t)i * j->b->width;
+    tare_norm_row(j->pass, &j->b->each_norm, row, row);
+}
+
 /* Add to each token what its experts of this wave say. */
 static void scatter(void *user, size_t i, int worker)
 {
@@ -195,13 +204,8 @@ static struct tare_product product(const struct job *j, int which, int64_t exper
     const struct tare_loaded *loaded = j->pass->loaded;
     const struct tare_linear *linear = b->each[which] ? &b->each[which][expert] : &b->stacked[which];
     const int64_t part = b->each[which] ? 0 : expert, out = linear->out;
-    struct tare_product p = {.matrix = *tare_loaded_matrix(loaded, linear->weight), .x = x, .y = y};
-    p.matrix.rows = out;
-    p.matrix.data += (size_t)(part * out) * p.matrix.stride;
-    if (p.matrix.scale) {
-        p.matrix.scale += part * out * p.matrix.groups;
-        p.matrix.offset += part * out * p.matrix.groups;
-    }
+    struct tare_product p = {
+        .matrix = tare_matrix_part(tare_loaded_matrix(loaded, linear->weight), part * out, out), .x = x, .y = y};
     if (linear->bias)
         p.bias = tare_loaded_vector(loaded, linear->bias) + part * out;
     p.tokens = j->begin[expert + 1] - j->begin[expert];
@@ -210,7 +214,7 @@ static struct tare_product product(const struct job *j, int which, int64_t exper
     return p;
 }
 
-/* Experts [from, to), which have slots [first, last) together. */
+/* Experts [from, to), some of them idle: their rows stay what was gathered. They have slots [first, last) together. */
 static void run_wave(struct job *j, int64_t from, int64_t to)
 {
     const struct tare_pass *pass = j->pass;
@@ -218,9 +222,10 @@ static void run_wave(struct job *j, int64_t from, int64_t to)
     j->first = j->begin[from];
     j->last = j->begin[to];
     const size_t slots = (size_t)(j->last - j->first);
+    const int64_t end = j->b->working < to ? j->b->working : to; /* of those that work */
     size_t n = 0;
     tare_pool_run(pass->pool, slots, gather, j);
-    for (int64_t e = from; e < to; e++) {
+    for (int64_t e = from; e < end; e++) {
         const int64_t row = j->begin[e] - j->first;
         if (j->begin[e + 1] == j->begin[e])
             continue;
@@ -230,14 +235,17 @@ static void run_wave(struct job *j, int64_t from, int64_t to)
         j->products[n++] = product(j, UP, e, j->rows + row * dim, units + (j->b->ungated ? 0 : hidden));
     }
     tare_matmul_each(&pass->kernels, pass->pool, j->products, n, pass->work);
-    tare_pool_run(pass->pool, slots, activate, j);
+    if (end > from)
+        tare_pool_run(pass->pool, (size_t)(j->begin[end] - j->first), activate, j);
     n = 0;
-    for (int64_t e = from; e < to; e++) {
+    for (int64_t e = from; e < end; e++) {
         const int64_t row = j->begin[e] - j->first;
         if (j->begin[e + 1] > j->begin[e])
             j->products[n++] = product(j, DOWN, e, j->units + row * 2 * hidden, j->rows + row * dim);
     }
     tare_matmul_each(&pass->kernels, pass->pool, j->products, n, pass->work);
+    if (j->b->each_norm.kind != TARE_NORM_NONE)
+        tare_pool_run(pass->pool, slots, norm_each, j);
     tare_pool_run(pass->pool, (size_t)pass->tokens, scatter, j);
 }
 
@@ -298,6 +306,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
         j.in = j.narrow;
         j.sum = j.narrow + pass->tokens * b->width;
         tare_linear_forward(pass, &b->narrow, x, b->dim, j.narrow, b->width);
+        tare_norm_forward(pass, &b->down_norm, b->width, j.narrow, j.narrow);
     }
     gate(&j);
     sort(&j);
@@ -344,16 +353,20 @@ static const char *part_name(const struct tare_routed_desc *d, int i)
 static void declare_experts(struct routed *b, struct tare_at parent, const struct tare_routed_desc *d)
 {
     const struct tare_at at = tare_at(parent, "%s", given(d->experts, "switch_mlp"));
+    if (d->latent.each_norm) {
+        b->each_norm = tare_rms_norm(at, d->latent.each_norm, b->width, d->latent.each_eps);
+        b->each_norm.kind = TARE_NORM_RMS_BEFORE;
+    }
     for (int i = d->ungated ? UP : GATE; i < 3; i++) {
         const int64_t in = i < DOWN ? b->width : d->hidden, out = i < DOWN ? d->hidden : b->width;
         if (!d->one_by_one) {
-            b->stacked[i] = tare_experts(at, part_name(d, i), d->router.n, in, out, d->bias);
+            b->stacked[i] = tare_experts(at, part_name(d, i), b->working, in, out, d->bias);
             continue;
         }
-        b->each[i] = tare_arena_array(at.tree->arena, (size_t)d->router.n, sizeof *b->each[i]);
+        b->each[i] = tare_arena_array(at.tree->arena, (size_t)b->working, sizeof *b->each[i]);
         if (!b->each[i] && !at.tree->error.code)
             tare_fail_memory(&at.tree->error);
-        for (int64_t e = 0; e < d->router.n && !at.tree->error.code; e++)
+        for (int64_t e = 0; e < b->working && !at.tree->error.code; e++)
             b->each[i][e] = tare_linear(tare_at(at, "%lld", (long long)e), part_name(d, i), in, out, d->bias);
     }
 }
@@ -363,6 +376,7 @@ static void declare(struct routed *b, struct tare_at at, const struct tare_route
     *b = (struct routed){.router = d->router,
                          .dim = d->dim,
                          .hidden = d->hidden,
+                         .working = d->router.n - d->idle,
                          .width = d->latent.width > 0 ? d->latent.width : d->dim,
                          .ungated = d->ungated,
                          .shared_hidden = d->shared_hidden > 0 ? d->shared_hidden : 0,
@@ -382,6 +396,8 @@ static void declare(struct routed *b, struct tare_at at, const struct tare_route
         b->widen = tare_linear(at, d->latent.up, d->latent.width, d->dim, d->latent.bias);
         if (d->latent.norm)
             b->narrow_norm = tare_rms_norm(at, d->latent.norm, d->latent.width, d->latent.eps);
+        if (d->latent.down_norm)
+            b->down_norm = tare_rms_norm(at, d->latent.down_norm, d->latent.width, d->latent.eps);
     }
     if (d->shared_hidden < 1)
         return;
@@ -401,10 +417,10 @@ static void declare(struct routed *b, struct tare_at at, const struct tare_route
 void tare_routed(struct tare_layer *layer, struct tare_at parent, const struct tare_routed_desc *d)
 {
     const struct tare_at at = tare_at(parent, "%s", given(d->name, "mlp"));
-    if ((d->router.n < 1 || d->hidden < 1) && !at.tree->error.code)
+    if ((d->router.n - d->idle < 1 || d->idle < 0 || d->hidden < 1) && !at.tree->error.code)
         tare_fail(&at.tree->error, TARE_E_CONFIG, at.path,
-                  "the config gives %lld experts of width %lld; both must be at least 1", (long long)d->router.n,
-                  (long long)d->hidden);
+                  "the config gives %lld experts of width %lld; both must be at least 1",
+                  (long long)(d->router.n - d->idle), (long long)d->hidden);
     if (at.tree->error.code)
         return;
     struct routed *b = tare_arena_alloc(at.tree->arena, sizeof *b);
