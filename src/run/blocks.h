@@ -180,6 +180,13 @@ struct tare_latent { /* experts at a width of their own: up(norm(sum of experts(
     const char *each_norm; /* one of what each expert gives, below the experts, RMS_BEFORE; NULL: none (muse_spark) */
     double each_eps;
 };
+struct tare_apart {      /* gate and experts norm the block's x each for itself (gemma4); gate NULL: they do not */
+    const char *gate;    /* a plain parameter (dim): the weight of the gate's RMS norm */
+    const char *experts; /* an RMS norm of what the experts take; not with a shared expert or a latent width */
+    const char *gain;    /* a plain parameter (n): the weight of a chosen expert is multiplied by its own number */
+    double logit_scale;
+    double eps;
+};
 struct tare_routed_desc {
     const char *name; /* "mlp" */
     struct tare_router router;
@@ -193,6 +200,7 @@ struct tare_routed_desc {
     const char *parts[3];   /* gate_proj, up_proj, down_proj */
     bool ungated;           /* each is down(act(up x)), the shared one too: no gate_proj (nemotron_h) */
     struct tare_latent latent;
+    struct tare_apart apart;
     bool one_by_one;                          /* experts.0.gate_proj ... instead of experts.gate_proj, stacked */
     bool bias;                                /* of the experts */
     bool weigh_input;                         /* expert(weight x) instead of weight expert(x) */
