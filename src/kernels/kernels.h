@@ -64,6 +64,18 @@ struct tare_activations {
 };
 #define TARE_TILE_ROWS 16
 #define TARE_TILE_TOKENS 8 /* most that one call takes */
+/* One step of a selective state space (Gu & Dao 2023), for some channels, each with the same number of states:
+ *     h[k][i] = decay[k][i] h[k][i] + b[k] x[i]          y[i] = sum_k c[k] h[k][i]
+ * ldd 0: all states of a channel decay alike. Nothing overlaps. */
+struct tare_scan {
+    float *h; /* (states, channels), rows ldh apart */
+    int64_t ldh;
+    const float *decay; /* the same, ldd */
+    int64_t ldd;
+    const float *x, *b, *c; /* (channels), (states), (states) */
+    int64_t states, channels;
+    float *y; /* (channels) */
+};
 
 struct tare_kernels {
     const char *name;
@@ -98,6 +110,7 @@ struct tare_kernels {
     /* gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i]; up NULL: times 1 */
     void (*silu)(float *gate, const float *up, int64_t n);
     float (*squares)(const float *x, int64_t n); /* sum_i x[i]^2 */
+    void (*scan)(const struct tare_scan *s);
 };
 
 extern const struct tare_kernels tare_kernels_scalar;

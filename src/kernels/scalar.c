@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "kernels/scan.h"
 
 #define LANES 16
 
@@ -164,4 +165,5 @@ const struct tare_kernels tare_kernels_scalar = {
     .exponents = exponents,
     .silu = silu,
     .squares = squares,
+    .scan = scan,
 };

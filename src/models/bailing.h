@@ -34,7 +34,7 @@ void tare_bailing_linear(struct tare_at at, const struct tare_bailing *b);
 #define TARE_BAILING_LATENT(a)                                                                                         \
     .dim = (a)->hidden_size, .heads = (a)->num_attention_heads, .q_rank = (a)->q_lora_rank,                            \
     .kv_rank = (a)->kv_lora_rank, .nope = (a)->qk_nope_head_dim, .rope = (a)->qk_rope_head_dim, .v = (a)->v_head_dim,  \
-    .o_name = "dense", .eps = (a)->rms_norm_eps
+    .name = "attention", .o_name = "dense", .eps = (a)->rms_norm_eps
 
 /* Experts stacked, routers' names. */
 void tare_bailing_rewrite(struct tare_weights *w, const struct tare_bailing *b);

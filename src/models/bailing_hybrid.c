@@ -88,11 +88,15 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
 {
     const struct args *a = args;
     const struct tare_bailing b = describe(a);
-    const struct tare_mla_desc mla = {TARE_BAILING_LATENT(a), .bias = a->use_qkv_bias};
-    if (tare_bailing_global(&b, i))
-        tare_mla(tare_at(at, "attention"), &mla);
-    else
+    struct tare_mla_desc mla = {TARE_BAILING_LATENT(a), .bias = a->use_qkv_bias};
+    if (tare_bailing_global(&b, i)) {
+        tare_mla_turn(&mla, at,
+                      &(struct tare_mla_rotary){a->rope_theta, a->rope_scaling ? a->rope_scaling : a->rope_parameters,
+                                                a->max_position_embeddings, !a->rope_interleave});
+        tare_mla(l, at, &mla);
+    } else {
         tare_bailing_linear(tare_at(at, "attention"), &b);
+    }
     tare_bailing_layer(l, at, &b, i);
 }
 

@@ -104,10 +104,12 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
 {
     const struct args *a = args;
     const struct tare_bailing b = describe(a);
-    const struct tare_mla_desc mla = {TARE_BAILING_LATENT(a)};
+    struct tare_mla_desc mla = {TARE_BAILING_LATENT(a), .gate = "g_proj", .gate_heads = true};
     if (tare_bailing_global(&b, i)) {
-        tare_mla(tare_at(at, "attention"), &mla);
-        tare_linear(at, "attention.g_proj", a->hidden_size, a->num_attention_heads, NO_BIAS);
+        tare_mla_turn(&mla, at,
+                      &(struct tare_mla_rotary){
+                          .theta = a->rope_theta, .scaling = a->rope_scaling, .context = a->max_position_embeddings});
+        tare_mla(l, at, &mla);
     } else {
         delta(tare_at(at, "attention"), a);
     }

@@ -64,8 +64,9 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return tare_kimi_check(a->linear_attn_config, a->moe_layer_freq, d->place, d->err);
 }
 
-static void attention(struct tare_at at, const struct args *a, int64_t i)
+static void attention(struct tare_layer *l, struct tare_at parent, const struct args *a, int64_t i)
 {
+    const struct tare_at at = tare_at(parent, "self_attn");
     struct tare_delta delta = {.dim = a->hidden_size,
                                .eps = a->rms_norm_eps,
                                .conv = TARE_CONV_FUSED,
@@ -75,16 +76,16 @@ static void attention(struct tare_at at, const struct args *a, int64_t i)
         tare_delta(at, &delta);
         return;
     }
-    tare_mla(at, &(struct tare_mla_desc){.dim = a->hidden_size,
-                                         .heads = a->num_attention_heads,
-                                         .q_rank = a->q_lora_rank,
-                                         .kv_rank = a->kv_lora_rank,
-                                         .nope = a->qk_nope_head_dim,
-                                         .rope = a->qk_rope_head_dim,
-                                         .v = a->v_head_dim,
-                                         .eps = 1e-6});
-    if (a->mla_use_output_gate)
-        tare_linear(at, "g_proj", a->hidden_size, tare_mul(at, a->num_attention_heads, a->v_head_dim), NO_BIAS);
+    tare_mla(l, parent,
+             &(struct tare_mla_desc){.dim = a->hidden_size,
+                                     .heads = a->num_attention_heads,
+                                     .q_rank = a->q_lora_rank,
+                                     .kv_rank = a->kv_lora_rank,
+                                     .nope = a->qk_nope_head_dim,
+                                     .rope = a->qk_rope_head_dim,
+                                     .v = a->v_head_dim,
+                                     .gate = a->mla_use_output_gate ? "g_proj" : NULL,
+                                     .eps = 1e-6});
 }
 
 /* Attention over the residuals: what proj scores after norm. */
@@ -99,7 +100,7 @@ static void residuals(struct tare_at at, const char *proj, const char *norm, con
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    attention(tare_at(at, "self_attn"), a, i);
+    attention(l, at, a, i);
     tare_kimi_layer(l, at,
                     &(struct tare_kimi){.dim = a->hidden_size,
                                         .hidden = a->intermediate_size,

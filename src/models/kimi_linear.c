@@ -46,8 +46,9 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return tare_kimi_check(a->linear_attn_config, a->moe_layer_freq, d->place, d->err);
 }
 
-static void attention(struct tare_at at, const struct args *a, int64_t i)
+static void attention(struct tare_layer *l, struct tare_at parent, const struct args *a, int64_t i)
 {
+    const struct tare_at at = tare_at(parent, "self_attn");
     struct tare_delta delta = {.dim = a->hidden_size,
                                .eps = a->rms_norm_eps,
                                .conv = TARE_CONV_NESTED,
@@ -57,19 +58,20 @@ static void attention(struct tare_at at, const struct args *a, int64_t i)
     if (tare_kimi_delta(&delta, a->linear_attn_config, i))
         tare_delta(at, &delta);
     else
-        tare_mla(at, &(struct tare_mla_desc){.dim = a->hidden_size,
-                                             .heads = a->num_attention_heads,
-                                             .kv_rank = a->kv_lora_rank,
-                                             .nope = a->qk_nope_head_dim,
-                                             .rope = a->qk_rope_head_dim,
-                                             .v = a->v_head_dim,
-                                             .eps = a->rms_norm_eps});
+        tare_mla(l, parent,
+                 &(struct tare_mla_desc){.dim = a->hidden_size,
+                                         .heads = a->num_attention_heads,
+                                         .kv_rank = a->kv_lora_rank,
+                                         .nope = a->qk_nope_head_dim,
+                                         .rope = a->qk_rope_head_dim,
+                                         .v = a->v_head_dim,
+                                         .eps = a->rms_norm_eps});
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    attention(tare_at(at, "self_attn"), a, i);
+    attention(l, at, a, i);
     tare_kimi_layer(l, at,
                     &(struct tare_kimi){.dim = a->hidden_size,
                                         .hidden = a->intermediate_size,

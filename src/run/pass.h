@@ -88,6 +88,7 @@ void tare_linear_forward(const struct tare_pass *pass, const struct tare_linear 
 /*
  * y = norm(x), a row of norm->dim floats; x == y is fine. Kind NONE copies.
  *   RMS           x / sqrt(mean(x^2) + eps) * w          RMS_ONE_PLUS   ... * (1 + w)
+ *   RMS_BEFORE    x * w / sqrt(mean((x * w)^2) + eps)
  *   LAYER         (x - mean) / sqrt(var + eps) * w + b
  * norm->offset is added to w; without a weight, w is 1.
  */
@@ -99,6 +100,7 @@ void tare_norm_forward(const struct tare_pass *pass, const struct tare_norm *nor
 /* In place: gate = act(gate) * up, n floats; up NULL: act(gate). Not TARE_XIELU. */
 void tare_activation_forward(const struct tare_kernels *kernels, enum tare_activation activation, float *gate,
                              const float *up, int64_t n);
+float tare_softplus(float x); /* log(1 + e^x) */
 /* The same within limits. */
 void tare_unit_forward(const struct tare_kernels *kernels, enum tare_activation activation,
                        const struct tare_limit *limit, float *gate, float *up, int64_t n);

@@ -316,6 +316,42 @@ static void test_attention(void **unused)
     each_set(attention);
 }
 
+/* All sets give the bits of plain multiplications and additions, in the order of the states. */
+static void scans(const struct tare_kernels *k)
+{
+    for (int c = 0; c < 60; c++) {
+        const int64_t states = size(40), n = c % 3 ? size(100) : 64, apart = n + c % 2 * 7, alike = c % 4 == 0;
+        struct guarded gh, gd, gx, gb, gc, gy;
+        float *h = floats(&gh, (states - 1) * apart + n), *y = floats(&gy, n);
+        const float *decay = floats(&gd, alike ? n : states * n), *x = floats(&gx, n), *b = floats(&gb, states),
+                    *out = floats(&gc, states);
+        float *want = malloc((size_t)(states * apart + n) * sizeof *want), *sum = want + states * apart;
+        memcpy(want, h, (size_t)((states - 1) * apart + n) * sizeof *h);
+        memset(sum, 0, (size_t)n * sizeof *sum);
+        for (int64_t s = 0; s < states; s++)
+            for (int64_t i = 0; i < n; i++) {
+                want[s * apart + i] = decay[(alike ? 0 : s * n) + i] * want[s * apart + i] + b[s] * x[i];
+                sum[i] += out[s] * want[s * apart + i];
+            }
+        k->scan(&(struct tare_scan){h, apart, decay, alike ? 0 : n, x, b, out, states, n, y});
+        assert_memory_equal(h, want, (size_t)((states - 1) * apart + n) * sizeof *h);
+        assert_memory_equal(y, sum, (size_t)n * sizeof *y);
+        free(want);
+        unguard(&gh);
+        unguard(&gd);
+        unguard(&gx);
+        unguard(&gb);
+        unguard(&gc);
+        unguard(&gy);
+    }
+}
+
+static void test_scans(void **unused)
+{
+    (void)unused;
+    each_set(scans);
+}
+
 static void check_near(float got, double want, double floor)
 {
     if (!(fabs((double)got - want) <= TOLERANCE * fabs(want) + floor))
@@ -489,7 +525,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pick),      cmocka_unit_test(test_matrices),  cmocka_unit_test(test_panels),
         cmocka_unit_test(test_attention), cmocka_unit_test(test_functions), cmocka_unit_test(test_not_numbers),
-        cmocka_unit_test(test_products),
+        cmocka_unit_test(test_products),  cmocka_unit_test(test_scans),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
