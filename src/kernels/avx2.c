@@ -9,7 +9,7 @@
 #if defined(__AVX2__)
 #include <immintrin.h>
 
-#include "kernels/scan.h"
+#include "kernels/state_step.h"
 
 #define SUMS 128 /* groups whose sums of x are kept on the stack */
 

@@ -9,7 +9,7 @@
 #if defined(__AVX512F__)
 #include <immintrin.h>
 
-#include "kernels/scan.h"
+#include "kernels/state_step.h"
 
 static const unsigned char *row_of(const struct tare_matrix *m, int64_t row)
 {

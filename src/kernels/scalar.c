@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/half.h"
-#include "kernels/scan.h"
+#include "kernels/state_step.h"
 
 #define LANES 16
 

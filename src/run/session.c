@@ -228,6 +228,15 @@ static void fill_pass(struct step *step)
     }
 }
 
+/* A pass writes where the sums of the turn before stand, whether it goes through or not. */
+static void begin_pass(const struct step *step)
+{
+    for (int64_t i = 0; i < step->n_spans; i++) {
+        tare_session *s = step->of[i]->session;
+        s->summed[1 - s->turn] = -1;
+    }
+}
+
 /* The pass went through: its tokens are the sessions' from now on. */
 static void keep_pass(struct step *step)
 {
@@ -268,6 +277,7 @@ static enum tare_code run_step(struct step *step, struct tare_error *err)
         fill_pass(step);
         if (step->tokens == 0)
             break;
+        begin_pass(step);
         code = tare_runner_pass(runner, step->spans, step->n_spans, step->ids, &step->wanted, err);
         if (code == TARE_OK)
             keep_pass(step);
