@@ -30,12 +30,11 @@ enum tare_code tare_kimi_check(const json_t *config, int64_t moe_layer_freq, con
     return TARE_OK;
 }
 
-bool tare_kimi_delta(struct tare_delta *delta, const json_t *config, int64_t layer)
+bool tare_kimi_delta(struct tare_delta_desc *delta, const json_t *config, int64_t layer)
 {
     const json_t *layers = json_object_get(config, "kda_layers");
-    delta->heads = tare_json_integer(config, "num_heads", 0);
-    delta->head = tare_json_integer(config, "head_dim", 0);
-    delta->key = delta->value = delta->heads * delta->head;
+    delta->key_heads = delta->value_heads = tare_json_integer(config, "num_heads", 0);
+    delta->key_head = delta->value_head = tare_json_integer(config, "head_dim", 0);
     delta->kernel = tare_json_integer(config, "short_conv_kernel_size", 4);
     return tare_numbers_have(layers, layer + 1);
 }

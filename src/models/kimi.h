@@ -3,15 +3,15 @@
 #ifndef TARE_MODELS_KIMI_H
 #define TARE_MODELS_KIMI_H
 
-#include "models/delta.h"
 #include "models/model.h"
+#include "run/delta.h"
 
 /* linear_attn_config must have num_heads and head_dim, and kda_layers, a list of numbers that count from 1. */
 enum tare_code tare_kimi_check(const json_t *linear_attn_config, int64_t moe_layer_freq, const char *place,
                                struct tare_error *err);
 
 /* The heads, widths and kernel of its delta attention; false where layer i has another. */
-bool tare_kimi_delta(struct tare_delta *delta, const json_t *linear_attn_config, int64_t layer);
+bool tare_kimi_delta(struct tare_delta_desc *delta, const json_t *linear_attn_config, int64_t layer);
 
 struct tare_kimi {
     int64_t dim, hidden; /* hidden: of a feed-forward block without experts */

@@ -48,15 +48,16 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 
 static void attention(struct tare_layer *l, struct tare_at parent, const struct args *a, int64_t i)
 {
-    const struct tare_at at = tare_at(parent, "self_attn");
-    struct tare_delta delta = {.dim = a->hidden_size,
-                               .eps = a->rms_norm_eps,
-                               .conv = TARE_CONV_NESTED,
-                               .decay = TARE_DECAY_LOW_RANK,
-                               .gate_low_rank = true,
-                               .four_axes = true};
+    struct tare_delta_desc delta = {.name = "self_attn",
+                                    .dim = a->hidden_size,
+                                    .eps = a->rms_norm_eps,
+                                    .spelling = TARE_DELTA_NESTED,
+                                    .decay = TARE_DECAY_LOW_RANK,
+                                    .gate_low_rank = true,
+                                    .gate_sigmoid = true,
+                                    .four_axes = true};
     if (tare_kimi_delta(&delta, a->linear_attn_config, i))
-        tare_delta(at, &delta);
+        tare_delta(l, parent, &delta);
     else
         tare_mla(l, parent,
                  &(struct tare_mla_desc){.dim = a->hidden_size,
