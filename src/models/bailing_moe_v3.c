@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * bailing_moe_v3.c - Ling 3: Kimi's delta attention, and latent attention in each group's last layer (mlx-lm:
  * models/bailing_moe_v3.py). Its model_type is bailing_hybrid; "architectures" tells. */
+#include <string.h>
+
 #include "models/bailing.h"
 #include "models/nulls.h"
-#include "run/delta.h"
+#include "run/delta_rule.h"
 
 #define LAYERS_MOST 128 /* that are renamed one by one; the published model has 24 */
 
@@ -78,7 +80,7 @@ static struct tare_bailing describe(const struct args *a)
                                  .n_layers = a->num_hidden_layers,
                                  .group = a->layer_group_size,
                                  .first_dense = a->first_k_dense_replace,
-                                 .experts = a->num_experts,
+                                 .router = {TARE_BAILING_ROUTER(a, "sigmoid"), .normalize = true},
                                  .hidden = a->intermediate_size,
                                  .expert_hidden = a->moe_intermediate_size,
                                  .shared_hidden = a->moe_shared_expert_intermediate_size * a->num_shared_experts,
@@ -147,4 +149,5 @@ const struct tare_arch tare_arch_bailing_moe_v3 = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

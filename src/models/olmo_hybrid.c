@@ -3,7 +3,7 @@
  * models/olmo_hybrid.py, which cannot read the published names). */
 #include <math.h>
 
-#include "models/delta.h"
+#include "models/gated_delta.h"
 #include "models/kinds.h"
 #include "models/sparse.h"
 #include "models/window.h"

@@ -3,7 +3,7 @@
  * attention. */
 #include "models/qwen3_5.h"
 
-#include "models/delta.h"
+#include "models/gated_delta.h"
 #include "models/sparse.h"
 #include "models/wrapper.h"
 
@@ -56,8 +56,12 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     if ((i + 1) % a->full_attention_interval)
         tare_delta(l, at, &mixer);
     else
-        tare_gated_attention(tare_at(at, "self_attn"), dim, a->num_attention_heads, a->num_key_value_heads, a->head_dim,
-                             a->attention_bias, a->rms_norm_eps);
+        tare_gated_attention(
+            l, at,
+            &(struct tare_gated_attention){TARE_GATED_ATTENTION(a),
+                                           .theta = tare_json_real(a->rope_parameters, "rope_theta", 100000),
+                                           .rotated = tare_json_real(a->rope_parameters, "partial_rotary_factor", 0.25),
+                                           .scaling = a->rope_parameters});
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     if (a->num_experts > 0)
         tare_shared_experts(l, at,
@@ -102,6 +106,7 @@ const struct tare_arch tare_qwen3_5_text = {
     .derive = derive,
     .declare = declare,
     .sanitize = experts,
+    .runs = true,
 };
 
 const struct tare_arch tare_arch_qwen3_5 = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * qwen3_next.c - Qwen3-Next: three layers of gated delta rule to one of gated attention, and experts (mlx-lm:
  * models/qwen3_next.py). */
-#include "models/delta.h"
+#include "models/gated_delta.h"
 #include "models/sparse.h"
 #include "models/theta.h"
 
@@ -64,8 +64,10 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     if ((i + 1) % a->full_attention_interval)
         tare_delta(l, at, &mixer);
     else
-        tare_gated_attention(tare_at(at, "self_attn"), dim, a->num_attention_heads, a->num_key_value_heads, a->head_dim,
-                             a->attention_bias, a->rms_norm_eps);
+        tare_gated_attention(l, at,
+                             &(struct tare_gated_attention){
+                                 TARE_GATED_ATTENTION(a), .theta = a->rope_theta, .rotated = a->partial_rotary_factor,
+                                 .scaling = a->rope_scaling ? a->rope_scaling : a->rope_parameters});
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     if (a->num_experts > 0 && tare_sparse_layer(a->mlp_only_layers, a->decoder_sparse_step, i))
         tare_shared_experts(l, at,
@@ -99,4 +101,5 @@ const struct tare_arch tare_arch_qwen3_next = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

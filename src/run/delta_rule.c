@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * delta.c - the gated delta rule, token by token, heads in parallel. */
-#include "run/delta.h"
+ * delta_rule.c - the gated delta rule, token by token, heads in parallel. */
+#include "run/delta_rule.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "run/short_conv.h"
 
-#define NORM_EPS 1e-6f                        /* beside the squares of a query or key */
-#define STATES_MOST (TARE_PANEL_FLOATS / 4)   /* so that a thread's work memory holds four rows of a key */
+#define NORM_EPS 1e-6f                      /* beside the squares of a query or key */
+#define STATES_MOST (TARE_PANEL_FLOATS / 4) /* so that a thread's work memory holds four rows of a key */
 
 struct delta {
     struct tare_linear in[3], low[2]; /* in: of q, k, v; low: of a and z, rank to the next linear */
@@ -28,12 +28,12 @@ struct delta {
 struct job {
     const struct delta *b;
     const struct tare_pass *pass;
-    float *in;     /* (tokens, mixed): q, k, v before the convolution */
-    float *conv;   /* (tokens, mixed), after it; then v becomes o. Before: what in_proj_qkvz gives */
-    float *z;      /* (tokens, value) */
-    float *rate;   /* (tokens, heads) */
-    float *decay;  /* (tokens, decays) */
-    float *low;    /* (tokens, rank, or 2 heads) */
+    float *in;    /* (tokens, mixed): q, k, v before the convolution */
+    float *conv;  /* (tokens, mixed), after it; then v becomes o. Before: what in_proj_qkvz gives */
+    float *z;     /* (tokens, value) */
+    float *rate;  /* (tokens, heads) */
+    float *decay; /* (tokens, decays) */
+    float *low;   /* (tokens, rank, or 2 heads) */
 };
 
 enum { STATES, CONVOLVED }; /* parts of the state; CONVOLVED: one for each convolution */

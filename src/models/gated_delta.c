@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * delta.c - what Qwen3-Next and Qwen3.5 share around the gated delta rule. */
-#include "models/delta.h"
+ * gated_delta.c - what Qwen3-Next and Qwen3.5 share around the gated delta rule. */
+#include "models/gated_delta.h"
 
 enum tare_code tare_delta_qwen_check(const struct tare_delta_desc *d, const char *place, struct tare_error *err)
 {
@@ -15,18 +15,22 @@ enum tare_code tare_delta_qwen_check(const struct tare_delta_desc *d, const char
     return TARE_OK;
 }
 
-void tare_gated_attention(struct tare_at at, int64_t dim, int64_t heads, int64_t kv_heads, int64_t head, bool bias,
-                          double eps)
+void tare_gated_attention(struct tare_layer *l, struct tare_at at, const struct tare_gated_attention *a)
 {
-    if (head < 1)
-        head = tare_div(at, "hidden_size", dim, "num_attention_heads", heads);
-    const int64_t q = tare_mul(at, heads, head), kv = tare_mul(at, kv_heads, head);
-    tare_linear(at, "q_proj", dim, tare_mul(at, 2, q), bias);
-    tare_linear(at, "k_proj", dim, kv, bias);
-    tare_linear(at, "v_proj", dim, kv, bias);
-    tare_linear(at, "o_proj", q, dim, bias);
-    tare_rms_norm(at, "q_norm", head, eps);
-    tare_rms_norm(at, "k_norm", head, eps);
+    const int64_t head = a->head > 0 ? a->head : tare_div(at, "hidden_size", a->dim, "num_attention_heads", a->heads);
+    const double rotated = (double)head * a->rotated;
+    const int64_t dims = rotated >= 0 && rotated <= (double)head ? (int64_t)rotated : -1; /* -1: cannot run */
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){.dim = a->dim,
+                                     .heads = a->heads,
+                                     .kv_heads = a->kv_heads,
+                                     .head_dim = head,
+                                     .bias = a->bias,
+                                     .o_bias = a->bias,
+                                     .qk_norm = TARE_QK_NORM_RMS,
+                                     .eps = a->eps,
+                                     .gate = TARE_GATE_QUERY,
+                                     .rope = tare_rope_read(at, dims, a->theta, a->scaling, a->context)});
 }
 
 static bool published(const struct tare_weights *w)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * delta.h - token mixers that keep a state by the gated delta rule (Yang et al. 2024; with a decay an element, Kimi
- * Team 2025): queries, keys and values go through a short convolution; each head has a decay and a learning rate.
+ * delta_rule.h - token mixers that keep a state by the gated delta rule (Yang et al. 2024; with a decay an element,
+ * Kimi Team 2025): queries, keys and values go through a short convolution; each head has a decay and a learning rate.
  *
  *     q, k, v = silu(conv(projections of x));  q = q / |q| / sqrt(key_head);  k = k / |k|
  *     S = g S;  S = S + k (rate (v - S^T k))^T;  o = S^T q             S: (key_head, value_head), a head's
@@ -10,8 +10,8 @@
  *
  * Value head h has key head h / (value_heads / key_heads).
  */
-#ifndef TARE_RUN_DELTA_H
-#define TARE_RUN_DELTA_H
+#ifndef TARE_RUN_DELTA_RULE_H
+#define TARE_RUN_DELTA_RULE_H
 
 #include "run/blocks.h"
 
