@@ -72,7 +72,7 @@ struct tare_norm {
     int64_t dim;
     double eps;
     double offset; /* added to the weight, beside the kind's own one */
-    int64_t row;   /* of a weight (rows, dim) that several norms share */
+    int64_t row;   /* of a weight and bias (rows, dim) that several norms share */
 };
 
 #define NO_BIAS false
