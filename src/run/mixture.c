@@ -22,7 +22,7 @@ struct routed {
     bool ungated;
     int64_t dim, hidden, shared_hidden;
     int64_t working; /* experts: those from here on are idle */
-    int64_t width; /* of what goes into the experts and comes out */
+    int64_t width;   /* of what goes into the experts and comes out */
     enum tare_activation activation;
     struct tare_limit limit, shared_limit;
     bool weigh_input;
@@ -116,18 +116,17 @@ static void choose(void *user, size_t i, int worker)
 static void gate(const struct job *j)
 {
     const struct routed *b = j->b;
-    struct tare_matrix m;
-    if (b->bare)
-        m = (struct tare_matrix){.storage = TARE_STORE_F32,
-                                 .rows = b->router.n,
-                                 .in = b->dim,
-                                 .data = (const unsigned char *)tare_loaded_vector(j->pass->loaded, b->bare),
-                                 .stride = (size_t)b->dim * sizeof(float)};
-    else
-        m = *tare_loaded_matrix(j->pass->loaded, b->gate.weight);
-    tare_matmul(&j->pass->kernels, j->pass->pool, &m,
-                b->gate.bias ? tare_loaded_vector(j->pass->loaded, b->gate.bias) : NULL, j->x, b->dim, j->pass->tokens,
-                j->logits, b->router.n, j->pass->work);
+    if (b->bare) {
+        const struct tare_matrix m = {.storage = TARE_STORE_F32,
+                                      .rows = b->router.n,
+                                      .in = b->dim,
+                                      .data = (const unsigned char *)tare_loaded_vector(j->pass->loaded, b->bare),
+                                      .stride = (size_t)b->dim * sizeof(float)};
+        tare_matmul(&j->pass->kernels, j->pass->pool, &m, NULL, j->x, b->dim, j->pass->tokens, j->logits, b->router.n,
+                    j->pass->work);
+    } else {
+        tare_linear_forward(j->pass, &b->gate, j->x, b->dim, j->logits, b->router.n);
+    }
     tare_pool_run(j->pass->pool, (size_t)j->pass->tokens, choose, (void *)j);
 }
 
