@@ -40,19 +40,24 @@ bool tare_kimi_delta(struct tare_delta *delta, const json_t *config, int64_t lay
     return tare_numbers_have(layers, layer + 1);
 }
 
-static void routed(struct tare_at at, const struct tare_kimi *k)
+static void routed(struct tare_layer *l, struct tare_at at, const struct tare_kimi *k)
 {
-    tare_linear(at, "gate", k->dim, k->experts, NO_BIAS);
-    tare_plain(at, "e_score_correction_bias", 1, k->experts);
-    tare_switch_glu(at, "switch_mlp", k->experts, k->latent > 0 ? k->latent : k->dim, k->expert_hidden);
-    if (k->latent > 0) {
-        tare_linear(at, "routed_expert_down_proj", k->dim, k->latent, NO_BIAS);
-        tare_linear(at, "routed_expert_up_proj", k->latent, k->dim, NO_BIAS);
-        if (k->latent_norm)
-            tare_rms_norm(at, "routed_expert_norm", k->latent, k->eps);
-    }
+    struct tare_routed_desc desc = {.router = k->router,
+                                    .dim = k->dim,
+                                    .hidden = k->expert_hidden,
+                                    .correction = "e_score_correction_bias",
+                                    .limit = k->limit,
+                                    .shared_limit = k->limit};
+    desc.router.n = k->experts;
+    if (k->latent > 0)
+        desc.latent = (struct tare_latent){.width = k->latent,
+                                           .down = "routed_expert_down_proj",
+                                           .up = "routed_expert_up_proj",
+                                           .norm = k->latent_norm ? "routed_expert_norm" : NULL,
+                                           .eps = k->eps};
     if (k->shared > 0)
-        tare_dense_glu(at, "shared_experts", k->dim, tare_mul(at, k->expert_hidden, k->shared));
+        desc.shared_hidden = tare_mul(at, k->expert_hidden, k->shared);
+    tare_routed(l, at, &desc);
 }
 
 void tare_kimi_layer(struct tare_layer *l, struct tare_at at, const struct tare_kimi *k, int64_t i)
@@ -60,9 +65,9 @@ void tare_kimi_layer(struct tare_layer *l, struct tare_at at, const struct tare_
     l->pre[0] = tare_rms_norm(at, "input_layernorm", k->dim, k->eps);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", k->dim, k->eps);
     if (k->experts > 0 && i >= k->first_dense && i % k->every == 0)
-        routed(tare_at(at, "mlp"), k);
+        routed(l, at, k);
     else
-        tare_dense_glu(at, "mlp", k->dim, k->hidden); /* K3's activation is one of its own */
+        tare_glu(l, at, &(struct tare_glu_desc){.dim = k->dim, .hidden = k->hidden, .limit = k->limit});
 }
 
 void tare_kimi_rewrite(struct tare_weights *w, int64_t n_experts)

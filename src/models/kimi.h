@@ -14,7 +14,9 @@ enum tare_code tare_kimi_check(const json_t *linear_attn_config, int64_t moe_lay
 bool tare_kimi_delta(struct tare_delta *delta, const json_t *linear_attn_config, int64_t layer);
 
 struct tare_kimi {
-    int64_t dim, hidden; /* hidden: of a feed-forward block without experts */
+    int64_t dim, hidden;       /* hidden: of a feed-forward block without experts */
+    struct tare_limit limit;   /* of all feed-forward blocks */
+    struct tare_router router; /* without n */
     int64_t experts, expert_hidden;
     int64_t first_dense, every; /* of the layers from first_dense on every so many have experts */
     int64_t shared;             /* number of shared experts; below 1: none */
@@ -22,6 +24,14 @@ struct tare_kimi {
     bool latent_norm;
     double eps;
 };
+/* The router, from args of the usual names. One expert alone keeps its weight. */
+#define TARE_KIMI_ROUTER(a)                                                                                            \
+    {                                                                                                                  \
+        .top = (a)->num_experts_per_token,                                                                             \
+        .score = strcmp((a)->moe_router_activation_func, "softmax") ? TARE_SCORE_SIGMOID : TARE_SCORE_SOFTMAX,         \
+        .normalize = (a)->moe_renormalize && (a)->num_experts_per_token > 1, .scale = (a)->routed_scaling_factor,      \
+        .groups = (a)->num_expert_group, .top_groups = (a)->topk_group                                                 \
+    }
 /* The norms and the feed-forward block of layer i. */
 void tare_kimi_layer(struct tare_layer *l, struct tare_at at, const struct tare_kimi *kimi, int64_t i);
 

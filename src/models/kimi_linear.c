@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * kimi_linear.c - Kimi Linear: three layers of delta attention to one of latent attention (mlx-lm:
  * models/kimi_linear.py). */
+#include <string.h>
+
 #include "models/kimi.h"
 #include "models/mla.h"
 #include "models/skeleton.h"
@@ -80,6 +82,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                         .first_dense = a->first_k_dense_replace,
                                         .every = a->moe_layer_freq,
                                         .shared = a->num_shared_experts,
+                                        .router = TARE_KIMI_ROUTER(a),
                                         .eps = a->rms_norm_eps},
                     i);
 }
