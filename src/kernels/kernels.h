@@ -62,6 +62,19 @@ struct tare_scan {
     float *y; /* (channels) */
 };
 
+/* One step of a delta rule, for some channels: a state decays, and is corrected by what it says of a key (Schlag et al.
+ * 2021; gated: Yang et al. 2024; RWKV-7: Peng et al. 2025).
+ *     said[i] = sum_k ask[k] h[k][i]
+ *     h[k][i] = decay[k] h[k][i] + key[k] x[i] + back[k] said[i]          y[i] = sum_k query[k] h[k][i]
+ * y may be x; nothing else overlaps. */
+struct tare_delta_step {
+    float *h;                                      /* (states, channels) */
+    const float *ask, *decay, *key, *back, *query; /* (states) */
+    const float *x;                                /* (channels) */
+    int64_t states, channels;
+    float *y; /* (channels) */
+};
+
 struct tare_kernels {
     const char *name;
     /* y[r] = sum_i w[row + r][i] * x[i], r in [0, rows) */
@@ -81,6 +94,7 @@ struct tare_kernels {
     void (*silu)(float *gate, const float *up, int64_t n);
     float (*squares)(const float *x, int64_t n); /* sum_i x[i]^2 */
     void (*scan)(const struct tare_scan *s);
+    void (*delta)(const struct tare_delta_step *s);
 };
 
 extern const struct tare_kernels tare_kernels_scalar;

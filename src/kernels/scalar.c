@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "kernels/delta.h"
 #include "kernels/scan.h"
 
 #define LANES 16
@@ -162,4 +163,5 @@ const struct tare_kernels tare_kernels_scalar = {
     .silu = silu,
     .squares = squares,
     .scan = scan,
+    .delta = delta,
 };

@@ -3,35 +3,27 @@
 #ifndef TARE_MODELS_KIMI_H
 #define TARE_MODELS_KIMI_H
 
-#include "models/delta.h"
 #include "models/model.h"
+#include "run/delta_rule.h"
 
 /* linear_attn_config must have num_heads and head_dim, and kda_layers, a list of numbers that count from 1. */
 enum tare_code tare_kimi_check(const json_t *linear_attn_config, int64_t moe_layer_freq, const char *place,
                                struct tare_error *err);
 
 /* The heads, widths and kernel of its delta attention; false where layer i has another. */
-bool tare_kimi_delta(struct tare_delta *delta, const json_t *linear_attn_config, int64_t layer);
+bool tare_kimi_delta(struct tare_delta_desc *delta, const json_t *linear_attn_config, int64_t layer);
 
 struct tare_kimi {
     int64_t dim, hidden;       /* hidden: of a feed-forward block without experts */
-    struct tare_limit limit;   /* of all feed-forward blocks */
-    struct tare_router router; /* without n */
-    int64_t experts, expert_hidden;
+    struct tare_router router; /* n below 1: no experts */
+    int64_t expert_hidden;
     int64_t first_dense, every; /* of the layers from first_dense on every so many have experts */
     int64_t shared;             /* number of shared experts; below 1: none */
     int64_t latent;             /* the width that experts work at; below 1: dim */
     bool latent_norm;
+    struct tare_limit limit; /* of all feed-forward blocks */
     double eps;
 };
-/* The router, from args of the usual names. One expert alone keeps its weight. */
-#define TARE_KIMI_ROUTER(a)                                                                                            \
-    {                                                                                                                  \
-        .top = (a)->num_experts_per_token,                                                                             \
-        .score = strcmp((a)->moe_router_activation_func, "softmax") ? TARE_SCORE_SIGMOID : TARE_SCORE_SOFTMAX,         \
-        .normalize = (a)->moe_renormalize && (a)->num_experts_per_token > 1, .scale = (a)->routed_scaling_factor,      \
-        .groups = (a)->num_expert_group, .top_groups = (a)->topk_group                                                 \
-    }
 /* The norms and the feed-forward block of layer i. */
 void tare_kimi_layer(struct tare_layer *l, struct tare_at at, const struct tare_kimi *kimi, int64_t i);
 

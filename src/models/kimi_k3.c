@@ -67,14 +67,16 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 
 static void attention(struct tare_layer *l, struct tare_at parent, const struct args *a, int64_t i)
 {
-    const struct tare_at at = tare_at(parent, "self_attn");
-    struct tare_delta delta = {.dim = a->hidden_size,
-                               .eps = a->rms_norm_eps,
-                               .conv = TARE_CONV_FUSED,
-                               .decay = TARE_DECAY_LOW_RANK,
-                               .gate_low_rank = !full_rank(a)};
+    struct tare_delta_desc delta = {.name = "self_attn",
+                                    .dim = a->hidden_size,
+                                    .eps = a->rms_norm_eps,
+                                    .spelling = TARE_DELTA_FUSED,
+                                    .decay = TARE_DECAY_LOW_RANK,
+                                    .gate_low_rank = !full_rank(a),
+                                    .least = tare_json_real(a->linear_attn_config, "gate_lower_bound", 0),
+                                    .gate_sigmoid = true};
     if (tare_kimi_delta(&delta, a->linear_attn_config, i)) {
-        tare_delta(at, &delta);
+        tare_delta(l, parent, &delta);
         return;
     }
     tare_mla(l, parent,
@@ -104,12 +106,17 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     tare_kimi_layer(l, at,
                     &(struct tare_kimi){.dim = a->hidden_size,
                                         .hidden = a->intermediate_size,
-                                        .experts = a->num_experts,
+                                        .router = {.n = a->num_experts,
+                                                   .top = a->num_experts_per_token,
+                                                   .score = TARE_SCORE_SIGMOID,
+                                                   .normalize = a->moe_renormalize && a->num_experts_per_token > 1,
+                                                   .scale = a->routed_scaling_factor,
+                                                   .groups = a->num_expert_group,
+                                                   .top_groups = a->topk_group},
                                         .expert_hidden = a->moe_intermediate_size,
                                         .first_dense = a->first_k_dense_replace,
                                         .every = a->moe_layer_freq,
                                         .shared = a->num_shared_experts,
-                                        .router = TARE_KIMI_ROUTER(a),
                                         .limit = situ(a),
                                         .latent = a->routed_expert_hidden_size,
                                         .latent_norm = a->latent_moe_use_norm,
@@ -191,4 +198,5 @@ const struct tare_arch tare_arch_kimi_k3 = {
     .inner_config = "text_config",
     .inner_prefix = "language_model",
     .inner_flat = true,
+    .runs = true,
 };

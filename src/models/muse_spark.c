@@ -117,8 +117,8 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                                  .window = tare_word_is(a->layer_types, i, "sliding_attention") ? a->sliding_window : 0,
                                  .qk_norm = TARE_QK_NORM_RMS_BARE,
                                  .eps = a->rms_norm_eps,
-                                 .gate_fused = true,
-                                 .mixed_head_norm = true};
+                                 .gate = TARE_GATE_FUSED,
+                                 .head_norm = true};
     if (json_number_value(json_array_get(a->layer_rope_theta, (size_t)i)) != 0) { /* which only says whether */
         desc.rope = tare_rope_read(at, a->head_dim, tare_json_real(a->rope_parameters, "rope_theta", 0), NULL, 0);
         desc.rope.interleaved = true;

@@ -74,19 +74,30 @@ struct tare_gqa_desc {
     double eps;                            /* of qk_norm */
     bool grouped; /* rows of qkv_name: a key head's queries, the key head, its value head (internlm2, gpt_neox) */
     bool cycled;  /* query head h has key head h % kv_heads (plamo) */
-    double query_beta, query_length; /* queries times 1 + beta * log(1 + floor(position / length)) (ministral3) */
-    bool v_norm;                     /* values as RMS_BARE (gemma4) */
-    bool k_is_v;                     /* no v_proj: values are the keys before norm and rotation */
-    bool borrows;                    /* no keys and values: those of the layer->borrows before, of the same shape */
+    /* queries times 1 + beta * log(1 + floor((position + from) / length)) (ministral3; llama4: from 1) */
+    double query_beta, query_length, query_from;
+    int64_t chunk;         /* keys seen: those of its own chunk of so many positions; 0: by window (llama4) */
+    int64_t v_head_dim;    /* of a value; below 1: head_dim (mimo_v2_flash) */
+    double v_scale;        /* of values; 0: 1 */
+    double clip;           /* q, k and v lie within -clip and clip; 0: not (dbrx) */
+    const char *sink_name; /* (heads): a logit that takes its share and gives nothing; NULL: none (gpt_oss) */
+    /* What each head gives times a gate, sigmoid(..) or softplus(..): of gate_name, a linear, a number a head or an
+     * element (afmoe, laguna, step3p5); of the second half of each head's rows in q_proj (qwen3_next); or of the last
+     * rows of qkv_name, behind the values (muse_spark) */
+    enum { TARE_GATE_NONE, TARE_GATE_HEADS, TARE_GATE_ELEMENTS, TARE_GATE_QUERY, TARE_GATE_FUSED } gate;
+    const char *gate_name; /* "g_proj" */
+    bool gate_bias, gate_softplus;
+    bool head_norm; /* what each head gives is normed before the gate, as RMS_BARE */
+    bool v_norm;    /* values as RMS_BARE (gemma4) */
+    bool k_is_v;    /* no v_proj: values are the keys before norm and rotation */
+    bool borrows;   /* no keys and values: those of the layer->borrows before, of the same shape */
+    bool lends;     /* keeps keys and values as they are projected, too, for those who adopt */
+    bool adopts;    /* its own begin as those of the layer->borrows before (hunyuan) */
     bool
         convolved; /* keys and values: conv[h][0] times the token before plus conv[h][1] times this one (baichuan_m1) */
     const char *rounded[2]; /* numbers: keys and values are rounded to 8 bits, multiples of them; NULL: not (afm7) */
     int64_t block, near, stride; /* block-sparse (phi3small): of blocks of so many keys, query head h sees the last
                                     `near` and every stride-th, those b with (b + h + 1) % stride == 0; block 0: all */
-    const char *gate_name;       /* a linear of x: what goes into o times its sigmoid; NULL: none */
-    bool gate_heads;             /* that is a number a head, with a bias as q, k, v have */
-    bool gate_fused;             /* rows of qkv_name behind the values instead (muse_spark) */
-    bool mixed_head_norm;        /* what goes into o is normed head by head, as RMS_BARE, before the gate */
     const char *gain_name;       /* queries times a number a head: (heads); NULL: not (talkie) */
     struct tare_rope rope;
 };
