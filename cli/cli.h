@@ -26,6 +26,8 @@ int cli_convert(const struct cli_verb *verb, int argc, char **argv);
 int cli_repair(const struct cli_verb *verb, int argc, char **argv);
 int cli_run(const struct cli_verb *verb, int argc, char **argv);
 int cli_logits(const struct cli_verb *verb, int argc, char **argv);
+int cli_perplexity(const struct cli_verb *verb, int argc, char **argv);
+int cli_bench(const struct cli_verb *verb, int argc, char **argv);
 int cli_diff(const struct cli_verb *verb, int argc, char **argv);
 int cli_verify(const struct cli_verb *verb, int argc, char **argv);
 int cli_template(const struct cli_verb *verb, int argc, char **argv);

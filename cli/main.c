@@ -18,6 +18,9 @@ static const struct cli_verb verbs[] = {
      "Mend config.json, index and headers; shows the patch first.", cli_repair},
     {"run", "[MODEL] [PROMPT] [--max-tokens N] [--temp T]", "Go on with a text.", cli_run},
     {"logits", "[MODEL] --ids 1,2,3 [-o FILE.npy]", "The model's float32 logits for some ids.", cli_logits},
+    {"perplexity", "MODEL FILE [--context N] [--json]", "How well it predicts a text.", cli_perplexity},
+    {"bench", "[MODEL] [--threads 1,2,..] [--json]", "How fast it runs here, and how near to the memory's speed.",
+     cli_bench},
     {"diff", "A B [--json] [--all]", "Two checkpoints in any formats: what is equal, and how far the rest is.",
      cli_diff},
     {"verify", "[MODEL] [--json]", "Is the content what it should be: hashes, and every number?", cli_verify},
@@ -30,7 +33,7 @@ static void print_help(FILE *file)
 {
     fputs("tare loads, checks, converts and runs quantized language-model checkpoints.\n\n", file);
     for (size_t i = 0; i < VERBS; i++)
-        fprintf(file, "  tare %-8s %s\n      %s\n", verbs[i].name, verbs[i].usage, verbs[i].summary);
+        fprintf(file, "  tare %-10s %s\n      %s\n", verbs[i].name, verbs[i].usage, verbs[i].summary);
     fputs("\n  tare help VERB        the flags of a verb\n"
           "  tare --version\n\n"
           "MODEL is a folder, a .safetensors or .gguf file, or ORG/NAME in the Hugging Face cache.\n"

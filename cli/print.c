@@ -75,6 +75,21 @@ static struct cli_size scaled(uint64_t number, const char *unit)
     return s;
 }
 
+void cli_put_json(FILE *file, const char *text)
+{
+    putc('"', file);
+    for (; *text; text++) {
+        const unsigned char c = (unsigned char)*text;
+        if (c < ' ' || c == 0x7f)
+            fprintf(file, "\\u%04x", c);
+        else if (c == '"' || c == '\\')
+            fprintf(file, "\\%c", c);
+        else
+            putc(c, file);
+    }
+    putc('"', file);
+}
+
 int cli_put_made(char *text, int status)
 {
     if (!text) {

@@ -7,7 +7,7 @@
 
 #include "cli.h"
 #include "fable.h"
-#include "input.h"
+#include "file.h"
 #include "print.h"
 
 static const size_t LARGEST = (size_t)16 << 20;
@@ -15,10 +15,12 @@ static const size_t LARGEST = (size_t)16 << 20;
 /* All of stdin, less one line end at its end, which is the shell's. */
 static int read_input(struct cli_prompt *prompt)
 {
-    const int status = cli_input_read("run", LARGEST, &prompt->owned, &prompt->size);
-    if (status == CLI_GO_ON && prompt->size && prompt->owned[prompt->size - 1] == '\n')
+    struct cli_file file;
+    const int status = cli_file_take(&file, stdin, "run: the prompt on standard input", LARGEST);
+    prompt->text = prompt->owned = file.data;
+    prompt->size = file.size;
+    if (prompt->size && prompt->owned[prompt->size - 1] == '\n')
         prompt->size--;
-    prompt->text = prompt->owned;
     return status;
 }
 

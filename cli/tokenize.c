@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
-#include "input.h"
+#include "file.h"
 #include "print.h"
 #include "source.h"
 
@@ -122,7 +122,10 @@ int cli_tokenize(const struct cli_verb *verb, int argc, char **argv)
     if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK ||
         tare_tokenizer_open(&request.tokenizer, source.path, &source.options, &err) != TARE_OK)
         return cli_fail(&err);
-    status = cli_input_read("tokenize", LARGEST, &request.text, &request.size);
+    struct cli_file input;
+    status = cli_file_take(&input, stdin, "tokenize: standard input", LARGEST);
+    request.text = input.data;
+    request.size = input.size;
     if (status == CLI_GO_ON)
         status = back ? decode(&request) : encode(&request);
     tare_tokenizer_free(request.tokenizer);

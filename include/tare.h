@@ -434,6 +434,8 @@ struct tare_session_options {
     int threads;     /* 0: as planned */
     const volatile int
         *cancel; /* may be NULL; when it becomes non-zero, tare_session_feed() ends with TARE_E_CANCELLED */
+    uint64_t
+        memory; /* bytes that weights and states may take; more is refused before anything is loaded. 0: what is free */
 };
 #define TARE_SESSION_OPTIONS_INIT                                                                                      \
     {                                                                                                                  \
@@ -449,10 +451,40 @@ TARE_API int64_t tare_session_context(const tare_session *session);
 TARE_API int64_t tare_session_length(const tare_session *session); /* tokens fed so far */
 /*
  * Feed n ids; logits receives float32 (n, vocabulary) when all, else (1, vocabulary): those of the last id. logits may
- * be NULL. On failure the session is as before the call.
+ * be NULL. After a failure the session holds those of the ids that went through whole: tare_session_length() tells. Up
+ * to 256 ids go through together, so that of a feed no longer than that all do or none.
  */
 TARE_API enum tare_code tare_session_feed(tare_session *session, const int32_t *ids, size_t n, bool all, float *logits,
                                           struct tare_error *err);
+/*
+ * The same for several sessions of one model in one step, which reads the weights once for all of them. Each may be fed
+ * another number of ids: a prompt beside texts that go on by one token. A session's logits do not depend on what it is
+ * fed beside. The threads, and `cancel`, are those of the first one.
+ */
+struct tare_feed {
+    tare_session *session;
+    const int32_t *ids;
+    size_t n;
+    bool all;
+    float *logits;
+};
+TARE_API enum tare_code tare_session_feed_each(struct tare_feed *feeds, size_t n, struct tare_error *err);
+
+/* A second session that stands where the first one does and shares what both hold so far. It uses the threads and work
+ * memory of the first: the two may be used by turns or in one step, but not at the same time. */
+TARE_API enum tare_code tare_session_fork(tare_session **fork, const tare_session *session, struct tare_error *err);
+/* Forget all but the first `length` tokens. Recurrent models go through some of them again for that. */
+TARE_API enum tare_code tare_session_rewind(tare_session *session, int64_t length, struct tare_error *err);
+
+TARE_API const int32_t *tare_session_ids(const tare_session *session); /* those fed so far; the session's */
+
+/*
+ * A session in a file, so that a long prompt is gone through once. save writes under another name first; load takes the
+ * place of what the session held. A file of another model, of other --kv-bits, of more tokens than the session has room
+ * for, or a damaged one is refused (TARE_E_FORMAT); the session is then empty.
+ */
+TARE_API enum tare_code tare_session_save(const tare_session *session, const char *path, struct tare_error *err);
+TARE_API enum tare_code tare_session_load(tare_session *session, const char *path, struct tare_error *err);
 
 struct tare_sampling {
     size_t size;
@@ -470,6 +502,17 @@ struct tare_sampling {
  * id. */
 TARE_API int32_t tare_sample(const float *logits, int64_t vocabulary, const struct tare_sampling *sampling,
                              uint64_t draw);
+
+/* ---- measure ----------------------------------------------------------------------------------------------------- */
+
+/* Bytes of weights that decoding one token reads, in the layout they run in: of experts, as many as are chosen. */
+TARE_API uint64_t tare_session_weights(const tare_session *session);
+/*
+ * What reading memory in order gives at best here and now: *rate receives bytes a second, the best of five passes over
+ * `bytes` of memory (at least 256 KiB; far more than the caches hold, to mean anything) by so many threads (0: one a
+ * core). Any thread; takes a fraction of a second a GB.
+ */
+TARE_API enum tare_code tare_measure_read(int threads, uint64_t bytes, double *rate, struct tare_error *err);
 
 /* ---- text -------------------------------------------------------------------------------------------------------- */
 

@@ -54,42 +54,43 @@ struct tare_gqa_desc {
     const char *q_name, *k_name, *v_name, *o_name; /* q_proj ... */
     const char *qkv_name; /* one fused projection, rows q then k then v (phi3: qkv_proj, gpt2: c_attn) */
     int64_t dim, heads, kv_heads, head_dim;
-    bool bias, o_bias; /* of q, k, v; of o */
-    bool ternary;      /* q, k, v, o are tare_ternary (bitnet) */
+    bool bias, o_bias;      /* of q, k, v; of o */
+    bool ternary;           /* q, k, v, o are tare_ternary (bitnet) */
     const char *mixed_norm; /* an RMS norm of what goes into o; NULL: none */
-    double scale;      /* 0: 1 / sqrt(head_dim) */
-    int64_t window;    /* keys seen: 0 all, else this many (itself included) */
-    double soft_cap;   /* of scores */
+    double scale;           /* 0: 1 / sqrt(head_dim) */
+    int64_t window;         /* keys seen: 0 all, else this many (itself included) */
+    double soft_cap;        /* of scores */
     enum {
         TARE_QK_NORM_NONE,
         TARE_QK_NORM_RMS,
         TARE_QK_NORM_RMS_ONE_PLUS,
-        TARE_QK_NORM_RMS_BARE,   /* without weights */
-        TARE_QK_NORM_RMS_WIDE,   /* over all heads together: (heads * head_dim) */
-        TARE_QK_NORM_LAYER_ROWS, /* layer norms with weights of each head's own: (heads, head_dim) */
-        TARE_QK_NORM_LAYER_EACH  /* the same in parameters of their own: q_norm.norms.0.weight */
-    } qk_norm;                            /* per head: q_norm, k_norm (head_dim) */
+        TARE_QK_NORM_RMS_BARE,             /* without weights */
+        TARE_QK_NORM_RMS_WIDE,             /* over all heads together: (heads * head_dim) */
+        TARE_QK_NORM_LAYER_ROWS,           /* layer norms with weights of each head's own: (heads, head_dim) */
+        TARE_QK_NORM_LAYER_EACH            /* the same in parameters of their own: q_norm.norms.0.weight */
+    } qk_norm;                             /* per head: q_norm, k_norm (head_dim) */
     const char *q_norm_name, *k_norm_name; /* "q_norm", "k_norm" */
-    bool norm_last;                       /* after the rotation */
-    double eps;                           /* of qk_norm */
+    bool norm_last;                        /* after the rotation */
+    double eps;                            /* of qk_norm */
     bool grouped; /* rows of qkv_name: a key head's queries, the key head, its value head (internlm2, gpt_neox) */
     bool cycled;  /* query head h has key head h % kv_heads (plamo) */
     double query_beta, query_length; /* queries times 1 + beta * log(1 + floor(position / length)) (ministral3) */
     bool v_norm;                     /* values as RMS_BARE (gemma4) */
     bool k_is_v;                     /* no v_proj: values are the keys before norm and rotation */
     bool borrows;                    /* no keys and values: those of the layer->borrows before, of the same shape */
-    bool convolved; /* keys and values: conv[h][0] times the token before plus conv[h][1] times this one (baichuan_m1) */
+    bool
+        convolved; /* keys and values: conv[h][0] times the token before plus conv[h][1] times this one (baichuan_m1) */
     const char *rounded[2]; /* numbers: keys and values are rounded to 8 bits, multiples of them; NULL: not (afm7) */
     int64_t block, near, stride; /* block-sparse (phi3small): of blocks of so many keys, query head h sees the last
                                     `near` and every stride-th, those b with (b + h + 1) % stride == 0; block 0: all */
-    const char *gain_name;           /* queries times a number a head: (heads); NULL: not (talkie) */
+    const char *gain_name;       /* queries times a number a head: (heads); NULL: not (talkie) */
     struct tare_rope rope;
 };
 void tare_gqa(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_desc *desc);
 /* heads, kv_heads, head_dim, scale, window, soft_cap and rope of a block that tare_gqa() made; false: another one. */
 bool tare_gqa_describe(const struct tare_block *block, struct tare_gqa_desc *desc);
-/* Make mixer, a tare_gqa, a copy that sees `window` keys of its own, and all of those of the layer->borrows before. What
- * either gives is mixed by a gate a head, sigmoid(weight . query + bias), declared at `at` (iquestloopcoder). */
+/* Make mixer, a tare_gqa, a copy that sees `window` keys of its own, and all of those of the layer->borrows before.
+ * What either gives is mixed by a gate a head, sigmoid(weight . query + bias), declared at `at` (iquestloopcoder). */
 void tare_gqa_mixing(struct tare_block *mixer, struct tare_at at, int64_t window);
 
 enum tare_activation { TARE_SILU, TARE_GELU, TARE_GELU_TANH, TARE_RELU, TARE_RELU2, TARE_XIELU /* tare_mlp's only */ };
@@ -98,8 +99,8 @@ enum tare_activation { TARE_SILU, TARE_GELU, TARE_GELU_TANH, TARE_RELU, TARE_REL
 enum tare_activation tare_activation_read(struct tare_at at, const char *name, enum tare_activation fallback);
 
 /* A gated unit whose parts are kept within limits, m the most:
- *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-1.702 g)) * (u + 1), whatever the activation (gpt_oss)
- *   AFTER    min(act(gate), m) * clamp(up, -m, m)
+ *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-1.702 g)) * (u + 1), whatever the activation
+ * (gpt_oss) AFTER    min(act(gate), m) * clamp(up, -m, m)
  */
 struct tare_limit {
     enum { TARE_LIMIT_NONE, TARE_LIMIT_BEFORE, TARE_LIMIT_AFTER } kind;
@@ -119,7 +120,7 @@ struct tare_glu_desc {
     bool ternary;            /* all three are tare_ternary (bitnet) */
     const char *hidden_norm; /* an RMS norm of what goes into down; NULL: none */
     double eps;              /* of hidden_norm */
-    double gegelu_limit; /* rows of gate_up_name take turns, and both are clamped: gegelu (phi3small); 0: not */
+    double gegelu_limit;     /* rows of gate_up_name take turns, and both are clamped: gegelu (phi3small); 0: not */
 };
 void tare_glu(struct tare_layer *layer, struct tare_at at, const struct tare_glu_desc *desc);
 
@@ -177,7 +178,8 @@ void tare_routed(struct tare_layer *layer, struct tare_at at, const struct tare_
 
 /*
  * Inputs of a layer's own (gemma4). Of each token: inputs[i] = (norm(projection(x) / sqrt(dim))[i] + embedding[id][i] *
- * sqrt(width)) / sqrt(2), for each layer i; after the feed-forward block x += norm(projection(gelu(gate x) * inputs[i])).
+ * sqrt(width)) / sqrt(2), for each layer i; after the feed-forward block x += norm(projection(gelu(gate x) *
+ * inputs[i])).
  */
 struct tare_per_layer_desc {
     int64_t dim, width, layers, vocabulary;

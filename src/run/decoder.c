@@ -62,7 +62,7 @@ struct job {
     float *x;
     const float *add;
     float factor; /* of add, or of logits */
-    float *logits;
+    const struct tare_wanted *wanted;
 };
 
 /* x = embedding[id] * scale + positions[position] */
@@ -77,7 +77,7 @@ static void embed_token(void *user, size_t i, int worker)
         x[k] *= scale;
     if (!d->positions)
         return;
-    const int64_t position = j->pass->start + (int64_t)i + d->position_offset;
+    const int64_t position = tare_pass_position(j->pass, (int64_t)i) + d->position_offset;
     float *row = j->pass->work[worker]; /* at least dim long: tare_decoder_work() */
     tare_matrix_row(&j->pass->kernels, tare_loaded_matrix(j->pass->loaded, d->positions), position, row);
     for (int64_t k = 0; k < d->dim; k++)
@@ -101,10 +101,12 @@ static float number(const struct tare_pass *pass, const struct tare_parameter *p
 
 /* x += factor * post(block(pre(from))), where from is x or, in a parallel layer, what x was before the mixer. */
 static void run_block(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer, int which,
-                      const float *normed, void *state)
+                      const float *normed)
 {
     const struct tare_block *block = which ? &layer->ffn : &layer->mixer;
-    block->ops->forward(block->self, pass, normed, pass->y, state);
+    pass->slot = 2 * (layer - d->layers) + which;
+    pass->lender = layer->borrows > 0 && 2 * layer->borrows <= pass->slot ? pass->slot - 2 * layer->borrows : -1;
+    block->ops->forward(block->self, pass, normed, pass->y);
     tare_norm_forward(pass, &layer->post[which], d->dim, pass->y, pass->y);
     const float scale = layer->residual_scale != 0 ? (float)layer->residual_scale : 1;
     tare_pool_run(
@@ -126,7 +128,7 @@ static void finish_layer(const struct tare_decoder *d, struct tare_pass *pass, c
 {
     struct job j = {.d = d, .x = pass->x, .add = pass->y, .factor = 1};
     if (layer->third.ops) {
-        layer->third.ops->forward(layer->third.self, pass, pass->x, pass->y, NULL);
+        layer->third.ops->forward(layer->third.self, pass, pass->x, pass->y);
         tare_norm_forward(pass, &layer->third_post, d->dim, pass->y, pass->y);
         tare_pool_run(pass->pool, (size_t)pass->tokens, add_token, &j);
     }
@@ -142,58 +144,57 @@ static void finish_layer(const struct tare_decoder *d, struct tare_pass *pass, c
     tare_norm_forward(pass, &layer->last, d->dim, pass->x, pass->x);
 }
 
-static void run_layer(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer,
-                      void *const state[2])
+static void run_layer(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer)
 {
     tare_norm_forward(pass, &layer->pre[0], d->dim, pass->x, pass->normed[0]);
     if (layer->residual == TARE_RESIDUAL_PARALLEL)
         tare_norm_forward(pass, &layer->pre[1], d->dim, pass->x, pass->normed[1]);
-    run_block(d, pass, layer, 0, pass->normed[0], state[0]);
+    run_block(d, pass, layer, 0, pass->normed[0]);
     if (layer->residual == TARE_RESIDUAL_SEQUENTIAL)
         tare_norm_forward(pass, &layer->pre[1], d->dim, pass->x, pass->normed[1]);
-    run_block(d, pass, layer, 1, pass->normed[1], state[1]);
+    run_block(d, pass, layer, 1, pass->normed[1]);
     finish_layer(d, pass, layer);
 }
 
-#define TASK_LOGITS 4096
-
-static void finish_logits(void *user, size_t i, int worker)
+/* What becomes of logits after the head. */
+static void finish_row(void *user, size_t i, int worker)
 {
     (void)worker;
     const struct job *j = user;
-    const int64_t n = j->pass->head->rows * j->pass->tokens, start = (int64_t)i * TASK_LOGITS;
+    const int64_t n = j->pass->head->rows;
+    float *logits = j->wanted->logits[i];
     const float scale = j->factor, cap = (float)j->d->logit_soft_cap;
-    for (int64_t k = start; k < n && k < start + TASK_LOGITS; k++) {
-        j->logits[k] *= scale;
+    for (int64_t k = 0; k < j->d->n_never; k++)
+        if (j->d->never[k] < n)
+            logits[j->d->never[k]] = -INFINITY;
+    if (scale == 1 && cap <= 0)
+        return;
+    for (int64_t k = 0; k < n; k++) {
+        logits[k] *= scale;
         if (cap > 0)
-            j->logits[k] = cap * tanhf(j->logits[k] / cap);
+            logits[k] = cap * tanhf(logits[k] / cap);
     }
 }
 
-/* Logits of all tokens of the pass, or of its last one. */
-static void run_head(const struct tare_decoder *d, struct tare_pass *pass, bool all, float *logits)
+/* Rows that follow one another in the pass, with logits that do so too, go through the head together. */
+static void run_head(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_wanted *wanted)
 {
-    const float *x = pass->x;
-    if (!all) {
-        x += (pass->tokens - 1) * d->dim;
-        pass->tokens = 1;
+    const struct tare_matrix *head = pass->head;
+    for (int64_t i = 0, n; i < wanted->n; i += n) {
+        for (n = 1; i + n < wanted->n && wanted->logits[i + n] == wanted->logits[i + n - 1] + head->rows; n++)
+            ;
+        for (int64_t k = i; k < i + n; k++)
+            tare_norm_row(pass, &d->norm, pass->x + wanted->rows[k] * d->dim, pass->y + (k - i) * d->dim);
+        tare_matmul(&pass->kernels, pass->pool, head, pass->head_bias, pass->y, d->dim, n, wanted->logits[i],
+                    head->rows, pass->work);
     }
-    tare_norm_forward(pass, &d->norm, d->dim, x, pass->y);
-    tare_matmul(&pass->kernels, pass->pool, pass->head, pass->head_bias, pass->y, d->dim, pass->tokens, logits,
-                pass->head->rows, pass->work);
-    const int64_t n = pass->head->rows * pass->tokens;
     const float scale = (d->logit_scale != 0 ? (float)d->logit_scale : 1) * number(pass, d->head_gain);
-    for (int64_t t = 0; t < pass->tokens; t++)
-        for (int64_t k = 0; k < d->n_never; k++)
-            if (d->never[k] < pass->head->rows)
-                logits[t * pass->head->rows + d->never[k]] = -INFINITY;
-    if (scale != 1 || d->logit_soft_cap > 0)
-        tare_pool_run(pass->pool, (size_t)((n + TASK_LOGITS - 1) / TASK_LOGITS), finish_logits,
-                      &(struct job){.d = d, .pass = pass, .factor = scale, .logits = logits});
+    tare_pool_run(pass->pool, (size_t)wanted->n, finish_row,
+                  &(struct job){.d = d, .pass = pass, .factor = scale, .wanted = wanted});
 }
 
 enum tare_code tare_decoder_forward(const struct tare_decoder *d, struct tare_pass *pass, const int32_t *ids,
-                                    void *const *states, bool all, float *logits, struct tare_error *err)
+                                    const struct tare_wanted *wanted, struct tare_error *err)
 {
     tare_pool_run(pass->pool, (size_t)pass->tokens, embed_token,
                   &(struct job){.d = d, .pass = pass, .ids = ids, .x = pass->x});
@@ -206,12 +207,9 @@ enum tare_code tare_decoder_forward(const struct tare_decoder *d, struct tare_pa
         if (pass->cancel && __atomic_load_n(pass->cancel, __ATOMIC_RELAXED))
             return tare_fail(err, TARE_E_CANCELLED, "", "cancelled in layer %lld of %lld", (long long)i,
                              (long long)d->n_layers);
-        const int64_t borrows = d->layers[i].borrows;
-        pass->borrowed = borrows > 0 && borrows <= i ? states[2 * (i - borrows)] : NULL;
-        run_layer(d, pass, &d->layers[i], states + 2 * i);
+        run_layer(d, pass, &d->layers[i]);
     }
-    if (logits)
-        run_head(d, pass, all, logits);
+    run_head(d, pass, wanted);
     return TARE_OK;
 }
 
@@ -234,5 +232,5 @@ size_t tare_decoder_scratch(const struct tare_decoder *d, int64_t tokens)
 
 size_t tare_decoder_work(const struct tare_decoder *d, int64_t length)
 {
-    return larger(larger(TARE_PANEL_FLOATS, (size_t)d->dim), (size_t)length);
+    return larger(larger(TARE_PANEL_FLOATS, (size_t)d->dim), 2 * (size_t)length);
 }

@@ -7,23 +7,22 @@
 #ifndef TARE_RUN_DECODER_H
 #define TARE_RUN_DECODER_H
 
+#include "run/state.h"
 #include "tree/tree.h"
 
 struct tare_pass;
+struct tare_loaded;
 
 struct tare_block_ops {
     const char *name;
-    /* MAY: bytes of the fixed part of a state (a KV cache) for `context` positions; it starts zeroed. NULL: no state.
-     */
-    size_t (*state_size)(const void *block, int64_t context);
-    /* MAY: make room for positions [0, n). On failure the state holds what it held. */
-    enum tare_code (*state_reserve)(const void *block, void *state, int64_t n, struct tare_error *err);
-    /* MAY: free what reserve allocated. */
-    void (*state_release)(const void *block, void *state);
+    /* MAY: of which parts a sequence's state is made, see run/state.h; returns how many. NULL: none. */
+    int (*state)(const void *block, struct tare_state_part parts[TARE_STATE_PARTS]);
     /* MAY: floats of pass->scratch that forward needs for so many tokens; SIZE_MAX / 16 and more are refused. */
     size_t (*scratch)(const void *block, int64_t tokens);
     /* MUST: x (tokens, dim) -> y (tokens, dim); see run/pass.h. */
-    void (*forward)(const void *block, struct tare_pass *pass, const float *x, float *y, void *state);
+    void (*forward)(const void *block, struct tare_pass *pass, const float *x, float *y);
+    /* MAY: bytes of its matrices that decoding one token does not read: experts that are not chosen. */
+    uint64_t (*spared)(const void *block, const struct tare_loaded *loaded);
 };
 
 struct tare_block {
@@ -35,13 +34,13 @@ enum tare_residual { TARE_RESIDUAL_SEQUENTIAL, TARE_RESIDUAL_PARALLEL };
 
 struct tare_layer {
     struct tare_block mixer, ffn;
-    struct tare_block third;     /* after ffn, of x itself, without a state; ops NULL: none */
-    struct tare_norm third_post; /* of what it gives */
-    int64_t borrows;             /* the mixer may read the state of the layer so many before; 0: no */
-    struct tare_norm pre[2];     /* before mixer, before ffn */
-    struct tare_norm post[2];    /* after mixer, after ffn, before the residual sum; kind NONE: none */
-    enum tare_residual residual; /* parallel: x + mixer(pre[0] x) + ffn(pre[1] x) */
-    double residual_scale;       /* of both blocks, before the sum; 0 or 1: none */
+    struct tare_block third;              /* after ffn, of x itself, without a state; ops NULL: none */
+    struct tare_norm third_post;          /* of what it gives */
+    int64_t borrows;                      /* the mixer may read the state of the layer so many before; 0: no */
+    struct tare_norm pre[2];              /* before mixer, before ffn */
+    struct tare_norm post[2];             /* after mixer, after ffn, before the residual sum; kind NONE: none */
+    enum tare_residual residual;          /* parallel: x + mixer(pre[0] x) + ffn(pre[1] x) */
+    double residual_scale;                /* of both blocks, before the sum; 0 or 1: none */
     const struct tare_parameter *gain[2]; /* the same, a trained number each (1); NULL: none */
     const struct tare_parameter *skip;    /* a trained number (1): so much of the embedding is added; NULL: none */
     const struct tare_parameter *scale;   /* of x, after the layer, a trained number (1); NULL: none */
@@ -79,8 +78,8 @@ struct tare_decoder {
 /* Is the whole described, and has every block ops? Otherwise the model can be planned only. */
 bool tare_decoder_runs(const struct tare_decoder *decoder);
 
-/* Go so many times through the layers that are there, each time with a state of its own; last: a norm after each but the
- * last time, kind NONE: none. What was not declared n times stays one parameter. */
+/* Go so many times through the layers that are there, each time with a state of its own; last: a norm after each but
+ * the last time, kind NONE: none. What was not declared n times stays one parameter. */
 void tare_layers_loop(struct tare_decoder *decoder, int64_t times, struct tare_norm last);
 
 /* So many layers more, zeroed, behind those that there are: the first of them, NULL as below. */

@@ -27,7 +27,8 @@ struct job {
     const struct tare_pass *pass;
 };
 
-/* x (hidden, 2): a gate, what it gates, and so on; the first half of x becomes what comes out. Phi-3's authors, 2024. */
+/* x (hidden, 2): a gate, what it gates, and so on; the first half of x becomes what comes out. Phi-3's authors, 2024.
+ */
 static void gegelu(float *x, int64_t hidden, float limit)
 {
     for (int64_t i = 0; i < hidden; i++) {
@@ -54,9 +55,8 @@ static void activate(void *user, size_t i, int worker)
         tare_norm_row(j->pass, &j->block->norm, gate, gate);
 }
 
-static void forward(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
+static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
-    (void)state;
     const struct glu *b = block;
     const int64_t wide = 2 * b->hidden;
     if (b->gate_up.weight) {

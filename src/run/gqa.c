@@ -7,7 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "run/cache.h"
 #include "run/pass.h"
 
 struct gqa {
@@ -15,10 +14,10 @@ struct gqa {
     struct tare_norm q_norm, k_norm;    /* of a head, or when wide of all of them */
     const struct tare_norm *each;       /* a norm for each query head, then each key head; NULL: the above */
     struct tare_norm v_norm, mixed_norm;
-    const struct tare_parameter *conv[2];           /* of keys, of values: (kv_heads, 2); NULL: none */
+    const struct tare_parameter *conv[2];          /* of keys, of values: (kv_heads, 2); NULL: none */
     const struct tare_parameter *gate, *gate_bias; /* of mixing: (heads, head_dim), (heads); NULL: none */
-    const struct tare_parameter *rounded[2]; /* of keys, of values; NULL: none */
-    int64_t block, near, stride;             /* block-sparse; block 0: not */
+    const struct tare_parameter *rounded[2];       /* of keys, of values; NULL: none */
+    int64_t block, near, stride;                   /* block-sparse; block 0: not */
     bool wide, norm_last, grouped, cycled, k_is_v, borrows;
     const struct tare_parameter *gain; /* (heads); NULL: none */
     double query_beta, query_length;
@@ -32,38 +31,36 @@ struct gqa {
 struct job {
     const struct gqa *b;
     const struct tare_pass *pass;
-    struct tare_cache *cache;
+    bool lent;        /* attend over what the lender has */
     float *projected; /* (tokens, q heads + k heads + v heads, head_dim) */
     float *mixed;     /* (tokens, heads, head_dim) */
     float *other;     /* the same, where two are mixed */
-    float *freq;      /* (rope.dims / 2) */
+    float *freq;      /* (spans, rope.dims / 2) */
+    float *factor;    /* (spans) */
     float *table;     /* (tokens, rope.dims) */
-    float factor;
 };
 
 static size_t scratch(const void *block, int64_t tokens)
 {
     const struct gqa *b = block;
     const int64_t mixed = b->heads * b->head_dim * (b->gate ? 2 : 1);
-    return (size_t)tokens * (size_t)(b->projected + mixed + b->rope.dims) + (size_t)b->rope.dims;
+    return (size_t)tokens * (size_t)(b->projected + mixed + 2 * b->rope.dims + 1);
 }
 
-/* Keys, values, and where they are convolved both as they were before that. */
-static int64_t planes(const struct gqa *b)
+/* Parts of the state: of BEFORE there are keys, then values, as they were before they were convolved. */
+enum { KEYS, VALUES, BEFORE };
+
+static int state(const void *block, struct tare_state_part parts[TARE_STATE_PARTS])
 {
-    return b->conv[0] ? 4 * b->kv_heads : 2 * b->kv_heads;
+    const struct gqa *b = block;
+    parts[KEYS] = parts[VALUES] = (struct tare_state_part){TARE_STATE_ROWS, b->kv_heads, b->head_dim, 1};
+    parts[BEFORE] = (struct tare_state_part){TARE_STATE_ROWS, 2 * b->kv_heads, b->head_dim, 1};
+    return b->conv[0] ? 3 : 2;
 }
 
-static float *cached_plane(const struct job *j, int64_t position, int64_t plane)
+static struct tare_state *state_of(const struct job *j, const struct tare_span *span)
 {
-    const struct gqa *b = j->b;
-    return j->cache->chunk[position / TARE_CACHE_CHUNK] +
-           (plane * TARE_CACHE_CHUNK + position % TARE_CACHE_CHUNK) * b->head_dim;
-}
-
-static float *cached(const struct job *j, int64_t position, int64_t kv_head, bool values)
-{
-    return cached_plane(j, position, (values ? j->b->kv_heads : 0) + kv_head);
+    return j->lent ? tare_pass_lent(j->pass, span) : tare_pass_state(j->pass, span);
 }
 
 /* Where a head lies in a token's row. h: query heads, then key heads, then value heads. */
@@ -116,21 +113,23 @@ static void keep_token(void *user, size_t i, int worker)
     (void)worker;
     const struct job *j = user;
     const struct gqa *b = j->b;
+    const int64_t t = (int64_t)i;
+    struct tare_state *s = tare_pass_state(j->pass, tare_pass_span(j->pass, t));
     for (int64_t h = 0; h < 2 * b->kv_heads; h++)
-        memcpy(cached_plane(j, j->pass->start + (int64_t)i, 2 * b->kv_heads + h), projected(j, (int64_t)i, b->heads + h),
-               (size_t)b->head_dim * sizeof(float));
+        tare_state_put(&j->pass->kernels, s, BEFORE, tare_pass_position(j->pass, t), h, projected(j, t, b->heads + h));
 }
 
 /* A token's keys and values, with those of the token before. */
-static void convolve(const struct job *j, int64_t t, int64_t position)
+static void convolve(const struct job *j, const struct tare_state *s, int64_t t, int64_t position, float *before)
 {
     const struct gqa *b = j->b;
     for (int64_t h = 0; h < 2 * b->kv_heads; h++) {
         const float *w = tare_loaded_vector(j->pass->loaded, b->conv[h / b->kv_heads]) + 2 * (h % b->kv_heads);
-        const float *before = position > 0 ? cached_plane(j, position - 1, 2 * b->kv_heads + h) : NULL;
         float *head = projected(j, t, b->heads + h);
+        if (position > 0)
+            tare_state_get(&j->pass->kernels, s, BEFORE, position - 1, h, before);
         for (int64_t d = 0; d < b->head_dim; d++)
-            head[d] = (before ? before[d] * w[0] : 0) + head[d] * w[1];
+            head[d] = (position > 0 ? before[d] * w[0] : 0) + head[d] * w[1];
     }
 }
 
@@ -140,33 +139,44 @@ static void round_head(float *head, int64_t dim, float step)
         head[d] = fmaxf(-128, fminf(127, rintf(head[d] / step))) * step;
 }
 
-/* Norm and rotate a token's queries and keys, and put keys and values into the cache. */
+/* Round and norm what is kept of a token, and put it into the state. */
+static void keep_heads(const struct job *j, struct tare_state *s, int64_t t, int64_t position)
+{
+    const struct gqa *b = j->b;
+    for (int64_t h = 0; h < b->kv_heads; h++) {
+        float *key = projected(j, t, b->heads + h), *value = projected(j, t, b->heads + b->kv_heads + h);
+        tare_norm_row(j->pass, &b->v_norm, value, value);
+        for (int k = 0; k < 2 && b->rounded[0]; k++)
+            round_head(k ? value : key, b->head_dim, *tare_loaded_vector(j->pass->loaded, b->rounded[k]));
+        tare_state_put(&j->pass->kernels, s, KEYS, position, h, key);
+        tare_state_put(&j->pass->kernels, s, VALUES, position, h, value);
+    }
+}
+
+/* Norm and rotate a token's queries and keys, and keep keys and values. */
 static void prepare_token(void *user, size_t i, int worker)
 {
-    (void)worker;
     const struct job *j = user;
     const struct gqa *b = j->b;
-    const int64_t t = (int64_t)i, position = j->pass->start + t, dim = b->head_dim;
-    float *table = j->table + t * b->rope.dims;
+    const int64_t t = (int64_t)i, position = tare_pass_position(j->pass, t), dims = b->rope.dims;
+    struct tare_state *s = b->borrows ? NULL : tare_pass_state(j->pass, tare_pass_span(j->pass, t));
+    const int32_t span = j->pass->span_of[t];
+    float *table = j->table + t * dims;
     if (b->rope.kind != TARE_ROPE_NONE)
-        tare_rope_table(&b->rope, j->freq, j->factor, position, table);
+        tare_rope_table(&b->rope, j->freq + span * dims, j->factor[span], position, table);
     if (b->conv[0])
-        convolve(j, t, position);
+        convolve(j, s, t, position, j->pass->work[worker]);
     if (b->k_is_v)
         memcpy(projected(j, t, b->heads + b->kv_heads), projected(j, t, b->heads),
-               (size_t)(b->kv_heads * dim) * sizeof(float));
+               (size_t)(b->kv_heads * b->head_dim) * sizeof(float));
     if (b->wide) {
         tare_norm_row(j->pass, &b->q_norm, projected(j, t, 0), projected(j, t, 0));
         tare_norm_row(j->pass, &b->k_norm, projected(j, t, b->heads), projected(j, t, b->heads));
     }
     for (int64_t h = 0; h < b->heads + (b->borrows ? 0 : b->kv_heads); h++)
         prepare_head(j, h, position, table, projected(j, t, h));
-    for (int64_t h = 0; h < b->kv_heads && !b->borrows; h++) {
-        memcpy(cached(j, position, h, false), projected(j, t, b->heads + h), (size_t)dim * sizeof(float));
-        tare_norm_row(j->pass, &b->v_norm, projected(j, t, b->heads + b->kv_heads + h), cached(j, position, h, true));
-        for (int k = 0; k < 2 && b->rounded[0]; k++)
-            round_head(cached(j, position, h, k), dim, *tare_loaded_vector(j->pass->loaded, b->rounded[k]));
-    }
+    if (!b->borrows)
+        keep_heads(j, s, t, position);
 }
 
 #define UNSEEN 200.0f /* below the largest score: nothing is left of it in float32 */
@@ -180,34 +190,32 @@ static bool sees(const struct gqa *b, int64_t h, int64_t p, int64_t last)
     return last / b->block - block < b->near || (block + h + 1) % b->stride == 0;
 }
 
-/* One query over keys [first, last], which may span chunks; score has room for as many. */
-static void attend(const struct job *j, int64_t h, const float *q, int64_t kv_head, int64_t first, int64_t last,
-                   float *score, float *y)
+/* What a query looks at. */
+struct view {
+    const struct tare_state *state;
+    int64_t head, kv_head;
+    int64_t first, last; /* keys */
+};
+
+/* One query over its keys; score has room for as many. */
+static void attend(const struct job *j, const struct view *v, const float *q, float *score, float *y)
 {
     const struct gqa *b = j->b;
     const struct tare_kernels *k = &j->pass->kernels;
-    for (int64_t p = first, n; p <= last; p += n) {
-        const int64_t left = TARE_CACHE_CHUNK - p % TARE_CACHE_CHUNK;
-        n = last - p + 1 < left ? last - p + 1 : left;
-        k->scores(q, cached(j, p, kv_head, false), n, b->head_dim, b->scale, score + (p - first));
-    }
-    const int64_t seen = last - first + 1;
+    const int64_t seen = v->last - v->first + 1;
+    tare_state_scores(k, v->state, KEYS, v->kv_head, q, v->first, seen, b->scale, score);
     float most = -INFINITY;
     for (int64_t i = 0; i < seen; i++) {
         if (b->soft_cap > 0)
             score[i] = b->soft_cap * tanhf(score[i] / b->soft_cap);
-        most = score[i] > most && sees(b, h, first + i, last) ? score[i] : most;
+        most = score[i] > most && sees(b, v->head, v->first + i, v->last) ? score[i] : most;
     }
     for (int64_t i = 0; i < seen && b->block > 0; i++)
-        if (!sees(b, h, first + i, last))
+        if (!sees(b, v->head, v->first + i, v->last))
             score[i] = most - UNSEEN;
     const float sum = k->exponents(score, seen, most);
     memset(y, 0, (size_t)b->head_dim * sizeof *y);
-    for (int64_t p = first, n; p <= last; p += n) {
-        const int64_t left = TARE_CACHE_CHUNK - p % TARE_CACHE_CHUNK;
-        n = last - p + 1 < left ? last - p + 1 : left;
-        k->mix(score + (p - first), cached(j, p, kv_head, true), n, b->head_dim, y);
-    }
+    tare_state_mix(k, v->state, VALUES, v->kv_head, score, v->first, seen, y);
     for (int64_t d = 0; d < b->head_dim; d++)
         y[d] /= sum;
 }
@@ -217,19 +225,21 @@ static void attend_group(void *user, size_t i, int worker)
 {
     const struct job *j = user;
     const struct gqa *b = j->b;
-    const int64_t t = (int64_t)i / b->kv_heads, kv_head = (int64_t)i % b->kv_heads, group = b->heads / b->kv_heads;
-    const int64_t last = j->pass->start + t;
-    const int64_t first = b->window > 0 && last >= b->window ? last - b->window + 1 : 0;
+    const int64_t t = (int64_t)i / b->kv_heads, group = b->heads / b->kv_heads;
+    const struct tare_span *span = tare_pass_span(j->pass, t);
+    struct view v = {.state = state_of(j, span), .kv_head = (int64_t)i % b->kv_heads};
+    v.last = tare_pass_position(j->pass, t);
+    v.first = b->window > 0 && v.last >= b->window ? v.last - b->window + 1 : 0;
     for (int64_t k = 0; k < group; k++) {
-        const int64_t h = b->cycled ? k * b->kv_heads + kv_head : kv_head * group + k;
-        attend(j, h, projected(j, t, h), kv_head, first, last, j->pass->work[worker],
-               j->mixed + (t * b->heads + h) * b->head_dim);
+        v.head = b->cycled ? k * b->kv_heads + v.kv_head : v.kv_head * group + k;
+        const float *q = projected(j, t, v.head);
+        attend(j, &v, q, j->pass->work[worker], j->mixed + (t * b->heads + v.head) * b->head_dim);
         if (!b->gate)
             continue;
-        struct job all = *j; /* what the layer before saw */
-        all.cache = j->pass->borrowed;
-        attend(&all, h, projected(j, t, h), kv_head, 0, last, j->pass->work[worker],
-               j->other + (t * b->heads + h) * b->head_dim);
+        struct view all = v; /* what the layer before saw */
+        all.state = tare_pass_lent(j->pass, span);
+        all.first = 0;
+        attend(j, &all, q, j->pass->work[worker], j->other + (t * b->heads + v.head) * b->head_dim);
     }
 }
 
@@ -253,59 +263,43 @@ static void mix_token(void *user, size_t i, int worker)
     }
 }
 
-static void forward(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
+static void project(const struct gqa *b, const struct tare_pass *pass, const float *x, float *y)
+{
+    if (b->qkv.weight) {
+        tare_linear_forward(pass, &b->qkv, x, b->qkv.in, y, b->projected);
+        return;
+    }
+    tare_linear_forward(pass, &b->q, x, b->q.in, y, b->projected);
+    if (b->k.weight)
+        tare_linear_forward(pass, &b->k, x, b->k.in, y + b->q.out, b->projected);
+    if (b->v.weight)
+        tare_linear_forward(pass, &b->v, x, b->v.in, y + b->q.out + b->k.out, b->projected);
+}
+
+static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
     const struct gqa *b = block;
-    struct job j = {.b = b, .pass = pass, .cache = b->borrows ? pass->borrowed : state, .projected = pass->scratch};
-    j.mixed = j.projected + pass->tokens * b->projected;
-    j.table = j.mixed + pass->tokens * b->heads * b->head_dim;
-    j.freq = j.table + pass->tokens * b->rope.dims;
-    j.other = j.freq + b->rope.dims;
-    if (b->qkv.weight) {
-        tare_linear_forward(pass, &b->qkv, x, b->qkv.in, j.projected, b->projected);
-    } else {
-        tare_linear_forward(pass, &b->q, x, b->q.in, j.projected, b->projected);
-        if (b->k.weight)
-            tare_linear_forward(pass, &b->k, x, b->k.in, j.projected + b->q.out, b->projected);
-        if (b->v.weight)
-            tare_linear_forward(pass, &b->v, x, b->v.in, j.projected + b->q.out + b->k.out, b->projected);
-    }
-    if (b->rope.kind != TARE_ROPE_NONE)
-        j.factor = tare_rope_frequencies(&b->rope, pass->total, j.freq);
+    const int64_t tokens = pass->tokens, mixed = tokens * b->heads * b->head_dim;
+    struct job j = {.b = b, .pass = pass, .lent = b->borrows, .projected = pass->scratch};
+    j.mixed = j.projected + tokens * b->projected;
+    j.table = j.mixed + mixed;
+    j.freq = j.table + tokens * b->rope.dims;
+    j.factor = j.freq + tokens * b->rope.dims;
+    j.other = j.factor + tokens;
+    project(b, pass, x, j.projected);
+    for (int64_t i = 0; b->rope.kind != TARE_ROPE_NONE && i < pass->n_spans; i++)
+        j.factor[i] = tare_rope_frequencies(&b->rope, pass->spans[i].total, j.freq + i * b->rope.dims);
     if (b->conv[0])
-        tare_pool_run(pass->pool, (size_t)pass->tokens, keep_token, &j);
-    tare_pool_run(pass->pool, (size_t)pass->tokens, prepare_token, &j);
-    tare_pool_run(pass->pool, (size_t)(pass->tokens * b->kv_heads), attend_group, &j);
+        tare_pool_run(pass->pool, (size_t)tokens, keep_token, &j);
+    tare_pool_run(pass->pool, (size_t)tokens, prepare_token, &j);
+    tare_pool_run(pass->pool, (size_t)(tokens * b->kv_heads), attend_group, &j);
     if (b->gate)
-        tare_pool_run(pass->pool, (size_t)pass->tokens, mix_token, &j);
+        tare_pool_run(pass->pool, (size_t)tokens, mix_token, &j);
     tare_norm_forward(pass, &b->mixed_norm, b->heads * b->head_dim, j.mixed, j.mixed);
     tare_linear_forward(pass, &b->o, j.mixed, b->o.in, y, b->o.out);
 }
 
-static size_t state_size(const void *block, int64_t context)
-{
-    (void)block;
-    return tare_cache_size(context);
-}
-
-static enum tare_code state_reserve(const void *block, void *state, int64_t n, struct tare_error *err)
-{
-    const struct gqa *b = block;
-    return tare_cache_reserve(state, n, planes(b) / 2, b->head_dim, err);
-}
-
-static void state_release(const void *block, void *state)
-{
-    (void)block;
-    tare_cache_release(state);
-}
-
-static const struct tare_block_ops ops = {.name = "gqa",
-                                          .state_size = state_size,
-                                          .state_reserve = state_reserve,
-                                          .state_release = state_release,
-                                          .scratch = scratch,
-                                          .forward = forward};
+static const struct tare_block_ops ops = {.name = "gqa", .state = state, .scratch = scratch, .forward = forward};
 
 static const struct tare_block_ops borrowing = {.name = "gqa", .scratch = scratch, .forward = forward};
 
@@ -364,8 +358,8 @@ static void declare_norms(struct gqa *b, struct tare_at at, const struct tare_gq
     b->q_norm = head_norm(at, name[0], d->heads, d);
     if (!d->borrows)
         b->k_norm = head_norm(at, name[1], d->kv_heads, d);
-    b->v_norm = (struct tare_norm){
-        .kind = d->v_norm ? TARE_NORM_RMS : TARE_NORM_NONE, .dim = d->head_dim, .eps = d->eps};
+    b->v_norm =
+        (struct tare_norm){.kind = d->v_norm ? TARE_NORM_RMS : TARE_NORM_NONE, .dim = d->head_dim, .eps = d->eps};
     b->wide = d->qk_norm == TARE_QK_NORM_RMS_WIDE;
     b->norm_last = d->norm_last;
     if (d->qk_norm == TARE_QK_NORM_LAYER_ROWS || d->qk_norm == TARE_QK_NORM_LAYER_EACH)

@@ -91,12 +91,13 @@ static enum tare_code load_dense(const struct loading *l, const char *name, cons
 }
 
 /* Four rows of two bits a byte become rows of the kernels' 4-bit codes: code - 1. */
-static enum tare_code load_ternary(const struct loading *l, const struct tare_parameter *p, const struct tare_flat *flat,
-                                   struct tare_matrix *m)
+static enum tare_code load_ternary(const struct loading *l, const struct tare_parameter *p,
+                                   const struct tare_flat *flat, struct tare_matrix *m)
 {
     const void *part[TARE_PARTS] = {NULL};
     if (!in_place(flat) || flat->pieces->module->dtype != TARE_U8)
-        return tare_fail(l->err, TARE_E_UNKNOWN, p->name, "ternary codes are run from bytes as they lie in the file only");
+        return tare_fail(l->err, TARE_E_UNKNOWN, p->name,
+                         "ternary codes are run from bytes as they lie in the file only");
     const enum tare_code code = tare_module_data(l->checkpoint, flat->pieces->module, part, l->err);
     if (code)
         return code;
@@ -108,7 +109,8 @@ static enum tare_code load_ternary(const struct loading *l, const struct tare_pa
     if (!data || !row || !scale || !offset)
         return tare_fail_memory(l->err);
     for (int64_t r = 0; r < m->rows; r++) {
-        const unsigned char *from = (const unsigned char *)part[TARE_PART_WEIGHT] + flat->pieces->start + r % bytes * in;
+        const unsigned char *from =
+            (const unsigned char *)part[TARE_PART_WEIGHT] + flat->pieces->start + r % bytes * in;
         for (int64_t i = 0; i < in; i++)
             row[i] = from[i] >> (2 * (r / bytes)) & 3;
         tare_q4_pack(row, in, data + (size_t)r * m->stride);

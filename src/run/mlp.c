@@ -35,9 +35,8 @@ static void activate(void *user, size_t i, int worker)
     tare_xielu_forward(&(struct tare_xielu){value[0], value[1], value[2], value[3]}, x, hidden);
 }
 
-static void forward(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
+static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
-    (void)state;
     const struct mlp *b = block;
     tare_linear_forward(pass, &b->first, x, b->first.in, pass->scratch, b->first.out);
     tare_pool_run(pass->pool, (size_t)pass->tokens, activate, &(struct job){b, pass});

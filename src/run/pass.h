@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * pass.h - one forward pass of a session: a few tokens that follow one another through all layers. What a block's
- * forward may use.
+ * pass.h - one forward pass: a few tokens of one sequence or of several, through all layers. What a block's forward may
+ * use.
+ *
+ * All tokens of a pass go through a linear together. What looks at other tokens of its sequence goes by spans: a span
+ * is the tokens of one sequence, which follow one another in the pass and in the sequence.
  */
 #ifndef TARE_RUN_PASS_H
 #define TARE_RUN_PASS_H
@@ -10,34 +13,71 @@
 #include "run/blocks.h"
 #include "run/loaded.h"
 
+struct tare_span {
+    int64_t first, tokens; /* rows [first, first + tokens) of the pass */
+    int64_t start;         /* position of the first one in the sequence */
+    int64_t
+        total; /* positions after the whole feed, which may take several passes: ropes that depend on length take it */
+    struct tare_state *const *states; /* of the sequence: two a layer, mixer and ffn, NULL where a block has none */
+    int turn;                         /* for tare_state_from() and tare_state_to() */
+};
+
 struct tare_pass {
     struct tare_kernels kernels;
     struct tare_pool *pool;
     const struct tare_loaded *loaded;
-    int64_t tokens; /* of this pass */
-    int64_t start;  /* position of the first one */
-    int64_t fed;    /* position of the first one of the whole feed: what a feed that fails goes back to */
-    int64_t
-        total; /* positions after the whole feed, which may take several passes: ropes that depend on length take it */
+    int64_t tokens; /* rows of this pass */
+    const struct tare_span *spans;
+    int64_t n_spans;
+    const int32_t *span_of; /* (tokens) */
+    int64_t slot;           /* the running block's, of span->states */
+    int64_t lender;         /* slot of the mixer it borrows from; -1: none */
     float *x, *y,
-        *normed[2];     /* the decoder's: residual stream, a block's output, its normed input; (tokens, dim) each */
-    float *embedded;    /* the decoder's: what x was at first, (tokens, dim), where a layer has a skip */
-    float *side;        /* (tokens, decoder->side.width) */
-    void *borrowed;     /* a mixer's: the state of the layer it borrows from, or NULL */
-    float *scratch;     /* the running block's own, as many floats as its ops->scratch(tokens) says */
-    float *const *work; /* one a thread, tare_decoder_work() floats: TARE_PANEL_FLOATS, dim, positions so far */
+        *normed[2];  /* the decoder's: residual stream, a block's output, its normed input; (tokens, dim) each */
+    float *embedded; /* the decoder's: what x was at first, (tokens, dim), where a layer has a skip */
+    float *side;     /* (tokens, decoder->side.width) */
+    float *scratch;  /* the running block's own, as many floats as its ops->scratch(tokens) says */
+    float *const
+        *work; /* one a thread, tare_decoder_work() floats: TARE_PANEL_FLOATS, dim, twice the positions so far */
     const struct tare_matrix *head;
     const float *head_bias;     /* NULL: none */
     const volatile int *cancel; /* NULL: never; polled once a layer */
 };
 
+static inline const struct tare_span *tare_pass_span(const struct tare_pass *pass, int64_t token)
+{
+    return &pass->spans[pass->span_of[token]];
+}
+/* Where a token stands in its sequence. */
+static inline int64_t tare_pass_position(const struct tare_pass *pass, int64_t token)
+{
+    const struct tare_span *span = tare_pass_span(pass, token);
+    return span->start + token - span->first;
+}
+/* The running block's state of a sequence. */
+static inline struct tare_state *tare_pass_state(const struct tare_pass *pass, const struct tare_span *span)
+{
+    return span->states[pass->slot];
+}
+/* That of the mixer it borrows from. */
+static inline struct tare_state *tare_pass_lent(const struct tare_pass *pass, const struct tare_span *span)
+{
+    return pass->lender < 0 ? NULL : span->states[pass->lender];
+}
+
 /*
- * Run pass->tokens ids through all layers. states: two a layer, mixer and ffn, NULL where a block has none.
- *   logits   (tokens, vocabulary) when all, else the last token's; may be NULL. Changes pass->tokens.
+ * Run pass->tokens ids through all layers.
+ *   rows     n_rows tokens of the pass, ascending: those whose logits are wanted
+ *   logits   a pointer for each of them, (vocabulary) each
  * Returns TARE_E_CANCELLED when *pass->cancel became non-zero.
  */
+struct tare_wanted {
+    const int32_t *rows;
+    float *const *logits;
+    int64_t n;
+};
 enum tare_code tare_decoder_forward(const struct tare_decoder *decoder, struct tare_pass *pass, const int32_t *ids,
-                                    void *const *states, bool all, float *logits, struct tare_error *err);
+                                    const struct tare_wanted *wanted, struct tare_error *err);
 size_t tare_decoder_scratch(const struct tare_decoder *decoder, int64_t tokens); /* floats for its hungriest block */
 size_t tare_decoder_work(const struct tare_decoder *decoder,
                          int64_t length); /* floats a thread for `length` positions */

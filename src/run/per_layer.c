@@ -89,9 +89,8 @@ static void gate_token(void *user, size_t i, int worker)
     tare_activation_forward(&g->pass->kernels, TARE_GELU_TANH, g->pass->scratch + (int64_t)i * width, input, width);
 }
 
-static void forward(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
+static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
-    (void)state;
     const struct block *b = block;
     tare_linear_forward(pass, &b->gate, x, b->gate.in, pass->scratch, b->gate.out);
     tare_pool_run(pass->pool, (size_t)pass->tokens, gate_token, &(struct gating){b, pass});

@@ -4,16 +4,16 @@
 
 #include "run/pass.h"
 
-static void forward(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
+static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
-    (void)state;
     const struct tare_linear *linear = block;
     tare_linear_forward(pass, linear, x, linear->in, y, linear->out);
 }
 
 static const struct tare_block_ops ops = {.name = "projection", .forward = forward};
 
-static void place(struct tare_block *block, struct tare_at at, const struct tare_block_ops *o, struct tare_linear linear)
+static void place(struct tare_block *block, struct tare_at at, const struct tare_block_ops *o,
+                  struct tare_linear linear)
 {
     struct tare_linear *b = tare_arena_alloc(at.tree->arena, sizeof *b);
     if (!b && !at.tree->error.code)
@@ -29,9 +29,9 @@ void tare_projection(struct tare_block *block, struct tare_at at, const char *na
     place(block, at, &ops, tare_linear(at, name, dim, dim, bias));
 }
 
-static void forward_nothing(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
+static void forward_nothing(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
-    (void)x, (void)state;
+    (void)x;
     const struct tare_linear *b = block; /* without a weight */
     memset(y, 0, (size_t)(pass->tokens * b->out) * sizeof *y);
 }

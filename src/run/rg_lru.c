@@ -9,30 +9,32 @@
 #include <string.h>
 
 #include "run/pass.h"
-#include "run/slots.h"
 
 enum { RECURRENT, INPUT };
 
 struct rg_lru {
     struct tare_linear y, x, out;
-    const struct tare_parameter *conv, *conv_bias;         /* (dim, width, 1), (dim) */
-    const struct tare_parameter *decay;                    /* p: (dim) */
-    const struct tare_parameter *weight[2], *bias[2];      /* of gates: (heads, head, head), (heads, head) */
+    const struct tare_parameter *conv, *conv_bias;    /* (dim, width, 1), (dim) */
+    const struct tare_parameter *decay;               /* p: (dim) */
+    const struct tare_parameter *weight[2], *bias[2]; /* of gates: (heads, head, head), (heads, head) */
     int64_t dim, heads, head, width;
 };
 
 struct job {
     const struct rg_lru *b;
     const struct tare_pass *pass;
-    float *y, *u;            /* (tokens, dim) each: the gate, what goes into the convolution */
-    float *c, *a, *in;       /* (tokens, dim) each: what comes out of it; the decay; what is added */
-    const float *from;       /* of the state: h (dim), then the last width - 1 rows of u */
+    const struct tare_span *span; /* whose tokens the following are of */
+    float *y, *u;                 /* (tokens, dim) each: the gate, what goes into the convolution */
+    float *c, *a, *in;            /* (tokens, dim) each: what comes out of it; the decay; what is added */
+    const float *from;            /* of the state: h (dim), then the last width - 1 rows of u */
     float *to;
 };
 
-static int64_t state_floats(const struct rg_lru *b)
+static int state(const void *block, struct tare_state_part parts[TARE_STATE_PARTS])
 {
-    return b->dim * b->width;
+    const struct rg_lru *b = block;
+    parts[0] = (struct tare_state_part){TARE_STATE_SUM, b->width, b->dim, 0};
+    return 1;
 }
 
 static size_t scratch(const void *block, int64_t tokens)
@@ -88,7 +90,7 @@ static void prepare_token(void *user, size_t i, int worker)
     for (int64_t k = 0; k < b->dim; k++) {
         const float soft = p[k] > 20 ? p[k] : log1pf(expf(p[k])), log_a = -8 * a[k] * soft;
         a[k] = expf(log_a);
-        in[k] *= c[k] * (j->pass->start + t > 0 ? sqrtf(-expm1f(2 * log_a)) : 1);
+        in[k] *= c[k] * (j->span->start + t > 0 ? sqrtf(-expm1f(2 * log_a)) : 1);
     }
     tare_activation_forward(&j->pass->kernels, TARE_GELU_TANH, j->y + t * b->dim, NULL, b->dim);
 }
@@ -103,7 +105,7 @@ static void scan_channels(void *user, size_t i, int worker)
     const int64_t dim = j->b->dim, first = (int64_t)i * TASK_CHANNELS;
     for (int64_t k = first; k < dim && k < first + TASK_CHANNELS; k++) {
         float h = j->from[k];
-        for (int64_t t = 0; t < j->pass->tokens; t++) {
+        for (int64_t t = 0; t < j->span->tokens; t++) {
             h = j->a[t * dim + k] * h + j->in[t * dim + k];
             j->y[t * dim + k] *= h;
         }
@@ -111,7 +113,24 @@ static void scan_channels(void *user, size_t i, int worker)
     }
 }
 
-static void forward(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
+/* The tokens of one sequence; all lies in planes of (tokens, dim). */
+static void run_span(struct job j, const struct tare_span *span)
+{
+    const struct rg_lru *b = j.b;
+    float **const planes[] = {&j.y, &j.u, &j.c, &j.a, &j.in};
+    struct tare_state *s = tare_pass_state(j.pass, span);
+    for (size_t i = 0; i < sizeof planes / sizeof *planes; i++)
+        *planes[i] += span->first * b->dim;
+    j.span = span;
+    j.from = tare_state_from(s, 0, span->turn);
+    j.to = tare_state_to(s, 0, span->turn);
+    tare_pool_run(j.pass->pool, (size_t)span->tokens, prepare_token, &j);
+    tare_pool_run(j.pass->pool, (size_t)((b->dim + TASK_CHANNELS - 1) / TASK_CHANNELS), scan_channels, &j);
+    for (int64_t k = 1; k < b->width; k++)
+        memcpy(j.to + k * b->dim, row(&j, span->tokens - b->width + k), (size_t)b->dim * sizeof *j.to);
+}
+
+static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
     const struct rg_lru *b = block;
     const int64_t plane = pass->tokens * b->dim;
@@ -119,28 +138,19 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     j.c = j.u + plane;
     j.a = j.c + plane;
     j.in = j.a + plane;
-    tare_slots_take(state, pass, state_floats(b), &j.from, &j.to);
     tare_linear_forward(pass, &b->y, x, b->y.in, j.y, b->dim);
     tare_linear_forward(pass, &b->x, x, b->x.in, j.u, b->dim);
-    tare_pool_run(pass->pool, (size_t)pass->tokens, prepare_token, &j);
-    tare_pool_run(pass->pool, (size_t)((b->dim + TASK_CHANNELS - 1) / TASK_CHANNELS), scan_channels, &j);
-    for (int64_t k = 1; k < b->width; k++)
-        memcpy(j.to + k * b->dim, row(&j, pass->tokens - b->width + k), (size_t)b->dim * sizeof *j.to);
+    for (int64_t i = 0; i < pass->n_spans; i++)
+        run_span(j, &pass->spans[i]);
     tare_linear_forward(pass, &b->out, j.y, b->dim, y, b->out.out);
 }
 
-static size_t state_size(const void *block, int64_t context)
-{
-    (void)context;
-    return tare_slots_size(state_floats(block));
-}
-
-static const struct tare_block_ops ops = {
-    .name = "rg_lru", .state_size = state_size, .scratch = scratch, .forward = forward};
+static const struct tare_block_ops ops = {.name = "rg_lru", .state = state, .scratch = scratch, .forward = forward};
 
 void tare_rg_lru(struct tare_layer *layer, struct tare_at parent, const struct tare_rg_lru_desc *d)
 {
-    const struct tare_at at = tare_at(parent, "%s", d->name), lru = tare_at(at, "rg_lru"), conv = tare_at(at, "conv_1d");
+    const struct tare_at at = tare_at(parent, "%s", d->name), lru = tare_at(at, "rg_lru"),
+                         conv = tare_at(at, "conv_1d");
     const int64_t head = tare_div(at, "hidden_size", d->dim, "num_attention_heads", d->heads);
     const struct rg_lru block = {
         .y = tare_linear(at, "linear_y", d->dim, d->dim, BIAS),

@@ -9,9 +9,8 @@ bool tare_router_fits(const struct tare_router *r)
 {
     if (r->n < 1 || r->top < 1 || r->top > r->n)
         return false;
-    return r->groups < 2 ||
-           (r->n % r->groups == 0 && r->top_groups > 0 && r->top_groups <= r->groups &&
-            r->top <= r->n / r->groups * r->top_groups);
+    return r->groups < 2 || (r->n % r->groups == 0 && r->top_groups > 0 && r->top_groups <= r->groups &&
+                             r->top <= r->n / r->groups * r->top_groups);
 }
 
 /* The numbers of the `top` largest, largest first, of equals the first; distinct even among NaNs. */

@@ -1,71 +1,32 @@
 /* SPDX-License-Identifier: MIT
- * session.c - one text going through a model: its caches, its scratch, its threads. */
+ * session.c - one text going through a model: its ids, its states. What it runs on is a runner, shared by forks. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "run/pass.h"
+#include "run/budget.h"
+#include "run/prompt_cache.h"
+#include "run/measure.h"
+#include "run/runner.h"
 
 #define CONTEXT_DEFAULT 4096
-#define PASS_TOKENS                                                                                                    \
-    256 /* a longer feed goes through in parts: scratch stays small, and weights are unpacked once a part */
 
 struct tare_session {
-    tare_model *model; /* a reference of its own */
+    struct tare_runner *runner;
     const struct tare_decoder *decoder;
-    struct tare_pass pass;
+    const volatile int *cancel;
     int64_t context, length;
-    void **states; /* two a layer */
-    struct tare_matrix head; /* of decoder->head */
-    float *memory; /* x, y, normed, scratch of a pass */
-    int64_t room;  /* tokens that memory has room for */
-    float **work;  /* one a thread */
-    size_t work_room;
+    int32_t *ids;               /* those fed; room for context */
+    struct tare_state **states; /* two a layer */
+    /* Sums stand for the first summed[turn] ids, and for the first summed[1 - turn] in the other turn; -1: for none */
+    int64_t summed[2];
+    int turn;
+    bool sums; /* has any state some? */
 };
 
 static const struct tare_block *block_at(const struct tare_decoder *d, int64_t i)
 {
     const struct tare_layer *layer = &d->layers[i / 2];
     return i % 2 ? &layer->ffn : &layer->mixer;
-}
-
-/* Weights are loaded by the first session. Two that open at once may both load; the later one gives its own up. */
-static enum tare_code share_loaded(tare_session *s, struct tare_error *err)
-{
-    tare_model *model = s->model;
-    void *shared = __atomic_load_n(&model->loaded, __ATOMIC_ACQUIRE);
-    if (!shared) {
-        struct tare_loaded *own = NULL;
-        const enum tare_code code = tare_loaded_open(&own, model, s->pass.pool, err);
-        if (code)
-            return code;
-        model->loaded_free = tare_loaded_free;
-        if (__atomic_compare_exchange_n(&model->loaded, &shared, own, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-            shared = own;
-        else
-            tare_loaded_free(own);
-    }
-    s->pass.loaded = shared;
-    return TARE_OK;
-}
-
-/* The head, or the embedding where the model is tied. */
-static void choose_head(tare_session *s)
-{
-    const struct tare_parameter *plain = s->decoder->head;
-    if (plain) {
-        s->head = (struct tare_matrix){.storage = TARE_STORE_F32,
-                                       .rows = plain->shape[0],
-                                       .in = plain->shape[1],
-                                       .stride = (size_t)plain->shape[1] * sizeof(float),
-                                       .data = (const void *)tare_loaded_vector(s->pass.loaded, plain)};
-        s->pass.head = &s->head;
-        return;
-    }
-    const struct tare_head *head = &s->model->tree.head;
-    const bool own = head->weight && head->weight->active;
-    s->pass.head = tare_loaded_matrix(s->pass.loaded, own ? head->weight : s->decoder->embedding);
-    if (own && head->bias && head->bias->active)
-        s->pass.head_bias = tare_loaded_vector(s->pass.loaded, head->bias);
 }
 
 static enum tare_code choose_context(tare_session *s, int64_t asked, struct tare_error *err)
@@ -83,14 +44,20 @@ static enum tare_code choose_context(tare_session *s, int64_t asked, struct tare
 static enum tare_code open_states(tare_session *s, struct tare_error *err)
 {
     const int64_t n = 2 * s->decoder->n_layers;
-    s->states = calloc((size_t)n, sizeof *s->states);
-    for (int64_t i = 0; s->states && i < n; i++) {
+    s->states = calloc((size_t)n, sizeof(struct tare_state *));
+    s->ids = calloc((size_t)s->context, sizeof *s->ids);
+    if (!s->states || !s->ids)
+        return tare_fail_memory(err);
+    enum tare_code code = TARE_OK;
+    for (int64_t i = 0; i < n && code == TARE_OK; i++) {
         const struct tare_block *b = block_at(s->decoder, i);
-        if (b->ops->state_size && !(s->states[i] = calloc(1, b->ops->state_size(b->self, s->context))))
-            return tare_fail_memory(err);
+        struct tare_state_part parts[TARE_STATE_PARTS];
+        const int has = b->ops->state ? b->ops->state(b->self, parts) : 0;
+        if (has > 0)
+            code = tare_state_open(&s->states[i], parts, has, s->context, err);
+        s->sums = s->sums || (s->states[i] && tare_state_sums(s->states[i]));
     }
-    s->work = calloc((size_t)tare_pool_threads(s->pass.pool), sizeof *s->work);
-    return s->states && s->work ? TARE_OK : tare_fail_memory(err);
+    return code;
 }
 
 static enum tare_code check_model(const tare_model *model, struct tare_error *err)
@@ -103,17 +70,23 @@ static enum tare_code check_model(const tare_model *model, struct tare_error *er
     return TARE_OK;
 }
 
-static enum tare_code open_session(tare_session *s, const struct tare_session_options *options, struct tare_error *err)
+static enum tare_code open_session(tare_session *s, tare_model *model, const struct tare_session_options *options,
+                                   struct tare_error *err)
 {
-    const int threads = options->threads ? options->threads : s->model->options.threads;
+    const int threads = options->threads ? options->threads : model->options.threads;
+    s->decoder = model->decoder;
+    s->cancel = options->cancel;
+    s->summed[1] = -1;
     enum tare_code code;
-    if ((code = choose_context(s, options->context, err)) || (code = tare_pool_open(&s->pass.pool, threads, err)) ||
-        (code = share_loaded(s, err)) || (code = open_states(s, err)))
+    if ((code = choose_context(s, options->context, err)) || (code = open_states(s, err)))
         return code;
-    tare_kernels_pick(&s->pass.kernels, NULL);
-    s->pass.cancel = options->cancel;
-    choose_head(s);
-    return TARE_OK;
+    uint64_t states = 0;
+    for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
+        states += s->states[i] ? tare_state_size(s->states[i], s->context) : 0;
+    if (!__atomic_load_n(&model->loaded, __ATOMIC_ACQUIRE) &&
+        (code = tare_budget_check(model, states, s->context, options->memory, err)))
+        return code;
+    return tare_runner_open(&s->runner, model, threads, err);
 }
 
 enum tare_code tare_session_open(tare_session **session, tare_model *model, const struct tare_session_options *options,
@@ -130,10 +103,7 @@ enum tare_code tare_session_open(tare_session **session, tare_model *model, cons
     tare_session *s = calloc(1, sizeof *s);
     if (!s)
         return tare_fail_memory(err);
-    tare_model_retain(model);
-    s->model = model;
-    s->decoder = model->decoder;
-    code = open_session(s, &own, err);
+    code = open_session(s, model, &own, err);
     if (code)
         tare_session_free(s);
     else
@@ -145,25 +115,23 @@ void tare_session_free(tare_session *s)
 {
     if (!s)
         return;
-    for (int64_t i = 0; s->states && i < 2 * s->decoder->n_layers; i++) {
-        const struct tare_block *b = block_at(s->decoder, i);
-        if (s->states[i] && b->ops->state_release)
-            b->ops->state_release(b->self, s->states[i]);
-        free(s->states[i]);
-    }
-    for (int i = 0; s->work && i < tare_pool_threads(s->pass.pool); i++)
-        free(s->work[i]);
-    free(s->work);
+    for (int64_t i = 0; s->states && i < 2 * s->decoder->n_layers; i++)
+        tare_state_free(s->states[i]);
     free(s->states);
-    free(s->memory);
-    tare_pool_free(s->pass.pool);
-    tare_model_free(s->model);
+    free(s->ids);
+    tare_runner_free(s->runner);
     free(s);
 }
 
 int64_t tare_session_vocabulary(const tare_session *s)
 {
-    return s->pass.head->rows;
+    return s->runner->pass.head->rows;
+}
+
+uint64_t tare_session_weights(const tare_session *s)
+{
+    const struct tare_pass *pass = &s->runner->pass;
+    return tare_token_bytes(pass->loaded, &s->runner->model->tree, s->decoder, pass->head);
 }
 
 int64_t tare_session_context(const tare_session *s)
@@ -176,102 +144,263 @@ int64_t tare_session_length(const tare_session *s)
     return s->length;
 }
 
-static enum tare_code check_ids(const tare_session *s, const int32_t *ids, size_t n, struct tare_error *err)
+static enum tare_code check_ids(const struct tare_feed *f, struct tare_error *err)
 {
+    const tare_session *s = f->session;
     const int64_t rows = s->decoder->embedding->shape[0];
-    if (!ids || !n)
+    if (!f->ids || !f->n)
         return tare_fail(err, TARE_E_ARGUMENT, "ids", "no ids were given");
-    if (n > (uint64_t)(s->context - s->length))
+    if (f->n > (uint64_t)(s->context - s->length))
         return tare_fail(err, TARE_E_ARGUMENT, "context",
-                         "%zu more tokens do not fit: %lld of the context's %lld are used", n, (long long)s->length,
+                         "%zu more tokens do not fit: %lld of the context's %lld are used", f->n, (long long)s->length,
                          (long long)s->context);
-    for (size_t i = 0; i < n; i++)
-        if (ids[i] < 0 || ids[i] >= rows)
+    for (size_t i = 0; i < f->n; i++)
+        if (f->ids[i] < 0 || f->ids[i] >= rows)
             return tare_fail(err, TARE_E_ARGUMENT, "ids",
-                             "id %ld, number %zu of those given, is not in the vocabulary: 0 to %lld", (long)ids[i], i,
-                             (long long)rows - 1);
+                             "id %ld, number %zu of those given, is not in the vocabulary: 0 to %lld", (long)f->ids[i],
+                             i, (long long)rows - 1);
     return TARE_OK;
 }
 
-/* Memory for a pass of so many tokens. What is there stays as it is after a failure. */
-static enum tare_code reserve_pass(tare_session *s, int64_t tokens, struct tare_error *err)
+static enum tare_code check_feeds(const struct tare_feed *feeds, size_t n, struct tare_error *err)
 {
-    if (tokens <= s->room)
-        return TARE_OK;
-    const size_t scratch = tare_decoder_scratch(s->decoder, tokens);
-    size_t rows, floats, side;
-    if (__builtin_mul_overflow((size_t)tokens * 5, (size_t)s->decoder->dim, &rows) ||
-        __builtin_mul_overflow((size_t)tokens, (size_t)s->decoder->side.width, &side) ||
-        __builtin_add_overflow(rows, scratch, &floats) || __builtin_add_overflow(floats, side, &floats) ||
-        floats > SIZE_MAX / 16)
-        return tare_fail_memory(err);
-    float *memory = malloc(floats * sizeof *memory);
-    if (!memory)
-        return tare_fail_memory(err);
-    free(s->memory);
-    s->memory = memory;
-    s->room = tokens;
-    const int64_t plane = tokens * s->decoder->dim;
-    s->pass.x = memory;
-    s->pass.y = memory + plane;
-    s->pass.normed[0] = memory + 2 * plane;
-    s->pass.normed[1] = memory + 3 * plane;
-    s->pass.embedded = s->decoder->layers->skip ? memory + 4 * plane : NULL;
-    s->pass.side = memory + 5 * plane;
-    s->pass.scratch = memory + 5 * plane + tokens * s->decoder->side.width;
-    return TARE_OK;
-}
-
-static enum tare_code reserve_work(tare_session *s, int64_t length, struct tare_error *err)
-{
-    const size_t need = tare_decoder_work(s->decoder, length);
-    if (need <= s->work_room)
-        return TARE_OK;
-    const size_t room = need > 2 * s->work_room ? need : 2 * s->work_room;
-    for (int i = 0; i < tare_pool_threads(s->pass.pool); i++) {
-        float *work = realloc(s->work[i], room * sizeof *work);
-        if (!work)
-            return tare_fail_memory(err); /* those that grew may stay: work_room says what all have */
-        s->work[i] = work;
-    }
-    s->work_room = room;
-    s->pass.work = s->work;
-    return TARE_OK;
-}
-
-static enum tare_code reserve(tare_session *s, int64_t n, struct tare_error *err)
-{
-    enum tare_code code;
-    if ((code = reserve_pass(s, n < PASS_TOKENS ? n : PASS_TOKENS, err)) ||
-        (code = reserve_work(s, s->length + n, err)))
-        return code;
-    for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++) {
-        const struct tare_block *b = block_at(s->decoder, i);
-        if (b->ops->state_reserve && (code = b->ops->state_reserve(b->self, s->states[i], s->length + n, err)))
+    for (size_t i = 0; i < n; i++) {
+        if (!feeds[i].session || feeds[i].session->runner->model != feeds[0].session->runner->model)
+            return tare_fail(err, TARE_E_ARGUMENT, "session",
+                             "the sessions of one step are of one model; number %zu is not", i);
+        for (size_t k = 0; k < i; k++)
+            if (feeds[k].session == feeds[i].session)
+                return tare_fail(err, TARE_E_ARGUMENT, "session",
+                                 "a session is fed once a step; number %zu comes twice", i);
+        const enum tare_code code = check_ids(&feeds[i], err);
+        if (code)
             return code;
     }
     return TARE_OK;
+}
+
+/* A step of several sessions: passes of at most TARE_PASS_TOKENS tokens, each taking what is left of each in turn. */
+struct step {
+    struct tare_feed *feeds;
+    size_t n;
+    size_t *done; /* ids of each feed that went through */
+    struct tare_span *spans;
+    struct tare_feed **of; /* whose span it is */
+    int64_t n_spans;
+    int32_t ids[TARE_PASS_TOKENS], rows[TARE_PASS_TOKENS];
+    float *logits[TARE_PASS_TOKENS];
+    struct tare_wanted wanted;
+    int64_t tokens;
+};
+
+static void want(struct step *step, const struct tare_feed *f, size_t from, size_t n)
+{
+    const int64_t columns = f->session->runner->pass.head->rows;
+    for (size_t k = 0; f->logits && k < n; k++) {
+        if (!f->all && from + k + 1 < f->n)
+            continue;
+        step->rows[step->wanted.n] = (int32_t)(step->tokens + (int64_t)k);
+        step->logits[step->wanted.n++] = f->logits + (f->all ? (int64_t)(from + k) * columns : 0);
+    }
+}
+
+static void fill_pass(struct step *step)
+{
+    step->n_spans = step->tokens = 0;
+    step->wanted = (struct tare_wanted){step->rows, step->logits, 0};
+    for (size_t i = 0; i < step->n && step->tokens < TARE_PASS_TOKENS; i++) {
+        struct tare_feed *f = &step->feeds[i];
+        const size_t left = f->n - step->done[i], room = (size_t)(TARE_PASS_TOKENS - step->tokens);
+        const size_t n = left < room ? left : room;
+        if (n == 0)
+            continue;
+        const tare_session *s = f->session;
+        want(step, f, step->done[i], n);
+        memcpy(step->ids + step->tokens, f->ids + step->done[i], n * sizeof *step->ids);
+        step->of[step->n_spans] = f;
+        step->spans[step->n_spans++] = (struct tare_span){.first = step->tokens,
+                                                          .tokens = (int64_t)n,
+                                                          .start = s->length,
+                                                          .total = s->length + (int64_t)left,
+                                                          .states = s->states,
+                                                          .turn = s->turn};
+        step->tokens += (int64_t)n;
+    }
+}
+
+/* The pass went through: its tokens are the sessions' from now on. */
+static void keep_pass(struct step *step)
+{
+    for (int64_t i = 0; i < step->n_spans; i++) {
+        const struct tare_span *span = &step->spans[i];
+        tare_session *s = step->of[i]->session;
+        memcpy(s->ids + s->length, step->ids + span->first, (size_t)span->tokens * sizeof *s->ids);
+        s->length += span->tokens;
+        s->turn = 1 - s->turn;
+        s->summed[s->turn] = s->length;
+        step->done[step->of[i] - step->feeds] += (size_t)span->tokens;
+    }
+}
+
+static enum tare_code reserve(const struct step *step, struct tare_error *err)
+{
+    int64_t tokens = 0, longest = 0;
+    enum tare_code code = TARE_OK;
+    for (size_t i = 0; i < step->n && code == TARE_OK; i++) {
+        const struct tare_feed *f = &step->feeds[i];
+        const tare_session *s = f->session;
+        const int64_t length = s->length + (int64_t)f->n;
+        tokens = (int64_t)f->n < TARE_PASS_TOKENS - tokens ? tokens + (int64_t)f->n : TARE_PASS_TOKENS;
+        longest = length > longest ? length : longest;
+        for (int64_t k = 0; k < 2 * s->decoder->n_layers && code == TARE_OK; k++)
+            if (s->states[k])
+                code = tare_state_reserve(s->states[k], s->length, length, err);
+    }
+    return code ? code : tare_runner_reserve(step->feeds->session->runner, tokens, longest, err);
+}
+
+static enum tare_code run_step(struct step *step, struct tare_error *err)
+{
+    struct tare_runner *runner = step->feeds->session->runner;
+    enum tare_code code = reserve(step, err);
+    runner->pass.cancel = step->feeds->session->cancel;
+    while (code == TARE_OK) {
+        fill_pass(step);
+        if (step->tokens == 0)
+            break;
+        code = tare_runner_pass(runner, step->spans, step->n_spans, step->ids, &step->wanted, err);
+        if (code == TARE_OK)
+            keep_pass(step);
+    }
+    return code;
+}
+
+enum tare_code tare_session_feed_each(struct tare_feed *feeds, size_t n, struct tare_error *err)
+{
+    enum tare_code code =
+        n && feeds ? check_feeds(feeds, n, err) : tare_fail(err, TARE_E_ARGUMENT, "feeds", "no sessions were given");
+    if (code)
+        return code;
+    struct step *step = calloc(1, sizeof *step);
+    size_t *done = calloc(n, sizeof *done);
+    struct tare_span *spans = calloc(n, sizeof *spans);
+    struct tare_feed **of = calloc(n, sizeof(struct tare_feed *));
+    if (step && done && spans && of) {
+        *step = (struct step){.feeds = feeds, .n = n, .done = done, .spans = spans, .of = of};
+        code = run_step(step, err);
+    } else {
+        code = tare_fail_memory(err);
+    }
+    free(of);
+    free(spans);
+    free(done);
+    free(step);
+    return code;
 }
 
 enum tare_code tare_session_feed(tare_session *s, const int32_t *ids, size_t n, bool all, float *logits,
                                  struct tare_error *err)
 {
-    enum tare_code code;
-    if ((code = check_ids(s, ids, n, err)) || (code = reserve(s, (int64_t)n, err)))
+    struct tare_feed feed = {s, ids, n, all, logits};
+    return tare_session_feed_each(&feed, 1, err);
+}
+
+enum tare_code tare_session_fork(tare_session **fork, const tare_session *s, struct tare_error *err)
+{
+    tare_session *f = *fork = NULL;
+    const int64_t n = 2 * s->decoder->n_layers;
+    if (!(f = malloc(sizeof *f)))
+        return tare_fail_memory(err);
+    *f = *s;
+    tare_runner_hold(f->runner);
+    f->states = calloc((size_t)n, sizeof(struct tare_state *));
+    f->ids = malloc((size_t)f->context * sizeof *f->ids);
+    enum tare_code code = f->states && f->ids ? TARE_OK : tare_fail_memory(err);
+    for (int64_t i = 0; i < n && code == TARE_OK; i++)
+        if (s->states[i])
+            code = tare_state_fork(&f->states[i], s->states[i], err);
+    if (code) {
+        tare_session_free(f);
         return code;
-    /* What a failed feed leaves in the caches lies beyond length, where nobody looks. */
-    for (int64_t done = 0, tokens; done < (int64_t)n; done += tokens) {
-        tokens = (int64_t)n - done < PASS_TOKENS ? (int64_t)n - done : PASS_TOKENS;
-        s->pass.tokens = tokens;
-        s->pass.start = s->length + done;
-        s->pass.fed = s->length;
-        s->pass.total = s->length + (int64_t)n;
-        float *into = all && logits ? logits + done * s->pass.head->rows : logits;
-        const bool wanted = all || done + tokens == (int64_t)n;
-        code = tare_decoder_forward(s->decoder, &s->pass, ids + done, s->states, all, wanted ? into : NULL, err);
-        if (code)
-            return code;
     }
-    s->length += (int64_t)n;
+    memcpy(f->ids, s->ids, (size_t)s->length * sizeof *f->ids);
+    *fork = f;
     return TARE_OK;
+}
+
+const int32_t *tare_session_ids(const tare_session *s)
+{
+    return s->ids;
+}
+
+static struct tare_saved saved_of(const tare_session *s)
+{
+    return (struct tare_saved){.length = s->length,
+                               .n_states = 2 * s->decoder->n_layers,
+                               .ids = s->ids,
+                               .states = s->states,
+                               .turn = s->turn,
+                               .kv_bits = 32};
+}
+
+enum tare_code tare_session_save(const tare_session *s, const char *path, struct tare_error *err)
+{
+    const struct tare_saved saved = saved_of(s);
+    return tare_prompt_cache_write(path, s->runner->model, &saved, err);
+}
+
+enum tare_code tare_session_load(tare_session *s, const char *path, struct tare_error *err)
+{
+    struct tare_saved saved = saved_of(s);
+    const enum tare_code code = tare_prompt_cache_read(path, s->runner->model, &saved, s->context, err);
+    s->length = code ? 0 : saved.length;
+    s->turn = code ? 0 : saved.turn;
+    s->summed[s->turn] = s->length;
+    s->summed[1 - s->turn] = -1;
+    for (int64_t i = 0; code && i < saved.n_states; i++)
+        if (s->states[i])
+            tare_state_clear(s->states[i], s->turn);
+    return code;
+}
+
+/* Sums cannot forget: go back to the last turn that is not beyond `length`, or to the beginning. */
+static void turn_back(tare_session *s, int64_t length)
+{
+    if (s->summed[s->turn] <= length)
+        return;
+    const int64_t other = s->summed[1 - s->turn];
+    s->summed[s->turn] = -1;
+    if (other >= 0 && other <= length) {
+        s->turn = 1 - s->turn;
+    } else {
+        for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
+            if (s->states[i])
+                tare_state_clear(s->states[i], s->turn);
+        s->summed[s->turn] = 0;
+    }
+    s->length = s->summed[s->turn];
+}
+
+enum tare_code tare_session_rewind(tare_session *s, int64_t length, struct tare_error *err)
+{
+    if (length < 0 || length > s->length)
+        return tare_fail(err, TARE_E_ARGUMENT, "length", "a session of %lld tokens cannot be rewound to %lld",
+                         (long long)s->length, (long long)length);
+    if (!s->sums) {
+        s->length = s->summed[s->turn] = length;
+        return TARE_OK;
+    }
+    turn_back(s, length);
+    if (s->length >= length) {
+        s->length = length;
+        return TARE_OK;
+    }
+    const size_t n = (size_t)(length - s->length);
+    int32_t *again = malloc(n * sizeof *again);
+    if (!again)
+        return tare_fail_memory(err);
+    memcpy(again, s->ids + s->length, n * sizeof *again);
+    const enum tare_code code = tare_session_feed(s, again, n, false, NULL, err);
+    free(again);
+    return code;
 }

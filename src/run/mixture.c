@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * routed.c - routed experts: a router chooses a few feed-forward networks for each token. Shazeer et al. 2017.
+ * mixture.c - routed experts: a router chooses a few feed-forward networks for each token. Shazeer et al. 2017.
  *
  * Tokens are grouped by expert, so that each expert's weights are read once a pass. A "slot" is one token at one of its
  * experts; slots are sorted by expert, and a wave of them goes through the three projections at once.
@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "run/measure.h"
 #include "run/pass.h"
 
 struct routed {
@@ -51,7 +52,8 @@ static int64_t wave_size(const struct routed *b, int64_t tokens)
     return all < most ? all : most;
 }
 
-/* Cut scratch into its parts, or count its floats when scratch is NULL. It is aligned for the products, which come first. */
+/* Cut scratch into its parts, or count its floats when scratch is NULL. It is aligned for the products, which come
+ * first. */
 static size_t lay_out(const struct routed *b, int64_t tokens, float *scratch, struct job *j)
 {
     const int64_t n = b->router.n, top = b->router.top, wave = wave_size(b, tokens);
@@ -269,9 +271,8 @@ static void run_shared(const struct job *j)
     tare_pool_run(pass->pool, (size_t)pass->tokens, add_shared, (void *)j);
 }
 
-static void forward(const void *block, struct tare_pass *pass, const float *x, float *y, void *state)
+static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
-    (void)state;
     const struct routed *b = block;
     struct job j = {.b = b, .pass = pass, .x = x, .y = y};
     lay_out(b, pass->tokens, pass->scratch, &j);
@@ -287,7 +288,20 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
         run_shared(&j);
 }
 
-static const struct tare_block_ops ops = {.name = "routed", .scratch = scratch, .forward = forward};
+static uint64_t spared(const void *block, const struct tare_loaded *loaded)
+{
+    const struct routed *b = block;
+    uint64_t bytes = 0;
+    for (int i = 0; i < 3; i++) {
+        if (!b->each[i])
+            bytes += tare_matrix_bytes(tare_loaded_matrix(loaded, b->stacked[i].weight));
+        for (int64_t e = 0; b->each[i] && e < b->router.n; e++)
+            bytes += tare_matrix_bytes(tare_loaded_matrix(loaded, b->each[i][e].weight));
+    }
+    return bytes / (uint64_t)b->router.n * (uint64_t)(b->router.n - b->router.top);
+}
+
+static const struct tare_block_ops ops = {.name = "routed", .scratch = scratch, .forward = forward, .spared = spared};
 
 static const char *given(const char *name, const char *usual)
 {
