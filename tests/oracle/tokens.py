@@ -2,6 +2,7 @@
 import ctypes
 import os
 import random
+import time
 
 
 class Error(ctypes.Structure):
@@ -34,8 +35,11 @@ class Tokenizer:
     def encode(self, data, special=False):
         """Ids of UTF-8."""
         ids, n, error = ctypes.POINTER(ctypes.c_int32)(), ctypes.c_size_t(), Error()
-        if self.lib.tare_tokenizer_encode(self.own, data, ctypes.c_size_t(len(data)), ctypes.c_bool(special), ctypes.byref(ids),
-                                          ctypes.byref(n), ctypes.byref(error)):
+        begun = time.process_time()
+        code = self.lib.tare_tokenizer_encode(self.own, data, ctypes.c_size_t(len(data)), ctypes.c_bool(special), ctypes.byref(ids),
+                                              ctypes.byref(n), ctypes.byref(error))
+        self.spent = time.process_time() - begun  # CPU seconds
+        if code:
             raise Refused(str(error))
         found = ids[: n.value]
         self.lib.tare_ids_free(ids)
