@@ -224,7 +224,7 @@ static void put_cost(const char *name, int64_t tokens, const struct cost *cost)
 
 static void print_json(const struct bench *b)
 {
-    fputs("{\"model\": ", stdout);
+    printf("{\"tare\": \"%s\", \"model\": ", tare_version());
     cli_put_json(stdout, tare_model_report(b->model)->model);
     printf(", \"load_seconds\": %.6f, \"first_token_seconds\": %.6f, \"weights_bytes\": %llu, \"peak_bytes\": %llu,\n",
            b->load, b->first, (unsigned long long)b->weights, (unsigned long long)b->peak);

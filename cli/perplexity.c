@@ -130,7 +130,7 @@ static void print(const struct measure *m, const char *file, bool json)
     const double error = n > 1 && spread > 0 ? perplexity * sqrt(spread / (n - 1)) : 0; /* of the mean, one sigma */
     const unsigned long long left = (unsigned long long)(m->n - 1 - m->scored);
     if (json) {
-        fputs("{\"model\": ", stdout);
+        printf("{\"tare\": \"%s\", \"model\": ", tare_version());
         cli_put_json(stdout, tare_model_report(m->model)->model);
         fputs(", \"file\": ", stdout);
         cli_put_json(stdout, file);
