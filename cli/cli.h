@@ -30,6 +30,8 @@ int cli_perplexity(const struct cli_verb *verb, int argc, char **argv);
 int cli_bench(const struct cli_verb *verb, int argc, char **argv);
 int cli_diff(const struct cli_verb *verb, int argc, char **argv);
 int cli_verify(const struct cli_verb *verb, int argc, char **argv);
+int cli_template(const struct cli_verb *verb, int argc, char **argv);
+int cli_tokenize(const struct cli_verb *verb, int argc, char **argv);
 
 enum cli_kind {
     CLI_SWITCH, /* to: bool */

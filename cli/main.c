@@ -24,6 +24,8 @@ static const struct cli_verb verbs[] = {
     {"diff", "A B [--json] [--all]", "Two checkpoints in any formats: what is equal, and how far the rest is.",
      cli_diff},
     {"verify", "[MODEL] [--json]", "Is the content what it should be: hashes, and every number?", cli_verify},
+    {"template", "MODEL [--json]", "What the chat template makes of the messages on standard input.", cli_template},
+    {"tokenize", "[MODEL] [--json] [--no-special] [--decode]", "Text on standard input to ids, or back.", cli_tokenize},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 

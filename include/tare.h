@@ -434,6 +434,8 @@ struct tare_session_options {
     int threads;     /* 0: as planned */
     const volatile int
         *cancel; /* may be NULL; when it becomes non-zero, tare_session_feed() ends with TARE_E_CANCELLED */
+    uint64_t
+        memory; /* bytes that weights and states may take; more is refused before anything is loaded. 0: what is free */
 };
 #define TARE_SESSION_OPTIONS_INIT                                                                                      \
     {                                                                                                                  \
@@ -449,8 +451,8 @@ TARE_API int64_t tare_session_context(const tare_session *session);
 TARE_API int64_t tare_session_length(const tare_session *session); /* tokens fed so far */
 /*
  * Feed n ids; logits receives float32 (n, vocabulary) when all, else (1, vocabulary): those of the last id. logits may
- * be NULL. After a failure the session holds those of the ids that went through whole: tare_session_length() tells. Up to
- * 256 ids go through together, so that of a feed no longer than that all do or none.
+ * be NULL. After a failure the session holds those of the ids that went through whole: tare_session_length() tells. Up
+ * to 256 ids go through together, so that of a feed no longer than that all do or none.
  */
 TARE_API enum tare_code tare_session_feed(tare_session *session, const int32_t *ids, size_t n, bool all, float *logits,
                                           struct tare_error *err);
@@ -473,6 +475,16 @@ TARE_API enum tare_code tare_session_feed_each(struct tare_feed *feeds, size_t n
 TARE_API enum tare_code tare_session_fork(tare_session **fork, const tare_session *session, struct tare_error *err);
 /* Forget all but the first `length` tokens. Recurrent models go through some of them again for that. */
 TARE_API enum tare_code tare_session_rewind(tare_session *session, int64_t length, struct tare_error *err);
+
+TARE_API const int32_t *tare_session_ids(const tare_session *session); /* those fed so far; the session's */
+
+/*
+ * A session in a file, so that a long prompt is gone through once. save writes under another name first; load takes the
+ * place of what the session held. A file of another model, of other --kv-bits, of more tokens than the session has room
+ * for, or a damaged one is refused (TARE_E_FORMAT); the session is then empty.
+ */
+TARE_API enum tare_code tare_session_save(const tare_session *session, const char *path, struct tare_error *err);
+TARE_API enum tare_code tare_session_load(tare_session *session, const char *path, struct tare_error *err);
 
 struct tare_sampling {
     size_t size;
@@ -528,6 +540,56 @@ TARE_API void tare_stream_free(tare_stream *stream);
 /* piece: borrowed until the next call, "" when held back. tare_stream_end() gives what was held back. */
 TARE_API enum tare_code tare_stream_put(tare_stream *stream, int32_t id, const char **piece, struct tare_error *err);
 TARE_API enum tare_code tare_stream_end(tare_stream *stream, const char **piece, struct tare_error *err);
+
+/* ---- chat templates ---------------------------------------------------------------------------------------------- */
+
+/* A chat template, in the Jinja language as transformers sets it up. Not changed by rendering: threads may share it. */
+typedef struct tare_template tare_template;
+
+/* The template of a model, and its special tokens: from chat_template.jinja, additional_chat_templates/tool_use.jinja,
+ * chat_template.json and tokenizer_config.json, or a GGUF file's metadata. No other file is read. TARE_E_ABSENT: the
+ * model has none. *template is owned by the caller, tare_template_free(). */
+TARE_API enum tare_code tare_template_open(tare_template **chat_template, const char *path,
+                                           const struct tare_options *options, struct tare_error *err);
+/* A template of `size` bytes of UTF-8, copied: any text in the language. It sees request->variables as they are, and
+ * nothing else. */
+TARE_API enum tare_code tare_template_from_text(tare_template **chat_template, const char *text, size_t size,
+                                                struct tare_error *err);
+TARE_API void tare_template_free(tare_template *chat_template); /* NULL is fine */
+
+struct tare_turn {
+    const char *role;    /* "system", "user", "assistant" */
+    const char *content; /* UTF-8 */
+};
+/* All is borrowed, UTF-8 and ended by a NUL. */
+struct tare_template_request {
+    size_t size;                   /* sizeof(struct tare_template_request): the struct only grows at its end */
+    const struct tare_turn *turns; /* the conversation */
+    size_t n_turns;
+    const char *messages;  /* the conversation in JSON, in the place of turns: [{"role": .., "content": .., ..}, ..] */
+    const char *tools;     /* JSON: a list of tool definitions; NULL: none */
+    const char *variables; /* JSON: an object of further variables ("enable_thinking", "documents"), also "messages",
+                              "tools" and "add_generation_prompt" where the fields here do not say; NULL: none */
+    bool add_generation_prompt; /* end with what opens the assistant's answer */
+    const char *clock;          /* local time, ISO 8601, for strftime_now; NULL: a template that asks is refused. A text
+                                   "strftime_now" among variables goes before it */
+};
+#define TARE_TEMPLATE_REQUEST_INIT                                                                                     \
+    {                                                                                                                  \
+        .size = sizeof(struct tare_template_request)                                                                   \
+    }
+/*
+ * Render a conversation as the model wants it, special tokens included: encode the text without adding any.
+ *
+ *   text       receives UTF-8 of text_size bytes and a NUL, owned by the caller, tare_text_free(); NULL on failure
+ *
+ * A template is sandboxed: an attribute is a key or a method of a list. TARE_E_FORMAT: variables or template are not
+ * well-formed, the template raises an exception (its text is given as it is), or it asks for more than 50 million
+ * steps, 16 MiB of text, 128 MiB of values or 200 calls inside one another; err->where has file and line.
+ */
+TARE_API enum tare_code tare_template_render(const tare_template *chat_template,
+                                             const struct tare_template_request *request, char **text,
+                                             size_t *text_size, struct tare_error *err);
 
 #ifdef __cplusplus
 }

@@ -41,6 +41,8 @@ foreach(class IN ITEMS Diff Verify Gguf)
   add_test(NAME cli-diff-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_diff.py $<TARGET_FILE:tare> ${class})
   set_tests_properties(cli-diff-${name} PROPERTIES LABELS cli)
 endforeach()
+add_test(NAME cli-template COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_template.py $<TARGET_FILE:tare>)
+set_tests_properties(cli-template PROPERTIES LABELS cli)
 
 foreach(class IN ITEMS Perplexity Bench)
   string(TOLOWER ${class} name)

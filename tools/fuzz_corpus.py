@@ -3,6 +3,7 @@
 
 A seed is one small input, sound or broken, named after what it shows. Inputs that a fuzzer found are added by hand, with a name
 that does not begin with "seed-"; they stay."""
+import base64
 import json
 import os
 import sys
@@ -122,7 +123,44 @@ def seeds_json():
     yield "bad-nothing", b""
 
 
-TARGETS = {"fuzz_safetensors": seeds_safetensors, "fuzz_index": seeds_index, "fuzz_json": seeds_json}
+def charsmap(entries, texts):
+    """A double array whose keys are single bytes: byte -> place in texts."""
+    units = [0] * 2048
+    units[0] = 512 << 10
+    for byte, place in entries.items():
+        units[512 ^ byte] = (512 ^ byte ^ (1024 + byte)) << 10 | 1 << 8 | byte
+        units[1024 + byte] = 1 << 31 | place
+    blob = (4 * len(units)).to_bytes(4, "little") + b"".join(u.to_bytes(4, "little") for u in units) + texts
+    return base64.b64encode(blob).decode()
+
+
+def seeds_tokenizer():
+    def file(model, text=b"", **stages):
+        return json.dumps(dict(stages, model=model)).encode() + (b"\0" + text if text else b"")
+    words = {"[UNK]": 0, "h": 1, "##e": 2, "##l": 3, "##lo": 4, "w": 5, "!": 6}
+    scores = [["<unk>", 0.0], ["\u2581", -1.5], ["l", -2.0], ["lo", -2.5], ["Hel", -3.25], ["<0xC3>", 0], ["<0xB6>", 0]]
+    bpe = {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}
+    unigram = {"type": "Unigram", "unk_id": 0, "vocab": scores}
+    bert = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True}
+    meta = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}
+    yield "bpe", file(bpe, b"abba")
+    yield "byte-level", file(bpe, b"ab", pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True}, decoder={"type": "ByteLevel"})
+    yield "word-piece", file({"type": "WordPiece", "unk_token": "[UNK]", "vocab": words}, b"hello", normalizer=bert,
+                             pre_tokenizer={"type": "BertPreTokenizer"}, decoder={"type": "WordPiece", "prefix": "##"})
+    yield "word-level", file({"type": "WordLevel", "unk_token": "[UNK]", "vocab": words}, b"h w x", pre_tokenizer={"type": "Whitespace"})
+    yield "unigram", file(unigram, "H\u00f6llo".encode(), pre_tokenizer=meta, decoder=meta)
+    yield "unigram-bytes", file(dict(unigram, byte_fallback=True), "\u00f6".encode(), decoder={"type": "ByteFallback"})
+    yield "charsmap", file(unigram, normalizer={"type": "Precompiled", "precompiled_charsmap": charsmap({97: 0, 0xE4: 2}, b"x\0yz\0")})
+    yield "bad-charsmap", file(unigram, normalizer={"type": "Precompiled", "precompiled_charsmap": charsmap({97: 99999, 98: 1}, "\u00e4".encode())})
+    yield "bad-base64", file(unigram, normalizer={"type": "Precompiled", "precompiled_charsmap": "AAA*"})
+    yield "bad-charsmap-size", file(unigram, normalizer={"type": "Precompiled", "precompiled_charsmap": "/////w=="})
+    yield "bad-score", file({"type": "Unigram", "unk_id": 0, "vocab": [["a", "b"]]})
+    yield "bad-pair", file({"type": "Unigram", "unk_id": 0, "vocab": [["a", 1, 2]]})
+    yield "bad-unk", file({"type": "Unigram", "unk_id": 9, "vocab": scores})
+    yield "bad-nothing", b""
+
+
+TARGETS = {"fuzz_tokenizer": seeds_tokenizer, "fuzz_safetensors": seeds_safetensors, "fuzz_index": seeds_index, "fuzz_json": seeds_json}
 
 
 def main():

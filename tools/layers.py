@@ -8,9 +8,10 @@ import re
 import sys
 import tempfile
 
-LEVELS = [["base"], ["open", "config", "kernels"], ["text"], ["names", "tree", "packing"], ["plan"], ["run"], ["save"], ["audit"], ["repair"],
+LEVELS = [["base"], ["open", "config", "kernels"], ["text", "template"], ["names", "tree", "packing"], ["plan"], ["run"], ["save"], ["audit"], ["repair"],
           ["models"], ["."]]  # "." is src/tare.c
-BESIDE = {"config": {"open"}, "names": {"tree", "packing"}, "tree": {"names", "packing"}, "packing": {"names", "tree"}}
+BESIDE = {"config": {"open"}, "template": {"text"}, "names": {"tree", "packing"},
+          "tree": {"names", "packing"}, "packing": {"names", "tree"}}
 LONGEST = 600  # lines; a file that says in its first five lines that it is generated may be longer
 
 __doc__ += "".join("\n    " + " ".join(level).replace(".", "tare.c") for level in LEVELS) + """

@@ -9,6 +9,7 @@ measured by running it (pip install tokenizers==0.23.3) and taken from unicode.j
 folding pairs come from Python's str.casefold and the reference's Lowercase.
 """
 import json
+import struct
 import sys
 
 from tokenizers import Regex, normalizers, pre_tokenizers
@@ -87,6 +88,58 @@ def pre_scripts():
             i = len(seen)
         result.append((ord(c), i))
     return dict(result)
+
+
+GRAPHEME = "OTHER CR LF CONTROL EXTEND ZWJ SPACING PREPEND HANGUL_L HANGUL_V HANGUL_T HANGUL REGIONAL PICTURE CONSONANT LINKER ZWNJ".split()
+
+
+def cluster_counter():
+    """How many clusters and lone characters Precompiled sees: its charsmap here maps whatever begins with any byte but 0 to X, and
+    a cluster of up to five bytes is looked up as a whole, the characters of a longer one each for itself."""
+    units = [0] * 2048  # a double array: the root's children at 512 ^ byte, each with its leaf at 1024 + byte
+    units[0] = 512 << 10
+    for byte in range(1, 256):
+        units[512 ^ byte] = (512 ^ byte ^ (1024 + byte)) << 10 | 1 << 8 | byte
+        units[1024 + byte] = 1 << 31
+    blob = struct.pack("<I", 4 * len(units)) + struct.pack("<%dI" % len(units), *units) + b"X\0"
+    normalizer = normalizers.Precompiled(blob)
+    return lambda text: len(normalizer.normalize_str(text))
+
+
+def graphemes():
+    """What Precompiled's division into extended grapheme clusters takes each code point for."""
+    count = cluster_counter()
+    accent, joiner, ka, virama, mark = "\u0301", "\u200d", "\u0915", "\u094d", "\u00a9"
+    joined = {c for c in CHARS if count("a" + c) == 1}
+    extend = {c for c in joined if count(mark + c + joiner + mark + accent) == 5}
+    linker = {c for c in joined if count(ka + c + ka + accent) == 4}
+    in_conjunct = {c for c in joined if count(ka + c + virama + ka + accent) == 5}
+    assert linker <= extend and extend - in_conjunct == {"\u200c"} and in_conjunct - extend == {joiner}
+    of = {}
+
+    def put(chars, name):
+        for c in chars:
+            assert of.get(ord(c)) is None, (hex(ord(c)), name)
+            of[ord(c)] = GRAPHEME.index(name)
+
+    put("\r", "CR")
+    put("\n", "LF")
+    put(joiner, "ZWJ")
+    put("\u200c", "ZWNJ")
+    put(linker, "LINKER")
+    put(extend - linker - {"\u200c"}, "EXTEND")
+    put(joined - extend - {joiner}, "SPACING")
+    put([c for c in CHARS if count(c + accent + accent) == 2 and c not in "\r\n"], "CONTROL")
+    put([c for c in CHARS if count(c + "a") == 1], "PREPEND")
+    rest = [c for c in CHARS if ord(c) not in of]
+    put([c for c in rest if count(mark + joiner + c + accent) == 3 + 1], "PICTURE")
+    put([c for c in rest if count(c + virama + ka + accent) == 4], "CONSONANT")
+    for first, last, name in ((0x1100, 0x115F, "L"), (0xA960, 0xA97C, "L"), (0x1160, 0x11A7, "V"), (0xD7B0, 0xD7C6, "V"),
+                              (0x11A8, 0x11FF, "T"), (0xD7CB, 0xD7FB, "T")):
+        put(map(chr, range(first, last + 1)), "HANGUL_" + name)
+    put(map(chr, range(0xAC00, 0xD7A4)), "HANGUL")
+    put(map(chr, range(0x1F1E6, 0x1F200)), "REGIONAL")
+    return of
 
 
 def runs(of):
@@ -180,6 +233,10 @@ def main():
     pairs("no_class", u["combining_class_unknown"], "marks that count as class 0 in the reference")
     second = {d[2][-1] for d in u["nfc_of_decomposed_differs"] if d[1] == d[2]}
     pairs("no_compose", ranges(second), "second halves of pairs that the reference does not compose")
+    bert = normalizers.BertNormalizer(clean_text=False, handle_chinese_chars=False, strip_accents=True, lowercase=False)
+    pairs("bert_accents", ranges({ord(c) for c in CHARS if bert.normalize_str(c) == ""}), "what BertNormalizer's strip_accents drops")
+    grapheme = graphemes()
+    array("uint32_t", "tare_unicode_grapheme", runs({c: grapheme.get(c, 0) for c in range(TOP)}), "what a code point is to grapheme clusters: first << 8 | number, see grapheme.c")
     array("uint32_t", "tare_unicode_fold", [x for p in folds(u["lowercase_special"]) for x in p], "simple case folding: code point and target")
     lower = []
     for c in CHARS:

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run/budget.h"
+#include "run/prompt_cache.h"
 #include "run/measure.h"
 #include "run/runner.h"
 
@@ -75,10 +77,16 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
     s->decoder = model->decoder;
     s->cancel = options->cancel;
     s->summed[1] = -1;
-    enum tare_code code = choose_context(s, options->context, err);
-    if (!code)
-        code = tare_runner_open(&s->runner, model, threads, err);
-    return code ? code : open_states(s, err);
+    enum tare_code code;
+    if ((code = choose_context(s, options->context, err)) || (code = open_states(s, err)))
+        return code;
+    uint64_t states = 0;
+    for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
+        states += s->states[i] ? tare_state_size(s->states[i], s->context) : 0;
+    if (!__atomic_load_n(&model->loaded, __ATOMIC_ACQUIRE) &&
+        (code = tare_budget_check(model, states, s->context, options->memory, err)))
+        return code;
+    return tare_runner_open(&s->runner, model, threads, err);
 }
 
 enum tare_code tare_session_open(tare_session **session, tare_model *model, const struct tare_session_options *options,
@@ -318,6 +326,41 @@ enum tare_code tare_session_fork(tare_session **fork, const tare_session *s, str
     memcpy(f->ids, s->ids, (size_t)s->length * sizeof *f->ids);
     *fork = f;
     return TARE_OK;
+}
+
+const int32_t *tare_session_ids(const tare_session *s)
+{
+    return s->ids;
+}
+
+static struct tare_saved saved_of(const tare_session *s)
+{
+    return (struct tare_saved){.length = s->length,
+                               .n_states = 2 * s->decoder->n_layers,
+                               .ids = s->ids,
+                               .states = s->states,
+                               .turn = s->turn,
+                               .kv_bits = 32};
+}
+
+enum tare_code tare_session_save(const tare_session *s, const char *path, struct tare_error *err)
+{
+    const struct tare_saved saved = saved_of(s);
+    return tare_prompt_cache_write(path, s->runner->model, &saved, err);
+}
+
+enum tare_code tare_session_load(tare_session *s, const char *path, struct tare_error *err)
+{
+    struct tare_saved saved = saved_of(s);
+    const enum tare_code code = tare_prompt_cache_read(path, s->runner->model, &saved, s->context, err);
+    s->length = code ? 0 : saved.length;
+    s->turn = code ? 0 : saved.turn;
+    s->summed[s->turn] = s->length;
+    s->summed[1 - s->turn] = -1;
+    for (int64_t i = 0; code && i < saved.n_states; i++)
+        if (s->states[i])
+            tare_state_clear(s->states[i], s->turn);
+    return code;
 }
 
 /* Sums cannot forget: go back to the last turn that is not beyond `length`, or to the beginning. */

@@ -169,6 +169,52 @@ static float *row_at(const struct part *p, int64_t row, int64_t plane)
     return p->chunks[row / CHUNK]->rows + (plane * CHUNK + row % CHUNK) * p->is.width;
 }
 
+/* Rows from `row` on that lie in one chunk, at most n. */
+static int64_t together(int64_t row, int64_t n)
+{
+    const int64_t left = CHUNK - row % CHUNK;
+    return n < left ? n : left;
+}
+
+static int64_t rows_of(const struct part *p, int64_t length)
+{
+    return (length + p->is.stride - 1) / p->is.stride;
+}
+
+static bool visit_rows(const struct part *p, int64_t rows, tare_state_visit *visit, void *user)
+{
+    bool fine = true;
+    for (int64_t row = 0, n; row < rows && fine; row += n) {
+        n = together(row, rows - row);
+        for (int64_t plane = 0; plane < p->is.planes && fine; plane++)
+            fine = visit(user, row_at(p, row, plane), (size_t)(n * p->is.width) * sizeof(float));
+    }
+    return fine;
+}
+
+bool tare_state_bytes(struct tare_state *s, int64_t length, int turn, tare_state_visit *visit, void *user)
+{
+    bool fine = true;
+    for (int i = 0; i < s->n && fine; i++) {
+        const struct part *p = &s->parts[i];
+        fine = p->is.kind == TARE_STATE_SUM
+                   ? visit(user, p->sums + turn * numbers(p), (size_t)numbers(p) * sizeof(float))
+                   : visit_rows(p, rows_of(p, length), visit, user);
+    }
+    return fine;
+}
+
+uint64_t tare_state_size(const struct tare_state *s, int64_t length)
+{
+    uint64_t size = 0;
+    for (int i = 0; i < s->n; i++) {
+        const struct part *p = &s->parts[i];
+        const uint64_t rows = p->is.kind == TARE_STATE_ROWS ? (uint64_t)rows_of(p, length) : 1;
+        size += rows * (uint64_t)numbers(p) * sizeof(float);
+    }
+    return size;
+}
+
 void tare_state_put(const struct tare_kernels *kernels, struct tare_state *s, int part, int64_t row, int64_t plane,
                     const float *values)
 {
@@ -183,13 +229,6 @@ void tare_state_get(const struct tare_kernels *kernels, const struct tare_state 
     (void)kernels;
     const struct part *p = &s->parts[part];
     memcpy(values, row_at(p, row, plane), (size_t)p->is.width * sizeof *values);
-}
-
-/* Rows from `row` on that lie in one chunk, at most n. */
-static int64_t together(int64_t row, int64_t n)
-{
-    const int64_t left = CHUNK - row % CHUNK;
-    return n < left ? n : left;
 }
 
 void tare_state_scores(const struct tare_kernels *kernels, const struct tare_state *s, int part, int64_t plane,

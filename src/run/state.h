@@ -35,6 +35,15 @@ enum tare_code tare_state_fork(struct tare_state **fork, const struct tare_state
 bool tare_state_sums(const struct tare_state *state);      /* has it parts of kind SUM? */
 void tare_state_clear(struct tare_state *state, int turn); /* SUM: what `from` gives becomes zero */
 
+/*
+ * A state as bytes, after `length` positions, for saving and loading: visit gets the memory of one piece after another,
+ * reads or writes it, and returns false to end. ROWS come by chunks, plane by plane, (rows, width) each; SUM is what
+ * `from` gives. To load, a state of the same parts is reserved for `length` first.
+ */
+typedef bool tare_state_visit(void *user, void *bytes, size_t n);
+bool tare_state_bytes(struct tare_state *state, int64_t length, int turn, tare_state_visit *visit, void *user);
+uint64_t tare_state_size(const struct tare_state *state, int64_t length); /* of all pieces together */
+
 /* ROWS. row: a position, or position / stride. Threads may put and read different rows at once. */
 void tare_state_put(const struct tare_kernels *kernels, struct tare_state *state, int part, int64_t row, int64_t plane,
                     const float *values);

@@ -7,7 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "text/tokenizer.h"
+#include "text/token_model.h"
 #include "text/unicode.h"
 
 #define SHORT_WORD 32   /* symbols: up to here the lowest pair is searched for, beyond a heap knows it */
@@ -205,15 +205,11 @@ static enum tare_code read_fields(struct bpe *bpe, const json_t *model, struct t
 /* What is asked for most: tokens of one character and of one byte. */
 static void read_small(struct bpe *bpe)
 {
-    static const char hex[] = "0123456789ABCDEF";
     for (uint32_t c = 0; c < 0x800; c++) {
         char text[4];
         bpe->few[c] = tare_vocab_find(bpe->vocab, text, tare_utf8_put(text, c));
     }
-    for (unsigned b = 0; b < 256; b++) {
-        const char text[6] = {'<', '0', 'x', hex[b >> 4], hex[b & 15], '>'};
-        bpe->bytes[b] = tare_vocab_find(bpe->vocab, text, sizeof text);
-    }
+    tare_vocab_bytes(bpe->vocab, bpe->bytes);
 }
 
 static void bpe_free(void *model)
@@ -235,9 +231,11 @@ static enum tare_code bpe_open(void **model, const struct tare_tokenizer *tokeni
     if (!bpe)
         return tare_fail_memory(err);
     bpe->vocab = &tokenizer->vocab;
-    if (!json->has_vocab || !json->has_merges)
-        return tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "model.%s is missing",
-                         json->has_vocab ? "merges" : "vocab");
+    if (!json->has_vocab || json->scored || !json->has_merges)
+        return tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "model.%s",
+                         json->scored      ? "vocab is a list, expected an object"
+                         : json->has_vocab ? "merges is missing"
+                                           : "vocab is missing");
     enum tare_code code = read_fields(bpe, json_object_get(json->root, "model"), err);
     if (!code)
         code = read_merges(bpe, json, err);

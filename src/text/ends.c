@@ -7,6 +7,7 @@
 #include "config/json.h"
 #include "open/checkpoint.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_config.h"
 
 #define CONFIG_MOST ((uint64_t)64 << 20)
 
@@ -81,30 +82,19 @@ static enum tare_code from_configs(struct tare_tokenizer *tokenizer, const struc
     return code;
 }
 
-/*
- * "</s>" or {"content": "</s>"}. By the reader of tokenizer.json: model_max_length is often 1e30 written out, an
- * integer that other readers refuse.
- */
+/* "</s>" or {"content": "</s>"} */
 static enum tare_code from_tokenizer_config(struct tare_tokenizer *tokenizer, const struct tare_checkpoint *checkpoint,
                                             struct tare_error *err)
 {
-    static const char file[] = "tokenizer_config.json";
-    struct tare_tokenizer_json json = {0};
-    char *data = NULL;
-    size_t size = 0;
-    if (!tare_checkpoint_has(checkpoint, file))
-        return TARE_OK;
-    enum tare_code code = tare_checkpoint_read(checkpoint, file, CONFIG_MOST, &data, &size, err);
-    if (!code)
-        code = tare_tokenizer_json_read(&json, file, data, size, err);
-    const json_t *eos = json_object_get(json.root, "eos_token");
+    json_t *config;
+    enum tare_code code = tare_tokenizer_config_read(&config, checkpoint, err);
+    const json_t *eos = json_object_get(config, "eos_token");
     const json_t *text = json_is_object(eos) ? json_object_get(eos, "content") : eos;
     if (!code && json_is_string(text)) {
         const uint32_t id = tare_tokenizer_find(tokenizer, json_string_value(text), json_string_length(text));
         code = id == TARE_TOKEN_NONE ? TARE_OK : add(tokenizer, (int32_t)id, err);
     }
-    tare_tokenizer_json_release(&json);
-    free(data);
+    json_decref(config);
     return code;
 }
 

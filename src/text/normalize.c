@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text/charsmap.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
 
@@ -75,17 +76,21 @@ static enum tare_code run_form(const struct tare_step *step, const char *text, s
     return tare_normal_form((enum tare_form)step->mode, text, size, normal, out, err);
 }
 
+static void add_lower(struct tare_text *out, uint32_t c)
+{
+    uint32_t lower[2];
+    char written[4];
+    const size_t n = tare_unicode_lowercase(c, lower);
+    for (size_t k = 0; k < n; k++)
+        tare_text_add(out, written, tare_utf8_put(written, lower[k]));
+}
+
 static enum tare_code run_lowercase(const struct tare_step *step, const char *text, size_t size,
                                     struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     (void)step, (void)normal, (void)err;
-    for (size_t i = 0, bytes; i < size; i += bytes) {
-        uint32_t lower[2];
-        char written[4];
-        const size_t n = tare_unicode_lowercase(tare_utf8_get(text + i, &bytes), lower);
-        for (size_t k = 0; k < n; k++)
-            tare_text_add(out, written, tare_utf8_put(written, lower[k]));
-    }
+    for (size_t i = 0, bytes; i < size; i += bytes)
+        add_lower(out, tare_utf8_get(text + i, &bytes));
     return TARE_OK;
 }
 
@@ -174,6 +179,74 @@ static enum tare_code run_byte_level(const struct tare_step *step, const char *t
     return TARE_OK;
 }
 
+/* What BertNormalizer does, in this order. */
+enum bert { BERT_CLEAN = 1, BERT_CHINESE = 2, BERT_ACCENTS = 4, BERT_LOWER = 8 };
+
+static enum tare_code open_bert(struct tare_step *step, const struct tare_source *source)
+{
+    bool clean = true, chinese = true, lower = true, accents = true;
+    const bool yes = true;
+    const json_t *strip = json_object_get(source->json, "strip_accents");
+    enum tare_code code = tare_source_flag(source, "clean_text", &yes, &clean);
+    if (!code)
+        code = tare_source_flag(source, "handle_chinese_chars", &yes, &chinese);
+    if (!code)
+        code = tare_source_flag(source, "lowercase", &yes, &lower);
+    accents = lower; /* null: as lowercase */
+    if (!code && strip && !json_is_null(strip))
+        code = tare_source_flag(source, "strip_accents", &yes, &accents);
+    step->mode = (clean ? BERT_CLEAN : 0) | (chinese ? BERT_CHINESE : 0) | (accents ? BERT_ACCENTS : 0) |
+                 (lower ? BERT_LOWER : 0);
+    return code;
+}
+
+static void bert_clean(int mode, const char *text, size_t size, struct tare_text *out)
+{
+    for (size_t i = 0, bytes; i < size; i += bytes) {
+        const uint32_t c = tare_utf8_get(text + i, &bytes);
+        if (c >= 0x20 && c < 0x7f)
+            tare_text_add(out, text + i, 1);
+        else if (mode & BERT_CLEAN && tare_unicode_in(bert_dropped, c))
+            continue;
+        else if (mode & BERT_CLEAN && tare_unicode_in(bert_space, c))
+            tare_text_add(out, " ", 1);
+        else if (mode & BERT_CHINESE && tare_unicode_in(bert_chinese, c)) {
+            tare_text_add(out, " ", 1);
+            tare_text_add(out, text + i, bytes);
+            tare_text_add(out, " ", 1);
+        } else
+            tare_text_add(out, text + i, bytes);
+    }
+}
+
+static enum tare_code run_bert(const struct tare_step *step, const char *text, size_t size, struct tare_normal *normal,
+                               struct tare_text *out, struct tare_error *err)
+{
+    struct tare_text *clean = &normal->work[0], *decomposed = &normal->work[1];
+    clean->size = decomposed->size = 0;
+    tare_text_puts(clean, "");
+    tare_text_puts(decomposed, "");
+    bert_clean(step->mode, text, size, clean);
+    enum tare_code code = tare_text_limit(clean, err);
+    if (!code && step->mode & BERT_ACCENTS)
+        code = tare_normal_form(TARE_NFD, clean->data, clean->size, normal, decomposed, err);
+    if (!code)
+        code = tare_text_limit(decomposed, err);
+    if (code)
+        return code;
+    const struct tare_text *from = step->mode & BERT_ACCENTS ? decomposed : clean;
+    for (size_t i = 0, bytes; i < from->size; i += bytes) {
+        const uint32_t c = tare_utf8_get(from->data + i, &bytes);
+        if (step->mode & BERT_ACCENTS && c >= 0x80 && tare_unicode_in(bert_accents, c))
+            continue;
+        if (step->mode & BERT_LOWER)
+            add_lower(out, c);
+        else
+            tare_text_add(out, from->data + i, bytes);
+    }
+    return TARE_OK;
+}
+
 #define RUN(f) (void (*)(void)) f
 static const struct tare_step_type types[] = {
     {"NFC", open_nfc, RUN(run_form)},
@@ -187,6 +260,8 @@ static const struct tare_step_type types[] = {
     {"Prepend", open_prepend, RUN(run_prepend)},
     {"Replace", open_replace, RUN(run_replace)},
     {"ByteLevel", NULL, RUN(run_byte_level)},
+    {"BertNormalizer", open_bert, RUN(run_bert)},
+    {"Precompiled", tare_charsmap_open, RUN(tare_charsmap_run)},
     {NULL, NULL, NULL},
 };
 
@@ -220,6 +295,8 @@ void tare_normal_release(struct tare_normal *normal)
 {
     tare_text_release(&normal->text[0]);
     tare_text_release(&normal->text[1]);
+    tare_text_release(&normal->work[0]);
+    tare_text_release(&normal->work[1]);
     tare_matcher_release(&normal->matcher);
     free(normal->points);
     *normal = (struct tare_normal){0};

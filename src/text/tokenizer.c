@@ -13,7 +13,8 @@
 
 static const char file[] = "tokenizer.json";
 
-static const struct tare_model_kind *const model_kinds[] = {&tare_model_bpe};
+static const struct tare_model_kind *const model_kinds[] = {&tare_model_bpe, &tare_model_unigram,
+                                                            &tare_model_word_piece, &tare_model_word_level};
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
@@ -25,14 +26,20 @@ static enum tare_code find_model(struct tare_tokenizer *tokenizer, const struct 
     if (!json_is_object(model))
         return tare_fail(err, TARE_E_FORMAT, file, "it has no model");
     if (!type) /* old files leave it out */
-        type = json->has_merges ? "BPE" : "";
+        type = json->has_merges                                     ? "BPE"
+               : json->scored                                       ? "Unigram"
+               : json_object_get(model, "max_input_chars_per_word") ? "WordPiece"
+                                                                    : "WordLevel";
     for (size_t i = 0; i < sizeof model_kinds / sizeof model_kinds[0]; i++)
         if (!strcmp(model_kinds[i]->type, type)) {
             tokenizer->model_kind = model_kinds[i];
             return TARE_OK;
         }
-    return tare_fail(err, TARE_E_UNKNOWN, file,
-                     "the model type \"%.64s\" is not known to this version of tare; it knows BPE", type);
+    return tare_fail(
+        err, TARE_E_UNKNOWN, file,
+        "the model type \"%.64s\" is not known to this version of tare; it knows BPE, Unigram, WordPiece and "
+        "WordLevel",
+        type);
 }
 
 typedef enum tare_code (*stage_fn)(struct tare_steps *steps, const struct tare_source *source);

@@ -117,6 +117,7 @@ enum tare_code tare_normalizers_read(struct tare_steps *steps, const struct tare
 /* Work memory of normalizing; zero-initialise, release. */
 struct tare_normal {
     struct tare_text text[2];
+    struct tare_text work[2]; /* of one step */
     struct tare_matcher matcher;
     int32_t *points;
     size_t points_room;
@@ -216,7 +217,7 @@ struct tare_model_kind {
     enum tare_code (*encode)(const void *model, void *work, struct tare_encoder *encoder, const char *text,
                              size_t size);
 };
-extern const struct tare_model_kind tare_model_bpe;
+extern const struct tare_model_kind tare_model_bpe, tare_model_unigram, tare_model_word_piece, tare_model_word_level;
 
 /* ---- post-processors --------------------------------------------------------------------------------------------- */
 

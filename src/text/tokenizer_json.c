@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * tokenizer_json.c - tokenizer.json by yajl, as a stream: half a million merges never become a tree. */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yajl/yajl_parse.h>
@@ -10,7 +11,7 @@
 #define DEPTH_MOST 64
 #define ID_MOST ((uint32_t)1 << 24) /* an id; the largest vocabularies have 2^18 */
 
-enum mode { MODE_TREE, MODE_VOCAB, MODE_MERGES, MODE_PAIR };
+enum mode { MODE_TREE, MODE_VOCAB, MODE_MERGES, MODE_PAIR, MODE_SCORES, MODE_SCORE };
 
 struct reader {
     struct tare_tokenizer_json *json;
@@ -22,7 +23,7 @@ struct reader {
     json_t *open[DEPTH_MOST]; /* borrowed: each is owned by the one around it */
     char *keys[DEPTH_MOST];   /* the key at hand of each object, owned */
     size_t depth;
-    struct tare_slice key; /* of the vocabulary */
+    struct tare_slice key; /* of the vocabulary: the token at hand */
     size_t in_pair;
 };
 
@@ -103,6 +104,8 @@ static int wrong_entry(struct reader *reader)
     if (reader->mode == MODE_VOCAB)
         return stop(reader, TARE_E_FORMAT,
                     "model.vocab maps each token to its id, a number from 0 to 16777215; found another value");
+    if (reader->mode == MODE_SCORES || reader->mode == MODE_SCORE)
+        return stop(reader, TARE_E_FORMAT, "model.vocab lists pairs, [\"token\", score]; found another value");
     return stop(reader, TARE_E_FORMAT, "model.merges lists pairs, [\"a\", \"b\"] or \"a b\"; found another value");
 }
 
@@ -124,6 +127,21 @@ static int on_boolean(void *user, int value)
     return on_scalar(user, json_boolean(value));
 }
 
+/* The score ends an entry of a list; its id is its place. */
+static int add_score(struct reader *reader, double score)
+{
+    struct tare_tokenizer_json *json = reader->json;
+    if (++reader->in_pair != 2 || json->n_vocab >= ID_MOST || !isfinite(score))
+        return wrong_entry(reader);
+    if (!tare_grow(&json->vocab, &json->vocab_room, json->n_vocab + 1, sizeof *json->vocab) ||
+        !tare_grow(&json->scores, &json->scores_room, json->n_vocab + 1, sizeof *json->scores))
+        return no_memory(reader);
+    json->scores[json->n_vocab] = score;
+    json->vocab[json->n_vocab] = (struct tare_vocab_entry){reader->key, (uint32_t)json->n_vocab};
+    json->n_vocab++;
+    return 1;
+}
+
 static int on_number(void *user, const char *digits, size_t size)
 {
     struct reader *reader = user;
@@ -132,6 +150,8 @@ static int on_number(void *user, const char *digits, size_t size)
         return stop(reader, TARE_E_FORMAT, "a number of more than 63 digits");
     memcpy(text, digits, size);
     text[size] = '\0';
+    if (reader->mode == MODE_SCORE)
+        return add_score(reader, strtod(text, NULL));
     errno = 0;
     char *end;
     const long long whole = strtoll(text, &end, 10);
@@ -168,10 +188,14 @@ static int on_string(void *user, const unsigned char *bytes, size_t size)
     struct tare_slice slice;
     if (reader->mode == MODE_TREE)
         return place(reader, json_stringn((const char *)bytes, size));
-    if (reader->mode == MODE_VOCAB)
+    if (reader->mode == MODE_VOCAB || reader->mode == MODE_SCORES)
         return wrong_entry(reader);
-    if (!keep(reader, bytes, size, &slice))
+    if (reader->mode == MODE_SCORE && ++reader->in_pair != 1)
+        return wrong_entry(reader);
+    if (!keep(reader, bytes, size, reader->mode == MODE_SCORE ? &reader->key : &slice))
         return no_memory(reader);
+    if (reader->mode == MODE_SCORE)
+        return 1;
     if (reader->mode == MODE_MERGES)
         return merge_text(reader, slice);
     struct tare_tokenizer_json *json = reader->json;
@@ -226,13 +250,20 @@ static int on_map_end(void *user)
 static int on_array(void *user)
 {
     struct reader *reader = user;
-    if (reader->mode == MODE_MERGES) {
-        reader->mode = MODE_PAIR;
+    if (reader->mode == MODE_MERGES || reader->mode == MODE_SCORES) {
+        reader->mode = reader->mode == MODE_MERGES ? MODE_PAIR : MODE_SCORE;
         reader->in_pair = 0;
         return 1;
     }
     if (reader->mode != MODE_TREE)
         return wrong_entry(reader);
+    if (at(reader, "vocab")) {
+        if (reader->json->has_vocab)
+            return stop(reader, TARE_E_FORMAT, "model.vocab stands twice");
+        reader->json->has_vocab = reader->json->scored = true;
+        reader->mode = MODE_SCORES;
+        return 1;
+    }
     if (!at(reader, "merges"))
         return enter(reader, json_array());
     if (reader->json->has_merges)
@@ -247,9 +278,11 @@ static int on_array_end(void *user)
     struct reader *reader = user;
     if (reader->mode == MODE_TREE)
         return leave(reader);
-    if (reader->mode == MODE_PAIR) {
-        reader->mode = MODE_MERGES;
-        return reader->in_pair == 2 ? 1 : wrong_entry(reader);
+    if (reader->mode == MODE_PAIR || reader->mode == MODE_SCORE) {
+        if (reader->in_pair != 2)
+            return wrong_entry(reader);
+        reader->mode = reader->mode == MODE_PAIR ? MODE_MERGES : MODE_SCORES;
+        return 1;
     }
     reader->mode = MODE_TREE;
     return 1;
@@ -294,6 +327,7 @@ void tare_tokenizer_json_release(struct tare_tokenizer_json *json)
 {
     json_decref(json->root);
     free(json->vocab);
+    free(json->scores);
     free(json->merges);
     tare_arena_release(&json->arena);
     *json = (struct tare_tokenizer_json){0};

@@ -15,18 +15,28 @@ bool tare_unicode_within(const uint32_t *pairs, size_t count, uint32_t c)
     return low < count / 2 && pairs[2 * low] <= c;
 }
 
-uint32_t tare_unicode_pre_script_of(uint32_t c)
+/* The value of the last run that starts at or before c; the first starts at 0. */
+static uint32_t value_of(const uint32_t *runs, size_t count, uint32_t c)
 {
-    size_t low = 0,
-           high = tare_unicode_pre_script_count; /* the last run that starts at or before c; the first starts at 0 */
+    size_t low = 0, high = count;
     while (low + 1 < high) {
         const size_t middle = (low + high) / 2;
-        if (tare_unicode_pre_script[middle] >> 8 <= c)
+        if (runs[middle] >> 8 <= c)
             low = middle;
         else
             high = middle;
     }
-    return tare_unicode_pre_script[low] & 0xff;
+    return runs[low] & 0xff;
+}
+
+uint32_t tare_unicode_pre_script_of(uint32_t c)
+{
+    return value_of(tare_unicode_pre_script, tare_unicode_pre_script_count, c);
+}
+
+uint32_t tare_unicode_grapheme_of(uint32_t c)
+{
+    return value_of(tare_unicode_grapheme, tare_unicode_grapheme_count, c);
 }
 
 size_t tare_unicode_lowercase(uint32_t c, uint32_t out[2])

@@ -15,10 +15,10 @@
     X(posix_alnum) X(posix_alpha) X(posix_blank) X(posix_cntrl) X(posix_digit) X(posix_graph) X(posix_lower) \
     X(posix_print) X(posix_punct) X(posix_space) X(posix_upper) X(posix_word) X(posix_xdigit) X(word) \
     X(rust_word) X(numeric) X(punctuation) X(white) X(accents) X(nmt_dropped) X(nmt_space) \
-    X(bert_dropped) X(bert_space) X(bert_chinese) X(no_decomposition) X(no_class) X(no_compose)
+    X(bert_dropped) X(bert_space) X(bert_chinese) X(bert_accents) X(no_decomposition) X(no_class) X(no_compose)
 /* clang-format on */
 /* Other tables: runs (first << 8 | value), and pairs of a code point and its image. */
-#define TARE_UNICODE_TABLES(X) X(category) X(script) X(pre_script) X(fold) X(lower)
+#define TARE_UNICODE_TABLES(X) X(category) X(script) X(pre_script) X(grapheme) X(fold) X(lower)
 
 #define TARE_UNICODE_DECLARE(name)                                                                                     \
     extern const uint32_t tare_unicode_##name[];                                                                       \
@@ -32,6 +32,7 @@ extern const size_t tare_unicode_script_name_count;
 #define tare_unicode_in(name, c) tare_unicode_within(tare_unicode_##name, tare_unicode_##name##_count, c)
 bool tare_unicode_within(const uint32_t *pairs, size_t count, uint32_t c);
 uint32_t tare_unicode_pre_script_of(uint32_t c);            /* class of UnicodeScripts, 0: any */
+uint32_t tare_unicode_grapheme_of(uint32_t c);              /* class in grapheme clusters; see grapheme.c */
 size_t tare_unicode_lowercase(uint32_t c, uint32_t out[2]); /* how many code points Lowercase makes of c */
 
 /* Offset of the first byte that is no UTF-8, or size when all is. */

@@ -76,7 +76,7 @@ enum tare_code tare_vocab_build(struct tare_vocab *vocab, const struct tare_toke
         *token = (struct tare_token){.text = texts, .size = entry->token.size};
         texts += entry->token.size + 1;
         struct tare_vocab_slot *slot = slot_of(vocab, token->text, token->size);
-        if (slot->id != TARE_TOKEN_NONE)
+        if (slot->id != TARE_TOKEN_NONE && !json->scored) /* in a list the later one counts, as in the reference */
             return tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "model.vocab: the token \"%.64s\" stands twice",
                              token->text);
         slot->id = entry->id;

@@ -212,6 +212,24 @@ static void test_context(void **unused)
     tare_model_free(model);
 }
 
+static void test_memory(void **unused)
+{
+    (void)unused;
+    struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
+    struct tare_error err = {0};
+    tare_session *s = NULL;
+    tare_model *model = plan();
+    options.context = 100;
+    options.memory = 20000; /* the weights alone: 50 * 32 * 2 + 3 * 32 * 48 * 2.. + keys and values 100 * 32 * 4 */
+    fixture_expect(tare_session_open(&s, model, &options, &err), &err, TARE_E_MEMORY, NULL, "a context of 100 tokens");
+    assert_null(s);
+    assert_null(model->loaded);
+    options.memory = 60000;
+    assert_int_equal(tare_session_open(&s, model, &options, &err), TARE_OK);
+    tare_session_free(s);
+    tare_model_free(model);
+}
+
 /* Two sessions: one set of weights, two texts. */
 static void test_shared(void **unused)
 {
@@ -253,6 +271,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pieces),  cmocka_unit_test(test_threads), cmocka_unit_test(test_failures),
         cmocka_unit_test(test_context), cmocka_unit_test(test_shared),  cmocka_unit_test(test_cannot_run),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ * memory.c - /proc/meminfo's MemAvailable, and what the control groups on the way to the root leave:
+ * memory.max - memory.current + inactive_file. See Documentation/admin-guide/cgroup-v2.rst of Linux. */
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The number behind `key` at the beginning of a line, or behind nothing when key is ""; UINT64_MAX: no such line. */
+static uint64_t number_in(const char *path, const char *key)
+{
+    char line[4096];
+    uint64_t found = UINT64_MAX;
+    FILE *file = fopen(path, "re");
+    const size_t n = strlen(key);
+    while (file && found == UINT64_MAX && fgets(line, sizeof line, file)) {
+        char *end;
+        if (strncmp(line, key, n))
+            continue;
+        const unsigned long long value = strtoull(line + n, &end, 10);
+        found = end == line + n ? UINT64_MAX : value; /* "max": no limit */
+        if (!*key)
+            break;
+    }
+    if (file)
+        fclose(file);
+    return found;
+}
+
+static uint64_t left_in_group(const char *group)
+{
+    char path[4224];
+    snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.max", group);
+    const uint64_t most = number_in(path, "");
+    snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.current", group);
+    const uint64_t used = number_in(path, "");
+    if (most == UINT64_MAX || used == UINT64_MAX)
+        return UINT64_MAX;
+    snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.stat", group);
+    const uint64_t cached = number_in(path, "inactive_file "), own = cached < used ? used - cached : used;
+    return own < most ? most - own : 0;
+}
+
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t tare_memory_available(void)
+{
+    char line[4096], *group = NULL;
+    const uint64_t kib = number_in("/proc/meminfo", "MemAvailable:");
+    uint64_t left = kib == UINT64_MAX ? UINT64_MAX : kib * 1024;
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    while (file && !group && fgets(line, sizeof line, file))
+        if (!strncmp(line, "0::/", 4))
+            group = line + 3;
+    if (file)
+        fclose(file);
+    if (!group)
+        return left;
+    group[strcspn(group, "\n")] = '\0';
+    for (char *end; (end = strrchr(group, '/')) != NULL; *end = '\0')
+        left = lesser(left, left_in_group(end == group && !end[1] ? "" : group));
+    return left;
+}

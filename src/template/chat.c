@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT
+ * chat.c - a conversation as variables of a template: what transformers' apply_chat_template does to them before it
+ * renders. Source: transformers 5.23, tokenization_utils_base.py and utils/chat_template_utils.py. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "open/checkpoint.h"
+#include "template/template.h"
+#include "text/unicode.h"
+
+enum tare_code tare_template_open(tare_template **result, const char *path, const struct tare_options *options,
+                                  struct tare_error *err)
+{
+    struct tare_checkpoint checkpoint = {0};
+    *result = NULL;
+    tare_template *template = calloc(1, sizeof *template);
+    if (!template)
+        return tare_fail_memory(err);
+    enum tare_code code = tare_checkpoint_locate(&checkpoint, path, options, err);
+    if (!code)
+        code = tare_template_find(template, &checkpoint, err);
+    tare_checkpoint_release(&checkpoint);
+    if (code) {
+        tare_template_free(template);
+        return code;
+    }
+    *result = template;
+    return TARE_OK;
+}
+
+enum tare_code tare_template_from_text(tare_template **result, const char *text, size_t size, struct tare_error *err)
+{
+    *result = NULL;
+    tare_template *template = calloc(1, sizeof *template);
+    char *copy = malloc(size + 1);
+    if (!template || !copy) {
+        free(template);
+        free(copy);
+        return tare_fail_memory(err);
+    }
+    memcpy(copy, text, size);
+    copy[size] = '\0';
+    template->usual = (struct tare_template_text){.file = "template", .text = copy, .size = size};
+    *result = template;
+    return TARE_OK;
+}
+
+void tare_template_free(tare_template *template)
+{
+    if (!template)
+        return;
+    free(template->usual.text);
+    free(template->with_tools.text);
+    json_decref(template->tokens);
+    free(template);
+}
+
+/* ---- variables --------------------------------------------------------------------------------------------------- */
+
+static enum tare_code read_list(json_t *variables, const char *key, const char *text, struct tare_error *err)
+{
+    json_t *list = NULL;
+    const enum tare_code code = tare_json_parse(&list, key, text, strlen(text), err);
+    if (code)
+        return code;
+    return json_object_set_new(variables, key, list) ? tare_fail_memory(err) : TARE_OK;
+}
+
+static enum tare_code read_turns(json_t *variables, const struct tare_template_request *request, struct tare_error *err)
+{
+    json_t *messages = json_array();
+    int failed = json_object_set_new(variables, "messages", messages);
+    for (size_t i = 0; i < request->n_turns && !failed; i++) {
+        const struct tare_turn *turn = request->turns + i;
+        const size_t n = strlen(turn->content), role = strlen(turn->role);
+        if (tare_utf8_check(turn->content, n) < n || tare_utf8_check(turn->role, role) < role)
+            return tare_fail(err, TARE_E_ARGUMENT, "turns", "turn %zu is no UTF-8", i);
+        failed = json_array_append_new(messages, json_pack("{s:s, s:s}", "role", turn->role, "content", turn->content));
+    }
+    return failed ? tare_fail_memory(err) : TARE_OK;
+}
+
+static enum tare_code read_request(json_t **variables, const struct tare_template_request *request,
+                                   struct tare_error *err)
+{
+    enum tare_code code = TARE_OK;
+    if (request->variables)
+        code = tare_json_parse(variables, "variables", request->variables, strlen(request->variables), err);
+    else if (!(*variables = json_object()))
+        code = tare_fail_memory(err);
+    if (!code && !json_is_object(*variables))
+        code = tare_fail(err, TARE_E_FORMAT, "variables", "expected a JSON object of variables");
+    if (!code && request->messages)
+        code = read_list(*variables, "messages", request->messages, err);
+    else if (!code && request->turns)
+        code = read_turns(*variables, request, err);
+    if (!code && request->tools)
+        code = read_list(*variables, "tools", request->tools, err);
+    if (!code && request->add_generation_prompt &&
+        json_object_set_new(*variables, "add_generation_prompt", json_true()))
+        code = tare_fail_memory(err);
+    return code;
+}
+
+/* A key whose value is null is as good as absent; what an assistant thought has two names. */
+static int clean_message(json_t *message)
+{
+    static const char *const names[] = {"reasoning_content", "thinking", "reasoning"};
+    const char *key;
+    json_t *value, *thought = NULL;
+    void *next;
+    json_object_foreach_safe(message, next, key, value) if (json_is_null(value)) json_object_del(message, key);
+    for (size_t i = 0; i < 3 && !thought; i++)
+        thought = json_object_get(message, names[i]);
+    if (!thought)
+        return 0;
+    int failed = json_object_set(message, "reasoning_content", thought);
+    if (!json_object_get(message, "thinking"))
+        failed |= json_object_set(message, "thinking", thought);
+    return failed;
+}
+
+static int set_default(json_t *variables, const char *key, json_t *value)
+{
+    if (!json_object_get(variables, key))
+        return json_object_set_new(variables, key, value);
+    json_decref(value);
+    return 0;
+}
+
+static enum tare_code complete(const tare_template *template, json_t *variables, struct tare_error *err)
+{
+    json_t *const messages = json_object_get(variables, "messages"), *value;
+    const char *key;
+    int failed = 0;
+    if (!json_is_array(messages))
+        return tare_fail(err, TARE_E_FORMAT, "variables", "expected \"messages\", a list");
+    for (size_t i = 0; i < json_array_size(messages); i++)
+        failed |= clean_message(json_array_get(messages, i));
+    /* Copies: the counts of references in tokens are not for several threads. */
+    json_object_foreach(template->tokens, key, value) failed |= set_default(variables, key, json_copy(value));
+    failed |= set_default(variables, "tools", json_null());
+    failed |= set_default(variables, "documents", json_null());
+    failed |= set_default(variables, "add_generation_prompt", json_false());
+    return failed ? tare_fail_memory(err) : TARE_OK;
+}
+
+/* ---- rendering --------------------------------------------------------------------------------------------------- */
+
+static enum tare_code render(const tare_template *template, json_t *variables, const char *clock, char **text,
+                             size_t *text_size, struct tare_error *err)
+{
+    const json_t *tools = json_object_get(variables, "tools");
+    const bool with_tools = tools && !json_is_null(tools) && template->with_tools.text;
+    const struct tare_template_text *chosen = with_tools ? &template->with_tools : &template->usual;
+    if (!chosen->text)
+        return tare_fail(err, TARE_E_ABSENT, template->with_tools.file,
+                         "the model has a template for conversations with tools only");
+    const enum tare_code code = template->tokens ? complete(template, variables, err) : TARE_OK;
+    if (code)
+        return code;
+    json_t *fixed = json_incref(json_object_get(variables, "strftime_now")); /* no variable, but the clock */
+    json_object_del(variables, "strftime_now");
+    const enum tare_code done = tare_template_run(
+        chosen, variables, json_is_string(fixed) ? json_string_value(fixed) : clock, text, text_size, err);
+    json_decref(fixed);
+    return done;
+}
+
+enum tare_code tare_template_render(const tare_template *template, const struct tare_template_request *request,
+                                    char **text, size_t *text_size, struct tare_error *err)
+{
+    struct tare_template_request given = TARE_TEMPLATE_REQUEST_INIT;
+    json_t *variables = NULL;
+    *text = NULL;
+    *text_size = 0;
+    if (!template || !request || request->size < sizeof request->size)
+        return tare_fail(err, TARE_E_ARGUMENT, "", "tare_template_render needs a template and a request with its size");
+    memcpy(&given, request, request->size < sizeof given ? request->size : sizeof given);
+    enum tare_code code = read_request(&variables, &given, err);
+    if (!code)
+        code = render(template, variables, given.clock, text, text_size, err);
+    json_decref(variables);
+    return code;
+}

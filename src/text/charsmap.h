@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT
+ * charsmap.h - the normalizer Precompiled; for normalize.c. */
+#ifndef TARE_TEXT_CHARSMAP_H
+#define TARE_TEXT_CHARSMAP_H
+
+#include "text/tokenizer.h"
+
+enum tare_code tare_charsmap_open(struct tare_step *step, const struct tare_source *source);
+enum tare_code tare_charsmap_run(const struct tare_step *step, const char *text, size_t size,
+                                 struct tare_normal *normal, struct tare_text *out, struct tare_error *err);
+
+#endif
