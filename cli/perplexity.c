@@ -42,11 +42,11 @@ struct measure {
 /* -ln softmax(row)[id], in double: a sum of many small parts. */
 static double surprise(const float *row, size_t columns, int32_t id)
 {
-    double sum = 0;
     float most = row[0];
     for (size_t i = 1; i < columns; i++)
         most = row[i] > most ? row[i] : most;
-    for (size_t i = 0; i < columns; i++)
+    double sum = (double)expf(row[0] - most);
+    for (size_t i = 1; i < columns; i++)
         sum += (double)expf(row[i] - most);
     return log(sum) + (double)most - (double)row[id];
 }
