@@ -173,16 +173,31 @@ static uint64_t peak_memory(void)
 #endif
 }
 
+/* Prefill, decode and, where asked for, many at once; thread counts take turns, as the load of others comes and goes.
+ */
+static enum tare_code time_all(struct bench *b, struct tare_error *err)
+{
+    struct cli_progress progress = cli_progress_init();
+    enum tare_code code = TARE_OK;
+    const uint64_t steps = (uint64_t)b->runs * b->n;
+    progress.counts = true;
+    for (uint64_t step = 0; step < steps && !code; step++) {
+        struct row *row = &b->rows[step % b->n];
+        if ((code = time_prefill(b, row, err)) || (code = time_decode(b, row, err)))
+            break;
+        if (b->sequences)
+            code = time_batch(b, row, err);
+        cli_progress_show(&progress, "runs", step + 1, steps);
+    }
+    cli_progress_wipe(&progress);
+    return code;
+}
+
 static enum tare_code measure(struct bench *b, double start, struct tare_error *err)
 {
     enum tare_code code = first_token(b, start, err);
-    for (int64_t run = 0; run < b->runs; run++) /* thread counts take turns: the load of others comes and goes */
-        for (size_t i = 0; !code && i < b->n; i++) {
-            if ((code = time_prefill(b, &b->rows[i], err)) || (code = time_decode(b, &b->rows[i], err)))
-                break;
-            if (b->sequences)
-                code = time_batch(b, &b->rows[i], err);
-        }
+    if (!code)
+        code = time_all(b, err);
     b->peak = peak_memory(); /* before there is memory to be read */
     for (size_t i = 0; !code && !b->no_read && i < b->n; i++)
         code = tare_measure_read(b->rows[i].threads, READ_BYTES, &b->rows[i].read, err);

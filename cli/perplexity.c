@@ -86,11 +86,12 @@ static enum tare_code score_windows(struct measure *m, struct tare_error *err)
 {
     struct cli_progress progress = cli_progress_init();
     enum tare_code code = TARE_OK;
+    progress.counts = true;
     for (int64_t w = 0; w < m->windows && !code; w++) {
         const size_t start = (size_t)(w * m->context), left = m->n - 1 - start;
         if (!(code = tare_session_rewind(m->session, 0, err)))
             code = score(m, m->ids + start, left < (size_t)m->context ? left : (size_t)m->context, err);
-        if (!code && cli_progress_show(&progress, "score", (uint64_t)(w + 1), (uint64_t)m->windows))
+        if (!code && cli_progress_show(&progress, "tokens", m->scored, m->n - 1))
             code = fail(err, TARE_E_CANCELLED, "", "interrupted");
     }
     cli_progress_wipe(&progress);
