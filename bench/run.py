@@ -2,7 +2,7 @@
 """run.py BUILD [--quick] [--shapes 1.1B,135M,270M] [--by wall|cpu] [--json FILE] [--clean]: is tare faster than llama.cpp?
 
 Models of real shapes and random content: AWQ for `tare bench`, Q4_0 and Q4_K_M for llama.cpp (tools/peers.sh builds it into --peers). They take
-turns, each a process of its own: every figure is the best of --runs. Measured are decode (64 tokens after 64) and prefill (512 tokens) with one
+turns, each a process of its own: every figure is the best of --runs (beside busy processes the middle one of three). Measured are decode (64 tokens after 64) and prefill (512 tokens) with one
 and two threads, the first token (loading, 64 tokens, one more) from a warm page cache, the most resident memory; decode beside processes that do
 nothing but compute; eight sequences at once. And the machine itself in the same run (machine.c): reading memory, multiplying bytes.
 
@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import shutil
+import statistics
 import subprocess
 import sys
 
@@ -114,11 +115,18 @@ def rates(got, n):
     return found
 
 
-def better(old, new):
-    """The best of two, figure by figure: more tokens a second, less of the rest."""
-    if old is None:
-        return new
-    return {key: {by: max(old[key][by], new[key][by]) for by in new[key]} if isinstance(new[key], dict) else min(old[key], new[key]) for key in new}
+def of_each(rows, most, least):
+    """The rows of several runs as one, figure by figure: most() of the tokens a second, least() of the rest."""
+    return {key: {by: most(row[key][by] for row in rows) for by in value} if isinstance(value, dict) else least(row[key] for row in rows)
+            for key, value in rows[0].items()}
+
+
+def best(rows):
+    return of_each(rows, max, min)
+
+
+def middle(rows):
+    return of_each(rows, statistics.median, statistics.median)
 
 
 class Busy:
@@ -136,14 +144,14 @@ class Busy:
             process.wait()
 
 
-def contest(shape, n, of, rounds, sequences=0):
-    """{contestant: figures} of a shape with n threads, by turns."""
-    found = {}
+def contest(shape, n, of, rounds, sequences=0, one=best):
+    """{contestant: figures} of a shape with n threads, by turns; one: makes one row of those of all rounds."""
+    found = {name: [] for name in ("tare",) + PEERS}
     for _ in range(rounds):
-        found["tare"] = better(found.get("tare"), rates(by_tare(awq_path(shape), n, of, sequences), n))
+        found["tare"].append(rates(by_tare(awq_path(shape), n, of, sequences), n))
         for mix in PEERS:
-            found[mix] = better(found.get(mix), rates(by_llama(gguf_path(shape, mix), n, of), n))
-    return found
+            found[mix].append(rates(by_llama(gguf_path(shape, mix), n, of), n))
+    return {name: one(rows) for name, rows in found.items()}
 
 
 def machine():
@@ -206,11 +214,11 @@ def print_figures(shape, n, found):
 
 
 def beside_busy(shape, n):
-    """Decode of few tokens, beside one busy process and beside one a core."""
+    """Decode of few tokens, beside one busy process and beside one a core. The middle one of the runs: at best, by luck, nobody is disturbed."""
     of = dict(prompt=8, context=8, generate=4 if args.quick else 16)
     for count in sorted({1, cores}):
         with Busy(count):
-            found = contest(shape, n, of, min(runs, 3))
+            found = contest(shape, n, of, min(runs, 3), one=middle)
         results.setdefault("busy", []).append(dict(shape=shape, threads=n, processes=count, found=found))
         peer = max(found[mix]["decode"]["wall"] for mix in PEERS)
         judge(shape, n, "decode beside %d busy, times llama.cpp's" % count, found["tare"]["decode"]["wall"] / peer, BUSY, None,
