@@ -2,9 +2,10 @@
 """run.py BUILD [--quick] [--shapes 1.1B,135M,270M] [--by wall|cpu] [--json FILE] [--clean]: is tare faster than llama.cpp?
 
 Models of real shapes and random content: AWQ for `tare bench`, Q4_0 and Q4_K_M for llama.cpp (tools/peers.sh builds it into --peers). They take
-turns, each a process of its own: every figure is the best of --runs (beside busy processes the middle one of three). Measured are decode (64 tokens after 64) and prefill (512 tokens) with one
-and two threads, the first token (loading, 64 tokens, one more) from a warm page cache, the most resident memory; decode beside processes that do
-nothing but compute; eight sequences at once. And the machine itself in the same run (machine.c): reading memory, multiplying bytes.
+turns, each a process of its own: every figure is the best of --runs (beside busy processes the middle one of three). Measured are decode (64
+tokens after 64) and prefill (512 tokens) with one and two threads, the first token (loading, 64 tokens, one more) from a warm page cache, the
+most resident memory; decode beside processes that do nothing but compute; eight sequences at once. And the machine itself in the same run
+(machine.c): reading memory, multiplying bytes.
 
 Each goal is printed as met or missed with its ratio to the better one of Q4_0 and Q4_K_M; exit status 1 when one is missed, 2 when one could not
 be measured. --by cpu judges by CPU seconds: tokens a second, had each thread had its core to itself, for machines where others compute too. Then
@@ -41,6 +42,7 @@ parser.add_argument("--threads", default="1,2")
 parser.add_argument("--by", choices=("wall", "cpu"), default="wall")
 parser.add_argument("--json", metavar="FILE")
 parser.add_argument("--peers", default="build-peers")
+parser.add_argument("--kernels", default=None, help="tare's: avx2 beside peers that TARE_PEER_FLAGS made for AVX2 (tools/peers.sh)")
 parser.add_argument("--work", metavar="FOLDER", help="where the models lie; default BUILD/bench. They are made once")
 parser.add_argument("--no-busy", action="store_true", help="leave out what is measured beside busy processes")
 parser.add_argument("--text", default=os.path.join(HERE, "../tests/data/fable/stories.txt"), help="a text to measure perplexity on")
@@ -93,7 +95,7 @@ def warm(path):
 
 
 def by_tare(path, n, of, sequences=0):
-    more = ["--sequences", sequences] if sequences else []
+    more = (["--sequences", sequences] if sequences else []) + (["--kernels", args.kernels] if args.kernels else [])
     return json.loads(run(tare, "bench", path, "--threads", n, "--prompt", of["prompt"], "--context", of["context"], "--generate", of["generate"],
                           "--runs", 1, "--no-read", "--json", *more))
 
@@ -196,7 +198,8 @@ def judge_shape(shape, n, found, best_of):
     judge(shape, n, "decode, of the read bandwidth", read and ours["decode"][by] * ours["weights"] / read, SHARE)
     ratio = ours["prefill"][by] / peer["prefill"]
     # of what the CPU has: bytes in 256 or 512 bits, with vpdpbusd or without
-    shares = {kind: ours["prefill"][by] * multiply_adds(shape) / value for kind, value in limits.items() if kind != "read_bytes_per_second"}
+    shares = {kind: ours["prefill"][by] * multiply_adds(shape) / value for kind, value in limits.items()
+              if kind == "maddubs" or (kind != "read_bytes_per_second" and args.kernels != "avx2")}
     share = min(shares.values(), default=0)
     judge(shape, n, "prefill, times llama.cpp's", ratio, PREFILL, ratio >= PREFILL or share >= PEAK, "or %.2f of the integer peak: %s" % (
         PEAK, ", ".join("%.2f of %s" % (value, kind) for kind, value in shares.items())))
@@ -215,7 +218,7 @@ def print_figures(shape, n, found):
 
 def beside_busy(shape, n):
     """Decode of few tokens, beside one busy process and beside one a core. The middle one of the runs: at best, by luck, nobody is disturbed."""
-    of = dict(prompt=8, context=8, generate=4 if args.quick else 16)
+    of = dict(prompt=8, context=8, generate=4 if args.quick else 32)
     for count in sorted({1, cores}):
         with Busy(count):
             found = contest(shape, n, of, min(runs, 3), one=middle)

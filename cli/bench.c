@@ -33,6 +33,7 @@ struct bench {
     int64_t prompt, context, generate, runs; /* tokens; context: those before the decoded ones */
     int64_t sequences;                       /* that go on in one step; 0: not measured */
     bool no_read;
+    const char *kernels;
     struct row rows[MOST_COUNTS];
     size_t n;
     int32_t *ids;       /* as many as the longest feed */
@@ -69,6 +70,7 @@ static enum tare_code open_session(const struct bench *b, int threads, int64_t c
     options.threads = threads;
     options.context = context;
     options.cancel = &cli_interrupted;
+    options.kernels = b->kernels;
     return tare_session_open(session, b->model, &options, err);
 }
 
@@ -95,6 +97,7 @@ static enum tare_code first_token(struct bench *b, double start, struct tare_err
     if (code)
         return code;
     b->load = cli_seconds() - start;
+    b->kernels = tare_session_kernels(session);
     b->weights = tare_session_weights(session);
     if (!(code = make_ids(b, tare_session_vocabulary(session), err)) &&
         !(code = tare_session_feed(session, b->ids, (size_t)b->context, false, b->logits, err))) {
@@ -212,8 +215,8 @@ static double rate(int64_t tokens, double seconds)
 static void print_table(const struct bench *b)
 {
     cli_put(stdout, tare_model_report(b->model)->model);
-    printf(": prefill of %lld tokens, decode of %lld after %lld; best of %lld\n", (long long)b->prompt,
-           (long long)b->generate, (long long)b->context, (long long)b->runs);
+    printf(": prefill of %lld tokens, decode of %lld after %lld; best of %lld; %s\n", (long long)b->prompt,
+           (long long)b->generate, (long long)b->context, (long long)b->runs, b->kernels);
     printf("  load       %.3f s, the first token after %.3f s\n", b->load, b->first);
     printf("  memory     %s at most; a token reads %s of weights\n", cli_bytes(b->peak).text,
            cli_bytes(b->weights).text);
@@ -241,6 +244,7 @@ static void print_json(const struct bench *b)
 {
     printf("{\"tare\": \"%s\", \"model\": ", tare_version());
     cli_put_json(stdout, tare_model_report(b->model)->model);
+    printf(", \"kernels\": \"%s\"", b->kernels);
     printf(", \"load_seconds\": %.6f, \"first_token_seconds\": %.6f, \"weights_bytes\": %llu, \"peak_bytes\": %llu,\n",
            b->load, b->first, (unsigned long long)b->weights, (unsigned long long)b->peak);
     printf(" \"context\": %lld, \"best_of\": %lld, \"runs\": [", (long long)b->context, (long long)b->runs);
@@ -315,6 +319,8 @@ int cli_bench(const struct cli_verb *verb, int argc, char **argv)
         {"generate", 0, CLI_WHOLE, &b.generate, "N", "tokens decoded one by one; default 64", 1, 1 << 20, NULL},
         {"sequences", 0, CLI_WHOLE, &b.sequences, "N", "also decode so many sequences at once", 1, 1024, NULL},
         {"runs", 0, CLI_WHOLE, &b.runs, "N", "the best of so many; default 3", 1, 1000, NULL},
+        {"kernels", 0, CLI_TEXT, &b.kernels, "SET",
+         "scalar, avx2, avx512 or neon; default: the best of the processor's", 0, 0, NULL},
         {"no-read", 0, CLI_SWITCH, &b.no_read, NULL, "leave the memory's speed out: it takes 512 MB", 0, 0, NULL},
         {"json", 0, CLI_SWITCH, &json, NULL, "print one JSON object (docs/json.md)", 0, 0, NULL},
         CLI_FLAG_TIE(&tie),

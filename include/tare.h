@@ -436,6 +436,7 @@ struct tare_session_options {
         *cancel; /* may be NULL; when it becomes non-zero, tare_session_feed() ends with TARE_E_CANCELLED */
     uint64_t
         memory; /* bytes that weights and states may take; more is refused before anything is loaded. 0: what is free */
+    const char *kernels; /* "scalar", "avx2", "avx512", "neon"; NULL: the best that this processor has */
 };
 #define TARE_SESSION_OPTIONS_INIT                                                                                      \
     {                                                                                                                  \
@@ -505,6 +506,7 @@ TARE_API int32_t tare_sample(const float *logits, int64_t vocabulary, const stru
 
 /* ---- measure ----------------------------------------------------------------------------------------------------- */
 
+TARE_API const char *tare_session_kernels(const tare_session *session); /* the set in use: "avx2"; static */
 /* Bytes of weights that decoding one token reads, in the layout they run in: of experts, as many as are chosen. */
 TARE_API uint64_t tare_session_weights(const tare_session *session);
 /*

@@ -103,8 +103,15 @@ class Bench(Case):
     def test_table(self):
         code, out, err = tare("bench", *SHORT, "--no-read")
         self.assertEqual((code, err), (0, ""))
-        self.assertIn("fable: prefill of 40 tokens, decode of 6 after 8; best of 2", out)
+        self.assertIn("fable: prefill of 40 tokens, decode of 6 after 8; best of 2; ", out)
         self.assertEqual(len([line for line in out.splitlines() if line.split()[0].isdigit()]), len(default_counts()))
+
+    def test_kernels(self):
+        usual = json.loads(tare("bench", *SHORT, "--threads", "1", "--no-read", "--json")[1])["kernels"]
+        self.assertIn("; " + usual + "\n", tare("bench", *SHORT, "--threads", "1", "--no-read", "--kernels", usual)[1])
+        scalar = json.loads(tare("bench", *SHORT, "--threads", "1", "--no-read", "--kernels", "scalar", "--json")[1])
+        self.assertEqual(scalar["kernels"], "scalar")
+        self.refused(2, "bench", "--kernels", "mmx", text="kernels")
 
     def test_bad(self):
         for counts in ("0", "1,", ",1", "1,x", "1 2", "2000", "1," * 16 + "1"):
