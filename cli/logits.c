@@ -109,6 +109,7 @@ static int compute(const struct cli_source *source, tare_model *model, const str
     options.kv_bits = 32; /* parity tests want floats */
     options.threads = source->options.threads;
     options.cancel = &cli_interrupted;
+    options.exact = true;
     if (tare_session_open(&session, model, &options, &err) != TARE_OK)
         return cli_fail(&err);
 
