@@ -64,27 +64,30 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return tare_kimi_check(a->linear_attn_config, a->moe_layer_freq, d->place, d->err);
 }
 
-static void attention(struct tare_at at, const struct args *a, int64_t i)
+static void attention(struct tare_layer *l, struct tare_at parent, const struct args *a, int64_t i)
 {
-    struct tare_delta delta = {.dim = a->hidden_size,
-                               .eps = a->rms_norm_eps,
-                               .conv = TARE_CONV_FUSED,
-                               .decay = TARE_DECAY_LOW_RANK,
-                               .gate_low_rank = !full_rank(a)};
+    struct tare_delta_desc delta = {.name = "self_attn",
+                                    .dim = a->hidden_size,
+                                    .eps = a->rms_norm_eps,
+                                    .spelling = TARE_DELTA_FUSED,
+                                    .decay = TARE_DECAY_LOW_RANK,
+                                    .gate_low_rank = !full_rank(a),
+                                    .least = tare_json_real(a->linear_attn_config, "gate_lower_bound", 0),
+                                    .gate_sigmoid = true};
     if (tare_kimi_delta(&delta, a->linear_attn_config, i)) {
-        tare_delta(at, &delta);
+        tare_delta(l, parent, &delta);
         return;
     }
-    tare_mla(at, &(struct tare_mla_desc){.dim = a->hidden_size,
-                                         .heads = a->num_attention_heads,
-                                         .q_rank = a->q_lora_rank,
-                                         .kv_rank = a->kv_lora_rank,
-                                         .nope = a->qk_nope_head_dim,
-                                         .rope = a->qk_rope_head_dim,
-                                         .v = a->v_head_dim,
-                                         .eps = 1e-6});
-    if (a->mla_use_output_gate)
-        tare_linear(at, "g_proj", a->hidden_size, tare_mul(at, a->num_attention_heads, a->v_head_dim), NO_BIAS);
+    tare_mla(l, parent,
+             &(struct tare_mla_desc){.dim = a->hidden_size,
+                                     .heads = a->num_attention_heads,
+                                     .q_rank = a->q_lora_rank,
+                                     .kv_rank = a->kv_lora_rank,
+                                     .nope = a->qk_nope_head_dim,
+                                     .rope = a->qk_rope_head_dim,
+                                     .v = a->v_head_dim,
+                                     .gate = a->mla_use_output_gate ? "g_proj" : NULL,
+                                     .eps = 1e-6});
 }
 
 /* Attention over the residuals: what proj scores after norm. */
@@ -99,11 +102,18 @@ static void residuals(struct tare_at at, const char *proj, const char *norm, con
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    attention(tare_at(at, "self_attn"), a, i);
+    attention(l, at, a, i);
     tare_kimi_layer(l, at,
                     &(struct tare_kimi){.dim = a->hidden_size,
                                         .hidden = a->intermediate_size,
-                                        .experts = a->num_experts,
+                                        .router = {.n = a->num_experts,
+                                                   .top = a->num_experts_per_token,
+                                                   .score = TARE_SCORE_SIGMOID,
+                                                   .normalize = a->moe_renormalize && a->num_experts_per_token > 1,
+                                                   .scale = a->routed_scaling_factor,
+                                                   .groups = a->num_expert_group,
+                                                   .top_groups = a->topk_group},
+                                        .situ = true,
                                         .expert_hidden = a->moe_intermediate_size,
                                         .first_dense = a->first_k_dense_replace,
                                         .every = a->moe_layer_freq,

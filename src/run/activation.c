@@ -56,7 +56,7 @@ static float relu2(float x)
     return relu(x) * relu(x);
 }
 
-static float softplus(float x)
+float tare_softplus(float x)
 {
     return x > 20 ? x : log1pf(expf(x));
 }
@@ -64,7 +64,7 @@ static float softplus(float x)
 /* Huang and Schlag, 2024: quadratic above zero, an exponential's integral below. */
 void tare_xielu_forward(const struct tare_xielu *p, float *x, int64_t n)
 {
-    const float positive = softplus(p->alpha_positive), negative = p->beta + softplus(p->alpha_negative);
+    const float positive = tare_softplus(p->alpha_positive), negative = p->beta + tare_softplus(p->alpha_negative);
     for (int64_t i = 0; i < n; i++) {
         const float v = x[i], low = v < p->eps ? v : p->eps;
         x[i] = (v > 0 ? positive * v * v : (expm1f(low) - v) * negative) + p->beta * v;
