@@ -50,8 +50,10 @@ class Gguf(unittest.TestCase):
         return Model(where, *words, **more)
 
     def same(self, *words, **more):
+        """Packed weights are summed in another order than floats: equal but for that."""
         model = self.model(*words, **more)
-        np.testing.assert_array_equal(self.logits(model.file), self.logits(model.folder))
+        apart = 2e-6 if "quantize" in more else 0
+        np.testing.assert_allclose(self.logits(model.file), self.logits(model.folder), rtol=0, atol=apart)
         self.tare("check", model.file)
         return model
 
