@@ -12,6 +12,7 @@ struct tare_skeleton {
     const char *norm_name; /* "norm" */
     const char *head_name; /* "lm_head" */
     int64_t dim, vocabulary, n_layers, context;
+    int64_t blocks; /* a layer of the model becomes so many of the decoder, and .layer gets the first; 0: one */
     /* norm: of the last norm; NO_NORM has none, the BARE ones have no weight */
     enum {
         TARE_SKELETON_RMS,

@@ -207,6 +207,17 @@ int64_t tare_mul(struct tare_at at, int64_t a, int64_t b)
     return 1;
 }
 
+int64_t tare_width(struct tare_at at, int64_t a, int64_t b)
+{
+    const int64_t width = tare_mul(at, a, b), most = (int64_t)1 << 40;
+    if (width <= most)
+        return width;
+    if (!at.tree->error.code)
+        tare_fail(&at.tree->error, TARE_E_CONFIG, at.path,
+                  "the config gives a width of %lld x %lld, out of all proportion", (long long)a, (long long)b);
+    return 1;
+}
+
 int64_t tare_div(struct tare_at at, const char *a_name, int64_t a, const char *b_name, int64_t b)
 {
     if (b >= 1 && a >= 1 && a % b == 0)

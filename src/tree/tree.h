@@ -21,7 +21,10 @@ struct tare_parameter {
     enum tare_kind kind;
     int rank;
     const int64_t *shape;
-    int64_t ternary;                /* INTEGERS, U8: so many rows, four to a byte, codes 0, 1, 2 for -1, 0, 1; 0: not so */
+    int64_t ternary; /* INTEGERS, U8: so many rows, four to a byte, codes 0, 1, 2 for -1, 0, 1; 0: not so */
+    const struct tare_parameter *signs; /* what it multiplies is turned by these (in) in blocks of `block`, and its rows
+                                           are turned back where they are read (prism_hadamard_qwen35); NULL: not */
+    int64_t block;
     bool active;                    /* false: a head that tying (or content) left out */
     uint32_t index;                 /* in the tree */
     const struct tare_entry *entry; /* bound by strict, else NULL */
@@ -68,11 +71,12 @@ struct tare_linear {
 };
 struct tare_norm {
     struct tare_parameter *weight, *bias; /* NULL: none; the weight is 1 then */
-    enum { TARE_NORM_NONE, TARE_NORM_RMS, TARE_NORM_RMS_ONE_PLUS, TARE_NORM_LAYER } kind;
+    enum { TARE_NORM_NONE, TARE_NORM_RMS, TARE_NORM_RMS_ONE_PLUS, TARE_NORM_RMS_BEFORE, TARE_NORM_LAYER } kind;
     int64_t dim;
     double eps;
     double offset; /* added to the weight, beside the kind's own one */
-    int64_t row;   /* of a weight (rows, dim) that several norms share */
+    int64_t row;   /* of a weight and bias (rows, dim) that several norms share */
+    bool rounded;  /* what comes out is rounded to bfloat16 */
 };
 
 #define NO_BIAS false
@@ -108,6 +112,8 @@ void tare_tree_release(struct tare_tree *tree);
 
 /* a * b as a dimension; an overflow or a number below 1 becomes tree->error, naming path. */
 int64_t tare_mul(struct tare_at at, int64_t a, int64_t b);
+/* The same as a width of which a few may be added up: 2^40 at most. */
+int64_t tare_width(struct tare_at at, int64_t a, int64_t b);
 /* a / b; b = 0 or a remainder becomes tree->error: "hidden_size 64 is not a multiple of num_attention_heads 5". */
 int64_t tare_div(struct tare_at at, const char *a_name, int64_t a, const char *b_name, int64_t b);
 
