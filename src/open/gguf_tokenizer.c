@@ -256,6 +256,48 @@ static bool put_model(const struct vocabulary *v)
 
 /* ---- tokenizer_config.json ----------------------------------------------------------------------------------- */
 
+static void put_template(struct tare_text *out, const char *name, const struct tare_gguf_value *template)
+{
+    tare_text_puts(out, "{\"name\": ");
+    tare_gguf_quote(out, name, strlen(name));
+    tare_text_puts(out, ", \"template\": ");
+    tare_gguf_quote(out, (const char *)template->at, (size_t) template->n);
+    tare_text_puts(out, "}");
+}
+
+/* tokenizer.chat_template, and tokenizer.chat_template.NAME where there are several. */
+static void put_templates(const struct tare_gguf *gguf, struct tare_text *out)
+{
+    static const char key[] = "tokenizer.chat_template";
+    const struct tare_gguf_value *usual = tare_gguf_find(gguf, key);
+    const size_t n = sizeof key - 1;
+    const char *comma = "";
+    bool named = false;
+    for (size_t i = 0; i < gguf->n_pairs && !named; i++)
+        named = !strncmp(gguf->pairs[i].key, key, n) && gguf->pairs[i].key[n] == '.' &&
+                gguf->pairs[i].value.type == TARE_GGUF_TEXT;
+    if (usual && usual->type != TARE_GGUF_TEXT)
+        usual = NULL;
+    if (!usual && !named)
+        return;
+    tare_text_puts(out, ",\n  \"chat_template\": ");
+    if (!named) {
+        tare_gguf_quote(out, (const char *)usual->at, (size_t)usual->n);
+        return;
+    }
+    tare_text_puts(out, "[");
+    for (size_t i = 0; i < gguf->n_pairs; i++) {
+        const struct tare_gguf_pair *pair = &gguf->pairs[i];
+        const bool own = !strcmp(pair->key, key);
+        if (pair->value.type != TARE_GGUF_TEXT || strncmp(pair->key, key, n) != 0 || (!own && pair->key[n] != '.'))
+            continue;
+        tare_text_puts(out, comma);
+        put_template(out, own ? "default" : pair->key + n + 1, &pair->value);
+        comma = ", ";
+    }
+    tare_text_puts(out, "]");
+}
+
 static void put_config(const struct tare_gguf *gguf, struct tare_text *out)
 {
     static const struct {
@@ -264,7 +306,6 @@ static void put_config(const struct tare_gguf *gguf, struct tare_text *out)
                   {"eos_token_id", "eos_token"},
                   {"unknown_token_id", "unk_token"},
                   {"padding_token_id", "pad_token"}};
-    const struct tare_gguf_value *template = tare_gguf_find(gguf, "tokenizer.chat_template");
     const char *text;
     size_t n;
     tare_text_puts(out, "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n  \"clean_up_tokenization_spaces\": "
@@ -274,10 +315,7 @@ static void put_config(const struct tare_gguf *gguf, struct tare_text *out)
             tare_text_format(out, ",\n  \"%s\": ", tokens[i].own);
             tare_gguf_quote(out, text, n);
         }
-    if (template && template->type == TARE_GGUF_TEXT) {
-        tare_text_puts(out, ",\n  \"chat_template\": ");
-        tare_gguf_quote(out, (const char *)template->at, (size_t) template->n);
-    }
+    put_templates(gguf, out);
     tare_text_puts(out, "\n}\n");
 }
 
