@@ -434,6 +434,7 @@ struct tare_session_options {
     int threads;     /* 0: as planned */
     const volatile int
         *cancel; /* may be NULL; when it becomes non-zero, tare_session_feed() ends with TARE_E_CANCELLED */
+    bool exact; /* all in float32; else activations go through packed weights in 8 bits, by blocks of 32 with a scale */
     uint64_t
         memory; /* bytes that weights and states may take; more is refused before anything is loaded. 0: what is free */
 };

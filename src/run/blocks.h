@@ -66,6 +66,7 @@ struct tare_gqa_desc {
         TARE_QK_NORM_RMS_ONE_PLUS,
         TARE_QK_NORM_RMS_BARE,             /* without weights */
         TARE_QK_NORM_RMS_WIDE,             /* over all heads together: (heads * head_dim) */
+        TARE_QK_NORM_RMS_ROWS,             /* per head, with weights of its own: (heads, head_dim), named alone */
         TARE_QK_NORM_LAYER_ROWS,           /* layer norms with weights of each head's own: (heads, head_dim) */
         TARE_QK_NORM_LAYER_EACH            /* the same in parameters of their own: q_norm.norms.0.weight */
     } qk_norm;                             /* per head: q_norm, k_norm (head_dim) */
@@ -79,13 +80,15 @@ struct tare_gqa_desc {
     int64_t chunk;         /* keys seen: those of its own chunk of so many positions; 0: by window (llama4) */
     int64_t v_head_dim;    /* of a value; below 1: head_dim (mimo_v2_flash) */
     double v_scale;        /* of values; 0: 1 */
-    double clip;           /* q, k and v lie within -clip and clip; 0: not (dbrx) */
+    double clip;           /* q, k (wide norms come first) and v lie within -clip and clip; 0: not (dbrx) */
     const char *sink_name; /* (heads): a logit that takes its share and gives nothing; NULL: none (gpt_oss) */
-    /* What each head gives times a gate, sigmoid(..) or softplus(..): of gate_name, a linear without bias, a number a
-     * head or an element (afmoe, laguna, step3p5); or of the second half of each head's rows in q_proj (qwen3_next) */
-    enum { TARE_GATE_NONE, TARE_GATE_HEADS, TARE_GATE_ELEMENTS, TARE_GATE_QUERY } gate;
+    bool mixed_head_norm;  /* what each head gives is normed as RMS_BARE (muse_spark) */
+    /* What the heads give, after norms, times a gate, sigmoid(..) or softplus(..): of gate_name, a linear, a number a
+     * head or an element (afmoe, laguna, step3p5); of the second half of each head's rows in q_proj (qwen3_next); of
+     * rows of qkv_name behind the values (muse_spark) */
+    enum { TARE_GATE_NONE, TARE_GATE_HEADS, TARE_GATE_ELEMENTS, TARE_GATE_QUERY, TARE_GATE_FUSED } gate;
     const char *gate_name; /* "g_proj" */
-    bool gate_softplus;
+    bool gate_bias, gate_softplus;
     bool v_norm;  /* values as RMS_BARE (gemma4) */
     bool k_is_v;  /* no v_proj: values are the keys before norm and rotation */
     bool borrows; /* no keys and values: those of the layer->borrows before, of the same shape */
@@ -149,6 +152,7 @@ struct tare_router {
     bool normalize;             /* the weights of the chosen ones by their sum ... */
     double floor;               /* ... and this number, so that it is not 0; 0: 1e-20 */
     double scale;               /* of the weights; 0: 1 */
+    double factor;              /* of the logits, first of all; 0: 1 */
     double soft_cap;            /* of the logits; 0: none */
     double jitter;              /* of the sparse mixer */
     int64_t groups, top_groups; /* only experts of the best groups are chosen; groups below 2: all */
@@ -171,6 +175,16 @@ struct tare_latent { /* experts at a width of their own: up(norm(sum of experts(
     const char *down, *up; /* linears (width, dim), (dim, width) */
     bool bias;             /* of both */
     const char *norm;      /* an RMS norm; NULL: none */
+    const char *down_norm; /* one of what `down` gives; NULL: none */
+    double eps;            /* of both */
+    const char *each_norm; /* one of what each expert gives, below the experts, RMS_BEFORE; NULL: none (muse_spark) */
+    double each_eps;
+};
+struct tare_apart {      /* gate and experts norm the block's x each for itself (gemma4); gate NULL: they do not */
+    const char *gate;    /* a plain parameter (dim): the weight of the gate's RMS norm */
+    const char *experts; /* an RMS norm of what the experts take; not with a shared expert or a latent width */
+    const char *gain;    /* a plain parameter (n): the weight of a chosen expert is multiplied by its own number */
+    double logit_scale;
     double eps;
 };
 struct tare_routed_desc {
@@ -186,6 +200,7 @@ struct tare_routed_desc {
     const char *parts[3];   /* gate_proj, up_proj, down_proj */
     bool ungated;           /* each is down(act(up x)), the shared one too: no gate_proj (nemotron_h) */
     struct tare_latent latent;
+    struct tare_apart apart;
     bool one_by_one;                          /* experts.0.gate_proj ... instead of experts.gate_proj, stacked */
     bool bias;                                /* of the experts */
     bool weigh_input;                         /* expert(weight x) instead of weight expert(x) */

@@ -73,7 +73,8 @@ struct job {
     const int32_t *ids;
     float *x;
     const float *add;
-    float factor; /* of add, or of logits */
+    float factor;             /* of add, or of logits */
+    const float *keep, *take; /* of x and of add, element by element; NULL: 1 */
     const struct tare_wanted *wanted;
 };
 
@@ -104,8 +105,12 @@ static void add_token(void *user, size_t i, int worker)
     const struct job *j = user;
     float *x = j->x + (int64_t)i * j->d->dim;
     const float *y = j->add + (int64_t)i * j->d->dim;
-    for (int64_t k = 0; k < j->d->dim; k++)
-        x[k] += j->factor * y[k];
+    if (j->keep && j->take)
+        for (int64_t k = 0; k < j->d->dim; k++)
+            x[k] = j->keep[k] * x[k] + j->take[k] * j->factor * y[k];
+    else
+        for (int64_t k = 0; k < j->d->dim; k++)
+            x[k] += j->factor * y[k];
 }
 
 static float number(const struct tare_pass *pass, const struct tare_parameter *p)
@@ -122,10 +127,29 @@ static void run_block(const struct tare_decoder *d, struct tare_pass *pass, cons
     pass->lender = layer->borrows > 0 && 2 * layer->borrows <= pass->slot ? pass->slot - 2 * layer->borrows : -1;
     block->ops->forward(block->self, pass, normed, pass->y);
     tare_norm_forward(pass, &layer->post[which], d->dim, pass->y, pass->y);
+    if (d->stream.write) {
+        d->stream.write(d->stream.self, pass);
+        return;
+    }
     const float scale = layer->residual_scale != 0 ? (float)layer->residual_scale : 1;
-    tare_pool_run(
-        pass->pool, (size_t)pass->tokens, add_token,
-        &(struct job){.d = d, .x = pass->x, .add = pass->y, .factor = scale * number(pass, layer->gain[which])});
+    struct job j = {.d = d, .x = pass->x, .add = pass->y, .factor = scale * number(pass, layer->gain[which])};
+    if (layer->keep[which] && layer->take[which]) {
+        j.keep = tare_loaded_vector(pass->loaded, layer->keep[which]);
+        j.take = tare_loaded_vector(pass->loaded, layer->take[which]);
+    }
+    tare_pool_run(pass->pool, (size_t)pass->tokens, add_token, &j);
+}
+
+/* pre[which] of what the block sees, into normed[which]. */
+static void norm_input(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer, int which)
+{
+    const float *from = pass->x;
+    pass->slot = 2 * (layer - d->layers) + which;
+    if (d->stream.read) {
+        d->stream.read(d->stream.self, pass);
+        from = pass->normed[0];
+    }
+    tare_norm_forward(pass, &layer->pre[which], d->dim, from, pass->normed[which]);
 }
 
 static void scale_token(void *user, size_t i, int worker)
@@ -160,12 +184,12 @@ static void finish_layer(const struct tare_decoder *d, struct tare_pass *pass, c
 
 static void run_layer(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer)
 {
-    tare_norm_forward(pass, &layer->pre[0], d->dim, pass->x, pass->normed[0]);
+    norm_input(d, pass, layer, 0);
     if (layer->residual == TARE_RESIDUAL_PARALLEL)
-        tare_norm_forward(pass, &layer->pre[1], d->dim, pass->x, pass->normed[1]);
+        norm_input(d, pass, layer, 1);
     run_block(d, pass, layer, 0, pass->normed[0]);
     if (layer->residual == TARE_RESIDUAL_SEQUENTIAL)
-        tare_norm_forward(pass, &layer->pre[1], d->dim, pass->x, pass->normed[1]);
+        norm_input(d, pass, layer, 1);
     run_block(d, pass, layer, 1, pass->normed[1]);
     finish_layer(d, pass, layer);
 }
@@ -219,12 +243,16 @@ enum tare_code tare_decoder_forward(const struct tare_decoder *d, struct tare_pa
         memcpy(pass->embedded, pass->x, (size_t)(pass->tokens * d->dim) * sizeof *pass->x);
     if (d->side.begin)
         d->side.begin(d->side.self, pass, ids);
+    if (d->stream.begin)
+        d->stream.begin(d->stream.self, pass);
     for (int64_t i = 0; i < d->n_layers; i++) {
         if (pass->cancel && __atomic_load_n(pass->cancel, __ATOMIC_RELAXED))
             return tare_fail(err, TARE_E_CANCELLED, "", "cancelled in layer %lld of %lld", (long long)i,
                              (long long)d->n_layers);
         run_layer(d, pass, &d->layers[i]);
     }
+    if (d->stream.end)
+        d->stream.end(d->stream.self, pass);
     run_head(d, pass, wanted);
     return TARE_OK;
 }

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "run/gate.h"
 #include "run/transposed.h"
 
 struct mla {
@@ -280,17 +281,6 @@ static void attend_heads(void *user, size_t i, int worker)
             j->mixed[(t * b->heads + first + h) * b->rank + d] /= running[h].sum;
 }
 
-static void gate_token(void *user, size_t i, int worker)
-{
-    (void)worker;
-    const struct job *j = user;
-    const int64_t n = j->b->heads * j->b->v, gates = j->b->gate.out, each = n / gates;
-    const float *gate = j->gate + (int64_t)i * gates;
-    float *out = j->out + (int64_t)i * n;
-    for (int64_t d = 0; d < n; d++)
-        out[d] /= 1 + expf(-gate[d / each]);
-}
-
 static void choose(const struct job *j, struct tare_pass *pass, const float *x)
 {
     const struct mla *b = j->b;
@@ -316,7 +306,12 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     unembed(&j);
     if (b->gate.weight) {
         tare_linear_forward(pass, &b->gate, x, b->gate.in, j.gate, b->gate.out);
-        tare_pool_run(pass->pool, (size_t)pass->tokens, gate_token, &j);
+        tare_gate_forward(pass, &(struct tare_gate){.gate = j.gate,
+                                                    .ld = b->gate.out,
+                                                    .n = b->gate.out / b->heads,
+                                                    .y = j.out,
+                                                    .heads = b->heads,
+                                                    .width = b->v});
     }
     tare_linear_forward(pass, &b->o, j.out, b->o.in, y, b->o.out);
 }
@@ -384,11 +379,7 @@ static bool runs(const struct tare_mla_desc *d)
 void tare_mla(struct tare_layer *layer, struct tare_at parent, const struct tare_mla_desc *d)
 {
     const struct tare_at at = tare_at(parent, "%s", d->name ? d->name : "self_attn");
-    struct mla *b = tare_arena_alloc(at.tree->arena, sizeof *b);
-    struct mla failed;
-    if (!b && !at.tree->error.code)
-        tare_fail_memory(&at.tree->error);
-    declare(b ? b : &failed, at, d);
-    if (b && runs(d))
-        layer->mixer = (struct tare_block){&ops, b};
+    struct mla block;
+    declare(&block, at, d);
+    tare_block_set(&layer->mixer, at, runs(d) ? &ops : NULL, &block, sizeof block);
 }

@@ -90,6 +90,7 @@ void tare_linear_forward(const struct tare_pass *pass, const struct tare_linear 
 /*
  * y = norm(x), a row of norm->dim floats; x == y is fine. Kind NONE copies.
  *   RMS           x / sqrt(mean(x^2) + eps) * w          RMS_ONE_PLUS   ... * (1 + w)
+ *   RMS_BEFORE    x * w / sqrt(mean((x * w)^2) + eps)
  *   LAYER         (x - mean) / sqrt(var + eps) * w + b
  * norm->offset is added to w; without a weight, w is 1.
  */

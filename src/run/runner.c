@@ -46,7 +46,8 @@ static void choose_head(struct tare_runner *r)
         r->pass.head_bias = tare_loaded_vector(r->pass.loaded, head->bias);
 }
 
-enum tare_code tare_runner_open(struct tare_runner **runner, tare_model *model, int threads, struct tare_error *err)
+enum tare_code tare_runner_open(struct tare_runner **runner, tare_model *model, int threads, bool exact,
+                                struct tare_error *err)
 {
     struct tare_runner *r = *runner = calloc(1, sizeof *r);
     enum tare_code code;
@@ -67,6 +68,7 @@ enum tare_code tare_runner_open(struct tare_runner **runner, tare_model *model, 
         return code;
     }
     tare_kernels_pick(&r->pass.kernels, NULL);
+    r->pass.kernels.exact = exact;
     choose_head(r);
     return TARE_OK;
 }
@@ -138,8 +140,13 @@ static enum tare_code reserve_work(struct tare_runner *r, int64_t length, struct
 
 enum tare_code tare_runner_reserve(struct tare_runner *r, int64_t tokens, int64_t length, struct tare_error *err)
 {
-    const enum tare_code code = reserve_pass(r, tokens, err);
-    return code ? code : reserve_work(r, length, err);
+    int64_t widest = 0;
+    for (size_t i = 0; i < r->pass.loaded->n; i++)
+        widest = r->pass.loaded->matrices[i].in > widest ? r->pass.loaded->matrices[i].in : widest;
+    enum tare_code code = reserve_pass(r, tokens, err);
+    if (!code)
+        code = reserve_work(r, length, err);
+    return code ? code : tare_pool_reserve(r->pass.pool, tare_matmul_scratch(widest, tokens), err);
 }
 
 enum tare_code tare_runner_pass(struct tare_runner *r, const struct tare_span *spans, int64_t n_spans,

@@ -71,11 +71,12 @@ struct tare_linear {
 };
 struct tare_norm {
     struct tare_parameter *weight, *bias; /* NULL: none; the weight is 1 then */
-    enum { TARE_NORM_NONE, TARE_NORM_RMS, TARE_NORM_RMS_ONE_PLUS, TARE_NORM_LAYER } kind;
+    enum { TARE_NORM_NONE, TARE_NORM_RMS, TARE_NORM_RMS_ONE_PLUS, TARE_NORM_RMS_BEFORE, TARE_NORM_LAYER } kind;
     int64_t dim;
     double eps;
     double offset; /* added to the weight, beside the kind's own one */
     int64_t row;   /* of a weight and bias (rows, dim) that several norms share */
+    bool rounded;  /* what comes out is rounded to bfloat16 */
 };
 
 #define NO_BIAS false
