@@ -147,12 +147,12 @@ static void scan_head(void *user, size_t i, int worker)
     const struct tare_span *span = &j->pass->spans[(int64_t)i / b->heads];
     const int64_t h = (int64_t)i % b->heads, n = b->key_head, each = b->decays / b->heads;
     const int64_t shared = h / (b->heads / b->key_heads) * n, size = n * b->value_head;
-    const struct tare_state *kept = tare_pass_state(j->pass, span);
+    struct tare_state *kept = tare_pass_state(j->pass, span);
     float *const ask = j->pass->work[worker], *const decay = ask + n, *const key = decay + n, *const back = key + n;
     struct tare_delta_step step = {.ask = ask, .decay = decay, .key = key, .back = back, .states = n};
     step.channels = b->value_head;
-    step.h = tare_state_to(tare_pass_state(j->pass, span), STATES, span->turn) + h * size;
-    memcpy(step.h, tare_state_from(kept, STATES, span->turn) + h * size, (size_t)size * sizeof *step.h);
+    step.h = tare_state_to(kept, STATES, span->turn) + h * size;
+    step.from = tare_state_from(kept, STATES, span->turn) + h * size;
     for (int64_t t = span->first; t < span->first + span->tokens; t++) {
         float *row = j->conv + t * b->mixed;
         const float *g = j->decay + t * b->decays + h * each, *k = row + b->key + shared;
@@ -166,6 +166,7 @@ static void scan_head(void *user, size_t i, int worker)
         step.query = row + shared;
         step.x = step.y = row + 2 * b->key + h * b->value_head;
         j->pass->kernels.delta(&step);
+        step.from = step.h;
     }
 }
 
