@@ -61,6 +61,7 @@ test-fuzz:
 ORACLE ?= /opt/oracle/v/bin/python
 test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=python with both; GOLDEN, SHARED: their data)
 	@$(ORACLE) tests/oracle/greedy.py build/tare
+	@$(ORACLE) tests/oracle/perplexity.py build/tare $(wildcard $(SHARED)/fable/validation.txt)
 	@$(ORACLE) tests/oracle/mlx_load.py build/tare models/fable $(wildcard $(GOLDEN)/load/*)
 	@[ -z "$(GOLDEN)" ] || { rm -rf build/packings && $(ORACLE) tests/oracle/packings.py $(GOLDEN) build/packings && \
 	  $(ORACLE) tests/oracle/mlx_load.py build/tare build/packings; }

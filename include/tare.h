@@ -437,6 +437,7 @@ struct tare_session_options {
     bool exact; /* all in float32; else activations go through packed weights in 8 bits, by blocks of 32 with a scale */
     uint64_t
         memory; /* bytes that weights and states may take; more is refused before anything is loaded. 0: what is free */
+    const char *kernels; /* "scalar", "avx2", "avx512", "neon"; NULL: the best that this processor has */
 };
 #define TARE_SESSION_OPTIONS_INIT                                                                                      \
     {                                                                                                                  \
@@ -506,6 +507,7 @@ TARE_API int32_t tare_sample(const float *logits, int64_t vocabulary, const stru
 
 /* ---- measure ----------------------------------------------------------------------------------------------------- */
 
+TARE_API const char *tare_session_kernels(const tare_session *session); /* the set in use: "avx2"; static */
 /* Bytes of weights that decoding one token reads, in the layout they run in: of experts, as many as are chosen. */
 TARE_API uint64_t tare_session_weights(const tare_session *session);
 /*

@@ -86,7 +86,16 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
     if (!__atomic_load_n(&model->loaded, __ATOMIC_ACQUIRE) &&
         (code = tare_budget_check(model, states, s->context, options->memory, err)))
         return code;
-    return tare_runner_open(&s->runner, model, threads, options->exact, err);
+    struct tare_kernels kernels;
+    if (options->kernels && !tare_kernels_pick(&kernels, options->kernels))
+        return tare_fail(err, TARE_E_ARGUMENT, "kernels",
+                         "\"%s\" is none of scalar, avx2, avx512 and neon, or this processor lacks it",
+                         options->kernels);
+    if (!(code = tare_runner_open(&s->runner, model, threads, options->exact, err)) && options->kernels) {
+        kernels.exact = options->exact;
+        s->runner->pass.kernels = kernels;
+    }
+    return code;
 }
 
 enum tare_code tare_session_open(tare_session **session, tare_model *model, const struct tare_session_options *options,
@@ -126,6 +135,11 @@ void tare_session_free(tare_session *s)
 int64_t tare_session_vocabulary(const tare_session *s)
 {
     return s->runner->pass.head->rows;
+}
+
+const char *tare_session_kernels(const tare_session *s)
+{
+    return s->runner->pass.kernels.name;
 }
 
 uint64_t tare_session_weights(const tare_session *s)
