@@ -48,6 +48,14 @@ float tare_rope_frequencies(const struct tare_rope *rope, int64_t total, float *
 void tare_rope_table(const struct tare_rope *rope, const float *freq, float factor, int64_t position, float *table);
 void tare_rope_rotate(const struct tare_rope *rope, const float *table, float *head);
 
+/* Of blocks of `size` keys a query sees the best `top`, the last `local` among them, by small heads of their own: the
+ * best dot product of an index query, one for so many query heads together, with an index key of the block. */
+struct tare_gqa_index_desc {
+    int64_t heads, dim, size, top, local; /* heads below 1: no index */
+    bool one_plus;                        /* its norms */
+    struct tare_rope rope;
+};
+
 /* self_attn.{q,k,v,o}_proj, grouped-query attention. */
 struct tare_gqa_desc {
     const char *name;                              /* "self_attn" */
@@ -97,9 +105,10 @@ struct tare_gqa_desc {
     bool
         convolved; /* keys and values: conv[h][0] times the token before plus conv[h][1] times this one (baichuan_m1) */
     const char *rounded[2]; /* numbers: keys and values are rounded to 8 bits, multiples of them; NULL: not (afm7) */
-    int64_t block, near, stride; /* block-sparse (phi3small): of blocks of so many keys, query head h sees the last
-                                    `near` and every stride-th, those b with (b + h + 1) % stride == 0; block 0: all */
-    const char *gain_name;       /* queries times a number a head: (heads); NULL: not (talkie) */
+    int64_t block, near, stride;      /* block-sparse (phi3small): of blocks of so many keys, query head h sees the last
+                                         `near` and every stride-th, those b with (b + h + 1) % stride == 0; block 0: all */
+    struct tare_gqa_index_desc index; /* block-sparse by an index (minimax_m3_vl); not with block, cycled, borrows */
+    const char *gain_name;            /* queries times a number a head: (heads); NULL: not (talkie) */
     struct tare_rope rope;
 };
 void tare_gqa(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_desc *desc);
@@ -115,12 +124,13 @@ enum tare_activation { TARE_SILU, TARE_GELU, TARE_GELU_TANH, TARE_RELU, TARE_REL
 enum tare_activation tare_activation_read(struct tare_at at, const char *name, enum tare_activation fallback);
 
 /* A gated unit whose parts are kept within limits, m the most:
- *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-1.702 g)) * (u + 1), whatever the activation
+ *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-alpha g)) * (u + 1), whatever the activation
  * (gpt_oss) AFTER    min(act(gate), m) * clamp(up, -m, m)
  */
 struct tare_limit {
     enum { TARE_LIMIT_NONE, TARE_LIMIT_BEFORE, TARE_LIMIT_AFTER } kind;
     double most;
+    double alpha; /* 0: 1.702 */
 };
 
 /* down(act(gate x) * up x) */
