@@ -146,6 +146,7 @@ struct tare_glu_desc {
     bool ternary;            /* all three are tare_ternary (bitnet) */
     const char *hidden_norm; /* an RMS norm of what goes into down; NULL: none */
     double eps;              /* of hidden_norm */
+    double sparsity;         /* about this share of the gates is cut off before the activation (gemma3n); 0: none */
     double gegelu_limit;     /* rows of gate_up_name take turns, and both are clamped: gegelu (phi3small); 0: not */
 };
 void tare_glu(struct tare_layer *layer, struct tare_at at, const struct tare_glu_desc *desc);
