@@ -9,7 +9,8 @@
 #if defined(__AVX2__)
 #include <immintrin.h>
 
-#include "kernels/scan.h"
+#include "kernels/delta.h"
+#include "kernels/state_step.h"
 
 #define SUMS 128 /* groups whose sums of x are kept on the stack */
 
@@ -381,6 +382,7 @@ void tare_kernels_avx2(struct tare_kernels *k)
     k->silu = silu;
     k->squares = squares;
     k->scan = scan;
+    k->delta = delta;
 }
 #else
 void tare_kernels_avx2(struct tare_kernels *k)

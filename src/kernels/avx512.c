@@ -9,7 +9,8 @@
 #if defined(__AVX512F__)
 #include <immintrin.h>
 
-#include "kernels/scan.h"
+#include "kernels/delta.h"
+#include "kernels/state_step.h"
 
 static const unsigned char *row_of(const struct tare_matrix *m, int64_t row)
 {
@@ -380,6 +381,7 @@ void tare_kernels_avx512(struct tare_kernels *k)
     k->silu = silu;
     k->squares = squares;
     k->scan = scan;
+    k->delta = delta;
 }
 #else
 void tare_kernels_avx512(struct tare_kernels *k)

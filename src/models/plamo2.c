@@ -2,7 +2,7 @@
  * plamo2.c - PLaMo 2: its own Mamba mixer, every second layer attention (mlx-lm: models/plamo2.py). */
 #include "models/mamba_mixer.h"
 #include "models/skeleton.h"
-#include "run/mamba_plamo.h"
+#include "run/plamo_mixer.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 4096)                                                                                        \
@@ -45,8 +45,8 @@ static bool recurrent(const struct args *a, int64_t i)
 static void mamba(struct tare_layer *l, struct tare_at at, const struct args *a)
 {
     const int64_t dim = a->hidden_size;
-    tare_mamba_plamo(l, at,
-                     &(struct tare_mamba_plamo_desc){.dim = dim,
+    tare_plamo_mixer(l, at,
+                     &(struct tare_plamo_mixer_desc){.dim = dim,
                                                      .heads = a->mamba_num_heads,
                                                      .head_dim = a->hidden_size_per_head,
                                                      .state = a->mamba_d_state,

@@ -127,18 +127,18 @@ static void choose(void *user, size_t i, int worker)
 static void gate(const struct job *j, const float *x)
 {
     const struct routed *b = j->b;
-    struct tare_matrix m;
-    if (b->bare)
-        m = (struct tare_matrix){.storage = TARE_STORE_F32,
-                                 .rows = b->router.n,
-                                 .in = b->dim,
-                                 .data = (const unsigned char *)tare_loaded_vector(j->pass->loaded, b->bare),
-                                 .stride = (size_t)b->dim * sizeof(float)};
-    else
-        m = *tare_loaded_matrix(j->pass->loaded, b->gate.weight);
-    tare_matmul(&j->pass->kernels, j->pass->pool, &m,
-                b->gate.bias ? tare_loaded_vector(j->pass->loaded, b->gate.bias) : NULL, x, b->dim, j->pass->tokens,
-                j->logits, b->router.n, j->pass->work);
+    if (b->bare) {
+        const struct tare_matrix m = {.storage = TARE_STORE_F32,
+                                      .rows = b->router.n,
+                                      .in = b->dim,
+                                      .data = (const unsigned char *)tare_loaded_vector(j->pass->loaded, b->bare),
+                                      .stride = (size_t)b->dim * sizeof(float)};
+        tare_matmul(&j->pass->kernels, j->pass->pool, &m,
+                    b->gate.bias ? tare_loaded_vector(j->pass->loaded, b->gate.bias) : NULL, x, b->dim, j->pass->tokens,
+                    j->logits, b->router.n, j->pass->work);
+    } else {
+        tare_linear_forward(j->pass, &b->gate, x, b->dim, j->logits, b->router.n);
+    }
     tare_pool_run(j->pass->pool, (size_t)j->pass->tokens, choose, (void *)j);
 }
 
@@ -215,8 +215,8 @@ static struct tare_product product(const struct job *j, int which, int64_t exper
     const struct tare_loaded *loaded = j->pass->loaded;
     const struct tare_linear *linear = b->each[which] ? &b->each[which][expert] : &b->stacked[which];
     const int64_t part = b->each[which] ? 0 : expert, out = linear->out;
-    struct tare_product p = {
-        .matrix = tare_matrix_part(tare_loaded_matrix(loaded, linear->weight), part * out, out), .x = x, .y = y};
+    const struct tare_matrix *all = tare_loaded_matrix(loaded, linear->weight);
+    struct tare_product p = {.matrix = tare_matrix_part(all, part * out, out), .x = x, .y = y};
     if (linear->bias)
         p.bias = tare_loaded_vector(loaded, linear->bias) + part * out;
     p.tokens = j->begin[expert + 1] - j->begin[expert];

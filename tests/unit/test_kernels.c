@@ -224,7 +224,7 @@ static void each_set(void (*test)(const struct tare_kernels *k))
 static void matrices(const struct tare_kernels *k)
 {
     const bool scalar = !strcmp(k->name, "scalar");
-    for (int storage = 0; storage < TARE_STORES; storage++)
+    for (int storage = 0; storage < TARE_STORE_T4; storage++)
         for (int n = 0; n < 30; n++) {
             struct sample s = any_sample((enum tare_storage)storage, !scalar || n % 2);
             check_dot(k, &s);
@@ -430,7 +430,7 @@ static void multiply(const struct tare_kernels *k, int threads, const struct sam
 static void products(const struct tare_kernels *k)
 {
     for (int c = 0; c < 30; c++) {
-        const enum tare_storage storage = (enum tare_storage)(c % TARE_STORES);
+        const enum tare_storage storage = (enum tare_storage)(c % TARE_STORE_T4);
         const int64_t group = c % 4 ? 64 : 40; /* groups that vector kernels do not take go to scalar.c */
         struct sample s = sample(storage, size(300), group * size(40), group);
         const int64_t tokens = c % 3 ? size(9) : 1;
@@ -479,7 +479,7 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static const char *const storage_names[TARE_STORES] = {"f32", "f16", "bf16", "q4", "q8"};
+static const char *const storage_names[TARE_STORE_T4] = {"f32", "f16", "bf16", "q4", "q8"};
 
 /* Best of five, in one thread. */
 static void bench_one(const struct tare_kernels *k, enum tare_storage storage, int64_t tokens)
@@ -510,7 +510,7 @@ static void bench_one(const struct tare_kernels *k, enum tare_storage storage, i
 
 static void bench(const struct tare_kernels *k)
 {
-    for (int storage = 0; storage < TARE_STORES; storage++) {
+    for (int storage = 0; storage < TARE_STORE_T4; storage++) {
         bench_one(k, (enum tare_storage)storage, 1);
         bench_one(k, (enum tare_storage)storage, 128);
     }

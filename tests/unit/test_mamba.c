@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "run/gated_conv.h"
-#include "run/mamba1.h"
-#include "run/mamba2.h"
-#include "run/mamba_plamo.h"
+#include "run/mamba1_mixer.h"
+#include "run/mamba2_mixer.h"
+#include "run/plamo_mixer.h"
 #include "sample.h"
 
 enum { DIM = 24, TOKENS = 21, MOST = 512 };
@@ -251,9 +251,9 @@ static void declare_norm_first(struct tare_layer *l, struct tare_at at)
 
 static void declare_plamo(struct tare_layer *l, struct tare_at at)
 {
-    tare_mamba_plamo(
+    tare_plamo_mixer(
         l, at,
-        &(struct tare_mamba_plamo_desc){
+        &(struct tare_plamo_mixer_desc){
             .dim = DIM, .heads = HEADS, .head_dim = HEAD, .state = STATE, .width = WIDTH, .rank = RANK, .eps = 1e-5});
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * mamba_plamo.h - PLaMo 2's mixer: Mamba-2's recurrence with Mamba's projections (Preferred Networks 2025). */
-#ifndef TARE_RUN_MAMBA_PLAMO_H
-#define TARE_RUN_MAMBA_PLAMO_H
+ * plamo_mixer.h - PLaMo 2's mixer: Mamba-2's recurrence with Mamba's projections (Preferred Networks 2025). */
+#ifndef TARE_RUN_PLAMO_MIXER_H
+#define TARE_RUN_PLAMO_MIXER_H
 
 #include "run/decoder.h"
 
-struct tare_mamba_plamo_desc {
+struct tare_plamo_mixer_desc {
     const char *name; /* "mixer" */
     int64_t dim, heads, head_dim, state, width;
     int64_t rank; /* of the time steps */
@@ -13,6 +13,6 @@ struct tare_mamba_plamo_desc {
 };
 /* in_proj (rows: of each head its gate, then x), conv1d, bcdt_proj (rows: B, C, time steps), dt_proj, dt_bias, A_log,
  * D, {dt, B, C}_norm_weight, out_proj below <name>. */
-void tare_mamba_plamo(struct tare_layer *layer, struct tare_at at, const struct tare_mamba_plamo_desc *desc);
+void tare_plamo_mixer(struct tare_layer *layer, struct tare_at at, const struct tare_plamo_mixer_desc *desc);
 
 #endif

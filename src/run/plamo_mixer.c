@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * mamba_plamo.c - PLaMo 2's mixer.
+ * plamo_mixer.c - PLaMo 2's mixer.
  *
  *     z, x = in x, of each head;  x = silu(conv(x));  b, c, dt = norms of split(bcdt x);  dt = dt_proj dt
  *     y = out(scan(x, b, c, dt) silu(z))          without limits of dt, as the authors; mlx-lm has 0.001 and 100
  */
-#include "run/mamba_plamo.h"
+#include "run/plamo_mixer.h"
 
 #include <math.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "run/head_scan.h"
 #include "run/short_conv.h"
 
-struct mamba_plamo {
+struct plamo_mixer {
     struct tare_linear in, parts, step, out;
     struct tare_conv conv;
     const struct tare_parameter *bias, *a_log, *skip; /* (heads) each */
@@ -24,7 +24,7 @@ struct mamba_plamo {
 enum { CONVOLVED, SCANNED }; /* parts of the state */
 
 struct job {
-    const struct mamba_plamo *b;
+    const struct plamo_mixer *b;
     const struct tare_pass *pass;
     float *zx;   /* (tokens, 2, inner): the gate, which becomes what goes out, and x, which becomes y */
     float *u;    /* (tokens, inner): what is convolved */
@@ -34,7 +34,7 @@ struct job {
 
 static int state(const void *block, struct tare_state_part parts[TARE_STATE_PARTS])
 {
-    const struct mamba_plamo *b = block;
+    const struct plamo_mixer *b = block;
     parts[CONVOLVED] = tare_conv_state(&b->conv);
     parts[SCANNED] = tare_head_scan_state(&b->scan);
     return 2;
@@ -42,7 +42,7 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
 
 static size_t scratch(const void *block, int64_t tokens)
 {
-    const struct mamba_plamo *b = block;
+    const struct plamo_mixer *b = block;
     return (size_t)tokens * (size_t)(3 * b->inner + b->parts.out + b->scan.heads);
 }
 
@@ -79,7 +79,7 @@ static void gate_token(void *user, size_t i, int worker)
 
 static void convolve_span(const struct job *j, const struct tare_span *span)
 {
-    const struct mamba_plamo *b = j->b;
+    const struct plamo_mixer *b = j->b;
     const struct tare_short_conv conv = tare_conv_loaded(j->pass, &b->conv, true);
     tare_short_conv_forward(j->pass, span, &conv, CONVOLVED, j->u + span->first * b->inner, b->inner,
                             j->zx + (2 * span->first + 1) * b->inner, 2 * b->inner);
@@ -87,7 +87,7 @@ static void convolve_span(const struct job *j, const struct tare_span *span)
 
 static void scan_span(const struct job *j, const struct tare_span *span)
 {
-    const struct mamba_plamo *b = j->b;
+    const struct plamo_mixer *b = j->b;
     const struct tare_loaded *loaded = j->pass->loaded;
     struct tare_head_scan scan = b->scan;
     scan.a_log = tare_loaded_vector(loaded, b->a_log);
@@ -106,7 +106,7 @@ static void scan_span(const struct job *j, const struct tare_span *span)
 
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
-    const struct mamba_plamo *b = block;
+    const struct plamo_mixer *b = block;
     const int64_t tokens = pass->tokens, wide = 2 * b->inner;
     struct job j = {.b = b, .pass = pass, .zx = pass->scratch};
     j.u = j.zx + tokens * wide;
@@ -126,18 +126,18 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 }
 
 static const struct tare_block_ops ops = {
-    .name = "mamba_plamo", .state = state, .scratch = scratch, .forward = forward};
+    .name = "plamo_mixer", .state = state, .scratch = scratch, .forward = forward};
 
 static struct tare_norm bare_norm(struct tare_at at, const char *name, int64_t dim, double eps)
 {
     return (struct tare_norm){.kind = TARE_NORM_RMS, .weight = tare_plain(at, name, 1, dim), .dim = dim, .eps = eps};
 }
 
-void tare_mamba_plamo(struct tare_layer *layer, struct tare_at parent, const struct tare_mamba_plamo_desc *d)
+void tare_plamo_mixer(struct tare_layer *layer, struct tare_at parent, const struct tare_plamo_mixer_desc *d)
 {
     const struct tare_at at = tare_at(parent, "%s", d->name ? d->name : "mixer");
     const int64_t inner = tare_width(at, d->heads, d->head_dim);
-    const struct mamba_plamo b = {
+    const struct plamo_mixer b = {
         .in = tare_linear(at, "in_proj", d->dim, 2 * inner, NO_BIAS),
         .conv = tare_conv(at, "conv1d", inner, d->width, NO_BIAS),
         .parts = tare_linear(at, "bcdt_proj", inner, d->rank + 2 * d->state, NO_BIAS),
