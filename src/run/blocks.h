@@ -210,10 +210,11 @@ struct tare_routed_desc {
     bool gate_bias;         /* the gate is a linear with a bias */
     bool gate_bare;         /* no linear but a parameter of its own: never packed */
     const char *correction; /* of the scores by which experts are chosen: "gate.e_score_correction_bias"; NULL: none */
-    const char *experts;    /* "switch_mlp" */
-    int64_t idle;           /* the last so many of router.n are none: they give back what they get (longcat) */
-    const char *parts[3];   /* gate_proj, up_proj, down_proj */
-    bool ungated;           /* each is down(act(up x)), the shared one too: no gate_proj (nemotron_h) */
+    bool correction_optional; /* it is tare_optional() */
+    const char *experts;      /* "switch_mlp" */
+    int64_t idle;             /* the last so many of router.n are none: they give back what they get (longcat) */
+    const char *parts[3];     /* gate_proj, up_proj, down_proj */
+    bool ungated;             /* each is down(act(up x)), the shared one too: no gate_proj (nemotron_h) */
     struct tare_latent latent;
     struct tare_apart apart;
     bool one_by_one;                          /* experts.0.gate_proj ... instead of experts.gate_proj, stacked */
