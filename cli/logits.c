@@ -108,6 +108,7 @@ static int compute(const struct cli_source *source, tare_model *model, const str
     options.context = (int64_t)ids->n;
     options.threads = source->options.threads;
     options.cancel = &cli_interrupted;
+    options.exact = true;
     if (tare_session_open(&session, model, &options, &err) != TARE_OK)
         return cli_fail(&err);
 

@@ -42,11 +42,11 @@ struct measure {
 /* -ln softmax(row)[id], in double: a sum of many small parts. */
 static double surprise(const float *row, size_t columns, int32_t id)
 {
-    double sum = 0;
     float most = row[0];
     for (size_t i = 1; i < columns; i++)
         most = row[i] > most ? row[i] : most;
-    for (size_t i = 0; i < columns; i++)
+    double sum = (double)expf(row[0] - most);
+    for (size_t i = 1; i < columns; i++)
         sum += (double)expf(row[i] - most);
     return log(sum) + (double)most - (double)row[id];
 }
@@ -86,11 +86,12 @@ static enum tare_code score_windows(struct measure *m, struct tare_error *err)
 {
     struct cli_progress progress = cli_progress_init();
     enum tare_code code = TARE_OK;
+    progress.counts = true;
     for (int64_t w = 0; w < m->windows && !code; w++) {
         const size_t start = (size_t)(w * m->context), left = m->n - 1 - start;
         if (!(code = tare_session_rewind(m->session, 0, err)))
             code = score(m, m->ids + start, left < (size_t)m->context ? left : (size_t)m->context, err);
-        if (!code && cli_progress_show(&progress, "score", (uint64_t)(w + 1), (uint64_t)m->windows))
+        if (!code && cli_progress_show(&progress, "tokens", m->scored, m->n - 1))
             code = fail(err, TARE_E_CANCELLED, "", "interrupted");
     }
     cli_progress_wipe(&progress);
@@ -130,7 +131,7 @@ static void print(const struct measure *m, const char *file, bool json)
     const double error = n > 1 && spread > 0 ? perplexity * sqrt(spread / (n - 1)) : 0; /* of the mean, one sigma */
     const unsigned long long left = (unsigned long long)(m->n - 1 - m->scored);
     if (json) {
-        fputs("{\"model\": ", stdout);
+        printf("{\"tare\": \"%s\", \"model\": ", tare_version());
         cli_put_json(stdout, tare_model_report(m->model)->model);
         fputs(", \"file\": ", stdout);
         cli_put_json(stdout, file);

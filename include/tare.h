@@ -434,8 +434,10 @@ struct tare_session_options {
     int threads;     /* 0: as planned */
     const volatile int
         *cancel; /* may be NULL; when it becomes non-zero, tare_session_feed() ends with TARE_E_CANCELLED */
+    bool exact; /* all in float32; else activations go through packed weights in 8 bits, by blocks of 32 with a scale */
     uint64_t
         memory; /* bytes that weights and states may take; more is refused before anything is loaded. 0: what is free */
+    const char *kernels; /* "scalar", "avx2", "avx512", "neon"; NULL: the best that this processor has */
 };
 #define TARE_SESSION_OPTIONS_INIT                                                                                      \
     {                                                                                                                  \
@@ -505,6 +507,7 @@ TARE_API int32_t tare_sample(const float *logits, int64_t vocabulary, const stru
 
 /* ---- measure ----------------------------------------------------------------------------------------------------- */
 
+TARE_API const char *tare_session_kernels(const tare_session *session); /* the set in use: "avx2"; static */
 /* Bytes of weights that decoding one token reads, in the layout they run in: of experts, as many as are chosen. */
 TARE_API uint64_t tare_session_weights(const tare_session *session);
 /*
@@ -585,7 +588,8 @@ struct tare_template_request {
  *
  * A template is sandboxed: an attribute is a key or a method of a list. TARE_E_FORMAT: variables or template are not
  * well-formed, the template raises an exception (its text is given as it is), or it asks for more than 50 million
- * steps, 16 MiB of text, 128 MiB of values or 200 calls inside one another; err->where has file and line.
+ * steps, 16 MiB of text, 16 MiB of values (beside eight times the variables) or 200 calls inside one another;
+ * err->where has file and line.
  */
 TARE_API enum tare_code tare_template_render(const tare_template *chat_template,
                                              const struct tare_template_request *request, char **text,

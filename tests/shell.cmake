@@ -44,6 +44,12 @@ endforeach()
 add_test(NAME cli-template COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_template.py $<TARGET_FILE:tare>)
 set_tests_properties(cli-template PROPERTIES LABELS cli)
 
+foreach(class IN ITEMS Perplexity Bench)
+  string(TOLOWER ${class} name)
+  add_test(NAME cli-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_measure.py $<TARGET_FILE:tare> ${class})
+  set_tests_properties(cli-${name} PROPERTIES LABELS cli)
+endforeach()
+
 # The story of the built-in model, against transformers' record.
 add_test(NAME cli-greedy COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_greedy.py $<TARGET_FILE:tare> ${CMAKE_SOURCE_DIR})
 set_tests_properties(cli-greedy PROPERTIES LABELS cli)

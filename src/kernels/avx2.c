@@ -10,7 +10,7 @@
 #include <immintrin.h>
 
 #include "kernels/delta.h"
-#include "kernels/scan.h"
+#include "kernels/state_step.h"
 
 #define SUMS 128 /* groups whose sums of x are kept on the stack */
 

@@ -10,7 +10,7 @@
 #include <immintrin.h>
 
 #include "kernels/delta.h"
-#include "kernels/scan.h"
+#include "kernels/state_step.h"
 
 static const unsigned char *row_of(const struct tare_matrix *m, int64_t row)
 {

@@ -4,8 +4,8 @@
 #define TARE_MODELS_MAMBA_MIXER_H
 
 #include "models/model.h"
-#include "run/mamba1.h"
-#include "run/mamba2.h"
+#include "run/mamba1_mixer.h"
+#include "run/mamba2_mixer.h"
 
 /* The rank of time steps: an integer, or "auto" (also when absent): a sixteenth of dim, rounded up. Another value
  * becomes the tree's error. */

@@ -118,7 +118,7 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                                  .qk_norm = TARE_QK_NORM_RMS_BARE,
                                  .eps = a->rms_norm_eps,
                                  .gate = TARE_GATE_FUSED,
-                                 .head_norm = true};
+                                 .mixed_head_norm = true};
     if (json_number_value(json_array_get(a->layer_rope_theta, (size_t)i)) != 0) { /* which only says whether */
         desc.rope = tare_rope_read(at, a->head_dim, tare_json_real(a->rope_parameters, "rope_theta", 0), NULL, 0);
         desc.rope.interleaved = true;

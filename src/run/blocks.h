@@ -66,6 +66,7 @@ struct tare_gqa_desc {
         TARE_QK_NORM_RMS_ONE_PLUS,
         TARE_QK_NORM_RMS_BARE,             /* without weights */
         TARE_QK_NORM_RMS_WIDE,             /* over all heads together: (heads * head_dim) */
+        TARE_QK_NORM_RMS_ROWS,             /* per head, with weights of its own: (heads, head_dim), named alone */
         TARE_QK_NORM_LAYER_ROWS,           /* layer norms with weights of each head's own: (heads, head_dim) */
         TARE_QK_NORM_LAYER_EACH            /* the same in parameters of their own: q_norm.norms.0.weight */
     } qk_norm;                             /* per head: q_norm, k_norm (head_dim) */
@@ -79,20 +80,20 @@ struct tare_gqa_desc {
     int64_t chunk;         /* keys seen: those of its own chunk of so many positions; 0: by window (llama4) */
     int64_t v_head_dim;    /* of a value; below 1: head_dim (mimo_v2_flash) */
     double v_scale;        /* of values; 0: 1 */
-    double clip;           /* q, k and v lie within -clip and clip; 0: not (dbrx) */
+    double clip;           /* q, k (wide norms come first) and v lie within -clip and clip; 0: not (dbrx) */
     const char *sink_name; /* (heads): a logit that takes its share and gives nothing; NULL: none (gpt_oss) */
-    /* What each head gives times a gate, sigmoid(..) or softplus(..): of gate_name, a linear, a number a head or an
-     * element (afmoe, laguna, step3p5); of the second half of each head's rows in q_proj (qwen3_next); or of the last
-     * rows of qkv_name, behind the values (muse_spark) */
+    bool mixed_head_norm;  /* what each head gives is normed as RMS_BARE (muse_spark) */
+    /* What the heads give, after norms, times a gate, sigmoid(..) or softplus(..): of gate_name, a linear, a number a
+     * head or an element (afmoe, laguna, step3p5); of the second half of each head's rows in q_proj (qwen3_next); of
+     * rows of qkv_name behind the values (muse_spark) */
     enum { TARE_GATE_NONE, TARE_GATE_HEADS, TARE_GATE_ELEMENTS, TARE_GATE_QUERY, TARE_GATE_FUSED } gate;
     const char *gate_name; /* "g_proj" */
     bool gate_bias, gate_softplus;
-    bool head_norm; /* what each head gives is normed before the gate, as RMS_BARE */
-    bool v_norm;    /* values as RMS_BARE (gemma4) */
-    bool k_is_v;    /* no v_proj: values are the keys before norm and rotation */
-    bool borrows;   /* no keys and values: those of the layer->borrows before, of the same shape */
-    bool lends;     /* keeps keys and values as they are projected, too, for those who adopt */
-    bool adopts;    /* its own begin as those of the layer->borrows before (hunyuan) */
+    bool v_norm;  /* values as RMS_BARE (gemma4) */
+    bool k_is_v;  /* no v_proj: values are the keys before norm and rotation */
+    bool borrows; /* no keys and values: those of the layer->borrows before, of the same shape */
+    bool lends;   /* keeps keys and values as they are projected, too, for those who adopt */
+    bool adopts;  /* its own begin as those of the layer->borrows before (hunyuan) */
     bool
         convolved; /* keys and values: conv[h][0] times the token before plus conv[h][1] times this one (baichuan_m1) */
     const char *rounded[2]; /* numbers: keys and values are rounded to 8 bits, multiples of them; NULL: not (afm7) */
@@ -113,9 +114,11 @@ enum tare_activation { TARE_SILU, TARE_GELU, TARE_GELU_TANH, TARE_RELU, TARE_REL
  * error. */
 enum tare_activation tare_activation_read(struct tare_at at, const char *name, enum tare_activation fallback);
 
-/* A gated unit whose parts are kept within limits, m the most:
- *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-1.702 g)) * (u + 1), whatever the activation
- * (gpt_oss) INPUT    act(min(gate, m)) * clamp(up, -m, m) (deepseek_v41) AFTER    min(act(gate), m) * clamp(up, -m, m)
+/*
+ * A gated unit whose parts are kept within limits, m the most:
+ *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-1.702 g)) * (u + 1), whatever the activation (gpt_oss)
+ *   INPUT    act(min(gate, m)) * clamp(up, -m, m) (deepseek_v41)
+ *   AFTER    min(act(gate), m) * clamp(up, -m, m)
  *   SITU     m tanh(gate / m) / (1 + e^-gate) * u, whatever the activation; u = l tanh(up / l), or up where l is 0
  *            (kimi_k3)
  */
@@ -182,6 +185,13 @@ struct tare_latent { /* experts at a width of their own: up(norm(sum of experts(
     const char *each_norm; /* one of what each expert gives, below the experts, RMS_BEFORE; NULL: none (muse_spark) */
     double each_eps;
 };
+struct tare_apart {      /* gate and experts norm the block's x each for itself (gemma4); gate NULL: they do not */
+    const char *gate;    /* a plain parameter (dim): the weight of the gate's RMS norm */
+    const char *experts; /* an RMS norm of what the experts take; not with a shared expert or a latent width */
+    const char *gain;    /* a plain parameter (n): the weight of a chosen expert is multiplied by its own number */
+    double logit_scale;
+    double eps;
+};
 struct tare_routed_desc {
     const char *name; /* "mlp" */
     struct tare_router router;
@@ -195,6 +205,7 @@ struct tare_routed_desc {
     const char *parts[3];   /* gate_proj, up_proj, down_proj */
     bool ungated;           /* each is down(act(up x)), the shared one too: no gate_proj (nemotron_h) */
     struct tare_latent latent;
+    struct tare_apart apart;
     bool one_by_one;                          /* experts.0.gate_proj ... instead of experts.gate_proj, stacked */
     bool bias;                                /* of the experts */
     bool weigh_input;                         /* expert(weight x) instead of weight expert(x) */

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "run/pass.h"
+#include "run/hadamard.h"
 
 /* A config of a few bytes may ask for 2^31 layers; the deepest known models have about 130. */
 #define LAYERS_MOST 100000
@@ -85,6 +85,8 @@ static void embed_token(void *user, size_t i, int worker)
     const struct tare_decoder *d = j->d;
     float *x = j->x + (int64_t)i * d->dim;
     tare_matrix_row(&j->pass->kernels, tare_loaded_matrix(j->pass->loaded, d->embedding), j->ids[i], x);
+    if (d->embedding->signs)
+        tare_hadamard_back(tare_loaded_vector(j->pass->loaded, d->embedding->signs), d->embedding->block, d->dim, x);
     const float scale = d->embedding_scale != 0 ? (float)d->embedding_scale : 1;
     for (int64_t k = 0; scale != 1 && k < d->dim; k++)
         x[k] *= scale;
@@ -221,8 +223,10 @@ static void run_head(const struct tare_decoder *d, struct tare_pass *pass, const
             ;
         for (int64_t k = i; k < i + n; k++)
             tare_norm_row(pass, &d->norm, pass->x + wanted->rows[k] * d->dim, pass->y + (k - i) * d->dim);
-        tare_matmul(&pass->kernels, pass->pool, head, pass->head_bias, pass->y, d->dim, n, wanted->logits[i],
-                    head->rows, pass->work);
+        int64_t ldx = d->dim;
+        const float *x = tare_hadamard_rows(pass, pass->head_weight, pass->y, &ldx, n);
+        tare_matmul(&pass->kernels, pass->pool, head, pass->head_bias, x, ldx, n, wanted->logits[i], head->rows,
+                    pass->work);
     }
     const float scale = (d->logit_scale != 0 ? (float)d->logit_scale : 1) * number(pass, d->head_gain);
     tare_pool_run(pass->pool, (size_t)wanted->n, finish_row,

@@ -71,6 +71,7 @@ struct tare_decoder {
     struct tare_arena *arena;
     struct tare_side side;
     struct tare_stream stream;        /* its layers are sequential ones */
+    int64_t turned;                   /* inputs of the widest linear that has signs; 0: none has */
     int64_t dim, vocabulary, context; /* context: max_position_embeddings, 0 not known */
     const struct tare_parameter *embedding;
     const struct tare_parameter *positions; /* learned, (n, dim); NULL: none */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "run/attend.h"
+#include "run/gate.h"
 
 static int64_t of_heads(const struct tare_gqa_self *b)
 {
@@ -110,39 +111,44 @@ static void mix_token(void *user, size_t i, int worker)
     }
 }
 
-static float opening(const struct tare_gqa_self *b, float x)
-{
-    if (b->gate_softplus)
-        return x > 0 ? x + log1pf(expf(-x)) : log1pf(expf(x));
-    return 1 / (1 + expf(-x));
-}
-
-/* A head's gates: of a projection of their own, behind the values, or behind the query. */
-static const float *gates_of(const struct tare_gqa_job *j, int64_t t, int64_t h)
+/* The gates of a head: what gate gives of x, behind all values, or behind the query in its row. */
+static struct tare_gate gate(const struct tare_gqa_job *j)
 {
     const struct tare_gqa_self *b = j->b;
-    if (b->gate.weight)
-        return j->gates + t * b->gate.out + h * (b->gate.out / b->heads);
+    struct tare_gate g = {.y = j->mixed, .heads = b->heads, .width = b->v_dim, .softplus = b->gate_softplus};
+    if (b->gate.weight) {
+        g.gate = j->gates, g.ld = b->gate.out, g.n = b->gate.out / b->heads;
+        return g;
+    }
+    g.ld = b->projected, g.n = b->v_dim;
     if (b->gate_fused)
-        return j->projected + (t + 1) * b->projected - (b->heads - h) * b->v_dim;
-    return tare_gqa_head(j, t, h) + b->head_dim;
+        g.gate = j->projected + b->projected - of_heads(b);
+    else
+        g.gate = j->projected + b->head_dim, g.step = b->q_row;
+    return g;
 }
 
-/* What the heads give, normed, times their gates, of which there is one a head or one an element. */
-static void gate_token(void *user, size_t i, int worker)
+static void norm_mixed(void *user, size_t i, int worker)
 {
     (void)worker;
     const struct tare_gqa_job *j = user;
+    float *head = j->mixed + (int64_t)i * j->b->v_dim;
+    tare_norm_row(j->pass, &j->b->mixed_head_norm, head, head);
+}
+
+/* What becomes of the mixed values before o. */
+static void finish(const struct tare_gqa_job *j, const float *x)
+{
     const struct tare_gqa_self *b = j->b;
-    const int64_t t = (int64_t)i, each = b->gate.weight ? b->gate.out / b->heads : b->v_dim;
-    for (int64_t h = 0; h < b->heads; h++) {
-        const float *gate = gates_of(j, t, h);
-        float *y = j->mixed + (t * b->heads + h) * b->v_dim;
-        tare_norm_row(j->pass, &b->head_norm, y, y);
-        const float all = opening(b, gate[0]);
-        for (int64_t d = 0; d < b->v_dim; d++)
-            y[d] *= each == 1 ? all : opening(b, gate[d]);
-    }
+    const struct tare_pass *pass = j->pass;
+    const struct tare_gate gates = gate(j);
+    if (b->mixed_head_norm.kind != TARE_NORM_NONE)
+        tare_pool_run(pass->pool, (size_t)(pass->tokens * b->heads), norm_mixed, (void *)j);
+    tare_norm_forward(pass, &b->mixed_norm, of_heads(b), j->mixed, j->mixed);
+    if (b->gate.weight)
+        tare_linear_forward(pass, &b->gate, x, b->gate.in, j->gates, b->gate.out);
+    if (b->gate.weight || b->gate_fused || b->q_row > b->head_dim)
+        tare_gate_forward(pass, &gates);
 }
 
 static struct tare_gqa_job lay_out(const struct tare_gqa_self *b, const struct tare_pass *pass)
@@ -167,11 +173,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     tare_pool_run(pass->pool, tokens * (size_t)b->kv_heads, attend_group, &j);
     if (b->mixing)
         tare_pool_run(pass->pool, tokens, mix_token, &j);
-    if (b->gate.weight)
-        tare_linear_forward(pass, &b->gate, x, b->gate.in, j.gates, b->gate.out);
-    if (b->gate.weight || b->gate_fused || b->q_row > b->head_dim)
-        tare_pool_run(pass->pool, tokens, gate_token, &j);
-    tare_norm_forward(pass, &b->mixed_norm, of_heads(b), j.mixed, j.mixed);
+    finish(&j, x);
     tare_linear_forward(pass, &b->o, j.mixed, b->o.in, y, b->o.out);
 }
 
@@ -214,8 +216,9 @@ void tare_gqa_mixing(struct tare_block *mixer, struct tare_at at, int64_t window
 /* What the description has no words for. */
 static bool is_special(const struct tare_gqa_self *b)
 {
-    return b->sink || b->gate.weight || b->q_row != b->head_dim || b->v_dim != b->head_dim || b->v_scale != 1 ||
-           b->clip > 0 || b->chunk > 0 || b->adopts;
+    return b->sink || b->gate.weight || b->gate_fused || b->mixed_head_norm.kind != TARE_NORM_NONE ||
+           b->q_row != b->head_dim || b->v_dim != b->head_dim || b->v_scale != 1 || b->clip > 0 || b->chunk > 0 ||
+           b->adopts;
 }
 
 bool tare_gqa_describe(const struct tare_block *block, struct tare_gqa_desc *desc)

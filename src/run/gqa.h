@@ -12,16 +12,14 @@ struct tare_gqa_self {
     struct tare_linear gate;            /* of what the heads give; its weight is NULL without one */
     struct tare_norm q_norm, k_norm;    /* of a head, or when wide of all of them */
     const struct tare_norm *each;       /* a norm for each query head, then each key head; NULL: the above */
-    struct tare_norm v_norm, mixed_norm;
-    struct tare_norm head_norm;                        /* of what each head gives */
-    bool gate_fused;                                   /* the last v_dim * heads floats of projected */
+    struct tare_norm v_norm, mixed_norm, mixed_head_norm;
     const struct tare_parameter *conv[2];              /* of keys, of values: (kv_heads, 2); NULL: none */
     const struct tare_parameter *mixing, *mixing_bias; /* of two attentions: (heads, head_dim), (heads); NULL: none */
     const struct tare_parameter *rounded[2];           /* of keys, of values; NULL: none */
     const struct tare_parameter *sink;                 /* (heads); NULL: none */
     const struct tare_parameter *gain;                 /* (heads); NULL: none */
     int64_t block, near, stride;                       /* block-sparse; block 0: not */
-    bool wide, norm_last, grouped, cycled, k_is_v, gate_softplus;
+    bool wide, norm_last, grouped, cycled, k_is_v, gate_softplus, gate_fused;
     bool borrows; /* attends over what another layer has kept */
     bool adopts;  /* its keys and values begin as what another layer has kept aside */
     bool lends;   /* keeps them aside */

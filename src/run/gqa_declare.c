@@ -17,6 +17,10 @@ static struct tare_norm head_norm(struct tare_at at, const char *name, int64_t h
     case TARE_QK_NORM_RMS_BARE:
         norm.kind = TARE_NORM_RMS;
         break;
+    case TARE_QK_NORM_RMS_ROWS:
+        norm.weight = tare_plain(at, name, 2, heads, d->head_dim);
+        norm.kind = TARE_NORM_RMS;
+        break;
     case TARE_QK_NORM_LAYER_ROWS:
         norm.weight = tare_plain(tare_at(at, "%s", name), "weight", 2, heads, d->head_dim);
         norm.kind = TARE_NORM_LAYER;
@@ -29,6 +33,12 @@ static struct tare_norm head_norm(struct tare_at at, const char *name, int64_t h
 }
 
 enum { HEADS_MOST = 65536 }; /* with a norm each */
+
+static bool normed_each(const struct tare_gqa_desc *d)
+{
+    return d->qk_norm == TARE_QK_NORM_RMS_ROWS || d->qk_norm == TARE_QK_NORM_LAYER_ROWS ||
+           d->qk_norm == TARE_QK_NORM_LAYER_EACH;
+}
 
 /* A norm for each head: rows of one parameter, or parameters of their own. */
 static void norm_each(struct tare_gqa_self *b, struct tare_at at, const struct tare_gqa_desc *d,
@@ -64,7 +74,7 @@ static void declare_norms(struct tare_gqa_self *b, struct tare_at at, const stru
         (struct tare_norm){.kind = d->v_norm ? TARE_NORM_RMS : TARE_NORM_NONE, .dim = d->head_dim, .eps = d->eps};
     b->wide = d->qk_norm == TARE_QK_NORM_RMS_WIDE;
     b->norm_last = d->norm_last;
-    if (d->qk_norm == TARE_QK_NORM_LAYER_ROWS || d->qk_norm == TARE_QK_NORM_LAYER_EACH)
+    if (normed_each(d))
         norm_each(b, at, d, name);
 }
 
@@ -102,8 +112,6 @@ static void declare_linears(struct tare_gqa_self *b, struct tare_at at, const st
     }
     b->gate = declare_gate(at, d, all);
     b->o = linear(at, given(d->o_name, "o_proj"), all, d->dim, d->o_bias);
-    if (d->head_norm)
-        b->head_norm = (struct tare_norm){.kind = TARE_NORM_RMS, .dim = b->v_dim, .eps = d->eps};
     if (d->mixed_norm)
         b->mixed_norm = tare_rms_norm(at, d->mixed_norm, all, d->eps);
 }
@@ -150,6 +158,8 @@ void tare_gqa_declare(struct tare_gqa_self *b, struct tare_at at, const struct t
                                 .query_from = d->query_from};
     declare_linears(b, at, d);
     declare_norms(b, at, d);
+    if (d->mixed_head_norm)
+        b->mixed_head_norm = (struct tare_norm){.kind = TARE_NORM_RMS, .dim = b->v_dim, .eps = d->eps};
     declare_plain(b, at, d);
 }
 
@@ -158,6 +168,8 @@ static bool widths_fit(const struct tare_gqa_self *b)
 {
     const bool same = b->grouped || b->k_is_v || b->conv[0] || b->rounded[0] || b->lends || b->adopts;
     const bool plain_row = b->grouped || b->wide || b->qkv.weight;
+    if (b->gate_fused && (b->grouped || !b->qkv.weight))
+        return false;
     if (b->q_row > b->head_dim && (plain_row || b->v_dim != b->head_dim))
         return false;
     if (b->gate_fused && (b->grouped || !b->qkv.weight))
@@ -167,7 +179,8 @@ static bool widths_fit(const struct tare_gqa_self *b)
 
 bool tare_gqa_runs(const struct tare_gqa_self *b, const struct tare_gqa_desc *d)
 {
-    const bool norms = b->each || (d->qk_norm != TARE_QK_NORM_LAYER_ROWS && d->qk_norm != TARE_QK_NORM_LAYER_EACH);
-    return norms && widths_fit(b) && !(b->borrows && b->adopts) && d->kv_heads > 0 && d->heads % d->kv_heads == 0 &&
-           d->rope.dims >= 0 && d->rope.dims <= d->head_dim;
+    const bool norms = b->each || !normed_each(d);
+    const bool tuned = d->query_beta == 0 || d->query_length > 0;
+    return norms && tuned && widths_fit(b) && !(b->borrows && b->adopts) && d->kv_heads > 0 &&
+           d->heads % d->kv_heads == 0 && d->rope.dims >= 0 && d->rope.dims <= d->head_dim;
 }

@@ -115,16 +115,15 @@ static void prepare_row(const struct tare_gqa_job *j, int64_t t)
 {
     const struct tare_gqa_self *b = j->b;
     float *row = j->projected + t * b->projected;
-    for (int64_t i = 0; b->clip > 0 && i < b->projected; i++)
-        row[i] = fmaxf(-b->clip, fminf(b->clip, row[i]));
     if (b->k_is_v)
         memcpy(tare_gqa_head(j, t, b->heads + b->kv_heads), tare_gqa_head(j, t, b->heads),
                (size_t)(b->kv_heads * b->head_dim) * sizeof(float));
-    if (!b->wide)
-        return;
-    tare_norm_row(j->pass, &b->q_norm, row, row);
-    if (!b->borrows)
+    if (b->wide)
+        tare_norm_row(j->pass, &b->q_norm, row, row);
+    if (b->wide && !b->borrows)
         tare_norm_row(j->pass, &b->k_norm, tare_gqa_head(j, t, b->heads), tare_gqa_head(j, t, b->heads));
+    for (int64_t i = 0; b->clip > 0 && i < b->projected; i++)
+        row[i] = fmaxf(-b->clip, fminf(b->clip, row[i]));
 }
 
 /* Norm and rotate a token's queries and keys, and keep keys and values. */

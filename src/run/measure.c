@@ -7,9 +7,12 @@
 #include <time.h>
 
 #include "base/pool.h"
+#include "kernels/tiles.h"
 
 uint64_t tare_matrix_bytes(const struct tare_matrix *m)
 {
+    if (m->storage >= TARE_STORE_T4)
+        return (uint64_t)tare_tile_count(m) * m->stride;
     const size_t factors = (m->scale ? sizeof *m->scale : 0) + (m->offset ? sizeof *m->offset : 0);
     return (uint64_t)m->rows * (m->stride + (size_t)m->groups * factors);
 }

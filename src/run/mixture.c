@@ -19,6 +19,9 @@ struct routed {
     struct tare_linear shared[3], shared_gate, mix;
     struct tare_linear narrow, widen; /* their weights are NULL where experts work at the model's width */
     struct tare_norm narrow_norm, down_norm, each_norm; /* of the sum, of what goes in, of what each gives */
+    struct tare_norm gate_norm, experts_norm;           /* of x, where the two are apart */
+    const struct tare_parameter *gain;                  /* (n), of the weights; NULL: none */
+    float logit_scale;
     bool ungated;
     int64_t dim, hidden, shared_hidden;
     int64_t working; /* experts: those from here on are idle */
@@ -38,6 +41,7 @@ struct job {
     const float *in;               /* (tokens, width): what experts take, */
     float *sum;                    /* and what they give: x and y, or these two */
     float *narrow;                 /* (tokens, 2, width) */
+    float *normed;                 /* (tokens, dim): what experts take, where that is apart */
     struct tare_product *products; /* (2 n): of a wave */
     float *logits, *choice;        /* (tokens, n), (tokens, n + groups) */
     float *weight;                 /* (tokens, top) */
@@ -79,7 +83,8 @@ static size_t lay_out(const struct routed *b, int64_t tokens, float *scratch, st
                               tokens * 2 * b->shared_hidden,
                               b->shared_hidden > 0 ? tokens * b->dim : 0,
                               tokens * 2,
-                              b->narrow.weight ? tokens * 2 * b->width : 0};
+                              b->narrow.weight ? tokens * 2 * b->width : 0,
+                              b->gate_norm.kind ? tokens * b->dim : 0};
     void *part[sizeof floats / sizeof *floats] = {NULL};
     size_t total = 0;
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {
@@ -92,7 +97,7 @@ static size_t lay_out(const struct routed *b, int64_t tokens, float *scratch, st
         j->chosen = part[4], j->slot = part[5], j->pair = part[6], j->begin = part[7];
         j->units = part[8], j->rows = part[9];
         j->shared = part[10], j->shared_y = part[11], j->coefficient = part[12];
-        j->narrow = part[13];
+        j->narrow = part[13], j->normed = part[14];
     }
     return total;
 }
@@ -109,25 +114,31 @@ static void choose(void *user, size_t i, int worker)
     const struct tare_router *r = &j->b->router;
     const int64_t t = (int64_t)i, groups = r->groups > 0 ? r->groups : 0;
     const float *correction = j->b->correction ? tare_loaded_vector(j->pass->loaded, j->b->correction) : NULL;
-    tare_router_choose(r, correction, j->logits + t * r->n, j->choice + t * (r->n + groups), j->chosen + t * r->top,
+    const float *gain = j->b->gain ? tare_loaded_vector(j->pass->loaded, j->b->gain) : NULL;
+    float *logits = j->logits + t * r->n;
+    for (int64_t e = 0; j->b->logit_scale != 1 && e < r->n; e++)
+        logits[e] *= j->b->logit_scale;
+    tare_router_choose(r, correction, logits, j->choice + t * (r->n + groups), j->chosen + t * r->top,
                        j->weight + t * r->top);
+    for (int64_t k = t * r->top; gain && k < (t + 1) * r->top; k++)
+        j->weight[k] *= gain[j->chosen[k]];
 }
 
-static void gate(const struct job *j)
+static void gate(const struct job *j, const float *x)
 {
     const struct routed *b = j->b;
-    struct tare_matrix m;
-    if (b->bare)
-        m = (struct tare_matrix){.storage = TARE_STORE_F32,
-                                 .rows = b->router.n,
-                                 .in = b->dim,
-                                 .data = (const unsigned char *)tare_loaded_vector(j->pass->loaded, b->bare),
-                                 .stride = (size_t)b->dim * sizeof(float)};
-    else
-        m = *tare_loaded_matrix(j->pass->loaded, b->gate.weight);
-    tare_matmul(&j->pass->kernels, j->pass->pool, &m,
-                b->gate.bias ? tare_loaded_vector(j->pass->loaded, b->gate.bias) : NULL, j->x, b->dim, j->pass->tokens,
-                j->logits, b->router.n, j->pass->work);
+    if (b->bare) {
+        const struct tare_matrix m = {.storage = TARE_STORE_F32,
+                                      .rows = b->router.n,
+                                      .in = b->dim,
+                                      .data = (const unsigned char *)tare_loaded_vector(j->pass->loaded, b->bare),
+                                      .stride = (size_t)b->dim * sizeof(float)};
+        tare_matmul(&j->pass->kernels, j->pass->pool, &m,
+                    b->gate.bias ? tare_loaded_vector(j->pass->loaded, b->gate.bias) : NULL, x, b->dim, j->pass->tokens,
+                    j->logits, b->router.n, j->pass->work);
+    } else {
+        tare_linear_forward(j->pass, &b->gate, x, b->dim, j->logits, b->router.n);
+    }
     tare_pool_run(j->pass->pool, (size_t)j->pass->tokens, choose, (void *)j);
 }
 
@@ -204,8 +215,8 @@ static struct tare_product product(const struct job *j, int which, int64_t exper
     const struct tare_loaded *loaded = j->pass->loaded;
     const struct tare_linear *linear = b->each[which] ? &b->each[which][expert] : &b->stacked[which];
     const int64_t part = b->each[which] ? 0 : expert, out = linear->out;
-    struct tare_product p = {
-        .matrix = tare_matrix_part(tare_loaded_matrix(loaded, linear->weight), part * out, out), .x = x, .y = y};
+    const struct tare_matrix *all = tare_loaded_matrix(loaded, linear->weight);
+    struct tare_product p = {.matrix = tare_matrix_part(all, part * out, out), .x = x, .y = y};
     if (linear->bias)
         p.bias = tare_loaded_vector(loaded, linear->bias) + part * out;
     p.tokens = j->begin[expert + 1] - j->begin[expert];
@@ -308,7 +319,12 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
         tare_linear_forward(pass, &b->narrow, x, b->dim, j.narrow, b->width);
         tare_norm_forward(pass, &b->down_norm, b->width, j.narrow, j.narrow);
     }
-    gate(&j);
+    if (b->gate_norm.kind) {
+        tare_norm_forward(pass, &b->gate_norm, b->dim, x, y); /* y is free until the experts speak */
+        tare_norm_forward(pass, &b->experts_norm, b->dim, x, j.normed);
+        j.in = j.normed;
+    }
+    gate(&j, b->gate_norm.kind ? y : x);
     sort(&j);
     const int64_t wave = wave_size(b, pass->tokens);
     for (int64_t from = 0, to; from < b->router.n; from = to) {
@@ -371,6 +387,19 @@ static void declare_experts(struct routed *b, struct tare_at parent, const struc
     }
 }
 
+static void declare_apart(struct routed *b, struct tare_at at, const struct tare_routed_desc *d)
+{
+    const struct tare_apart *apart = &d->apart;
+    b->logit_scale = apart->logit_scale != 0 ? (float)apart->logit_scale : 1;
+    if (apart->gate)
+        b->gate_norm = (struct tare_norm){
+            .kind = TARE_NORM_RMS, .weight = tare_plain(at, apart->gate, 1, d->dim), .dim = d->dim, .eps = apart->eps};
+    if (apart->gate && apart->experts)
+        b->experts_norm = tare_rms_norm(at, apart->experts, d->dim, apart->eps);
+    if (apart->gain)
+        b->gain = tare_plain(at, apart->gain, 1, d->router.n);
+}
+
 static void declare(struct routed *b, struct tare_at at, const struct tare_routed_desc *d)
 {
     *b = (struct routed){.router = d->router,
@@ -399,6 +428,7 @@ static void declare(struct routed *b, struct tare_at at, const struct tare_route
         if (d->latent.down_norm)
             b->down_norm = tare_rms_norm(at, d->latent.down_norm, d->latent.width, d->latent.eps);
     }
+    declare_apart(b, at, d);
     if (d->shared_hidden < 1)
         return;
     const struct tare_at shared = tare_at(at, "%s", given(d->shared, "shared_experts"));

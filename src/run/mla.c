@@ -260,7 +260,12 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     unembed(&j);
     if (b->gate.weight) {
         tare_linear_forward(pass, &b->gate, x, b->gate.in, j.gate, b->gate.out);
-        tare_gate_forward(pass, &(struct tare_gate){j.gate, b->gate.out, b->gate.out, j.out, b->heads * b->v});
+        tare_gate_forward(pass, &(struct tare_gate){.gate = j.gate,
+                                                    .ld = b->gate.out,
+                                                    .n = b->gate.out / b->heads,
+                                                    .y = j.out,
+                                                    .heads = b->heads,
+                                                    .width = b->v});
     }
     tare_linear_forward(pass, &b->o, j.out, b->o.in, y, b->o.out);
 }

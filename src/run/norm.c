@@ -40,7 +40,7 @@ static void layer_row(const struct tare_pass *pass, const struct tare_norm *norm
 {
     const float *w = weight(pass, norm);
     const float plus = offset(norm);
-    const float *b = norm->bias ? tare_loaded_vector(pass->loaded, norm->bias) : NULL;
+    const float *b = norm->bias ? tare_loaded_vector(pass->loaded, norm->bias) + norm->row * norm->dim : NULL;
     double sum = 0, square = 0; /* a mean far from zero must not eat the digits of the variance */
     for (int64_t i = 0; i < norm->dim; i++)
         sum += x[i];

@@ -36,12 +36,14 @@ struct tare_pass {
         *normed[2];  /* the decoder's: residual stream, a block's output, its normed input; (tokens, dim) each */
     float *embedded; /* the decoder's: what x was at first, (tokens, dim), where a layer has a skip */
     float *side;     /* (tokens, decoder->side.width) */
+    float *turned;   /* (tokens, decoder->turned), for tare_linear_forward() alone */
     float *scratch;  /* the running block's own, as many floats as its ops->scratch(tokens) says */
     float *const
         *work; /* one a thread, tare_decoder_work() floats: TARE_PANEL_FLOATS, dim, twice the positions so far */
     const struct tare_matrix *head;
-    const float *head_bias;     /* NULL: none */
-    const volatile int *cancel; /* NULL: never; polled once a layer */
+    const struct tare_parameter *head_weight; /* whose that is */
+    const float *head_bias;                   /* NULL: none */
+    const volatile int *cancel;               /* NULL: never; polled once a layer */
 };
 
 static inline const struct tare_span *tare_pass_span(const struct tare_pass *pass, int64_t token)

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "run/budget.h"
-#include "run/prompt_cache.h"
 #include "run/measure.h"
+#include "run/prompt_cache.h"
 #include "run/runner.h"
 
 #define CONTEXT_DEFAULT 4096
@@ -86,7 +86,16 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
     if (!__atomic_load_n(&model->loaded, __ATOMIC_ACQUIRE) &&
         (code = tare_budget_check(model, states, s->context, options->memory, err)))
         return code;
-    return tare_runner_open(&s->runner, model, threads, err);
+    struct tare_kernels kernels;
+    if (options->kernels && !tare_kernels_pick(&kernels, options->kernels))
+        return tare_fail(err, TARE_E_ARGUMENT, "kernels",
+                         "\"%s\" is none of scalar, avx2, avx512 and neon, or this processor lacks it",
+                         options->kernels);
+    if (!(code = tare_runner_open(&s->runner, model, threads, options->exact, err)) && options->kernels) {
+        kernels.exact = options->exact;
+        s->runner->pass.kernels = kernels;
+    }
+    return code;
 }
 
 enum tare_code tare_session_open(tare_session **session, tare_model *model, const struct tare_session_options *options,
@@ -126,6 +135,11 @@ void tare_session_free(tare_session *s)
 int64_t tare_session_vocabulary(const tare_session *s)
 {
     return s->runner->pass.head->rows;
+}
+
+const char *tare_session_kernels(const tare_session *s)
+{
+    return s->runner->pass.kernels.name;
 }
 
 uint64_t tare_session_weights(const tare_session *s)
@@ -228,6 +242,15 @@ static void fill_pass(struct step *step)
     }
 }
 
+/* A pass writes where the sums of the turn before stand, whether it goes through or not. */
+static void begin_pass(const struct step *step)
+{
+    for (int64_t i = 0; i < step->n_spans; i++) {
+        tare_session *s = step->of[i]->session;
+        s->summed[1 - s->turn] = -1;
+    }
+}
+
 /* The pass went through: its tokens are the sessions' from now on. */
 static void keep_pass(struct step *step)
 {
@@ -268,6 +291,7 @@ static enum tare_code run_step(struct step *step, struct tare_error *err)
         fill_pass(step);
         if (step->tokens == 0)
             break;
+        begin_pass(step);
         code = tare_runner_pass(runner, step->spans, step->n_spans, step->ids, &step->wanted, err);
         if (code == TARE_OK)
             keep_pass(step);

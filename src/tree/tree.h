@@ -22,8 +22,11 @@ struct tare_parameter {
     int rank;
     const int64_t *shape;
     int64_t ternary; /* INTEGERS, U8: so many rows, four to a byte, codes 0, 1, 2 for -1, 0, 1; 0: not so */
-    bool active;     /* false: a head that tying (or content) left out */
-    uint32_t index;  /* in the tree */
+    const struct tare_parameter *signs; /* what it multiplies is turned by these (in) in blocks of `block`, and its rows
+                                           are turned back where they are read (prism_hadamard_qwen35); NULL: not */
+    int64_t block;
+    bool active;                    /* false: a head that tying (or content) left out */
+    uint32_t index;                 /* in the tree */
     const struct tare_entry *entry; /* bound by strict, else NULL */
 };
 
@@ -72,7 +75,7 @@ struct tare_norm {
     int64_t dim;
     double eps;
     double offset; /* added to the weight, beside the kind's own one */
-    int64_t row;   /* of a weight (rows, dim) that several norms share */
+    int64_t row;   /* of a weight and bias (rows, dim) that several norms share */
     bool rounded;  /* what comes out is rounded to bfloat16 */
 };
 

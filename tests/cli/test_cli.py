@@ -110,13 +110,14 @@ class Usage(Case):
         for args in (["--help"], ["-h"], ["help"]):
             code, out, err = tare(*args)
             self.assertEqual((code, err), (0, ""))
-            for verb in ("check", "explain", "convert", "run", "logits", "diff", "verify"):
+            for verb in ("check", "explain", "convert", "run", "logits", "perplexity", "bench", "diff", "verify"):
                 self.assertIn("tare " + verb, out)
 
     def test_help_of_each_verb(self):
         flags = {"check": ["--json", "--no-data", "--tie"], "explain": ["--json"], "convert": ["-o", "--to", "--keep-dtypes"],
                  "run": ["--max-tokens", "--temp", "--top-p", "--top-k", "--min-p", "--seed"], "logits": ["--ids", "--prefill"],
-                 "diff": ["--json", "--all"], "verify": ["--json", "--no-hash", "--no-values"]}
+                 "diff": ["--json", "--all"], "verify": ["--json", "--no-hash", "--no-values"],
+                 "perplexity": ["--context", "--json"], "bench": ["--threads", "--prompt", "--generate", "--sequences", "--json"]}
         for verb, words in flags.items():
             texts = {tare(*args)[:2] for args in (["help", verb], [verb, "--help"], [verb, "-h"])}
             self.assertEqual(len(texts), 1, verb)
@@ -128,7 +129,7 @@ class Usage(Case):
     def test_help_names_each_flag_of_the_manual(self):
         with open(os.path.join(ROOT, "man/tare.1"), encoding="utf-8") as f:
             manual = f.read().replace("\\-", "-")
-        for verb in ("check", "explain", "convert", "run", "logits", "diff", "verify"):
+        for verb in ("check", "explain", "convert", "run", "logits", "perplexity", "bench", "diff", "verify"):
             for flag in re.findall(r"^\s+(?:-\w, )?--([a-z-]+)", tare("help", verb)[1], re.M):
                 if flag != "help":
                     self.assertIn("--" + flag, manual)

@@ -224,7 +224,7 @@ static void each_set(void (*test)(const struct tare_kernels *k))
 static void matrices(const struct tare_kernels *k)
 {
     const bool scalar = !strcmp(k->name, "scalar");
-    for (int storage = 0; storage < TARE_STORES; storage++)
+    for (int storage = 0; storage < TARE_STORE_T4; storage++)
         for (int n = 0; n < 30; n++) {
             struct sample s = any_sample((enum tare_storage)storage, !scalar || n % 2);
             check_dot(k, &s);
@@ -316,6 +316,42 @@ static void test_attention(void **unused)
     each_set(attention);
 }
 
+/* All sets give the bits of plain multiplications and additions, in the order of the states. */
+static void scans(const struct tare_kernels *k)
+{
+    for (int c = 0; c < 60; c++) {
+        const int64_t states = size(40), n = c % 3 ? size(100) : 64, apart = n + c % 2 * 7, alike = c % 4 == 0;
+        struct guarded gh, gd, gx, gb, gc, gy;
+        float *h = floats(&gh, (states - 1) * apart + n), *y = floats(&gy, n);
+        const float *decay = floats(&gd, alike ? n : states * n), *x = floats(&gx, n), *b = floats(&gb, states),
+                    *out = floats(&gc, states);
+        float *want = malloc((size_t)(states * apart + n) * sizeof *want), *sum = want + states * apart;
+        memcpy(want, h, (size_t)((states - 1) * apart + n) * sizeof *h);
+        memset(sum, 0, (size_t)n * sizeof *sum);
+        for (int64_t s = 0; s < states; s++)
+            for (int64_t i = 0; i < n; i++) {
+                want[s * apart + i] = decay[(alike ? 0 : s * n) + i] * want[s * apart + i] + b[s] * x[i];
+                sum[i] += out[s] * want[s * apart + i];
+            }
+        k->scan(&(struct tare_scan){h, apart, decay, alike ? 0 : n, x, b, out, states, n, y});
+        assert_memory_equal(h, want, (size_t)((states - 1) * apart + n) * sizeof *h);
+        assert_memory_equal(y, sum, (size_t)n * sizeof *y);
+        free(want);
+        unguard(&gh);
+        unguard(&gd);
+        unguard(&gx);
+        unguard(&gb);
+        unguard(&gc);
+        unguard(&gy);
+    }
+}
+
+static void test_scans(void **unused)
+{
+    (void)unused;
+    each_set(scans);
+}
+
 static void check_near(float got, double want, double floor)
 {
     if (!(fabs((double)got - want) <= TOLERANCE * fabs(want) + floor))
@@ -394,7 +430,7 @@ static void multiply(const struct tare_kernels *k, int threads, const struct sam
 static void products(const struct tare_kernels *k)
 {
     for (int c = 0; c < 30; c++) {
-        const enum tare_storage storage = (enum tare_storage)(c % TARE_STORES);
+        const enum tare_storage storage = (enum tare_storage)(c % TARE_STORE_T4);
         const int64_t group = c % 4 ? 64 : 40; /* groups that vector kernels do not take go to scalar.c */
         struct sample s = sample(storage, size(300), group * size(40), group);
         const int64_t tokens = c % 3 ? size(9) : 1;
@@ -443,7 +479,7 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static const char *const storage_names[TARE_STORES] = {"f32", "f16", "bf16", "q4", "q8"};
+static const char *const storage_names[TARE_STORE_T4] = {"f32", "f16", "bf16", "q4", "q8"};
 
 /* Best of five, in one thread. */
 static void bench_one(const struct tare_kernels *k, enum tare_storage storage, int64_t tokens)
@@ -474,7 +510,7 @@ static void bench_one(const struct tare_kernels *k, enum tare_storage storage, i
 
 static void bench(const struct tare_kernels *k)
 {
-    for (int storage = 0; storage < TARE_STORES; storage++) {
+    for (int storage = 0; storage < TARE_STORE_T4; storage++) {
         bench_one(k, (enum tare_storage)storage, 1);
         bench_one(k, (enum tare_storage)storage, 128);
     }
@@ -489,7 +525,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pick),      cmocka_unit_test(test_matrices),  cmocka_unit_test(test_panels),
         cmocka_unit_test(test_attention), cmocka_unit_test(test_functions), cmocka_unit_test(test_not_numbers),
-        cmocka_unit_test(test_products),
+        cmocka_unit_test(test_products),  cmocka_unit_test(test_scans),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

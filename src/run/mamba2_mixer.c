@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * mamba2.c - Mamba-2's mixer. Dao & Gu 2024.
+ * mamba2_mixer.c - Mamba-2's mixer. Dao & Gu 2024.
  *
  *     z, u, dt = in x;  x, b, c = silu(conv(u));  y = out(norm(scan(x, b, c, dt) silu(z)))
  */
-#include "run/mamba2.h"
+#include "run/mamba2_mixer.h"
 
 #include <math.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * mamba1.h - the mixer of Mamba: a gated selective state space whose channels decay each by itself (Gu & Dao 2023). */
-#ifndef TARE_RUN_MAMBA1_H
-#define TARE_RUN_MAMBA1_H
+ * mamba1_mixer.h - the mixer of Mamba: a gated selective state space whose channels decay each by itself (Gu & Dao
+ * 2023). */
+#ifndef TARE_RUN_MAMBA1_MIXER_H
+#define TARE_RUN_MAMBA1_MIXER_H
 
 #include "run/decoder.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * mamba2.h - the mixer of Mamba-2: heads that decay alike, a gated norm (Dao & Gu 2024); and PLaMo 2's own one. */
-#ifndef TARE_RUN_MAMBA2_H
-#define TARE_RUN_MAMBA2_H
+ * mamba2_mixer.h - the mixer of Mamba-2: heads that decay alike, a gated norm (Dao & Gu 2024). */
+#ifndef TARE_RUN_MAMBA2_MIXER_H
+#define TARE_RUN_MAMBA2_MIXER_H
 
 #include "run/decoder.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * mamba1.c - Mamba's mixer. Gu & Dao 2023.
+ * mamba1_mixer.c - Mamba's mixer. Gu & Dao 2023.
  *
  *     x, z = in x;  x = silu(conv(x));  dt, b, c = split(x_proj x);  dt = softplus(dt_proj dt)
  *     h[n] = exp(-exp(a_log[n]) dt) h[n] + b[n] dt x          of each channel
  *     y = out((sum_n c[n] h[n] + D x) silu(z))
  */
-#include "run/mamba1.h"
+#include "run/mamba1_mixer.h"
 
 #include <string.h>
 
