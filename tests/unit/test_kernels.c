@@ -346,6 +346,39 @@ static void scans(const struct tare_kernels *k)
     }
 }
 
+/* The same of a step of a delta rule; y is x, and the vectors of states are rows of one. */
+static void deltas(const struct tare_kernels *k)
+{
+    for (int c = 0; c < 60; c++) {
+        const int64_t states = size(40), n = c % 3 ? size(100) : 64;
+        struct guarded gh, gv, gx;
+        float *h = floats(&gh, states * n), *x = floats(&gx, n);
+        const float *v = floats(&gv, 5 * states), *ask = v, *decay = v + states, *key = v + 2 * states;
+        const float *back = v + 3 * states, *query = v + 4 * states;
+        float *want = calloc((size_t)(states * n + 2 * n), sizeof *want), *said = want + states * n, *sum = said + n;
+        memcpy(want, h, (size_t)(states * n) * sizeof *h);
+        for (int64_t s = 0; s < states * n; s++)
+            said[s % n] += ask[s / n] * want[s];
+        for (int64_t s = 0; s < states * n; s++) {
+            want[s] = decay[s / n] * want[s] + key[s / n] * x[s % n] + back[s / n] * said[s % n];
+            sum[s % n] += query[s / n] * want[s];
+        }
+        k->delta(&(struct tare_delta_step){h, ask, decay, key, back, query, x, states, n, x});
+        assert_memory_equal(h, want, (size_t)(states * n) * sizeof *h);
+        assert_memory_equal(x, sum, (size_t)n * sizeof *x);
+        free(want);
+        unguard(&gh);
+        unguard(&gv);
+        unguard(&gx);
+    }
+}
+
+static void test_deltas(void **unused)
+{
+    (void)unused;
+    each_set(deltas);
+}
+
 static void test_scans(void **unused)
 {
     (void)unused;
@@ -525,7 +558,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pick),      cmocka_unit_test(test_matrices),  cmocka_unit_test(test_panels),
         cmocka_unit_test(test_attention), cmocka_unit_test(test_functions), cmocka_unit_test(test_not_numbers),
-        cmocka_unit_test(test_products),  cmocka_unit_test(test_scans),
+        cmocka_unit_test(test_products),  cmocka_unit_test(test_scans),     cmocka_unit_test(test_deltas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
