@@ -33,7 +33,7 @@ struct bench {
     int64_t prompt, context, generate, runs; /* tokens; context: those before the decoded ones */
     int64_t kv_bits;
     int64_t sequences; /* that go on in one step; 0: not measured */
-    bool no_read;
+    bool exact, no_read;
     const char *kernels;
     struct row rows[MOST_COUNTS];
     size_t n;
@@ -73,6 +73,7 @@ static enum tare_code open_session(const struct bench *b, int threads, int64_t c
     options.kv_bits = (int)b->kv_bits;
     options.cancel = &cli_interrupted;
     options.kernels = b->kernels;
+    options.exact = b->exact;
     return tare_session_open(session, b->model, &options, err);
 }
 
@@ -322,6 +323,8 @@ int cli_bench(const struct cli_verb *verb, int argc, char **argv)
         {"sequences", 0, CLI_WHOLE, &b.sequences, "N", "also decode so many sequences at once", 1, 1024, NULL},
         CLI_FLAG_KV_BITS(&b.kv_bits),
         {"runs", 0, CLI_WHOLE, &b.runs, "N", "the best of so many; default 3", 1, 1000, NULL},
+        {"exact", 0, CLI_SWITCH, &b.exact, NULL, "all in float32; without it activations are rounded to 8 bits", 0, 0,
+         NULL},
         {"kernels", 0, CLI_TEXT, &b.kernels, "SET",
          "scalar, avx2, avx512 or neon; default: the best of the processor's", 0, 0, NULL},
         {"no-read", 0, CLI_SWITCH, &b.no_read, NULL, "leave the memory's speed out: it takes 512 MB", 0, 0, NULL},

@@ -131,7 +131,7 @@ static INLINE void mix_of(enum tare_cache cache, const float *p, const struct ta
 static void store(enum tare_cache cache, const float *x, int64_t n, unsigned char *row)
 {
     if (cache != TARE_CACHE_F16) {
-        tare_cache_store(cache, x, n, row);
+        tare_scalar_cache_store(cache, x, n, row);
         return;
     }
     const __m256 largest = _mm256_set1_ps(65504), least = _mm256_set1_ps(-65504);

@@ -137,7 +137,7 @@ static void load_piece(enum tare_cache cache, const unsigned char *row, int64_t 
         load_q4(row, n, x);
 }
 
-void tare_cache_store(enum tare_cache cache, const float *x, int64_t n, unsigned char *row)
+void tare_scalar_cache_store(enum tare_cache cache, const float *x, int64_t n, unsigned char *row)
 {
     if (cache == TARE_CACHE_F32)
         memcpy(row, x, (size_t)n * sizeof *x);
@@ -149,14 +149,14 @@ void tare_cache_store(enum tare_cache cache, const float *x, int64_t n, unsigned
         store_q4(x, n, row);
 }
 
-static void load(const struct tare_rows *r, float *x)
+void tare_scalar_cache_load(const struct tare_rows *r, float *x)
 {
     for (int64_t j = 0; j < r->n; j++)
         load_piece(r->cache, r->data + (size_t)j * tare_cache_row(r->cache, r->dim), 0, r->dim, x + j * r->dim);
 }
 
 /* As in scalar.c: the sums of `scores` on loaded rows, bit for bit. */
-static void scores(const float *q, const struct tare_rows *r, float scale, float *into)
+void tare_scalar_cache_scores(const float *q, const struct tare_rows *r, float scale, float *into)
 {
     float piece[PIECE];
     for (int64_t j = 0; j < r->n; j++) {
@@ -174,7 +174,7 @@ static void scores(const float *q, const struct tare_rows *r, float scale, float
     }
 }
 
-static void mix(const float *p, const struct tare_rows *r, float *y)
+void tare_scalar_cache_mix(const float *p, const struct tare_rows *r, float *y)
 {
     float piece[PIECE];
     for (int64_t j = 0; j < r->n; j++)
@@ -184,12 +184,4 @@ static void mix(const float *p, const struct tare_rows *r, float *y)
             for (int64_t i = 0; i < k; i++)
                 y[start + i] += p[j] * piece[i];
         }
-}
-
-void tare_kernels_cache_scalar(struct tare_kernels *kernels)
-{
-    kernels->cache_store = tare_cache_store;
-    kernels->cache_load = load;
-    kernels->cache_scores = scores;
-    kernels->cache_mix = mix;
 }

@@ -70,7 +70,6 @@ struct tare_matrix {
 enum tare_cache { TARE_CACHE_F32, TARE_CACHE_F16, TARE_CACHE_Q8, TARE_CACHE_Q4, TARE_CACHES };
 #define TARE_CACHE_BLOCK 32
 size_t tare_cache_row(enum tare_cache cache, int64_t n); /* bytes of a row of n numbers */
-void tare_cache_store(enum tare_cache cache, const float *x, int64_t n, unsigned char *row); /* the scalar one */
 
 struct tare_rows {
     enum tare_cache cache;
@@ -105,11 +104,14 @@ struct tare_scan {
 
 /* One step of a delta rule, for some channels: a state decays, and is corrected by what it says of a key (Schlag et al.
  * 2021; gated: Yang et al. 2024; RWKV-7: Peng et al. 2025).
- *     said[i] = sum_k ask[k] h[k][i]
- *     h[k][i] = decay[k] h[k][i] + key[k] x[i] + back[k] said[i]          y[i] = sum_k query[k] h[k][i]
- * y may be x; nothing else overlaps. */
+ *     said[i] = sum_k ask[k] from[k][i]
+ *     h[k][i] = decay[k] from[k][i] + key[k] x[i] + back[k] said[i]          y[i] = sum_k query[k] h[k][i]
+ * h may be from, and y may be x; nothing else overlaps. Channels lie by tiles, whose sums stay in registers while the
+ * states go by: those of [at, at + n), n = TARE_DELTA_TILE or what is left, begin at h + at * states, (states, n). */
+#define TARE_DELTA_TILE 32
 struct tare_delta_step {
-    float *h;                                      /* (states, channels) */
+    float *h;                                      /* by tiles */
+    const float *from;                             /* the same */
     const float *ask, *decay, *key, *back, *query; /* (states) */
     const float *x;                                /* (channels) */
     int64_t states, channels;
@@ -159,13 +161,17 @@ struct tare_kernels {
 };
 
 extern const struct tare_kernels tare_kernels_scalar;
+/* Its parts that stand in cache_scalar.c. */
+void tare_scalar_cache_store(enum tare_cache cache, const float *x, int64_t n, unsigned char *row);
+void tare_scalar_cache_load(const struct tare_rows *rows, float *x);
+void tare_scalar_cache_scores(const float *q, const struct tare_rows *keys, float scale, float *scores);
+void tare_scalar_cache_mix(const float *p, const struct tare_rows *values, float *y);
 /* Overwrite what the set does better. Each is compiled for its own CPU family, and empty on others. */
 void tare_kernels_avx2(struct tare_kernels *kernels);
 void tare_kernels_avx2_tiles(struct tare_kernels *kernels);
 void tare_kernels_avx512(struct tare_kernels *kernels);
 void tare_kernels_avx512_tiles(struct tare_kernels *kernels); /* needs VNNI too */
 void tare_kernels_neon(struct tare_kernels *kernels);
-void tare_kernels_cache_scalar(struct tare_kernels *kernels);
 void tare_kernels_cache_avx2(struct tare_kernels *kernels);
 void tare_kernels_cache_avx512(struct tare_kernels *kernels);
 

@@ -44,7 +44,7 @@ static enum tare_code choose_context(tare_session *s, int64_t asked, struct tare
 
 static enum tare_code choose_bits(tare_session *s, const struct tare_session_options *options, struct tare_error *err)
 {
-    s->kv_bits = options->kv_bits ? options->kv_bits : 16;
+    s->kv_bits = options->kv_bits ? options->kv_bits : options->exact ? 32 : 16;
     if (s->kv_bits != 32 && s->kv_bits != 16 && s->kv_bits != 8 && s->kv_bits != 4)
         return tare_fail(err, TARE_E_ARGUMENT, "kv_bits", "is %d; keys and values are kept in 32, 16, 8 or 4 bits",
                          s->kv_bits);
@@ -110,8 +110,8 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
                          "\"%s\" is none of scalar, avx2, avx512 and neon, or this processor lacks it",
                          options->kernels);
     if (!(code = tare_runner_open(&s->runner, model, threads, options->exact, err)) && options->kernels) {
-        kernels.exact = options->exact;
         s->runner->pass.kernels = kernels;
+        s->runner->pass.kernels.exact = options->exact;
     }
     return code;
 }
