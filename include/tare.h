@@ -588,7 +588,8 @@ struct tare_template_request {
  *
  * A template is sandboxed: an attribute is a key or a method of a list. TARE_E_FORMAT: variables or template are not
  * well-formed, the template raises an exception (its text is given as it is), or it asks for more than 50 million
- * steps, 16 MiB of text, 128 MiB of values or 200 calls inside one another; err->where has file and line.
+ * steps, 16 MiB of text, 16 MiB of values (beside eight times the variables) or 200 calls inside one another;
+ * err->where has file and line.
  */
 TARE_API enum tare_code tare_template_render(const tare_template *chat_template,
                                              const struct tare_template_request *request, char **text,

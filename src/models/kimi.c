@@ -54,6 +54,8 @@ static void routed(struct tare_layer *l, struct tare_at at, const struct tare_ki
                                    .hidden = k->expert_hidden,
                                    .correction = "e_score_correction_bias",
                                    .latent = latent,
+                                   .limit = k->limit,
+                                   .shared_limit = k->limit,
                                    .shared_hidden = k->shared > 0 ? tare_mul(at, k->expert_hidden, k->shared) : 0});
 }
 
@@ -64,9 +66,7 @@ void tare_kimi_layer(struct tare_layer *l, struct tare_at at, const struct tare_
     if (k->router.n > 0 && i >= k->first_dense && i % k->every == 0)
         routed(l, at, k);
     else
-        tare_glu(l, at, &(struct tare_glu_desc){.dim = k->dim, .hidden = k->hidden});
-    if (k->situ)
-        tare_planned_only(&l->ffn);
+        tare_glu(l, at, &(struct tare_glu_desc){.dim = k->dim, .hidden = k->hidden, .limit = k->limit});
 }
 
 void tare_kimi_rewrite(struct tare_weights *w, int64_t n_experts)

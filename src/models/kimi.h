@@ -21,7 +21,7 @@ struct tare_kimi {
     int64_t shared;             /* number of shared experts; below 1: none */
     int64_t latent;             /* the width that experts work at; below 1: dim */
     bool latent_norm;
-    bool situ; /* the activation is K3's own, which no block computes yet */
+    struct tare_limit limit; /* of all feed-forward blocks */
     double eps;
 };
 /* The norms and the feed-forward block of layer i. */

@@ -9,6 +9,7 @@
 #include "models/mla.h"
 #include "models/sparse.h"
 #include "models/wrapper.h"
+#include "run/residual_attention.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 163840)                                                                                       \
@@ -90,13 +91,12 @@ static void attention(struct tare_layer *l, struct tare_at parent, const struct 
                                      .eps = 1e-6});
 }
 
-/* Attention over the residuals: what proj scores after norm. */
-static void residuals(struct tare_at at, const char *proj, const char *norm, const struct args *a)
+static struct tare_limit situ(const struct args *a)
 {
-    if (a->attn_res_block_size < 0)
-        return;
-    tare_linear(at, proj, a->hidden_size, 1, NO_BIAS);
-    tare_rms_norm(at, norm, a->hidden_size, a->rms_norm_eps);
+    const bool given = a->activation_situ_beta > 0 || a->activation_situ_beta < 0;
+    return (struct tare_limit){.kind = TARE_LIMIT_SITU,
+                               .most = given ? a->activation_situ_beta : 1,
+                               .linear = isnan(a->activation_situ_linear_beta) ? 0 : a->activation_situ_linear_beta};
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
@@ -113,17 +113,15 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                                    .scale = a->routed_scaling_factor,
                                                    .groups = a->num_expert_group,
                                                    .top_groups = a->topk_group},
-                                        .situ = true,
                                         .expert_hidden = a->moe_intermediate_size,
                                         .first_dense = a->first_k_dense_replace,
                                         .every = a->moe_layer_freq,
                                         .shared = a->num_shared_experts,
+                                        .limit = situ(a),
                                         .latent = a->routed_expert_hidden_size,
                                         .latent_norm = a->latent_moe_use_norm,
                                         .eps = a->rms_norm_eps},
                     i);
-    residuals(at, "self_attention_res_proj", "self_attention_res_norm", a);
-    residuals(at, "mlp_res_proj", "mlp_res_norm", a);
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -131,7 +129,10 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     const struct args *a = args;
     tare_skeleton(root, args, d,
                   &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .layer = layer, TARE_SKELETON_TIED(a)});
-    residuals(tare_at(root, "model"), "output_attn_res_proj", "output_attn_res_norm", a);
+    if (a->attn_res_block_size >= 0)
+        tare_residual_attention(d, tare_at(root, "model"),
+                                &(struct tare_residual_attention_desc){
+                                    .dim = a->hidden_size, .size = a->attn_res_block_size, .eps = a->rms_norm_eps});
 }
 
 /* A_log is padded in some files: the first `heads` count. */
@@ -197,4 +198,5 @@ const struct tare_arch tare_arch_kimi_k3 = {
     .inner_config = "text_config",
     .inner_prefix = "language_model",
     .inner_flat = true,
+    .runs = true,
 };

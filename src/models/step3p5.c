@@ -120,7 +120,7 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
 static struct tare_limit limit_of(const json_t *list, int64_t i)
 {
     const double most = json_number_value(json_array_get(list, (size_t)i));
-    return (struct tare_limit){most > 0 ? TARE_LIMIT_AFTER : TARE_LIMIT_NONE, most};
+    return (struct tare_limit){.kind = most > 0 ? TARE_LIMIT_AFTER : TARE_LIMIT_NONE, .most = most};
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)

@@ -89,11 +89,29 @@ static float within(float x, float least, float most)
     return x < least ? least : x > most ? most : x; /* a NaN stays */
 }
 
+/* Kimi K3's: SiLU whose linear part is bent. */
+static void situ(const struct tare_limit *limit, float *gate, const float *up, int64_t n)
+{
+    const float m = (float)limit->most, l = (float)limit->linear;
+    for (int64_t i = 0; i < n; i++)
+        gate[i] = m * tanhf(gate[i] / m) / (1 + expf(-gate[i])) * (l != 0 ? l * tanhf(up[i] / l) : up[i]);
+}
+
 void tare_unit_forward(const struct tare_kernels *kernels, enum tare_activation activation,
                        const struct tare_limit *limit, float *gate, float *up, int64_t n)
 {
     const float most = (float)limit->most;
     if (limit->kind == TARE_LIMIT_NONE) {
+        tare_activation_forward(kernels, activation, gate, up, n);
+        return;
+    }
+    if (limit->kind == TARE_LIMIT_SITU) {
+        situ(limit, gate, up, n);
+        return;
+    }
+    for (int64_t i = 0; limit->kind == TARE_LIMIT_INPUT && i < n; i++)
+        gate[i] = within(gate[i], -INFINITY, most), up[i] = within(up[i], -most, most);
+    if (limit->kind == TARE_LIMIT_INPUT) {
         tare_activation_forward(kernels, activation, gate, up, n);
         return;
     }

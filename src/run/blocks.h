@@ -114,13 +114,18 @@ enum tare_activation { TARE_SILU, TARE_GELU, TARE_GELU_TANH, TARE_RELU, TARE_REL
  * error. */
 enum tare_activation tare_activation_read(struct tare_at at, const char *name, enum tare_activation fallback);
 
-/* A gated unit whose parts are kept within limits, m the most:
- *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-1.702 g)) * (u + 1), whatever the activation
- * (gpt_oss) AFTER    min(act(gate), m) * clamp(up, -m, m)
+/*
+ * A gated unit whose parts are kept within limits, m the most:
+ *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-1.702 g)) * (u + 1), whatever the activation (gpt_oss)
+ *   INPUT    act(min(gate, m)) * clamp(up, -m, m) (deepseek_v41)
+ *   AFTER    min(act(gate), m) * clamp(up, -m, m)
+ *   SITU     m tanh(gate / m) / (1 + e^-gate) * u, whatever the activation; u = l tanh(up / l), or up where l is 0
+ *            (kimi_k3)
  */
 struct tare_limit {
-    enum { TARE_LIMIT_NONE, TARE_LIMIT_BEFORE, TARE_LIMIT_AFTER } kind;
+    enum { TARE_LIMIT_NONE, TARE_LIMIT_BEFORE, TARE_LIMIT_INPUT, TARE_LIMIT_AFTER, TARE_LIMIT_SITU } kind;
     double most;
+    double linear; /* l */
 };
 
 /* down(act(gate x) * up x) */

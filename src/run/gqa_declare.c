@@ -172,6 +172,8 @@ static bool widths_fit(const struct tare_gqa_self *b)
         return false;
     if (b->q_row > b->head_dim && (plain_row || b->v_dim != b->head_dim))
         return false;
+    if (b->gate_fused && (b->grouped || !b->qkv.weight))
+        return false;
     return !same || b->v_dim == b->head_dim;
 }
 
