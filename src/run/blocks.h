@@ -116,9 +116,8 @@ enum tare_activation tare_activation_read(struct tare_at at, const char *name, e
 
 /*
  * A gated unit whose parts are kept within limits, m the most:
- *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-1.702 g)) * (u + 1), whatever the activation (gpt_oss)
- *   INPUT    act(min(gate, m)) * clamp(up, -m, m) (deepseek_v41)
- *   AFTER    min(act(gate), m) * clamp(up, -m, m)
+ *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-1.702 g)) * (u + 1), whatever the activation
+ * (gpt_oss) INPUT    act(min(gate, m)) * clamp(up, -m, m) (deepseek_v41) AFTER    min(act(gate), m) * clamp(up, -m, m)
  *   SITU     m tanh(gate / m) / (1 + e^-gate) * u, whatever the activation; u = l tanh(up / l), or up where l is 0
  *            (kimi_k3)
  */
