@@ -133,9 +133,8 @@ static void gate(const struct job *j, const float *x)
                                       .in = b->dim,
                                       .data = (const unsigned char *)tare_loaded_vector(j->pass->loaded, b->bare),
                                       .stride = (size_t)b->dim * sizeof(float)};
-        tare_matmul(&j->pass->kernels, j->pass->pool, &m,
-                    b->gate.bias ? tare_loaded_vector(j->pass->loaded, b->gate.bias) : NULL, x, b->dim, j->pass->tokens,
-                    j->logits, b->router.n, j->pass->work);
+        tare_matmul(&j->pass->kernels, j->pass->pool, &m, NULL, x, b->dim, j->pass->tokens, j->logits, b->router.n,
+                    j->pass->work);
     } else {
         tare_linear_forward(j->pass, &b->gate, x, b->dim, j->logits, b->router.n);
     }
@@ -417,7 +416,9 @@ static void declare(struct routed *b, struct tare_at at, const struct tare_route
         b->bare = tare_plain(tare_at(at, "%s", given(d->gate, "gate")), "weight", 2, d->router.n, d->dim);
     else
         b->gate = tare_linear(at, given(d->gate, "gate"), d->dim, d->router.n, d->gate_bias);
-    if (d->correction)
+    if (d->correction && d->correction_optional)
+        b->correction = tare_optional(at, d->correction, 1, d->router.n);
+    else if (d->correction)
         b->correction = tare_plain(at, d->correction, 1, d->router.n);
     declare_experts(b, at, d);
     if (d->latent.width > 0) {

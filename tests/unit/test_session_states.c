@@ -26,6 +26,16 @@ static const char *const configs[] = {
     "\"mamba_d_ssm\": 32, \"mamba_d_state\": 8, \"mamba_n_groups\": 1, \"mamba_n_heads\": 4, \"vocab_size\": 40,"
     "\"rms_norm_eps\": 1e-5, \"max_position_embeddings\": 1024, \"embedding_multiplier\": 1.0,"
     "\"lm_head_multiplier\": 1.0, \"tie_word_embeddings\": true}",
+
+    "{\"model_type\": \"qwen3_next\", \"hidden_size\": 32, \"num_hidden_layers\": 2, \"intermediate_size\": 24,"
+    "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"head_dim\": 8, \"linear_num_value_heads\": 4,"
+    "\"linear_num_key_heads\": 2, \"linear_key_head_dim\": 8, \"linear_value_head_dim\": 6,"
+    "\"linear_conv_kernel_dim\": 4, \"full_attention_interval\": 2, \"rms_norm_eps\": 1e-5, \"vocab_size\": 40,"
+    "\"rope_theta\": 10000.0, \"max_position_embeddings\": 1024, \"tie_word_embeddings\": true}",
+
+    "{\"model_type\": \"rwkv7\", \"hidden_size\": 32, \"num_hidden_layers\": 2, \"intermediate_size\": 24,"
+    "\"norm_eps\": 1e-5, \"head_dim\": 8, \"a_low_rank_dim\": 4, \"v_low_rank_dim\": 4, \"gate_low_rank_dim\": 4,"
+    "\"decay_low_rank_dim\": 4, \"vocab_size\": 40, \"tie_word_embeddings\": true}",
 };
 enum { MODELS = FIXTURE_COUNT(configs) };
 
