@@ -65,7 +65,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                     .gate_bias = BIAS,
                     .experts = "experts",
                     .bias = BIAS,
-                    .limit = {TARE_LIMIT_BEFORE, a->swiglu_limit}});
+                    .limit = {.kind = TARE_LIMIT_BEFORE, .most = a->swiglu_limit}});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

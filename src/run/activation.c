@@ -100,7 +100,7 @@ static void situ(const struct tare_limit *limit, float *gate, const float *up, i
 void tare_unit_forward(const struct tare_kernels *kernels, enum tare_activation activation,
                        const struct tare_limit *limit, float *gate, float *up, int64_t n)
 {
-    const float most = (float)limit->most;
+    const float most = (float)limit->most, alpha = limit->alpha != 0 ? (float)limit->alpha : 1.702f;
     if (limit->kind == TARE_LIMIT_NONE) {
         tare_activation_forward(kernels, activation, gate, up, n);
         return;
@@ -119,6 +119,6 @@ void tare_unit_forward(const struct tare_kernels *kernels, enum tare_activation 
         tare_activation_forward(kernels, activation, gate, NULL, n);
     for (int64_t i = 0; i < n; i++) {
         const float g = within(gate[i], -INFINITY, most), u = within(up[i], -most, most);
-        gate[i] = limit->kind == TARE_LIMIT_AFTER ? g * u : g / (1 + expf(-1.702f * g)) * (u + 1);
+        gate[i] = limit->kind == TARE_LIMIT_AFTER ? g * u : g / (1 + expf(-alpha * g)) * (u + 1);
     }
 }

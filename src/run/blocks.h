@@ -48,6 +48,14 @@ float tare_rope_frequencies(const struct tare_rope *rope, int64_t total, float *
 void tare_rope_table(const struct tare_rope *rope, const float *freq, float factor, int64_t position, float *table);
 void tare_rope_rotate(const struct tare_rope *rope, const float *table, float *head);
 
+/* Of blocks of `size` keys a query sees the best `top`, the last `local` among them, by small heads of their own: the
+ * best dot product of an index query, one for so many query heads together, with an index key of the block. */
+struct tare_gqa_index_desc {
+    int64_t heads, dim, size, top, local; /* heads below 1: no index */
+    bool one_plus;                        /* its norms */
+    struct tare_rope rope;
+};
+
 /* self_attn.{q,k,v,o}_proj, grouped-query attention. */
 struct tare_gqa_desc {
     const char *name;                              /* "self_attn" */
@@ -97,9 +105,10 @@ struct tare_gqa_desc {
     bool
         convolved; /* keys and values: conv[h][0] times the token before plus conv[h][1] times this one (baichuan_m1) */
     const char *rounded[2]; /* numbers: keys and values are rounded to 8 bits, multiples of them; NULL: not (afm7) */
-    int64_t block, near, stride; /* block-sparse (phi3small): of blocks of so many keys, query head h sees the last
-                                    `near` and every stride-th, those b with (b + h + 1) % stride == 0; block 0: all */
-    const char *gain_name;       /* queries times a number a head: (heads); NULL: not (talkie) */
+    int64_t block, near, stride;      /* block-sparse (phi3small): of blocks of so many keys, query head h sees the last
+                                         `near` and every stride-th, those b with (b + h + 1) % stride == 0; block 0: all */
+    struct tare_gqa_index_desc index; /* block-sparse by an index (minimax_m3_vl); not with block, cycled, borrows */
+    const char *gain_name;            /* queries times a number a head: (heads); NULL: not (talkie) */
     struct tare_rope rope;
 };
 void tare_gqa(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_desc *desc);
@@ -116,16 +125,16 @@ enum tare_activation tare_activation_read(struct tare_at at, const char *name, e
 
 /*
  * A gated unit whose parts are kept within limits, m the most:
- *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-1.702 g)) * (u + 1), whatever the activation (gpt_oss)
- *   INPUT    act(min(gate, m)) * clamp(up, -m, m) (deepseek_v41)
- *   AFTER    min(act(gate), m) * clamp(up, -m, m)
+ *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-alpha g)) * (u + 1), whatever the activation
+ * (gpt_oss) INPUT    act(min(gate, m)) * clamp(up, -m, m) (deepseek_v41) AFTER    min(act(gate), m) * clamp(up, -m, m)
  *   SITU     m tanh(gate / m) / (1 + e^-gate) * u, whatever the activation; u = l tanh(up / l), or up where l is 0
  *            (kimi_k3)
  */
 struct tare_limit {
     enum { TARE_LIMIT_NONE, TARE_LIMIT_BEFORE, TARE_LIMIT_INPUT, TARE_LIMIT_AFTER, TARE_LIMIT_SITU } kind;
     double most;
-    double linear; /* l */
+    double alpha;  /* BEFORE: 0 is 1.702 */
+    double linear; /* SITU: l */
 };
 
 /* down(act(gate x) * up x) */
@@ -141,6 +150,7 @@ struct tare_glu_desc {
     bool ternary;            /* all three are tare_ternary (bitnet) */
     const char *hidden_norm; /* an RMS norm of what goes into down; NULL: none */
     double eps;              /* of hidden_norm */
+    double sparsity;         /* about this share of the gates is cut off before the activation (gemma3n); 0: none */
     double gegelu_limit;     /* rows of gate_up_name take turns, and both are clamped: gegelu (phi3small); 0: not */
 };
 void tare_glu(struct tare_layer *layer, struct tare_at at, const struct tare_glu_desc *desc);
@@ -200,10 +210,11 @@ struct tare_routed_desc {
     bool gate_bias;         /* the gate is a linear with a bias */
     bool gate_bare;         /* no linear but a parameter of its own: never packed */
     const char *correction; /* of the scores by which experts are chosen: "gate.e_score_correction_bias"; NULL: none */
-    const char *experts;    /* "switch_mlp" */
-    int64_t idle;           /* the last so many of router.n are none: they give back what they get (longcat) */
-    const char *parts[3];   /* gate_proj, up_proj, down_proj */
-    bool ungated;           /* each is down(act(up x)), the shared one too: no gate_proj (nemotron_h) */
+    bool correction_optional; /* it is tare_optional() */
+    const char *experts;      /* "switch_mlp" */
+    int64_t idle;             /* the last so many of router.n are none: they give back what they get (longcat) */
+    const char *parts[3];     /* gate_proj, up_proj, down_proj */
+    bool ungated;             /* each is down(act(up x)), the shared one too: no gate_proj (nemotron_h) */
     struct tare_latent latent;
     struct tare_apart apart;
     bool one_by_one;                          /* experts.0.gate_proj ... instead of experts.gate_proj, stacked */

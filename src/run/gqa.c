@@ -10,6 +10,7 @@
 
 #include "run/attend.h"
 #include "run/gate.h"
+#include "run/gqa_index.h"
 
 static int64_t of_heads(const struct tare_gqa_self *b)
 {
@@ -20,7 +21,8 @@ static size_t scratch(const void *block, int64_t tokens)
 {
     const struct tare_gqa_self *b = block;
     const int64_t mixed = of_heads(b) * (b->mixing ? 2 : 1) + (b->gate.weight ? b->gate.out : 0);
-    return (size_t)tokens * (size_t)(b->projected + mixed + 2 * b->rope.dims + 1);
+    const size_t index = b->index ? tare_gqa_index_scratch(b->index, tokens) : 0;
+    return (size_t)tokens * (size_t)(b->projected + mixed + 2 * b->rope.dims + 1) + index;
 }
 
 static int state(const void *block, struct tare_state_part parts[TARE_STATE_PARTS])
@@ -29,7 +31,9 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     parts[TARE_GQA_KEYS] = (struct tare_state_part){TARE_STATE_ROWS, b->kv_heads, b->head_dim, 1};
     parts[TARE_GQA_VALUES] = (struct tare_state_part){TARE_STATE_ROWS, b->kv_heads, b->v_dim, 1};
     parts[TARE_GQA_BEFORE] = (struct tare_state_part){TARE_STATE_ROWS, 2 * b->kv_heads, b->head_dim, 1};
-    return tare_gqa_keeps_before(b) ? 3 : 2;
+    if (b->index)
+        parts[TARE_GQA_INDEX] = (struct tare_state_part){TARE_STATE_ROWS, 1, b->index->dim, 1};
+    return tare_gqa_keeps_before(b) || b->index ? 3 : 2;
 }
 
 /* Block-sparse: of blocks of keys, head h at position `last` sees the last few and every stride-th. */
@@ -77,6 +81,7 @@ static void attend_group(void *user, size_t i, int worker)
     const struct tare_gqa_job *j = user;
     const struct tare_gqa_self *b = j->b;
     const int64_t t = (int64_t)i / b->kv_heads, kv = (int64_t)i % b->kv_heads, group = b->heads / b->kv_heads;
+    const int64_t share = b->index ? b->heads / b->index->heads : 1; /* query heads of an index head */
     const struct tare_span *span = tare_pass_span(j->pass, t);
     struct tare_attend a = {.state = b->borrows ? tare_pass_lent(j->pass, span) : tare_pass_state(j->pass, span),
                             .keys = TARE_GQA_KEYS,
@@ -87,8 +92,15 @@ static void attend_group(void *user, size_t i, int worker)
                             .scale = b->scale,
                             .soft_cap = b->soft_cap};
     a.first = first_key(b, a.last);
-    for (int64_t k = 0; k < group; k++)
-        attend_head(j, t, b->cycled ? k * b->kv_heads + kv : kv * group + k, a, j->pass->work[worker]);
+    struct tare_gqa_seen seen;
+    for (int64_t k = 0; k < group; k++) {
+        const int64_t h = b->cycled ? k * b->kv_heads + kv : kv * group + k;
+        if (b->index && (k == 0 || h / share != (h - 1) / share)) {
+            seen = tare_gqa_index_choose(j, t, h, j->pass->work[worker]);
+            a.sees = tare_gqa_index_sees, a.user = &seen;
+        }
+        attend_head(j, t, h, a, j->pass->work[worker]);
+    }
 }
 
 /* mixed = m * other + (1 - m) * mixed with m = sigmoid(q . weight + bias), for each head of a token. */
@@ -161,6 +173,7 @@ static struct tare_gqa_job lay_out(const struct tare_gqa_self *b, const struct t
     j.factor = j.freq + tokens * b->rope.dims;
     j.gates = j.factor + tokens;
     j.other = j.gates + (b->gate.weight ? tokens * b->gate.out : 0);
+    j.index = j.other + (b->mixing ? tokens * of_heads(b) : 0);
     return j;
 }
 
@@ -170,6 +183,8 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     const size_t tokens = (size_t)pass->tokens;
     struct tare_gqa_job j = lay_out(b, pass);
     tare_gqa_prepare(&j, x);
+    if (b->index)
+        tare_gqa_index_prepare(&j, x);
     tare_pool_run(pass->pool, tokens * (size_t)b->kv_heads, attend_group, &j);
     if (b->mixing)
         tare_pool_run(pass->pool, tokens, mix_token, &j);
@@ -216,7 +231,7 @@ void tare_gqa_mixing(struct tare_block *mixer, struct tare_at at, int64_t window
 /* What the description has no words for. */
 static bool is_special(const struct tare_gqa_self *b)
 {
-    return b->sink || b->gate.weight || b->gate_fused || b->mixed_head_norm.kind != TARE_NORM_NONE ||
+    return b->sink || b->index || b->gate.weight || b->gate_fused || b->mixed_head_norm.kind != TARE_NORM_NONE ||
            b->q_row != b->head_dim || b->v_dim != b->head_dim || b->v_scale != 1 || b->clip > 0 || b->chunk > 0 ||
            b->adopts;
 }

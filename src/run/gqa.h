@@ -7,6 +7,8 @@
 
 #include "run/pass.h"
 
+struct tare_gqa_index;
+
 struct tare_gqa_self {
     struct tare_linear q, k, v, qkv, o; /* q, k, v, or qkv: its weight is NULL where they are apart */
     struct tare_linear gate;            /* of what the heads give; its weight is NULL without one */
@@ -16,6 +18,7 @@ struct tare_gqa_self {
     const struct tare_parameter *conv[2];              /* of keys, of values: (kv_heads, 2); NULL: none */
     const struct tare_parameter *mixing, *mixing_bias; /* of two attentions: (heads, head_dim), (heads); NULL: none */
     const struct tare_parameter *rounded[2];           /* of keys, of values; NULL: none */
+    const struct tare_gqa_index *index;                /* NULL: none */
     const struct tare_parameter *sink;                 /* (heads); NULL: none */
     const struct tare_parameter *gain;                 /* (heads); NULL: none */
     int64_t block, near, stride;                       /* block-sparse; block 0: not */
@@ -34,7 +37,7 @@ struct tare_gqa_self {
 };
 
 /* Parts of the state: of BEFORE there are keys, then values, as they were projected. */
-enum { TARE_GQA_KEYS, TARE_GQA_VALUES, TARE_GQA_BEFORE };
+enum { TARE_GQA_KEYS, TARE_GQA_VALUES, TARE_GQA_BEFORE, TARE_GQA_INDEX = TARE_GQA_BEFORE /* not both */ };
 
 /* One pass of one block. */
 struct tare_gqa_job {
@@ -43,6 +46,7 @@ struct tare_gqa_job {
     float *projected; /* (tokens, q heads + k heads + v heads) */
     float *mixed;     /* (tokens, heads, v_dim) */
     float *other;     /* the same, where two are mixed */
+    float *index;     /* see gqa_index.h */
     float *gates;     /* (tokens, gate.out) */
     float *freq;      /* (spans, rope.dims / 2) */
     float *factor;    /* (spans) */

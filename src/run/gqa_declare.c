@@ -2,7 +2,7 @@
  * gqa_declare.c - the parameters of grouped-query attention. */
 #include <math.h>
 
-#include "run/gqa.h"
+#include "run/gqa_index.h"
 
 static struct tare_norm head_norm(struct tare_at at, const char *name, int64_t heads, const struct tare_gqa_desc *d)
 {
@@ -127,6 +127,8 @@ static void declare_plain(struct tare_gqa_self *b, struct tare_at at, const stru
         b->gain = tare_plain(at, d->gain_name, 1, d->heads);
     if (d->sink_name)
         b->sink = tare_plain(at, d->sink_name, 1, d->heads);
+    if (d->index.heads > 0)
+        b->index = tare_gqa_index(at, d);
 }
 
 void tare_gqa_declare(struct tare_gqa_self *b, struct tare_at at, const struct tare_gqa_desc *d)
@@ -181,6 +183,8 @@ bool tare_gqa_runs(const struct tare_gqa_self *b, const struct tare_gqa_desc *d)
 {
     const bool norms = b->each || !normed_each(d);
     const bool tuned = d->query_beta == 0 || d->query_length > 0;
-    return norms && tuned && widths_fit(b) && !(b->borrows && b->adopts) && d->kv_heads > 0 &&
+    const bool index = d->index.heads < 1 || (b->index && tare_gqa_index_runs(b->index, d));
+    const bool apart = !b->index || (!tare_gqa_keeps_before(b) && !b->borrows && !b->block && !b->cycled);
+    return norms && tuned && index && apart && widths_fit(b) && !(b->borrows && b->adopts) && d->kv_heads > 0 &&
            d->heads % d->kv_heads == 0 && d->rope.dims >= 0 && d->rope.dims <= d->head_dim;
 }

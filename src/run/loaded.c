@@ -227,7 +227,8 @@ static bool stays_packed(const struct tare_recipe *recipe, const struct tare_fla
 static enum tare_code load_parameter(const struct loading *l, const struct tare_parameter *p, struct tare_arena *work)
 {
     struct tare_flat flat = {0};
-    const enum tare_code code = tare_recipe_flatten(p->entry->recipe, work, &flat, l->err);
+    const struct tare_recipe *recipe = (p->active ? p->entry : p->aside)->recipe;
+    const enum tare_code code = tare_recipe_flatten(recipe, work, &flat, l->err);
     if (code)
         return code;
     if (p->kind == TARE_KIND_PLAIN)
@@ -237,7 +238,7 @@ static enum tare_code load_parameter(const struct loading *l, const struct tare_
     m->rows = m->in > 0 ? tare_shape_count(flat.rank, flat.shape) / m->in : 0;
     if (p->ternary > 0)
         return load_ternary(l, p, &flat, m);
-    return stays_packed(p->entry->recipe, &flat) ? load_packed(l, p, &flat, m) : load_dense(l, p->name, &flat, m);
+    return stays_packed(recipe, &flat) ? load_packed(l, p, &flat, m) : load_dense(l, p->name, &flat, m);
 }
 
 enum tare_code tare_loaded_open(struct tare_loaded **loaded, struct tare_model *model, struct tare_pool *pool,
@@ -254,7 +255,7 @@ enum tare_code tare_loaded_open(struct tare_loaded **loaded, struct tare_model *
     enum tare_code code = w->matrices && w->vectors ? TARE_OK : tare_fail_memory(err);
     for (size_t i = 0; !code && i < w->n; i++) {
         const struct tare_parameter *p = model->tree.parameters[i];
-        if (p->active && p->entry)
+        if (p->active ? p->entry : p->aside)
             code = load_parameter(&(struct loading){w, &model->checkpoint, pool, err}, p, &work);
         tare_arena_reset(&work);
     }

@@ -416,7 +416,9 @@ static void declare(struct routed *b, struct tare_at at, const struct tare_route
         b->bare = tare_plain(tare_at(at, "%s", given(d->gate, "gate")), "weight", 2, d->router.n, d->dim);
     else
         b->gate = tare_linear(at, given(d->gate, "gate"), d->dim, d->router.n, d->gate_bias);
-    if (d->correction)
+    if (d->correction && d->correction_optional)
+        b->correction = tare_optional(at, d->correction, 1, d->router.n);
+    else if (d->correction)
         b->correction = tare_plain(at, d->correction, 1, d->router.n);
     declare_experts(b, at, d);
     if (d->latent.width > 0) {

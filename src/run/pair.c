@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * pair.c - two blocks side by side in place of one (Gemma 4's dense and routed experts). */
+ * pair.c - two blocks side by side in place of one (Gemma 4's dense and routed experts, Gemma 3n's attention and
+ * laurel). */
 #include "run/pair.h"
 
 #include "run/pass.h"
@@ -54,11 +55,20 @@ static uint64_t spared(const void *block, const struct tare_loaded *loaded)
     return bytes;
 }
 
+static int state(const void *block, struct tare_state_part parts[TARE_STATE_PARTS])
+{
+    const struct tare_pair *b = block;
+    return b->part[0].ops->state(b->part[0].self, parts);
+}
+
 static const struct tare_block_ops ops = {.name = "pair", .scratch = scratch, .forward = forward, .spared = spared};
+
+static const struct tare_block_ops stateful = {
+    .name = "pair", .state = state, .scratch = scratch, .forward = forward, .spared = spared};
 
 void tare_pair(struct tare_block *block, struct tare_at at, const struct tare_pair *pair)
 {
     *block = (struct tare_block){0};
     if (pair->part[0].ops && pair->part[1].ops)
-        tare_block_set(block, at, &ops, pair, sizeof *pair);
+        tare_block_set(block, at, pair->part[0].ops->state ? &stateful : &ops, pair, sizeof *pair);
 }

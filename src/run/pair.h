@@ -6,7 +6,7 @@
 #include "run/decoder.h"
 
 struct tare_pair {
-    struct tare_block part[2]; /* without states */
+    struct tare_block part[2]; /* the second without a state */
     struct tare_norm pre[2], post[2];
     int64_t dim;
 };

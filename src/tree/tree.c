@@ -91,6 +91,19 @@ struct tare_parameter *tare_plain(struct tare_at at, const char *name, int rank,
     return p;
 }
 
+struct tare_parameter *tare_optional(struct tare_at at, const char *name, int rank, ...)
+{
+    va_list axes;
+    va_start(axes, rank);
+    struct tare_parameter *p = add_axes(at, name, TARE_KIND_PLAIN, rank, axes);
+    va_end(axes);
+    if (!at.tree->error.code) { /* else it is the dummy */
+        p->active = false;
+        p->optional = true;
+    }
+    return p;
+}
+
 struct tare_parameter *tare_integers(struct tare_at at, const char *name, int rank, ...)
 {
     va_list axes;

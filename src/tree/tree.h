@@ -28,6 +28,8 @@ struct tare_parameter {
     bool active;                    /* false: a head that tying (or content) left out */
     uint32_t index;                 /* in the tree */
     const struct tare_entry *entry; /* bound by strict, else NULL */
+    bool optional;                  /* of running alone, and not active: tare_optional() */
+    const struct tare_entry *aside; /* optional: what was set aside and has its name; NULL: the checkpoint has none */
 };
 
 /* How a model comes by its output head. */
@@ -106,6 +108,11 @@ void tare_conv1d(struct tare_at at, const char *name, int64_t channels, int64_t 
  */
 void tare_head(struct tare_at at, const char *name, struct tare_parameter *embedding, enum tare_head_kind kind,
                bool tied, bool bias);
+
+/* A plain parameter that mlx-lm's tree does not have and the authors' model does: plans and conversions are those of
+ * mlx-lm, whose sanitize sets it aside; running takes it where the checkpoint has it (tare_loaded_vector: else NULL).
+ */
+struct tare_parameter *tare_optional(struct tare_at at, const char *name, int rank, ...);
 
 struct tare_parameter *tare_tree_find(const struct tare_tree *tree, const char *name); /* active or not; NULL: none */
 void tare_tree_release(struct tare_tree *tree);

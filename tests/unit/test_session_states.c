@@ -437,6 +437,30 @@ static void test_cancelled_rewinding(void **unused)
     }
 }
 
+/* A session in a file: going on from it, and back behind where it was saved. */
+static void test_saved(void **unused)
+{
+    (void)unused;
+    for (int m = 0; m < MODELS; m++) {
+        float got[VOCABULARY];
+        tare_session *s = open_session(m), *loaded = open_session(m);
+        feed(s, 0, 0, 150, NULL);
+        assert_int_equal(tare_session_save(s, fixture_path(folder[m], "saved"), NULL), TARE_OK);
+        feed(loaded, 1, 0, 70, NULL); /* forgotten */
+        feed(loaded, 1, 70, 80, NULL);
+        assert_int_equal(tare_session_load(loaded, fixture_path(folder[m], "saved"), NULL), TARE_OK);
+        tare_session *fork = fork_of(loaded);
+        feed(loaded, 1, 150, 170, got);
+        expect(m, 150, 1, 170, got);
+        rewind_to(fork, 70);
+        feed(fork, 1, 70, 90, got);
+        expect(m, 70, 1, 90, got);
+        tare_session_free(s);
+        tare_session_free(loaded);
+        tare_session_free(fork);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -449,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_cancelled),
         cmocka_unit_test(test_cancelled_together),
         cmocka_unit_test(test_cancelled_rewinding),
+        cmocka_unit_test(test_saved),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
