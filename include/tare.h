@@ -486,20 +486,52 @@ TARE_API const int32_t *tare_session_ids(const tare_session *session); /* those 
 TARE_API enum tare_code tare_session_save(const tare_session *session, const char *path, struct tare_error *err);
 TARE_API enum tare_code tare_session_load(tare_session *session, const char *path, struct tare_error *err);
 
+/* ---- sampling ---------------------------------------------------------------------------------------------------- */
+
+/* Added to the logit of one id; -INFINITY forbids it. */
+struct tare_bias {
+    int32_t id;
+    float value;
+};
+/*
+ * How an id is chosen. The steps and their order are llama.cpp's: bias, penalties (tare_sample_adjust()); then top-k,
+ * typical, top-p, min-p, each on the probabilities of what the one before left, at temperature 1; then the temperature
+ * and the draw (tare_sample()). Zero switches a step off.
+ */
 struct tare_sampling {
     size_t size;
     float temperature; /* 0: greedy */
-    float top_p;       /* 1 or 0: off */
-    int top_k;         /* 0: off */
-    float min_p;       /* 0: off */
+    float top_p;       /* only the likeliest ids, as many as reach this sum; 1 or 0: off */
+    int top_k;         /* only so many; 0: off */
+    float min_p;       /* none below this part of the likeliest that is left; 0: off */
     uint64_t seed;
+    float typical_p; /* locally typical (Meister et al. 2022): the ids whose information is nearest to the entropy, as
+                        many as reach this sum; 1 or 0: off */
+    /* Of ids among the last ones: a logit above 0 is divided by the repetition penalty, another multiplied with it;
+     * then presence, and frequency times how often the id stands there, are subtracted. */
+    float repetition_penalty; /* 1 or 0: off */
+    float presence_penalty;
+    float frequency_penalty;
+    int penalty_window; /* how many of the last ids count; 0: 64, -1: all */
+    const struct tare_bias *bias;
+    size_t n_bias;
 };
 #define TARE_SAMPLING_INIT                                                                                             \
     {                                                                                                                  \
         .size = sizeof(struct tare_sampling)                                                                           \
     }
-/* One id from one row of logits. `draw` numbers the draws of one text from 0: same seed, draw and logits give the same
- * id. */
+/*
+ * Bias and penalties: changes one row of logits. recent: the ids of the text so far, n of them, prompt included, the
+ * last one last. An id outside the vocabulary is refused in a bias and skipped among the recent ones.
+ */
+TARE_API enum tare_code tare_sample_adjust(float *logits, int64_t vocabulary, const struct tare_sampling *sampling,
+                                           const int32_t *recent, size_t n, struct tare_error *err);
+/*
+ * One id from one row of logits. `draw` numbers the draws of one text from 0: same seed, draw and logits give the same
+ * id, on any machine, whatever was drawn before and by how many threads the logits were made. Of equal logits the
+ * smaller id comes first. A NaN is an impossible id, as -INFINITY is; +INFINITY is taken at once; where all are
+ * impossible it is the first that is not a NaN, or 0.
+ */
 TARE_API int32_t tare_sample(const float *logits, int64_t vocabulary, const struct tare_sampling *sampling,
                              uint64_t draw);
 
