@@ -573,6 +573,51 @@ TARE_API void tare_stream_free(tare_stream *stream);
 TARE_API enum tare_code tare_stream_put(tare_stream *stream, int32_t id, const char **piece, struct tare_error *err);
 TARE_API enum tare_code tare_stream_end(tare_stream *stream, const char **piece, struct tare_error *err);
 
+/* ---- grammars ---------------------------------------------------------------------------------------------------- */
+
+/* What a text may look like, and the ids that spell it; docs/grammar.md. Read-only: threads may share it. */
+typedef struct tare_grammar tare_grammar;
+/* How far a text has come in a grammar. Forks share what they find out about it: one thread at a time has them all. */
+typedef struct tare_grammar_state tare_grammar_state;
+
+enum tare_grammar_kind {
+    TARE_GRAMMAR_GBNF,  /* llama.cpp's notation */
+    TARE_GRAMMAR_SCHEMA /* a JSON schema, draft 2020-12: compact JSON, a single space where one is usual */
+};
+
+/*
+ * text: `size` bytes, not needed afterwards, as the tokenizer is not. TARE_E_FORMAT: the text is not well-formed, is
+ * left-recursive, or has a rule that no text can end; TARE_E_UNKNOWN: a keyword of a schema that is not supported, by
+ * name. Owned by the caller, tare_grammar_free(); states of it are freed first.
+ */
+TARE_API enum tare_code tare_grammar_open(tare_grammar **grammar, const tare_tokenizer *tokenizer,
+                                          enum tare_grammar_kind kind, const char *text, size_t size,
+                                          struct tare_error *err);
+TARE_API void tare_grammar_free(tare_grammar *grammar); /* NULL is fine */
+/* A schema in GBNF; owned by the caller, tare_text_free(). */
+TARE_API enum tare_code tare_grammar_from_schema(char **gbnf, const char *schema, size_t size, struct tare_error *err);
+
+/* At the beginning of a text. */
+TARE_API enum tare_code tare_grammar_state_open(tare_grammar_state **state, const tare_grammar *grammar,
+                                                struct tare_error *err);
+TARE_API enum tare_code tare_grammar_state_fork(tare_grammar_state **fork, tare_grammar_state *state,
+                                                struct tare_error *err);
+TARE_API void tare_grammar_state_free(tare_grammar_state *state); /* NULL is fine */
+/*
+ * The logits of ids that may not come next become -INFINITY: all those that do not go on with the text by the grammar;
+ * special and empty ones; the ids that end a text, unless the text may end here. *allowed (may be NULL) receives how
+ * many ids may come: 0 only where the vocabulary cannot spell what must follow.
+ */
+TARE_API enum tare_code tare_grammar_mask(tare_grammar_state *state, float *logits, int64_t vocabulary,
+                                          int64_t *allowed, struct tare_error *err);
+/* The id came: TARE_E_ARGUMENT and no change where it may not. An id that ends a text changes nothing. */
+TARE_API enum tare_code tare_grammar_accept(tare_grammar_state *state, int32_t id, struct tare_error *err);
+/* The same of bytes. */
+TARE_API enum tare_code tare_grammar_accept_text(tare_grammar_state *state, const char *text, size_t size,
+                                                 struct tare_error *err);
+TARE_API bool tare_grammar_complete(const tare_grammar_state *state); /* may the text end here? */
+TARE_API bool tare_grammar_closed(const tare_grammar_state *state);   /* may nothing but its end follow? */
+
 /* ---- chat templates ---------------------------------------------------------------------------------------------- */
 
 /* A chat template, in the Jinja language as transformers sets it up. Not changed by rendering: threads may share it. */
