@@ -198,8 +198,12 @@ int cli_run(const struct cli_verb *verb, int argc, char **argv)
     source.options.tie = (enum tare_tie)tie;
     source.options.zeros = (enum tare_zeros)zeros;
     source.options.threads = (int)threads;
-    w.sampling = (struct tare_sampling){sizeof w.sampling, (float)temp,  (float)top_p,
-                                        (int)top_k,        (float)min_p, seed < 0 ? any_seed() : (uint64_t)seed};
+    w.sampling = (struct tare_sampling){.size = sizeof w.sampling,
+                                        .temperature = (float)temp,
+                                        .top_p = (float)top_p,
+                                        .top_k = (int)top_k,
+                                        .min_p = (float)min_p,
+                                        .seed = seed < 0 ? any_seed() : (uint64_t)seed};
     status = plan_and_tell(&w, &source, word);
     writer_release(&w);
     return status;
