@@ -185,3 +185,17 @@ void tare_scalar_cache_mix(const float *p, const struct tare_rows *r, float *y)
                 y[start + i] += p[j] * piece[i];
         }
 }
+
+void tare_scalar_scores_each(const struct tare_queries *queries, const float *keys, float scale)
+{
+    for (int64_t t = 0; t < queries->n; t++)
+        tare_kernels_scalar.scores(queries->x + t * queries->dim, keys, queries->rows, queries->dim, scale,
+                                   queries->score + t * queries->ld);
+}
+
+void tare_scalar_mix_each(const struct tare_queries *queries, const float *values)
+{
+    for (int64_t t = 0; t < queries->n; t++)
+        tare_kernels_scalar.mix(queries->score + t * queries->ld, values, queries->rows, queries->dim,
+                                queries->x + t * queries->dim);
+}

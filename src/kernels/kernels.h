@@ -118,6 +118,14 @@ struct tare_delta_step {
     float *y; /* (channels) */
 };
 
+/* Queries that look at the same rows (rows, dim) in float32. */
+struct tare_queries {
+    int64_t n, rows, dim;
+    float *x;     /* (n, dim): with keys the queries, which are read, with values the sums, which are added to */
+    float *score; /* (n, ld), written or read */
+    int64_t ld;
+};
+
 struct tare_kernels {
     const char *name;
     bool exact; /* activations stay float32 */
@@ -147,6 +155,9 @@ struct tare_kernels {
     void (*cache_load)(const struct tare_rows *rows, float *x);                                /* (n, dim) */
     void (*cache_scores)(const float *q, const struct tare_rows *keys, float scale, float *scores);
     void (*cache_mix)(const float *p, const struct tare_rows *values, float *y);
+    /* What `scores` and `mix` do, for each of several queries; the same bits. */
+    void (*scores_each)(const struct tare_queries *queries, const float *keys, float scale);
+    void (*mix_each)(const struct tare_queries *queries, const float *values);
     /* scores[j] = scale * sum_d q[d] * keys[j * dim + d] */
     void (*scores)(const float *q, const float *keys, int64_t n, int64_t dim, float scale, float *scores);
     /* y[d] += sum_j p[j] * values[j * dim + d] */
@@ -166,6 +177,8 @@ void tare_scalar_cache_store(enum tare_cache cache, const float *x, int64_t n, u
 void tare_scalar_cache_load(const struct tare_rows *rows, float *x);
 void tare_scalar_cache_scores(const float *q, const struct tare_rows *keys, float scale, float *scores);
 void tare_scalar_cache_mix(const float *p, const struct tare_rows *values, float *y);
+void tare_scalar_scores_each(const struct tare_queries *queries, const float *keys, float scale);
+void tare_scalar_mix_each(const struct tare_queries *queries, const float *values);
 /* Overwrite what the set does better. Each is compiled for its own CPU family, and empty on others. */
 void tare_kernels_avx2(struct tare_kernels *kernels);
 void tare_kernels_avx2_tiles(struct tare_kernels *kernels);
