@@ -37,7 +37,7 @@ static float logit(const struct job *j, const float *x, float *work)
     const struct tare_matrix *m = tare_loaded_matrix(j->pass->loaded, j->score->proj.weight);
     float y;
     tare_norm_row(j->pass, &j->score->norm, x, work);
-    (tare_matrix_even(m) ? &j->pass->kernels : &tare_kernels_scalar)->dot[m->storage](m, 0, 1, work, &y);
+    j->pass->kernels.dot[m->storage](m, 0, 1, work, &y);
     return y;
 }
 

@@ -294,7 +294,7 @@ static void test_together(void **unused)
     }
 }
 
-/* A token each. Products of one token sum in another order than those of several, so the bits may differ. */
+/* A token each: products of one token give the same bits as those of several. */
 static void test_one_each(void **unused)
 {
     (void)unused;
@@ -305,7 +305,7 @@ static void test_one_each(void **unused)
             struct tare_feed feeds[] = {{a, ids[0] + i, 1, i % 2, got[0]}, {b, ids[1] + i, 1, false, got[1]}};
             assert_int_equal(tare_session_feed_each(feeds, 2, NULL), TARE_OK);
             feed(alone, 1, i, i + 1, want);
-            sample_near(got[1], want, VOCABULARY, 1e-4f);
+            assert_memory_equal(got[1], want, sizeof want);
         }
         tare_session_free(a);
         tare_session_free(b);
@@ -438,7 +438,12 @@ static void test_cancelled_together(void **unused)
 /* Does rewinding go through the text once more? Not where all that is kept are rows. */
 static bool goes_through(int model)
 {
-    return !strstr(configs[model], "\"llama\"") && !strstr(configs[model], "\"deepseek_v32\"");
+    static const char *const attending[] = {"\"llama\"", "\"deepseek_v32\"", "\"gemma3n\"", "\"minimax_m3_vl\"",
+                                            "\"hunyuan\""};
+    bool attends = false;
+    for (size_t i = 0; i < FIXTURE_COUNT(attending); i++)
+        attends = attends || strstr(configs[model], attending[i]);
+    return !attends;
 }
 
 static void test_cancelled_rewinding(void **unused)
