@@ -33,7 +33,8 @@ struct mixer {
     void (*token)(struct mixer_reference *r, const double *x, double *y);
 };
 /* The tests of a program: each block against its reference, alike for all numbers of threads, and alike by pieces; and
- * one more. */
-int mixers_main(const struct mixer *mixers, size_t n_mixers, void (*cannot_run)(void **));
+ * n_more of its own, MIXERS_MORE at most. */
+enum { MIXERS_MORE = 8 };
+int mixers_main(const struct mixer *mixers, size_t n_mixers, const struct CMUnitTest *more, size_t n_more);
 
 #endif

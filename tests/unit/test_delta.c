@@ -450,5 +450,6 @@ static void test_cannot_run(void **unused)
 
 int main(void)
 {
-    return mixers_main(mixers, FIXTURE_COUNT(mixers), test_cannot_run);
+    const struct CMUnitTest more[] = {cmocka_unit_test(test_cannot_run)};
+    return mixers_main(mixers, FIXTURE_COUNT(mixers), more, FIXTURE_COUNT(more));
 }
