@@ -294,7 +294,8 @@ static void test_together(void **unused)
     }
 }
 
-/* A token each. Products of one token sum in another order than those of several, so the bits may differ. */
+/* A token each. Products of one token sum in another order than those of several, so the bits may differ, and keys and
+ * values that do are sometimes rounded apart, to neighbouring numbers of 16 bits. */
 static void test_one_each(void **unused)
 {
     (void)unused;
@@ -305,7 +306,7 @@ static void test_one_each(void **unused)
             struct tare_feed feeds[] = {{a, ids[0] + i, 1, i % 2, got[0]}, {b, ids[1] + i, 1, false, got[1]}};
             assert_int_equal(tare_session_feed_each(feeds, 2, NULL), TARE_OK);
             feed(alone, 1, i, i + 1, want);
-            sample_near(got[1], want, VOCABULARY, 1e-4f);
+            sample_near(got[1], want, VOCABULARY, 1e-3f);
         }
         tare_session_free(a);
         tare_session_free(b);
