@@ -119,9 +119,9 @@ def made(base_model):
 def definite(data):
     """Left out: a token that becomes nothing when it is normalized cuts the reference's text at every byte, or makes it panic; which of
     two that become the same is found, is random there; a space that BertNormalizer put in front hides from Metaspace that it was stripped.
-    Not as the reference has it: for Metaspace's "first", what was put in front and the text's first character are one place."""
+    Not as the reference has it: for Metaspace's "first", what was put in front, or made of the first character, is one place with it."""
     normalizer, stages, cuts = Tokenizer.from_str(data).normalizer, *(json.dumps(json.loads(data)[key]) for key in ("normalizer", "pre_tokenizer"))
-    if '"first"' in cuts and ("Prepend" in stages or '"add_prefix_space": true' in cuts):
+    if '"first"' in cuts and ("Prepend" in stages or "ByteLevel" in cuts):
         return False
     contents = [normalizer.normalize_str(t["content"]) if normalizer else t["content"] for t in json.loads(data)["added_tokens"] if t["normalized"]]
     return all(contents) and len(set(contents)) == len(contents) and not ("Bert" in stages and "Strip\"" in stages)
