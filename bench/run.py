@@ -238,16 +238,13 @@ def print_llama_bench(shape, n):
 
 def judge_rounding():
     """What int8 activations cost: the same text by the default path and by the exact one."""
-    able = "--against-exact" in run(tare, "perplexity", "--help")
     for model in ["fable"] + ([args.smollm2] if args.smollm2 else []):
-        name, cost, divergence = os.path.basename(model)[:12], None, None
-        if able:
-            got = json.loads(run(tare, "perplexity", model, args.text, "--against-exact", "--json"))
-            cost, divergence = got["perplexity"] / got["exact"]["perplexity"], got["kl"]
-            results.setdefault("rounding", {})[name] = got
-        judge(name, 0, "%s: perplexity by the exact path's" % name, cost, COSTS, cost and cost <= COSTS, "at most")
-        judge(name, 0, "%s: KL to the exact path, by 0.002" % name, divergence and divergence / DIVERGENCE, 1, divergence and divergence <= DIVERGENCE,
-              "at most")
+        name, got = os.path.basename(model)[:12], json.loads(run(tare, "perplexity", model, args.text, "--against-exact", "--json"))
+        cost = got["perplexity"] / got["exact"]["perplexity"]
+        results.setdefault("rounding", {})[name] = got
+        judge(name, 0, "%s: perplexity by the exact path's" % name, cost, COSTS, cost <= COSTS, "at most; %.4f by %.4f" % (
+            got["perplexity"], got["exact"]["perplexity"]))
+        judge(name, 0, "%s: KL to the exact path by %s" % (name, DIVERGENCE), got["kl"] / DIVERGENCE, 1, got["kl"] <= DIVERGENCE, "at most")
 
 
 if args.clean:

@@ -32,7 +32,7 @@ struct bench {
     tare_model *model;
     int64_t prompt, context, generate, runs; /* tokens; context: those before the decoded ones */
     int64_t sequences;                       /* that go on in one step; 0: not measured */
-    bool no_read;
+    bool exact, no_read;
     const char *kernels;
     struct row rows[MOST_COUNTS];
     size_t n;
@@ -71,6 +71,7 @@ static enum tare_code open_session(const struct bench *b, int threads, int64_t c
     options.context = context;
     options.cancel = &cli_interrupted;
     options.kernels = b->kernels;
+    options.exact = b->exact;
     return tare_session_open(session, b->model, &options, err);
 }
 
@@ -319,6 +320,8 @@ int cli_bench(const struct cli_verb *verb, int argc, char **argv)
         {"generate", 0, CLI_WHOLE, &b.generate, "N", "tokens decoded one by one; default 64", 1, 1 << 20, NULL},
         {"sequences", 0, CLI_WHOLE, &b.sequences, "N", "also decode so many sequences at once", 1, 1024, NULL},
         {"runs", 0, CLI_WHOLE, &b.runs, "N", "the best of so many; default 3", 1, 1000, NULL},
+        {"exact", 0, CLI_SWITCH, &b.exact, NULL, "all in float32; without it activations are rounded to 8 bits", 0, 0,
+         NULL},
         {"kernels", 0, CLI_TEXT, &b.kernels, "SET",
          "scalar, avx2, avx512 or neon; default: the best of the processor's", 0, 0, NULL},
         {"no-read", 0, CLI_SWITCH, &b.no_read, NULL, "leave the memory's speed out: it takes 512 MB", 0, 0, NULL},

@@ -521,7 +521,9 @@ TARE_API enum tare_code tare_measure_read(int threads, uint64_t bytes, double *r
 
 typedef struct tare_tokenizer tare_tokenizer;
 
-/* From tokenizer.json (and tokenizer_config.json, generation_config.json, config.json for the ids that end a text). */
+/* From tokenizer.json, tokenizer.model (SentencePiece), tekken.json or a GGUF file's metadata, whichever comes first;
+ * and tokenizer_config.json, generation_config.json, config.json for added tokens and the ids that end a text. No other
+ * file is read. Not changed by use: threads may share it. *tokenizer is owned by the caller, tare_tokenizer_free(). */
 TARE_API enum tare_code tare_tokenizer_open(tare_tokenizer **tokenizer, const char *path,
                                             const struct tare_options *options, struct tare_error *err);
 TARE_API void tare_tokenizer_free(tare_tokenizer *tokenizer);
@@ -529,7 +531,8 @@ TARE_API void tare_tokenizer_free(tare_tokenizer *tokenizer);
 TARE_API enum tare_code tare_tokenizer_encode(const tare_tokenizer *tokenizer, const char *text, size_t size,
                                               bool special, int32_t **ids, size_t *n, struct tare_error *err);
 TARE_API void tare_ids_free(int32_t *ids);
-/* The text of ids at once; owned by the caller, tare_text_free(). */
+/* The text of ids at once; owned by the caller, tare_text_free(). An id that no token has (a vocabulary may be shorter
+ * than the embedding) gives no text. */
 TARE_API enum tare_code tare_tokenizer_decode(const tare_tokenizer *tokenizer, const int32_t *ids, size_t n,
                                               bool skip_special, char **text, struct tare_error *err);
 TARE_API bool tare_tokenizer_ends(const tare_tokenizer *tokenizer, int32_t id); /* is it an end-of-text id? */

@@ -79,11 +79,14 @@ struct tare_scan {
 
 /* One step of a delta rule, for some channels: a state decays, and is corrected by what it says of a key (Schlag et al.
  * 2021; gated: Yang et al. 2024; RWKV-7: Peng et al. 2025).
- *     said[i] = sum_k ask[k] h[k][i]
- *     h[k][i] = decay[k] h[k][i] + key[k] x[i] + back[k] said[i]          y[i] = sum_k query[k] h[k][i]
- * y may be x; nothing else overlaps. */
+ *     said[i] = sum_k ask[k] from[k][i]
+ *     h[k][i] = decay[k] from[k][i] + key[k] x[i] + back[k] said[i]          y[i] = sum_k query[k] h[k][i]
+ * h may be from, and y may be x; nothing else overlaps. Channels lie by tiles, whose sums stay in registers while the
+ * states go by: those of [at, at + n), n = TARE_DELTA_TILE or what is left, begin at h + at * states, (states, n). */
+#define TARE_DELTA_TILE 32
 struct tare_delta_step {
-    float *h;                                      /* (states, channels) */
+    float *h;                                      /* by tiles */
+    const float *from;                             /* the same */
     const float *ask, *decay, *key, *back, *query; /* (states) */
     const float *x;                                /* (channels) */
     int64_t states, channels;

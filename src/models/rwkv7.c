@@ -30,7 +30,8 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                                      .rate_rank = a->a_low_rank_dim,
                                                      .gate_rank = a->gate_low_rank_dim,
                                                      .first = i == 0});
-    tare_channel_mixing(l, at, a->hidden_size, a->intermediate_size);
+    tare_channel_mixing(l, at,
+                        &(struct tare_channel_mixing_desc){.dim = a->hidden_size, .hidden = a->intermediate_size});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

@@ -49,14 +49,14 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 static const struct tare_block_ops ops = {
     .name = "channel_mixing", .state = state, .scratch = scratch, .forward = forward};
 
-void tare_channel_mixing(struct tare_layer *layer, struct tare_at parent, int64_t dim, int64_t hidden)
+void tare_channel_mixing(struct tare_layer *layer, struct tare_at parent, const struct tare_channel_mixing_desc *d)
 {
-    const struct tare_at at = tare_at(parent, "ffn");
-    const struct channel_mixing b = {.mix = tare_plain(at, "x_k", 1, dim),
-                                     .key = tare_linear(at, "key", dim, hidden, NO_BIAS),
-                                     .value = tare_linear(at, "value", hidden, dim, NO_BIAS),
-                                     .dim = dim,
-                                     .hidden = hidden};
+    const struct tare_at at = tare_at(parent, "%s", d->name ? d->name : "ffn");
+    const struct channel_mixing b = {.mix = tare_plain(at, "x_k", 1, d->dim),
+                                     .key = tare_linear(at, "key", d->dim, d->hidden, NO_BIAS),
+                                     .value = tare_linear(at, "value", d->hidden, d->dim, NO_BIAS),
+                                     .dim = d->dim,
+                                     .hidden = d->hidden};
     if (!at.tree->error.code)
         tare_block_set(&layer->ffn, at, &ops, &b, sizeof b);
 }

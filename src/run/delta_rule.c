@@ -139,20 +139,28 @@ static void prepare_token(void *user, size_t i, int worker)
         rate[h] = sigmoid(rate[h]) * (b->negative ? 2 : 1);
 }
 
-/* The recurrence of one head over the tokens of a span: S = g S + (rate k) v^T - (rate k) (S^T (g k))^T. */
-static void scan_head(void *user, size_t i, int worker)
+static int64_t tiles_of(const struct delta *b)
+{
+    return (b->value_head + TARE_DELTA_TILE - 1) / TARE_DELTA_TILE;
+}
+
+/* A task: some channels of one head, over the tokens of a span; their state stays in L1 meanwhile.
+ *     S = g S + (rate k) v^T - (rate k) (S^T (g k))^T */
+static void scan_tile(void *user, size_t i, int worker)
 {
     const struct job *j = user;
     const struct delta *b = j->b;
-    const struct tare_span *span = &j->pass->spans[(int64_t)i / b->heads];
-    const int64_t h = (int64_t)i % b->heads, n = b->key_head, each = b->decays / b->heads;
-    const int64_t shared = h / (b->heads / b->key_heads) * n, size = n * b->value_head;
-    const struct tare_state *kept = tare_pass_state(j->pass, span);
+    const int64_t tiles = tiles_of(b), head = (int64_t)i / tiles, h = head % b->heads,
+                  at = (int64_t)i % tiles * TARE_DELTA_TILE;
+    const struct tare_span *span = &j->pass->spans[head / b->heads];
+    const int64_t n = b->key_head, each = b->decays / b->heads, left = b->value_head - at;
+    const int64_t shared = h / (b->heads / b->key_heads) * n, channel = h * b->value_head + at;
+    struct tare_state *kept = tare_pass_state(j->pass, span);
     float *const ask = j->pass->work[worker], *const decay = ask + n, *const key = decay + n, *const back = key + n;
     struct tare_delta_step step = {.ask = ask, .decay = decay, .key = key, .back = back, .states = n};
-    step.channels = b->value_head;
-    step.h = tare_state_to(tare_pass_state(j->pass, span), STATES, span->turn) + h * size;
-    memcpy(step.h, tare_state_from(kept, STATES, span->turn) + h * size, (size_t)size * sizeof *step.h);
+    step.channels = left < TARE_DELTA_TILE ? left : TARE_DELTA_TILE;
+    step.h = tare_state_to(kept, STATES, span->turn) + channel * n;
+    step.from = tare_state_from(kept, STATES, span->turn) + channel * n;
     for (int64_t t = span->first; t < span->first + span->tokens; t++) {
         float *row = j->conv + t * b->mixed;
         const float *g = j->decay + t * b->decays + h * each, *k = row + b->key + shared;
@@ -164,8 +172,9 @@ static void scan_head(void *user, size_t i, int worker)
             back[d] = -key[d];
         }
         step.query = row + shared;
-        step.x = step.y = row + 2 * b->key + h * b->value_head;
+        step.x = step.y = row + 2 * b->key + channel;
         j->pass->kernels.delta(&step);
+        step.from = step.h;
     }
 }
 
@@ -208,7 +217,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     for (int64_t i = 0; i < pass->n_spans; i++)
         convolve(&j, &pass->spans[i]);
     tare_pool_run(pass->pool, (size_t)tokens, prepare_token, &j);
-    tare_pool_run(pass->pool, (size_t)(pass->n_spans * b->heads), scan_head, &j);
+    tare_pool_run(pass->pool, (size_t)(pass->n_spans * b->heads * tiles_of(b)), scan_tile, &j);
     tare_pool_run(pass->pool, (size_t)tokens, gate_token, &j);
     tare_linear_forward(pass, &b->out, j.z, b->value, y, b->out.out);
 }

@@ -33,7 +33,7 @@ struct tare_index tare_index_declare(struct tare_at at, const struct tare_index_
 
 int64_t tare_index_side(int64_t top)
 {
-    return top + 1;
+    return top >= 0 && top < INT32_MAX ? top + 1 : 0; /* else no layer runs */
 }
 
 size_t tare_index_scratch(const struct tare_index *b, int64_t tokens)

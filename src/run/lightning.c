@@ -7,7 +7,7 @@
 
 #include "run/pass.h"
 
-#define HEAD_MOST (TARE_PANEL_FLOATS / 2) /* so that a thread's work memory holds two rows of a head */
+#define TILE 32 /* channels of a task */
 
 struct lightning {
     struct tare_linear qkv, gate, out;
@@ -20,7 +20,7 @@ struct lightning {
 struct job {
     const struct lightning *b;
     const struct tare_pass *pass;
-    float *qkv;    /* (tokens, 3, heads, head); q becomes o */
+    float *qkv;    /* (tokens, 3, heads, head); v becomes o */
     float *gate;   /* (tokens, heads, head) */
     float *freq;   /* (spans, rope.dims) */
     float *factor; /* (spans) */
@@ -60,6 +60,11 @@ static void prepare_token(void *user, size_t i, int worker)
         row[d] *= scale;
 }
 
+static int64_t tiles_of(const struct lightning *b)
+{
+    return (b->head + TILE - 1) / TILE;
+}
+
 static double slope(int64_t h, int64_t heads)
 {
     int64_t power = 1;
@@ -69,28 +74,29 @@ static double slope(int64_t h, int64_t heads)
                      : exp2(-4.0 * (double)(2 * (h - power) + 1) / (double)power);
 }
 
-/* The recurrence of one head over the tokens of a span. */
-static void scan_head(void *user, size_t i, int worker)
+/* A task: some channels of one head, over the tokens of a span; their state stays in L1 meanwhile, (head, channels). */
+static void scan_tile(void *user, size_t i, int worker)
 {
     const struct job *j = user;
     const struct lightning *b = j->b;
-    const struct tare_span *span = &j->pass->spans[(int64_t)i / b->heads];
+    const int64_t tiles = tiles_of(b), head = (int64_t)i / tiles, h = head % b->heads, at = (int64_t)i % tiles * TILE;
+    const struct tare_span *span = &j->pass->spans[head / b->heads];
     struct tare_state *kept = tare_pass_state(j->pass, span);
-    const int64_t h = (int64_t)i % b->heads, n = b->head, at = h * n * n;
+    const int64_t n = b->head, channel = h * n + at, channels = n - at < TILE ? n - at : TILE;
     const float alike = (float)exp(-b->strength * slope(h, b->heads));
-    float *const y = j->pass->work[worker], *const decay = y + n;
-    struct tare_scan step = {.ldh = n, .decay = decay, .ldd = 0, .states = n, .channels = n, .y = y};
-    step.h = tare_state_to(kept, 0, span->turn) + at;
-    memcpy(step.h, tare_state_from(kept, 0, span->turn) + at, (size_t)(n * n) * sizeof *step.h);
-    for (int64_t d = 0; d < n; d++)
+    float *const y = j->pass->work[worker], *const decay = y + TILE;
+    struct tare_scan step = {.ldh = channels, .decay = decay, .states = n, .channels = channels, .y = y};
+    step.h = tare_state_to(kept, 0, span->turn) + channel * n;
+    memcpy(step.h, tare_state_from(kept, 0, span->turn) + channel * n, (size_t)(n * channels) * sizeof *step.h);
+    for (int64_t d = 0; d < channels; d++)
         decay[d] = alike;
     for (int64_t t = span->first; t < span->first + span->tokens; t++) {
-        float *q = j->qkv + t * 3 * b->width + h * n;
+        float *q = j->qkv + t * 3 * b->width + h * n, *v = q + 2 * b->width + at;
         step.c = q;
         step.b = q + b->width;
-        step.x = q + 2 * b->width;
+        step.x = v;
         j->pass->kernels.scan(&step);
-        memcpy(q, y, (size_t)n * sizeof *y);
+        memcpy(v, y, (size_t)channels * sizeof *y);
     }
 }
 
@@ -100,7 +106,7 @@ static void gate_token(void *user, size_t i, int worker)
     (void)worker;
     const struct job *j = user;
     const struct lightning *b = j->b;
-    float *o = j->qkv + (int64_t)i * 3 * b->width, *gate = j->gate + (int64_t)i * b->width;
+    float *o = j->qkv + ((int64_t)i * 3 + 2) * b->width, *gate = j->gate + (int64_t)i * b->width;
     struct tare_norm norm = b->norm;
     for (; norm.row < b->groups; norm.row++)
         tare_norm_row(j->pass, &norm, o + norm.row * norm.dim, o + norm.row * norm.dim);
@@ -122,7 +128,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     for (int64_t i = 0; i < pass->n_spans; i++)
         j.factor[i] = tare_rope_frequencies(&b->rope, pass->spans[i].total, j.freq + i * dims);
     tare_pool_run(pass->pool, (size_t)tokens, prepare_token, &j);
-    tare_pool_run(pass->pool, (size_t)(pass->n_spans * b->heads), scan_head, &j);
+    tare_pool_run(pass->pool, (size_t)(pass->n_spans * b->heads * tiles_of(b)), scan_tile, &j);
     tare_pool_run(pass->pool, (size_t)tokens, gate_token, &j);
     tare_linear_forward(pass, &b->out, j.gate, b->width, y, b->out.out);
 }
@@ -151,8 +157,7 @@ void tare_lightning(struct tare_layer *layer, struct tare_at parent, const struc
         b.k_norm = tare_rms_norm(at, "key_layernorm", d->head, d->eps);
         b.q_norm = tare_rms_norm(at, "query_layernorm", d->head, d->eps);
     }
-    if (at.tree->error.code || d->head > HEAD_MOST || d->groups < 1 || width % d->groups || d->rope.dims < 0 ||
-        d->rope.dims > d->head)
+    if (at.tree->error.code || d->groups < 1 || width % d->groups || d->rope.dims < 0 || d->rope.dims > d->head)
         return;
     b.norm.dim = width / d->groups;
     tare_block_set(&layer->mixer, at, &ops, &b, sizeof b);

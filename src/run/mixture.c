@@ -133,9 +133,8 @@ static void gate(const struct job *j, const float *x)
                                       .in = b->dim,
                                       .data = (const unsigned char *)tare_loaded_vector(j->pass->loaded, b->bare),
                                       .stride = (size_t)b->dim * sizeof(float)};
-        tare_matmul(&j->pass->kernels, j->pass->pool, &m,
-                    b->gate.bias ? tare_loaded_vector(j->pass->loaded, b->gate.bias) : NULL, x, b->dim, j->pass->tokens,
-                    j->logits, b->router.n, j->pass->work);
+        tare_matmul(&j->pass->kernels, j->pass->pool, &m, NULL, x, b->dim, j->pass->tokens, j->logits, b->router.n,
+                    j->pass->work);
     } else {
         tare_linear_forward(j->pass, &b->gate, x, b->dim, j->logits, b->router.n);
     }

@@ -2,7 +2,7 @@
  * mla.c - multi-head latent attention over latents, see mla.h. DeepSeek-V2, DeepSeek-AI 2024, section 2.1.
  *
  * All heads read the same latents, so a task is a few heads of one token: keys come in blocks that stay in the cache
- * while these heads look at them, and the softmax is kept running from block to block (Milakov and Gimelshein 2018).
+ * while these heads look at them.
  */
 #include "run/mla.h"
 
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "run/gate.h"
+#include "run/running.h"
 #include "run/transposed.h"
 
 struct mla {
@@ -175,7 +176,7 @@ static void unembed(const struct job *j)
     tare_matmul_each(&j->pass->kernels, j->pass->pool, j->products, (size_t)b->heads, j->pass->work);
 }
 
-enum { BLOCK = 64, HEADS_MOST = 16 };
+enum { HEADS_MOST = 16 };
 
 static int64_t heads_a_task(const struct mla *b)
 {
@@ -183,63 +184,21 @@ static int64_t heads_a_task(const struct mla *b)
     return few < 1 ? 1 : few < HEADS_MOST ? few : HEADS_MOST;
 }
 
-/* What the heads of a task see. */
-struct view {
-    const struct tare_state *state;
-    const int32_t *chosen; /* NULL: positions 0 .. n - 1 */
-    int64_t n;
-    float scale;
-};
-
-/* Keys from number i on that follow one another in the state, at most n; *row: the first one's. */
-static int64_t together(const struct view *v, int64_t i, int64_t n, int64_t *row)
-{
-    *row = v->chosen ? v->chosen[i] : i;
-    int64_t k = v->chosen ? 1 : n;
-    while (k < n && v->chosen[i + k] == *row + k)
-        k++;
-    return k;
-}
-
-static void score(const struct job *j, const struct view *v, int64_t head, const int64_t keys[2], float *scores)
+/* One head over keys [from, from + n) of those that are seen. */
+static void attend(const struct job *j, const struct tare_seen *seen, int64_t head, const int64_t keys[2],
+                   struct tare_running *running, float scale)
 {
     const struct mla *b = j->b;
-    const struct tare_kernels *kernels = &j->pass->kernels;
+    const struct tare_kernels *k = &j->pass->kernels;
     const float *latent = j->latent + head * b->rank, *turned = j->q + head * (b->nope + b->rope) + b->nope;
-    float more[BLOCK];
-    for (int64_t i = 0, k, row; i < keys[1]; i += k) {
-        k = together(v, keys[0] + i, keys[1] - i, &row);
-        tare_state_scores(kernels, v->state, LATENTS, 0, latent, row, k, v->scale, scores + i);
-        if (b->rope < 1)
-            continue;
-        tare_state_scores(kernels, v->state, KEYS, 0, turned, row, k, v->scale, more);
-        for (int64_t d = 0; d < k; d++)
-            scores[i + d] += more[d];
-    }
-}
-
-/* The softmax so far: of scores, e^(score - most) and their sum. */
-struct running {
-    float most, sum;
-};
-
-/* One head over a block of keys, [keys[0], keys[0] + keys[1]). */
-static void attend(const struct job *j, const struct view *v, int64_t head, const int64_t keys[2], struct running *r)
-{
-    const struct mla *b = j->b;
-    float scores[BLOCK], most = r->most, *y = j->mixed + head * b->rank;
-    score(j, v, head, keys, scores);
-    for (int64_t i = 0; i < keys[1]; i++)
-        most = scores[i] > most ? scores[i] : most;
-    const float fade = r->most < most ? expf(r->most - most) : 1; /* of what was added up before; first: e^-inf */
-    for (int64_t d = 0; fade != 1 && d < b->rank; d++)
-        y[d] *= fade;
-    r->most = most;
-    r->sum = r->sum * fade + j->pass->kernels.exponents(scores, keys[1], most);
-    for (int64_t i = 0, k, row; i < keys[1]; i += k) {
-        k = together(v, keys[0] + i, keys[1] - i, &row);
-        tare_state_mix(&j->pass->kernels, v->state, LATENTS, 0, scores + i, row, k, y);
-    }
+    float scores[TARE_RUNNING_BLOCK], more[TARE_RUNNING_BLOCK], *y = j->mixed + head * b->rank;
+    tare_seen_scores(k, seen, LATENTS, latent, keys[0], keys[1], scale, scores);
+    if (b->rope > 0)
+        tare_seen_scores(k, seen, KEYS, turned, keys[0], keys[1], scale, more);
+    for (int64_t i = 0; b->rope > 0 && i < keys[1]; i++)
+        scores[i] += more[i];
+    tare_running_add(k, running, scores, keys[1], y, b->rank);
+    tare_seen_mix(k, seen, LATENTS, scores, keys[0], keys[1], y);
 }
 
 /* What scores are multiplied by, at a position. */
@@ -258,27 +217,22 @@ static void attend_heads(void *user, size_t i, int worker)
     const struct mla *b = j->b;
     const int64_t each = heads_a_task(b), tasks = (b->heads + each - 1) / each, t = (int64_t)i / tasks;
     const int64_t first = (int64_t)i % tasks * each, left = b->heads - first, heads = left < each ? left : each;
-    const int64_t position = tare_pass_position(j->pass, t);
-    struct view v = {.state = tare_pass_state(j->pass, tare_pass_span(j->pass, t)),
-                     .n = position + 1,
-                     .scale = scale_at(b, position)};
-    struct running running[HEADS_MOST];
+    const int64_t position = tare_pass_position(j->pass, t), head = t * b->heads + first;
+    struct tare_seen seen = {.state = tare_pass_state(j->pass, tare_pass_span(j->pass, t))};
+    struct tare_running running[HEADS_MOST];
     if (b->top > 0)
-        v.chosen = tare_index_chosen(j->pass, b->top, t, &v.n);
-    if (!v.chosen)
-        v.n = position + 1;
-    for (int64_t h = 0; h < heads; h++) {
-        running[h] = (struct running){-INFINITY, 0};
-        memset(j->mixed + (t * b->heads + first + h) * b->rank, 0, (size_t)b->rank * sizeof(float));
-    }
-    for (int64_t at = 0; at < v.n; at += BLOCK) {
-        const int64_t keys[] = {at, v.n - at < BLOCK ? v.n - at : BLOCK};
+        seen.chosen = tare_index_chosen(j->pass, b->top, t, &seen.n);
+    if (!seen.chosen)
+        seen.n = position + 1;
+    for (int64_t h = 0; h < heads; h++)
+        tare_running_begin(&running[h], NULL, j->mixed + (head + h) * b->rank, b->rank);
+    for (int64_t at = 0; at < seen.n; at += TARE_RUNNING_BLOCK) {
+        const int64_t keys[] = {at, seen.n - at < TARE_RUNNING_BLOCK ? seen.n - at : TARE_RUNNING_BLOCK};
         for (int64_t h = 0; h < heads; h++)
-            attend(j, &v, t * b->heads + first + h, keys, &running[h]);
+            attend(j, &seen, head + h, keys, &running[h], scale_at(b, position));
     }
     for (int64_t h = 0; h < heads; h++)
-        for (int64_t d = 0; d < b->rank; d++)
-            j->mixed[(t * b->heads + first + h) * b->rank + d] /= running[h].sum;
+        tare_running_end(&running[h], j->mixed + (head + h) * b->rank, b->rank);
 }
 
 static void choose(const struct job *j, struct tare_pass *pass, const float *x)
@@ -372,7 +326,7 @@ static bool runs(const struct tare_mla_desc *d)
     const bool sizes = d->heads > 0 && d->kv_rank > 0 && d->nope > 0 && d->rope >= 0 && d->v > 0;
     const bool turns = d->rotary.kind == TARE_ROPE_NONE || (d->rotary.dims == d->rope && d->rope % 2 == 0);
     const bool chooses = d->index.heads < 1 || d->index.shared || (d->q_rank > 0 && d->index.width >= d->rope);
-    const bool tops = (d->index.heads < 1 && !d->index.shared) || d->index.top > 0;
+    const bool tops = (d->index.heads < 1 && !d->index.shared) || (d->index.top > 0 && d->index.top < INT32_MAX);
     return sizes && turns && chooses && tops && (d->query_beta == 0 || d->query_length > 0);
 }
 

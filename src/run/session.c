@@ -92,8 +92,8 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
                          "\"%s\" is none of scalar, avx2, avx512 and neon, or this processor lacks it",
                          options->kernels);
     if (!(code = tare_runner_open(&s->runner, model, threads, options->exact, err)) && options->kernels) {
-        kernels.exact = options->exact;
         s->runner->pass.kernels = kernels;
+        s->runner->pass.kernels.exact = options->exact;
     }
     return code;
 }

@@ -155,7 +155,7 @@ static void scan_head(void *user, size_t i, int worker)
     const int64_t h = (int64_t)i % b->heads, n = b->head, at = h * n * n;
     struct tare_delta_step step = {.states = n, .channels = n};
     step.h = tare_state_to(kept, STATES, span->turn) + at;
-    memcpy(step.h, tare_state_from(kept, STATES, span->turn) + at, (size_t)(n * n) * sizeof *step.h);
+    step.from = tare_state_from(kept, STATES, span->turn) + at;
     for (int64_t t = span->first; t < span->first + span->tokens; t++) {
         const int64_t row = t * b->dim + h * n;
         step.ask = j->u + row;
@@ -166,6 +166,7 @@ static void scan_head(void *user, size_t i, int worker)
         step.x = j->v + row;
         step.y = j->o + row;
         j->pass->kernels.delta(&step);
+        step.from = step.h;
     }
 }
 

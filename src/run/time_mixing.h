@@ -23,6 +23,10 @@ struct tare_time_mixing_desc {
 };
 void tare_time_mixing(struct tare_layer *layer, struct tare_at at, const struct tare_time_mixing_desc *desc);
 
-void tare_channel_mixing(struct tare_layer *layer, struct tare_at at, int64_t dim, int64_t hidden); /* "ffn" */
+struct tare_channel_mixing_desc {
+    const char *name; /* "ffn" */
+    int64_t dim, hidden;
+};
+void tare_channel_mixing(struct tare_layer *layer, struct tare_at at, const struct tare_channel_mixing_desc *desc);
 
 #endif

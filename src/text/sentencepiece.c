@@ -63,9 +63,10 @@ static bool read_piece(struct model *model, struct tare_proto proto, struct tare
     }
     if (proto.damaged) {
         damaged(err);
-    } else if (!piece.text.size || tare_utf8_check(piece.text.text, piece.text.size) < piece.text.size ||
-               !isfinite(piece.score)) {
-        tare_fail(err, TARE_E_FORMAT, file, "piece %zu is empty, no UTF-8, or its score is no number", model->n);
+    } else if (!piece.text.size || memchr(piece.text.text, '\0', piece.text.size) ||
+               tare_utf8_check(piece.text.text, piece.text.size) < piece.text.size || !isfinite(piece.score)) {
+        tare_fail(err, TARE_E_FORMAT, file, "piece %zu is empty, no UTF-8, has U+0000, or its score is no number",
+                  model->n);
     } else if (!tare_grow(&model->pieces, &model->room, model->n + 1, sizeof *model->pieces)) {
         tare_fail_memory(err);
     } else {
@@ -116,9 +117,9 @@ static enum tare_code read_message(struct model *model, const char *bytes, size_
     struct tare_error why = {0};
     bool fine = true;
     while (fine && tare_proto_next(&proto, &field)) {
-        const struct tare_proto inner = {.at = field.bytes, .end = field.bytes + field.size};
         if (field.wire != TARE_PROTO_BYTES)
             continue;
+        const struct tare_proto inner = {.at = field.bytes, .end = field.bytes + field.size};
         if (field.number == 1)
             fine = read_piece(model, inner, &why);
         else if (field.number == 2)

@@ -167,7 +167,10 @@ void sample_run(struct sample_block *b, struct sample_text *texts, const int64_t
     b->pass.n_spans = n;
     b->pass.span_of = span_of;
     b->pass.scratch = malloc((mixer->ops->scratch(mixer->self, tokens) + 1) * sizeof(float));
+    b->pass.side = malloc((size_t)(tokens * b->dim + 1) * sizeof(float));
+    memcpy(b->pass.side, x, (size_t)(tokens * b->dim) * sizeof(float));
     mixer->ops->forward(mixer->self, &b->pass, x, y);
+    free(b->pass.side);
     free(b->pass.scratch);
 }
 

@@ -346,6 +346,63 @@ static void scans(const struct tare_kernels *k)
     }
 }
 
+/* Where a number of a delta rule's state lies. */
+static int64_t in_tiles(int64_t states, int64_t n, int64_t s, int64_t i)
+{
+    const int64_t at = i / TARE_DELTA_TILE * TARE_DELTA_TILE, left = n - at;
+    return at * states + s * (left < TARE_DELTA_TILE ? left : TARE_DELTA_TILE) + i - at;
+}
+
+/* One channel of a step. */
+static void delta_channel(const struct tare_delta_step *d, int64_t i, const float *h, float y)
+{
+    double said = 0, sum = 0, large = 0;
+    for (int64_t s = 0; s < d->states; s++)
+        said += (double)d->ask[s] * (double)d->from[in_tiles(d->states, d->channels, s, i)];
+    for (int64_t s = 0; s < d->states; s++) {
+        const int64_t at = in_tiles(d->states, d->channels, s, i);
+        const double kept = (double)d->decay[s] * (double)d->from[at], new = (double)d->key[s] * (double)d->x[i],
+                     taken = (double)d->back[s] * said, size = fabs(kept) + fabs(new) + fabs(taken) + 1;
+        check_sum(h[at], kept + new + taken, size * (double)d->states);
+        sum += (double)d->query[s] * (kept + new + taken);
+        large += fabs((double)d->query[s]) * size * (double)d->states;
+    }
+    check_sum(y, sum, large);
+}
+
+/* One step of a delta rule, in place and not; y is x or not, and the vectors of states are rows of one. */
+static void deltas(const struct tare_kernels *k)
+{
+    for (int c = 0; c < 60; c++) {
+        const int64_t states = size(40), n = c % 3 ? size(100) : 64, all = states * n;
+        struct guarded gf, gh, gv, gx, gy;
+        float *from = floats(&gf, all), *h = floats(&gh, all), *x = floats(&gx, n), *y = floats(&gy, n);
+        const float *v = floats(&gv, 5 * states);
+        struct tare_delta_step d = {.h = h, .from = from, .ask = v, .decay = v + states, .key = v + 2 * states};
+        d.back = v + 3 * states, d.query = v + 4 * states, d.x = x, d.y = y, d.states = states, d.channels = n;
+        struct tare_delta_step within = d;
+        k->delta(&d);
+        for (int64_t i = 0; i < n; i++)
+            delta_channel(&d, i, h, y[i]);
+        within.h = from;
+        within.y = x;
+        k->delta(&within);
+        assert_memory_equal(from, h, (size_t)all * sizeof *h);
+        assert_memory_equal(x, y, (size_t)n * sizeof *y);
+        unguard(&gf);
+        unguard(&gh);
+        unguard(&gv);
+        unguard(&gx);
+        unguard(&gy);
+    }
+}
+
+static void test_deltas(void **unused)
+{
+    (void)unused;
+    each_set(deltas);
+}
+
 static void test_scans(void **unused)
 {
     (void)unused;
@@ -525,7 +582,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pick),      cmocka_unit_test(test_matrices),  cmocka_unit_test(test_panels),
         cmocka_unit_test(test_attention), cmocka_unit_test(test_functions), cmocka_unit_test(test_not_numbers),
-        cmocka_unit_test(test_products),  cmocka_unit_test(test_scans),
+        cmocka_unit_test(test_products),  cmocka_unit_test(test_scans),     cmocka_unit_test(test_deltas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
