@@ -110,14 +110,14 @@ static enum tare_code reserve_pass(struct tare_runner *r, int64_t tokens, struct
     r->memory = memory;
     r->room = tokens;
     const int64_t plane = tokens * d->dim;
-    r->pass.x = memory;
-    r->pass.y = memory + plane;
-    r->pass.normed[0] = memory + 2 * plane;
-    r->pass.normed[1] = memory + 3 * plane;
-    r->pass.embedded = d->layers->skip ? memory + 4 * plane : NULL;
-    r->pass.side = memory + 5 * plane;
+    r->pass.scratch = memory; /* first: some blocks begin it with what is more than floats, and must be aligned */
+    r->pass.x = memory + scratch;
+    r->pass.y = r->pass.x + plane;
+    r->pass.normed[0] = r->pass.x + 2 * plane;
+    r->pass.normed[1] = r->pass.x + 3 * plane;
+    r->pass.embedded = d->layers->skip ? r->pass.x + 4 * plane : NULL;
+    r->pass.side = r->pass.x + 5 * plane;
     r->pass.turned = r->pass.side + tokens * d->side.width;
-    r->pass.scratch = r->pass.turned + tokens * d->turned;
     return TARE_OK;
 }
 

@@ -12,6 +12,8 @@
 
 enum { VOCABULARY = 40, CONTEXT = 600, IDS = 600 };
 
+/* Tokens take all experts where there are some: an expert with a single token is multiplied otherwise, in bits, than
+ * one with several, and so depends on what else is in the pass. */
 static const char *const configs[] = {
     "{\"model_type\": \"llama\", \"hidden_size\": 32, \"num_hidden_layers\": 2, \"intermediate_size\": 48,"
     "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"rms_norm_eps\": 1e-5, \"vocab_size\": 40,"
@@ -36,7 +38,6 @@ static const char *const configs[] = {
     "{\"model_type\": \"rwkv7\", \"hidden_size\": 32, \"num_hidden_layers\": 2, \"intermediate_size\": 24,"
     "\"norm_eps\": 1e-5, \"head_dim\": 8, \"a_low_rank_dim\": 4, \"v_low_rank_dim\": 4, \"gate_low_rank_dim\": 4,"
     "\"decay_low_rank_dim\": 4, \"vocab_size\": 40, \"tie_word_embeddings\": true}",
-
     /* several residual streams; layers that borrow keys and values */
     "{\"model_type\": \"gemma3n\", \"tie_word_embeddings\": true, \"text_config\": {\"hidden_size\": 32,"
     "\"num_hidden_layers\": 4, \"intermediate_size\": 24, \"num_attention_heads\": 4, \"head_dim\": 8,"
@@ -63,13 +64,36 @@ static const char *const configs[] = {
     "\"rms_norm_eps\": 1e-5, \"rope_theta\": 10000.0, \"use_cla\": true, \"cla_share_factor\": 3,"
     "\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 1.0, \"alpha\": 10.0}, \"vocab_size\": 40,"
     "\"tie_word_embeddings\": true}",
+
+    "{\"model_type\": \"deepseek_v32\", \"hidden_size\": 32, \"num_hidden_layers\": 2, \"intermediate_size\": 24,"
+    "\"num_attention_heads\": 4, \"q_lora_rank\": 12, \"kv_lora_rank\": 12, \"qk_nope_head_dim\": 8,"
+    "\"qk_rope_head_dim\": 4, \"v_head_dim\": 8, \"index_n_heads\": 4, \"index_head_dim\": 8, \"index_topk\": 24,"
+    "\"rms_norm_eps\": 1e-5, \"vocab_size\": 40, \"max_position_embeddings\": 1024, \"tie_word_embeddings\": false}",
+
+    "{\"model_type\": \"deepseek_v41\", \"hidden_size\": 16, \"num_hidden_layers\": 3, \"num_attention_heads\": 4,"
+    "\"head_dim\": 12, \"q_lora_rank\": 12, \"qk_rope_head_dim\": 4, \"o_groups\": 2, \"o_lora_rank\": 8,"
+    "\"moe_intermediate_size\": 8, \"n_routed_experts\": 2, \"num_experts_per_tok\": 2, \"hc_mult\": 2,"
+    "\"compress_ratios\": [3, 3, 0], \"kv_source_layer_ids\": [0], \"index_source_layer_ids\": [0, 1],"
+    "\"index_n_heads\": 2, \"index_head_dim\": 8, \"index_topk\": 6, \"sliding_window\": 16, \"rms_norm_eps\": 1e-6,"
+    "\"candidate_source_layer_id\": 0, \"candidate_topk_blocks\": 5, \"candidate_block_size\": 4,"
+    "\"vocab_size\": 40, \"max_position_embeddings\": 1024, \"tie_word_embeddings\": false}",
+
+    "{\"model_type\": \"longcat_flash_ngram\", \"hidden_size\": 32, \"num_layers\": 1, \"ffn_hidden_size\": 24,"
+    "\"expert_ffn_hidden_size\": 8, \"moe_topk\": 2, \"n_routed_experts\": 1, \"zero_expert_num\": 1,"
+    "\"num_attention_heads\": 4, \"q_lora_rank\": 12, \"kv_lora_rank\": 12, \"qk_nope_head_dim\": 8,"
+    "\"qk_rope_head_dim\": 4, \"v_head_dim\": 8, \"mla_scale_q_lora\": true, \"mla_scale_kv_lora\": true,"
+    "\"ngram_vocab_size_ratio\": 2, \"emb_neighbor_num\": 3, \"emb_split_num\": 2, \"routed_scaling_factor\": 2.0,"
+    "\"rms_norm_eps\": 1e-5, \"rope_theta\": 10000.0, \"vocab_size\": 40, \"max_position_embeddings\": 1024,"
+    "\"tie_word_embeddings\": false}",
+
+    "{\"model_type\": \"kimi_k3\", \"text_config\": {\"model_type\": \"kimi_linear\", \"hidden_size\": 32,"
+    "\"num_hidden_layers\": 3, \"num_attention_heads\": 2, \"intermediate_size\": 24, \"kv_lora_rank\": 12,"
+    "\"qk_nope_head_dim\": 8, \"qk_rope_head_dim\": 4, \"v_head_dim\": 8, \"mla_use_output_gate\": true,"
+    "\"linear_attn_config\": {\"kda_layers\": [1, 2], \"full_attn_layers\": [3], \"num_heads\": 2, \"head_dim\": 8,"
+    "\"short_conv_kernel_size\": 4}, \"attn_res_block_size\": 2, \"rms_norm_eps\": 1e-5, \"vocab_size\": 40,"
+    "\"max_position_embeddings\": 1024, \"tie_word_embeddings\": false}, \"tie_word_embeddings\": false}",
 };
 enum { MODELS = FIXTURE_COUNT(configs) };
-
-static bool recurs(int model)
-{
-    return model > 0 && model < 5; /* of configs */
-}
 
 static char *folder[MODELS];
 static int32_t ids[2][IDS]; /* two texts */
@@ -411,6 +435,12 @@ static void test_cancelled_together(void **unused)
 }
 
 /* Recurrent models go through a text again to rewind; that may be cancelled too. */
+/* Does rewinding go through the text once more? Not where all that is kept are rows. */
+static bool goes_through(int model)
+{
+    return !strstr(configs[model], "\"llama\"") && !strstr(configs[model], "\"deepseek_v32\"");
+}
+
 static void test_cancelled_rewinding(void **unused)
 {
     (void)unused;
@@ -422,11 +452,11 @@ static void test_cancelled_rewinding(void **unused)
         feed(s, 0, 100, 150, NULL);
         trap.left = 1;
         const enum tare_code code = tare_session_rewind(s, 50, &err);
-        if (recurs(m))
+        if (goes_through(m))
             fixture_expect(code, &err, TARE_E_CANCELLED, NULL, "cancelled");
         trap.cancel = trap.left = 0;
         const int length = (int)tare_session_length(s);
-        assert_int_equal(length, recurs(m) ? 0 : 50); /* attention has nothing to go through */
+        assert_int_equal(length, goes_through(m) ? 0 : 50); /* attention has nothing to go through */
         feed(s, 1, length, 70, got);
         expect(m, length, 1, 70, got);
         tare_session_free(s);
