@@ -189,10 +189,15 @@ def judge(shape, n, goal, value, target, met=None, note=""):
                                             target, "  " + note if note else ""))
 
 
+def by_clock(row):
+    """The machine's figures by the clock that judges: "maddubs" or "maddubs_cpu", each without its ending."""
+    return {key.removesuffix("_cpu"): value for key, value in row.items() if key.endswith("_cpu") == (args.by == "cpu")}
+
+
 def judge_shape(shape, n, found, best_of):
     by, ours = args.by, found["tare"]
     peer = {phase: max(found[mix][phase][by] for mix in PEERS) for phase in ("prefill", "decode")}
-    limits = best_of["threads"].get(str(n), {})
+    limits = by_clock(best_of["threads"].get(str(n), {}))
     judge(shape, n, "decode, times llama.cpp's", ours["decode"][by] / peer["decode"], DECODE.get(n, 1.1))
     read = limits.get("read_bytes_per_second")
     judge(shape, n, "decode, of the read bandwidth", read and ours["decode"][by] * ours["weights"] / read, SHARE)
@@ -269,7 +274,7 @@ for name in shapes:
         if n > 1 and not args.no_busy:
             beside_busy(name, n)
 judge_rounding()
-for n, row in results["machine"]["threads"].items():
+for n, row in ((n, by_clock(row)) for n, row in results["machine"]["threads"].items()):
     print("machine, %s thread%s: reads %.1f GB/s; G multiply-adds a second: %s" % (n, "" if n == "1" else "s", row["read_bytes_per_second"] / 1e9, ", ".join(
         "%s %.0f" % (key, value / 1e9) for key, value in row.items() if key != "read_bytes_per_second")))
 results["goals"] = rows

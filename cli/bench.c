@@ -31,7 +31,8 @@ struct row {
 struct bench {
     tare_model *model;
     int64_t prompt, context, generate, runs; /* tokens; context: those before the decoded ones */
-    int64_t sequences;                       /* that go on in one step; 0: not measured */
+    int64_t kv_bits;
+    int64_t sequences; /* that go on in one step; 0: not measured */
     bool exact, no_read;
     const char *kernels;
     struct row rows[MOST_COUNTS];
@@ -69,6 +70,7 @@ static enum tare_code open_session(const struct bench *b, int threads, int64_t c
     struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
     options.threads = threads;
     options.context = context;
+    options.kv_bits = (int)b->kv_bits;
     options.cancel = &cli_interrupted;
     options.kernels = b->kernels;
     options.exact = b->exact;
@@ -319,6 +321,7 @@ int cli_bench(const struct cli_verb *verb, int argc, char **argv)
         {"context", 0, CLI_WHOLE, &b.context, "N", "tokens before those decoded; default 64", 1, 1 << 20, NULL},
         {"generate", 0, CLI_WHOLE, &b.generate, "N", "tokens decoded one by one; default 64", 1, 1 << 20, NULL},
         {"sequences", 0, CLI_WHOLE, &b.sequences, "N", "also decode so many sequences at once", 1, 1024, NULL},
+        CLI_FLAG_KV_BITS(&b.kv_bits),
         {"runs", 0, CLI_WHOLE, &b.runs, "N", "the best of so many; default 3", 1, 1000, NULL},
         {"exact", 0, CLI_SWITCH, &b.exact, NULL, "all in float32; without it activations are rounded to 8 bits", 0, 0,
          NULL},

@@ -34,10 +34,12 @@ struct path {
 };
 
 struct measure {
+    int64_t kv_bits;
     tare_model *model;
     tare_tokenizer *tokenizer;
     int threads;
-    bool exact, against; /* the first path is exact; there is a second one, which is */
+    bool as_run,
+        against; /* the first path is that of run and chat, else exact; there is a second one, which is exact */
     struct path paths[PATHS];
     int n_paths;
     int32_t *ids;
@@ -153,7 +155,8 @@ static enum tare_code open_paths(struct measure *m, struct tare_error *err)
     m->n_paths = m->against ? 2 : 1;
     for (int k = 0; k < m->n_paths; k++) {
         struct path *path = &m->paths[k];
-        options.exact = m->exact || k == EXACT;
+        options.exact = !(m->as_run || m->against) || k == EXACT;
+        options.kv_bits = k == EXACT ? 0 : (int)m->kv_bits;
         if ((code = tare_session_open(&path->session, m->model, &options, err)))
             return code;
         m->context = options.context = tare_session_context(path->session);
@@ -265,10 +268,13 @@ int cli_perplexity(const struct cli_verb *verb, int argc, char **argv)
          "                       text is not scored, nor is what is left after the last whole\n"
          "                       window; default: the model's, at most 4096",
          1, INT32_MAX, NULL},
-        {"exact", 0, CLI_SWITCH, &m.exact, NULL, "all in float32; without it activations are rounded to 8 bits", 0, 0,
+        {"as-run", 0, CLI_SWITCH, &m.as_run, NULL,
+         "as run and chat compute, activations in 8 bits; default: all in\n"
+         "                       float32, which is what the checkpoint says",
+         0, 0, NULL},
+        {"against-exact", 0, CLI_SWITCH, &m.against, NULL, "both: what --as-run costs, and the KL divergence", 0, 0,
          NULL},
-        {"against-exact", 0, CLI_SWITCH, &m.against, NULL, "both: what rounding costs, and the KL divergence", 0, 0,
-         NULL},
+        CLI_FLAG_KV_BITS(&m.kv_bits),
         {"json", 0, CLI_SWITCH, &json, NULL, "print one JSON object (docs/json.md)", 0, 0, NULL},
         CLI_FLAG_TIE(&tie),
         CLI_FLAG_ZEROS(&zeros),
@@ -279,8 +285,6 @@ int cli_perplexity(const struct cli_verb *verb, int argc, char **argv)
         return status;
     if (words != 2)
         return cli_wrong("perplexity: a model and a file of text are needed: tare perplexity MODEL FILE");
-    if (m.exact && m.against)
-        return cli_wrong("perplexity: --against-exact measures the other path: leave --exact out");
     struct cli_source source;
     struct tare_error err = {0};
     if (cli_source_find(&source, argv[0], &err) != TARE_OK)

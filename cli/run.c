@@ -24,6 +24,7 @@ struct writer {
     size_t n;
     float *logits;
     struct tare_sampling sampling;
+    int kv_bits;
     int64_t most;   /* tokens to write */
     int64_t tokens; /* written so far */
     double seconds; /* spent on them */
@@ -54,6 +55,7 @@ static enum tare_code open_session(struct writer *w, int threads, struct tare_er
     struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
     const int64_t want = (int64_t)w->n + w->most;
     options.threads = threads;
+    options.kv_bits = w->kv_bits;
     options.cancel = &cli_interrupted;
     options.context = want > 4096 ? want : 0;
     enum tare_code code = tare_session_open(&w->session, w->model, &options, err);
@@ -168,7 +170,7 @@ static uint64_t any_seed(void)
 int cli_run(const struct cli_verb *verb, int argc, char **argv)
 {
     double temp = 0, top_p = 1, min_p = 0;
-    int64_t most = 256, top_k = 0, seed = -1, threads = 0;
+    int64_t most = 256, top_k = 0, seed = -1, threads = 0, kv_bits = 0;
     int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0;
     const struct cli_flag flags[] = {
         {"max-tokens", 0, CLI_WHOLE, &most, "N", "most tokens to write; default 256", 1, INT32_MAX, NULL},
@@ -177,6 +179,7 @@ int cli_run(const struct cli_verb *verb, int argc, char **argv)
         {"top-k", 0, CLI_WHOLE, &top_k, "K", "only the K likeliest; default 0: all", 0, INT32_MAX, NULL},
         {"min-p", 0, CLI_REAL, &min_p, "P", "none below this part of the likeliest; default 0", 0, 1, NULL},
         {"seed", 0, CLI_WHOLE, &seed, "N", "same seed, same text; default: another each time", 0, INT64_MAX, NULL},
+        CLI_FLAG_KV_BITS(&kv_bits),
         CLI_FLAG_TIE(&tie),
         CLI_FLAG_ZEROS(&zeros),
         CLI_FLAG_THREADS(&threads),
@@ -189,14 +192,18 @@ int cli_run(const struct cli_verb *verb, int argc, char **argv)
     const char *word = words == 2 ? argv[1] : words == 1 && !named ? argv[0] : NULL;
     struct cli_source source;
     struct tare_error err = {0};
-    struct writer w = {.most = most};
+    struct writer w = {.most = most, .kv_bits = (int)kv_bits};
     if (cli_source_find(&source, named ? argv[0] : NULL, &err) != TARE_OK)
         return cli_fail(&err);
     source.options.tie = (enum tare_tie)tie;
     source.options.zeros = (enum tare_zeros)zeros;
     source.options.threads = (int)threads;
-    w.sampling = (struct tare_sampling){sizeof w.sampling, (float)temp,  (float)top_p,
-                                        (int)top_k,        (float)min_p, seed < 0 ? any_seed() : (uint64_t)seed};
+    w.sampling = (struct tare_sampling){.size = sizeof w.sampling,
+                                        .temperature = (float)temp,
+                                        .top_p = (float)top_p,
+                                        .top_k = (int)top_k,
+                                        .min_p = (float)min_p,
+                                        .seed = seed < 0 ? any_seed() : (uint64_t)seed};
     status = plan_and_tell(&w, &source, word);
     writer_release(&w);
     return status;

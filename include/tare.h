@@ -438,6 +438,7 @@ struct tare_session_options {
     uint64_t
         memory; /* bytes that weights and states may take; more is refused before anything is loaded. 0: what is free */
     const char *kernels; /* "scalar", "avx2", "avx512", "neon"; NULL: the best that this processor has */
+    int kv_bits;         /* of a number in the cache of keys and values: 32 (float32), 16 (float16), 8, 4; 0: 16 */
 };
 #define TARE_SESSION_OPTIONS_INIT                                                                                      \
     {                                                                                                                  \
@@ -488,20 +489,52 @@ TARE_API const int32_t *tare_session_ids(const tare_session *session); /* those 
 TARE_API enum tare_code tare_session_save(const tare_session *session, const char *path, struct tare_error *err);
 TARE_API enum tare_code tare_session_load(tare_session *session, const char *path, struct tare_error *err);
 
+/* ---- sampling ---------------------------------------------------------------------------------------------------- */
+
+/* Added to the logit of one id; -INFINITY forbids it. */
+struct tare_bias {
+    int32_t id;
+    float value;
+};
+/*
+ * How an id is chosen. The steps and their order are llama.cpp's: bias, penalties (tare_sample_adjust()); then top-k,
+ * typical, top-p, min-p, each on the probabilities of what the one before left, at temperature 1; then the temperature
+ * and the draw (tare_sample()). Zero switches a step off.
+ */
 struct tare_sampling {
     size_t size;
     float temperature; /* 0: greedy */
-    float top_p;       /* 1 or 0: off */
-    int top_k;         /* 0: off */
-    float min_p;       /* 0: off */
+    float top_p;       /* only the likeliest ids, as many as reach this sum; 1 or 0: off */
+    int top_k;         /* only so many; 0: off */
+    float min_p;       /* none below this part of the likeliest that is left; 0: off */
     uint64_t seed;
+    float typical_p; /* locally typical (Meister et al. 2022): the ids whose information is nearest to the entropy, as
+                        many as reach this sum; 1 or 0: off */
+    /* Of ids among the last ones: a logit above 0 is divided by the repetition penalty, another multiplied with it;
+     * then presence, and frequency times how often the id stands there, are subtracted. */
+    float repetition_penalty; /* 1 or 0: off */
+    float presence_penalty;
+    float frequency_penalty;
+    int penalty_window; /* how many of the last ids count; 0: 64, -1: all */
+    const struct tare_bias *bias;
+    size_t n_bias;
 };
 #define TARE_SAMPLING_INIT                                                                                             \
     {                                                                                                                  \
         .size = sizeof(struct tare_sampling)                                                                           \
     }
-/* One id from one row of logits. `draw` numbers the draws of one text from 0: same seed, draw and logits give the same
- * id. */
+/*
+ * Bias and penalties: changes one row of logits. recent: the ids of the text so far, n of them, prompt included, the
+ * last one last. An id outside the vocabulary is refused in a bias and skipped among the recent ones.
+ */
+TARE_API enum tare_code tare_sample_adjust(float *logits, int64_t vocabulary, const struct tare_sampling *sampling,
+                                           const int32_t *recent, size_t n, struct tare_error *err);
+/*
+ * One id from one row of logits. `draw` numbers the draws of one text from 0: same seed, draw and logits give the same
+ * id, on any machine, whatever was drawn before and by how many threads the logits were made. Of equal logits the
+ * smaller id comes first. A NaN is an impossible id, as -INFINITY is; +INFINITY is taken at once; where all are
+ * impossible it is the first that is not a NaN, or 0.
+ */
 TARE_API int32_t tare_sample(const float *logits, int64_t vocabulary, const struct tare_sampling *sampling,
                              uint64_t draw);
 
@@ -546,6 +579,51 @@ TARE_API void tare_stream_free(tare_stream *stream);
 /* piece: borrowed until the next call, "" when held back. tare_stream_end() gives what was held back. */
 TARE_API enum tare_code tare_stream_put(tare_stream *stream, int32_t id, const char **piece, struct tare_error *err);
 TARE_API enum tare_code tare_stream_end(tare_stream *stream, const char **piece, struct tare_error *err);
+
+/* ---- grammars ---------------------------------------------------------------------------------------------------- */
+
+/* What a text may look like, and the ids that spell it; docs/grammar.md. Read-only: threads may share it. */
+typedef struct tare_grammar tare_grammar;
+/* How far a text has come in a grammar. Forks share what they find out about it: one thread at a time has them all. */
+typedef struct tare_grammar_state tare_grammar_state;
+
+enum tare_grammar_kind {
+    TARE_GRAMMAR_GBNF,  /* llama.cpp's notation */
+    TARE_GRAMMAR_SCHEMA /* a JSON schema, draft 2020-12: compact JSON, a single space where one is usual */
+};
+
+/*
+ * text: `size` bytes, not needed afterwards, as the tokenizer is not. TARE_E_FORMAT: the text is not well-formed, is
+ * left-recursive, or has a rule that no text can end; TARE_E_UNKNOWN: a keyword of a schema that is not supported, by
+ * name. Owned by the caller, tare_grammar_free(); states of it are freed first.
+ */
+TARE_API enum tare_code tare_grammar_open(tare_grammar **grammar, const tare_tokenizer *tokenizer,
+                                          enum tare_grammar_kind kind, const char *text, size_t size,
+                                          struct tare_error *err);
+TARE_API void tare_grammar_free(tare_grammar *grammar); /* NULL is fine */
+/* A schema in GBNF; owned by the caller, tare_text_free(). */
+TARE_API enum tare_code tare_grammar_from_schema(char **gbnf, const char *schema, size_t size, struct tare_error *err);
+
+/* At the beginning of a text. */
+TARE_API enum tare_code tare_grammar_state_open(tare_grammar_state **state, const tare_grammar *grammar,
+                                                struct tare_error *err);
+TARE_API enum tare_code tare_grammar_state_fork(tare_grammar_state **fork, tare_grammar_state *state,
+                                                struct tare_error *err);
+TARE_API void tare_grammar_state_free(tare_grammar_state *state); /* NULL is fine */
+/*
+ * The logits of ids that may not come next become -INFINITY: all those that do not go on with the text by the grammar;
+ * special and empty ones; the ids that end a text, unless the text may end here. *allowed (may be NULL) receives how
+ * many ids may come: 0 only where the vocabulary cannot spell what must follow.
+ */
+TARE_API enum tare_code tare_grammar_mask(tare_grammar_state *state, float *logits, int64_t vocabulary,
+                                          int64_t *allowed, struct tare_error *err);
+/* The id came: TARE_E_ARGUMENT and no change where it may not. An id that ends a text changes nothing. */
+TARE_API enum tare_code tare_grammar_accept(tare_grammar_state *state, int32_t id, struct tare_error *err);
+/* The same of bytes. */
+TARE_API enum tare_code tare_grammar_accept_text(tare_grammar_state *state, const char *text, size_t size,
+                                                 struct tare_error *err);
+TARE_API bool tare_grammar_complete(const tare_grammar_state *state); /* may the text end here? */
+TARE_API bool tare_grammar_closed(const tare_grammar_state *state);   /* may nothing but its end follow? */
 
 /* ---- chat templates ---------------------------------------------------------------------------------------------- */
 

@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 
-LEVELS = [["base"], ["open", "config", "kernels"], ["text", "template"], ["names", "tree", "packing"], ["plan"], ["run"], ["save"], ["audit"], ["repair"],
+LEVELS = [["base"], ["open", "config", "kernels"], ["text", "template"], ["grammar"], ["names", "tree", "packing"], ["plan"], ["run"], ["save"], ["audit"], ["repair"],
           ["models"], ["."]]  # "." is src/tare.c
 BESIDE = {"config": {"open"}, "template": {"text"}, "names": {"tree", "packing"},
           "tree": {"names", "packing"}, "packing": {"names", "tree"}}

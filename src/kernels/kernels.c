@@ -23,14 +23,17 @@ static bool has(enum set set)
 static void fill(struct tare_kernels *kernels, enum set set)
 {
     *kernels = tare_kernels_scalar;
-    if (set >= SET_AVX2)
+    tare_kernels_cache_scalar(kernels);
+    if (set >= SET_AVX2) {
         tare_kernels_avx2(kernels);
-    if (set >= SET_AVX2)
         tare_kernels_avx2_tiles(kernels);
-    if (set >= SET_AVX512)
+        tare_kernels_cache_avx2(kernels);
+    }
+    if (set >= SET_AVX512) {
         tare_kernels_avx512(kernels);
-    if (set >= SET_AVX512)
         tare_kernels_avx512_tiles(kernels);
+        tare_kernels_cache_avx512(kernels);
+    }
 }
 #elif defined(__aarch64__)
 static bool has(enum set set)
@@ -42,6 +45,7 @@ static void fill(struct tare_kernels *kernels, enum set set)
 {
     (void)set;
     *kernels = tare_kernels_scalar;
+    tare_kernels_cache_scalar(kernels);
 }
 #else
 static bool has(enum set set)
@@ -53,6 +57,7 @@ static void fill(struct tare_kernels *kernels, enum set set)
 {
     (void)set;
     *kernels = tare_kernels_scalar;
+    tare_kernels_cache_scalar(kernels);
 }
 #endif
 

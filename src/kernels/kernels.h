@@ -53,6 +53,32 @@ struct tare_matrix {
 #define TARE_PANEL_FLOATS (TARE_PANEL_ROWS * TARE_PANEL_COLUMNS) /* 128 KiB: work memory of one thread, fits L2 */
 
 /*
+ * How the rows of an attention cache are stored. Vectors of 16 numbers are read whole, so rows are filled up with
+ * zeros.
+ *
+ *   F32  as they are
+ *
+ *   F16  numbers beyond the largest float16 become that; filled up to 16
+ *
+ *   Q8   blocks of 32: a float16 scale = max |x| / 127, then 32 codes of 8 bits; x ~ scale * code
+ *
+ *   Q4   blocks of 32: float16 scale = (max - min) / 15 and min, then 16 bytes, byte j with code j in its low half and
+ *        code 16 + j in its high one; x ~ fma(scale, code, min)
+ *
+ * A block with a NaN or an infinity is all NaN.
+ */
+enum tare_cache { TARE_CACHE_F32, TARE_CACHE_F16, TARE_CACHE_Q8, TARE_CACHE_Q4, TARE_CACHES };
+#define TARE_CACHE_BLOCK 32
+size_t tare_cache_row(enum tare_cache cache, int64_t n); /* bytes of a row of n numbers */
+void tare_cache_store(enum tare_cache cache, const float *x, int64_t n, unsigned char *row); /* the scalar one */
+
+struct tare_rows {
+    enum tare_cache cache;
+    const unsigned char *data; /* tare_cache_row() bytes apart; need not be aligned, except F32 */
+    int64_t n, dim;
+};
+
+/*
  * Rows of x, quantized to 8 bits by blocks of 32 columns: x[i] ~ scale[i / 32] * q[i], scale = max |x| / 127. sum[b] is
  * scale[b] times the sum of the block's q. A block with a NaN or infinity has scale NaN.
  */
@@ -117,6 +143,11 @@ struct tare_kernels {
     /* y[t * ldy + r] (+)= sum_k w[r * ldw + k] * x[t * ldx + k]; adds when `add` */
     void (*panel)(const float *w, int64_t ldw, int64_t rows, const float *x, int64_t ldx, int64_t tokens, int64_t k,
                   float *y, int64_t ldy, bool add);
+    /* Rows of an attention cache. Whoever loads rows and uses `scores` and `mix` on them gets the same bits. */
+    void (*cache_store)(enum tare_cache cache, const float *x, int64_t n, unsigned char *row); /* alike in all sets */
+    void (*cache_load)(const struct tare_rows *rows, float *x);                                /* (n, dim) */
+    void (*cache_scores)(const float *q, const struct tare_rows *keys, float scale, float *scores);
+    void (*cache_mix)(const float *p, const struct tare_rows *values, float *y);
     /* scores[j] = scale * sum_d q[d] * keys[j * dim + d] */
     void (*scores)(const float *q, const float *keys, int64_t n, int64_t dim, float scale, float *scores);
     /* y[d] += sum_j p[j] * values[j * dim + d] */
@@ -137,6 +168,9 @@ void tare_kernels_avx2_tiles(struct tare_kernels *kernels);
 void tare_kernels_avx512(struct tare_kernels *kernels);
 void tare_kernels_avx512_tiles(struct tare_kernels *kernels); /* needs VNNI too */
 void tare_kernels_neon(struct tare_kernels *kernels);
+void tare_kernels_cache_scalar(struct tare_kernels *kernels);
+void tare_kernels_cache_avx2(struct tare_kernels *kernels);
+void tare_kernels_cache_avx512(struct tare_kernels *kernels);
 
 /*
  * The best set of this CPU, or the one called `name` ("scalar", "avx2", "avx512", "neon"); NULL: best. False when the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * state_step.h - one step of a selective state space, in plain C that each set of kernels compiles for its own CPU family. No
- * sum goes across lanes and nothing is contracted, so all sets give the same bits.
+ * state_step.h - one step of a selective state space, in plain C that each set of kernels compiles for its own CPU
+ * family. No sum goes across lanes and nothing is contracted, so all sets give the same bits.
  */
 #ifndef TARE_KERNELS_STATE_STEP_H
 #define TARE_KERNELS_STATE_STEP_H

@@ -105,7 +105,8 @@ static void global(struct tare_layer *l, struct tare_at at, const struct args *a
                                      .rope = rope(at, a, head)});
 }
 
-/* The first two layers forget alike. */
+/* The first two layers forget alike. (Experts of groups that lost are never chosen, as with the authors; mlx-lm gives
+ * them the score 0 here, which beats a negative one.) */
 static void linear(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t i)
 {
     const struct tare_bailing b = describe(a);

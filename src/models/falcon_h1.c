@@ -72,7 +72,9 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     const struct args *a = args;
     const int64_t dim = a->hidden_size;
     struct tare_layer attention = {0};
-    struct tare_rope rope = tare_rope_read(at, a->head_dim, a->rope_theta, a->rope_scaling, a->max_position_embeddings);
+    struct tare_rope rope =
+        tare_rope_read(at, a->head_dim, a->rope_theta, a->rope_scaling ? a->rope_scaling : a->rope_parameters,
+                       a->max_position_embeddings);
     rope.interleaved = a->rope_traditional;
     (void)i;
     tare_mamba2(l, at,

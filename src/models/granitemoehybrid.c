@@ -59,16 +59,16 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
     const int64_t head = tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
     const bool turned = strcmp(a->position_embedding_type, "nope") != 0;
     tare_gqa(l, at,
-             &(struct tare_gqa_desc){
-                 .dim = dim,
-                 .heads = a->num_attention_heads,
-                 .kv_heads = a->num_key_value_heads,
-                 .head_dim = head,
-                 .bias = a->attention_bias,
-                 .o_bias = a->attention_bias,
-                 .scale = a->attention_multiplier,
-                 .rope = turned ? tare_rope_read(at, head, a->rope_theta, NULL, a->max_position_embeddings)
-                                : (struct tare_rope){.kind = TARE_ROPE_NONE}});
+             &(struct tare_gqa_desc){.dim = dim,
+                                     .heads = a->num_attention_heads,
+                                     .kv_heads = a->num_key_value_heads,
+                                     .head_dim = head,
+                                     .bias = a->attention_bias,
+                                     .o_bias = a->attention_bias,
+                                     .scale = a->attention_multiplier,
+                                     .rope = turned ? tare_rope_read(at, head, a->rope_theta, a->rope_parameters,
+                                                                     a->max_position_embeddings)
+                                                    : (struct tare_rope){.kind = TARE_ROPE_NONE}});
 }
 
 static void routed(struct tare_layer *l, struct tare_at at, const struct args *a)

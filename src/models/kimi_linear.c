@@ -71,7 +71,8 @@ static void attention(struct tare_layer *l, struct tare_at parent, const struct 
                                          .eps = a->rms_norm_eps});
 }
 
-/* Another function than these two is not known: no expert is chosen, and the block does not run. */
+/* Experts of groups that lost are never chosen, as with the authors; mlx-lm gives them the score 0, which beats a
+ * negative one. Another function than these two is not known: no expert is chosen, and the block does not run. */
 static struct tare_router router(const struct args *a)
 {
     const bool softmax = !strcmp(a->moe_router_activation_func, "softmax");

@@ -14,17 +14,12 @@
     ARG(INT, max_position_embeddings, REQUIRED)                                                                        \
     ARG(INT, num_attention_heads, REQUIRED)                                                                            \
     ARG(INT, num_key_value_heads, REQUIRED)                                                                            \
-    ARG(FLAG, attention_bias, REQUIRED)                                                                                \
     ARG(INT, mamba_num_heads, REQUIRED)                                                                                \
     ARG(INT, mamba_head_dim, REQUIRED)                                                                                 \
-    ARG(FLAG, mamba_proj_bias, REQUIRED)                                                                               \
     ARG(INT, ssm_state_size, REQUIRED)                                                                                 \
     ARG(INT, conv_kernel, REQUIRED)                                                                                    \
     ARG(INT, n_groups, REQUIRED)                                                                                       \
-    ARG(FLAG, mlp_bias, REQUIRED)                                                                                      \
     ARG(REAL, layer_norm_epsilon, REQUIRED)                                                                            \
-    ARG(FLAG, use_bias, REQUIRED)                                                                                      \
-    ARG(FLAG, use_conv_bias, REQUIRED)                                                                                 \
     ARG(JSON, hybrid_override_pattern, ABSENT)                                                                         \
     ARG(JSON, layers_block_type, ABSENT)                                                                               \
     ARG(JSON, layer_types, ABSENT)                                                                                     \
@@ -38,10 +33,15 @@
     ARG(INT, num_experts_per_tok, 2)                                                                                   \
     ARG(INT, n_group, 1)                                                                                               \
     ARG(INT, topk_group, 1)                                                                                            \
-    ARG(FLAG, norm_topk_prob, true)                                                                                    \
     ARG(REAL, routed_scaling_factor, 1.0)                                                                              \
     ARG(TEXT, mlp_hidden_act, relu2)                                                                                   \
-    ARG(JSON, time_step_limit, ABSENT)
+    ARG(JSON, time_step_limit, ABSENT)                                                                                 \
+    ARG(FLAG, attention_bias, REQUIRED)                                                                                \
+    ARG(FLAG, mamba_proj_bias, REQUIRED)                                                                               \
+    ARG(FLAG, mlp_bias, REQUIRED)                                                                                      \
+    ARG(FLAG, use_bias, REQUIRED)                                                                                      \
+    ARG(FLAG, use_conv_bias, REQUIRED)                                                                                 \
+    ARG(FLAG, norm_topk_prob, true)
 TARE_ARGS(ARGS);
 
 /* The kind of a layer: 'M', '*', '-' or 'E', by the pattern, a text or a list of letters; else by a word a layer. */

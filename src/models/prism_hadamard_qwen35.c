@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * prism_hadamard_qwen35.c - Qwen3.5 in 2 bits, the inputs of its packed linears rotated by signed Hadamard transforms
- * (mlx-lm: models/prism_hadamard_qwen35.py). A list in config.json says which modules. */
+ * (mlx-lm: models/prism_hadamard_qwen35.py). A list in config.json says which modules. Their "dtype" is
+ * float16 throughout, and so what comes out of a packed embedding is rounded to it. */
 #include <string.h>
 
 #include "base/map.h"
@@ -83,6 +84,7 @@ static const char *rotated(struct tare_at root, const json_t *module, struct tar
         return "must be float16 and without a bias";
     if (p->shape[1] % 128 || !block_fits(block, p->shape[1]))
         return "has a width that its block or the groups do not divide";
+    p->halved = p->kind == TARE_KIND_EMBEDDING;
     if (!block)
         return NULL;
     p->signs = tare_plain(at, "signs", 1, p->shape[1]);

@@ -23,7 +23,7 @@ struct tare_skeleton {
         TARE_SKELETON_LAYER_BARE
     } norm;
     double norm_offset; /* added to the weights */
-    bool norm_bias; /* of a layer norm */
+    bool norm_bias;     /* of a layer norm */
     double eps;
     double embedding_scale, logit_scale, logit_soft_cap; /* see struct tare_decoder; 0: none */
     /* Declare layer i at `at` ("model.layers.3"); must not loop on after an error in at.tree. */

@@ -85,8 +85,7 @@ static void embed_token(void *user, size_t i, int worker)
     const struct tare_decoder *d = j->d;
     float *x = j->x + (int64_t)i * d->dim;
     tare_matrix_row(&j->pass->kernels, tare_loaded_matrix(j->pass->loaded, d->embedding), j->ids[i], x);
-    if (d->embedding->signs)
-        tare_hadamard_back(tare_loaded_vector(j->pass->loaded, d->embedding->signs), d->embedding->block, d->dim, x);
+    tare_hadamard_embedded(j->pass, d->embedding, d->dim, x);
     const float scale = d->embedding_scale != 0 ? (float)d->embedding_scale : 1;
     for (int64_t k = 0; scale != 1 && k < d->dim; k++)
         x[k] *= scale;

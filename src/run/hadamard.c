@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "base/half.h"
+
 static void transform(float *restrict x, int64_t block)
 {
     for (int64_t half = 1; half < block; half *= 2)
@@ -58,4 +60,20 @@ const float *tare_hadamard_rows(const struct tare_pass *pass, const struct tare_
     tare_pool_run(pass->pool, (size_t)n_rows, turn_row, &j);
     *ldx = n;
     return pass->turned;
+}
+
+static void halve(float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] = tare_from_float16(tare_to_float16(x[i]));
+}
+
+void tare_hadamard_embedded(const struct tare_pass *pass, const struct tare_parameter *embedding, int64_t n, float *x)
+{
+    if (embedding->halved)
+        halve(x, n);
+    if (embedding->signs)
+        tare_hadamard_back(tare_loaded_vector(pass->loaded, embedding->signs), embedding->block, n, x);
+    if (embedding->halved && embedding->signs)
+        halve(x, n);
 }

@@ -18,4 +18,7 @@ void tare_hadamard_back(const float *signs, int64_t block, int64_t n, float *x);
 const float *tare_hadamard_rows(const struct tare_pass *pass, const struct tare_parameter *weight, const float *x,
                                 int64_t *ldx, int64_t n_rows);
 
+/* What becomes of a row (n) of an embedding after it was read: rounded, turned back, or nothing. */
+void tare_hadamard_embedded(const struct tare_pass *pass, const struct tare_parameter *embedding, int64_t n, float *x);
+
 #endif

@@ -110,7 +110,6 @@ void tare_mamba2(struct tare_layer *layer, struct tare_at parent, const struct t
         .bias = tare_plain(at, "dt_bias", 1, d->heads),
         .a_log = tare_plain(at, "A_log", 1, d->heads),
         .skip = tare_plain(at, "D", 1, d->heads),
-        .norm = d->no_norm ? (struct tare_norm){0} : tare_rms_norm(at, "norm", inner, d->eps),
         .out = tare_linear(at, "out_proj", inner, d->dim, d->out_bias),
         .norm_first = d->norm_first,
         .inner = inner,
@@ -121,6 +120,8 @@ void tare_mamba2(struct tare_layer *layer, struct tare_at parent, const struct t
                  .least = (float)d->least,
                  .most = d->most > 0 ? (float)d->most : INFINITY},
     };
+    if (!d->no_norm)
+        b.norm = tare_rms_norm(at, "norm", inner, d->eps);
     if (at.tree->error.code || inner % d->heads != 0 || inner % d->groups != 0)
         return; /* the latter two can be declared, and not run */
     b.scan.head = inner / d->heads;

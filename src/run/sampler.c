@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * sampler.c - one id from a row of logits.
+ * sampler.c - one id from a row of logits. The order of the filters is said in tare.h.
  *
- * The order is llama.cpp's: top-k, top-p, min-p, each on probabilities at temperature 1, then the temperature and the
- * draw. The random number is a hash of (seed, draw), so a draw does not depend on what was drawn before it, nor on
- * threads.
+ * The random number is a hash of (seed, draw), so a draw does not depend on what was drawn before it, nor on threads.
+ * Powers are computed here, without fused operations or a library whose last bit differs from machine to machine.
  */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tare.h"
 
@@ -25,122 +25,298 @@ static double uniform(uint64_t seed, uint64_t draw)
     return (double)(mix(mix(seed + golden) + (draw + 1) * golden) >> 11) * 0x1p-53;
 }
 
-static int32_t greedy(const float *logits, int64_t n)
+/* e^x for x <= 0 to 2e-7 of its value: 2^whole * 2^part, part in (-1, 0], by its Taylor series. NaN and all below -87
+ * give 0. Without a branch, so that loops over it become vectors. */
+static inline float power(float x)
 {
-    int64_t best = 0;
-    for (int64_t i = 1; i < n; i++)
-        if (logits[i] > logits[best] || isnan(logits[best]))
-            best = i;
-    return (int32_t)best;
+    const float y = (x >= -87 ? x : -87) * 1.44269504f;
+    const int32_t whole = (int32_t)y;
+    const float z = (y - (float)whole) * 0.693147181f;
+    float sum = 1.0f / 40320;
+    sum = sum * z + 1.0f / 5040;
+    sum = sum * z + 1.0f / 720;
+    sum = sum * z + 1.0f / 120;
+    sum = sum * z + 1.0f / 24;
+    sum = sum * z + 1.0f / 6;
+    sum = sum * z + 0.5f;
+    sum = sum * z + 1;
+    sum = sum * z + 1;
+    const uint32_t bits = (uint32_t)(whole + 127) << 23;
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return x >= -87 ? sum * scale : 0;
 }
 
-/* Does id a come before id b? Larger logits first, then smaller ids: the order is total, so ties cannot depend on the
- * heap. */
-static bool before(const float *logits, int32_t a, int32_t b)
+enum { LANES = 16, RUN = 256 };
+
+/* What a power is taken of: (logit - most) / temperature, of logits that are not under `least`. */
+struct scale {
+    float most, least, temperature;
+};
+
+/* e[i] for up to RUN logits, which is one loop of vectors; what is impossible is 0. */
+static void powers(const float *logits, int64_t n, struct scale scale, float e[RUN])
 {
-    return logits[a] > logits[b] || (!(logits[a] < logits[b]) && a < b);
+    for (int64_t i = 0; i < n; i++) {
+        const float p = power((logits[i] - scale.most) / scale.temperature);
+        e[i] = logits[i] >= scale.least ? p : 0;
+    }
 }
 
-static void sift(const float *logits, int32_t *heap, int64_t n, int64_t at)
+/* The first id of the largest logit: the largest of each lane, which is one vector instruction a row of lanes, then the
+ * place. */
+static int64_t greedy(const float *logits, int64_t n)
+{
+    float most[LANES], top = -INFINITY;
+    int64_t i = 0;
+    for (int k = 0; k < LANES; k++)
+        most[k] = -INFINITY;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            most[k] = logits[i + k] > most[k] ? logits[i + k] : most[k];
+    for (; i < n; i++)
+        top = logits[i] > top ? logits[i] : top;
+    for (int k = 0; k < LANES; k++)
+        top = most[k] > top ? most[k] : top;
+    for (i = 0; i < n; i++)
+        if (logits[i] == top)
+            return i;
+    return 0; /* nothing but NaN */
+}
+
+/* What a filter looks at. */
+struct candidate {
+    float turn; /* those with less come first; of equal ones the smaller id */
+    float logit, weight;
+    int32_t id;
+};
+
+static bool before(const struct candidate *a, const struct candidate *b)
+{
+    return a->turn < b->turn || (!(a->turn > b->turn) && a->id < b->id);
+}
+
+static void sift(struct candidate *heap, int64_t n, int64_t at)
 {
     for (int64_t child; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && before(logits, heap[child + 1], heap[child]))
+        if (child + 1 < n && before(&heap[child + 1], &heap[child]))
             child++;
-        if (before(logits, heap[at], heap[child]))
+        if (before(&heap[at], &heap[child]))
             return;
-        const int32_t moved = heap[at];
+        const struct candidate moved = heap[at];
         heap[at] = heap[child];
         heap[child] = moved;
     }
 }
 
-/* Ids in [0, n) whose turn comes first are moved to the end of the heap, one a call: ids[n - 1] is then the next. */
-static void pop(const float *logits, int32_t *heap, int64_t n)
-{
-    const int32_t first = heap[0];
-    heap[0] = heap[n - 1];
-    heap[n - 1] = first;
-    sift(logits, heap, n - 1, 0);
-}
-
-static double mass(const float *logits, const int32_t *ids, int64_t n, float most, double temperature)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const double e = exp(((double)logits[ids ? ids[i] : i] - most) / temperature);
-        sum += e > 0 ? e : 0; /* a NaN counts as impossible */
-    }
-    return sum;
-}
-
-/* The id at which the running mass of `ids` (NULL: all, in order) passes share * total; those below least are left out.
+/*
+ * Leave the first ones by turn, in order, at the start of c: at most `most` of them, and no more than are needed for
+ * their weights to reach `share` of all. Returns how many.
  */
-static int32_t take(const float *logits, const int32_t *ids, int64_t n, float most, float least, double temperature,
-                    double share)
+static int64_t first_of(struct candidate *c, int64_t n, int64_t most, double share)
 {
     double total = 0, sum = 0;
-    int32_t last = -1;
-    for (int pass = 0; pass < 2; pass++)
-        for (int64_t i = 0; i < n; i++) {
-            const int32_t id = ids ? ids[i] : (int32_t)i;
-            if (!(logits[id] >= least))
-                continue;
-            const double e = exp(((double)logits[id] - most) / temperature);
-            if (pass == 0) {
-                total += e;
-                continue;
-            }
-            sum += e;
-            last = id;
-            if (sum > share * total)
-                return id;
-        }
-    return last;
+    int64_t taken = 0;
+    for (int64_t i = 0; i < n; i++)
+        total += (double)c[i].weight;
+    for (int64_t i = n / 2 - 1; i >= 0; i--)
+        sift(c, n, i);
+    do { /* the heap shrinks from its end, where the first ones gather backwards */
+        const struct candidate first = c[0];
+        c[0] = c[n - 1 - taken];
+        c[n - 1 - taken] = first;
+        taken++;
+        sift(c, n - taken, 0);
+        sum += (double)first.weight;
+    } while (taken < n && taken < most && sum < share * total);
+    for (int64_t i = 0; i < taken && i < n - 1 - i; i++) { /* to the front, in order: reverse the whole */
+        const struct candidate swap = c[i];
+        c[i] = c[n - 1 - i];
+        c[n - 1 - i] = swap;
+    }
+    return taken;
 }
 
-/* Cut the vocabulary down to the first ids by top-k and top-p; they are left in order at the end of heap. Returns how
- * many. */
-static int64_t filter(const float *logits, int64_t n, const struct tare_sampling *s, float most, int32_t *heap)
+enum { BINS = 1024 };
+#define BIN_WIDTH (1.0f / 16) /* of distances from the largest logit; the last bin has all from 64 on */
+
+static int bin_of(float distance)
+{
+    return distance < BINS * BIN_WIDTH ? (int)(distance / BIN_WIDTH) : BINS - 1;
+}
+
+/* Where the likeliest end: what top-k or top-p keep is among the logits up to `bin`, so that only few are sorted. */
+struct cut {
+    int bin;
+    double total; /* mass of all; of top-p only */
+};
+
+/* The bin up to which there are k logits, or the share of the mass. A bin more guards against the rounding of sums. */
+static struct cut cut(const float *logits, int64_t n, float most, int64_t k, double share)
+{
+    double mass[BINS] = {0}, sum = 0;
+    int64_t count[BINS] = {0}, so_far = 0;
+    struct cut cut = {0, 0};
+    float e[RUN] = {0};
+    for (int64_t i = 0; i < n; i++) {
+        if (share < 1 && i % RUN == 0)
+            powers(logits + i, n - i < RUN ? n - i : RUN, (struct scale){most, -INFINITY, 1}, e);
+        if (!(logits[i] > -INFINITY))
+            continue;
+        const int bin = bin_of(most - logits[i]);
+        count[bin]++;
+        mass[bin] += (double)e[i % RUN];
+        cut.total += (double)e[i % RUN];
+    }
+    for (; cut.bin < BINS - 1; cut.bin++) {
+        so_far += count[cut.bin];
+        sum += mass[cut.bin];
+        if (so_far >= k || (share < 1 && sum >= share * cut.total))
+            break;
+    }
+    cut.bin += cut.bin < BINS - 1;
+    return cut;
+}
+
+static int64_t collect(const float *logits, int64_t n, float most, int bin, struct candidate *c)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const float distance = most - logits[i];
+        if (logits[i] > -INFINITY && (bin == BINS - 1 || bin_of(distance) <= bin))
+            c[kept++] = (struct candidate){-logits[i], logits[i], power(-distance), (int32_t)i};
+    }
+    return kept;
+}
+
+/* Meister et al. 2022, "Locally Typical Sampling": sort by | -log p - H |. */
+static int64_t typical(struct candidate *c, int64_t n, float most, double share)
+{
+    double total = 0, entropy = 0;
+    for (int64_t i = 0; i < n; i++)
+        total += (double)c[i].weight;
+    for (int64_t i = 0; i < n; i++) /* -log p = log(total) - (logit - most) */
+        entropy += (double)c[i].weight / total * (log(total) - (double)(c[i].logit - most));
+    for (int64_t i = 0; i < n; i++)
+        c[i].turn = (float)fabs(log(total) - (double)(c[i].logit - most) - entropy);
+    n = first_of(c, n, n, share);
+    for (int64_t i = 0; i < n; i++)
+        c[i].turn = -c[i].logit;
+    return n;
+}
+
+static bool is_share(float p)
+{
+    return p > 0 && p < 1;
+}
+
+/* What the filters leave, likeliest first; *c is owned by the caller, NULL when memory ran out. */
+static int64_t filter(const float *logits, int64_t n, const struct tare_sampling *s, float most, struct candidate **c)
 {
     const int64_t k = s->top_k > 0 && s->top_k < n ? s->top_k : n;
-    const bool nucleus = s->top_p > 0 && s->top_p < 1;
-    for (int64_t i = 0; i < n; i++)
-        heap[i] = (int32_t)i;
-    for (int64_t i = n / 2 - 1; i >= 0; i--)
-        sift(logits, heap, n, i);
-    int64_t kept = 0;
+    const double nucleus = is_share(s->top_p) ? (double)s->top_p : 1;
+    const bool by_type = is_share(s->typical_p);
+    /* Room for all is asked for, and only what is written to becomes memory. */
+    if (!(*c = malloc((size_t)n * sizeof **c)))
+        return 0;
+    struct cut edge = {BINS - 1, 0};
     if (k < n)
-        for (; kept < k; kept++)
-            pop(logits, heap, n - kept);
-    if (!nucleus)
-        return kept;
-    double left = s->top_p * mass(logits, k < n ? heap + n - k : NULL, k, most, 1);
-    int64_t within = 0;
-    do {
-        if (k == n)
-            pop(logits, heap, n - within);
-        left -= exp((double)logits[heap[n - 1 - within]] - most);
-        within++;
-    } while (within < k && left > 0);
-    return within;
+        edge = cut(logits, n, most, k, 1);
+    else if (!by_type)
+        edge = cut(logits, n, most, n, nucleus);
+    int64_t kept = collect(logits, n, most, edge.bin, *c);
+    double whole = 1, among = 0; /* whole: what share of the mass is among the collected */
+    if (k < n) {
+        kept = first_of(*c, kept, k, 2);
+    } else if (!by_type) {
+        for (int64_t i = 0; i < kept; i++)
+            among += (double)(*c)[i].weight;
+        whole = among / edge.total;
+    }
+    if (by_type)
+        kept = typical(*c, kept, most, (double)s->typical_p);
+    return first_of(*c, kept, kept, nucleus < 1 ? nucleus / whole : 2);
+}
+
+/* Min-p: a part of the likeliest, in logits. */
+static float floor_of(const struct tare_sampling *s, float most)
+{
+    return s->min_p > 0 ? most + logf(s->min_p < 1 ? s->min_p : 1) : -INFINITY;
+}
+
+/* The candidate at which the running mass passes share * total; those under the floor of min-p are left out. */
+static int32_t take(struct candidate *c, int64_t n, const struct tare_sampling *s, double share)
+{
+    const float most = c[0].logit, least = floor_of(s, most);
+    double total = 0, sum = 0;
+    int64_t i = 0;
+    while (n > 1 && !(c[n - 1].logit >= least))
+        n--;
+    for (i = 0; i < n; i++)
+        total += (double)(c[i].weight = power((c[i].logit - most) / s->temperature));
+    for (i = 0; i < n - 1; i++)
+        if ((sum += (double)c[i].weight) > share * total)
+            break;
+    return c[i].id;
+}
+
+enum { BLOCKS = 1024 };
+
+/* The same over the whole row, in the order of ids, in one pass: the sums of blocks are kept, and one block is gone
+ * through again. -1: no id has any mass. */
+static int32_t take_of_all(const float *logits, int64_t n, const struct tare_sampling *s, float most, double share)
+{
+    const struct scale scale = {most, floor_of(s, most), s->temperature};
+    const int64_t size = ((n + BLOCKS - 1) / BLOCKS + LANES - 1) / LANES * LANES;
+    double sums[BLOCKS], total = 0, sum = 0;
+    int64_t block = 0, at;
+    for (at = 0; at < n; at += size, block++) {
+        const int64_t end = at + size < n ? at + size : n;
+        sums[block] = 0;
+        for (int64_t i = at; i < end; i += RUN) {
+            float e[RUN], lane[LANES] = {0};
+            const int64_t here = end - i < RUN ? end - i : RUN;
+            memset(e, 0, sizeof e);
+            powers(logits + i, here, scale, e);
+            for (int k = 0; k < RUN; k++)
+                lane[k % LANES] += e[k];
+            for (int k = 0; k < LANES; k++)
+                sums[block] += (double)lane[k];
+        }
+        total += sums[block];
+    }
+    const int64_t blocks = block;
+    for (block = 0; block < blocks - 1 && sum + sums[block] <= share * total; block++)
+        sum += sums[block];
+    int32_t last = -1; /* sums of lanes and of single ids round differently: the end of the block may come early */
+    for (at = block * size; at < n && at < (block + 1) * size; at++) {
+        const float e = logits[at] >= scale.least ? power((logits[at] - most) / s->temperature) : 0;
+        sum += (double)e;
+        last = e > 0 ? (int32_t)at : last;
+        if (e > 0 && sum > share * total)
+            break;
+    }
+    return last;
 }
 
 int32_t tare_sample(const float *logits, int64_t n, const struct tare_sampling *sampling, uint64_t draw)
 {
-    const struct tare_sampling off = TARE_SAMPLING_INIT, *s = sampling ? sampling : &off;
-    const int32_t best = greedy(logits, n);
-    if (!(s->temperature > 0) || n < 2 || !isfinite(logits[best]))
+    struct tare_sampling s = TARE_SAMPLING_INIT;
+    if (sampling)
+        memcpy(&s, sampling, sampling->size < sizeof s ? sampling->size : sizeof s);
+    const int32_t best = (int32_t)greedy(logits, n);
+    if (!(s.temperature > 0) || n < 2 || !isfinite(logits[best]))
         return best;
-    const float most = logits[best];
-    const float least = s->min_p > 0 ? most + logf(s->min_p < 1 ? s->min_p : 1) : -INFINITY;
-    const double share = uniform(s->seed, draw);
-    const bool filtered = (s->top_k > 0 && s->top_k < n) || (s->top_p > 0 && s->top_p < 1);
-    int32_t *heap = filtered ? malloc((size_t)n * sizeof *heap) : NULL;
-    if (filtered && !heap)
-        return best; /* this function has no way to fail; the likeliest id passes every filter */
-    const int64_t kept = filtered ? filter(logits, n, s, most, heap) : n;
-    const int32_t id =
-        take(logits, filtered ? heap + n - kept : NULL, kept, most, least, (double)s->temperature, share);
-    free(heap);
-    return id < 0 ? best : id;
+    const double share = uniform(s.seed, draw);
+    int32_t id = best;
+    if (!(s.top_k > 0 && s.top_k < n) && !is_share(s.top_p) && !is_share(s.typical_p)) {
+        id = take_of_all(logits, n, &s, logits[best], share);
+        return id < 0 ? best : id;
+    }
+    struct candidate *c = NULL;
+    const int64_t kept = filter(logits, n, &s, logits[best], &c);
+    if (c) /* this function has no way to fail; the likeliest id passes every filter but typical */
+        id = take(c, kept, &s, share);
+    free(c);
+    return id;
 }

@@ -20,7 +20,8 @@ struct tare_session {
     /* Sums stand for the first summed[turn] ids, and for the first summed[1 - turn] in the other turn; -1: for none */
     int64_t summed[2];
     int turn;
-    bool sums; /* has any state some? */
+    bool sums;   /* has any state some? */
+    int kv_bits; /* 32, 16, 8, 4 */
 };
 
 static const struct tare_block *block_at(const struct tare_decoder *d, int64_t i)
@@ -41,6 +42,20 @@ static enum tare_code choose_context(tare_session *s, int64_t asked, struct tare
     return TARE_OK;
 }
 
+static enum tare_code choose_bits(tare_session *s, const struct tare_session_options *options, struct tare_error *err)
+{
+    s->kv_bits = options->kv_bits ? options->kv_bits : 16;
+    if (s->kv_bits != 32 && s->kv_bits != 16 && s->kv_bits != 8 && s->kv_bits != 4)
+        return tare_fail(err, TARE_E_ARGUMENT, "kv_bits", "is %d; keys and values are kept in 32, 16, 8 or 4 bits",
+                         s->kv_bits);
+    return TARE_OK;
+}
+
+static enum tare_cache cache_of(int bits)
+{
+    return bits == 32 ? TARE_CACHE_F32 : bits == 16 ? TARE_CACHE_F16 : bits == 8 ? TARE_CACHE_Q8 : TARE_CACHE_Q4;
+}
+
 static enum tare_code open_states(tare_session *s, struct tare_error *err)
 {
     const int64_t n = 2 * s->decoder->n_layers;
@@ -55,6 +70,8 @@ static enum tare_code open_states(tare_session *s, struct tare_error *err)
         const int has = b->ops->state ? b->ops->state(b->self, parts) : 0;
         if (has > 0)
             code = tare_state_open(&s->states[i], parts, has, s->context, err);
+        if (s->states[i])
+            tare_state_keep(s->states[i], cache_of(s->kv_bits));
         s->sums = s->sums || (s->states[i] && tare_state_sums(s->states[i]));
     }
     return code;
@@ -78,7 +95,8 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
     s->cancel = options->cancel;
     s->summed[1] = -1;
     enum tare_code code;
-    if ((code = choose_context(s, options->context, err)) || (code = open_states(s, err)))
+    if ((code = choose_bits(s, options, err)) || (code = choose_context(s, options->context, err)) ||
+        (code = open_states(s, err)))
         return code;
     uint64_t states = 0;
     for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
@@ -364,7 +382,7 @@ static struct tare_saved saved_of(const tare_session *s)
                                .ids = s->ids,
                                .states = s->states,
                                .turn = s->turn,
-                               .kv_bits = 32};
+                               .kv_bits = s->kv_bits};
 }
 
 enum tare_code tare_session_save(const tare_session *s, const char *path, struct tare_error *err)

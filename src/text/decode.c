@@ -131,8 +131,8 @@ static int hex_digit(char c)
     return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
 }
 
-/* The byte of a token like <0x0A>, or -1. The reference's number reader takes a plus sign, too. */
-static int byte_token(const char *text, size_t size)
+/* The reference's number reader takes a plus sign, too. */
+int tare_byte_token(const char *text, size_t size)
 {
     if (size != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>')
         return -1;
@@ -173,7 +173,7 @@ static enum tare_code run_byte_fallback(struct tare_decoding *decoding, size_t n
         return checked(decoding, &state->work);
     size = state->work.size;
     state->work.size = 0;
-    const int byte = byte_token(state->work.data, size);
+    const int byte = tare_byte_token(state->work.data, size);
     if (byte < 0) {
         code = give_bytes(decoding, number, true);
         return code ? code : give(decoding, number + 1, state->work.data, size, true);

@@ -259,6 +259,14 @@ enum tare_code tare_decoding_put(struct tare_decoding *decoding, int32_t id, boo
 enum tare_code tare_decoding_end(struct tare_decoding *decoding);
 void tare_decoding_release(struct tare_decoding *decoding);
 
+int tare_byte_token(const char *text, size_t size); /* the byte of a token like <0x0A>, or -1 */
+/*
+ * What an id adds to a text that goes on: bytes, not always whole characters. None for special ids, and for those that
+ * have no token. Decoders that look at other tokens (WordPiece's clean-up, CTC) are taken as they act in the middle.
+ */
+enum tare_code tare_token_bytes(const struct tare_tokenizer *tokenizer, int32_t id, struct tare_text *bytes,
+                                struct tare_error *err);
+
 /* ---- ends -------------------------------------------------------------------------------------------------------- */
 
 struct tare_checkpoint;

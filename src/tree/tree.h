@@ -26,6 +26,7 @@ struct tare_parameter {
                                            are turned back where they are read (prism_hadamard_qwen35); NULL: not */
     int64_t block;
     int64_t part;                   /* multiplied by so many rows, too, and multiples of them; 0: as a whole */
+    bool halved;                    /* rows that are read are rounded to float16, before and after they are turned */
     bool active;                    /* false: a head that tying (or content) left out */
     uint32_t index;                 /* in the tree */
     const struct tare_entry *entry; /* bound by strict, else NULL */

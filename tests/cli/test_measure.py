@@ -26,7 +26,7 @@ class Perplexity(Case):
         self.assertGreaterEqual(len(windows), 3)
         for want in windows:
             rounded = 1e-3 if want["context"] <= 256 else 5e-3  # beyond what the model was made for it guesses, and rounding shows
-            for flags, most in (((), rounded), (("--exact",), 1e-5)):
+            for flags, most in ((("--as-run",), rounded), ((), 1e-5)):
                 got = self.measure("fable", STORIES, "--context", str(want["context"]), *flags)
                 self.assertEqual(got["tokens"], want["tokens"])
                 self.assertLess(abs(got["perplexity"] / want["perplexity"] - 1), most)
@@ -34,13 +34,12 @@ class Perplexity(Case):
 
     def test_against_exact(self):
         both = self.measure("fable", STORIES, "--against-exact")
-        self.assertEqual(both["perplexity"], self.measure("fable", STORIES)["perplexity"])
-        self.assertEqual(both["exact"]["perplexity"], self.measure("fable", STORIES, "--exact")["perplexity"])
+        self.assertEqual(both["perplexity"], self.measure("fable", STORIES, "--as-run")["perplexity"])
+        self.assertEqual(both["exact"]["perplexity"], self.measure("fable", STORIES)["perplexity"])
         self.assertLess(both["perplexity"] / both["exact"]["perplexity"], 1.005)
         self.assertTrue(0 < both["kl"] < 0.002, both["kl"])
         self.assertTrue(0.9 < both["same_best"] < 1)
         self.assertIn("all in float32", tare("perplexity", "fable", STORIES, "--against-exact")[1])
-        self.refused(2, "perplexity", "fable", STORIES, "--against-exact", "--exact", text="leave --exact out")
 
     def test_windows_and_what_is_left_add_up(self):
         whole = self.measure("fable", STORIES)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "sample.h"
 
 enum { WIDTH = 24, BLOCK = 8, OUT = 5, TOKENS = 7 };
@@ -65,9 +66,36 @@ static void test_linear(void **unused)
     sample_block_end(&b);
 }
 
+/* A row of an embedding is rounded to float16, turned back, and rounded again. */
+static void test_embedded(void **unused)
+{
+    (void)unused;
+    struct sample_block b;
+    const struct tare_at at = sample_block_begin(&b, 1, WIDTH);
+    struct tare_parameter *embedding = tare_embedding(at, "embedding", 2, WIDTH);
+    float row[WIDTH], rounded[WIDTH];
+    embedding->signs = tare_plain(at, "signs", 1, (int64_t)WIDTH);
+    embedding->block = BLOCK;
+    sample_block_load(&b);
+    memcpy(b.loaded.vectors[embedding->signs->index], signs, sizeof signs);
+    tare_hadamard_turn(signs, BLOCK, WIDTH, x, row);
+    tare_hadamard_embedded(&b.pass, embedding, WIDTH, row);
+    sample_near(row, x, WIDTH, 1e-6f);
+    embedding->halved = true;
+    tare_hadamard_turn(signs, BLOCK, WIDTH, x, row);
+    tare_hadamard_embedded(&b.pass, embedding, WIDTH, row);
+    sample_near(row, x, WIDTH, 2e-3f);
+    for (int i = 0; i < WIDTH; i++)
+        rounded[i] = tare_from_float16(tare_to_float16(row[i]));
+    assert_memory_equal(row, rounded, sizeof row);
+    assert_memory_not_equal(row, x, sizeof row);
+    sample_block_end(&b);
+}
+
 int main(void)
 {
     sample_fill(x, TOKENS * WIDTH, "x", 0, 2);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_turns), cmocka_unit_test(test_linear)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_turns), cmocka_unit_test(test_linear),
+                                       cmocka_unit_test(test_embedded)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,80 +5,20 @@
  * Tolerance: the lanes of a sum differ, so results may be apart by 4e-6 of the sum of the absolute terms (3000 terms in
  * 8 lanes). Functions of one number may be apart by 4e-7 of it.
  */
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "kernels/kernels.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/half.h"
 #include "base/pool.h"
-#include "fixture.h"
+#include "guarded.h"
 
 #define SUM_TOLERANCE 4e-6
 #define TOLERANCE 4e-7
-
-static const char *const sets[] = {"scalar", "avx2", "avx512", "neon"};
-#define SETS (sizeof sets / sizeof *sets)
-
-static uint64_t state = 1;
-
-static uint32_t next(void)
-{
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(state >> 32);
-}
-
-static float real(void)
-{
-    return (float)next() / 4294967296.0f * 2 - 1;
-}
-
-static int64_t size(int64_t most)
-{
-    return 1 + (int64_t)next() % most;
-}
-
-/* Memory whose last byte is followed by a page that faults. */
-struct guarded {
-    unsigned char *map;
-    size_t total;
-    void *data;
-};
-
-static struct guarded guard(size_t bytes)
-{
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    struct guarded g = {.total = (bytes + 2 * page - 1) / page * page};
-    g.map = mmap(NULL, g.total + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_true(g.map != MAP_FAILED);
-    assert_int_equal(mprotect(g.map + g.total, page, PROT_NONE), 0);
-    g.data = g.map + g.total - bytes;
-    memset(g.map, 0xa5, g.total - bytes);
-    return g;
-}
-
-/* Was anything before the buffer written? */
-static void unguard(struct guarded *g)
-{
-    for (unsigned char *p = g->map; p < (unsigned char *)g->data; p++)
-        assert_int_equal(*p, 0xa5);
-    munmap(g->map, g->total + (size_t)sysconf(_SC_PAGESIZE));
-}
-
-static float *floats(struct guarded *g, int64_t n)
-{
-    *g = guard((size_t)n * sizeof(float));
-    float *x = g->data;
-    for (int64_t i = 0; i < n; i++)
-        x[i] = real();
-    return x;
-}
 
 struct sample {
     struct tare_matrix m;
@@ -207,18 +147,6 @@ static void check_unpack(const struct tare_kernels *k, const struct sample *s)
             fail_msg("column %lld: got %.9g, expected %.9g", (long long)(start + i), (double)dst[i],
                      s->value[row * s->m.in + start + i]);
     unguard(&g);
-}
-
-static void each_set(void (*test)(const struct tare_kernels *k))
-{
-    for (size_t i = 0; i < SETS; i++) {
-        struct tare_kernels k;
-        if (!tare_kernels_pick(&k, sets[i]))
-            continue;
-        assert_string_equal(k.name, sets[i]);
-        state = 1;
-        test(&k);
-    }
 }
 
 static void matrices(const struct tare_kernels *k)

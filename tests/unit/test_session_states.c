@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * test_session_states.c - forks, rewinding, several sessions in one step, and steps that are cancelled anywhere, each
- * on a model that attends, one that recurs, and one that does both. What a session does is compared with one that never
+ * on models that attend, one that recurs, and one that does both. What a session does is compared with one that never
  * did anything else, bit for bit.
  */
 #include <math.h>
@@ -38,6 +38,32 @@ static const char *const configs[] = {
     "{\"model_type\": \"rwkv7\", \"hidden_size\": 32, \"num_hidden_layers\": 2, \"intermediate_size\": 24,"
     "\"norm_eps\": 1e-5, \"head_dim\": 8, \"a_low_rank_dim\": 4, \"v_low_rank_dim\": 4, \"gate_low_rank_dim\": 4,"
     "\"decay_low_rank_dim\": 4, \"vocab_size\": 40, \"tie_word_embeddings\": true}",
+    /* several residual streams; layers that borrow keys and values */
+    "{\"model_type\": \"gemma3n\", \"tie_word_embeddings\": true, \"text_config\": {\"hidden_size\": 32,"
+    "\"num_hidden_layers\": 4, \"intermediate_size\": 24, \"num_attention_heads\": 4, \"head_dim\": 8,"
+    "\"rms_norm_eps\": 1e-5, \"vocab_size\": 40, \"num_key_value_heads\": 2, \"num_kv_shared_layers\": 2,"
+    "\"vocab_size_per_layer_input\": 38, \"sliding_window\": 9, \"max_position_embeddings\": 1024,"
+    "\"rope_local_base_freq\": 10000.0, \"rope_theta\": 10000.0, \"final_logit_softcapping\": 30.0,"
+    "\"layer_types\": [\"sliding_attention\", \"full_attention\", \"sliding_attention\", \"full_attention\"],"
+    "\"activation_sparsity_pattern\": [0.5, 0.5, 0.0, 0.0], \"hidden_size_per_layer_input\": 8,"
+    "\"altup_num_inputs\": 3, \"altup_correct_scale\": true, \"altup_active_idx\": 1, \"laurel_rank\": 4}}",
+
+    /* an index that chooses blocks of keys; routed experts */
+    "{\"model_type\": \"minimax_m3_vl\", \"text_config\": {\"hidden_size\": 32, \"num_hidden_layers\": 2,"
+    "\"dense_intermediate_size\": 24, \"intermediate_size\": 8, \"shared_intermediate_size\": 8, \"head_dim\": 8,"
+    "\"moe_layer_freq\": [0, 1], \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"num_local_experts\": 5,"
+    "\"num_experts_per_tok\": 2, \"rms_norm_eps\": 1e-5, \"rotary_dim\": 4, \"vocab_size\": 40,"
+    "\"max_position_embeddings\": 1024, \"tie_word_embeddings\": true, \"sparse_attention_config\":"
+    "{\"sparse_attention_freq\": [1, 1], \"sparse_block_size\": 8, \"sparse_index_dim\": 8, \"sparse_local_block\": 1,"
+    "\"sparse_num_index_heads\": 2, \"sparse_topk_blocks\": 3}}}",
+
+    /* layers that begin with the keys and values of another */
+    "{\"model_type\": \"hunyuan\", \"hidden_size\": 32, \"num_hidden_layers\": 3, \"intermediate_size\": 32,"
+    "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"attention_bias\": false, \"moe_topk\": 2,"
+    "\"num_experts\": 4, \"num_shared_expert\": 1, \"use_mixed_mlp_moe\": true, \"use_qk_norm\": true,"
+    "\"rms_norm_eps\": 1e-5, \"rope_theta\": 10000.0, \"use_cla\": true, \"cla_share_factor\": 3,"
+    "\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 1.0, \"alpha\": 10.0}, \"vocab_size\": 40,"
+    "\"tie_word_embeddings\": true}",
 
     "{\"model_type\": \"deepseek_v32\", \"hidden_size\": 32, \"num_hidden_layers\": 2, \"intermediate_size\": 24,"
     "\"num_attention_heads\": 4, \"q_lora_rank\": 12, \"kv_lora_rank\": 12, \"qk_nope_head_dim\": 8,"
@@ -68,6 +94,11 @@ static const char *const configs[] = {
     "\"max_position_embeddings\": 1024, \"tie_word_embeddings\": false}, \"tie_word_embeddings\": false}",
 };
 enum { MODELS = FIXTURE_COUNT(configs) };
+
+static bool recurs(int model)
+{
+    return model == 1 || model == 2;
+}
 
 static char *folder[MODELS];
 static int32_t ids[2][IDS]; /* two texts */
