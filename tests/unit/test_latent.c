@@ -8,9 +8,9 @@
 
 #include "base/small_float.h"
 #include "mixers.h"
-#include "run/compressed.h"
+#include "run/compressed_attention.h"
 #include "run/conv_mixer.h"
-#include "run/mla.h"
+#include "run/latent_attention.h"
 #include "run/round_trip.h"
 #include "run/top.h"
 #include "run/transposed.h"

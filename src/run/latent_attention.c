@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * mla.c - multi-head latent attention over latents, see mla.h. DeepSeek-V2, DeepSeek-AI 2024, section 2.1.
+ * latent_attention.c - multi-head latent attention over latents, see latent_attention.h. DeepSeek-V2, DeepSeek-AI 2024,
+ * section 2.1.
  *
  * All heads read the same latents, so a task is a few heads of one token: keys come in blocks that stay in the cache
  * while these heads look at them.
  */
-#include "run/mla.h"
+#include "run/latent_attention.h"
 
 #include <math.h>
 #include <string.h>
