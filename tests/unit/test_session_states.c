@@ -95,11 +95,6 @@ static const char *const configs[] = {
 };
 enum { MODELS = FIXTURE_COUNT(configs) };
 
-static bool recurs(int model)
-{
-    return model == 1 || model == 2;
-}
-
 static char *folder[MODELS];
 static int32_t ids[2][IDS]; /* two texts */
 static const float nothing[VOCABULARY];
