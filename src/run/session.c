@@ -44,7 +44,7 @@ static enum tare_code choose_context(tare_session *s, int64_t asked, struct tare
 
 static enum tare_code choose_bits(tare_session *s, const struct tare_session_options *options, struct tare_error *err)
 {
-    s->kv_bits = options->kv_bits ? options->kv_bits : 16;
+    s->kv_bits = options->kv_bits ? options->kv_bits : options->exact ? 32 : 16;
     if (s->kv_bits != 32 && s->kv_bits != 16 && s->kv_bits != 8 && s->kv_bits != 4)
         return tare_fail(err, TARE_E_ARGUMENT, "kv_bits", "is %d; keys and values are kept in 32, 16, 8 or 4 bits",
                          s->kv_bits);
@@ -163,7 +163,7 @@ const char *tare_session_kernels(const tare_session *s)
 uint64_t tare_session_weights(const tare_session *s)
 {
     const struct tare_pass *pass = &s->runner->pass;
-    return tare_token_bytes(pass->loaded, &s->runner->model->tree, s->decoder, pass->head);
+    return tare_measure_token(pass->loaded, &s->runner->model->tree, s->decoder, pass->head);
 }
 
 int64_t tare_session_context(const tare_session *s)
