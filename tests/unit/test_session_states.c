@@ -305,7 +305,7 @@ static void test_one_each(void **unused)
             struct tare_feed feeds[] = {{a, ids[0] + i, 1, i % 2, got[0]}, {b, ids[1] + i, 1, false, got[1]}};
             assert_int_equal(tare_session_feed_each(feeds, 2, NULL), TARE_OK);
             feed(alone, 1, i, i + 1, want);
-            sample_near(got[1], want, VOCABULARY, 1e-4f);
+            sample_near(got[1], want, VOCABULARY, 1e-3f); /* caches of 16 bits round what differs by little */
         }
         tare_session_free(a);
         tare_session_free(b);
@@ -438,7 +438,11 @@ static void test_cancelled_together(void **unused)
 /* Does rewinding go through the text once more? Not where all that is kept are rows. */
 static bool goes_through(int model)
 {
-    return !strstr(configs[model], "\"llama\"") && !strstr(configs[model], "\"deepseek_v32\"");
+    static const char *const rows[] = {"\"llama\"", "\"hunyuan\"", "\"deepseek_v32\""};
+    bool through = true;
+    for (size_t i = 0; i < FIXTURE_COUNT(rows); i++)
+        through = through && !strstr(configs[model], rows[i]);
+    return through;
 }
 
 static void test_cancelled_rewinding(void **unused)
