@@ -6,7 +6,7 @@
 #include "models/experts.h"
 #include "models/kinds.h"
 #include "models/skeleton.h"
-#include "run/compressed.h"
+#include "run/compressed_attention.h"
 #include "run/hyper.h"
 
 #define ARGS(ARG)                                                                                                      \

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * mla.h - what models say of multi-head latent attention (run/mla.h): args, scaled rotary embeddings, published names.
+ * mla.h - what models say of multi-head latent attention (run/latent_attention.h): args, scaled rotary embeddings, published names.
  */
 #ifndef TARE_MODELS_MLA_H
 #define TARE_MODELS_MLA_H
 
 #include "names/rewrite.h"
-#include "run/mla.h"
+#include "run/latent_attention.h"
 
 /* The desc, from args of the usual names. */
 #define TARE_MLA(a, norm_eps)                                                                                          \

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * compressed_self.h - what the files of compressed attention share: compressed.c attends, compressor.c keeps the past,
- * compressed_index.c chooses of it. Models use compressed.h. */
+ * compressed_self.h - what the files of compressed attention share: compressed_attention.c attends, compressor.c keeps
+ * the past, compressed_index.c chooses of it. Models use compressed_attention.h. */
 #ifndef TARE_RUN_COMPRESSED_SELF_H
 #define TARE_RUN_COMPRESSED_SELF_H
 
-#include "run/compressed.h"
+#include "run/compressed_attention.h"
 #include "run/pass.h"
 
 struct tare_compressed_self {

@@ -130,10 +130,10 @@ static int64_t common_group(int64_t a, int64_t b)
     return b ? common_group(b, a % b) : a;
 }
 
-/* Can the rows be tiled? Rows of experts must not share a tile with another's. */
+/* Can the rows be tiled? Rows of experts, or of other parts, must not share a tile with another's. */
 static bool tiles(const struct tare_matrix *m, const struct tare_parameter *p)
 {
-    return m->group % TARE_ACTIVATION_BLOCK == 0 && m->in % m->group == 0 &&
+    return m->group % TARE_ACTIVATION_BLOCK == 0 && m->in % m->group == 0 && p->part % TARE_TILE_ROWS == 0 &&
            (p->rank < 3 || p->shape[p->rank - 2] % TARE_TILE_ROWS == 0);
 }
 

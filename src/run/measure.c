@@ -22,7 +22,7 @@ static uint64_t spared(const struct tare_block *block, const struct tare_loaded 
     return block->ops && block->ops->spared ? block->ops->spared(block->self, loaded) : 0;
 }
 
-uint64_t tare_token_bytes(const struct tare_loaded *loaded, const struct tare_tree *tree,
+uint64_t tare_measure_token(const struct tare_loaded *loaded, const struct tare_tree *tree,
                           const struct tare_decoder *decoder, const struct tare_matrix *head)
 {
     uint64_t bytes = tare_matrix_bytes(head), less = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * residual_attention.c - attention over the sums of blocks of layers. pass->x is the running sum, pass->side has the
- * others, (blocks, tokens, dim). */
+ * others, (blocks, tokens, dim), then logits. */
 #include "run/residual_attention.h"
 
 #include <math.h>
@@ -20,51 +20,53 @@ struct residuals {
 struct job {
     const struct residuals *b;
     const struct tare_pass *pass;
-    const struct score *score;
-    int64_t n; /* sums beside the running one */
+    const float *logits; /* (tokens, sums) */
+    int64_t n;           /* sums beside the running one */
     float *into;
 };
 
-static const float *sum_of(const struct job *j, int64_t k, int64_t token)
+static int64_t blocks(const struct residuals *b)
 {
-    const float *from = k < j->n ? j->pass->side + k * j->pass->tokens * j->b->dim : j->pass->x;
-    return from + token * j->b->dim;
+    return (b->n_layers - 1) / b->size + 1;
 }
 
-/* proj . norm(x); work: dim floats */
-static float logit(const struct job *j, const float *x, float *work)
+/* (tokens, dim): sum k, the running one behind the others */
+static const float *sum_of(const struct tare_pass *pass, const struct residuals *b, int64_t k, int64_t n)
 {
-    const struct tare_matrix *m = tare_loaded_matrix(j->pass->loaded, j->score->proj.weight);
-    float y;
-    tare_norm_row(j->pass, &j->score->norm, x, work);
-    (tare_matrix_even(m) ? &j->pass->kernels : &tare_kernels_scalar)->dot[m->storage](m, 0, 1, work, &y);
-    return y;
+    return k < n ? pass->side + k * pass->tokens * b->dim : pass->x;
 }
 
-/* The softmax is kept running from sum to sum. */
 static void mix_token(void *user, size_t i, int worker)
 {
+    (void)worker;
     const struct job *j = user;
-    const int64_t dim = j->b->dim;
-    float *y = j->into + (int64_t)i * dim, most = -INFINITY, sum = 0;
-    float *work = j->pass->work[worker]; /* at least dim long, see tare_decoder_work() */
-    for (int64_t k = 0; k <= j->n; k++) {
-        const float *x = sum_of(j, k, (int64_t)i), l = logit(j, x, work), peak = l > most ? l : most;
-        const float fade = k > 0 ? expf(most - peak) : 0, weight = expf(l - peak);
+    const int64_t dim = j->b->dim, sums = j->n + 1;
+    const float *logits = j->logits + (int64_t)i * sums;
+    float *y = j->into + (int64_t)i * dim, most = -INFINITY, all = 0;
+    for (int64_t k = 0; k < sums; k++)
+        most = logits[k] > most ? logits[k] : most;
+    for (int64_t k = 0; k < sums; k++)
+        all += expf(logits[k] - most);
+    memset(y, 0, (size_t)dim * sizeof *y);
+    for (int64_t k = 0; k < sums; k++) {
+        const float share = expf(logits[k] - most) / all, *x = sum_of(j->pass, j->b, k, j->n) + (int64_t)i * dim;
         for (int64_t d = 0; d < dim; d++)
-            y[d] = (k > 0 ? y[d] * fade : 0) + weight * x[d];
-        sum = sum * fade + weight;
-        most = peak;
+            y[d] += share * x[d];
     }
-    for (int64_t d = 0; d < dim; d++)
-        y[d] /= sum;
 }
 
+/* Uses pass->normed[1], which is free until the feed-forward block's own norm. */
 static void mix(const struct residuals *b, struct tare_pass *pass, int64_t slot, float *into)
 {
     const int64_t n = (slot / 2 + (slot % 2 ? b->size : b->size - 1)) / b->size;
+    const struct score *score = &b->scores[slot];
+    float *logits = pass->side + blocks(b) * pass->tokens * b->dim;
+    for (int64_t k = 0; k <= n; k++) {
+        tare_norm_forward(pass, &score->norm, b->dim, sum_of(pass, b, k, n), pass->normed[1]);
+        tare_linear_forward(pass, &score->proj, pass->normed[1], b->dim, logits + k, n + 1);
+    }
     tare_pool_run(pass->pool, (size_t)pass->tokens, mix_token,
-                  &(struct job){.b = b, .pass = pass, .score = &b->scores[slot], .n = n, .into = into});
+                  &(struct job){.b = b, .pass = pass, .logits = logits, .n = n, .into = into});
 }
 
 /* Does the layer's mixer begin a block? */
@@ -135,8 +137,8 @@ void tare_residual_attention(struct tare_decoder *decoder, struct tare_at model,
     *b = (struct residuals){scores, n, d->dim, d->size};
     for (int64_t i = 0; d->size < 1 && i < n; i++)
         decoder->layers[i].mixer.ops = NULL;
-    if (d->size < 1)
+    if (d->size < 1 || n < 1)
         return;
-    decoder->side = (struct tare_side){.width = tare_mul(model, (n > 0 ? n - 1 : 0) / d->size + 1, d->dim)};
+    decoder->side = (struct tare_side){.width = tare_mul(model, blocks(b), d->dim) + blocks(b) + 1};
     decoder->stream = (struct tare_stream){.read = read_slot, .write = write_slot, .end = end, .self = b};
 }

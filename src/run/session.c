@@ -163,7 +163,7 @@ const char *tare_session_kernels(const tare_session *s)
 uint64_t tare_session_weights(const tare_session *s)
 {
     const struct tare_pass *pass = &s->runner->pass;
-    return tare_token_bytes(pass->loaded, &s->runner->model->tree, s->decoder, pass->head);
+    return tare_measure_token(pass->loaded, &s->runner->model->tree, s->decoder, pass->head);
 }
 
 int64_t tare_session_context(const tare_session *s)

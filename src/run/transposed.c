@@ -16,9 +16,18 @@ struct job {
 /* Rows [row, row + rows) of columns [start, start + n), densely. */
 static void unpack(const struct job *j, const struct tare_matrix *m, const int64_t at[4], float *to)
 {
-    const struct tare_kernels *k = tare_matrix_even(m) ? &j->pass->kernels : &tare_kernels_scalar;
+    const struct tare_kernels *k = &j->pass->kernels;
     for (int64_t r = 0; r < at[1]; r++)
         k->unpack[m->storage](m, at[0] + r, at[2], at[3], to + r * at[3]);
+}
+
+/* y (+)= sums of n columns, from `start` on, at the numbers that they meet. */
+static void deliver(const struct tare_matrix *m, const float *sums, int64_t start, int64_t n, bool add, float *y)
+{
+    for (int64_t c = 0; c < n; c++) {
+        float *to = y + (m->order ? m->order[start + c] : start + c);
+        *to = add ? *to + sums[c] : sums[c];
+    }
 }
 
 /* A task: some columns of one product. */
@@ -29,14 +38,15 @@ static void columns(void *user, size_t i, int worker)
     const struct tare_matrix *m = &p->matrix;
     const int64_t start = (int64_t)i % j->blocks * COLUMNS, left = m->in - start;
     const int64_t n = left < COLUMNS ? left : COLUMNS;
-    float *panel = j->pass->work[worker];
-    for (int64_t t = 0; t < p->tokens && n > 0; t++)
-        memset(p->y + t * p->ldy + start, 0, (size_t)n * sizeof(float));
+    float *panel = j->pass->work[worker], sums[COLUMNS];
     for (int64_t row = 0; n > 0 && row < m->rows; row += ROWS) {
         const int64_t rows = m->rows - row < ROWS ? m->rows - row : ROWS;
         unpack(j, m, (const int64_t[]){row, rows, start, n}, panel);
-        for (int64_t t = 0; t < p->tokens; t++)
-            j->pass->kernels.mix(p->x + t * p->ldx + row, panel, rows, n, p->y + t * p->ldy + start);
+        for (int64_t t = 0; t < p->tokens; t++) {
+            memset(sums, 0, sizeof sums);
+            j->pass->kernels.mix(p->x + t * p->ldx + row, panel, rows, n, sums);
+            deliver(m, sums, start, n, row > 0, p->y + t * p->ldy);
+        }
     }
 }
 

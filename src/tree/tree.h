@@ -25,6 +25,7 @@ struct tare_parameter {
     const struct tare_parameter *signs; /* what it multiplies is turned by these (in) in blocks of `block`, and its rows
                                            are turned back where they are read (prism_hadamard_qwen35); NULL: not */
     int64_t block;
+    int64_t part;                   /* multiplied by so many rows, too, and multiples of them; 0: as a whole */
     bool halved;                    /* rows that are read are rounded to float16, before and after they are turned */
     bool active;                    /* false: a head that tying (or content) left out */
     uint32_t index;                 /* in the tree */

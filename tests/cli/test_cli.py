@@ -117,7 +117,7 @@ class Usage(Case):
         flags = {"check": ["--json", "--no-data", "--tie"], "explain": ["--json"], "convert": ["-o", "--to", "--keep-dtypes"],
                  "run": ["--max-tokens", "--temp", "--top-p", "--top-k", "--min-p", "--seed"], "logits": ["--ids", "--prefill"],
                  "diff": ["--json", "--all"], "verify": ["--json", "--no-hash", "--no-values"],
-                 "perplexity": ["--context", "--exact", "--against-exact", "--json"], "bench": ["--threads", "--prompt", "--generate", "--sequences", "--json"]}
+                 "perplexity": ["--context", "--as-run", "--against-exact", "--json"], "bench": ["--threads", "--prompt", "--generate", "--sequences", "--json"]}
         for verb, words in flags.items():
             texts = {tare(*args)[:2] for args in (["help", verb], [verb, "--help"], [verb, "-h"])}
             self.assertEqual(len(texts), 1, verb)

@@ -26,7 +26,7 @@ static void fill(struct rows *r)
     const struct tare_state_part parts[] = {{TARE_STATE_ROWS, 2, KEY, 1}, {TARE_STATE_ROWS, 2, VALUE, 1}};
     struct tare_error err = {0};
     uint32_t seed = 7;
-    r->kernels = tare_kernels_scalar;
+    assert_true(tare_kernels_pick(&r->kernels, "scalar"));
     assert_int_equal(tare_state_open(&r->state, parts, 2, ROWS, &err), TARE_OK);
     assert_int_equal(tare_state_reserve(r->state, 0, ROWS, &err), TARE_OK);
     for (int p = 0; p < ROWS; p++) {

@@ -8,9 +8,9 @@
 
 #include "base/small_float.h"
 #include "mixers.h"
-#include "run/compressed.h"
+#include "run/compressed_attention.h"
 #include "run/conv_mixer.h"
-#include "run/mla.h"
+#include "run/latent_attention.h"
 #include "run/round_trip.h"
 #include "run/top.h"
 #include "run/transposed.h"
@@ -360,24 +360,6 @@ static const struct mixer mixers[] = {
     {"conv_mixer", declare_gear, gear_token},
 };
 
-static void test_reference(void **unused)
-{
-    (void)unused;
-    mixers_reference(mixers, FIXTURE_COUNT(mixers));
-}
-
-static void test_threads(void **unused)
-{
-    (void)unused;
-    mixers_threads(mixers, FIXTURE_COUNT(mixers));
-}
-
-static void test_pieces(void **unused)
-{
-    (void)unused;
-    mixers_pieces(mixers, FIXTURE_COUNT(mixers));
-}
-
 /* Sizes that nothing can run are declared, and have no ops. */
 static void test_cannot_run(void **unused)
 {
@@ -473,42 +455,47 @@ static void test_round_trip(void **unused)
     assert_memory_equal(back, x, sizeof x); /* 32 does not divide it */
 }
 
-/* 70 rows of 300 columns: more than two blocks of columns. */
+/* 270 rows of 300 columns: more than one panel, and more than two blocks of columns. */
 static void test_transposed(void **unused)
 {
     (void)unused;
-    enum { ROWS = 70, COLUMNS = 300, TOKENS = 3 };
+    enum { ROWS = 270, COLUMNS = 300, TOKENS = 3 };
     static float w[ROWS * COLUMNS], x[TOKENS * ROWS], y[TOKENS * COLUMNS];
+    int32_t order[COLUMNS];
     struct sample_block b;
     sample_block_begin(&b, 2, DIM);
     sample_fill(w, ROWS * COLUMNS, "w", 0, 1);
     sample_fill(x, TOKENS * ROWS, "x", 0, 1);
-    const struct tare_product p = {.matrix = {.storage = TARE_STORE_F32,
-                                              .rows = ROWS,
-                                              .in = COLUMNS,
-                                              .data = (const unsigned char *)w,
-                                              .stride = COLUMNS * sizeof *w},
-                                   .x = x,
-                                   .ldx = ROWS,
-                                   .tokens = TOKENS,
-                                   .y = y,
-                                   .ldy = COLUMNS};
-    tare_transposed_each(&b.pass, &p, 1);
-    for (int i = 0; i < TOKENS * COLUMNS; i++) {
-        double want = 0;
-        for (int r = 0; r < ROWS; r++)
-            want += (double)w[r * COLUMNS + i % COLUMNS] * (double)x[i / COLUMNS * ROWS + r];
-        assert_float_equal(y[i], (float)want, 1e-4);
+    for (int i = 0; i < COLUMNS; i++)
+        order[i] = (i * 7 + 3) % COLUMNS;
+    struct tare_product p = {.matrix = {.storage = TARE_STORE_F32,
+                                        .rows = ROWS,
+                                        .in = COLUMNS,
+                                        .data = (const unsigned char *)w,
+                                        .stride = COLUMNS * sizeof *w},
+                             .x = x,
+                             .ldx = ROWS,
+                             .tokens = TOKENS,
+                             .y = y,
+                             .ldy = COLUMNS};
+    for (int ordered = 0; ordered < 2; ordered++) {
+        p.matrix.order = ordered ? order : NULL;
+        memset(y, 0xff, sizeof y); /* whatever was there */
+        tare_transposed_each(&b.pass, &p, 1);
+        for (int i = 0; i < TOKENS * COLUMNS; i++) {
+            const int t = i / COLUMNS, c = i % COLUMNS;
+            double want = 0;
+            for (int r = 0; r < ROWS; r++)
+                want += (double)w[r * COLUMNS + c] * (double)x[t * ROWS + r];
+            assert_float_equal(y[t * COLUMNS + (ordered ? order[c] : c)], (float)want, 1e-4);
+        }
     }
     sample_block_end(&b);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference),  cmocka_unit_test(test_threads), cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_cannot_run), cmocka_unit_test(test_top),     cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_transposed),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest more[] = {cmocka_unit_test(test_cannot_run), cmocka_unit_test(test_top),
+                                      cmocka_unit_test(test_round_trip), cmocka_unit_test(test_transposed)};
+    return mixers_main(mixers, FIXTURE_COUNT(mixers), more, FIXTURE_COUNT(more));
 }

@@ -35,7 +35,7 @@ static uint64_t bytes_with_head(int head, bool routed)
     matrices[LINEAR].scale = matrices[LINEAR].offset = &factor;
     const struct tare_tree tree = {.parameters = pointers, .n = PARAMETERS};
     const struct tare_decoder decoder = {.layers = layers, .n_layers = 1};
-    return tare_token_bytes(&loaded, &tree, &decoder, &matrices[head]);
+    return tare_measure_token(&loaded, &tree, &decoder, &matrices[head]);
 }
 
 static void test_bytes(void **state)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * compressed.c - attention over a window and a compressed past, see compressed.h. */
-#include "run/compressed.h"
+ * compressed_attention.c - over a window and a compressed past, see compressed_attention.h. */
+#include "run/compressed_attention.h"
 
 #include <math.h>
 #include <string.h>

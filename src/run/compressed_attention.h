@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * compressed.h - attention over a window and over a compressed past, of which an index chooses (DeepSeek-V4.1,
- * mlx-lm: models/deepseek_v41.py). One vector a token is key and value of all heads.
+ * compressed_attention.h - attention over a window and over a compressed past, of which an index chooses
+ * (DeepSeek-V4.1, mlx-lm: models/deepseek_v41.py). One vector a token is key and value of all heads.
  *
  *     kv = rope(norm(kv_proj x)), rounded to 8 bits                           of the last `window` tokens
  *     c[g] = sum_i softmax_i(gate_proj x)[i] * kv_proj x[i]                   i: the `ratio` tokens of group g
@@ -12,8 +12,8 @@
  * Only the last `rope` dimensions rotate. Where index layers are many, one of them may choose blocks of groups to which
  * those after it keep.
  */
-#ifndef TARE_RUN_COMPRESSED_H
-#define TARE_RUN_COMPRESSED_H
+#ifndef TARE_RUN_COMPRESSED_ATTENTION_H
+#define TARE_RUN_COMPRESSED_ATTENTION_H
 
 #include "run/blocks.h"
 

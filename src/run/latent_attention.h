@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * mla.h - multi-head latent attention (DeepSeek-V2 and after): keys and values come from one low-rank vector, which is
- * all that is kept of a token, beside one rotated key for all heads.
+ * latent_attention.h - multi-head latent attention (DeepSeek-V2 and after): keys and values come from one low-rank
+ * vector, which is all that is kept of a token, beside one rotated key for all heads.
  *
  *     c[j] = norm(kv_a x[j])              (kv_rank)     k[h][j] = K[h] c[j]        K[h]: (nope, kv_rank)
  *     r[j] = rope(the rest of kv_a x[j])  (rope)        v[h][j] = V[h] c[j]        V[h]: (v, kv_rank)
@@ -10,11 +10,11 @@
  * heads are never made. kv_b_proj (heads * (nope + v), kv_rank) is kept whole, or as mlx keeps it, cut per head:
  * embed_q (heads, kv_rank, nope) = K^T, and unembed_out (heads, v, kv_rank) = V.
  */
-#ifndef TARE_RUN_MLA_H
-#define TARE_RUN_MLA_H
+#ifndef TARE_RUN_LATENT_ATTENTION_H
+#define TARE_RUN_LATENT_ATTENTION_H
 
 #include "run/blocks.h"
-#include "run/index.h"
+#include "run/key_index.h"
 
 struct tare_mla_desc {
     const char *name; /* "self_attn" */

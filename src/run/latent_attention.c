@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * mla.c - multi-head latent attention over latents, see mla.h. DeepSeek-V2, DeepSeek-AI 2024, section 2.1.
+ * latent_attention.c - multi-head latent attention over latents, see latent_attention.h. DeepSeek-V2, DeepSeek-AI 2024,
+ * section 2.1.
  *
  * All heads read the same latents, so a task is a few heads of one token: keys come in blocks that stay in the cache
  * while these heads look at them.
  */
-#include "run/mla.h"
+#include "run/latent_attention.h"
 
 #include <math.h>
 #include <string.h>
@@ -209,30 +210,131 @@ static float scale_at(const struct mla *b, int64_t position)
     return b->scale * (float)(1 + b->query_beta * log(1 + floor((double)position / b->query_length)));
 }
 
-/* A task: some heads of one token. */
-static void attend_heads(void *user, size_t i, int worker)
+struct heads {
+    int64_t first, n;
+};
+
+/* Some heads of one token. */
+static void attend_token(const struct job *j, int64_t t, struct heads heads)
 {
-    (void)worker;
-    const struct job *j = user;
     const struct mla *b = j->b;
-    const int64_t each = heads_a_task(b), tasks = (b->heads + each - 1) / each, t = (int64_t)i / tasks;
-    const int64_t first = (int64_t)i % tasks * each, left = b->heads - first, heads = left < each ? left : each;
-    const int64_t position = tare_pass_position(j->pass, t), head = t * b->heads + first;
+    const int64_t position = tare_pass_position(j->pass, t), head = t * b->heads + heads.first;
     struct tare_seen seen = {.state = tare_pass_state(j->pass, tare_pass_span(j->pass, t))};
     struct tare_running running[HEADS_MOST];
     if (b->top > 0)
         seen.chosen = tare_index_chosen(j->pass, b->top, t, &seen.n);
     if (!seen.chosen)
         seen.n = position + 1;
-    for (int64_t h = 0; h < heads; h++)
+    for (int64_t h = 0; h < heads.n; h++)
         tare_running_begin(&running[h], NULL, j->mixed + (head + h) * b->rank, b->rank);
     for (int64_t at = 0; at < seen.n; at += TARE_RUNNING_BLOCK) {
         const int64_t keys[] = {at, seen.n - at < TARE_RUNNING_BLOCK ? seen.n - at : TARE_RUNNING_BLOCK};
-        for (int64_t h = 0; h < heads; h++)
+        for (int64_t h = 0; h < heads.n; h++)
             attend(j, &seen, head + h, keys, &running[h], scale_at(b, position));
     }
-    for (int64_t h = 0; h < heads; h++)
+    for (int64_t h = 0; h < heads.n; h++)
         tare_running_end(&running[h], j->mixed + (head + h) * b->rank, b->rank);
+}
+
+enum { TOKENS_MOST = 8, KEYS_MOST = 32 }; /* of a task; at once */
+
+/* Tokens [first, first + n) of one span that see all before them: their queries meet the same keys, and so are
+ * multiplied with them together. */
+struct run {
+    int64_t first, n;
+    struct heads heads;
+    float *latents, *keys; /* (KEYS_MOST, rank), (KEYS_MOST, rope) */
+};
+
+/* One head over keys [at, at + n), which lie in run->latents and run->keys. */
+static void attend_keys(const struct job *j, const struct run *run, int64_t head, const int64_t keys[2],
+                        struct tare_running *running)
+{
+    const struct mla *b = j->b;
+    const struct tare_kernels *k = &j->pass->kernels;
+    float scores[TOKENS_MOST * KEYS_MOST];
+    k->panel(run->latents, b->rank, keys[1], j->latent + head * b->rank, b->heads * b->rank, run->n, b->rank, scores,
+             KEYS_MOST, false);
+    if (b->rope > 0)
+        k->panel(run->keys, b->rope, keys[1], j->q + head * (b->nope + b->rope) + b->nope,
+                 b->heads * (b->nope + b->rope), run->n, b->rope, scores, KEYS_MOST, true);
+    for (int64_t t = 0; t < run->n; t++) {
+        const int64_t position = tare_pass_position(j->pass, run->first + t), left = position + 1 - keys[0];
+        const int64_t n = left < keys[1] ? left : keys[1];
+        const float scale = scale_at(b, position);
+        float *y = j->mixed + (head + t * b->heads) * b->rank, *score = scores + t * KEYS_MOST;
+        if (n < 1)
+            continue;
+        for (int64_t i = 0; i < n; i++)
+            score[i] *= scale;
+        tare_running_add(k, &running[t], score, n, y, b->rank);
+        k->mix(score, run->latents, n, b->rank, y);
+    }
+}
+
+static void attend_run(const struct job *j, const struct run *run)
+{
+    const struct mla *b = j->b;
+    const struct tare_kernels *k = &j->pass->kernels;
+    const struct tare_state *state = tare_pass_state(j->pass, tare_pass_span(j->pass, run->first));
+    const int64_t head = run->first * b->heads + run->heads.first;
+    const int64_t all = tare_pass_position(j->pass, run->first + run->n - 1) + 1;
+    struct tare_running running[HEADS_MOST][TOKENS_MOST];
+    for (int64_t i = 0; i < run->heads.n * run->n; i++)
+        tare_running_begin(&running[i / run->n][i % run->n], NULL,
+                           j->mixed + (head + i / run->n + i % run->n * b->heads) * b->rank, b->rank);
+    for (int64_t at = 0; at < all; at += KEYS_MOST) {
+        const int64_t keys[] = {at, all - at < KEYS_MOST ? all - at : KEYS_MOST};
+        for (int64_t i = 0; i < keys[1]; i++) {
+            tare_state_get(k, state, LATENTS, at + i, 0, run->latents + i * b->rank);
+            if (b->rope > 0)
+                tare_state_get(k, state, KEYS, at + i, 0, run->keys + i * b->rope);
+        }
+        for (int64_t h = 0; h < run->heads.n; h++)
+            attend_keys(j, run, head + h, keys, running[h]);
+    }
+    for (int64_t i = 0; i < run->heads.n * run->n; i++)
+        tare_running_end(&running[i / run->n][i % run->n],
+                         j->mixed + (head + i / run->n + i % run->n * b->heads) * b->rank, b->rank);
+}
+
+/* How many tokens from t on, before `end`, are one run; 0: the token goes by itself, as a span of one always does. */
+static int64_t run_length(const struct job *j, int64_t t, int64_t end)
+{
+    const struct mla *b = j->b;
+    const struct tare_span *span = tare_pass_span(j->pass, t);
+    int64_t n = 0, chosen;
+    if (span->tokens < 2 || KEYS_MOST * (b->rank + b->rope) > TARE_PANEL_FLOATS)
+        return 0;
+    while (t + n < end && tare_pass_span(j->pass, t + n) == span &&
+           (b->top < 1 || !tare_index_chosen(j->pass, b->top, t + n, &chosen)))
+        n++;
+    return n;
+}
+
+static int64_t tokens_a_task(const struct tare_pass *pass)
+{
+    return pass->tokens > 2 * TOKENS_MOST ? TOKENS_MOST : 1;
+}
+
+/* A task: some heads of some tokens. */
+static void attend_heads(void *user, size_t i, int worker)
+{
+    const struct job *j = user;
+    const struct mla *b = j->b;
+    const int64_t each = heads_a_task(b), tasks = (b->heads + each - 1) / each, tokens = tokens_a_task(j->pass);
+    const int64_t head = (int64_t)i % tasks * each, t = (int64_t)i / tasks * tokens;
+    const int64_t end = t + tokens < j->pass->tokens ? t + tokens : j->pass->tokens;
+    struct run run = {.heads = {head, b->heads - head < each ? b->heads - head : each},
+                      .latents = j->pass->work[worker],
+                      .keys = j->pass->work[worker] + KEYS_MOST * b->rank};
+    for (run.first = t; run.first<end; run.first += run.n> 0 ? run.n : 1) {
+        run.n = run_length(j, run.first, end);
+        if (run.n > 0)
+            attend_run(j, &run);
+        else
+            attend_token(j, run.first, run.heads);
+    }
 }
 
 static void choose(const struct job *j, struct tare_pass *pass, const float *x)
@@ -247,7 +349,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 {
     const struct mla *b = block;
     struct job j = {.b = b, .pass = pass};
-    const int64_t each = heads_a_task(b), tasks = (b->heads + each - 1) / each;
+    const int64_t each = heads_a_task(b), tasks = (b->heads + each - 1) / each, tokens = tokens_a_task(pass);
     lay_out(b, pass->tokens, pass->scratch, &j);
     project(&j, x);
     for (int64_t i = 0; b->rotary.kind != TARE_ROPE_NONE && i < pass->n_spans; i++)
@@ -256,7 +358,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     if (b->index.heads > 0)
         choose(&j, pass, x);
     embed(&j);
-    tare_pool_run(pass->pool, (size_t)(pass->tokens * tasks), attend_heads, &j);
+    tare_pool_run(pass->pool, (size_t)((pass->tokens + tokens - 1) / tokens * tasks), attend_heads, &j);
     unembed(&j);
     if (b->gate.weight) {
         tare_linear_forward(pass, &b->gate, x, b->gate.in, j.gate, b->gate.out);
@@ -272,6 +374,17 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 
 static const struct tare_block_ops ops = {.name = "mla", .state = state, .scratch = scratch, .forward = forward};
 
+/* The greatest number that divides both. */
+static int64_t common(int64_t a, int64_t b)
+{
+    while (b > 0) {
+        const int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
 static void declare_projections(struct mla *b, struct tare_at at, const struct tare_mla_desc *d)
 {
     const int64_t q = tare_mul(at, d->heads, d->nope + d->rope);
@@ -286,6 +399,8 @@ static void declare_projections(struct mla *b, struct tare_at at, const struct t
     b->kv_norm = tare_rms_norm(at, "kv_a_layernorm", d->kv_rank, d->eps);
     if (d->kv_b_whole) {
         b->unembed = tare_linear(at, "kv_b_proj", d->kv_rank, tare_mul(at, d->heads, d->nope + d->v), NO_BIAS);
+        if (!at.tree->error.code)
+            b->unembed.weight->part = common(d->nope, d->v); /* rows of a head: its keys', then its values' */
     } else {
         b->embed = tare_experts(at, "embed_q", d->heads, d->nope, d->kv_rank, NO_BIAS);
         b->unembed = tare_experts(at, "unembed_out", d->heads, d->kv_rank, d->v, NO_BIAS);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * index.h - which keys a query attends to: the best `top` by a small attention of its own (DeepSeek-V3.2's lightning
- * indexer, DeepSeek-AI 2025).
+ * key_index.h - which keys a query attends to: the best `top` by a small attention of its own (DeepSeek-V3.2's
+ * lightning indexer, DeepSeek-AI 2025).
  *
  *     score[j] = sum_h w[h] * max(0, q[h] . k[j])         j: all positions so far; w = weights_proj x, up to a factor
  *     q = rope(wq_b r), k = rope(layer norm(wk x))        r: what the attention's own q_b_proj takes
@@ -8,8 +8,8 @@
  * What is chosen stands in pass->side until another index writes there, so that layers without one may share it: for
  * each token, int32 numbers, how many keys and then those, ascending; -1: all.
  */
-#ifndef TARE_RUN_INDEX_H
-#define TARE_RUN_INDEX_H
+#ifndef TARE_RUN_KEY_INDEX_H
+#define TARE_RUN_KEY_INDEX_H
 
 #include "run/pass.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * index.c - which keys a query attends to: the lightning indexer. Its factors 1 / sqrt(heads) and 1 / sqrt(width) are
- * left out, for they change no order; neither do the Hadamard transform and the rounding to 8 bits of the authors'
+ * key_index.c - which keys a query attends to: the lightning indexer. Its factors 1 / sqrt(heads) and 1 / sqrt(width)
+ * are left out, for they change no order; neither do the Hadamard transform and the rounding to 8 bits of the authors'
  * kernels, which spare time.
  */
-#include "run/index.h"
+#include "run/key_index.h"
 
 #include <string.h>
 
