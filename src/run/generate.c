@@ -266,8 +266,10 @@ static enum tare_code say(tare_generation *g, int32_t id, struct tare_error *err
 static enum tare_code go_on(tare_generation *g, int32_t *id, struct tare_error *err)
 {
     enum tare_code code = have_row(g, err);
-    if (code == TARE_E_CANCELLED)
+    if (code == TARE_E_CANCELLED) {
+        g->fed = (size_t)tare_session_length(g->session); /* of a long prompt a part is in */
         return finish(g, TARE_FINISH_CANCELLED, err);
+    }
     int32_t chosen = -1;
     if (code || (code = choose(g, &chosen, err)))
         return code;
