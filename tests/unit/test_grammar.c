@@ -226,7 +226,7 @@ static char *walk(struct kit *k, size_t most)
             break;
         char c = (char)can[any(n)];
         for (uint32_t i = 0; i < n; i++)
-            if (strchr(text.size > most ? "\"]}" : "\"", can[i]) && can[i] && (text.size > most || any(3) == 0))
+            if (strchr(text.size > most ? "\"]}" : "\"", can[i]) && can[i] && any(text.size > most ? 2 : 3) == 0)
                 c = (char)can[i];
         tare_text_add(&text, &c, 1);
         at = tare_machine_next(k->machine, at, (unsigned char)c);
