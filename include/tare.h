@@ -438,7 +438,7 @@ struct tare_session_options {
     uint64_t
         memory; /* bytes that weights and states may take; more is refused before anything is loaded. 0: what is free */
     const char *kernels; /* "scalar", "avx2", "avx512", "neon"; NULL: the best that this processor has */
-    int kv_bits;         /* of a number in the cache of keys and values: 32 (float32), 16 (float16), 8, 4; 0: 16, exact 32 */
+    int kv_bits; /* of a number in the cache of keys and values: 32 (float32), 16 (float16), 8, 4; 0: 16, exact 32 */
 };
 #define TARE_SESSION_OPTIONS_INIT                                                                                      \
     {                                                                                                                  \
