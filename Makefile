@@ -75,10 +75,11 @@ test-readers: build ## load awq, gptq and compressed-tensors of tare with gptqmo
 	@$(READERS) tests/oracle/readers.py build/tare $(if $(GOLDEN),$(wildcard $(GOLDEN)/producers/*/),models/fable)
 
 TOKENS ?= /opt/tokens/bin/python
-TEXT ?= $(GOLDEN)/tokenizer/mixed.txt
+TEXT ?= $(if $(GOLDEN),$(GOLDEN)/tokenizer/mixed.txt)
 test-tokens: build ## random texts against tokenizers, sentencepiece, mistral-common (TOKENS=python with them; GOLDEN; slow)
 	@[ -z "$(GOLDEN)" ] || $(TOKENS) tests/oracle/tokenizers_property.py build $(GOLDEN)
-	@[ -z "$(GOLDEN)" ] || $(TOKENS) tests/oracle/vocabularies.py build $(TEXT)
+	@[ -z "$(TEXT)" ] || $(TOKENS) tests/oracle/tokenizers_made.py build $(TEXT) 2>/dev/null
+	@[ -z "$(TEXT)" ] || $(TOKENS) tests/oracle/vocabularies.py build $(TEXT)
 	@[ -z "$(GOLDEN)" ] || $(TOKENS) tests/oracle/gguf_tokens.py build/libtare.so $(GOLDEN)/tokenizer || [ $$? = 77 ]
 
 PEERS ?= build-peers

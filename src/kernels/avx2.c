@@ -12,8 +12,6 @@
 #include "kernels/delta.h"
 #include "kernels/state_step.h"
 
-#define SUMS 128 /* groups whose sums of x are kept on the stack */
-
 static const unsigned char *row_of(const struct tare_matrix *m, int64_t row)
 {
     return m->data + (size_t)row * m->stride;
@@ -46,24 +44,41 @@ static inline __m256 dense(enum tare_storage storage, const unsigned char *row, 
                                      : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
 }
 
-static inline void dot_dense(enum tare_storage storage, const struct tare_matrix *m, int64_t row, int64_t rows,
-                             const float *x, float *y)
+/* Columns [start, end) of R rows times x, added to y as panel() does: one token alone gives the same bits as among
+ * others. */
+static inline __attribute__((always_inline)) void dot_part(enum tare_storage storage, int R,
+                                                           const struct tare_matrix *m, int64_t row, int64_t start,
+                                                           int64_t end, const float *x, float *y)
 {
-    for (int64_t r = 0; r < rows; r++) {
-        const unsigned char *w = row_of(m, row + r);
-        __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
-        int64_t i = 0;
-        for (; i + 32 <= m->in; i += 32)
-            for (int k = 0; k < 4; k++)
-                sum[k] = _mm256_fmadd_ps(dense(storage, w, i + 8 * k), _mm256_loadu_ps(x + i + 8 * k), sum[k]);
-        for (; i + 8 <= m->in; i += 8)
-            sum[0] = _mm256_fmadd_ps(dense(storage, w, i), _mm256_loadu_ps(x + i), sum[0]);
+    const int64_t whole = start + (end - start) / 8 * 8;
+    __m256 sum[4];
+    for (int r = 0; r < R; r++)
+        sum[r] = _mm256_setzero_ps();
+    for (int64_t i = start; i < whole; i += 8)
+        for (int r = 0; r < R; r++)
+            sum[r] = _mm256_fmadd_ps(dense(storage, row_of(m, row + r), i), _mm256_loadu_ps(x + i), sum[r]);
+    for (int r = 0; r < R; r++) {
         float rest[8] = {0}, last = 0;
-        if (i < m->in)
-            tare_kernels_scalar.unpack[storage](m, row + r, i, m->in - i, rest);
-        for (int64_t k = 0; i + k < m->in; k++)
-            last += rest[k] * x[i + k];
-        y[r] = total(_mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3]))) + last;
+        if (whole < end)
+            tare_kernels_scalar.unpack[storage](m, row + r, whole, end - whole, rest);
+        for (int64_t k = 0; whole + k < end; k++)
+            last += rest[k] * x[whole + k];
+        y[r] = (start > 0 ? y[r] : 0) + total(sum[r]) + last;
+    }
+}
+
+static inline __attribute__((always_inline)) void dot_dense(enum tare_storage storage, const struct tare_matrix *m,
+                                                            int64_t row, int64_t rows, const float *x, float *y)
+{
+    for (int64_t r = 0, n; r < rows; r += n) {
+        n = rows - r >= 4 ? 4 : 1;
+        for (int64_t start = 0; start < m->in; start += TARE_PANEL_COLUMNS) {
+            const int64_t end = m->in - start < TARE_PANEL_COLUMNS ? m->in : start + TARE_PANEL_COLUMNS;
+            if (n == 4)
+                dot_part(storage, 4, m, row + r, start, end, x, y + r);
+            else
+                dot_part(storage, 1, m, row + r, start, end, x, y + r);
+        }
     }
 }
 
@@ -80,90 +95,6 @@ static void dot_f16(const struct tare_matrix *m, int64_t row, int64_t rows, cons
 static void dot_bf16(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
 {
     dot_dense(TARE_STORE_BF16, m, row, rows, x, y);
-}
-
-/* Codes of columns 16k + 8h .. 16k + 8h + 7 of a block, from its words 8h .. 8h + 7. */
-static inline __m256 codes(__m256i words, int k)
-{
-    return _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(words, 4 * k), _mm256_set1_epi32(15)));
-}
-
-static inline __m256i words_at(const unsigned char *w)
-{
-    return _mm256_loadu_si256((const __m256i *)(const void *)w);
-}
-
-static inline __m256 bytes(const unsigned char *w)
-{
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)w)));
-}
-
-/* sum(x * code) over columns [i, end) of a row of Q4, end - i a multiple of 32 */
-static inline __m256 group_q4(const unsigned char *row, const float *x, int64_t i, int64_t end)
-{
-    __m256 sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-    while (i < end) {
-        const unsigned char *w = row + i / TARE_Q4_BLOCK * TARE_Q4_BYTES;
-        const __m256i low = words_at(w), high = words_at(w + 32);
-        int k = (int)(i % TARE_Q4_BLOCK / 16);
-        for (; k < 8 && i < end; k++, i += 16) {
-            sum[0] = _mm256_fmadd_ps(codes(low, k), _mm256_loadu_ps(x + i), sum[0]);
-            sum[1] = _mm256_fmadd_ps(codes(high, k), _mm256_loadu_ps(x + i + 8), sum[1]);
-        }
-    }
-    return _mm256_add_ps(sum[0], sum[1]);
-}
-
-static inline __m256 group_q8(const unsigned char *row, const float *x, int64_t i, int64_t end)
-{
-    __m256 sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-    for (; i < end; i += 16) {
-        sum[0] = _mm256_fmadd_ps(bytes(row + i), _mm256_loadu_ps(x + i), sum[0]);
-        sum[1] = _mm256_fmadd_ps(bytes(row + i + 8), _mm256_loadu_ps(x + i + 8), sum[1]);
-    }
-    return _mm256_add_ps(sum[0], sum[1]);
-}
-
-static inline __m256 group_x(const float *x, int64_t i, int64_t end)
-{
-    __m256 sum = _mm256_setzero_ps();
-    for (; i < end; i += 8)
-        sum = _mm256_add_ps(sum, _mm256_loadu_ps(x + i));
-    return sum;
-}
-
-static inline void dot_packed(bool four, const struct tare_matrix *m, int64_t row, int64_t rows, const float *x,
-                              float *y)
-{
-    float sums[SUMS];
-    for (int64_t first = 0; first < m->groups; first += SUMS) {
-        const int64_t last = m->groups - first < SUMS ? m->groups : first + SUMS;
-        for (int64_t g = first; g < last; g++)
-            sums[g - first] = total(group_x(x, g * m->group, (g + 1) * m->group));
-        for (int64_t r = 0; r < rows; r++) {
-            const unsigned char *w = row_of(m, row + r);
-            const float *scale = m->scale + (row + r) * m->groups, *offset = m->offset + (row + r) * m->groups;
-            __m256 sum = _mm256_setzero_ps();
-            float rest = 0;
-            for (int64_t g = first; g < last; g++) {
-                const int64_t i = g * m->group, end = i + m->group;
-                const __m256 part = four ? group_q4(w, x, i, end) : group_q8(w, x, i, end);
-                sum = _mm256_fmadd_ps(part, _mm256_set1_ps(scale[g]), sum);
-                rest += offset[g] * sums[g - first];
-            }
-            y[r] = (first ? y[r] : 0) + total(sum) + rest;
-        }
-    }
-}
-
-static void dot_q4(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
-{
-    dot_packed(true, m, row, rows, x, y);
-}
-
-static void dot_q8(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
-{
-    dot_packed(false, m, row, rows, x, y);
 }
 
 static inline void unpack_dense(enum tare_storage storage, const struct tare_matrix *m, int64_t row, int64_t start,
@@ -184,28 +115,6 @@ static void unpack_f16(const struct tare_matrix *m, int64_t row, int64_t start, 
 static void unpack_bf16(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
 {
     unpack_dense(TARE_STORE_BF16, m, row, start, n, dst);
-}
-
-static inline void unpack_packed(bool four, const struct tare_matrix *m, int64_t row, int64_t start, int64_t n,
-                                 float *dst)
-{
-    const unsigned char *w = row_of(m, row);
-    for (int64_t i = 0; i < n; i += 8) {
-        const int64_t c = start + i, g = row * m->groups + c / m->group;
-        const unsigned char *half = w + c / TARE_Q4_BLOCK * TARE_Q4_BYTES + c % 16 / 8 * 32;
-        const __m256 code = four ? codes(words_at(half), (int)(c % TARE_Q4_BLOCK / 16)) : bytes(w + c);
-        _mm256_storeu_ps(dst + i, _mm256_fmadd_ps(code, _mm256_set1_ps(m->scale[g]), _mm256_set1_ps(m->offset[g])));
-    }
-}
-
-static void unpack_q4(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
-{
-    unpack_packed(true, m, row, start, n, dst);
-}
-
-static void unpack_q8(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
-{
-    unpack_packed(false, m, row, start, n, dst);
 }
 
 /* sum_k w[k] x[k] over the columns that fill no register. */
@@ -369,12 +278,8 @@ void tare_kernels_avx2(struct tare_kernels *k)
     k->dot[TARE_STORE_F32] = dot_f32;
     k->dot[TARE_STORE_F16] = dot_f16;
     k->dot[TARE_STORE_BF16] = dot_bf16;
-    k->dot[TARE_STORE_Q4] = dot_q4;
-    k->dot[TARE_STORE_Q8] = dot_q8;
     k->unpack[TARE_STORE_F16] = unpack_f16;
     k->unpack[TARE_STORE_BF16] = unpack_bf16;
-    k->unpack[TARE_STORE_Q4] = unpack_q4;
-    k->unpack[TARE_STORE_Q8] = unpack_q8;
     k->panel = panel;
     k->scores = scores;
     k->mix = mix;

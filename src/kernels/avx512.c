@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * avx512.c - kernels for AVX-512 (F, BW, DQ, VL): 16 floats a register, 32 registers.
- *
- * Four-bit codes need no unpacking: one register holds 128 of them, a shift brings 16 to the lowest bits, and a
- * permutation that reads only those bits looks their weights up in a table of 16 that is made once a group.
- */
+ * avx512.c - kernels for AVX-512 (F, BW, DQ, VL): 16 floats a register, 32 registers. */
 #include "kernels/kernels.h"
 
 #if defined(__AVX512F__)
@@ -33,21 +29,41 @@ static inline __m512 dense(enum tare_storage storage, const unsigned char *row, 
                                      : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
 
-static inline void dot_dense(enum tare_storage storage, const struct tare_matrix *m, int64_t row, int64_t rows,
-                             const float *x, float *y)
+/* Columns [start, end) of R rows times x, added to y as panel() does: one token alone gives the same bits as among
+ * others. */
+static inline __attribute__((always_inline)) void dot_part(enum tare_storage storage, int R,
+                                                           const struct tare_matrix *m, int64_t row, int64_t start,
+                                                           int64_t end, const float *x, float *y)
 {
-    for (int64_t r = 0; r < rows; r++) {
-        const unsigned char *w = row_of(m, row + r);
-        __m512 sum[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
-        int64_t i = 0;
-        for (; i + 64 <= m->in; i += 64)
-            for (int k = 0; k < 4; k++)
-                sum[k] =
-                    _mm512_fmadd_ps(dense(storage, w, i + 16 * k, 0xffff), _mm512_loadu_ps(x + i + 16 * k), sum[k]);
-        for (; i < m->in; i += 16)
-            sum[0] = _mm512_fmadd_ps(dense(storage, w, i, tail(m->in - i)),
-                                     _mm512_maskz_loadu_ps(tail(m->in - i), x + i), sum[0]);
-        y[r] = _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));
+    const int64_t whole = start + (end - start) / 16 * 16;
+    __m512 sum[4];
+    for (int r = 0; r < R; r++)
+        sum[r] = _mm512_setzero_ps();
+    for (int64_t i = start; i < whole; i += 16)
+        for (int r = 0; r < R; r++)
+            sum[r] = _mm512_fmadd_ps(dense(storage, row_of(m, row + r), i, 0xffff), _mm512_loadu_ps(x + i), sum[r]);
+    for (int r = 0; r < R; r++) {
+        float rest[16] = {0}, last = 0;
+        if (whole < end)
+            tare_kernels_scalar.unpack[storage](m, row + r, whole, end - whole, rest);
+        for (int64_t k = 0; whole + k < end; k++)
+            last += rest[k] * x[whole + k];
+        y[r] = (start > 0 ? y[r] : 0) + _mm512_reduce_add_ps(sum[r]) + last;
+    }
+}
+
+static inline __attribute__((always_inline)) void dot_dense(enum tare_storage storage, const struct tare_matrix *m,
+                                                            int64_t row, int64_t rows, const float *x, float *y)
+{
+    for (int64_t r = 0, n; r < rows; r += n) {
+        n = rows - r >= 4 ? 4 : 1;
+        for (int64_t start = 0; start < m->in; start += TARE_PANEL_COLUMNS) {
+            const int64_t end = m->in - start < TARE_PANEL_COLUMNS ? m->in : start + TARE_PANEL_COLUMNS;
+            if (n == 4)
+                dot_part(storage, 4, m, row + r, start, end, x, y + r);
+            else
+                dot_part(storage, 1, m, row + r, start, end, x, y + r);
+        }
     }
 }
 
@@ -66,102 +82,6 @@ static void dot_bf16(const struct tare_matrix *m, int64_t row, int64_t rows, con
     dot_dense(TARE_STORE_BF16, m, row, rows, x, y);
 }
 
-/* table[c] = scale * c + offset for the sixteen codes */
-static inline __m512 table_of(const float *scale, const float *offset)
-{
-    const __m512 code = _mm512_set_ps(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    return _mm512_fmadd_ps(code, _mm512_set1_ps(*scale), _mm512_set1_ps(*offset));
-}
-
-/* Weights of columns 16k .. 16k + 15 of a block; the permutation reads the lowest four bits of each word. */
-static inline __m512 look_up(__m512 table, __m512i words, unsigned k)
-{
-    return _mm512_permutexvar_ps(_mm512_srli_epi32(words, 4 * k), table);
-}
-
-/* Two registers of weights (32 columns, which share a group) times x. */
-static inline void pair(__m512 table, __m512i words, unsigned p, const float *x, __m512 sum[2])
-{
-    sum[0] = _mm512_fmadd_ps(look_up(table, words, 2 * p), _mm512_loadu_ps(x + 32 * p), sum[0]);
-    sum[1] = _mm512_fmadd_ps(look_up(table, words, 2 * p + 1), _mm512_loadu_ps(x + 32 * p + 16), sum[1]);
-}
-
-/* A whole block times x; a table for each 32 columns, which may be the same one. */
-static inline void block(const unsigned char *w, const __m512 table[4], const float *x, __m512 sum[4])
-{
-    const __m512i words = _mm512_loadu_si512(w);
-    pair(table[0], words, 0, x, sum);
-    pair(table[1], words, 1, x, sum + 2);
-    pair(table[2], words, 2, x, sum);
-    pair(table[3], words, 3, x, sum + 2);
-}
-
-/* Blocks of a row; `shared` of the four tables of a block are one: 4, 2 or 1. Returns the columns done. */
-static inline int64_t blocks(int shared, const struct tare_matrix *m, const unsigned char *w, const float *scale,
-                             const float *offset, const float *x, __m512 sum[4])
-{
-    int64_t i = 0;
-    for (; i + TARE_Q4_BLOCK <= m->in; i += TARE_Q4_BLOCK, w += TARE_Q4_BYTES) {
-        const int64_t g = shared == 4 ? i / m->group : i / 32 / shared;
-        __m512 table[4];
-        for (int p = 0; p < 4; p++)
-            table[p] = p % shared ? table[p - 1] : table_of(scale + g + p / shared, offset + g + p / shared);
-        block(w, table, x + i, sum);
-    }
-    return i;
-}
-
-/* The columns from i on, in groups of any multiple of 32. */
-static void rest(const struct tare_matrix *m, const unsigned char *w, const float *scale, const float *offset,
-                 const float *x, int64_t i, __m512 sum[4])
-{
-    for (; i < m->in; i += 32) {
-        const __m512i words = _mm512_loadu_si512(w + i / TARE_Q4_BLOCK * TARE_Q4_BYTES);
-        const int64_t g = i / m->group, start = i / TARE_Q4_BLOCK * TARE_Q4_BLOCK;
-        pair(table_of(scale + g, offset + g), words, (unsigned)(i - start) / 32, x + start, sum);
-    }
-}
-
-static void dot_q4(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
-{
-    for (int64_t r = 0; r < rows; r++) {
-        const unsigned char *w = row_of(m, row + r);
-        const float *scale = m->scale + (row + r) * m->groups, *offset = m->offset + (row + r) * m->groups;
-        __m512 sum[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
-        int64_t done = 0;
-        if (m->group % TARE_Q4_BLOCK == 0)
-            done = blocks(4, m, w, scale, offset, x, sum);
-        else if (m->group == 64)
-            done = blocks(2, m, w, scale, offset, x, sum);
-        else if (m->group == 32)
-            done = blocks(1, m, w, scale, offset, x, sum);
-        rest(m, w, scale, offset, x, done, sum);
-        y[r] = _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));
-    }
-}
-
-static inline __m512 bytes(const unsigned char *codes)
-{
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)codes)));
-}
-
-static void dot_q8(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
-{
-    for (int64_t r = 0; r < rows; r++) {
-        const unsigned char *w = row_of(m, row + r);
-        const float *scale = m->scale + (row + r) * m->groups, *offset = m->offset + (row + r) * m->groups;
-        __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-        for (int64_t g = 0, i = 0; g < m->groups; g++) {
-            const __m512 s = _mm512_set1_ps(scale[g]), o = _mm512_set1_ps(offset[g]);
-            for (const int64_t end = i + m->group; i < end; i += 32)
-                for (int k = 0; k < 2; k++)
-                    sum[k] = _mm512_fmadd_ps(_mm512_fmadd_ps(bytes(w + i + 16 * k), s, o),
-                                             _mm512_loadu_ps(x + i + 16 * k), sum[k]);
-        }
-        y[r] = _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1]));
-    }
-}
-
 static void unpack_f16(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
 {
     for (int64_t i = 0; i < n; i += 16)
@@ -172,37 +92,6 @@ static void unpack_bf16(const struct tare_matrix *m, int64_t row, int64_t start,
 {
     for (int64_t i = 0; i < n; i += 16)
         _mm512_mask_storeu_ps(dst + i, tail(n - i), dense(TARE_STORE_BF16, row_of(m, row), start + i, tail(n - i)));
-}
-
-static void unpack_q4(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
-{
-    const unsigned char *w = row_of(m, row) + start / TARE_Q4_BLOCK * TARE_Q4_BYTES;
-    const float *scale = m->scale + row * m->groups, *offset = m->offset + row * m->groups;
-    int64_t g = start / m->group, left = m->group - start % m->group;
-    for (int64_t i = 0; i < n; i += TARE_Q4_BLOCK, w += TARE_Q4_BYTES) {
-        const __m512i words = _mm512_loadu_si512(w);
-        for (unsigned k = 0; k < 8 && i + 16 * k < n; k++) {
-            const int64_t at = i + 16 * k;
-            _mm512_mask_storeu_ps(dst + at, tail(n - at), look_up(table_of(scale + g, offset + g), words, k));
-            if ((left -= 16) == 0) {
-                left = m->group;
-                g++;
-            }
-            if (g >= m->groups)
-                return;
-        }
-    }
-}
-
-static void unpack_q8(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
-{
-    const unsigned char *w = row_of(m, row) + start;
-    const float *scale = m->scale + row * m->groups, *offset = m->offset + row * m->groups;
-    for (int64_t i = 0; i < n; i += 16) {
-        const int64_t g = (start + i) / m->group;
-        _mm512_mask_storeu_ps(dst + i, tail(n - i),
-                              _mm512_fmadd_ps(bytes(w + i), _mm512_set1_ps(scale[g]), _mm512_set1_ps(offset[g])));
-    }
 }
 
 /* sum_k w[k] x[k] over the columns that fill no register. */
@@ -368,12 +257,8 @@ void tare_kernels_avx512(struct tare_kernels *k)
     k->dot[TARE_STORE_F32] = dot_f32;
     k->dot[TARE_STORE_F16] = dot_f16;
     k->dot[TARE_STORE_BF16] = dot_bf16;
-    k->dot[TARE_STORE_Q4] = dot_q4;
-    k->dot[TARE_STORE_Q8] = dot_q8;
     k->unpack[TARE_STORE_F16] = unpack_f16;
     k->unpack[TARE_STORE_BF16] = unpack_bf16;
-    k->unpack[TARE_STORE_Q4] = unpack_q4;
-    k->unpack[TARE_STORE_Q8] = unpack_q8;
     k->panel = panel;
     k->scores = scores;
     k->mix = mix;

@@ -23,7 +23,8 @@ INLINE __m512 numbers_at(const struct tare_matrix *m, const unsigned char *at)
 INLINE __mmask16 rows_of(const struct tare_matrix *m, int64_t tile)
 {
     const int64_t left = m->rows - tile * TARE_TILE_ROWS;
-    return left >= TARE_TILE_ROWS ? (__mmask16)0xffff : (__mmask16)((1u << left) - 1);
+    const unsigned mask = left >= TARE_TILE_ROWS ? 0xffff : (1u << left) - 1;
+    return (__mmask16)mask;
 }
 
 /* The eight registers of codes, four columns each, that make a block of 32. */

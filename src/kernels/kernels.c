@@ -73,11 +73,6 @@ bool tare_kernels_pick(struct tare_kernels *kernels, const char *name)
     return false;
 }
 
-bool tare_matrix_even(const struct tare_matrix *m)
-{
-    return (m->storage != TARE_STORE_Q4 && m->storage != TARE_STORE_Q8) || m->group % 32 == 0;
-}
-
 size_t tare_q4_stride(int64_t in)
 {
     return ((size_t)in + TARE_Q4_BLOCK - 1) / TARE_Q4_BLOCK * TARE_Q4_BYTES;

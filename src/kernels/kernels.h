@@ -178,8 +178,6 @@ void tare_kernels_cache_avx512(struct tare_kernels *kernels);
  */
 bool tare_kernels_pick(struct tare_kernels *kernels, const char *name);
 
-/* The vector kernels take packed rows whose groups are whole multiples of 32 columns; the others go to scalar.c. */
-bool tare_matrix_even(const struct tare_matrix *m);
 /* Bytes of one row of `in` columns in Q4 and Q8; a multiple of 64. */
 size_t tare_q4_stride(int64_t in);
 size_t tare_q8_stride(int64_t in);

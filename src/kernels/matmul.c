@@ -30,21 +30,14 @@ static void add_bias(const struct tare_product *p, int64_t row, int64_t rows)
             p->y[t * p->ldy + r] += p->bias[r];
 }
 
-/* Those that read weights. */
-static const struct tare_kernels *rows_kernels(const struct tare_kernels *kernels, const struct tare_matrix *m)
-{
-    return tare_matrix_even(m) ? kernels : &tare_kernels_scalar;
-}
-
 static void many_tokens(const struct tare_kernels *kernels, const struct tare_product *p, int64_t row, int64_t rows,
                         float *w)
 {
     const struct tare_matrix *m = &p->matrix;
-    const struct tare_kernels *reading = rows_kernels(kernels, m);
     for (int64_t start = 0; start < m->in; start += TARE_PANEL_COLUMNS) {
         const int64_t k = m->in - start < TARE_PANEL_COLUMNS ? m->in - start : TARE_PANEL_COLUMNS;
         for (int64_t r = 0; r < rows; r++)
-            reading->unpack[m->storage](m, row + r, start, k, w + r * TARE_PANEL_COLUMNS);
+            kernels->unpack[m->storage](m, row + r, start, k, w + r * TARE_PANEL_COLUMNS);
         kernels->panel(w, TARE_PANEL_COLUMNS, rows, p->x + start, p->ldx, p->tokens, k, p->y + row, p->ldy, start > 0);
     }
 }
@@ -97,7 +90,7 @@ static void task(void *user, size_t i, int worker)
     if (is_tiled(m))
         many_tiles(j->kernels, p, row / TARE_TILE_ROWS, (rows + TARE_TILE_ROWS - 1) / TARE_TILE_ROWS);
     else if (p->tokens == 1)
-        rows_kernels(j->kernels, m)->dot[m->storage](m, row, rows, p->x, p->y + row);
+        j->kernels->dot[m->storage](m, row, rows, p->x, p->y + row);
     else
         many_tokens(j->kernels, p, row, rows, j->work[worker]);
     add_bias(p, row, rows);
@@ -243,5 +236,5 @@ void tare_matmul(const struct tare_kernels *kernels, struct tare_pool *pool, con
 
 void tare_matrix_row(const struct tare_kernels *kernels, const struct tare_matrix *m, int64_t row, float *dst)
 {
-    rows_kernels(kernels, m)->unpack[m->storage](m, row, 0, m->in, dst);
+    kernels->unpack[m->storage](m, row, 0, m->in, dst);
 }

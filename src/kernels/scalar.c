@@ -154,7 +154,7 @@ static float squares(const float *x, int64_t n)
 
 const struct tare_kernels tare_kernels_scalar = {
     .name = "scalar",
-    .dot = {dot_any, dot_any, dot_any, dot_any, dot_any},
+    .dot = {dot_any, dot_any, dot_any, dot_any, dot_any, tare_scalar_dot_tile, tare_scalar_dot_tile},
     .unpack = {unpack_f32, unpack_f16, unpack_bf16, unpack_q4, unpack_q8, tare_scalar_unpack_tile,
                tare_scalar_unpack_tile},
     .quantize = tare_scalar_quantize,

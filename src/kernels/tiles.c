@@ -164,3 +164,18 @@ void tare_scalar_tiles_exact(const struct tare_matrix *m, int64_t tile, int64_t 
         for (int64_t row = start; row < end && row < m->rows; row++)
             y[t * ldy + row - start] = row_exact(m, row, x + t * ldx);
 }
+
+void tare_scalar_dot_tile(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
+{
+    const size_t numbers = tare_tile_scales(m);
+    for (int64_t r = row; r < row + rows; r++) {
+        const int64_t lane = r % TARE_TILE_ROWS;
+        float sum = 0;
+        for (int64_t i = 0; i < m->in; i++) {
+            const unsigned char *group = group_at(m, r / TARE_TILE_ROWS, i / m->group);
+            const float s = tare_tile_number(m, group, lane), o = tare_tile_number(m, group + numbers, lane);
+            sum += weight(m, s, o, code_at(m, group + 2 * numbers, lane, i % m->group)) * x[m->order ? m->order[i] : i];
+        }
+        y[r - row] = sum;
+    }
+}

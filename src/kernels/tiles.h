@@ -56,6 +56,7 @@ void tare_tile_put(const struct tare_matrix *m, unsigned char *data, int64_t row
                    const float *scale, const float *offset);
 
 /* The scalar kernels of tiles; see struct tare_kernels. */
+void tare_scalar_dot_tile(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y);
 void tare_scalar_unpack_tile(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst);
 void tare_scalar_quantize(const float *x, const int32_t *order, int64_t n, const struct tare_activations *to,
                           int64_t token);

@@ -64,11 +64,6 @@ void tare_dense(struct tare_at root, struct tare_decoder *d, const struct tare_d
     tare_skeleton(root, dense, d, &skeleton);
 }
 
-void tare_planned_only(struct tare_block *block)
-{
-    *block = (struct tare_block){0};
-}
-
 void tare_dense_drop_rotary(struct tare_weights *w, const void *args)
 {
     (void)args;

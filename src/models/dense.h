@@ -28,7 +28,7 @@ struct tare_dense {
     const void *args; /* for the two below */
     /* MAY: change what differs in layer i, in a copy. */
     void (*vary)(struct tare_dense *copy, int64_t i);
-    /* MAY: declare what else a layer has, and take back blocks that do not tell the truth (tare_planned_only). */
+    /* MAY: declare what else a layer has. */
     void (*more)(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense);
     bool no_ffn; /* more declares it */
 };
@@ -53,9 +53,6 @@ struct tare_dense {
     }
 
 void tare_dense(struct tare_at root, struct tare_decoder *d, const struct tare_dense *dense);
-
-/* Its parameters are declared, but nothing can run it. */
-void tare_planned_only(struct tare_block *block);
 
 /* Rotary tables of older files ("self_attn.rotary_emb.inv_freq"): a sanitize. */
 void tare_dense_drop_rotary(struct tare_weights *w, const void *args);

@@ -29,11 +29,3 @@ void tare_dense_mlp(struct tare_at root, struct tare_decoder *d, const struct ta
     copy.more = feed_forward;
     tare_dense(root, d, &copy);
 }
-
-void tare_dense_planned(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
-{
-    (void)at;
-    (void)dense;
-    tare_planned_only(&l->mixer);
-    tare_planned_only(&l->ffn);
-}

@@ -15,7 +15,4 @@
 void tare_dense_mlp(struct tare_at root, struct tare_decoder *d, const struct tare_dense *dense,
                     const struct tare_mlp_desc *mlp);
 
-/* A `more`: the parameters are right, but what is done with them is another thing. */
-void tare_dense_planned(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense);
-
 #endif

@@ -5,6 +5,7 @@
 #include "models/kinds.h"
 #include "models/routed.h"
 #include "models/sparse.h"
+#include "models/theta.h"
 #include "models/window.h"
 #include "models/wrapper.h"
 
@@ -64,7 +65,9 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     indexer(a);
     a->rope_theta = tare_json_real(a->rope_parameters, "rope_theta", a->rope_theta);
     a->partial_rotary_factor = tare_json_real(a->rope_parameters, "partial_rotary_factor", a->partial_rotary_factor);
-    enum tare_code code = tare_layer_types_check(a->layer_types, n, d->place, d->err);
+    enum tare_code code = tare_partial_check(a->partial_rotary_factor, d->place, d->err);
+    if (!code)
+        code = tare_layer_types_check(a->layer_types, n, d->place, d->err);
     if (!code)
         code = tare_layer_types_check(a->mlp_layer_types, n, d->place, d->err);
     if (!code && a->moe_layer_freq)

@@ -56,18 +56,3 @@ int64_t tare_head_dim(struct tare_at at, int64_t given, int64_t dim, int64_t hea
 {
     return given > 0 ? given : tare_div(at, "hidden_size", dim, "num_attention_heads", heads);
 }
-
-void tare_attention(struct tare_at at, const struct tare_attention *a)
-{
-    const int64_t head = tare_head_dim(at, a->head, a->dim, a->heads);
-    const int64_t value = a->v_head > 0 ? a->v_head : head;
-    const int64_t q = tare_mul(at, a->heads, head), k = tare_mul(at, a->kv_heads, head);
-    tare_linear(at, "q_proj", a->dim, q, a->bias);
-    tare_linear(at, "k_proj", a->dim, k, a->bias);
-    tare_linear(at, "v_proj", a->dim, tare_mul(at, a->kv_heads, value), a->bias);
-    tare_linear(at, "o_proj", tare_mul(at, a->heads, value), a->dim, a->bias);
-    if (a->qk_norm == TARE_NORM_OF_NOTHING)
-        return;
-    tare_rms_norm(at, "q_norm", a->qk_norm == TARE_NORM_OF_HEAD ? head : q, a->eps);
-    tare_rms_norm(at, "k_norm", a->qk_norm == TARE_NORM_OF_HEAD ? head : k, a->eps);
-}

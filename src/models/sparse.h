@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * sparse.h - what decoders with routed experts share: which layers are routed, Qwen's experts beside a shared one, and
- * attention that no block computes yet. */
+ * sparse.h - what decoders with routed experts share: which layers are routed, Qwen's experts beside a shared one,
+ * the size of a head. */
 #ifndef TARE_MODELS_SPARSE_H
 #define TARE_MODELS_SPARSE_H
 
@@ -31,15 +31,5 @@ void tare_sparse_rewrite(struct tare_weights *w, const char *block, int64_t n, i
 
 /* head_dim as the config gives it; below 1: dim / heads, which must be whole. */
 int64_t tare_head_dim(struct tare_at at, int64_t given, int64_t dim, int64_t heads);
-
-/* {q, k, v, o}_proj below `at` ("model.layers.0.self_attn"), and q_norm and k_norm where their widths are given. */
-struct tare_attention {
-    int64_t dim, heads, kv_heads;
-    int64_t head, v_head; /* dimensions of a head, below 1: dim / heads; of a value, below 1: of a head */
-    bool bias;            /* of all four */
-    enum { TARE_NORM_OF_NOTHING, TARE_NORM_OF_HEAD, TARE_NORM_OF_ALL } qk_norm;
-    double eps;
-};
-void tare_attention(struct tare_at at, const struct tare_attention *attention);
 
 #endif

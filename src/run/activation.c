@@ -56,6 +56,11 @@ static float relu2(float x)
     return relu(x) * relu(x);
 }
 
+float tare_sigmoid(float x)
+{
+    return 1 / (1 + expf(-x));
+}
+
 float tare_softplus(float x)
 {
     return x > 20 ? x : log1pf(expf(x));

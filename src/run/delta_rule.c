@@ -110,11 +110,6 @@ static void project(const struct job *j, const float *x)
     tare_linear_forward(j->pass, &b->b, x, b->b.in, j->rate, b->heads);
 }
 
-static float sigmoid(float x)
-{
-    return 1 / (1 + expf(-x));
-}
-
 /* q and k get their lengths, a becomes g and b the rate. */
 static void prepare_token(void *user, size_t i, int worker)
 {
@@ -133,10 +128,10 @@ static void prepare_token(void *user, size_t i, int worker)
     }
     for (int64_t d = 0; d < b->decays; d++) {
         const float a = expf(a_log[d / each]), x = g[d] + dt[d];
-        g[d] = expf(b->least < 0 ? b->least * sigmoid(a * x) : -a * tare_softplus(x));
+        g[d] = expf(b->least < 0 ? b->least * tare_sigmoid(a * x) : -a * tare_softplus(x));
     }
     for (int64_t h = 0; h < b->heads; h++)
-        rate[h] = sigmoid(rate[h]) * (b->negative ? 2 : 1);
+        rate[h] = tare_sigmoid(rate[h]) * (b->negative ? 2 : 1);
 }
 
 static int64_t tiles_of(const struct delta *b)
@@ -190,7 +185,7 @@ static void gate_token(void *user, size_t i, int worker)
     if (!b->gate_sigmoid)
         j->pass->kernels.silu(z, o, b->value);
     for (int64_t d = 0; b->gate_sigmoid && d < b->value; d++)
-        z[d] = o[d] * sigmoid(z[d]);
+        z[d] = o[d] * tare_sigmoid(z[d]);
 }
 
 static void convolve(const struct job *j, const struct tare_span *span)

@@ -100,7 +100,8 @@ static void declare_linears(struct tare_gqa_self *b, struct tare_at at, const st
     const int64_t k = d->borrows ? 0 : tare_mul(at, d->kv_heads, d->head_dim);
     const int64_t v = d->borrows ? 0 : tare_mul(at, d->kv_heads, b->v_dim);
     b->gate_fused = d->gate == TARE_GATE_FUSED;
-    b->projected = q + k + v + (b->gate_fused ? all : 0);
+    /* unsigned: sizes of a hostile config may be so large that the sum is not one; as a dimension it is refused then */
+    b->projected = (int64_t)((uint64_t)q + (uint64_t)k + (uint64_t)v + (uint64_t)(b->gate_fused ? all : 0));
     if (d->qkv_name) {
         b->qkv = linear(at, d->qkv_name, d->dim, b->projected, d->bias);
     } else {

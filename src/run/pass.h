@@ -103,6 +103,7 @@ void tare_norm_forward(const struct tare_pass *pass, const struct tare_norm *nor
 void tare_activation_forward(const struct tare_kernels *kernels, enum tare_activation activation, float *gate,
                              const float *up, int64_t n);
 float tare_softplus(float x); /* log(1 + e^x) */
+float tare_sigmoid(float x);  /* 1 / (1 + e^-x) */
 /* The same within limits. */
 void tare_unit_forward(const struct tare_kernels *kernels, enum tare_activation activation,
                        const struct tare_limit *limit, float *gate, float *up, int64_t n);

@@ -53,11 +53,6 @@ static size_t scratch(const void *block, int64_t tokens)
     return (size_t)tokens * (size_t)(8 * b->dim + b->rank);
 }
 
-static float sigmoid(float x)
-{
-    return 1 / (1 + expf(-x));
-}
-
 struct between {
     float *x;
     const struct low_rank *low;
@@ -70,7 +65,7 @@ static void activate_token(void *user, size_t i, int worker)
     const int64_t n = j->low->first.out;
     float *x = j->x + (int64_t)i * n;
     for (int64_t d = 0; d < n; d++)
-        x[d] = j->low->between == TANH ? tanhf(x[d]) : sigmoid(x[d]);
+        x[d] = j->low->between == TANH ? tanhf(x[d]) : tare_sigmoid(x[d]);
 }
 
 static void run_low_rank(const struct job *j, const struct low_rank *low, float *y)
@@ -118,7 +113,7 @@ static void prepare_head(const struct job *j, int64_t at, const float *k_k, cons
         p[d] = k[d] * k_k[d];
     const float length = fmaxf(sqrtf(j->pass->kernels.squares(p, n)), LENGTH_LEAST);
     for (int64_t d = 0; d < n; d++) {
-        const float rate = sigmoid(a[d]);
+        const float rate = tare_sigmoid(a[d]);
         k[d] *= 1 + (rate - 1) * k_a[d];
         p[d] /= -length;
         a[d] = -p[d] * rate;
@@ -135,9 +130,9 @@ static void prepare_token(void *user, size_t i, int worker)
     float *w = j->w + row, *v = j->v + row, *first = j->pass->side + row;
     const float *share = j->o + row;
     for (int64_t d = 0; d < b->dim; d++)
-        w[d] = expf(-DECAY * sigmoid(w[d]));
+        w[d] = expf(-DECAY * tare_sigmoid(w[d]));
     for (int64_t d = 0; !b->first && d < b->dim; d++)
-        v[d] += sigmoid(share[d]) * (first[d] - v[d]);
+        v[d] += tare_sigmoid(share[d]) * (first[d] - v[d]);
     if (b->first)
         memcpy(first, v, (size_t)b->dim * sizeof *v);
     for (int64_t at = 0; at < b->dim; at += b->head)

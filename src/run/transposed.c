@@ -16,7 +16,7 @@ struct job {
 /* Rows [row, row + rows) of columns [start, start + n), densely. */
 static void unpack(const struct job *j, const struct tare_matrix *m, const int64_t at[4], float *to)
 {
-    const struct tare_kernels *k = tare_matrix_even(m) ? &j->pass->kernels : &tare_kernels_scalar;
+    const struct tare_kernels *k = &j->pass->kernels;
     for (int64_t r = 0; r < at[1]; r++)
         k->unpack[m->storage](m, at[0] + r, at[2], at[3], to + r * at[3]);
 }

@@ -340,6 +340,9 @@ struct tare_jinja_value tare_jinja_item(struct tare_jinja_state *s, struct tare_
                                         struct tare_jinja_value key);
 struct tare_jinja_value tare_jinja_slice(struct tare_jinja_state *s, struct tare_jinja_value object,
                                          const struct tare_jinja_value bounds[3]);
+/* A method, or what else an object has under a name without being a container; TARE_JINJA_ABSENT: nothing. */
+struct tare_jinja_value tare_jinja_own(struct tare_jinja_state *s, struct tare_jinja_value object,
+                                       struct tare_jinja_value name);
 struct tare_jinja_value tare_jinja_attribute(struct tare_jinja_state *s, struct tare_jinja_value object,
                                              struct tare_jinja_value name);
 const struct tare_jinja_builtin *tare_jinja_method_find(struct tare_jinja_value object,
@@ -354,6 +357,7 @@ struct tare_jinja_value tare_jinja_string(struct tare_jinja_state *s,
 struct tare_jinja_value tare_jinja_json(struct tare_jinja_state *s, const struct tare_jinja_value *a,
                                         const struct tare_jinja_args *args);
 size_t tare_jinja_real_print(double real, char out[40]);
+bool tare_jinja_printable(uint32_t c); /* repr() shows it as it is */
 
 /* ---- jinja_format.c, jinja_number.c ------------------------------------------------------------------------------ */
 

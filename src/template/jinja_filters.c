@@ -27,8 +27,17 @@ BUILTIN(fallback)
 
 BUILTIN_IS(string, tare_jinja_string(s, a[0]));
 BUILTIN_IS(length, tare_jinja_whole(tare_jinja_length(s, a[0])));
-BUILTIN_IS(attribute,
-           a[1].kind == TARE_JINJA_TEXT ? tare_jinja_attribute(s, a[0], a[1]) : tare_jinja_make(TARE_JINJA_UNDEFINED));
+/* name: of an attribute; a key is none */
+BUILTIN(attribute)
+{
+    UNUSED;
+    if (a[1].kind != TARE_JINJA_TEXT)
+        return tare_jinja_make(TARE_JINJA_UNDEFINED);
+    if (a[0].kind == TARE_JINJA_SPACE || a[0].kind == TARE_JINJA_UNDEFINED)
+        return tare_jinja_attribute(s, a[0], a[1]);
+    const struct tare_jinja_value found = tare_jinja_own(s, a[0], a[1]);
+    return found.kind == TARE_JINJA_ABSENT ? tare_jinja_make(TARE_JINJA_UNDEFINED) : found;
+}
 
 BUILTIN(pprint)
 {

@@ -94,6 +94,9 @@ static void put_whole(struct tare_jinja_state *s, struct tare_text *out, const s
         mark = "0b";
         break;
     }
+    case 'c':
+        digits[tare_utf8_put(digits, (uint32_t)size)] = '\0'; /* checked before */
+        break;
     default:
         snprintf(digits, sizeof digits, "%" PRIu64, size);
     }
@@ -384,7 +387,8 @@ static void put_field(struct tare_jinja_state *s, struct tare_text *out, struct 
         tare_jinja_print(s, out, value);
     } else if (value.kind == TARE_JINJA_TEXT && (!spec.type || spec.type == 's')) {
         put_text(s, out, &spec, value);
-    } else if (tare_jinja_as_whole(value, &whole) && (!spec.type || strchr("dxXobn", spec.type))) {
+    } else if (tare_jinja_as_whole(value, &whole) &&
+               (!spec.type || strchr("dxXobn", spec.type) || (spec.type == 'c' && whole > 0 && whole < 0xd800))) {
         put_whole(s, out, &spec, whole);
     } else if (tare_jinja_is_number(value) && (!spec.type || strchr("eEfFgGn%", spec.type))) {
         put_real(s, out, &spec, tare_jinja_as_real(value));

@@ -49,7 +49,7 @@ size_t tare_jinja_real_print(double real, char out[40])
     return (size_t)snprintf(out, 40, "%s%.*s.%s", minus, e + 1, digits, digits + e + 1);
 }
 
-static bool printable(uint32_t c)
+bool tare_jinja_printable(uint32_t c)
 {
     if (c == ' ')
         return true;
@@ -78,7 +78,7 @@ static void repr_character(struct tare_jinja_state *s, struct tare_text *out, ui
         snprintf(word, sizeof word, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
     else if (c >= 0x20 && c < 0x7f)
         snprintf(word, sizeof word, "%c", (int)c);
-    else if (c >= 0x80 && printable(c)) {
+    else if (c >= 0x80 && tare_jinja_printable(c)) {
         tare_jinja_add(s, out, bytes, n);
         return;
     } else
@@ -91,11 +91,19 @@ static void repr_text(struct tare_jinja_state *s, struct tare_text *out, struct 
     const bool single = memchr(text.as.text, '\'', text.size) != NULL,
                twice = memchr(text.as.text, '"', text.size) != NULL;
     const char quote = single && !twice ? '"' : '\'';
-    size_t n;
+    size_t n = 1;
     tare_jinja_add(s, out, &quote, 1);
     for (size_t i = 0; i < text.size && !s->failed; i += n) {
-        const uint32_t c = tare_utf8_get(text.as.text + i, &n);
-        repr_character(s, out, c, text.as.text + i, n, quote);
+        const unsigned char byte = (unsigned char)text.as.text[i];
+        char word[8];
+        if (text.kind != TARE_JINJA_BYTES || byte < 0x80) {
+            const uint32_t c = byte < 0x80 ? byte : tare_utf8_get(text.as.text + i, &n);
+            n = byte < 0x80 ? 1 : n;
+            repr_character(s, out, c, text.as.text + i, n, quote);
+        } else {
+            snprintf(word, sizeof word, "\\x%02x", byte);
+            tare_jinja_puts(s, out, word);
+        }
     }
     tare_jinja_add(s, out, &quote, 1);
 }

@@ -430,6 +430,16 @@ BUILTIN(is_ascii)
     return tare_jinja_bool(true);
 }
 
+BUILTIN(is_printable)
+{
+    size_t n;
+    UNUSED;
+    for (size_t i = 0; i < a[0].size; i += n)
+        if (!tare_jinja_printable(tare_utf8_get(a[0].as.text + i, &n)))
+            return tare_jinja_bool(false);
+    return tare_jinja_bool(true);
+}
+
 BUILTIN(is_title)
 {
     bool inside = false, any = false;
@@ -510,5 +520,6 @@ const struct tare_jinja_builtin tare_jinja_text_methods[] = {{"strip", strip_bot
                                                              {"isupper", is_upper, ""},
                                                              {"istitle", is_title, ""},
                                                              {"isascii", is_ascii, ""},
+                                                             {"isprintable", is_printable, ""},
                                                              {"encode", encode, "?encoding ?errors"},
                                                              {NULL, NULL, NULL}};

@@ -175,6 +175,45 @@ BUILTIN(wordwrap)
     return tare_jinja_take(s, &out);
 }
 
+/* The character that an entity stands for, 0: none; *size: its bytes. Those that escape() makes, and numbers. */
+static uint32_t entity_of(const char *text, size_t size, size_t *n)
+{
+    static const struct {
+        const char *name;
+        uint32_t c;
+    } named[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''}, {"&nbsp;", 0xa0}};
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+        if (size >= (*n = strlen(named[i].name)) && !memcmp(text, named[i].name, *n))
+            return named[i].c;
+    if (size < 4 || text[1] != '#')
+        return 0;
+    const bool hex = text[2] == 'x' || text[2] == 'X';
+    uint32_t c = 0;
+    for (*n = hex ? 3 : 2; *n < size && *n < 10 && strchr("0123456789abcdefABCDEF", text[*n]) && text[*n]; ++*n) {
+        const char d = text[*n];
+        if (!hex && d > '9')
+            return 0;
+        c = c * (hex ? 16 : 10) + (uint32_t)(d <= '9' ? d - '0' : (d | 32) - 'a' + 10);
+    }
+    const bool ends = *n < size && text[(*n)++] == ';';
+    return ends && c < 0x110000 && (c < 0xd800 || c > 0xdfff) ? c : 0;
+}
+
+static struct tare_jinja_value unescape(struct tare_jinja_state *s, struct tare_jinja_value text)
+{
+    struct tare_text out = {0};
+    size_t n;
+    for (size_t i = 0; i < text.size && !s->failed; i += n) {
+        char written[4];
+        const uint32_t c = text.as.text[i] == '&' ? entity_of(text.as.text + i, text.size - i, &n) : 0;
+        if (c)
+            tare_jinja_add(s, &out, written, tare_utf8_put(written, c));
+        else
+            tare_jinja_add(s, &out, text.as.text + i, n = 1);
+    }
+    return tare_jinja_take(s, &out);
+}
+
 BUILTIN(striptags)
 {
     struct tare_jinja_value text = tare_jinja_string(s, a[0]);
@@ -197,7 +236,7 @@ BUILTIN(striptags)
             tare_jinja_add(s, &out, text.as.text + i, n);
         }
     }
-    return tare_jinja_take(s, &out);
+    return unescape(s, tare_jinja_take(s, &out));
 }
 
 BUILTIN(escape)

@@ -192,9 +192,8 @@ const struct tare_jinja_builtin *tare_jinja_method_find(struct tare_jinja_value 
     return table ? tare_jinja_builtin_find(table, name) : NULL;
 }
 
-/* What an object has under a name without being a container; TARE_JINJA_ABSENT: nothing. */
-static struct tare_jinja_value own(struct tare_jinja_state *s, struct tare_jinja_value object,
-                                   struct tare_jinja_value name)
+struct tare_jinja_value tare_jinja_own(struct tare_jinja_state *s, struct tare_jinja_value object,
+                                       struct tare_jinja_value name)
 {
     const struct tare_jinja_builtin *method = tare_jinja_method_find(object, name);
     if (method && method->parameters) {
@@ -266,7 +265,7 @@ struct tare_jinja_value tare_jinja_attribute(struct tare_jinja_state *s, struct 
         return tare_jinja_binary(s, T_ADD, object, object);
     if (object.kind == TARE_JINJA_SPACE)
         return space_item(s, object, name);
-    struct tare_jinja_value value = own(s, object, name);
+    struct tare_jinja_value value = tare_jinja_own(s, object, name);
     if (value.kind == TARE_JINJA_ABSENT && !s->failed)
         value = contained(s, object, name);
     return value.kind == TARE_JINJA_ABSENT ? missing(object, name) : value;
@@ -281,7 +280,7 @@ struct tare_jinja_value tare_jinja_item(struct tare_jinja_state *s, struct tare_
         return space_item(s, object, key);
     struct tare_jinja_value value = contained(s, object, key);
     if (value.kind == TARE_JINJA_ABSENT && !s->failed && key.kind == TARE_JINJA_TEXT)
-        value = own(s, object, key);
+        value = tare_jinja_own(s, object, key);
     return value.kind == TARE_JINJA_ABSENT ? missing(object, key) : value;
 }
 
@@ -345,6 +344,20 @@ static struct tare_jinja_value slice_text(struct tare_jinja_state *s, struct tar
     return tare_jinja_take(s, &out);
 }
 
+static struct tare_jinja_value slice_range(struct tare_jinja_state *s, const struct tare_jinja_range *range,
+                                           const struct slice *slice)
+{
+    struct tare_jinja_range *part = tare_jinja_alloc(s, 1, sizeof *part);
+    if (!part)
+        return tare_jinja_make(TARE_JINJA_UNDEFINED);
+    const uint64_t start = (uint64_t)range->start,
+                   step = (uint64_t)range->step; /* unsigned: what overflows is no item */
+    *part = (struct tare_jinja_range){(int64_t)(start + (uint64_t)slice->start * step),
+                                      (int64_t)(start + (uint64_t)slice->stop * step),
+                                      (int64_t)(step * (uint64_t)slice->step), slice->n};
+    return (struct tare_jinja_value){.kind = TARE_JINJA_RANGE, .as.range = part};
+}
+
 struct tare_jinja_value tare_jinja_slice(struct tare_jinja_state *s, struct tare_jinja_value object,
                                          const struct tare_jinja_value bounds[3])
 {
@@ -358,6 +371,8 @@ struct tare_jinja_value tare_jinja_slice(struct tare_jinja_state *s, struct tare
         return object;
     if (object.kind == TARE_JINJA_TEXT)
         return slice_text(s, object, &slice);
+    if (object.kind == TARE_JINJA_RANGE)
+        return slice_range(s, object.as.range, &slice);
     struct tare_jinja_list *list = tare_jinja_list_new(s, (size_t)slice.n);
     int64_t at = slice.start;
     for (int64_t i = 0; i < slice.n && !s->failed; i++, at += slice.step)

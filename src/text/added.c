@@ -282,7 +282,7 @@ enum tare_code tare_added_split(const struct tare_added_set *set, const char *te
             end += bytes;
         if (from < start)
             code = each(user, TARE_TOKEN_NONE, from, start);
-        if (!code)
+        if (!code && start < end) /* else the token before has taken all of it */
             code = each(user, token->id, start, end);
         if (code)
             return code;

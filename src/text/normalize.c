@@ -123,23 +123,27 @@ static enum tare_code run_strip(const struct tare_step *step, const char *text, 
 static enum tare_code run_accents(const struct tare_step *step, const char *text, size_t size,
                                   struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
-    (void)step, (void)normal, (void)err;
+    (void)step, (void)err;
     for (size_t i = 0, bytes; i < size; i += bytes)
         if (!tare_unicode_in(accents, tare_utf8_get(text + i, &bytes)))
             tare_text_add(out, text + i, bytes);
+        else
+            normal->front_lost = normal->front_lost || !i;
     return TARE_OK;
 }
 
 static enum tare_code run_nmt(const struct tare_step *step, const char *text, size_t size, struct tare_normal *normal,
                               struct tare_text *out, struct tare_error *err)
 {
-    (void)step, (void)normal, (void)err;
+    (void)step, (void)err;
     for (size_t i = 0, bytes; i < size; i += bytes) {
         const uint32_t c = tare_utf8_get(text + i, &bytes);
         if (tare_unicode_in(nmt_space, c))
             tare_text_add(out, " ", 1);
         else if (!tare_unicode_in(nmt_dropped, c))
             tare_text_add(out, text + i, bytes);
+        else
+            normal->front_lost = normal->front_lost || !i;
     }
     return TARE_OK;
 }
@@ -168,7 +172,15 @@ static enum tare_code open_replace(struct tare_step *step, const struct tare_sou
 static enum tare_code run_replace(const struct tare_step *step, const char *text, size_t size,
                                   struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
-    return tare_step_replace(step, &normal->matcher, text, size, out, err);
+    bool found = false;
+    size_t start = 1, end;
+    enum tare_code code = TARE_OK;
+    if (!step->content.size && size) /* is the front replaced by nothing? */
+        code = tare_step_start(step, &normal->matcher, text, size, err);
+    if (!step->content.size && size && !code)
+        code = tare_step_next(step, &normal->matcher, &found, &start, &end, err);
+    normal->front_lost = normal->front_lost || (found && !start && end);
+    return code ? code : tare_step_replace(step, &normal->matcher, text, size, out, err);
 }
 
 static enum tare_code run_byte_level(const struct tare_step *step, const char *text, size_t size,
@@ -200,14 +212,16 @@ static enum tare_code open_bert(struct tare_step *step, const struct tare_source
     return code;
 }
 
-static void bert_clean(int mode, const char *text, size_t size, struct tare_text *out)
+/* True: the front was dropped. */
+static bool bert_clean(int mode, const char *text, size_t size, struct tare_text *out)
 {
+    bool lost = false;
     for (size_t i = 0, bytes; i < size; i += bytes) {
         const uint32_t c = tare_utf8_get(text + i, &bytes);
         if (c >= 0x20 && c < 0x7f)
             tare_text_add(out, text + i, 1);
         else if (mode & BERT_CLEAN && tare_unicode_in(bert_dropped, c))
-            continue;
+            lost = lost || !i;
         else if (mode & BERT_CLEAN && tare_unicode_in(bert_space, c))
             tare_text_add(out, " ", 1);
         else if (mode & BERT_CHINESE && tare_unicode_in(bert_chinese, c)) {
@@ -217,6 +231,7 @@ static void bert_clean(int mode, const char *text, size_t size, struct tare_text
         } else
             tare_text_add(out, text + i, bytes);
     }
+    return lost;
 }
 
 static enum tare_code run_bert(const struct tare_step *step, const char *text, size_t size, struct tare_normal *normal,
@@ -226,7 +241,7 @@ static enum tare_code run_bert(const struct tare_step *step, const char *text, s
     clean->size = decomposed->size = 0;
     tare_text_puts(clean, "");
     tare_text_puts(decomposed, "");
-    bert_clean(step->mode, text, size, clean);
+    normal->front_lost = bert_clean(step->mode, text, size, clean) || normal->front_lost;
     enum tare_code code = tare_text_limit(clean, err);
     if (!code && step->mode & BERT_ACCENTS)
         code = tare_normal_form(TARE_NFD, clean->data, clean->size, normal, decomposed, err);
@@ -237,8 +252,10 @@ static enum tare_code run_bert(const struct tare_step *step, const char *text, s
     const struct tare_text *from = step->mode & BERT_ACCENTS ? decomposed : clean;
     for (size_t i = 0, bytes; i < from->size; i += bytes) {
         const uint32_t c = tare_utf8_get(from->data + i, &bytes);
-        if (step->mode & BERT_ACCENTS && c >= 0x80 && tare_unicode_in(bert_accents, c))
+        if (step->mode & BERT_ACCENTS && c >= 0x80 && tare_unicode_in(bert_accents, c)) {
+            normal->front_lost = normal->front_lost || !i;
             continue;
+        }
         if (step->mode & BERT_LOWER)
             add_lower(out, c);
         else

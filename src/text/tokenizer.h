@@ -122,7 +122,7 @@ struct tare_normal {
     struct tare_matcher matcher;
     int32_t *points;
     size_t points_room;
-    bool front_lost; /* the text's beginning was stripped */
+    bool front_lost; /* the text's first character was dropped: what follows does not begin where the text does */
 };
 /* *out is text itself when there is nothing to do, else lies in normal. */
 enum tare_code tare_normalize(const struct tare_steps *steps, struct tare_normal *normal, const char *text, size_t size,

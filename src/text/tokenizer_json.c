@@ -142,6 +142,38 @@ static int add_score(struct reader *reader, double score)
     return 1;
 }
 
+/*
+ * A score as the reference reads it: serde_json rounds the digits to a double and divides by a power of ten, which may
+ * be one off in the last place. Sums of scores that are equal on paper are told apart by such places.
+ */
+static double score_of(const char *text)
+{
+    const bool minus = *text == '-';
+    uint64_t digits = 0;
+    int exponent = 0;
+    bool point = false, full = false;
+    for (text += minus; *text && *text != 'e' && *text != 'E'; text++) {
+        if (*text == '.') {
+            point = true;
+            continue;
+        }
+        const unsigned digit = (unsigned)(*text - '0');
+        full = full || digits > (UINT64_MAX - digit) / 10;
+        if (!full)
+            digits = digits * 10 + digit;
+        exponent += full ? !point : -(int)point;
+    }
+    const long more = *text ? strtol(text + 1, NULL, 10) : 0;
+    exponent += (int)(more < -9999 ? -9999 : more > 9999 ? 9999 : more);
+    double value = (double)digits;
+    for (; exponent < -308 && value != 0; exponent += 308)
+        value /= 1e308;
+    if (exponent < -308 || exponent > 308)
+        return value == 0 ? 0 : INFINITY;
+    value = exponent >= 0 ? value * pow(10, exponent) : value / pow(10, -exponent);
+    return minus ? -value : value;
+}
+
 static int on_number(void *user, const char *digits, size_t size)
 {
     struct reader *reader = user;
@@ -151,7 +183,7 @@ static int on_number(void *user, const char *digits, size_t size)
     memcpy(text, digits, size);
     text[size] = '\0';
     if (reader->mode == MODE_SCORE)
-        return add_score(reader, strtod(text, NULL));
+        return add_score(reader, score_of(text));
     errno = 0;
     char *end;
     const long long whole = strtoll(text, &end, 10);

@@ -84,6 +84,9 @@ double mixer_softplus(double x)
     return log1p(exp(x));
 }
 
+static const struct mixer *mixers;
+static size_t n_mixers;
+
 static void begin(struct sample_block *b, const struct mixer *m, int threads)
 {
     const struct tare_at root = sample_block_begin(b, threads, DIM);
@@ -107,15 +110,9 @@ static void run_alone(const struct mixer *m, int threads, const float *x, float 
 
 static float x[2][TOKENS * DIM], y[TOKENS * DIM], want[2][TOKENS * DIM];
 
-static void fill_texts(void)
+static void test_reference(void **unused)
 {
-    sample_fill(x[0], TOKENS * DIM, "first", 0, 2);
-    sample_fill(x[1], TOKENS * DIM, "second", 0, 2);
-}
-
-void mixers_reference(const struct mixer *mixers, size_t n_mixers)
-{
-    fill_texts();
+    (void)unused;
     for (size_t i = 0; i < n_mixers; i++) {
         struct sample_block b;
         struct mixer_reference *r = calloc(1, sizeof *r);
@@ -137,9 +134,9 @@ void mixers_reference(const struct mixer *mixers, size_t n_mixers)
     }
 }
 
-void mixers_threads(const struct mixer *mixers, size_t n_mixers)
+static void test_threads(void **unused)
 {
-    fill_texts();
+    (void)unused;
     for (size_t i = 0; i < n_mixers; i++) {
         run_alone(&mixers[i], 1, x[0], y);
         run_alone(&mixers[i], 3, x[0], want[0]);
@@ -148,10 +145,10 @@ void mixers_threads(const struct mixer *mixers, size_t n_mixers)
 }
 
 /* Two texts by turns and side by side: 2 + 5 tokens, 1 + 1, 4 alone, and so on, against each at once. */
-void mixers_pieces(const struct mixer *mixers, size_t n_mixers)
+static void test_pieces(void **unused)
 {
+    (void)unused;
     static const int64_t pieces[][2] = {{2, 5}, {1, 1}, {4, 0}, {0, 6}, {13, 1}, {1, 8}};
-    fill_texts();
     for (size_t i = 0; i < n_mixers; i++) {
         struct sample_block b;
         struct sample_text texts[2];
@@ -174,4 +171,17 @@ void mixers_pieces(const struct mixer *mixers, size_t n_mixers)
         sample_text_end(&texts[1]);
         sample_block_end(&b);
     }
+}
+
+int mixers_main(const struct mixer *all, size_t n, const struct CMUnitTest *more, size_t n_more)
+{
+    struct CMUnitTest tests[3 + MIXERS_MORE] = {cmocka_unit_test(test_reference), cmocka_unit_test(test_threads),
+                                                cmocka_unit_test(test_pieces)};
+    mixers = all;
+    n_mixers = n;
+    sample_fill(x[0], TOKENS * DIM, "first", 0, 2);
+    sample_fill(x[1], TOKENS * DIM, "second", 0, 2);
+    for (size_t i = 0; i < MIXERS_MORE; i++)
+        tests[3 + i] = i < n_more ? more[i] : (struct CMUnitTest){0}; /* those without a function are passed over */
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,9 +32,9 @@ struct mixer {
     void (*declare)(struct tare_layer *l, struct tare_at at); /* as the mixer of l */
     void (*token)(struct mixer_reference *r, const double *x, double *y);
 };
-/* Each against its reference, alike for all numbers of threads, and alike by pieces. */
-void mixers_reference(const struct mixer *mixers, size_t n_mixers);
-void mixers_threads(const struct mixer *mixers, size_t n_mixers);
-void mixers_pieces(const struct mixer *mixers, size_t n_mixers);
+/* The tests of a program: each block against its reference, alike for all numbers of threads, and alike by pieces; and
+ * n_more of its own, MIXERS_MORE at most. */
+enum { MIXERS_MORE = 8 };
+int mixers_main(const struct mixer *mixers, size_t n_mixers, const struct CMUnitTest *more, size_t n_more);
 
 #endif

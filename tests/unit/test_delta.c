@@ -409,24 +409,6 @@ static const struct mixer mixers[] = {
     {"channel mixing", declare_channels, channels_token},
 };
 
-static void test_reference(void **unused)
-{
-    (void)unused;
-    mixers_reference(mixers, FIXTURE_COUNT(mixers));
-}
-
-static void test_threads(void **unused)
-{
-    (void)unused;
-    mixers_threads(mixers, FIXTURE_COUNT(mixers));
-}
-
-static void test_pieces(void **unused)
-{
-    (void)unused;
-    mixers_pieces(mixers, FIXTURE_COUNT(mixers));
-}
-
 static void delta_cannot_run(struct tare_delta_desc d, enum tare_code code)
 {
     struct sample_block b;
@@ -468,11 +450,6 @@ static void test_cannot_run(void **unused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_cannot_run),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest more[] = {cmocka_unit_test(test_cannot_run)};
+    return mixers_main(mixers, FIXTURE_COUNT(mixers), more, FIXTURE_COUNT(more));
 }

@@ -9,23 +9,6 @@
 #include "faults.h"
 #include "fixture.h"
 
-/* Fail the n-th allocation of act() for each n until it gets through; returns how many there were. */
-static long fail_each(enum tare_code (*act)(void *user, struct tare_error *err), void *user)
-{
-    for (long n = 0;; n++) {
-        struct tare_error err = {0};
-        allocations = n;
-        const enum tare_code code = act(user, &err);
-        const bool through = allocations >= 0;
-        allocations = -1;
-        if (through) {
-            fixture_expect(code, &err, TARE_OK, NULL, NULL);
-            return n;
-        }
-        fixture_expect(code, &err, TARE_E_MEMORY, NULL, "out of memory");
-    }
-}
-
 static enum tare_code open_and_read(void *user, struct tare_error *err)
 {
     struct tare_options options = TARE_OPTIONS_INIT;
@@ -54,11 +37,11 @@ static void folders(void **state)
                    4);
     fixture_shard(folder, "model-00002-of-00003.safetensors", "b");
     fixture_shard(folder, "adapters.safetensors", "x");
-    assert_true(fail_each(open_and_read, folder) > 15);
+    assert_true(fault_each(open_and_read, folder) > 15);
     fixture_text(folder, "model.safetensors.index.json",
                  "{\"metadata\": {\"k\": [{}]}, \"weight_map\": {\"\\u0061\": \"model-00001-of-00003.safetensors\", "
                  "\"b\": \"model-00002-of-00003.safetensors\"}}");
-    assert_true(fail_each(open_and_read, folder) > 15);
+    assert_true(fault_each(open_and_read, folder) > 15);
     fixture_end(folder);
 }
 
@@ -70,7 +53,7 @@ static void cache(void **state)
     fixture_shard(folder, "snapshots/abc/model.safetensors", "a");
     fixture_text(folder, "snapshots/abc/config.json", "{}");
     /* nothing of a folder may be taken for absent only because memory ran out */
-    assert_true(fail_each(open_and_read, folder) > 8);
+    assert_true(fault_each(open_and_read, folder) > 8);
     fixture_end(folder);
 }
 
@@ -81,7 +64,7 @@ static void gguf(void **state)
     size_t n = 0;
     char *bytes = fixture_read(path, &n); /* a SentencePiece vocabulary and blocks */
     fixture_bytes(folder, "a.gguf", bytes, n);
-    assert_true(fail_each(open_and_read, folder) > 20);
+    assert_true(fault_each(open_and_read, folder) > 20);
     free(bytes);
     fixture_end(folder);
 }
@@ -104,7 +87,7 @@ static void json(void **state)
     json_set_alloc_funcs(__wrap_malloc, free);
     char text[] = "{\"a\": [NaN, 1, \"b\", {\"__float__\": \"NaN\"}], \"c\": {\"d\": null, \"e\": 1.5}, \"f\": {\"g\": "
                   "Infinity}}";
-    assert_true(fail_each(parse_json, text) > 10);
+    assert_true(fault_each(parse_json, text) > 10);
 }
 
 static enum tare_code open_pool(void *user, struct tare_error *err)
@@ -119,7 +102,7 @@ static enum tare_code open_pool(void *user, struct tare_error *err)
 static void pool(void **state)
 {
     (void)state;
-    assert_int_equal(fail_each(open_pool, NULL), 2);
+    assert_int_equal(fault_each(open_pool, NULL), 2);
 }
 
 int main(void)

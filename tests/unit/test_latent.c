@@ -360,24 +360,6 @@ static const struct mixer mixers[] = {
     {"conv_mixer", declare_gear, gear_token},
 };
 
-static void test_reference(void **unused)
-{
-    (void)unused;
-    mixers_reference(mixers, FIXTURE_COUNT(mixers));
-}
-
-static void test_threads(void **unused)
-{
-    (void)unused;
-    mixers_threads(mixers, FIXTURE_COUNT(mixers));
-}
-
-static void test_pieces(void **unused)
-{
-    (void)unused;
-    mixers_pieces(mixers, FIXTURE_COUNT(mixers));
-}
-
 /* Sizes that nothing can run are declared, and have no ops. */
 static void test_cannot_run(void **unused)
 {
@@ -513,10 +495,7 @@ static void test_transposed(void **unused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference),  cmocka_unit_test(test_threads), cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_cannot_run), cmocka_unit_test(test_top),     cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_transposed),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest more[] = {cmocka_unit_test(test_cannot_run), cmocka_unit_test(test_top),
+                                      cmocka_unit_test(test_round_trip), cmocka_unit_test(test_transposed)};
+    return mixers_main(mixers, FIXTURE_COUNT(mixers), more, FIXTURE_COUNT(more));
 }
