@@ -12,7 +12,7 @@ build     = cmake --build $(1) -j $(JOBS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-oracle test-readers bench format lint install clean
+.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-oracle test-readers test-tokens bench format lint install clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -61,6 +61,7 @@ test-fuzz:
 ORACLE ?= /opt/oracle/v/bin/python
 test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=python with both; GOLDEN, SHARED: their data)
 	@$(ORACLE) tests/oracle/greedy.py build/tare
+	@$(ORACLE) tests/oracle/perplexity.py build/tare $(wildcard $(SHARED)/fable/validation.txt)
 	@$(ORACLE) tests/oracle/mlx_load.py build/tare models/fable $(wildcard $(GOLDEN)/load/*)
 	@[ -z "$(GOLDEN)" ] || { rm -rf build/packings && $(ORACLE) tests/oracle/packings.py $(GOLDEN) build/packings && \
 	  $(ORACLE) tests/oracle/mlx_load.py build/tare build/packings; }
@@ -72,6 +73,13 @@ test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=pyth
 READERS ?= /opt/readers/bin/python
 test-readers: build ## load awq, gptq and compressed-tensors of tare with gptqmodel and compressed-tensors (READERS=python with both; slow)
 	@$(READERS) tests/oracle/readers.py build/tare $(if $(GOLDEN),$(wildcard $(GOLDEN)/producers/*/),models/fable)
+
+TOKENS ?= /opt/tokens/bin/python
+TEXT ?= $(GOLDEN)/tokenizer/mixed.txt
+test-tokens: build ## random texts against tokenizers, sentencepiece, mistral-common (TOKENS=python with them; GOLDEN; slow)
+	@[ -z "$(GOLDEN)" ] || $(TOKENS) tests/oracle/tokenizers_property.py build $(GOLDEN)
+	@[ -z "$(GOLDEN)" ] || $(TOKENS) tests/oracle/vocabularies.py build $(TEXT)
+	@[ -z "$(GOLDEN)" ] || $(TOKENS) tests/oracle/gguf_tokens.py build/libtare.so $(GOLDEN)/tokenizer || [ $$? = 77 ]
 
 PEERS ?= build-peers
 test-llama: build ## convert to GGUF and run it in stock llama.cpp, which is built once (minutes, network)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tokenize.py BUILD [--golden DIR] [--only NAME,NAME] [--megabytes N] [--runs N]: how fast is text made ids?
+"""tokenize.py BUILD [--golden DIR, or $GOLDEN] [--only NAME,NAME] [--megabytes N] [--runs N]: how fast is text made ids?
 
 Ten megabytes of text (of the system's documentation and programs, of shared/fable and of golden/tokenizer, some of it in every script)
 are encoded by tare and by PyPI tokenizers, each with one thread, in turn, in CPU seconds; the ids must be equal. tare is to be at
@@ -7,7 +7,6 @@ least as fast. Then a tokenizer.json of 30 MB (gemma's, laid out as it is publis
 Python with tokenizers is $TARE_ORACLE, /opt/oracle/v/bin/python or python3. Best of three. Exit status 1 when a target is missed.
 """
 import argparse
-import ctypes
 import glob
 import json
 import lzma
@@ -16,6 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/oracle"))
+import tokens  # noqa: E402
 
 PEER = os.environ.get("TARE_ORACLE") or next((p for p in ("/opt/oracle/v/bin/python",) if os.path.exists(p)), sys.executable)
 NAMES = "gpt2,llama3,qwen2,gpt_neox,starcoder,deepseek_v4,llama2,gemma4,bert_bge,syn_unigram_t5,syn_unigram_nmt_nfkc"
@@ -39,80 +41,56 @@ def corpus(size, golden):
     return "".join(text).encode()[:size].decode(errors="ignore")
 
 
-class Tare:
-    def __init__(self, build):
-        self.lib = ctypes.CDLL(os.path.join(build, "libtare.so"))
-        self.lib.tare_tokenizer_free.argtypes = [ctypes.c_void_p]
-        self.lib.tare_ids_free.argtypes = [ctypes.POINTER(ctypes.c_int32)]
-
-    def open(self, folder):
-        tokenizer, error = ctypes.c_void_p(), ctypes.create_string_buffer(1024)
-        if self.lib.tare_tokenizer_open(ctypes.byref(tokenizer), folder.encode(), None, error):
-            sys.exit(f"tare: {error.raw[4:260].split(bytes(1))[0].decode()}: {error.raw[260:].split(bytes(1))[0].decode()}")
-        return tokenizer
-
-    def encode(self, tokenizer, data):
-        ids, n, error = ctypes.POINTER(ctypes.c_int32)(), ctypes.c_size_t(), ctypes.create_string_buffer(1024)
-        begun = time.process_time()
-        code = self.lib.tare_tokenizer_encode(tokenizer, data, ctypes.c_size_t(len(data)), ctypes.c_bool(False), ctypes.byref(ids),
-                                              ctypes.byref(n), error)
-        spent = time.process_time() - begun
-        if code:
-            sys.exit(f"tare: {error.raw[260:].split(bytes(1))[0].decode()}")
-        result = ids[: n.value]
-        self.lib.tare_ids_free(ids)
-        return spent, result
-
-
-def compare(tare, folder, text, runs):
+def compare(build, folder, text, runs):
     """Best CPU seconds of tare and of the peer, and whether the ids are equal."""
     import tokenizers
     peer = tokenizers.Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
     peer.no_truncation()
     peer.no_padding()
-    own, data, best = tare.open(folder), text.encode(), [1e9, 1e9]
+    own, data, best = tokens.Tokenizer(build, folder), text.encode(), [1e9, 1e9]
     for _ in range(runs):
-        spent, ids = tare.encode(own, data)
-        best[0] = min(best[0], spent)
+        ids = own.encode(data)
+        best[0] = min(best[0], own.spent)
         begun = time.process_time()
         want = peer.encode(text, add_special_tokens=False)
         best[1] = min(best[1], time.process_time() - begun)
-    tare.lib.tare_tokenizer_free(own)
     return best, ids == want.ids, len(ids)
 
 
-def load_time(tare, folder, runs):
+def load_time(build, folder, runs):
     best = 1e9
     for _ in range(runs):
         begun = time.perf_counter()
-        tokenizer = tare.open(folder)
+        tokens.Tokenizer(build, folder)
         best = min(best, time.perf_counter() - begun)
-        tare.lib.tare_tokenizer_free(tokenizer)
     return best
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build")
-    parser.add_argument("--golden", default=os.environ.get("TARE_GOLDEN", "/work/shared/golden"))
+    parser.add_argument("--golden", default=os.environ.get("GOLDEN"))
     parser.add_argument("--only", default=NAMES)
     parser.add_argument("--megabytes", type=float, default=10)
     parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
-    tare, text, missed = Tare(args.build), corpus(int(args.megabytes * 1e6), args.golden), 0
+    if not args.golden:
+        print("no GOLDEN: not run")
+        return 0
+    text, missed = corpus(int(args.megabytes * 1e6), args.golden), 0
     print(f"{len(text.encode()) / 1e6:.1f} MB of text, CPU seconds, best of {args.runs}\n{'':24}    tare  tokenizers  ratio  MB/s")
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "tokenizer.json")
         for name in args.only.split(","):
             with lzma.open(os.path.join(args.golden, "tokenizer", name, "tokenizer.json.xz")) as f, open(path, "wb") as to:
                 to.write(f.read())
-            (own, peer), equal, n = compare(tare, folder, text, args.runs)
+            (own, peer), equal, n = compare(args.build, folder, text, args.runs)
             missed += own > peer or not equal
             print(f"{name:24}{own:8.2f}{peer:12.2f}{peer / own:7.1f}{len(text.encode()) / 1e6 / own:6.1f}  "
                   f"{n} ids{'' if equal else ': NOT the same'}", flush=True)
         with lzma.open(os.path.join(args.golden, "tokenizer/gemma4/tokenizer.json.xz")) as f, open(path, "w", encoding="utf-8") as to:
             json.dump(json.load(f), to, indent=2, ensure_ascii=False)
-        spent = load_time(tare, folder, args.runs)
+        spent = load_time(args.build, folder, args.runs)
         missed += spent > 0.4
         print(f"open, {os.path.getsize(path) / 1e6:.0f} MB of tokenizer.json: {spent:.3f} s")
     return 1 if missed else 0

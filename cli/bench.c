@@ -31,8 +31,10 @@ struct row {
 struct bench {
     tare_model *model;
     int64_t prompt, context, generate, runs; /* tokens; context: those before the decoded ones */
-    int64_t sequences;                       /* that go on in one step; 0: not measured */
-    bool no_read;
+    int64_t kv_bits;
+    int64_t sequences; /* that go on in one step; 0: not measured */
+    bool exact, no_read;
+    const char *kernels;
     struct row rows[MOST_COUNTS];
     size_t n;
     int32_t *ids;       /* as many as the longest feed */
@@ -68,7 +70,10 @@ static enum tare_code open_session(const struct bench *b, int threads, int64_t c
     struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
     options.threads = threads;
     options.context = context;
+    options.kv_bits = (int)b->kv_bits;
     options.cancel = &cli_interrupted;
+    options.kernels = b->kernels;
+    options.exact = b->exact;
     return tare_session_open(session, b->model, &options, err);
 }
 
@@ -95,6 +100,7 @@ static enum tare_code first_token(struct bench *b, double start, struct tare_err
     if (code)
         return code;
     b->load = cli_seconds() - start;
+    b->kernels = tare_session_kernels(session);
     b->weights = tare_session_weights(session);
     if (!(code = make_ids(b, tare_session_vocabulary(session), err)) &&
         !(code = tare_session_feed(session, b->ids, (size_t)b->context, false, b->logits, err))) {
@@ -173,16 +179,31 @@ static uint64_t peak_memory(void)
 #endif
 }
 
+/* Prefill, decode and, where asked for, many at once; thread counts take turns, as the load of others comes and goes.
+ */
+static enum tare_code time_all(struct bench *b, struct tare_error *err)
+{
+    struct cli_progress progress = cli_progress_init();
+    enum tare_code code = TARE_OK;
+    const uint64_t steps = (uint64_t)b->runs * b->n;
+    progress.counts = true;
+    for (uint64_t step = 0; step < steps && !code; step++) {
+        struct row *row = &b->rows[step % b->n];
+        if ((code = time_prefill(b, row, err)) || (code = time_decode(b, row, err)))
+            break;
+        if (b->sequences)
+            code = time_batch(b, row, err);
+        cli_progress_show(&progress, "runs", step + 1, steps);
+    }
+    cli_progress_wipe(&progress);
+    return code;
+}
+
 static enum tare_code measure(struct bench *b, double start, struct tare_error *err)
 {
     enum tare_code code = first_token(b, start, err);
-    for (int64_t run = 0; run < b->runs; run++) /* thread counts take turns: the load of others comes and goes */
-        for (size_t i = 0; !code && i < b->n; i++) {
-            if ((code = time_prefill(b, &b->rows[i], err)) || (code = time_decode(b, &b->rows[i], err)))
-                break;
-            if (b->sequences)
-                code = time_batch(b, &b->rows[i], err);
-        }
+    if (!code)
+        code = time_all(b, err);
     b->peak = peak_memory(); /* before there is memory to be read */
     for (size_t i = 0; !code && !b->no_read && i < b->n; i++)
         code = tare_measure_read(b->rows[i].threads, READ_BYTES, &b->rows[i].read, err);
@@ -197,8 +218,8 @@ static double rate(int64_t tokens, double seconds)
 static void print_table(const struct bench *b)
 {
     cli_put(stdout, tare_model_report(b->model)->model);
-    printf(": prefill of %lld tokens, decode of %lld after %lld; best of %lld\n", (long long)b->prompt,
-           (long long)b->generate, (long long)b->context, (long long)b->runs);
+    printf(": prefill of %lld tokens, decode of %lld after %lld; best of %lld; %s\n", (long long)b->prompt,
+           (long long)b->generate, (long long)b->context, (long long)b->runs, b->kernels);
     printf("  load       %.3f s, the first token after %.3f s\n", b->load, b->first);
     printf("  memory     %s at most; a token reads %s of weights\n", cli_bytes(b->peak).text,
            cli_bytes(b->weights).text);
@@ -224,8 +245,9 @@ static void put_cost(const char *name, int64_t tokens, const struct cost *cost)
 
 static void print_json(const struct bench *b)
 {
-    fputs("{\"model\": ", stdout);
+    printf("{\"tare\": \"%s\", \"model\": ", tare_version());
     cli_put_json(stdout, tare_model_report(b->model)->model);
+    printf(", \"kernels\": \"%s\"", b->kernels);
     printf(", \"load_seconds\": %.6f, \"first_token_seconds\": %.6f, \"weights_bytes\": %llu, \"peak_bytes\": %llu,\n",
            b->load, b->first, (unsigned long long)b->weights, (unsigned long long)b->peak);
     printf(" \"context\": %lld, \"best_of\": %lld, \"runs\": [", (long long)b->context, (long long)b->runs);
@@ -299,7 +321,12 @@ int cli_bench(const struct cli_verb *verb, int argc, char **argv)
         {"context", 0, CLI_WHOLE, &b.context, "N", "tokens before those decoded; default 64", 1, 1 << 20, NULL},
         {"generate", 0, CLI_WHOLE, &b.generate, "N", "tokens decoded one by one; default 64", 1, 1 << 20, NULL},
         {"sequences", 0, CLI_WHOLE, &b.sequences, "N", "also decode so many sequences at once", 1, 1024, NULL},
+        CLI_FLAG_KV_BITS(&b.kv_bits),
         {"runs", 0, CLI_WHOLE, &b.runs, "N", "the best of so many; default 3", 1, 1000, NULL},
+        {"exact", 0, CLI_SWITCH, &b.exact, NULL, "all in float32; without it activations are rounded to 8 bits", 0, 0,
+         NULL},
+        {"kernels", 0, CLI_TEXT, &b.kernels, "SET",
+         "scalar, avx2, avx512 or neon; default: the best of the processor's", 0, 0, NULL},
         {"no-read", 0, CLI_SWITCH, &b.no_read, NULL, "leave the memory's speed out: it takes 512 MB", 0, 0, NULL},
         {"json", 0, CLI_SWITCH, &json, NULL, "print one JSON object (docs/json.md)", 0, 0, NULL},
         CLI_FLAG_TIE(&tie),

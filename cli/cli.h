@@ -89,6 +89,10 @@ extern const char *const cli_zeros_choices[];
         "zeros", 0, CLI_CHOICE, (to), "RULE", "what GPTQ's stored zeros mean: auto, v1 (zero - 1) or v2", 0, 0,        \
             cli_zeros_choices                                                                                          \
     }
+#define CLI_FLAG_KV_BITS(to)                                                                                           \
+    {                                                                                                                  \
+        "kv-bits", 0, CLI_WHOLE, (to), "BITS", "keep keys and values in 32, 16, 8 or 4 bits; default 16", 4, 32, NULL  \
+    }
 #define CLI_FLAG_THREADS(to)                                                                                           \
     {                                                                                                                  \
         "threads", 0, CLI_WHOLE, (to), "N", "threads; 0: one a core", 0, 1024, NULL                                    \

@@ -106,8 +106,10 @@ static int compute(const struct cli_source *source, tare_model *model, const str
     struct tare_error err = {0};
     tare_session *session = NULL;
     options.context = (int64_t)ids->n;
+    options.kv_bits = 32; /* parity tests want floats */
     options.threads = source->options.threads;
     options.cancel = &cli_interrupted;
+    options.exact = true;
     if (tare_session_open(&session, model, &options, &err) != TARE_OK)
         return cli_fail(&err);
 

@@ -24,31 +24,56 @@
 #define LOGITS_BYTES ((size_t)64 << 20) /* logits that are held at once */
 #define MOST_ROWS 256                   /* the same; more at once would not be faster */
 
+enum { USUAL, EXACT, PATHS };
+
+/* A way of computing; both go through the same windows. */
+struct path {
+    tare_session *session;
+    float *logits;       /* (rows, columns) */
+    double sum, squares; /* of -ln p, and of its square */
+};
+
 struct measure {
+    int64_t kv_bits;
     tare_model *model;
     tare_tokenizer *tokenizer;
-    tare_session *session;
     int threads;
+    bool as_run,
+        against; /* the first path is that of run and chat, else exact; there is a second one, which is exact */
+    struct path paths[PATHS];
+    int n_paths;
     int32_t *ids;
     size_t n;
     int64_t context, windows;
-    float *logits; /* (rows, columns) */
     size_t rows, columns;
-    double sum, squares; /* of -ln p, and of its square */
-    uint64_t scored;
+    double divergence; /* sum of KL(exact, usual) */
+    uint64_t scored, same_best;
     double seconds;
 };
 
-/* -ln softmax(row)[id], in double: a sum of many small parts. */
-static double surprise(const float *row, size_t columns, int32_t id)
+/* ln sum exp of a row, in double: a sum of many small parts. best: the first of the largest. */
+static double log_sum(const float *row, size_t columns, size_t *best)
 {
     double sum = 0;
-    float most = row[0];
+    *best = 0;
     for (size_t i = 1; i < columns; i++)
-        most = row[i] > most ? row[i] : most;
+        *best = row[i] > row[*best] ? i : *best;
+    const float most = row[*best];
     for (size_t i = 0; i < columns; i++)
-        sum += (double)expf(row[i] - most);
-    return log(sum) + (double)most - (double)row[id];
+        sum += i == *best ? 1 : (double)expf(row[i] - most);
+    return log(sum) + (double)most;
+}
+
+/* sum_i p[i] (ln p[i] - ln q[i]) of two rows of logits, less their log_sum */
+static double divergence(const float *p, double p_sum, const float *q, double q_sum, size_t columns)
+{
+    double total = 0;
+    for (size_t i = 0; i < columns; i++) {
+        const double ln_p = (double)p[i] - p_sum, share = (double)expf((float)ln_p);
+        if (share > 0)
+            total += share * (ln_p - ((double)q[i] - q_sum));
+    }
+    return total;
 }
 
 static enum tare_code fail(struct tare_error *err, enum tare_code code, const char *where, const char *text)
@@ -59,25 +84,44 @@ static enum tare_code fail(struct tare_error *err, enum tare_code code, const ch
     return code;
 }
 
+/* One row of logits of each path; next: what comes. */
+static enum tare_code score_row(struct measure *m, size_t i, int32_t next, struct tare_error *err)
+{
+    const float *rows[PATHS] = {NULL};
+    double sums[PATHS] = {0};
+    size_t best[PATHS] = {0};
+    bool finite = true;
+    if ((size_t)next >= m->columns)
+        return fail(err, TARE_E_ARGUMENT, "ids", "the text has an id for which the model has no logit");
+    for (int k = 0; k < m->n_paths; k++) {
+        struct path *path = &m->paths[k];
+        rows[k] = path->logits + i * m->columns;
+        sums[k] = log_sum(rows[k], m->columns, &best[k]);
+        const double nats = sums[k] - (double)rows[k][next];
+        path->sum += nats;
+        path->squares += nats * nats;
+        finite = finite && isfinite(nats);
+    }
+    if (m->against) {
+        m->divergence += divergence(rows[EXACT], sums[EXACT], rows[USUAL], sums[USUAL], m->columns);
+        m->same_best += best[EXACT] == best[USUAL];
+    }
+    if (!finite || !isfinite(m->divergence))
+        return fail(err, TARE_E_FORMAT, "logits", "are not finite: tare verify looks for NaN in the weights");
+    m->scored++;
+    return TARE_OK;
+}
+
 /* Score id[i + 1] after feeding id[i], n of them. */
 static enum tare_code score(struct measure *m, const int32_t *ids, size_t n, struct tare_error *err)
 {
     enum tare_code code = TARE_OK;
     for (size_t done = 0, part; done < n && !code; done += part) {
         part = n - done < m->rows ? n - done : m->rows;
-        if ((code = tare_session_feed(m->session, ids + done, part, true, m->logits, err)))
-            break;
-        for (size_t i = 0; i < part && !code; i++) {
-            const int32_t next = ids[done + i + 1];
-            if ((size_t)next >= m->columns)
-                return fail(err, TARE_E_ARGUMENT, "ids", "the text has an id for which the model has no logit");
-            const double nats = surprise(m->logits + i * m->columns, m->columns, next);
-            if (!isfinite(nats))
-                return fail(err, TARE_E_FORMAT, "logits", "are not finite: tare verify looks for NaN in the weights");
-            m->sum += nats;
-            m->squares += nats * nats;
-        }
-        m->scored += part;
+        for (int k = 0; k < m->n_paths && !code; k++)
+            code = tare_session_feed(m->paths[k].session, ids + done, part, true, m->paths[k].logits, err);
+        for (size_t i = 0; i < part && !code; i++)
+            code = score_row(m, i, ids[done + i + 1], err);
     }
     return code;
 }
@@ -86,66 +130,105 @@ static enum tare_code score_windows(struct measure *m, struct tare_error *err)
 {
     struct cli_progress progress = cli_progress_init();
     enum tare_code code = TARE_OK;
+    progress.counts = true;
     for (int64_t w = 0; w < m->windows && !code; w++) {
         const size_t start = (size_t)(w * m->context), left = m->n - 1 - start;
-        if (!(code = tare_session_rewind(m->session, 0, err)))
+        for (int k = 0; k < m->n_paths && !code; k++)
+            code = tare_session_rewind(m->paths[k].session, 0, err);
+        if (!code)
             code = score(m, m->ids + start, left < (size_t)m->context ? left : (size_t)m->context, err);
-        if (!code && cli_progress_show(&progress, "score", (uint64_t)(w + 1), (uint64_t)m->windows))
+        if (!code && cli_progress_show(&progress, "tokens", m->scored, m->n - 1))
             code = fail(err, TARE_E_CANCELLED, "", "interrupted");
     }
     cli_progress_wipe(&progress);
     return code;
 }
 
-/* Ids, a session, and room for logits. */
+/* A session of each path, and room for its logits. They share the weights. */
+static enum tare_code open_paths(struct measure *m, struct tare_error *err)
+{
+    struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
+    enum tare_code code;
+    options.threads = m->threads;
+    options.context = m->context;
+    options.cancel = &cli_interrupted;
+    m->n_paths = m->against ? 2 : 1;
+    for (int k = 0; k < m->n_paths; k++) {
+        struct path *path = &m->paths[k];
+        options.exact = !(m->as_run || m->against) || k == EXACT;
+        options.kv_bits = k == EXACT ? 0 : (int)m->kv_bits;
+        if ((code = tare_session_open(&path->session, m->model, &options, err)))
+            return code;
+        m->context = options.context = tare_session_context(path->session);
+        m->columns = (size_t)tare_session_vocabulary(path->session);
+        m->rows = LOGITS_BYTES / (m->columns * sizeof *path->logits);
+        m->rows = m->rows < 1 ? 1 : m->rows > MOST_ROWS ? MOST_ROWS : m->rows;
+        path->logits = calloc(m->rows, m->columns * sizeof *path->logits);
+        if (!path->logits)
+            return fail(err, TARE_E_MEMORY, "", "out of memory");
+    }
+    return TARE_OK;
+}
+
 static enum tare_code prepare(struct measure *m, const struct cli_source *source, const struct cli_file *text,
                               struct tare_error *err)
 {
     enum tare_code code;
-    struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
     if ((code = tare_tokenizer_open(&m->tokenizer, source->path, &source->options, err)) ||
         (code = tare_tokenizer_encode(m->tokenizer, text->data, text->size, true, &m->ids, &m->n, err)))
         return code;
     if (m->n < 2)
         return fail(err, TARE_E_ARGUMENT, "text", "has less than two tokens: there is nothing to predict");
-    options.threads = m->threads;
-    options.context = m->context;
-    options.cancel = &cli_interrupted;
-    if ((code = tare_session_open(&m->session, m->model, &options, err)))
+    if ((code = open_paths(m, err)))
         return code;
-    m->context = tare_session_context(m->session);
-    m->columns = (size_t)tare_session_vocabulary(m->session);
     const int64_t whole = ((int64_t)m->n - 1) / m->context;
     m->windows = whole > 0 ? whole : 1;
-    m->rows = LOGITS_BYTES / (m->columns * sizeof *m->logits);
-    m->rows = m->rows < 1 ? 1 : m->rows > MOST_ROWS ? MOST_ROWS : m->rows;
-    m->logits = calloc(m->rows, m->columns * sizeof *m->logits);
-    return m->logits ? TARE_OK : fail(err, TARE_E_MEMORY, "", "out of memory");
+    return TARE_OK;
 }
 
-static void print(const struct measure *m, const char *file, bool json)
+struct figures {
+    double nats, perplexity, error; /* error: of perplexity, one sigma of the mean */
+};
+
+static struct figures figures(const struct measure *m, int k)
 {
-    const double n = (double)m->scored, mean = m->sum / n, perplexity = exp(mean);
-    const double spread = m->squares / n - mean * mean;
-    const double error = n > 1 && spread > 0 ? perplexity * sqrt(spread / (n - 1)) : 0; /* of the mean, one sigma */
-    const unsigned long long left = (unsigned long long)(m->n - 1 - m->scored);
-    if (json) {
-        fputs("{\"model\": ", stdout);
-        cli_put_json(stdout, tare_model_report(m->model)->model);
-        fputs(", \"file\": ", stdout);
-        cli_put_json(stdout, file);
-        printf(", \"perplexity\": %.9g, \"error\": %.6g, \"nats\": %.12g, \"tokens\": %llu, \"left_out\": %llu, "
-               "\"windows\": %lld, \"context\": %lld, \"seconds\": %.3f}\n",
-               perplexity, error, mean, (unsigned long long)m->scored, left, (long long)m->windows,
-               (long long)m->context, m->seconds);
-        return;
-    }
+    const struct path *path = &m->paths[k];
+    const double n = (double)m->scored, mean = path->sum / n, spread = path->squares / n - mean * mean;
+    const double error = n > 1 && spread > 0 ? exp(mean) * sqrt(spread / (n - 1)) : 0;
+    return (struct figures){mean, exp(mean), error};
+}
+
+static void print_json(const struct measure *m, const char *file)
+{
+    const struct figures f = figures(m, USUAL), exact = figures(m, EXACT);
+    const double n = (double)m->scored;
+    printf("{\"tare\": \"%s\", \"model\": ", tare_version());
+    cli_put_json(stdout, tare_model_report(m->model)->model);
+    fputs(", \"file\": ", stdout);
+    cli_put_json(stdout, file);
+    printf(", \"perplexity\": %.9g, \"error\": %.6g, \"nats\": %.12g", f.perplexity, f.error, f.nats);
+    if (m->against)
+        printf(
+            ", \"exact\": {\"perplexity\": %.9g, \"error\": %.6g, \"nats\": %.12g}, \"kl\": %.9g, \"same_best\": %.6f",
+            exact.perplexity, exact.error, exact.nats, m->divergence / n, (double)m->same_best / n);
+    printf(", \"tokens\": %llu, \"left_out\": %llu, \"windows\": %lld, \"context\": %lld, \"seconds\": %.3f}\n",
+           (unsigned long long)m->scored, (unsigned long long)(m->n - 1 - m->scored), (long long)m->windows,
+           (long long)m->context, m->seconds);
+}
+
+static void print_words(const struct measure *m, const char *file)
+{
+    const struct figures f = figures(m, USUAL), exact = figures(m, EXACT);
+    const double n = (double)m->scored;
     cli_put(stdout, tare_model_report(m->model)->model);
-    printf(": perplexity %.4f +- %.4f on ", perplexity, error);
+    printf(": perplexity %.4f +- %.4f on ", f.perplexity, f.error);
     cli_put(stdout, file);
     printf("\n  %llu tokens in %lld window%s of %lld, %llu left out; %.4f nats each; %.1f tokens/s\n",
            (unsigned long long)m->scored, (long long)m->windows, m->windows == 1 ? "" : "s", (long long)m->context,
-           left, mean, m->seconds > 0 ? n / m->seconds : 0.0);
+           (unsigned long long)(m->n - 1 - m->scored), f.nats, m->seconds > 0 ? n / m->seconds : 0.0);
+    if (m->against)
+        printf("  all in float32: perplexity %.4f; KL divergence from it %.6f nats; the same best token %.2f%%\n",
+               exact.perplexity, m->divergence / n, 100 * (double)m->same_best / n);
 }
 
 static int plan_and_measure(struct measure *m, const struct cli_source *source, const char *path, bool json)
@@ -166,7 +249,10 @@ static int plan_and_measure(struct measure *m, const struct cli_source *source, 
     if (score_windows(m, &err) != TARE_OK)
         return cli_fail(&err);
     m->seconds = cli_seconds() - start;
-    print(m, path, json);
+    if (json)
+        print_json(m, path);
+    else
+        print_words(m, path);
     return 0;
 }
 
@@ -182,6 +268,13 @@ int cli_perplexity(const struct cli_verb *verb, int argc, char **argv)
          "                       text is not scored, nor is what is left after the last whole\n"
          "                       window; default: the model's, at most 4096",
          1, INT32_MAX, NULL},
+        {"as-run", 0, CLI_SWITCH, &m.as_run, NULL,
+         "as run and chat compute, activations in 8 bits; default: all in\n"
+         "                       float32, which is what the checkpoint says",
+         0, 0, NULL},
+        {"against-exact", 0, CLI_SWITCH, &m.against, NULL, "both: what --as-run costs, and the KL divergence", 0, 0,
+         NULL},
+        CLI_FLAG_KV_BITS(&m.kv_bits),
         {"json", 0, CLI_SWITCH, &json, NULL, "print one JSON object (docs/json.md)", 0, 0, NULL},
         CLI_FLAG_TIE(&tie),
         CLI_FLAG_ZEROS(&zeros),
@@ -200,8 +293,10 @@ int cli_perplexity(const struct cli_verb *verb, int argc, char **argv)
     source.options.zeros = (enum tare_zeros)zeros;
     source.options.threads = m.threads = (int)threads;
     status = plan_and_measure(&m, &source, argv[1], json);
-    free(m.logits);
-    tare_session_free(m.session);
+    for (int k = 0; k < PATHS; k++) {
+        free(m.paths[k].logits);
+        tare_session_free(m.paths[k].session);
+    }
     tare_ids_free(m.ids);
     tare_tokenizer_free(m.tokenizer);
     tare_model_free(m.model);

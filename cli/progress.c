@@ -45,6 +45,11 @@ struct cli_progress cli_progress_init(void)
     return (struct cli_progress){.on = cli_is_terminal(stderr)};
 }
 
+static struct cli_size amount(const struct cli_progress *p, uint64_t n)
+{
+    return p->counts ? cli_number(n) : cli_bytes(n);
+}
+
 static void draw(struct cli_progress *p, const char *stage, uint64_t done, uint64_t total, double now)
 {
     enum { WIDTH = 24 };
@@ -56,10 +61,10 @@ static void draw(struct cli_progress *p, const char *stage, uint64_t done, uint6
         bar[i] = i < full ? '#' : '.';
     bar[WIDTH] = '\0';
     if (rate > 0 && total >= done)
-        snprintf(left, sizeof left, ", %s/s, %.0f s left", cli_bytes((uint64_t)rate).text,
+        snprintf(left, sizeof left, ", %s/s, %.0f s left", amount(p, (uint64_t)rate).text,
                  (double)(total - done) / rate);
-    fprintf(stderr, "\r\033[K%s [%s] %3.0f%% %s of %s%s", stage, bar, 100 * part, cli_bytes(done).text,
-            cli_bytes(total).text, left);
+    fprintf(stderr, "\r\033[K%s [%s] %3.0f%% %s of %s%s", stage, bar, 100 * part, amount(p, done).text,
+            amount(p, total).text, left);
     fflush(stderr);
     p->drawn = true;
 }

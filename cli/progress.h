@@ -9,6 +9,7 @@
 struct cli_progress {
     bool on;           /* stderr is a terminal */
     bool drawn;        /* a bar stands on the line */
+    bool counts;       /* done and total count things that are no bytes */
     const char *stage; /* the one drawn last */
     double start, last;
     uint64_t base; /* bytes done when the stage began */

@@ -22,6 +22,7 @@ struct writer {
     int32_t *ids; /* of the prompt */
     size_t n;
     struct cli_generation asked;
+    int kv_bits;
     int64_t tokens; /* written so far */
     double seconds; /* spent on them */
 };
@@ -52,6 +53,7 @@ static enum tare_code open_session(struct writer *w, int threads, struct tare_er
     struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
     const int64_t want = (int64_t)w->n + w->asked.options.max_tokens;
     options.threads = threads;
+    options.kv_bits = w->kv_bits;
     options.cancel = &cli_interrupted;
     options.context = want > 4096 ? want : 0;
     enum tare_code code = tare_session_open(&w->session, w->model, &options, err);
@@ -153,13 +155,11 @@ static int plan_and_tell(struct writer *w, const struct cli_source *source, cons
 int cli_run(const struct cli_verb *verb, int argc, char **argv)
 {
     struct cli_sampling asked = CLI_SAMPLING_INIT;
-    int64_t threads = 0;
+    int64_t threads = 0, kv_bits = 0;
     int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0;
     const struct cli_flag flags[] = {
-        CLI_FLAGS_SAMPLING(&asked),
-        CLI_FLAG_TIE(&tie),
-        CLI_FLAG_ZEROS(&zeros),
-        CLI_FLAG_THREADS(&threads),
+        CLI_FLAGS_SAMPLING(&asked), CLI_FLAG_KV_BITS(&kv_bits), CLI_FLAG_TIE(&tie),
+        CLI_FLAG_ZEROS(&zeros),     CLI_FLAG_THREADS(&threads),
     };
     int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 2, &words);
     if (status != CLI_GO_ON)
@@ -169,7 +169,7 @@ int cli_run(const struct cli_verb *verb, int argc, char **argv)
     const char *word = words == 2 ? argv[1] : words == 1 && !named ? argv[0] : NULL;
     struct cli_source source;
     struct tare_error err = {0};
-    struct writer w = {0};
+    struct writer w = {.kv_bits = (int)kv_bits};
     if (cli_source_find(&source, named ? argv[0] : NULL, &err) != TARE_OK)
         return cli_fail(&err);
     source.options.tie = (enum tare_tie)tie;

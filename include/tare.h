@@ -434,8 +434,11 @@ struct tare_session_options {
     int threads;     /* 0: as planned */
     const volatile int
         *cancel; /* may be NULL; when it becomes non-zero, tare_session_feed() ends with TARE_E_CANCELLED */
+    bool exact; /* all in float32; else activations go through packed weights in 8 bits, by blocks of 32 with a scale */
     uint64_t
         memory; /* bytes that weights and states may take; more is refused before anything is loaded. 0: what is free */
+    const char *kernels; /* "scalar", "avx2", "avx512", "neon"; NULL: the best that this processor has */
+    int kv_bits;         /* of a number in the cache of keys and values: 32 (float32), 16 (float16), 8, 4; 0: 16, exact 32 */
 };
 #define TARE_SESSION_OPTIONS_INIT                                                                                      \
     {                                                                                                                  \
@@ -537,6 +540,7 @@ TARE_API int32_t tare_sample(const float *logits, int64_t vocabulary, const stru
 
 /* ---- measure ----------------------------------------------------------------------------------------------------- */
 
+TARE_API const char *tare_session_kernels(const tare_session *session); /* the set in use: "avx2"; static */
 /* Bytes of weights that decoding one token reads, in the layout they run in: of experts, as many as are chosen. */
 TARE_API uint64_t tare_session_weights(const tare_session *session);
 /*
@@ -550,7 +554,9 @@ TARE_API enum tare_code tare_measure_read(int threads, uint64_t bytes, double *r
 
 typedef struct tare_tokenizer tare_tokenizer;
 
-/* From tokenizer.json (and tokenizer_config.json, generation_config.json, config.json for the ids that end a text). */
+/* From tokenizer.json, tokenizer.model (SentencePiece), tekken.json or a GGUF file's metadata, whichever comes first;
+ * and tokenizer_config.json, generation_config.json, config.json for added tokens and the ids that end a text. No other
+ * file is read. Not changed by use: threads may share it. *tokenizer is owned by the caller, tare_tokenizer_free(). */
 TARE_API enum tare_code tare_tokenizer_open(tare_tokenizer **tokenizer, const char *path,
                                             const struct tare_options *options, struct tare_error *err);
 TARE_API void tare_tokenizer_free(tare_tokenizer *tokenizer);
@@ -558,7 +564,8 @@ TARE_API void tare_tokenizer_free(tare_tokenizer *tokenizer);
 TARE_API enum tare_code tare_tokenizer_encode(const tare_tokenizer *tokenizer, const char *text, size_t size,
                                               bool special, int32_t **ids, size_t *n, struct tare_error *err);
 TARE_API void tare_ids_free(int32_t *ids);
-/* The text of ids at once; owned by the caller, tare_text_free(). */
+/* The text of ids at once; owned by the caller, tare_text_free(). An id that no token has (a vocabulary may be shorter
+ * than the embedding) gives no text. */
 TARE_API enum tare_code tare_tokenizer_decode(const tare_tokenizer *tokenizer, const int32_t *ids, size_t n,
                                               bool skip_special, char **text, struct tare_error *err);
 TARE_API bool tare_tokenizer_ends(const tare_tokenizer *tokenizer, int32_t id); /* is it an end-of-text id? */
@@ -724,7 +731,8 @@ struct tare_template_request {
  *
  * A template is sandboxed: an attribute is a key or a method of a list. TARE_E_FORMAT: variables or template are not
  * well-formed, the template raises an exception (its text is given as it is), or it asks for more than 50 million
- * steps, 16 MiB of text, 128 MiB of values or 200 calls inside one another; err->where has file and line.
+ * steps, 16 MiB of text, 16 MiB of values (beside eight times the variables) or 200 calls inside one another;
+ * err->where has file and line.
  */
 TARE_API enum tare_code tare_template_render(const tare_template *chat_template,
                                              const struct tare_template_request *request, char **text,

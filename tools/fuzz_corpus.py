@@ -6,6 +6,7 @@ that does not begin with "seed-"; they stay."""
 import base64
 import json
 import os
+import struct
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -158,6 +159,68 @@ def seeds_tokenizer():
     yield "bad-pair", file({"type": "Unigram", "unk_id": 0, "vocab": [["a", 1, 2]]})
     yield "bad-unk", file({"type": "Unigram", "unk_id": 9, "vocab": scores})
     yield "bad-nothing", b""
+    yield from seeds_vocabulary()
+
+
+def proto(*fields):
+    """A protobuf message: (number, value) of a whole number, a float32 or bytes; numbers below 16, or two-byte tags."""
+    out = b""
+    for number, value in fields:
+        wire = 0 if isinstance(value, int) else 5 if isinstance(value, float) else 2
+        tag = number << 3 | wire
+        out += bytes([tag]) if tag < 128 else bytes([tag & 127 | 128, tag >> 7])
+        if wire == 0:
+            out += bytes([value])
+        elif wire == 5:
+            out += struct.pack("<f", value)
+        else:
+            out += bytes([len(value) & 127 | 128, len(value) >> 7]) + value
+    return out
+
+
+def seeds_vocabulary():
+    """tokenizer.model, and tekken.json behind a T."""
+    def pieces(*more):
+        plain = [("<unk>", 0.0, 2), ("<s>", 0.0, 3), ("</s>", 0.0, 3)] + list(more)
+        return b"".join(proto((1, proto((1, text.encode()), (2, score), (3, kind)))) for text, score, kind in plain)
+    words = [("\u2581", -1.0, 1), ("h", -2.0, 1), ("e", -2.5, 1), ("l", -3.0, 1), ("he", -1.5, 1), ("ll", -1.25, 1), ("\u2581he", -0.5, 1)]
+    single = [("<0x%02X>" % i, 0.0, 6) for i in range(256)]
+    bpe, unigram = proto((2, proto((3, 2), (35, 1)))), proto((2, proto((3, 1))))
+    once = proto((3, proto((3, 1), (4, 0), (5, 1))))
+    trie = struct.pack("<I", 4 * 1024)
+    array = [0] * 1024
+    array[0] = 0 << 10
+    array[ord("e")] = (1 << 8 | ord("e")) | ((ord("e") ^ 512) << 10)
+    array[512] = 1 << 31
+    table = trie + b"".join(struct.pack("<I", u & 0xFFFFFFFF) for u in array) + b"he\0"
+    yield "model-bpe", pieces(*words) + bpe + once
+    yield "model-bpe-bytes", pieces(*(words + single)) + bpe + once
+    yield "model-unigram", pieces(*words) + unigram
+    yield "model-kept", pieces(*(words + [("<sep>", 0.0, 4), ("H", 0.0, 4)])) + bpe
+    yield "model-unigram-kept", pieces(*(words + [("<sep>", 0.0, 4), ("x", 0.0, 5)])) + unigram
+    yield "model-charsmap", pieces(*words) + unigram + proto((3, proto((2, table), (3, 1))))
+    yield "model-suffix", pieces(*words) + proto((2, proto((3, 1), (24, 1))))
+    yield "bad-model-cut", (pieces(*words) + bpe)[:-3]
+    yield "bad-model-kind", pieces(*words) + proto((2, proto((3, 3))))
+    yield "bad-model-unknown", proto((1, proto((1, b"a"), (2, 0.0)))) + bpe
+    yield "bad-model-nan", pieces(("a", float("nan"), 1)) + bpe
+    yield "bad-model-twice", pieces(("a", 0.0, 1), ("a", 0.0, 1)) + bpe
+    yield "bad-model-charsmap", pieces(*words) + unigram + proto((3, proto((2, b"\xff\xff\xff\xffxx"))))
+    yield "bad-model-utf8", b"\n\x06\n\x04\xff\xfe\xff\xfe" + bpe
+
+    def tekken(words, specials=("<unk>", "<s>", "</s>"), size=None, **more):
+        vocab = [{"rank": i, "token_bytes": base64.b64encode(w).decode(), "token_str": None} for i, w in enumerate(words)]
+        config = {"pattern": "\\\\p{L}+|\\\\s+|.".replace("\\\\", "\\"), "default_vocab_size": size or len(words) + 3, "default_num_special_tokens": 3}
+        listed = [{"rank": i, "token_str": w, "is_control": True} for i, w in enumerate(specials)]
+        return b"T" + json.dumps(dict({"config": config, "vocab": vocab, "special_tokens": listed}, **more)).encode()
+    letters = [bytes([i]) for i in range(256)] + [b"he", b"ll", b"hell", b"\xc3\xb6"]
+    yield "tekken", tekken(letters)
+    yield "tekken-old", tekken(letters[:3] + [b"aa"], special_tokens=None)
+    yield "tekken-fewer", tekken(letters[:8], size=7)
+    yield "bad-tekken-more", tekken(letters[:8], size=70)
+    yield "bad-tekken-specials", tekken(letters[:2], ("a", "b", "c", "d"))
+    yield "bad-tekken-base64", tekken([b"a"], vocab=[{"rank": 0, "token_bytes": "a"}])
+    yield "bad-tekken-rank", tekken([b"a"], vocab=[{"rank": 1, "token_bytes": "YQ=="}])
 
 
 TARGETS = {"fuzz_tokenizer": seeds_tokenizer, "fuzz_safetensors": seeds_safetensors, "fuzz_index": seeds_index, "fuzz_json": seeds_json}

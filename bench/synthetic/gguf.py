@@ -1,4 +1,4 @@
-"""gguf.py - the shapes of synthetic as GGUF with random blocks, in the types that llama-quantize gives each tensor: Q4_0 or Q4_K_M.
+"""gguf.py - the shapes of synthetic as GGUF with random blocks, in the types that llama-quantize (--dry-run) gives each tensor: Q4_0 or Q4_K_M.
 
 llama.cpp loads it without a vocabulary ("no_vocab")."""
 import os

@@ -51,6 +51,8 @@ struct tare_pool {
     atomic_int sleepers;
     pthread_mutex_t lock; /* only around sleeping and waking */
     pthread_cond_t work, finished;
+    unsigned char *scratch;
+    size_t scratch_size;
 };
 
 static uint32_t ticket_call(uint64_t ticket)
@@ -239,8 +241,35 @@ void tare_pool_free(struct tare_pool *pool)
     pthread_cond_destroy(&pool->finished);
     pthread_cond_destroy(&pool->work);
     pthread_mutex_destroy(&pool->lock);
+    free(pool->scratch);
     free(pool->workers);
     free(pool);
+}
+
+enum tare_code tare_pool_reserve(struct tare_pool *pool, size_t bytes, struct tare_error *err)
+{
+    if (bytes <= pool->scratch_size)
+        return TARE_OK;
+    if (bytes > SIZE_MAX / 4)
+        return tare_fail_memory(err);
+    bytes = (bytes + 63) / 64 * 64;
+    unsigned char *scratch = aligned_alloc(64, bytes);
+    if (!scratch)
+        return tare_fail_memory(err);
+    free(pool->scratch);
+    pool->scratch = scratch;
+    pool->scratch_size = bytes;
+    return TARE_OK;
+}
+
+unsigned char *tare_pool_scratch(const struct tare_pool *pool)
+{
+    return pool->scratch;
+}
+
+size_t tare_pool_scratch_size(const struct tare_pool *pool)
+{
+    return pool->scratch_size;
 }
 
 int tare_pool_threads(const struct tare_pool *pool)

@@ -19,4 +19,9 @@ int tare_pool_threads(const struct tare_pool *pool);
  */
 void tare_pool_run(struct tare_pool *pool, size_t n, void (*task)(void *user, size_t i, int worker), void *user);
 
+/* Memory for whoever runs calls on the pool, aligned to 64 bytes: what one call leaves for the next. It grows only. */
+enum tare_code tare_pool_reserve(struct tare_pool *pool, size_t bytes, struct tare_error *err);
+unsigned char *tare_pool_scratch(const struct tare_pool *pool); /* NULL before the first tare_pool_reserve() */
+size_t tare_pool_scratch_size(const struct tare_pool *pool);
+
 #endif

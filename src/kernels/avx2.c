@@ -9,6 +9,9 @@
 #if defined(__AVX2__)
 #include <immintrin.h>
 
+#include "kernels/delta.h"
+#include "kernels/state_step.h"
+
 #define SUMS 128 /* groups whose sums of x are kept on the stack */
 
 static const unsigned char *row_of(const struct tare_matrix *m, int64_t row)
@@ -378,6 +381,8 @@ void tare_kernels_avx2(struct tare_kernels *k)
     k->exponents = exponents;
     k->silu = silu;
     k->squares = squares;
+    k->scan = scan;
+    k->delta = delta;
 }
 #else
 void tare_kernels_avx2(struct tare_kernels *k)

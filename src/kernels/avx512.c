@@ -9,6 +9,9 @@
 #if defined(__AVX512F__)
 #include <immintrin.h>
 
+#include "kernels/delta.h"
+#include "kernels/state_step.h"
+
 static const unsigned char *row_of(const struct tare_matrix *m, int64_t row)
 {
     return m->data + (size_t)row * m->stride;
@@ -377,6 +380,8 @@ void tare_kernels_avx512(struct tare_kernels *k)
     k->exponents = exponents;
     k->silu = silu;
     k->squares = squares;
+    k->scan = scan;
+    k->delta = delta;
 }
 #else
 void tare_kernels_avx512(struct tare_kernels *k)

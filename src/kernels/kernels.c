@@ -23,10 +23,17 @@ static bool has(enum set set)
 static void fill(struct tare_kernels *kernels, enum set set)
 {
     *kernels = tare_kernels_scalar;
-    if (set >= SET_AVX2)
+    tare_kernels_cache_scalar(kernels);
+    if (set >= SET_AVX2) {
         tare_kernels_avx2(kernels);
-    if (set >= SET_AVX512)
+        tare_kernels_avx2_tiles(kernels);
+        tare_kernels_cache_avx2(kernels);
+    }
+    if (set >= SET_AVX512) {
         tare_kernels_avx512(kernels);
+        tare_kernels_avx512_tiles(kernels);
+        tare_kernels_cache_avx512(kernels);
+    }
 }
 #elif defined(__aarch64__)
 static bool has(enum set set)
@@ -38,6 +45,7 @@ static void fill(struct tare_kernels *kernels, enum set set)
 {
     (void)set;
     *kernels = tare_kernels_scalar;
+    tare_kernels_cache_scalar(kernels);
 }
 #else
 static bool has(enum set set)
@@ -49,6 +57,7 @@ static void fill(struct tare_kernels *kernels, enum set set)
 {
     (void)set;
     *kernels = tare_kernels_scalar;
+    tare_kernels_cache_scalar(kernels);
 }
 #endif
 
@@ -66,7 +75,7 @@ bool tare_kernels_pick(struct tare_kernels *kernels, const char *name)
 
 bool tare_matrix_even(const struct tare_matrix *m)
 {
-    return m->storage < TARE_STORE_Q4 || m->group % 32 == 0;
+    return (m->storage != TARE_STORE_Q4 && m->storage != TARE_STORE_Q8) || m->group % 32 == 0;
 }
 
 size_t tare_q4_stride(int64_t in)

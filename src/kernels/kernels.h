@@ -13,13 +13,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum tare_storage { TARE_STORE_F32, TARE_STORE_F16, TARE_STORE_BF16, TARE_STORE_Q4, TARE_STORE_Q8, TARE_STORES };
+enum tare_storage {
+    TARE_STORE_F32,
+    TARE_STORE_F16,
+    TARE_STORE_BF16,
+    TARE_STORE_Q4, /* packed by rows: what cannot be tiled */
+    TARE_STORE_Q8,
+    TARE_STORE_T4, /* packed by tiles of rows: what is run fast */
+    TARE_STORE_T8,
+    TARE_STORES
+};
 
 /*
- * Rows of a matrix (rows, in), `stride` bytes apart; data need not be aligned.
+ * A matrix (rows, in). By rows: they lie `stride` bytes apart; data need not be aligned.
  *   Q4  blocks of 128 columns in 64 bytes: 16 words of 32 bits; bits 4k .. 4k + 3 of word l hold column 16k + l of the
  * block. So one shift of a register of 16 words brings 16 neighbouring columns to the lowest bits. Q8  one byte a
  * column
+ *
+ * By tiles (kernels/tiles.h): 16 rows together, `stride` bytes a tile, aligned to 64 bytes. Everything of a tile lies
+ * in the order in which it is used, so that a product reads one stream.
  */
 struct tare_matrix {
     enum tare_storage storage;
@@ -28,6 +40,10 @@ struct tare_matrix {
     size_t stride;
     const float *scale, *offset; /* (rows, groups); NULL unless Q4, Q8 */
     int64_t group, groups;
+    enum { TARE_SCALES_F32, TARE_SCALES_F16, TARE_SCALES_BF16 } scales; /* tiles: how scales and offsets are stored */
+    bool zeros; /* tiles: an offset is a zero point z, w = scale * (code - z); else w = scale * code + offset */
+    const uint8_t *table; /* T4: code c stands for table[c], 16 bytes, each below 128; NULL: for itself */
+    const int32_t *order; /* tiles: column i meets x[order[i]]; NULL: x[i] */
 };
 
 #define TARE_Q4_BLOCK 128 /* columns */
@@ -36,8 +52,90 @@ struct tare_matrix {
 #define TARE_PANEL_COLUMNS 1024                                  /* a multiple of TARE_Q4_BLOCK */
 #define TARE_PANEL_FLOATS (TARE_PANEL_ROWS * TARE_PANEL_COLUMNS) /* 128 KiB: work memory of one thread, fits L2 */
 
+/*
+ * How the rows of an attention cache are stored. Vectors of 16 numbers are read whole, so rows are filled up with
+ * zeros.
+ *
+ *   F32  as they are
+ *
+ *   F16  numbers beyond the largest float16 become that; filled up to 16
+ *
+ *   Q8   blocks of 32: a float16 scale = max |x| / 127, then 32 codes of 8 bits; x ~ scale * code
+ *
+ *   Q4   blocks of 32: float16 scale = (max - min) / 15 and min, then 16 bytes, byte j with code j in its low half and
+ *        code 16 + j in its high one; x ~ fma(scale, code, min)
+ *
+ * A block with a NaN or an infinity is all NaN.
+ */
+enum tare_cache { TARE_CACHE_F32, TARE_CACHE_F16, TARE_CACHE_Q8, TARE_CACHE_Q4, TARE_CACHES };
+#define TARE_CACHE_BLOCK 32
+size_t tare_cache_row(enum tare_cache cache, int64_t n); /* bytes of a row of n numbers */
+void tare_cache_store(enum tare_cache cache, const float *x, int64_t n, unsigned char *row); /* the scalar one */
+
+struct tare_rows {
+    enum tare_cache cache;
+    const unsigned char *data; /* tare_cache_row() bytes apart; need not be aligned, except F32 */
+    int64_t n, dim;
+};
+
+/*
+ * Rows of x, quantized to 8 bits by blocks of 32 columns: x[i] ~ scale[i / 32] * q[i], scale = max |x| / 127. sum[b] is
+ * scale[b] times the sum of the block's q. A block with a NaN or infinity has scale NaN.
+ */
+#define TARE_ACTIVATION_BLOCK 32
+struct tare_activations {
+    int8_t *q;          /* (tokens, in) */
+    float *scale, *sum; /* (tokens, in / 32) */
+    int64_t in;
+};
+#define TARE_TILE_ROWS 16
+#define TARE_TILE_TOKENS 8 /* most that one call takes */
+/* One step of a selective state space (Gu & Dao 2023), for some channels, each with the same number of states:
+ *     h[k][i] = decay[k][i] h[k][i] + b[k] x[i]          y[i] = sum_k c[k] h[k][i]
+ * ldd 0: all states of a channel decay alike. Nothing overlaps. */
+struct tare_scan {
+    float *h; /* (states, channels), rows ldh apart */
+    int64_t ldh;
+    const float *decay; /* the same, ldd */
+    int64_t ldd;
+    const float *x, *b, *c; /* (channels), (states), (states) */
+    int64_t states, channels;
+    float *y; /* (channels) */
+};
+
+/* One step of a delta rule, for some channels: a state decays, and is corrected by what it says of a key (Schlag et al.
+ * 2021; gated: Yang et al. 2024; RWKV-7: Peng et al. 2025).
+ *     said[i] = sum_k ask[k] from[k][i]
+ *     h[k][i] = decay[k] from[k][i] + key[k] x[i] + back[k] said[i]          y[i] = sum_k query[k] h[k][i]
+ * h may be from, and y may be x; nothing else overlaps. Channels lie by tiles, whose sums stay in registers while the
+ * states go by: those of [at, at + n), n = TARE_DELTA_TILE or what is left, begin at h + at * states, (states, n). */
+#define TARE_DELTA_TILE 32
+struct tare_delta_step {
+    float *h;                                      /* by tiles */
+    const float *from;                             /* the same */
+    const float *ask, *decay, *key, *back, *query; /* (states) */
+    const float *x;                                /* (channels) */
+    int64_t states, channels;
+    float *y; /* (channels) */
+};
+
 struct tare_kernels {
     const char *name;
+    bool exact; /* activations stay float32 */
+    /* One row of n floats (a multiple of 32) -> row `token` of to; order: see tare_matrix. */
+    void (*quantize)(const float *x, const int32_t *order, int64_t n, const struct tare_activations *to, int64_t token);
+    /*
+     * y[t * ldy + r] = sum_i w[row][i] * x[first + t][i] for the rows of tiles [tile, tile + n) that the matrix has, r
+     * counted from the first of them; tokens at most TARE_TILE_TOKENS. Integer sums by blocks, float32 between them,
+     * the same for each row and token whatever it is computed beside: g = sum over blocks of scale[b] * (code . q[b]),
+     * of a group; v = sum of sum[b] zeros:   y = y + s * (g - z v)           else     y = (y + s * g) + o * v each a
+     * fused multiply-add
+     */
+    void (*tiles[TARE_STORES])(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_activations *x,
+                               int64_t first, int tokens, float *y, int64_t ldy);
+    /* The same with float32 x (tokens, ldx), columns in the matrix's order. */
+    void (*tiles_exact[TARE_STORES])(const struct tare_matrix *m, int64_t tile, int64_t n, const float *x, int64_t ldx,
+                                     int tokens, float *y, int64_t ldy);
     /* y[r] = sum_i w[row + r][i] * x[i], r in [0, rows) */
     void (*dot[TARE_STORES])(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y);
     /* dst[i] = w[row][start + i], i in [0, n); start is a multiple of TARE_Q4_BLOCK */
@@ -45,6 +143,11 @@ struct tare_kernels {
     /* y[t * ldy + r] (+)= sum_k w[r * ldw + k] * x[t * ldx + k]; adds when `add` */
     void (*panel)(const float *w, int64_t ldw, int64_t rows, const float *x, int64_t ldx, int64_t tokens, int64_t k,
                   float *y, int64_t ldy, bool add);
+    /* Rows of an attention cache. Whoever loads rows and uses `scores` and `mix` on them gets the same bits. */
+    void (*cache_store)(enum tare_cache cache, const float *x, int64_t n, unsigned char *row); /* alike in all sets */
+    void (*cache_load)(const struct tare_rows *rows, float *x);                                /* (n, dim) */
+    void (*cache_scores)(const float *q, const struct tare_rows *keys, float scale, float *scores);
+    void (*cache_mix)(const float *p, const struct tare_rows *values, float *y);
     /* scores[j] = scale * sum_d q[d] * keys[j * dim + d] */
     void (*scores)(const float *q, const float *keys, int64_t n, int64_t dim, float scale, float *scores);
     /* y[d] += sum_j p[j] * values[j * dim + d] */
@@ -54,13 +157,20 @@ struct tare_kernels {
     /* gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i]; up NULL: times 1 */
     void (*silu)(float *gate, const float *up, int64_t n);
     float (*squares)(const float *x, int64_t n); /* sum_i x[i]^2 */
+    void (*scan)(const struct tare_scan *s);
+    void (*delta)(const struct tare_delta_step *s);
 };
 
 extern const struct tare_kernels tare_kernels_scalar;
 /* Overwrite what the set does better. Each is compiled for its own CPU family, and empty on others. */
 void tare_kernels_avx2(struct tare_kernels *kernels);
+void tare_kernels_avx2_tiles(struct tare_kernels *kernels);
 void tare_kernels_avx512(struct tare_kernels *kernels);
+void tare_kernels_avx512_tiles(struct tare_kernels *kernels); /* needs VNNI too */
 void tare_kernels_neon(struct tare_kernels *kernels);
+void tare_kernels_cache_scalar(struct tare_kernels *kernels);
+void tare_kernels_cache_avx2(struct tare_kernels *kernels);
+void tare_kernels_cache_avx512(struct tare_kernels *kernels);
 
 /*
  * The best set of this CPU, or the one called `name` ("scalar", "avx2", "avx512", "neon"); NULL: best. False when the
@@ -92,10 +202,20 @@ struct tare_product {
     int64_t ldx, tokens;   /* 0: nothing to do */
     float *y;
     int64_t ldy;
-    int64_t first; /* filled in: its first task */
+    int64_t first; /* filled in, as what follows: its first task */
+    struct tare_input {
+        struct tare_activations quantized;
+        const float *exact; /* (tokens, ldx) */
+        int64_t ldx;
+        bool ready; /* it is that of the product before */
+    } input;
 };
 void tare_matmul_each(const struct tare_kernels *kernels, struct tare_pool *pool, struct tare_product *products,
                       size_t n, float *const *work);
+/* Rows [first, first + rows) as a matrix of their own. Of tiles, first is a multiple of TARE_TILE_ROWS. */
+struct tare_matrix tare_matrix_part(const struct tare_matrix *m, int64_t first, int64_t rows);
+/* Bytes of the pool's scratch (base/pool.h) that a product of so many tokens asks for; with less it goes by parts. */
+size_t tare_matmul_scratch(int64_t in, int64_t tokens);
 /* dst (in) = row `row`. */
 void tare_matrix_row(const struct tare_kernels *kernels, const struct tare_matrix *m, int64_t row, float *dst);
 

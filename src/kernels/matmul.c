@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * matmul.c - one matrix times one or many tokens, cut into tasks by output row.
+ * matmul.c - products of weights with the rows of a few or of many tokens, shared out over threads.
  *
- * One token: a dot product a row, straight from the packed codes; the time is that of reading the weights. Many tokens:
- * a panel of rows and columns is unpacked once into work memory that stays in L2, and multiplied with all tokens.
+ * Tiles: the rows of x are quantized once (or, exactly, put into the order of the columns), then each task takes some
+ * tiles through all tokens. By rows: one token is a dot product a row; for many, rows are unpacked to float32 a panel
+ * at a time and multiplied by blocks.
  */
-#include "base/pool.h"
-#include "kernels/kernels.h"
+#include "kernels/tiles.h"
 
-#define TASK_BYTES                                                                                                     \
-    65536 /* weights of one task of a single token: enough to pay for handing it out, small enough to balance */
+#include "base/pool.h"
+
+#define TASK_BYTES 65536 /* of weights for a few tokens: enough to pay for handing it out, small enough to balance */
 
 struct job {
     const struct tare_kernels *kernels;
@@ -16,6 +17,11 @@ struct job {
     size_t n;
     float *const *work;
 };
+
+static bool is_tiled(const struct tare_matrix *m)
+{
+    return m->storage >= TARE_STORE_T4;
+}
 
 static void add_bias(const struct tare_product *p, int64_t row, int64_t rows)
 {
@@ -43,12 +49,28 @@ static void many_tokens(const struct tare_kernels *kernels, const struct tare_pr
     }
 }
 
+static void many_tiles(const struct tare_kernels *kernels, const struct tare_product *p, int64_t tile, int64_t n)
+{
+    const struct tare_matrix *m = &p->matrix;
+    for (int64_t t = 0; t < p->tokens; t += TARE_TILE_TOKENS) {
+        const int tokens = (int)(p->tokens - t < TARE_TILE_TOKENS ? p->tokens - t : TARE_TILE_TOKENS);
+        float *y = p->y + t * p->ldy + tile * TARE_TILE_ROWS;
+        if (kernels->exact)
+            kernels->tiles_exact[m->storage](m, tile, n, p->input.exact + t * p->input.ldx, p->input.ldx, tokens, y,
+                                             p->ldy);
+        else
+            kernels->tiles[m->storage](m, tile, n, &p->input.quantized, t, tokens, y, p->ldy);
+    }
+}
+
+/* Rows of one task; of tiles a multiple of TARE_TILE_ROWS. */
 static int64_t rows_a_task(const struct tare_product *p)
 {
-    if (p->tokens != 1)
-        return TARE_PANEL_ROWS;
-    const int64_t rows = TASK_BYTES / (int64_t)(p->matrix.stride ? p->matrix.stride : 1);
-    return rows < 4 ? 4 : rows;
+    const size_t stride = p->matrix.stride ? p->matrix.stride : 1;
+    const int64_t fit = (int64_t)(TASK_BYTES / stride);
+    if (is_tiled(&p->matrix))
+        return (fit < 1 ? 1 : fit) * TARE_TILE_ROWS;
+    return p->tokens != 1 ? TARE_PANEL_ROWS : fit < 4 ? 4 : fit;
 }
 
 /* The product that task i is of: the last one whose first task is not beyond i. */
@@ -72,24 +94,142 @@ static void task(void *user, size_t i, int worker)
     const struct tare_matrix *m = &p->matrix;
     const int64_t most = rows_a_task(p), row = ((int64_t)i - p->first) * most;
     const int64_t rows = m->rows - row < most ? m->rows - row : most;
-    if (p->tokens == 1)
+    if (is_tiled(m))
+        many_tiles(j->kernels, p, row / TARE_TILE_ROWS, (rows + TARE_TILE_ROWS - 1) / TARE_TILE_ROWS);
+    else if (p->tokens == 1)
         rows_kernels(j->kernels, m)->dot[m->storage](m, row, rows, p->x, p->y + row);
     else
         many_tokens(j->kernels, p, row, rows, j->work[worker]);
     add_bias(p, row, rows);
 }
 
-void tare_matmul_each(const struct tare_kernels *kernels, struct tare_pool *pool, struct tare_product *products,
+/* ---- what goes into tiles ---------------------------------------------------------------------------------------- */
+
+size_t tare_matmul_scratch(int64_t in, int64_t tokens)
+{
+    return (size_t)tokens * (size_t)in * sizeof(float) + 64; /* exact ones; quantized they take a third of that */
+}
+
+static size_t input_bytes(const struct tare_kernels *kernels, const struct tare_product *p, int64_t tokens)
+{
+    const size_t in = (size_t)p->matrix.in, blocks = in / TARE_ACTIVATION_BLOCK;
+    if (!is_tiled(&p->matrix) || (kernels->exact && !p->matrix.order))
+        return 0;
+    const size_t bytes = (size_t)tokens * (kernels->exact ? in * sizeof(float) : in + 2 * blocks * sizeof(float));
+    return (bytes + 63) / 64 * 64;
+}
+
+static bool same_input(const struct tare_product *a, const struct tare_product *b)
+{
+    return a->x == b->x && a->ldx == b->ldx && a->tokens == b->tokens && a->matrix.in == b->matrix.in &&
+           a->matrix.order == b->matrix.order && is_tiled(&a->matrix) == is_tiled(&b->matrix);
+}
+
+/* Lay a product's input into memory, or take that of the product before where it is the same. Returns the bytes used.
+ */
+static size_t lay_input(const struct tare_kernels *kernels, struct tare_product *p, const struct tare_product *before,
+                        unsigned char *memory)
+{
+    const size_t in = (size_t)p->matrix.in, n = (size_t)p->tokens, bytes = input_bytes(kernels, p, p->tokens);
+    p->input.ready = before && same_input(p, before);
+    if (p->input.ready) {
+        p->input = before->input;
+        p->input.ready = true;
+        return 0;
+    }
+    p->input.exact = bytes ? (float *)(void *)memory : p->x;
+    p->input.ldx = bytes ? p->matrix.in : p->ldx;
+    p->input.quantized.q = (int8_t *)memory;
+    p->input.quantized.in = p->matrix.in;
+    p->input.quantized.scale = (float *)(void *)(memory + n * in);
+    p->input.quantized.sum = p->input.quantized.scale + n * (in / TARE_ACTIVATION_BLOCK);
+    return bytes;
+}
+
+/* Token i of those of all products. */
+static void prepare_token(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    const struct tare_product *p = j->products;
+    int64_t t = (int64_t)i;
+    for (; t >= p->tokens; p++)
+        t -= p->tokens;
+    const struct tare_matrix *m = &p->matrix;
+    const float *x = p->x + t * p->ldx;
+    if (p->input.ready || !input_bytes(j->kernels, p, 1))
+        return;
+    if (!j->kernels->exact) {
+        j->kernels->quantize(x, m->order, m->in, &p->input.quantized, t);
+        return;
+    }
+    float *to = (float *)(void *)p->input.quantized.q + t * m->in;
+    for (int64_t k = 0; k < m->in; k++)
+        to[k] = x[m->order[k]];
+}
+
+static void prepare(struct job *j, struct tare_pool *pool)
+{
+    int64_t tokens = 0;
+    for (size_t i = 0; i < j->n; i++)
+        tokens += j->products[i].tokens;
+    if (tokens > 8)
+        tare_pool_run(pool, (size_t)tokens, prepare_token, j);
+    for (int64_t t = 0; tokens <= 8 && t < tokens; t++) /* cheaper than waking others */
+        prepare_token(j, (size_t)t, 0);
+}
+
+/* Products whose inputs fit into the scratch together. */
+static void run_batch(const struct tare_kernels *kernels, struct tare_pool *pool, struct tare_product *products,
                       size_t n, float *const *work)
 {
+    struct job j = {kernels, products, n, work};
     int64_t tasks = 0;
     for (size_t i = 0; i < n; i++) {
         const int64_t rows = rows_a_task(&products[i]);
         products[i].first = tasks;
         tasks += products[i].tokens > 0 ? (products[i].matrix.rows + rows - 1) / rows : 0;
     }
+    prepare(&j, pool);
     if (tasks > 0)
-        tare_pool_run(pool, (size_t)tasks, task, &(struct job){kernels, products, n, work});
+        tare_pool_run(pool, (size_t)tasks, task, &j);
+}
+
+/* One product whose input does not fit: by parts of its tokens. */
+static void run_parts(const struct tare_kernels *kernels, struct tare_pool *pool, const struct tare_product *whole,
+                      float *const *work)
+{
+    const size_t room = tare_pool_scratch_size(pool), each = input_bytes(kernels, whole, 1);
+    const int64_t fit = (int64_t)(room / each), most = fit > 1 ? fit : 1;
+    for (int64_t t = 0; t < whole->tokens; t += most) {
+        struct tare_product part = *whole;
+        part.x += t * part.ldx;
+        part.y += t * part.ldy;
+        part.tokens = whole->tokens - t < most ? whole->tokens - t : most;
+        lay_input(kernels, &part, NULL, tare_pool_scratch(pool));
+        run_batch(kernels, pool, &part, 1, work);
+    }
+}
+
+void tare_matmul_each(const struct tare_kernels *kernels, struct tare_pool *pool, struct tare_product *products,
+                      size_t n, float *const *work)
+{
+    unsigned char *memory = tare_pool_scratch(pool);
+    const size_t room = tare_pool_scratch_size(pool);
+    for (size_t from = 0, to; from < n; from = to) {
+        size_t used = 0;
+        for (to = from; to < n; to++) {
+            const struct tare_product *before = to > from ? &products[to - 1] : NULL;
+            const size_t bytes = input_bytes(kernels, &products[to], products[to].tokens);
+            if (used + bytes > room)
+                break;
+            used += lay_input(kernels, &products[to], before, memory + used);
+        }
+        if (to > from)
+            run_batch(kernels, pool, products + from, to - from, work);
+        else
+            run_parts(kernels, pool, &products[to++], work);
+    }
 }
 
 void tare_matmul(const struct tare_kernels *kernels, struct tare_pool *pool, const struct tare_matrix *m,
@@ -103,5 +243,5 @@ void tare_matmul(const struct tare_kernels *kernels, struct tare_pool *pool, con
 
 void tare_matrix_row(const struct tare_kernels *kernels, const struct tare_matrix *m, int64_t row, float *dst)
 {
-    (tare_matrix_even(m) ? kernels : &tare_kernels_scalar)->unpack[m->storage](m, row, 0, m->in, dst);
+    rows_kernels(kernels, m)->unpack[m->storage](m, row, 0, m->in, dst);
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * scalar.c - the reference of every kernel, in plain C. Sums run in 16 lanes, which a compiler may put into vector
  * registers. */
-#include "kernels/kernels.h"
+#include "kernels/tiles.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "base/half.h"
+#include "kernels/delta.h"
+#include "kernels/state_step.h"
 
 #define LANES 16
 
@@ -153,11 +155,17 @@ static float squares(const float *x, int64_t n)
 const struct tare_kernels tare_kernels_scalar = {
     .name = "scalar",
     .dot = {dot_any, dot_any, dot_any, dot_any, dot_any},
-    .unpack = {unpack_f32, unpack_f16, unpack_bf16, unpack_q4, unpack_q8},
+    .unpack = {unpack_f32, unpack_f16, unpack_bf16, unpack_q4, unpack_q8, tare_scalar_unpack_tile,
+               tare_scalar_unpack_tile},
+    .quantize = tare_scalar_quantize,
+    .tiles = {[TARE_STORE_T4] = tare_scalar_tiles, [TARE_STORE_T8] = tare_scalar_tiles},
+    .tiles_exact = {[TARE_STORE_T4] = tare_scalar_tiles_exact, [TARE_STORE_T8] = tare_scalar_tiles_exact},
     .panel = panel,
     .scores = scores,
     .mix = mix,
     .exponents = exponents,
     .silu = silu,
     .squares = squares,
+    .scan = scan,
+    .delta = delta,
 };

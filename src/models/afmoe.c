@@ -46,39 +46,31 @@ static void vary(struct tare_dense *dense, int64_t i)
     dense->attention.window = tare_window(a->sliding_window, a->layer_types, 0, i);
 }
 
-static void attention_gate(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
-{
-    const struct tare_gqa_desc *attention = &dense->attention;
-    const int64_t out = tare_mul(at, attention->heads, attention->head_dim);
-    tare_linear(at, "self_attn.gate_proj", attention->dim, out, NO_BIAS);
-    tare_planned_only(&l->mixer); /* what attention gives is multiplied by the sigmoid of that */
-}
-
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_routed_dense(root, d,
-                      &(struct tare_routed_dense){
-                          .dense = {TARE_DENSE_LLAMA(a),
-                                    .skeleton.embedding_scale = a->mup_enabled ? sqrt((double)a->hidden_size) : 0,
-                                    .norms = {"input_layernorm", "post_attention_layernorm", "pre_mlp_layernorm",
-                                              "post_mlp_layernorm"},
-                                    .attention.head_dim = a->head_dim, .attention.qk_norm = TARE_QK_NORM_RMS, .args = a,
-                                    .vary = vary, .more = attention_gate},
-                          .first = a->num_dense_layers,
-                          .routed = {.router = {.n = a->num_experts,
+    tare_routed_dense(
+        root, d,
+        &(struct tare_routed_dense){
+            .dense =
+                {TARE_DENSE_LLAMA(a), .skeleton.embedding_scale = a->mup_enabled ? sqrt((double)a->hidden_size) : 0,
+                 .norms = {"input_layernorm", "post_attention_layernorm", "pre_mlp_layernorm", "post_mlp_layernorm"},
+                 .attention.head_dim = a->head_dim, .attention.qk_norm = TARE_QK_NORM_RMS,
+                 .attention.gate = TARE_GATE_ELEMENTS, .attention.gate_name = "gate_proj", .args = a, .vary = vary},
+            .first = a->num_dense_layers,
+            .routed = {.router = {.n = a->num_experts,
                                   .top = a->num_experts_per_tok,
                                   .score = strcmp(a->score_func, "sigmoid") ? TARE_SCORE_SOFTMAX : TARE_SCORE_SIGMOID,
                                   .normalize = a->route_norm && a->num_experts_per_tok > 1,
                                   .scale = a->route_scale,
                                   .groups = a->n_group,
                                   .top_groups = a->topk_group},
-                                     .hidden = a->moe_intermediate_size,
-                                     .gate = "router.gate",
-                                     .correction = "expert_bias",
-                                     .experts = "experts",
-                                     .shared_hidden = a->moe_intermediate_size * a->num_shared_experts},
-                      });
+                       .hidden = a->moe_intermediate_size,
+                       .gate = "router.gate",
+                       .correction = "expert_bias",
+                       .experts = "experts",
+                       .shared_hidden = a->moe_intermediate_size * a->num_shared_experts},
+        });
 }
 
 static void sanitize(struct tare_weights *w, const void *args)
@@ -94,4 +86,5 @@ const struct tare_arch tare_arch_afmoe = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

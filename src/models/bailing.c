@@ -3,6 +3,7 @@
 #include "models/bailing.h"
 
 #include "models/routed.h"
+#include "run/lightning.h"
 
 bool tare_bailing_global(const struct tare_bailing *b, int64_t layer)
 {
@@ -13,9 +14,9 @@ void tare_bailing_layer(struct tare_layer *l, struct tare_at at, const struct ta
 {
     l->pre[0] = tare_rms_norm(at, "input_layernorm", b->dim, b->eps);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", b->dim, b->eps);
-    if (b->experts > 0 && i >= b->first_dense)
+    if (b->router.n > 0 && i >= b->first_dense)
         tare_routed(l, at,
-                    &(struct tare_routed_desc){.router = {.n = b->experts}, /* top is missing: planned only */
+                    &(struct tare_routed_desc){.router = b->router,
                                                .dim = b->dim,
                                                .hidden = b->expert_hidden,
                                                .gate = b->router_plain ? "gate" : "gate.gate_proj",
@@ -28,22 +29,25 @@ void tare_bailing_layer(struct tare_layer *l, struct tare_at at, const struct ta
         tare_glu(l, at, &(struct tare_glu_desc){.dim = b->dim, .hidden = b->hidden, .bias = b->bias});
 }
 
-void tare_bailing_linear(struct tare_at at, const struct tare_bailing *b)
+void tare_bailing_linear(struct tare_layer *l, struct tare_at at, const struct tare_bailing *b,
+                         const struct tare_bailing_linear *linear)
 {
-    const int64_t width = tare_mul(at, b->heads, b->head);
-    tare_linear(at, "query_key_value", b->dim, tare_mul(at, 3, width), b->qkv_bias);
-    tare_linear(at, "dense", width, b->dim, b->bias);
-    tare_linear(at, "g_proj", b->dim, width, NO_BIAS);
-    tare_rms_norm(at, "g_norm", width, b->eps); /* in groups */
-    if (b->qk_norm) {
-        tare_rms_norm(at, "key_layernorm", b->head, b->eps);
-        tare_rms_norm(at, "query_layernorm", b->head, b->eps);
-    }
+    tare_lightning(l, at,
+                   &(struct tare_lightning_desc){.dim = b->dim,
+                                                 .heads = b->heads,
+                                                 .head = b->head,
+                                                 .groups = linear->groups,
+                                                 .qkv_bias = b->qkv_bias,
+                                                 .bias = b->bias,
+                                                 .qk_norm = b->qk_norm,
+                                                 .eps = b->eps,
+                                                 .strength = 1 - linear->depth + 1e-5,
+                                                 .rope = linear->rope});
 }
 
 void tare_bailing_rewrite(struct tare_weights *w, const struct tare_bailing *b)
 {
-    tare_routed_rewrite(w, "model.layers.*.mlp", "switch_mlp", b->experts, b->dim);
+    tare_routed_rewrite(w, "model.layers.*.mlp", "switch_mlp", b->router.n, b->dim);
     if (!b->router_plain)
         tare_rename(w, "model.layers.*.mlp.gate.weight", "model.layers.*.mlp.gate.gate_proj.weight");
 }

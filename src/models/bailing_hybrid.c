@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * bailing_hybrid.c - Ling 2.5 and Ring 2.5: linear attention, and latent attention in each group's last layer (mlx-lm:
  * models/bailing_hybrid.py). */
+#include <string.h>
+
 #include "models/bailing.h"
 #include "models/theta.h"
 
@@ -73,7 +75,8 @@ static struct tare_bailing describe(const struct args *a)
                                  .n_layers = a->num_hidden_layers,
                                  .group = a->layer_group_size,
                                  .first_dense = a->first_k_dense_replace,
-                                 .experts = a->num_experts,
+                                 .router = {TARE_BAILING_ROUTER(a, a->score_function),
+                                            .normalize = a->norm_topk_prob && a->num_experts_per_tok > 1},
                                  .hidden = a->intermediate_size,
                                  .expert_hidden = a->moe_intermediate_size,
                                  .shared_hidden = a->num_shared_experts > 0 ? shared : 0,
@@ -84,15 +87,36 @@ static struct tare_bailing describe(const struct args *a)
                                  .eps = a->rms_norm_eps};
 }
 
+static void linear(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t i)
+{
+    const struct tare_bailing b = describe(a);
+    const int64_t rotated = (int64_t)((double)a->head_dim * a->partial_rotary_factor);
+    const int64_t last = a->num_hidden_layers > 1 ? a->num_hidden_layers - 1 : 1;
+    tare_bailing_linear(
+        l, at, &b,
+        &(struct tare_bailing_linear){.depth = (double)i / (double)last,
+                                      .groups = a->group_norm_size,
+                                      .rope = tare_rope_read(at, rotated, a->rope_theta,
+                                                             a->rope_scaling ? a->rope_scaling : a->rope_parameters,
+                                                             a->max_position_embeddings)});
+}
+
+static void global(struct tare_layer *l, struct tare_at at, const struct args *a)
+{
+    struct tare_mla_desc mla = {TARE_BAILING_LATENT(a), .bias = a->use_qkv_bias};
+    tare_mla_turn(&mla, at,
+                  &(struct tare_mla_rotary){a->rope_theta, a->rope_scaling ? a->rope_scaling : a->rope_parameters,
+                                            a->max_position_embeddings, !a->rope_interleave});
+    tare_mla(l, at, &mla);
+}
+
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
-    const struct args *a = args;
-    const struct tare_bailing b = describe(a);
-    const struct tare_mla_desc mla = {TARE_BAILING_LATENT(a), .bias = a->use_qkv_bias};
+    const struct tare_bailing b = describe(args);
     if (tare_bailing_global(&b, i))
-        tare_mla(tare_at(at, "attention"), &mla);
+        global(l, at, args);
     else
-        tare_bailing_linear(tare_at(at, "attention"), &b);
+        linear(l, at, args, i);
     tare_bailing_layer(l, at, &b, i);
 }
 
@@ -117,4 +141,5 @@ const struct tare_arch tare_arch_bailing_hybrid = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

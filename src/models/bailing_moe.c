@@ -47,16 +47,6 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return tare_partial_check(((const struct args *)args)->partial_rotary_factor, d->place, d->err);
 }
 
-static void head_norms(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
-{
-    const struct args *a = dense->args;
-    if (!a->use_qk_norm)
-        return;
-    tare_rms_norm(at, "attention.key_layernorm", dense->attention.head_dim, a->rms_norm_eps);
-    tare_rms_norm(at, "attention.query_layernorm", dense->attention.head_dim, a->rms_norm_eps);
-    tare_planned_only(&l->mixer); /* the block knows its norms by other names */
-}
-
 static int64_t shared_hidden(const struct args *a)
 {
     const int64_t each =
@@ -74,11 +64,14 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
             .dense = {TARE_DENSE_LLAMA(a), .skeleton.embedding = "word_embeddings", .attention.name = "attention",
                       .attention.qkv_name = "query_key_value", .attention.o_name = "dense",
                       .attention.bias = a->use_qkv_bias, .attention.o_bias = a->use_bias, .ffn.bias = a->use_bias,
-                      .rotated = a->rotary_dim > 0 ? share : a->partial_rotary_factor, .args = a, .more = head_norms},
+                      .rotated = a->rotary_dim > 0 ? share : a->partial_rotary_factor,
+                      .attention.q_norm_name = "query_layernorm", .attention.k_norm_name = "key_layernorm",
+                      .attention.qk_norm = a->use_qk_norm ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE},
             .first = a->num_experts < 0 ? INT64_MAX : a->first_k_dense_replace,
             .routed = {.router = {.n = a->num_experts,
                                   .top = a->num_experts_per_tok,
-                                  .score = strcmp(a->score_function, "sigmoid") ? TARE_SCORE_SOFTMAX : TARE_SCORE_SIGMOID,
+                                  .score =
+                                      strcmp(a->score_function, "sigmoid") ? TARE_SCORE_SOFTMAX : TARE_SCORE_SIGMOID,
                                   .normalize = a->norm_topk_prob && a->num_experts_per_tok > 1,
                                   .scale = a->routed_scaling_factor,
                                   .groups = a->n_group,
@@ -108,4 +101,5 @@ const struct tare_arch tare_arch_bailing_moe = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

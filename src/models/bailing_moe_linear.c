@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * bailing_moe_linear.c - Ling 2 and Ring 2 with linear attention (mlx-lm: models/bailing_moe_linear.py). */
+#include <string.h>
+
 #include "models/bailing.h"
 #include "models/theta.h"
 
@@ -62,7 +64,8 @@ static struct tare_bailing describe(const struct args *a)
                                  .n_layers = a->num_hidden_layers,
                                  .group = a->layer_group_size,
                                  .first_dense = a->first_k_dense_replace,
-                                 .experts = a->num_experts,
+                                 .router = {TARE_BAILING_ROUTER(a, a->score_function),
+                                            .normalize = a->norm_topk_prob && a->num_experts_per_tok > 1},
                                  .hidden = a->intermediate_size,
                                  .expert_hidden = a->moe_intermediate_size,
                                  .shared_hidden = a->moe_router_enable_shared_expert ? one * a->num_shared_experts : 0,
@@ -73,25 +76,54 @@ static struct tare_bailing describe(const struct args *a)
                                  .eps = a->rms_norm_eps};
 }
 
-static void attention(struct tare_at at, const struct args *a, const struct tare_bailing *b)
+static struct tare_rope rope(struct tare_at at, const struct args *a, int64_t head)
+{
+    struct tare_rope rope =
+        tare_rope_read(at, (int64_t)((double)head * a->partial_rotary_factor), a->rope_theta,
+                       a->rope_scaling ? a->rope_scaling : a->rope_parameters, a->max_position_embeddings);
+    rope.interleaved = a->rope_traditional;
+    return rope;
+}
+
+static void global(struct tare_layer *l, struct tare_at at, const struct args *a, const struct tare_bailing *b)
 {
     const int64_t head = a->head_dim > 0 ? a->head_dim : b->head;
-    const int64_t q = tare_mul(at, a->num_attention_heads, head), kv = tare_mul(at, a->num_key_value_heads, head);
-    tare_linear(at, "query_key_value", b->dim, tare_mul(at, q / head + 2 * (kv / head), head), b->qkv_bias);
-    tare_linear(at, "dense", q, b->dim, b->bias);
-    if (b->qk_norm) {
-        tare_rms_norm(at, "key_layernorm", head, b->eps);
-        tare_rms_norm(at, "query_layernorm", head, b->eps);
-    }
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){.name = "attention",
+                                     .qkv_name = "query_key_value",
+                                     .o_name = "dense",
+                                     .dim = b->dim,
+                                     .heads = b->heads,
+                                     .kv_heads = a->num_key_value_heads,
+                                     .head_dim = head,
+                                     .bias = b->qkv_bias,
+                                     .o_bias = b->bias,
+                                     .qk_norm = b->qk_norm ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE,
+                                     .q_norm_name = "query_layernorm",
+                                     .k_norm_name = "key_layernorm",
+                                     .eps = b->eps,
+                                     .rope = rope(at, a, head)});
+}
+
+/* The first two layers forget alike. (Experts of groups that lost are never chosen, as with the authors; mlx-lm gives
+ * them the score 0 here, which beats a negative one.) */
+static void linear(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t i)
+{
+    const struct tare_bailing b = describe(a);
+    const int64_t last = a->num_hidden_layers > 1 ? a->num_hidden_layers - 1 : 1;
+    tare_bailing_linear(l, at, &b,
+                        &(struct tare_bailing_linear){.depth = i > 0 ? (double)(i - 1) / (double)last : 0,
+                                                      .groups = a->group_norm_size,
+                                                      .rope = rope(at, a, b.head)});
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct tare_bailing b = describe(args);
     if (tare_bailing_global(&b, i))
-        attention(tare_at(at, "attention"), args, &b);
+        global(l, at, args, &b);
     else
-        tare_bailing_linear(tare_at(at, "attention"), &b);
+        linear(l, at, args, i);
     tare_bailing_layer(l, at, &b, i);
 }
 
@@ -116,4 +148,5 @@ const struct tare_arch tare_arch_bailing_moe_linear = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

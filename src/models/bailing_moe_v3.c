@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * bailing_moe_v3.c - Ling 3: Kimi's delta attention, and latent attention in each group's last layer (mlx-lm:
  * models/bailing_moe_v3.py). Its model_type is bailing_hybrid; "architectures" tells. */
+#include <string.h>
+
 #include "models/bailing.h"
-#include "models/delta.h"
 #include "models/nulls.h"
+#include "run/delta_rule.h"
 
 #define LAYERS_MOST 128 /* that are renamed one by one; the published model has 24 */
 
@@ -78,7 +80,7 @@ static struct tare_bailing describe(const struct args *a)
                                  .n_layers = a->num_hidden_layers,
                                  .group = a->layer_group_size,
                                  .first_dense = a->first_k_dense_replace,
-                                 .experts = a->num_experts,
+                                 .router = {TARE_BAILING_ROUTER(a, "sigmoid"), .normalize = true},
                                  .hidden = a->intermediate_size,
                                  .expert_hidden = a->moe_intermediate_size,
                                  .shared_hidden = a->moe_shared_expert_intermediate_size * a->num_shared_experts,
@@ -87,29 +89,34 @@ static struct tare_bailing describe(const struct args *a)
                                  .eps = a->rms_norm_eps};
 }
 
-static void delta(struct tare_at at, const struct args *a)
+static void delta(struct tare_layer *l, struct tare_at at, const struct args *a)
 {
-    const int64_t width = tare_mul(at, a->num_attention_heads, a->head_dim);
-    tare_delta(at, &(struct tare_delta){.dim = a->hidden_size,
-                                        .heads = a->num_attention_heads,
-                                        .key = width,
-                                        .value = width,
-                                        .head = a->head_dim,
-                                        .kernel = a->short_conv_kernel_size,
-                                        .decay = TARE_DECAY_ELEMENT,
-                                        .eps = a->rms_norm_eps});
+    tare_delta(l, at,
+               &(struct tare_delta_desc){.name = "attention",
+                                         .dim = a->hidden_size,
+                                         .key_heads = a->num_attention_heads,
+                                         .value_heads = a->num_attention_heads,
+                                         .key_head = a->head_dim,
+                                         .value_head = a->head_dim,
+                                         .kernel = a->short_conv_kernel_size,
+                                         .decay = TARE_DECAY_ELEMENT,
+                                         .least = a->kda_lower_bound,
+                                         .gate_sigmoid = true,
+                                         .eps = a->rms_norm_eps});
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
     const struct tare_bailing b = describe(a);
-    const struct tare_mla_desc mla = {TARE_BAILING_LATENT(a)};
+    struct tare_mla_desc mla = {TARE_BAILING_LATENT(a), .gate = "g_proj", .gate_heads = true};
     if (tare_bailing_global(&b, i)) {
-        tare_mla(tare_at(at, "attention"), &mla);
-        tare_linear(at, "attention.g_proj", a->hidden_size, a->num_attention_heads, NO_BIAS);
+        tare_mla_turn(&mla, at,
+                      &(struct tare_mla_rotary){
+                          .theta = a->rope_theta, .scaling = a->rope_scaling, .context = a->max_position_embeddings});
+        tare_mla(l, at, &mla);
     } else {
-        delta(tare_at(at, "attention"), a);
+        delta(l, at, a);
     }
     tare_bailing_layer(l, at, &b, i);
 }
@@ -142,4 +149,5 @@ const struct tare_arch tare_arch_bailing_moe_v3 = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

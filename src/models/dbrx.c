@@ -32,34 +32,53 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return fits ? TARE_OK : d->err->code;
 }
 
-static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a)
 {
-    const struct args *a = args;
-    const int64_t dim = a->d_model;
-    (void)i;
-    l->pre[0] = tare_layer_norm(at, "norm_attn_norm.norm_1", dim, 1e-5, NO_BIAS);
+    const int64_t head = tare_div(at, "d_model", a->d_model, "n_heads", a->n_heads);
+    const struct tare_rope rope = {
+        .kind = TARE_ROPE_DEFAULT, .dims = head, .base = tare_json_real(a->attn_config, "rope_theta", 10000)};
+    const double clip = tare_json_real(a->attn_config, "clip_qkv", 0);
     tare_gqa(l, at,
              &(struct tare_gqa_desc){.name = "norm_attn_norm.attn",
                                      .qkv_name = "Wqkv",
                                      .o_name = "out_proj",
-                                     .dim = dim,
+                                     .dim = a->d_model,
                                      .heads = a->n_heads,
                                      .kv_heads = tare_json_integer(a->attn_config, "kv_n_heads", 0),
-                                     .head_dim = tare_div(at, "d_model", dim, "n_heads", a->n_heads)});
-    tare_planned_only(&l->mixer); /* queries, keys and values are clipped */
+                                     .head_dim = head,
+                                     .clip = clip > 0 ? clip : 0,
+                                     .rope = rope});
+}
+
+static enum tare_activation activation(struct tare_at at, const struct args *a)
+{
+    const json_t *act = json_object_get(a->ffn_config, "ffn_act_fn");
+    return tare_activation_read(at, tare_json_text(act, "name", NULL), TARE_SILU);
+}
+
+static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+{
+    const struct args *a = args;
+    const int64_t dim = a->d_model;
+    const json_t *norm = json_object_get(a->ffn_config, "moe_normalize_expert_weights"); /* null: none, as authors do */
+    (void)i;
+    l->pre[0] = tare_layer_norm(at, "norm_attn_norm.norm_1", dim, 1e-5, NO_BIAS);
+    attention(l, at, a);
     l->pre[1] = tare_layer_norm(at, "norm_attn_norm.norm_2", dim, 1e-5, NO_BIAS);
     tare_routed(l, at,
-                &(struct tare_routed_desc){
-                    .name = "ffn",
-                    .dim = dim,
-                    .router = {.n = tare_json_integer(a->ffn_config, "moe_num_experts", 0),
-                               .top = tare_json_integer(a->ffn_config, "moe_top_k", 1),
-                               .normalize = true},
-                    .hidden = tare_json_integer(a->ffn_config, "ffn_hidden_size", 0),
-                    .gate = "router.layer",
-                    .experts = "experts",
-                    .parts = {"w1", "v1", "w2"},
-                    .one_by_one = true});
+                &(struct tare_routed_desc){.name = "ffn",
+                                           .dim = dim,
+                                           .router = {.n = tare_json_integer(a->ffn_config, "moe_num_experts", 0),
+                                                      .top = tare_json_integer(a->ffn_config, "moe_top_k", 1),
+                                                      .normalize = !json_is_null(norm)},
+                                           .hidden = tare_json_integer(a->ffn_config, "ffn_hidden_size", 0),
+                                           .activation = activation(at, a),
+                                           .gate = "router.layer",
+                                           .experts = "experts",
+                                           .parts = {"w1", "v1", "w2"},
+                                           .one_by_one = true});
+    if (json_is_number(norm) && json_number_value(norm) != 1) /* the order of a norm; only the first is written */
+        l->ffn = (struct tare_block){0};
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -96,4 +115,5 @@ const struct tare_arch tare_arch_dbrx = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

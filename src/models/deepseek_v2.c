@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * deepseek_v2.c - DeepSeek-V2, with kv_b_proj kept whole (mlx-lm: models/deepseek_v2.py). */
+#include <string.h>
+
 #include "models/latent.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -15,6 +17,12 @@ static struct tare_deepseek_desc describe(const struct args *a)
     struct tare_deepseek_desc desc = {TARE_DEEPSEEK_DENSE(a, 1e-6), TARE_DEEPSEEK_ROUTED(a),
                                       .frequency = a->moe_layer_freq, .head = TARE_HEAD_OWN};
     desc.attention.kv_b_whole = true;
+    desc.router = (struct tare_router){.top = a->num_experts_per_tok, .scale = a->routed_scaling_factor};
+    if (!strcmp(a->topk_method, "group_limited_greedy")) {
+        desc.router.groups = a->n_group;
+        desc.router.top_groups = a->topk_group;
+        desc.router.group_by_best = true;
+    }
     return desc;
 }
 
@@ -34,4 +42,5 @@ const struct tare_arch tare_arch_deepseek_v2 = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -10,13 +10,10 @@ TARE_ARGS(ARGS);
 
 static struct tare_deepseek_desc describe(const struct args *a)
 {
-    return (struct tare_deepseek_desc){TARE_DEEPSEEK_DENSE(a, 1e-6),
-                                       TARE_DEEPSEEK_ROUTED(a),
-                                       .frequency = a->moe_layer_freq,
-                                       .selection_bias = true,
-                                       .predicts = a->num_nextn_predict_layers,
-                                       .frequencies_stored = true,
-                                       .head = TARE_HEAD_OWN};
+    return (struct tare_deepseek_desc){TARE_DEEPSEEK_DENSE(a, 1e-6), TARE_DEEPSEEK_ROUTED(a),
+                                       TARE_DEEPSEEK_ROUTER(a),      .frequency = a->moe_layer_freq,
+                                       .selection_bias = true,       .predicts = a->num_nextn_predict_layers,
+                                       .frequencies_stored = true,   .head = TARE_HEAD_OWN};
 }
 
 TARE_DEEPSEEK_MEMBER;
@@ -44,4 +41,5 @@ const struct tare_arch tare_arch_deepseek_v3 = {
     .derive = derive,
     .declare = declare,
     .sanitize = published,
+    .runs = true,
 };

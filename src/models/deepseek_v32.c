@@ -14,10 +14,18 @@ TARE_ARGS(ARGS);
 
 static struct tare_deepseek_desc describe(const struct args *a)
 {
-    return (struct tare_deepseek_desc){
-        TARE_DEEPSEEK_DENSE(a, 1e-6),    TARE_DEEPSEEK_ROUTED(a),        .frequency = a->moe_layer_freq,
-        .kinds = a->mlp_layer_types,     .selection_bias = true,         .predicts = TARE_PREDICTS_ALL,
-        .index_heads = a->index_n_heads, .index_dim = a->index_head_dim, .head = TARE_HEAD_OWN};
+    return (struct tare_deepseek_desc){TARE_DEEPSEEK_DENSE(a, 1e-6),
+                                       TARE_DEEPSEEK_ROUTED(a),
+                                       TARE_DEEPSEEK_ROUTER(a),
+                                       .index_top = a->index_topk,
+                                       .index_halves = !a->indexer_rope_interleave,
+                                       .frequency = a->moe_layer_freq,
+                                       .kinds = a->mlp_layer_types,
+                                       .selection_bias = true,
+                                       .predicts = TARE_PREDICTS_ALL,
+                                       .index_heads = a->index_n_heads,
+                                       .index_dim = a->index_head_dim,
+                                       .head = TARE_HEAD_OWN};
 }
 
 TARE_DEEPSEEK_MEMBER;
@@ -38,4 +46,5 @@ const struct tare_arch tare_arch_deepseek_v32 = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * deepseek_v41.c - DeepSeek-V4.1: hyper-connections, compressed and chosen pasts (mlx-lm: models/deepseek_v41.py). */
+#include <math.h>
+#include <string.h>
+
 #include "models/experts.h"
 #include "models/kinds.h"
 #include "models/skeleton.h"
+#include "run/compressed.h"
+#include "run/hyper.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 129280)                                                                                       \
@@ -78,63 +83,153 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return TARE_OK;
 }
 
-static void attention(struct tare_at at, const struct args *a, int64_t layer)
+static int64_t ratio_of(const struct args *a, int64_t layer)
 {
-    const int64_t dim = a->hidden_size, heads = tare_mul(at, a->num_attention_heads, a->head_dim);
-    const bool compresses = tare_numbers_have(a->kv_source_layer_ids, layer);
-    tare_linear(at, "q_a_proj", dim, a->q_lora_rank, NO_BIAS);
-    tare_rms_norm(at, "q_a_norm", a->q_lora_rank, a->rms_norm_eps);
-    tare_linear(at, "q_b_proj", a->q_lora_rank, heads, NO_BIAS);
-    tare_linear(at, "kv_proj", dim, a->head_dim, NO_BIAS);
-    tare_rms_norm(at, "kv_norm", a->head_dim, a->rms_norm_eps);
-    tare_experts(at, "o_a_proj", a->o_groups,
-                 tare_div(at, "num_attention_heads * head_dim", heads, "o_groups", a->o_groups), a->o_lora_rank,
-                 NO_BIAS);
-    tare_linear(at, "o_b_proj", tare_mul(at, a->o_groups, a->o_lora_rank), dim, NO_BIAS);
-    tare_plain(at, "sinks", 1, a->num_attention_heads);
-    if (compresses) {
-        tare_linear(at, "compressor.kv_proj", dim, a->head_dim, NO_BIAS);
-        if (json_integer_value(json_array_get(a->compress_ratios, (size_t)layer)) > 1)
-            tare_linear(at, "compressor.gate_proj", dim, a->head_dim, NO_BIAS);
-        tare_rms_norm(at, "compressor.kv_norm", a->head_dim, a->rms_norm_eps);
-    }
-    if (!tare_numbers_have(a->index_source_layer_ids, layer))
-        return;
-    tare_linear(at, "indexer.q_b_proj", a->q_lora_rank, tare_mul(at, a->index_n_heads, a->index_head_dim), NO_BIAS);
-    tare_linear(at, "indexer.weights_proj", dim, a->index_n_heads, NO_BIAS);
-    if (compresses) {
-        tare_linear(at, "indexer.k_proj", a->head_dim, a->index_head_dim, NO_BIAS);
-        tare_rms_norm(at, "indexer.k_norm", a->index_head_dim, a->rms_norm_eps);
-    }
+    return json_integer_value(json_array_get(a->compress_ratios, (size_t)layer));
 }
 
-/* How the streams are mixed before and after a block: weights before, after, and from stream to stream. */
-static void hyper_connection(struct tare_at at, const struct args *a)
+/* The last layer up to `layer` of which a list, and a second one unless NULL, has the number, and that has a ratio. */
+static int64_t source(const struct args *a, const json_t *list, const json_t *both, int64_t layer)
 {
-    const int64_t mix = tare_mul(at, a->hc_mult, a->hc_mult + 2);
-    tare_plain(at, "fn", 2, mix, tare_mul(at, a->hc_mult, a->hidden_size));
-    tare_plain(at, "base", 1, mix);
-    tare_plain(at, "scale", 1, (int64_t)3);
+    for (; layer >= 0; layer--)
+        if (ratio_of(a, layer) && tare_numbers_have(list, layer) && (!both || tare_numbers_have(both, layer)))
+            return layer;
+    return TARE_COMPRESSED_NONE;
 }
 
-static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+/* The layer that finds candidate blocks for those after it; -1: none does. */
+static int64_t finder(const struct args *a)
 {
-    const struct args *a = args;
+    const json_t *given = a->candidate_source_layer_id;
+    const int64_t layer = json_is_integer(given) ? json_integer_value(given) : -1;
+    const bool chooses = layer >= 0 && source(a, a->index_source_layer_ids, NULL, layer) == layer;
+    const bool among = source(a, a->kv_source_layer_ids, a->index_source_layer_ids, layer) >= 0;
+    return chooses && among && a->candidate_topk_blocks > 0 ? layer : -1;
+}
+
+/* Groups are counted alike by all whose choices and pasts layer i takes together; mlx-lm mixes them up else. */
+static bool alike(const struct args *a, const struct tare_compressed_desc *d, int64_t i)
+{
+    const int64_t chooser = source(a, a->index_source_layer_ids, NULL, i);
+    const bool past = d->past_layer < 0 || ratio_of(a, d->past_layer) == ratio_of(a, chooser);
+    const bool keys = !d->chooses || d->keys_layer < 0 || ratio_of(a, d->keys_layer) == d->ratio;
+    const bool found = d->candidates != TARE_CANDIDATES_KEEP || ratio_of(a, finder(a)) == d->ratio;
+    return past && keys && found && d->ratio >= 0;
+}
+
+/* Layers with a compressed past rotate by a base of their own, and as YaRN says, but for its factor on queries and
+ * keys. */
+static struct tare_rope rotary(const struct args *a, bool compressed)
+{
+    struct tare_rope r = {.kind = TARE_ROPE_DEFAULT,
+                          .dims = a->qk_rope_head_dim,
+                          .interleaved = true,
+                          .base = compressed ? a->compress_rope_theta : a->rope_theta,
+                          .factor = compressed ? tare_json_real(a->rope_scaling, "factor", 1) : 1};
+    r.original_context =
+        tare_json_real(a->rope_scaling, "original_max_position_embeddings", (double)a->max_position_embeddings);
+    r.beta_fast = trunc(tare_json_real(a->rope_scaling, "beta_fast", 32));
+    r.beta_slow = trunc(tare_json_real(a->rope_scaling, "beta_slow", 1));
+    r.attention_factor = 1;
+    r.truncate = true;
+    if (r.factor < 1 || r.factor > 1)
+        r.kind = TARE_ROPE_YARN;
+    return r;
+}
+
+static bool turns(const struct tare_rope *r)
+{
+    const bool yarn = r->factor > 0 && r->beta_fast > 0 && r->beta_slow > 0 && r->original_context > 0 && r->base > 1;
+    return r->base > 0 && (r->kind != TARE_ROPE_YARN || yarn);
+}
+
+static struct tare_compressed_desc attention(const struct args *a, int64_t i)
+{
+    const int64_t ratio = ratio_of(a, i);
+    struct tare_compressed_desc d = {
+        .dim = a->hidden_size,
+        .heads = a->num_attention_heads,
+        .head_dim = a->head_dim,
+        .q_rank = a->q_lora_rank,
+        .rope = a->qk_rope_head_dim,
+        .rotary = rotary(a, ratio != 0),
+        .o_groups = a->o_groups,
+        .o_rank = a->o_lora_rank,
+        .window = a->sliding_window,
+        .eps = a->rms_norm_eps,
+        .ratio = ratio,
+        .compresses = tare_numbers_have(a->kv_source_layer_ids, i),
+        .past_layer = TARE_COMPRESSED_NONE,
+        .chooses = tare_numbers_have(a->index_source_layer_ids, i),
+        .keys_layer = TARE_COMPRESSED_NONE,
+        .index_heads = a->index_n_heads,
+        .index_dim = a->index_head_dim,
+        .top = a->index_topk,
+        .candidate_blocks = a->candidate_topk_blocks > 0 ? a->candidate_topk_blocks : 0,
+        .candidate_size = a->candidate_block_size,
+    };
+    if (ratio && source(a, a->index_source_layer_ids, NULL, i) >= 0)
+        d.past_layer = source(a, a->kv_source_layer_ids, NULL, i);
+    if (ratio && d.chooses)
+        d.keys_layer = source(a, a->kv_source_layer_ids, a->index_source_layer_ids, i);
+    if (ratio && d.chooses && finder(a) >= 0 && finder(a) <= i)
+        d.candidates = finder(a) == i ? TARE_CANDIDATES_FIND : TARE_CANDIDATES_KEEP;
+    d.runs = alike(a, &d, i) && turns(&d.rotary) && (ratio || (!d.compresses && !d.chooses));
+    return d;
+}
+
+static void experts(struct tare_layer *l, struct tare_at at, const struct args *a)
+{
+    const struct tare_limit limit = {.kind = a->swiglu_limit > 0 ? TARE_LIMIT_INPUT : TARE_LIMIT_NONE,
+                                     .most = a->swiglu_limit};
+    tare_routed(l, at,
+                &(struct tare_routed_desc){
+                    .router = {.n = a->n_routed_experts,
+                               .top = a->num_experts_per_tok,
+                               .score = !strcmp(a->scoring_func, "sigmoid")   ? TARE_SCORE_SIGMOID
+                                        : !strcmp(a->scoring_func, "softmax") ? TARE_SCORE_SOFTMAX
+                                                                              : TARE_SCORE_SQRT_SOFTPLUS,
+                               .factor = 1 / a->gate_temp,
+                               .normalize = a->norm_topk_prob && a->num_experts_per_tok > 1,
+                               .scale = a->routed_scaling_factor},
+                    .dim = a->hidden_size,
+                    .hidden = a->moe_intermediate_size,
+                    .gate_bare = true,
+                    .correction = "gate.e_score_correction_bias",
+                    .experts = "experts.switch_mlp",
+                    .shared_hidden = a->moe_intermediate_size,
+                    .limit = limit,
+                    .shared_limit = limit,
+                });
+}
+
+struct described {
+    const struct args *args;
+    int64_t side; /* floats before the choices */
+};
+
+static void layer(struct tare_layer *l, struct tare_at at, const void *desc, int64_t i)
+{
+    const struct described *m = desc;
+    const struct args *a = m->args;
+    struct tare_compressed_desc mixer = attention(a, i);
+    mixer.side = m->side;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", a->hidden_size, a->rms_norm_eps);
-    attention(tare_at(at, "self_attn"), a, i);
+    tare_compressed(l, at, &mixer);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", a->hidden_size, a->rms_norm_eps);
-    tare_plain(at, "mlp.gate.weight", 2, a->n_routed_experts, a->hidden_size);
-    tare_plain(at, "mlp.gate.e_score_correction_bias", 1, a->n_routed_experts);
-    tare_switch_glu(at, "mlp.experts.switch_mlp", a->n_routed_experts, a->hidden_size, a->moe_intermediate_size);
-    tare_dense_glu(at, "mlp.shared_experts", a->hidden_size, a->moe_intermediate_size);
-    hyper_connection(tare_at(at, "attn_hc"), a);
-    hyper_connection(tare_at(at, "ffn_hc"), a);
+    experts(l, at, a);
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_skeleton(root, a, d,
+    const struct tare_hyper_desc hyper = {.dim = a->hidden_size,
+                                          .n = a->hc_mult,
+                                          .iterations = a->hc_sinkhorn_iters,
+                                          .eps = a->hc_eps,
+                                          .norm_eps = a->rms_norm_eps};
+    const struct described desc = {a, tare_hyper_side(&hyper)};
+    tare_skeleton(root, &desc, d,
                   &(struct tare_skeleton){.dim = a->hidden_size,
                                           .vocabulary = a->vocab_size,
                                           .n_layers = a->num_hidden_layers,
@@ -142,6 +237,9 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                           .eps = a->rms_norm_eps,
                                           .layer = layer,
                                           .head = TARE_HEAD_OWN});
+    tare_hyper(d, tare_at(root, "model"), &hyper);
+    d->side.width =
+        desc.side + tare_compressed_side(a->index_topk, a->candidate_topk_blocks > 0 ? a->candidate_topk_blocks : 0);
 }
 
 /* What published names become, in this order. */
@@ -197,4 +295,5 @@ const struct tare_arch tare_arch_deepseek_v41 = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -91,6 +91,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                   .top = a->moe_k,
                                   .score = strcmp(a->moe_gate_act, "sigmoid") ? TARE_SCORE_SOFTMAX : TARE_SCORE_SIGMOID,
                                   .normalize = true},
+                       .correction = "moe_statics.e_score_correction_bias", /* mlx-lm chooses without it */
+                       .correction_optional = true,
                        .hidden = a->moe_intermediate_size,
                        .bias = a->use_bias,
                        .shared_hidden = a->moe_intermediate_size * a->moe_num_shared_experts,
@@ -104,7 +106,9 @@ static void sanitize(struct tare_weights *w, const void *args)
     const struct args *a = args;
     for (int i = 0; i < 4; i++)
         tare_drop_containing(w, prediction[i], "predicts further tokens; not part of the decoder");
-    tare_drop_containing(w, "e_score_correction_bias", "balances the experts in training; mlx-lm routes without it");
+    tare_drop_containing(
+        w, "e_score_correction_bias",
+        "added to the scores by which experts are chosen; mlx-lm chooses without it, running takes it");
     tare_routed_rewrite(w, "model.layers.*.mlp", "switch_mlp", a->moe_num_experts, a->hidden_size);
 }
 

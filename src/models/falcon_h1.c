@@ -40,6 +40,7 @@
     ARG(REAL, ssm_in_multiplier, 1.25)                                                                                 \
     ARG(JSON, ssm_multipliers, ABSENT)                                                                                 \
     ARG(REAL, ssm_out_multiplier, 0.23570226039551587)                                                                 \
+    ARG(JSON, time_step_limit, ABSENT)                                                                                 \
     ARG(INT, vocab_size, 32784)
 TARE_ARGS(ARGS);
 
@@ -60,39 +61,52 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     a->rope_theta = tare_json_real(a->rope_parameters, "rope_theta", a->rope_theta);
     if (!(a->embedding_multiplier != 0))
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "embedding_multiplier is 0; expected another number");
-    const enum tare_code code = numbers_check(a->mlp_multipliers, "mlp_multipliers", MLP, d);
-    return code ? code : numbers_check(a->ssm_multipliers, "ssm_multipliers", SSM, d);
+    enum tare_code code = numbers_check(a->mlp_multipliers, "mlp_multipliers", MLP, d);
+    if (!code)
+        code = numbers_check(a->ssm_multipliers, "ssm_multipliers", SSM, d);
+    return code ? code : tare_mamba_limit_check(a->time_step_limit, d);
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
     const int64_t dim = a->hidden_size;
-    struct tare_layer attention = {0}; /* runs beside the other mixer, so it is not the layer's own */
+    struct tare_layer attention = {0};
+    struct tare_rope rope =
+        tare_rope_read(at, a->head_dim, a->rope_theta, a->rope_scaling ? a->rope_scaling : a->rope_parameters,
+                       a->max_position_embeddings);
+    rope.interleaved = a->rope_traditional;
     (void)i;
-    tare_mamba2(tare_at(at, "mamba"), &(struct tare_mamba2_desc){.dim = dim,
-                                                                 .heads = a->mamba_n_heads,
-                                                                 .inner = a->mamba_d_ssm,
-                                                                 .groups = a->mamba_n_groups,
-                                                                 .state = a->mamba_d_state,
-                                                                 .width = a->mamba_d_conv,
-                                                                 .bias = a->mamba_proj_bias,
-                                                                 .out_bias = a->projectors_bias,
-                                                                 .conv_bias = a->mamba_conv_bias,
-                                                                 .no_norm = !a->mamba_rms_norm,
-                                                                 .eps = a->rms_norm_eps});
+    tare_mamba2(l, at,
+                &(struct tare_mamba2_desc){.name = "mamba",
+                                           .dim = dim,
+                                           .heads = a->mamba_n_heads,
+                                           .inner = a->mamba_d_ssm,
+                                           .groups = a->mamba_n_groups,
+                                           .state = a->mamba_d_state,
+                                           .width = a->mamba_d_conv,
+                                           .bias = a->mamba_proj_bias,
+                                           .out_bias = a->projectors_bias,
+                                           .conv_bias = a->mamba_conv_bias,
+                                           .no_norm = !a->mamba_rms_norm,
+                                           .norm_first = a->mamba_norm_before_gate,
+                                           TARE_MAMBA_LIMIT(a->time_step_limit),
+                                           .eps = a->rms_norm_eps});
     tare_gqa(&attention, at,
-             &(struct tare_gqa_desc){
-                 .dim = dim,
-                 .heads = a->num_attention_heads,
-                 .kv_heads = a->num_key_value_heads,
-                 .head_dim = a->head_dim,
-                 .bias = a->attention_bias,
-                 .o_bias = a->attention_bias,
-                 .rope = tare_rope_read(at, a->head_dim, a->rope_theta, a->rope_scaling, a->max_position_embeddings)});
-    l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
-    l->pre[1] = tare_rms_norm(at, "pre_ff_layernorm", dim, a->rms_norm_eps);
-    tare_glu(l, at,
+             &(struct tare_gqa_desc){.dim = dim,
+                                     .heads = a->num_attention_heads,
+                                     .kv_heads = a->num_key_value_heads,
+                                     .head_dim = a->head_dim,
+                                     .bias = a->attention_bias,
+                                     .o_bias = a->attention_bias,
+                                     .rope = rope});
+    /* Both mixers of the same norm, then the network: two layers of the decoder. */
+    l[0].pre[0] = l[0].pre[1] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
+    l[0].ffn = attention.mixer;
+    l[0].residual = TARE_RESIDUAL_PARALLEL;
+    tare_nothing(&l[1].mixer, at, dim);
+    l[1].pre[1] = tare_rms_norm(at, "pre_ff_layernorm", dim, a->rms_norm_eps);
+    tare_glu(&l[1], at,
              &(struct tare_glu_desc){
                  .name = "feed_forward", .dim = dim, .hidden = a->intermediate_size, .bias = a->mlp_bias});
 }
@@ -104,7 +118,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     tare_skeleton(root, a, d,
                   &(struct tare_skeleton){TARE_SKELETON_SIZES(a), TARE_SKELETON_TIED(a), .norm_name = "final_layernorm",
                                           .context = a->max_position_embeddings, .eps = a->rms_norm_eps,
-                                          .logit_scale = scale, .layer = layer});
+                                          .logit_scale = scale, .blocks = 2, .layer = layer});
 }
 
 /* What mlx-lm wrote has its convolutions turned, and is folded already. */
@@ -158,6 +172,7 @@ static void sanitize(struct tare_weights *w, const void *args)
 const struct tare_arch tare_arch_falcon_h1 = {
     .name = "falcon_h1",
     .args = &args_info,
+    .runs = true,
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,

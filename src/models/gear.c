@@ -3,6 +3,7 @@
 #include "models/kinds.h"
 #include "models/sparse.h"
 #include "models/window.h"
+#include "run/conv_mixer.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \
@@ -62,27 +63,21 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                                      .rope = rope});
 }
 
-static void mixer(struct tare_at at, const struct args *a)
-{
-    const int64_t q = tare_mul(at, a->num_attention_heads, a->head_dim);
-    const int64_t kv = tare_mul(at, a->num_key_value_heads, a->head_dim);
-    tare_linear(at, "q_proj", a->hidden_size, q, a->attention_bias);
-    tare_linear(at, "k_proj", a->hidden_size, kv, a->attention_bias);
-    tare_linear(at, "v_proj", a->hidden_size, kv, a->attention_bias);
-    tare_linear(at, "o_proj", q, a->hidden_size, a->attention_bias);
-    tare_conv1d(at, "key_conv", kv, a->conv_L_cache, 1, a->attention_bias);
-    tare_conv1d(at, "value_conv", kv, a->conv_L_cache, 1, a->attention_bias);
-    tare_rms_norm_one_plus(at, "q_norm", a->head_dim, a->rms_norm_eps);
-    tare_rms_norm_one_plus(at, "k_norm", a->head_dim, a->rms_norm_eps);
-}
-
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
     l->pre[0] = tare_rms_norm_one_plus(at, "input_layernorm", a->hidden_size, a->rms_norm_eps);
     l->post[0] = tare_rms_norm_one_plus(at, "post_attention_layernorm", a->hidden_size, a->rms_norm_eps);
     if (tare_word_is(a->layer_types, i, "conv_mixer"))
-        mixer(tare_at(at, "local_mixer"), a);
+        tare_conv_mixer(l, at,
+                        &(struct tare_conv_mixer_desc){.name = "local_mixer",
+                                                       .dim = a->hidden_size,
+                                                       .heads = a->num_attention_heads,
+                                                       .kv_heads = a->num_key_value_heads,
+                                                       .head_dim = a->head_dim,
+                                                       .width = a->conv_L_cache,
+                                                       .bias = a->attention_bias,
+                                                       .eps = a->rms_norm_eps});
     else
         attention(l, at, a, tare_word_is(a->layer_types, i, "sliding_attention"));
     l->pre[1] = tare_rms_norm_one_plus(at, "pre_feedforward_layernorm", a->hidden_size, a->rms_norm_eps);
@@ -119,4 +114,5 @@ const struct tare_arch tare_arch_gear = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * gemma3n.c - the text model of Gemma 3n: several streams of hidden states, an embedding a layer (mlx-lm:
  * models/gemma3n.py). */
-#include "models/experts.h"
+#include "models/kinds.h"
 #include "models/sparse.h"
 #include "models/window.h"
 #include "models/wrapper.h"
+#include "run/altup.h"
+#include "run/laurel.h"
+#include "run/pair.h"
+#include <math.h>
 
 #include <string.h>
 
@@ -60,60 +64,6 @@ static int64_t hidden(const struct args *a, int64_t i)
     return json_integer_value(own ? own : a->intermediate_size);
 }
 
-/* Alternating updates: how one layer's result changes the other streams. */
-static void altup(struct tare_at at, const struct args *a)
-{
-    const int64_t dim = a->hidden_size, n = a->altup_num_inputs;
-    tare_plain(at, "correct_output_scale", 1, dim);
-    tare_linear(at, "correction_coefs", n, n, NO_BIAS);
-    tare_linear(at, "prediction_coefs", n, n * n, NO_BIAS);
-    tare_linear(at, "modality_router", dim, n, NO_BIAS);
-    tare_rms_norm(at, "router_norm", dim, a->rms_norm_eps);
-}
-
-static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
-{
-    const struct args *a = args;
-    const struct tare_at laurel = tare_at(at, "laurel");
-    const int64_t dim = a->hidden_size, per_layer = a->hidden_size_per_layer_input;
-    l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
-    tare_attention(tare_at(at, "self_attn"), &(struct tare_attention){.dim = dim,
-                                                                      .heads = a->num_attention_heads,
-                                                                      .kv_heads = a->num_key_value_heads,
-                                                                      .head = a->head_dim,
-                                                                      .qk_norm = TARE_NORM_OF_HEAD,
-                                                                      .eps = a->rms_norm_eps});
-    l->post[0] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
-    l->pre[1] = tare_rms_norm(at, "pre_feedforward_layernorm", dim, a->rms_norm_eps);
-    tare_dense_glu(at, "mlp", dim, tare_mul(at, 1, hidden(a, i)));
-    l->post[1] = tare_rms_norm(at, "post_feedforward_layernorm", dim, a->rms_norm_eps);
-    altup(tare_at(at, "altup"), a);
-    tare_linear(laurel, "linear_left", dim, a->laurel_rank, NO_BIAS);
-    tare_linear(laurel, "linear_right", a->laurel_rank, dim, NO_BIAS);
-    tare_rms_norm(laurel, "post_laurel_norm", dim, a->rms_norm_eps);
-    tare_linear(at, "per_layer_input_gate", dim, per_layer, NO_BIAS);
-    tare_linear(at, "per_layer_projection", per_layer, dim, NO_BIAS);
-    tare_rms_norm(at, "post_per_layer_input_norm", dim, a->rms_norm_eps);
-}
-
-static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
-{
-    const struct args *a = args;
-    const int64_t dim = a->hidden_size, all = tare_mul(root, a->num_hidden_layers, a->hidden_size_per_layer_input);
-    tare_skeleton(root, args, d,
-                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .model = "", .embedding_scale = sqrt((double)dim),
-                                          .logit_soft_cap = a->final_logit_softcapping, .layer = layer,
-                                          .head = TARE_HEAD_NONE});
-    tare_embedding(root, "embed_tokens_per_layer", a->vocab_size_per_layer_input, all);
-    tare_linear(root, "per_layer_model_projection", dim, all, NO_BIAS);
-    tare_rms_norm(root, "per_layer_projection_norm", a->hidden_size_per_layer_input, a->rms_norm_eps);
-    for (int64_t i = 0; i + 1 < a->altup_num_inputs && !root.tree->error.code; i++) {
-        const char *number = tare_arena_format(d->arena, "%lld", (long long)i);
-        tare_linear(tare_at(root, "altup_projections"), number ? number : "", dim, dim, NO_BIAS);
-        tare_linear(tare_at(root, "altup_unembed_projections"), number ? number : "", dim, dim, NO_BIAS);
-    }
-}
-
 /* The last layer of i's type that has keys and values of its own, -1: none. */
 static int64_t lender(const struct args *a, int64_t i)
 {
@@ -122,6 +72,104 @@ static int64_t lender(const struct args *a, int64_t i)
         if (!strcmp(json_string_value(json_array_get(a->layer_types, (size_t)k)), type))
             return k;
     return -1;
+}
+
+/* Of layer i: a list, or one number for all. */
+static double sparsity(const struct args *a, int64_t i)
+{
+    const json_t *own = json_array_get(a->activation_sparsity_pattern, (size_t)i);
+    return json_number_value(own ? own : a->activation_sparsity_pattern);
+}
+
+static struct tare_rope rope(struct tare_at at, const struct args *a, bool sliding)
+{
+    const json_t *given = json_object_get(a->rope_parameters, sliding ? "sliding_attention" : "full_attention");
+    const double theta = sliding ? a->rope_local_base_freq : a->rope_theta, usual = sliding ? 1e4 : 1e6;
+    return tare_rope_read(at, a->head_dim, isnan(theta) ? tare_json_real(given, "rope_theta", usual) : theta, given,
+                          a->max_position_embeddings);
+}
+
+/* The layers that borrow have keys and values in mlx-lm's tree; nothing reads them. */
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t i)
+{
+    const bool sliding = tare_word_is(a->layer_types, i, "sliding_attention");
+    const int64_t shared = a->num_kv_shared_layers > 0 ? a->num_kv_shared_layers : 0, from = lender(a, i);
+    const bool borrows = i >= a->num_hidden_layers - shared;
+    const struct tare_gqa_desc d = {.dim = a->hidden_size,
+                                    .heads = a->num_attention_heads,
+                                    .kv_heads = a->num_key_value_heads,
+                                    .head_dim = a->head_dim,
+                                    .scale = 1,
+                                    .window = sliding ? a->sliding_window : 0,
+                                    .qk_norm = TARE_QK_NORM_RMS,
+                                    .v_norm = true,
+                                    .borrows = borrows,
+                                    .eps = a->rms_norm_eps,
+                                    .rope = rope(at, a, sliding)};
+    l->borrows = borrows && from >= 0 ? i - from : 0;
+    tare_gqa(l, at, &d);
+    if (!borrows)
+        return;
+    const int64_t kv = tare_mul(at, d.kv_heads, d.head_dim);
+    tare_linear(at, "self_attn.k_proj", d.dim, kv, NO_BIAS);
+    tare_linear(at, "self_attn.v_proj", d.dim, kv, NO_BIAS);
+    tare_rms_norm(at, "self_attn.k_norm", d.head_dim, d.eps);
+    if (from < 0) /* no layer of its kind has any */
+        l->mixer = (struct tare_block){0};
+}
+
+/* What the skeleton hands to each layer. */
+struct parts {
+    const struct args *a;
+    struct tare_altup *altup;
+};
+
+static void layer(struct tare_layer *l, struct tare_at at, const void *user, int64_t i)
+{
+    const struct parts *parts = user;
+    const struct args *a = parts->a;
+    const int64_t dim = a->hidden_size;
+    struct tare_pair pair = {.dim = dim};
+    l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
+    attention(l, at, a, i);
+    pair.part[0] = l->mixer;
+    pair.post[0] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
+    tare_laurel(&pair.part[1], at, dim, a->laurel_rank, a->rms_norm_eps);
+    tare_pair(&l->mixer, at, &pair);
+    l->pre[1] = tare_rms_norm(at, "pre_feedforward_layernorm", dim, a->rms_norm_eps);
+    tare_glu(l, at,
+             &(struct tare_glu_desc){.dim = dim,
+                                     .hidden = tare_mul(at, 1, hidden(a, i)),
+                                     .activation = TARE_GELU_TANH,
+                                     .sparsity = sparsity(a, i)});
+    l->post[1] = tare_rms_norm(at, "post_feedforward_layernorm", dim, a->rms_norm_eps);
+    tare_altup_layer(parts->altup, at, i);
+}
+
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct args *a = args;
+    const int64_t dim = a->hidden_size;
+    const struct tare_altup_desc altup = {.dim = dim,
+                                          .streams = a->altup_num_inputs,
+                                          .active = a->altup_active_idx > 0 ? a->altup_active_idx : 0,
+                                          .layers = a->num_hidden_layers,
+                                          .scaled = a->altup_correct_scale,
+                                          .eps = a->rms_norm_eps,
+                                          .per_layer = {.dim = dim,
+                                                        .width = a->hidden_size_per_layer_input,
+                                                        .layers = a->num_hidden_layers,
+                                                        .vocabulary = a->vocab_size_per_layer_input,
+                                                        .eps = a->rms_norm_eps}};
+    struct parts parts = {a, tare_altup_open(root, &altup)};
+    if (!parts.altup)
+        return;
+    tare_skeleton(root, &parts, d,
+                  &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .model = "", .embedding_scale = sqrt((double)dim),
+                                          .logit_soft_cap = a->final_logit_softcapping, .layer = layer,
+                                          .head = TARE_HEAD_NONE});
+    tare_per_layer_inputs(d, root, &altup.per_layer);
+    tare_altup_close(parts.altup, root, d);
 }
 
 /* Transformers 5 leaves out what borrowing layers do not use. mlx-lm has parameters for it, so they get the lender's.
@@ -147,6 +195,7 @@ static const struct tare_arch text = {
     .derive = derive,
     .declare = declare,
     .sanitize = lend,
+    .runs = true,
 };
 
 static void sanitize(struct tare_weights *w, const void *args)

@@ -5,6 +5,7 @@
 #include "models/experts.h"
 #include "models/model.h"
 #include "models/window.h"
+#include "run/pair.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 1536)                                                                                        \
@@ -66,8 +67,7 @@ static struct tare_rope rope(struct tare_at at, const struct args *a, bool slidi
 {
     const json_t *given = json_object_get(a->rope_parameters, sliding ? "sliding_attention" : "full_attention");
     const bool usual = !a->rope_parameters;
-    struct tare_rope rope =
-        tare_rope_read(at, head, usual && !sliding ? 1e6 : 1e4, given, a->max_position_embeddings);
+    struct tare_rope rope = tare_rope_read(at, head, usual && !sliding ? 1e6 : 1e4, given, a->max_position_embeddings);
     if (usual && !sliding) {
         rope.kind = TARE_ROPE_PROPORTIONAL;
         rope.proportion = 0.25;
@@ -113,16 +113,29 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
         l->mixer = (struct tare_block){0};
 }
 
-static void experts(struct tare_at at, const struct args *a)
+/* Routed experts beside the dense block that l has. Both and the router norm the residual stream by themselves. */
+static void experts(struct tare_layer *l, struct tare_at at, const struct args *a)
 {
     const int64_t dim = a->hidden_size;
-    tare_linear(at, "router.proj", dim, a->num_experts, NO_BIAS);
-    tare_plain(at, "router.scale", 1, dim);
-    tare_plain(at, "router.per_expert_scale", 1, a->num_experts);
-    tare_switch_glu(at, "experts.switch_glu", a->num_experts, dim, a->moe_intermediate_size);
-    tare_rms_norm(at, "pre_feedforward_layernorm_2", dim, a->rms_norm_eps);
-    tare_rms_norm(at, "post_feedforward_layernorm_1", dim, a->rms_norm_eps);
-    tare_rms_norm(at, "post_feedforward_layernorm_2", dim, a->rms_norm_eps);
+    struct tare_pair pair = {.part[0] = l->ffn, .pre[0] = l->pre[1], .dim = dim};
+    tare_routed(l, at,
+                &(struct tare_routed_desc){.name = "",
+                                           .dim = dim,
+                                           .router = {.n = a->num_experts, .top = a->top_k_experts, .normalize = true},
+                                           .hidden = a->moe_intermediate_size,
+                                           .gate = "router.proj",
+                                           .experts = "experts.switch_glu",
+                                           .apart = {.gate = "router.scale",
+                                                     .experts = "pre_feedforward_layernorm_2",
+                                                     .gain = "router.per_expert_scale",
+                                                     .logit_scale = 1 / sqrt((double)dim),
+                                                     .eps = a->rms_norm_eps},
+                                           .activation = TARE_GELU_TANH});
+    pair.part[1] = l->ffn;
+    pair.post[0] = tare_rms_norm(at, "post_feedforward_layernorm_1", dim, a->rms_norm_eps);
+    pair.post[1] = tare_rms_norm(at, "post_feedforward_layernorm_2", dim, a->rms_norm_eps);
+    l->pre[1] = (struct tare_norm){0};
+    tare_pair(&l->ffn, at, &pair);
 }
 
 static void feed_forward(struct tare_layer *l, struct tare_at at, const struct args *a, bool shared)
@@ -131,16 +144,14 @@ static void feed_forward(struct tare_layer *l, struct tare_at at, const struct a
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
     l->post[0] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     l->pre[1] = tare_rms_norm(at, "pre_feedforward_layernorm", dim, a->rms_norm_eps);
-    tare_glu(l, at,
-             &(struct tare_glu_desc){
-                 .dim = dim,
-                 .hidden = tare_mul(at, a->use_double_wide_mlp && shared ? 2 : 1, a->intermediate_size),
-                 .activation = TARE_GELU_TANH});
+    tare_glu(
+        l, at,
+        &(struct tare_glu_desc){.dim = dim,
+                                .hidden = tare_mul(at, a->use_double_wide_mlp && shared ? 2 : 1, a->intermediate_size),
+                                .activation = TARE_GELU_TANH});
     l->post[1] = tare_rms_norm(at, "post_feedforward_layernorm", dim, a->rms_norm_eps);
-    if (a->enable_moe_block) {
-        experts(at, a);
-        l->ffn = (struct tare_block){0}; /* planned only */
-    }
+    if (a->enable_moe_block)
+        experts(l, at, a);
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

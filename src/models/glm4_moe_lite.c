@@ -30,6 +30,7 @@
     ARG(REAL, rms_norm_eps, 1e-5)                                                                                      \
     ARG(REAL, rope_theta, 1000000)                                                                                     \
     ARG(JSON, rope_scaling, ABSENT)                                                                                    \
+    ARG(JSON, rope_parameters, ABSENT)                                                                                 \
     ARG(FLAG, attention_bias, false)                                                                                   \
     ARG(REAL, partial_rotary_factor, 1)                                                                                \
     ARG(FLAG, tie_word_embeddings, false)                                                                              \
@@ -38,12 +39,10 @@ TARE_ARGS(ARGS);
 
 static struct tare_deepseek_desc describe(const struct args *a)
 {
-    return (struct tare_deepseek_desc){TARE_DEEPSEEK_DENSE(a, a->rms_norm_eps),
-                                       TARE_DEEPSEEK_ROUTED(a),
-                                       .frequency = a->moe_layer_freq,
-                                       .kinds = a->mlp_layer_types,
-                                       .selection_bias = true,
-                                       .predicts = TARE_PREDICTS_ALL,
+    return (struct tare_deepseek_desc){TARE_DEEPSEEK_DENSE(a, 1e-6), /* transformers; mlx-lm: rms_norm_eps */
+                                       TARE_DEEPSEEK_ROUTED(a),        TARE_DEEPSEEK_ROUTER(a),
+                                       .frequency = a->moe_layer_freq, .kinds = a->mlp_layer_types,
+                                       .selection_bias = true,         .predicts = TARE_PREDICTS_ALL,
                                        .head = TARE_HEAD_OWN};
 }
 TARE_DEEPSEEK_MEMBER;
@@ -64,4 +63,5 @@ const struct tare_arch tare_arch_glm4_moe_lite = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

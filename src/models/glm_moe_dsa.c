@@ -47,6 +47,9 @@ static struct tare_deepseek_desc describe(const struct args *a)
 {
     return (struct tare_deepseek_desc){TARE_DEEPSEEK_DENSE(a, 1e-6),
                                        TARE_DEEPSEEK_ROUTED(a),
+                                       TARE_DEEPSEEK_ROUTER(a),
+                                       .index_top = a->index_topk,
+                                       .index_halves = !a->indexer_rope_interleave,
                                        .frequency = a->moe_layer_freq,
                                        .kinds = a->mlp_layer_types,
                                        .indexers = a->indexer_types,
@@ -79,4 +82,5 @@ const struct tare_arch tare_arch_glm_moe_dsa = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

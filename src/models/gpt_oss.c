@@ -30,31 +30,42 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return tare_layer_types_check(a->layer_types, a->num_hidden_layers, d->place, d->err);
 }
 
+/* Without layer_types every second layer has the window, from the first. */
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t i)
+{
+    const json_t *scaling = a->rope_scaling ? a->rope_scaling : a->rope_parameters;
+    const double theta = tare_json_real(a->rope_parameters, "rope_theta", a->rope_theta);
+    const int64_t alternating = i % 2 ? INT64_MAX : 0;
+    tare_gqa(
+        l, at,
+        &(struct tare_gqa_desc){.dim = a->hidden_size,
+                                .heads = a->num_attention_heads,
+                                .kv_heads = a->num_key_value_heads,
+                                .head_dim = a->head_dim,
+                                .bias = BIAS,
+                                .o_bias = BIAS,
+                                .window = tare_window(a->sliding_window, a->layer_types, alternating, i),
+                                .sink_name = "sinks",
+                                .rope = tare_rope_read(at, a->head_dim, theta, scaling, a->max_position_embeddings)});
+}
+
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    const struct tare_at attention = tare_at(at, "self_attn");
     const int64_t dim = a->hidden_size;
-    (void)i;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
-    tare_attention(attention, &(struct tare_attention){.dim = dim,
-                                                       .heads = a->num_attention_heads,
-                                                       .kv_heads = a->num_key_value_heads,
-                                                       .head = a->head_dim,
-                                                       .bias = BIAS});
-    tare_plain(attention, "sinks", 1, a->num_attention_heads);
+    attention(l, at, a, i);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     tare_routed(l, at,
-                &(struct tare_routed_desc){.dim = dim,
-                                           .router = {.n = a->num_local_experts,
-                                                      .top = a->num_experts_per_tok,
-                                                      .normalize = true},
-                                           .hidden = a->intermediate_size,
-                                           .gate = "router",
-                                           .gate_bias = BIAS,
-                                           .experts = "experts",
-                                           .bias = BIAS,
-                                           .limit = {TARE_LIMIT_BEFORE, a->swiglu_limit}});
+                &(struct tare_routed_desc){
+                    .dim = dim,
+                    .router = {.n = a->num_local_experts, .top = a->num_experts_per_tok, .normalize = true},
+                    .hidden = a->intermediate_size,
+                    .gate = "router",
+                    .gate_bias = BIAS,
+                    .experts = "experts",
+                    .bias = BIAS,
+                    .limit = {.kind = TARE_LIMIT_BEFORE, .most = a->swiglu_limit}});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -87,4 +98,5 @@ const struct tare_arch tare_arch_gpt_oss = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

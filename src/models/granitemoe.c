@@ -70,4 +70,5 @@ const struct tare_arch tare_arch_granitemoe = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

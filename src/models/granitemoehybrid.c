@@ -36,6 +36,7 @@
     ARG(FLAG, mlp_bias, false)                                                                                         \
     ARG(TEXT, position_embedding_type, rope)                                                                           \
     ARG(FLAG, tie_word_embeddings, true)                                                                               \
+    ARG(JSON, time_step_limit, ABSENT)                                                                                 \
     ARG(REAL, rope_theta, 10000)                                                                                       \
     ARG(JSON, rope_parameters, ABSENT)
 TARE_ARGS(ARGS);
@@ -46,8 +47,10 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     a->rope_theta = tare_json_real(a->rope_parameters, "rope_theta", a->rope_theta);
     if (!(a->logits_scaling != 0))
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "logits_scaling is 0; expected another number");
-    return tare_words_check(a->layer_types, "layer_types", a->num_hidden_layers,
-                            "mamba attention linear_attention full_attention", d);
+    const enum tare_code code = tare_mamba_limit_check(a->time_step_limit, d);
+    return code ? code
+                : tare_words_check(a->layer_types, "layer_types", a->num_hidden_layers,
+                                   "mamba attention linear_attention full_attention", d);
 }
 
 static void attention(struct tare_layer *l, struct tare_at at, const struct args *a)
@@ -56,48 +59,60 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
     const int64_t head = tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
     const bool turned = strcmp(a->position_embedding_type, "nope") != 0;
     tare_gqa(l, at,
-             &(struct tare_gqa_desc){
-                 .dim = dim,
-                 .heads = a->num_attention_heads,
-                 .kv_heads = a->num_key_value_heads,
-                 .head_dim = head,
-                 .bias = a->attention_bias,
-                 .o_bias = a->attention_bias,
-                 .scale = a->attention_multiplier,
-                 .rope = turned ? tare_rope_read(at, head, a->rope_theta, NULL, a->max_position_embeddings)
-                                : (struct tare_rope){.kind = TARE_ROPE_NONE}});
+             &(struct tare_gqa_desc){.dim = dim,
+                                     .heads = a->num_attention_heads,
+                                     .kv_heads = a->num_key_value_heads,
+                                     .head_dim = head,
+                                     .bias = a->attention_bias,
+                                     .o_bias = a->attention_bias,
+                                     .scale = a->attention_multiplier,
+                                     .rope = turned ? tare_rope_read(at, head, a->rope_theta, a->rope_parameters,
+                                                                     a->max_position_embeddings)
+                                                    : (struct tare_rope){.kind = TARE_ROPE_NONE}});
 }
 
-static void routed(struct tare_at at, const struct args *a)
+static void routed(struct tare_layer *l, struct tare_at at, const struct args *a)
 {
-    const int64_t dim = a->hidden_size, shared = a->shared_intermediate_size;
-    tare_linear(at, "shared_mlp.input_linear", dim, tare_mul(at, 2, shared), NO_BIAS);
-    tare_linear(at, "shared_mlp.output_linear", shared, dim, NO_BIAS);
-    tare_linear(at, "block_sparse_moe.router.layer", dim, a->num_local_experts, NO_BIAS);
-    tare_switch_glu(at, "block_sparse_moe.switch_mlp", a->num_local_experts, dim, a->intermediate_size);
+    tare_mul(at, 1, a->shared_intermediate_size); /* absent is an error */
+    tare_routed(l, at,
+                &(struct tare_routed_desc){
+                    .name = "",
+                    .router = {.n = a->num_local_experts, .top = a->num_experts_per_tok, .normalize = true},
+                    .dim = a->hidden_size,
+                    .hidden = a->intermediate_size,
+                    .gate = "block_sparse_moe.router.layer",
+                    .experts = "block_sparse_moe.switch_mlp",
+                    .shared = "shared_mlp",
+                    .shared_gate_up = "input_linear",
+                    .shared_down = "output_linear",
+                    .shared_hidden = a->shared_intermediate_size});
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
     const int64_t dim = a->hidden_size;
+    l->residual_scale = a->residual_multiplier;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
     if (tare_word_is(a->layer_types, i, "attention") || tare_word_is(a->layer_types, i, "full_attention"))
         attention(l, at, a);
     else
-        tare_mamba2(tare_at(at, "mamba"), &(struct tare_mamba2_desc){.dim = dim,
-                                                                     .heads = a->mamba_n_heads,
-                                                                     .head_dim = a->mamba_d_head,
-                                                                     .groups = a->mamba_n_groups,
-                                                                     .state = a->mamba_d_state,
-                                                                     .width = a->mamba_d_conv,
-                                                                     .bias = a->mamba_proj_bias,
-                                                                     .out_bias = a->mamba_proj_bias,
-                                                                     .conv_bias = a->mamba_conv_bias,
-                                                                     .eps = a->rms_norm_eps});
+        tare_mamba2(l, at,
+                    &(struct tare_mamba2_desc){.name = "mamba",
+                                               .dim = dim,
+                                               .heads = a->mamba_n_heads,
+                                               .head_dim = a->mamba_d_head,
+                                               .groups = a->mamba_n_groups,
+                                               .state = a->mamba_d_state,
+                                               .width = a->mamba_d_conv,
+                                               .bias = a->mamba_proj_bias,
+                                               .out_bias = a->mamba_proj_bias,
+                                               .conv_bias = a->mamba_conv_bias,
+                                               .eps = a->rms_norm_eps,
+                                               TARE_MAMBA_LIMIT(a->time_step_limit)});
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     if (a->num_local_experts > 0)
-        routed(at, a);
+        routed(l, at, a);
     else
         tare_glu(l, at, &(struct tare_glu_desc){.dim = dim, .hidden = a->intermediate_size, .bias = a->mlp_bias});
 }
@@ -135,6 +150,7 @@ static void sanitize(struct tare_weights *w, const void *args)
 const struct tare_arch tare_arch_granitemoehybrid = {
     .name = "granitemoehybrid",
     .args = &args_info,
+    .runs = true,
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * hunyuan.c - HunYuan Large (mlx-lm: models/hunyuan.py): layers may borrow the keys and values of an earlier one. */
+#include <math.h>
+
 #include "models/experts.h"
 #include "models/routed.h"
+#include "models/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \
@@ -43,30 +46,48 @@ static bool number_check(const json_t *value, const char *key, int64_t n, const 
 
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {
-    const struct args *a = args;
+    struct args *a = args;
     if (a->use_cla && a->cla_share_factor < 1)
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "cla_share_factor is 0; expected at least 1");
+    if (tare_json_real(a->rope_scaling, "alpha", 1) <= 0)
+        return tare_fail(d->err, TARE_E_CONFIG, d->place, "rope_scaling has an alpha that is not above 0");
+    if (tare_theta_read(&a->rope_theta, "rope_theta", json_object_get(d->config, "rope_parameters"), d->place, d->err))
+        return d->err->code;
     if (a->use_mixed_mlp_moe && !number_check(a->num_shared_expert, "num_shared_expert", a->num_hidden_layers, d))
         return d->err->code;
     return number_check(a->moe_intermediate_size, "moe_intermediate_size", a->num_hidden_layers, d) ? TARE_OK
                                                                                                     : d->err->code;
 }
 
-static void attention(struct tare_at at, const struct args *a, bool own_kv)
+/* A base that alpha makes larger, whatever the length: "dynamic" is not what others call so. */
+static struct tare_rope rope(const struct args *a, int64_t head)
 {
-    const int64_t dim = a->hidden_size;
-    const int64_t head = tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
-    const int64_t kv = tare_mul(at, a->num_key_value_heads, head);
-    tare_linear(at, "q_proj", dim, dim, a->attention_bias);
-    if (own_kv) {
-        tare_linear(at, "k_proj", dim, kv, a->attention_bias);
-        tare_linear(at, "v_proj", dim, kv, a->attention_bias);
-    }
-    tare_linear(at, "o_proj", dim, dim, a->attention_bias);
-    if (a->use_qk_norm) {
-        tare_rms_norm(at, "query_layernorm", head, a->rms_norm_eps);
-        tare_rms_norm(at, "key_layernorm", head, a->rms_norm_eps);
-    }
+    const double alpha = tare_json_real(a->rope_scaling, "alpha", 1);
+    const double base = alpha == 1 ? a->rope_theta : a->rope_theta * pow(alpha, (double)head / (double)(head - 2));
+    return (struct tare_rope){.kind = TARE_ROPE_DEFAULT, .dims = head, .base = base};
+}
+
+/* With use_cla only every cla_share_factor-th layer projects keys and values. Those that follow rotate and norm the
+ * same ones by themselves. */
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t i)
+{
+    const int64_t head = tare_div(at, "hidden_size", a->hidden_size, "num_attention_heads", a->num_attention_heads);
+    l->borrows = a->use_cla ? i % a->cla_share_factor : 0;
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){.dim = a->hidden_size,
+                                     .heads = a->num_attention_heads,
+                                     .kv_heads = a->num_key_value_heads,
+                                     .head_dim = head,
+                                     .bias = a->attention_bias,
+                                     .o_bias = a->attention_bias,
+                                     .lends = a->use_cla && l->borrows == 0,
+                                     .adopts = l->borrows > 0,
+                                     .qk_norm = a->use_qk_norm ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE,
+                                     .q_norm_name = "query_layernorm",
+                                     .k_norm_name = "key_layernorm",
+                                     .norm_last = true,
+                                     .eps = a->rms_norm_eps,
+                                     .rope = rope(a, head)});
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
@@ -74,10 +95,10 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     const struct args *a = args;
     const int64_t dim = a->hidden_size, hidden = a->intermediate_size;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
-    attention(tare_at(at, "self_attn"), a, !a->use_cla || i % a->cla_share_factor == 0);
+    attention(l, at, a, i);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     if (a->num_experts == 1)
-        tare_dense_glu(at, "mlp", dim, hidden);
+        tare_glu(l, at, &(struct tare_glu_desc){.dim = dim, .hidden = hidden});
     else
         tare_routed(l, at,
                     &(struct tare_routed_desc){
@@ -142,4 +163,5 @@ const struct tare_arch tare_arch_hunyuan = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -59,19 +59,20 @@ static bool routed(const struct args *a, int64_t i)
     return a->num_experts > 1 && (i + a->expert_layer_offset) % a->expert_layer_period == 0;
 }
 
-static void mamba(struct tare_at at, const struct args *a)
+static void mamba(struct tare_layer *l, struct tare_at at, const struct args *a)
 {
     const int64_t rank = tare_mamba_rank(at, "mamba_dt_rank", a->mamba_dt_rank, a->hidden_size);
-    tare_mamba1(at, &(struct tare_mamba1_desc){.dim = a->hidden_size,
-                                               .inner = tare_mul(at, a->mamba_expand, a->hidden_size),
-                                               .state = a->mamba_d_state,
-                                               .width = a->mamba_d_conv,
-                                               .rank = rank,
-                                               .bias = a->mamba_proj_bias,
-                                               .conv_bias = a->mamba_conv_bias});
-    tare_rms_norm(at, "dt_layernorm", rank, a->rms_norm_eps);
-    tare_rms_norm(at, "b_layernorm", a->mamba_d_state, a->rms_norm_eps);
-    tare_rms_norm(at, "c_layernorm", a->mamba_d_state, a->rms_norm_eps);
+    tare_mamba1(l, at,
+                &(struct tare_mamba1_desc){.name = "mamba",
+                                           .dim = a->hidden_size,
+                                           .inner = tare_mul(at, a->mamba_expand, a->hidden_size),
+                                           .state = a->mamba_d_state,
+                                           .width = a->mamba_d_conv,
+                                           .rank = rank,
+                                           .bias = a->mamba_proj_bias,
+                                           .conv_bias = a->mamba_conv_bias,
+                                           .norm = TARE_MAMBA_NORM,
+                                           .eps = a->rms_norm_eps});
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
@@ -87,11 +88,16 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                      .kv_heads = a->num_key_value_heads,
                      .head_dim = tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads)});
     else
-        mamba(tare_at(at, "mamba"), a);
+        mamba(l, at, a);
     l->pre[1] = tare_rms_norm(at, "pre_ff_layernorm", dim, a->rms_norm_eps);
     if (routed(a, i)) {
-        tare_linear(at, "feed_forward.router", dim, a->num_experts, NO_BIAS);
-        tare_switch_glu(at, "feed_forward.switch_mlp", a->num_experts, dim, a->intermediate_size);
+        /* as the authors: a softmax over all, not normalized; mlx-lm's is over the chosen ones */
+        tare_routed(l, at,
+                    &(struct tare_routed_desc){.name = "feed_forward",
+                                               .router = {.n = a->num_experts, .top = a->num_experts_per_tok},
+                                               .dim = dim,
+                                               .hidden = a->intermediate_size,
+                                               .gate = "router"});
     } else {
         tare_glu(l, at, &(struct tare_glu_desc){.name = "feed_forward", .dim = dim, .hidden = a->intermediate_size});
     }
@@ -119,6 +125,7 @@ static void sanitize(struct tare_weights *w, const void *args)
 const struct tare_arch tare_arch_jamba = {
     .name = "jamba",
     .args = &args_info,
+    .runs = true,
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,

@@ -2,6 +2,7 @@
  * kimi.c - what Kimi Linear and Kimi K3 share. */
 #include "models/kimi.h"
 
+#include "models/dense.h"
 #include "models/experts.h"
 #include "models/kinds.h"
 #include "models/sparse.h"
@@ -30,39 +31,42 @@ enum tare_code tare_kimi_check(const json_t *config, int64_t moe_layer_freq, con
     return TARE_OK;
 }
 
-bool tare_kimi_delta(struct tare_delta *delta, const json_t *config, int64_t layer)
+bool tare_kimi_delta(struct tare_delta_desc *delta, const json_t *config, int64_t layer)
 {
     const json_t *layers = json_object_get(config, "kda_layers");
-    delta->heads = tare_json_integer(config, "num_heads", 0);
-    delta->head = tare_json_integer(config, "head_dim", 0);
-    delta->key = delta->value = delta->heads * delta->head;
+    delta->key_heads = delta->value_heads = tare_json_integer(config, "num_heads", 0);
+    delta->key_head = delta->value_head = tare_json_integer(config, "head_dim", 0);
     delta->kernel = tare_json_integer(config, "short_conv_kernel_size", 4);
     return tare_numbers_have(layers, layer + 1);
 }
 
-static void routed(struct tare_at at, const struct tare_kimi *k)
+static void routed(struct tare_layer *l, struct tare_at at, const struct tare_kimi *k)
 {
-    tare_linear(at, "gate", k->dim, k->experts, NO_BIAS);
-    tare_plain(at, "e_score_correction_bias", 1, k->experts);
-    tare_switch_glu(at, "switch_mlp", k->experts, k->latent > 0 ? k->latent : k->dim, k->expert_hidden);
-    if (k->latent > 0) {
-        tare_linear(at, "routed_expert_down_proj", k->dim, k->latent, NO_BIAS);
-        tare_linear(at, "routed_expert_up_proj", k->latent, k->dim, NO_BIAS);
-        if (k->latent_norm)
-            tare_rms_norm(at, "routed_expert_norm", k->latent, k->eps);
-    }
-    if (k->shared > 0)
-        tare_dense_glu(at, "shared_experts", k->dim, tare_mul(at, k->expert_hidden, k->shared));
+    const struct tare_latent latent = {.width = k->latent,
+                                       .down = "routed_expert_down_proj",
+                                       .up = "routed_expert_up_proj",
+                                       .norm = k->latent_norm ? "routed_expert_norm" : NULL,
+                                       .eps = k->eps};
+    tare_routed(
+        l, at,
+        &(struct tare_routed_desc){.router = k->router,
+                                   .dim = k->dim,
+                                   .hidden = k->expert_hidden,
+                                   .correction = "e_score_correction_bias",
+                                   .latent = latent,
+                                   .limit = k->limit,
+                                   .shared_limit = k->limit,
+                                   .shared_hidden = k->shared > 0 ? tare_mul(at, k->expert_hidden, k->shared) : 0});
 }
 
 void tare_kimi_layer(struct tare_layer *l, struct tare_at at, const struct tare_kimi *k, int64_t i)
 {
     l->pre[0] = tare_rms_norm(at, "input_layernorm", k->dim, k->eps);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", k->dim, k->eps);
-    if (k->experts > 0 && i >= k->first_dense && i % k->every == 0)
-        routed(tare_at(at, "mlp"), k);
+    if (k->router.n > 0 && i >= k->first_dense && i % k->every == 0)
+        routed(l, at, k);
     else
-        tare_dense_glu(at, "mlp", k->dim, k->hidden); /* K3's activation is one of its own */
+        tare_glu(l, at, &(struct tare_glu_desc){.dim = k->dim, .hidden = k->hidden, .limit = k->limit});
 }
 
 void tare_kimi_rewrite(struct tare_weights *w, int64_t n_experts)

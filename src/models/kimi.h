@@ -3,23 +3,25 @@
 #ifndef TARE_MODELS_KIMI_H
 #define TARE_MODELS_KIMI_H
 
-#include "models/delta.h"
 #include "models/model.h"
+#include "run/delta_rule.h"
 
 /* linear_attn_config must have num_heads and head_dim, and kda_layers, a list of numbers that count from 1. */
 enum tare_code tare_kimi_check(const json_t *linear_attn_config, int64_t moe_layer_freq, const char *place,
                                struct tare_error *err);
 
 /* The heads, widths and kernel of its delta attention; false where layer i has another. */
-bool tare_kimi_delta(struct tare_delta *delta, const json_t *linear_attn_config, int64_t layer);
+bool tare_kimi_delta(struct tare_delta_desc *delta, const json_t *linear_attn_config, int64_t layer);
 
 struct tare_kimi {
-    int64_t dim, hidden; /* hidden: of a feed-forward block without experts */
-    int64_t experts, expert_hidden;
+    int64_t dim, hidden;       /* hidden: of a feed-forward block without experts */
+    struct tare_router router; /* n below 1: no experts */
+    int64_t expert_hidden;
     int64_t first_dense, every; /* of the layers from first_dense on every so many have experts */
     int64_t shared;             /* number of shared experts; below 1: none */
     int64_t latent;             /* the width that experts work at; below 1: dim */
     bool latent_norm;
+    struct tare_limit limit; /* of all feed-forward blocks */
     double eps;
 };
 /* The norms and the feed-forward block of layer i. */

@@ -17,6 +17,7 @@ const struct tare_arch tare_arch_kimi_k25 = {
     .args = &tare_wrapper_args,
     .sanitize = sanitize,
     .transformers_tied = true,
+    .runs = true,
     .inner = &tare_arch_deepseek_v3,
     .inner_config = "text_config",
     .inner_prefix = "language_model",

@@ -9,6 +9,7 @@
 #include "models/mla.h"
 #include "models/sparse.h"
 #include "models/wrapper.h"
+#include "run/residual_attention.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 163840)                                                                                       \
@@ -64,56 +65,63 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return tare_kimi_check(a->linear_attn_config, a->moe_layer_freq, d->place, d->err);
 }
 
-static void attention(struct tare_at at, const struct args *a, int64_t i)
+static void attention(struct tare_layer *l, struct tare_at parent, const struct args *a, int64_t i)
 {
-    struct tare_delta delta = {.dim = a->hidden_size,
-                               .eps = a->rms_norm_eps,
-                               .conv = TARE_CONV_FUSED,
-                               .decay = TARE_DECAY_LOW_RANK,
-                               .gate_low_rank = !full_rank(a)};
+    struct tare_delta_desc delta = {.name = "self_attn",
+                                    .dim = a->hidden_size,
+                                    .eps = a->rms_norm_eps,
+                                    .spelling = TARE_DELTA_FUSED,
+                                    .decay = TARE_DECAY_LOW_RANK,
+                                    .gate_low_rank = !full_rank(a),
+                                    .least = tare_json_real(a->linear_attn_config, "gate_lower_bound", 0),
+                                    .gate_sigmoid = true};
     if (tare_kimi_delta(&delta, a->linear_attn_config, i)) {
-        tare_delta(at, &delta);
+        tare_delta(l, parent, &delta);
         return;
     }
-    tare_mla(at, &(struct tare_mla_desc){.dim = a->hidden_size,
-                                         .heads = a->num_attention_heads,
-                                         .q_rank = a->q_lora_rank,
-                                         .kv_rank = a->kv_lora_rank,
-                                         .nope = a->qk_nope_head_dim,
-                                         .rope = a->qk_rope_head_dim,
-                                         .v = a->v_head_dim,
-                                         .eps = 1e-6});
-    if (a->mla_use_output_gate)
-        tare_linear(at, "g_proj", a->hidden_size, tare_mul(at, a->num_attention_heads, a->v_head_dim), NO_BIAS);
+    tare_mla(l, parent,
+             &(struct tare_mla_desc){.dim = a->hidden_size,
+                                     .heads = a->num_attention_heads,
+                                     .q_rank = a->q_lora_rank,
+                                     .kv_rank = a->kv_lora_rank,
+                                     .nope = a->qk_nope_head_dim,
+                                     .rope = a->qk_rope_head_dim,
+                                     .v = a->v_head_dim,
+                                     .gate = a->mla_use_output_gate ? "g_proj" : NULL,
+                                     .eps = 1e-6});
 }
 
-/* Attention over the residuals: what proj scores after norm. */
-static void residuals(struct tare_at at, const char *proj, const char *norm, const struct args *a)
+static struct tare_limit situ(const struct args *a)
 {
-    if (a->attn_res_block_size < 0)
-        return;
-    tare_linear(at, proj, a->hidden_size, 1, NO_BIAS);
-    tare_rms_norm(at, norm, a->hidden_size, a->rms_norm_eps);
+    const bool given = a->activation_situ_beta > 0 || a->activation_situ_beta < 0;
+    return (struct tare_limit){.kind = TARE_LIMIT_SITU,
+                               .most = given ? a->activation_situ_beta : 1,
+                               .linear = isnan(a->activation_situ_linear_beta) ? 0 : a->activation_situ_linear_beta};
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    attention(tare_at(at, "self_attn"), a, i);
+    attention(l, at, a, i);
     tare_kimi_layer(l, at,
                     &(struct tare_kimi){.dim = a->hidden_size,
                                         .hidden = a->intermediate_size,
-                                        .experts = a->num_experts,
+                                        .router = {.n = a->num_experts,
+                                                   .top = a->num_experts_per_token,
+                                                   .score = TARE_SCORE_SIGMOID,
+                                                   .normalize = a->moe_renormalize && a->num_experts_per_token > 1,
+                                                   .scale = a->routed_scaling_factor,
+                                                   .groups = a->num_expert_group,
+                                                   .top_groups = a->topk_group},
                                         .expert_hidden = a->moe_intermediate_size,
                                         .first_dense = a->first_k_dense_replace,
                                         .every = a->moe_layer_freq,
                                         .shared = a->num_shared_experts,
+                                        .limit = situ(a),
                                         .latent = a->routed_expert_hidden_size,
                                         .latent_norm = a->latent_moe_use_norm,
                                         .eps = a->rms_norm_eps},
                     i);
-    residuals(at, "self_attention_res_proj", "self_attention_res_norm", a);
-    residuals(at, "mlp_res_proj", "mlp_res_norm", a);
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -121,7 +129,10 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     const struct args *a = args;
     tare_skeleton(root, args, d,
                   &(struct tare_skeleton){TARE_SKELETON_USUAL(a), .layer = layer, TARE_SKELETON_TIED(a)});
-    residuals(tare_at(root, "model"), "output_attn_res_proj", "output_attn_res_norm", a);
+    if (a->attn_res_block_size >= 0)
+        tare_residual_attention(d, tare_at(root, "model"),
+                                &(struct tare_residual_attention_desc){
+                                    .dim = a->hidden_size, .size = a->attn_res_block_size, .eps = a->rms_norm_eps});
 }
 
 /* A_log is padded in some files: the first `heads` count. */
@@ -187,4 +198,5 @@ const struct tare_arch tare_arch_kimi_k3 = {
     .inner_config = "text_config",
     .inner_prefix = "language_model",
     .inner_flat = true,
+    .runs = true,
 };

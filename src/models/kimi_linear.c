@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * kimi_linear.c - Kimi Linear: three layers of delta attention to one of latent attention (mlx-lm:
  * models/kimi_linear.py). */
+#include <string.h>
+
 #include "models/kimi.h"
 #include "models/mla.h"
 #include "models/skeleton.h"
@@ -46,34 +48,52 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return tare_kimi_check(a->linear_attn_config, a->moe_layer_freq, d->place, d->err);
 }
 
-static void attention(struct tare_at at, const struct args *a, int64_t i)
+static void attention(struct tare_layer *l, struct tare_at parent, const struct args *a, int64_t i)
 {
-    struct tare_delta delta = {.dim = a->hidden_size,
-                               .eps = a->rms_norm_eps,
-                               .conv = TARE_CONV_NESTED,
-                               .decay = TARE_DECAY_LOW_RANK,
-                               .gate_low_rank = true,
-                               .four_axes = true};
+    struct tare_delta_desc delta = {.name = "self_attn",
+                                    .dim = a->hidden_size,
+                                    .eps = a->rms_norm_eps,
+                                    .spelling = TARE_DELTA_NESTED,
+                                    .decay = TARE_DECAY_LOW_RANK,
+                                    .gate_low_rank = true,
+                                    .gate_sigmoid = true,
+                                    .four_axes = true};
     if (tare_kimi_delta(&delta, a->linear_attn_config, i))
-        tare_delta(at, &delta);
+        tare_delta(l, parent, &delta);
     else
-        tare_mla(at, &(struct tare_mla_desc){.dim = a->hidden_size,
-                                             .heads = a->num_attention_heads,
-                                             .kv_rank = a->kv_lora_rank,
-                                             .nope = a->qk_nope_head_dim,
-                                             .rope = a->qk_rope_head_dim,
-                                             .v = a->v_head_dim,
-                                             .eps = a->rms_norm_eps});
+        tare_mla(l, parent,
+                 &(struct tare_mla_desc){.dim = a->hidden_size,
+                                         .heads = a->num_attention_heads,
+                                         .kv_rank = a->kv_lora_rank,
+                                         .nope = a->qk_nope_head_dim,
+                                         .rope = a->qk_rope_head_dim,
+                                         .v = a->v_head_dim,
+                                         .eps = a->rms_norm_eps});
+}
+
+/* Experts of groups that lost are never chosen, as with the authors; mlx-lm gives them the score 0, which beats a
+ * negative one. Another function than these two is not known: no expert is chosen, and the block does not run. */
+static struct tare_router router(const struct args *a)
+{
+    const bool softmax = !strcmp(a->moe_router_activation_func, "softmax");
+    const bool known = softmax || !strcmp(a->moe_router_activation_func, "sigmoid");
+    return (struct tare_router){.n = a->num_experts,
+                                .top = known ? a->num_experts_per_token : 0,
+                                .score = softmax ? TARE_SCORE_SOFTMAX : TARE_SCORE_SIGMOID,
+                                .normalize = a->moe_renormalize && a->num_experts_per_token > 1,
+                                .scale = a->routed_scaling_factor,
+                                .groups = a->num_expert_group,
+                                .top_groups = a->topk_group};
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    attention(tare_at(at, "self_attn"), a, i);
+    attention(l, at, a, i);
     tare_kimi_layer(l, at,
                     &(struct tare_kimi){.dim = a->hidden_size,
                                         .hidden = a->intermediate_size,
-                                        .experts = a->num_experts,
+                                        .router = router(a),
                                         .expert_hidden = a->moe_intermediate_size,
                                         .first_dense = a->first_k_dense_replace,
                                         .every = a->moe_layer_freq,
@@ -104,4 +124,5 @@ const struct tare_arch tare_arch_kimi_linear = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -14,6 +14,7 @@ const struct tare_arch tare_arch_kimi_vl = {
     .name = "kimi_vl",
     .args = &tare_wrapper_args,
     .sanitize = sanitize,
+    .runs = true,
     .inner = &tare_arch_deepseek_v3,
     .inner_config = "text_config",
     .inner_prefix = "language_model",

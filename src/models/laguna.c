@@ -87,25 +87,15 @@ static void vary(struct tare_dense *dense, int64_t i)
     const struct args *a = dense->args;
     const bool local = tare_window(1, a->layer_types, INT64_MAX, i) == 1;
     const json_t *heads = json_array_get(a->num_attention_heads_per_layer, (size_t)i);
+    const char *kind = json_string_value(a->gating);
     if (heads)
         dense->attention.heads = json_integer_value(heads);
+    if (!json_is_false(a->gating))
+        dense->attention.gate = kind && !strcmp(kind, "per-element") ? TARE_GATE_ELEMENTS : TARE_GATE_HEADS;
     dense->attention.window = tare_window(a->sliding_window, a->layer_types, INT64_MAX, i);
     dense->scaling = rope(a, local);
     dense->theta = tare_json_real(rope(a, local), "rope_theta", 10000);
     dense->rotated = rotated(a, local);
-}
-
-/* Of what each head gives, or each element of it. */
-static void attention_gate(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
-{
-    const struct args *a = dense->args;
-    const struct tare_gqa_desc *attention = &dense->attention;
-    const char *kind = json_string_value(a->gating);
-    const int64_t each = kind && !strcmp(kind, "per-element") ? attention->head_dim : 1;
-    if (json_is_false(a->gating))
-        return;
-    tare_linear(at, "self_attn.g_proj", attention->dim, tare_mul(at, attention->heads, each), NO_BIAS);
-    tare_planned_only(&l->mixer);
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -116,7 +106,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
         &(struct tare_routed_dense){
             .dense = {TARE_DENSE_LLAMA(a), .attention.head_dim = a->head_dim, .attention.bias = a->qkv_bias,
                       .attention.o_bias = a->attention_bias, .attention.qk_norm = TARE_QK_NORM_RMS, .args = a,
-                      .vary = vary, .more = attention_gate},
+                      .attention.gate_softplus = true, .vary = vary},
             .is_routed = routed,
             .routed = {.router = {.n = a->num_experts,
                                   .top = a->num_experts_per_tok,
@@ -150,4 +140,5 @@ const struct tare_arch tare_arch_laguna = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -29,38 +29,51 @@ static bool indexed(const struct tare_deepseek_desc *m, int64_t layer)
     return m->index_every < 2 || layer < m->index_skip || (layer - m->index_skip + 1) % m->index_every == 0;
 }
 
-static void experts(struct tare_at at, const struct tare_deepseek_desc *m)
+static void experts(struct tare_layer *l, struct tare_at at, const struct tare_deepseek_desc *m)
 {
-    if (m->router_linear)
-        tare_linear(at, "gate", m->dim, m->experts, NO_BIAS);
-    else
-        tare_plain(at, "gate.weight", 2, m->experts, m->dim);
-    if (m->selection_bias)
-        tare_plain(at, "gate.e_score_correction_bias", 1, m->experts);
-    tare_switch_glu(at, "switch_mlp", m->experts, m->dim, m->expert_hidden);
+    struct tare_routed_desc desc = {.router = m->router,
+                                    .dim = m->dim,
+                                    .hidden = m->expert_hidden,
+                                    .gate_bare = !m->router_linear,
+                                    .correction = m->selection_bias ? "gate.e_score_correction_bias" : NULL};
+    desc.router.n = m->experts;
     if (m->shared > 0)
-        tare_dense_glu(at, "shared_experts", m->dim, tare_mul(at, m->expert_hidden, m->shared));
+        desc.shared_hidden = tare_mul(at, m->expert_hidden, m->shared);
+    tare_routed(l, at, &desc);
 }
 
-/* Chooses the keys that a query attends to. */
-static void indexer(struct tare_at at, const struct tare_deepseek_desc *m)
+/* Does a layer at or before this one have an indexer whose choice it can take? */
+static bool follows(const struct tare_deepseek_desc *m, int64_t layer)
 {
-    tare_linear(at, "wq_b", m->attention.q_rank, tare_mul(at, m->index_heads, m->index_dim), NO_BIAS);
-    tare_linear(at, "wk", m->dim, m->index_dim, NO_BIAS);
-    tare_layer_norm(at, "k_norm", m->index_dim, 1e-5, BIAS);
-    tare_linear(at, "weights_proj", m->dim, m->index_heads, NO_BIAS);
+    while (layer >= 0 && !indexed(m, layer))
+        layer--;
+    return layer >= 0;
+}
+
+static void attention(struct tare_layer *l, struct tare_at at, const struct tare_deepseek_desc *m, int64_t i)
+{
+    struct tare_mla_desc desc = m->attention;
+    tare_mla_turn(&desc, at, &(struct tare_mla_rotary){m->theta, m->scaling, m->context, m->halves});
+    if (m->index_heads > 0)
+        desc.index = (struct tare_index_desc){.heads = m->index_heads,
+                                              .width = m->index_dim,
+                                              .top = m->index_top,
+                                              .halves = m->index_halves,
+                                              .shared = !indexed(m, i)};
+    tare_mla(l, at, &desc);
+    if (m->index_heads > 0 && !follows(m, i))
+        l->mixer.ops = NULL; /* nobody chose for it */
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *desc, int64_t i)
 {
     const struct tare_deepseek_desc *m = desc;
+    l->residual_scale = m->residual_scale;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", m->dim, m->eps);
-    tare_mla(tare_at(at, "self_attn"), &m->attention);
-    if (indexed(m, i))
-        indexer(tare_at(at, "self_attn.indexer"), m);
+    attention(l, at, m, i);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", m->dim, m->eps);
     if (routed(m, i))
-        experts(tare_at(at, "mlp"), m);
+        experts(l, at, m);
     else
         tare_glu(l, at, &(struct tare_glu_desc){.dim = m->dim, .hidden = m->hidden, .bias = m->mlp_bias});
 }
@@ -74,9 +87,12 @@ void tare_deepseek(struct tare_at root, struct tare_decoder *d, const struct tar
                                           .context = m->context,
                                           .eps = m->eps,
                                           .embedding_scale = m->embedding_scale,
+                                          .logit_scale = m->logit_scale,
                                           .layer = layer,
                                           .head = m->head,
                                           .tied = m->tied});
+    if (m->index_heads > 0)
+        d->side = (struct tare_side){.width = tare_index_side(m->index_top)};
 }
 
 static void drop_prediction(struct tare_weights *w, const struct tare_deepseek_desc *m)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * latent.h - the DeepSeek family: latent attention, then a dense network in the first layers and routed experts
- * beside shared ones in the rest. Declared only: no block runs latent attention yet. */
+ * beside shared ones in the rest. */
 #ifndef TARE_MODELS_LATENT_H
 #define TARE_MODELS_LATENT_H
 
@@ -31,6 +31,7 @@
     ARG(REAL, rms_norm_eps, 1e-6)                                                                                      \
     ARG(REAL, rope_theta, 10000)                                                                                       \
     ARG(JSON, rope_scaling, ABSENT)                                                                                    \
+    ARG(JSON, rope_parameters, ABSENT)                                                                                 \
     ARG(FLAG, attention_bias, false)
 
 /* Since deepseek_v3. */
@@ -48,7 +49,12 @@ struct tare_deepseek_desc {
     int64_t dim, vocabulary, n_layers, context;
     int64_t hidden; /* of a dense network */
     double eps;
-    struct tare_mla_desc attention;
+    struct tare_mla_desc attention; /* without rotary and scale */
+    double theta;
+    const json_t *scaling;           /* rope_scaling or rope_parameters; NULL: none */
+    bool halves;                     /* rotates halves of dimensions, not pairs */
+    double residual_scale;           /* 0: 1 */
+    struct tare_router router;       /* without n */
     int64_t experts;                 /* below 1: every layer is dense */
     int64_t shared, expert_hidden;   /* shared experts, one network as wide as all of them; below 1: none */
     int64_t first_routed, frequency; /* experts in layers from that one on whose number the frequency divides */
@@ -57,9 +63,11 @@ struct tare_deepseek_desc {
     bool router_linear;              /* mlp.gate may be packed */
     bool selection_bias;             /* mlp.gate.e_score_correction_bias */
     int64_t index_heads, index_dim;  /* self_attn.indexer of sparse attention; heads below 1: none */
+    int64_t index_top;               /* keys that it chooses */
+    bool index_halves;               /* rotates halves, not pairs */
     const json_t *indexers;          /* transformers' indexer_types: a "shared" layer has none; NULL: as below */
     int64_t index_every, index_skip; /* one layer in so many has one, and all of the first ones; below 2: all */
-    double embedding_scale;
+    double embedding_scale, logit_scale;
     int64_t predicts;        /* layers of multi-token prediction behind the last one: so many, or all that are there */
     bool frequencies_stored; /* published with rotary_emb.inv_freq, which mlx-lm sets aside */
     bool activation_scales;  /* published with scales of activations, which nothing here uses */
@@ -71,7 +79,16 @@ struct tare_deepseek_desc {
 #define TARE_DEEPSEEK_DENSE(a, norm_eps)                                                                               \
     .dim = (a)->hidden_size, .vocabulary = (a)->vocab_size, .n_layers = (a)->num_hidden_layers,                        \
     .context = (a)->max_position_embeddings, .hidden = (a)->intermediate_size, .eps = (a)->rms_norm_eps,               \
-    .attention = TARE_MLA(a, norm_eps)
+    .attention = TARE_MLA(a, norm_eps), .theta = (a)->rope_theta,                                                      \
+    .scaling = (a)->rope_scaling ? (a)->rope_scaling : (a)->rope_parameters
+/* The router of deepseek_v3 and after. One expert alone keeps its weight. */
+#define TARE_DEEPSEEK_ROUTER(a)                                                                                        \
+    .router = {.top = (a)->num_experts_per_tok,                                                                        \
+               .score = TARE_SCORE_SIGMOID,                                                                            \
+               .normalize = (a)->norm_topk_prob && (a)->num_experts_per_tok > 1,                                       \
+               .scale = (a)->routed_scaling_factor,                                                                    \
+               .groups = (a)->n_group,                                                                                 \
+               .top_groups = (a)->topk_group}
 #define TARE_DEEPSEEK_ROUTED(a)                                                                                        \
     .experts = (a)->n_routed_experts, .shared = (a)->n_shared_experts, .expert_hidden = (a)->moe_intermediate_size,    \
     .first_routed = (a)->first_k_dense_replace

@@ -5,6 +5,7 @@
 #include "models/kinds.h"
 #include "models/skeleton.h"
 #include "models/window.h"
+#include "run/gated_conv.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \
@@ -42,31 +43,28 @@ static bool attends(const struct tare_lfm2_desc *d, int64_t i)
     return !d->layer_types || tare_word_is(d->layer_types, i, "full_attention");
 }
 
-static void attention(struct tare_at at, const struct tare_lfm2_desc *d)
+static void attention(struct tare_layer *l, struct tare_at at, const struct tare_lfm2_desc *d)
 {
     const int64_t head = tare_div(at, "hidden_size", d->dim, "num_attention_heads", d->heads);
-    const int64_t kv = tare_mul(at, d->kv_heads, head);
-    tare_rms_norm(at, "q_layernorm", head, d->eps);
-    tare_rms_norm(at, "k_layernorm", head, d->eps);
-    tare_linear(at, "q_proj", d->dim, d->dim, NO_BIAS);
-    tare_linear(at, "k_proj", d->dim, kv, NO_BIAS);
-    tare_linear(at, "v_proj", d->dim, kv, NO_BIAS);
-    tare_linear(at, "out_proj", d->dim, d->dim, NO_BIAS);
-}
-
-static void short_convolution(struct tare_at at, const struct tare_lfm2_desc *d)
-{
-    tare_conv1d(at, "conv", d->dim, d->width, 1, d->conv_bias);
-    tare_linear(at, "in_proj", d->dim, tare_mul(at, 3, d->dim), d->conv_bias);
-    tare_linear(at, "out_proj", d->dim, d->dim, d->conv_bias);
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){.o_name = "out_proj",
+                                     .dim = d->dim,
+                                     .heads = d->heads,
+                                     .kv_heads = d->kv_heads,
+                                     .head_dim = head,
+                                     .qk_norm = TARE_QK_NORM_RMS,
+                                     .q_norm_name = "q_layernorm",
+                                     .k_norm_name = "k_layernorm",
+                                     .eps = d->eps,
+                                     .rope = tare_rope_read(at, head, d->theta, d->rope_parameters, d->context)});
 }
 
 void tare_lfm2_layer(struct tare_layer *l, struct tare_at at, const struct tare_lfm2_desc *d, int64_t i)
 {
     if (attends(d, i))
-        attention(tare_at(at, "self_attn"), d);
+        attention(l, at, d);
     else
-        short_convolution(tare_at(at, "conv"), d);
+        tare_gated_conv(l, at, &(struct tare_gated_conv_desc){.dim = d->dim, .width = d->width, .bias = d->conv_bias});
     l->pre[0] = tare_rms_norm(at, "operator_norm", d->dim, d->eps);
     l->pre[1] = tare_rms_norm(at, "ffn_norm", d->dim, d->eps);
 }
@@ -113,6 +111,8 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                      .down_name = "w2",
                                      .dim = a->block_dim,
                                      .hidden = a->block_ff_dim});
+    if (a->block_dim != a->hidden_size) /* such a config declares what nothing can compute */
+        l->ffn = (struct tare_block){0};
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -126,6 +126,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 
 const struct tare_arch tare_arch_lfm2 = {
     .name = "lfm2",
+    .runs = true,
     .args = &args_info,
     .derive = derive,
     .declare = declare,

@@ -40,7 +40,6 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    const struct tare_at network = tare_at(at, "feed_forward");
     tare_lfm2_layer(l, at, &(struct tare_lfm2_desc){TARE_LFM2(a)}, i);
     if (i < a->num_dense_layers) {
         tare_glu(
@@ -48,10 +47,17 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
             &(struct tare_glu_desc){.name = "feed_forward", .dim = a->hidden_size, .hidden = a->intermediate_size});
         return;
     }
-    tare_linear(network, "gate", a->hidden_size, a->num_experts, NO_BIAS);
-    tare_switch_glu(network, "switch_mlp", a->num_experts, a->hidden_size, a->moe_intermediate_size);
-    if (a->use_expert_bias)
-        tare_plain(network, "expert_bias", 1, a->num_experts);
+    tare_routed(l, at,
+                &(struct tare_routed_desc){.name = "feed_forward",
+                                           .router = {.n = a->num_experts,
+                                                      .top = a->num_experts_per_tok,
+                                                      .score = TARE_SCORE_SIGMOID,
+                                                      .normalize = a->norm_topk_prob,
+                                                      .floor = 1e-6,
+                                                      .scale = a->routed_scaling_factor},
+                                           .dim = a->hidden_size,
+                                           .hidden = a->moe_intermediate_size,
+                                           .correction = a->use_expert_bias ? "expert_bias" : NULL});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -78,6 +84,7 @@ static void sanitize(struct tare_weights *w, const void *args)
 
 const struct tare_arch tare_arch_lfm2_moe = {
     .name = "lfm2_moe",
+    .runs = true,
     .args = &args_info,
     .derive = derive,
     .declare = declare,

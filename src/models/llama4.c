@@ -28,13 +28,60 @@
     ARG(JSON, attn_temperature_tuning, ABSENT) /* a number, or true */                                                 \
     ARG(REAL, floor_scale, 8192)                                                                                       \
     ARG(REAL, attn_scale, 0.1)                                                                                         \
-    ARG(JSON, rope_parameters, ABSENT)
+    ARG(JSON, rope_parameters, ABSENT)                                                                                 \
+    ARG(JSON, no_rope_layers, ABSENT)                                                                                  \
+    ARG(INT, no_rope_layer_interval, 4)
 TARE_ARGS(ARGS);
 
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {
     struct args *a = args;
-    return tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
+    if (a->no_rope_layer_interval < 1)
+        return tare_fail(d->err, TARE_E_CONFIG, d->place, "no_rope_layer_interval is 0; expected at least 1");
+    if (json_array_size(a->no_rope_layers) == 0) /* null and [] stand for the interval */
+        a->no_rope_layers = NULL;
+    const enum tare_code code = a->no_rope_layers ? tare_layer_numbers_check(a->no_rope_layers, a->num_hidden_layers,
+                                                                             "no_rope_layers", d->place, d->err)
+                                                  : TARE_OK;
+    return code ? code : tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
+}
+
+/* Layers that rotate see the keys of their own chunk; the others see all, and sharpen with the distance. */
+static bool rotates(const struct args *a, int64_t i)
+{
+    const json_t *own = json_array_get(a->no_rope_layers, (size_t)i);
+    return own ? json_integer_value(own) != 0 : (i + 1) % a->no_rope_layer_interval != 0;
+}
+
+static bool is_tuned(const struct args *a)
+{
+    const json_t *tuning = a->attn_temperature_tuning;
+    return !tuning || json_is_true(tuning) || json_number_value(tuning) != 0;
+}
+
+/* The norms come after the rotation, with rms_norm_eps as the authors have it (mlx-lm: 1e-6). */
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t i)
+{
+    const int64_t head = tare_head_dim(at, a->head_dim, a->hidden_size, a->num_attention_heads);
+    const json_t *scaling = a->rope_scaling ? a->rope_scaling : a->rope_parameters;
+    const bool rope = rotates(a, i);
+    struct tare_gqa_desc d = {.dim = a->hidden_size,
+                              .heads = a->num_attention_heads,
+                              .kv_heads = a->num_key_value_heads,
+                              .head_dim = head,
+                              .bias = a->attention_bias,
+                              .o_bias = a->attention_bias,
+                              .qk_norm = rope && a->use_qk_norm ? TARE_QK_NORM_RMS_BARE : TARE_QK_NORM_NONE,
+                              .norm_last = true,
+                              .eps = a->rms_norm_eps,
+                              .chunk = rope ? a->attention_chunk_size : 0,
+                              .query_beta = !rope && is_tuned(a) ? a->attn_scale : 0,
+                              .query_length = a->floor_scale,
+                              .query_from = 1};
+    if (rope)
+        d.rope = tare_rope_read(at, head, a->rope_theta, scaling, a->max_position_embeddings);
+    d.rope.interleaved = true;
+    tare_gqa(l, at, &d);
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
@@ -42,11 +89,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     const struct args *a = args;
     const int64_t dim = a->hidden_size, step = a->interleave_moe_layer_step;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
-    tare_attention(tare_at(at, "self_attn"), &(struct tare_attention){.dim = dim,
-                                                                      .heads = a->num_attention_heads,
-                                                                      .kv_heads = a->num_key_value_heads,
-                                                                      .head = a->head_dim,
-                                                                      .bias = a->attention_bias});
+    attention(l, at, a, i);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     if ((i + 1) % step) {
         tare_glu(l, at,
@@ -54,17 +97,16 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
         return;
     }
     tare_routed(l, at,
-                &(struct tare_routed_desc){.name = "feed_forward",
-                                           .dim = dim,
-                                           .router = {.n = a->num_local_experts,
-                                                      .top = a->num_experts_per_tok,
-                                                      .score = TARE_SCORE_SIGMOID},
-                                           .weigh_input = true,
-                                           .hidden = a->intermediate_size,
-                                           .gate = "router",
-                                           .experts = "experts",
-                                           .shared = "shared_expert",
-                                           .shared_hidden = a->intermediate_size});
+                &(struct tare_routed_desc){
+                    .name = "feed_forward",
+                    .dim = dim,
+                    .router = {.n = a->num_local_experts, .top = a->num_experts_per_tok, .score = TARE_SCORE_SIGMOID},
+                    .weigh_input = true,
+                    .hidden = a->intermediate_size,
+                    .gate = "router",
+                    .experts = "experts",
+                    .shared = "shared_expert",
+                    .shared_hidden = a->intermediate_size});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -91,6 +133,7 @@ static const struct tare_arch text = {
     .derive = derive,
     .declare = declare,
     .sanitize = experts,
+    .runs = true,
 };
 
 static void sanitize(struct tare_weights *w, const void *args)

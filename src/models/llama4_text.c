@@ -30,18 +30,32 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return code ? code : tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
 }
 
+/* no_rope_layers says 1 of those that rotate. */
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t i)
+{
+    struct tare_rope rope = {.kind = TARE_ROPE_NONE};
+    if (json_integer_value(json_array_get(a->no_rope_layers, (size_t)i)))
+        rope = tare_rope_read(at, a->head_dim, a->rope_theta, a->rope_parameters, a->max_position_embeddings);
+    rope.interleaved = true;
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){.dim = a->hidden_size,
+                                     .heads = a->num_attention_heads,
+                                     .kv_heads = a->num_key_value_heads,
+                                     .head_dim = a->head_dim,
+                                     .qk_norm = a->use_qk_norm ? TARE_QK_NORM_RMS_BARE : TARE_QK_NORM_NONE,
+                                     .eps = a->rms_norm_eps,
+                                     .rope = rope});
+}
+
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    (void)i;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", a->hidden_size, a->rms_norm_eps);
-    tare_attention(tare_at(at, "self_attn"), &(struct tare_attention){.dim = a->hidden_size,
-                                                                      .heads = a->num_attention_heads,
-                                                                      .kv_heads = a->num_key_value_heads,
-                                                                      .head = a->head_dim});
+    attention(l, at, a, i);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", a->hidden_size, a->rms_norm_eps);
-    tare_glu(l, at,
-             &(struct tare_glu_desc){.name = "feed_forward", .dim = a->hidden_size, .hidden = a->intermediate_size_mlp});
+    tare_glu(
+        l, at,
+        &(struct tare_glu_desc){.name = "feed_forward", .dim = a->hidden_size, .hidden = a->intermediate_size_mlp});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -57,4 +71,5 @@ const struct tare_arch tare_arch_llama4_text = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
 };

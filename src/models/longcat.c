@@ -2,24 +2,49 @@
  * longcat.c - LongCat-Flash's layers, and its published names. */
 #include "models/longcat.h"
 
+#include <math.h>
+
 #include "models/experts.h"
 #include "models/skeleton.h"
+#include "run/shortcut.h"
 
-static void layer(struct tare_layer *l, struct tare_at at, const void *desc, int64_t i)
+double tare_longcat_scale(bool asked, int64_t dim, int64_t rank)
 {
-    const struct tare_longcat_desc *m = desc;
-    (void)l;
+    return asked && rank > 0 ? sqrt((double)dim / (double)rank) : 1;
+}
+
+/* One of the two attentions and dense networks. */
+static void half(struct tare_layer *l, struct tare_at at, const struct tare_longcat_desc *m, int which)
+{
+    struct tare_mla_desc attention = m->attention;
+    attention.name = which ? "self_attn.1" : "self_attn.0";
+    tare_mla_turn(&attention, at,
+                  &(struct tare_mla_rotary){.theta = m->theta, .scaling = m->scaling, .context = m->context});
+    l->pre[0] = tare_rms_norm(tare_at(at, "input_layernorm"), which ? "1" : "0", m->dim, m->eps);
+    tare_mla(l, at, &attention);
+    l->pre[1] = tare_rms_norm(tare_at(at, "post_attention_layernorm"), which ? "1" : "0", m->dim, m->eps);
+    tare_glu(l, at, &(struct tare_glu_desc){.name = which ? "mlps.1" : "mlps.0", .dim = m->dim, .hidden = m->hidden});
+}
+
+static void first(struct tare_layer *l, struct tare_at at, const void *desc, int64_t i)
+{
     (void)i;
-    for (int k = 0; k < 2; k++) {
-        tare_rms_norm(tare_at(at, "input_layernorm"), k ? "1" : "0", m->dim, m->eps);
-        tare_mla(tare_at(at, "self_attn.%d", k), &m->attention);
-        tare_rms_norm(tare_at(at, "post_attention_layernorm"), k ? "1" : "0", m->dim, m->eps);
-        tare_dense_glu(at, k ? "mlps.1" : "mlps.0", m->dim, m->hidden);
-    }
-    const int64_t choices = m->experts + m->zero_experts;
-    tare_linear(at, "mlp.router.classifier", m->dim, choices, m->router_bias);
-    tare_plain(at, "mlp.router.e_score_correction_bias", 1, choices);
-    tare_switch_glu(at, "mlp.switch_mlp", m->experts, m->dim, m->expert_hidden);
+    half(l, at, desc, 0);
+}
+
+static struct tare_block experts(struct tare_at at, const struct tare_longcat_desc *m)
+{
+    struct tare_layer l = {.ffn.ops = NULL};
+    struct tare_routed_desc desc = {.router = m->router,
+                                    .dim = m->dim,
+                                    .hidden = m->expert_hidden,
+                                    .gate = "router.classifier",
+                                    .gate_bias = m->router_bias,
+                                    .correction = "router.e_score_correction_bias",
+                                    .idle = m->zero_experts};
+    desc.router.n = m->experts + m->zero_experts;
+    tare_routed(&l, at, &desc);
+    return m->runs ? l.ffn : (struct tare_block){NULL, NULL};
 }
 
 void tare_longcat(struct tare_at root, struct tare_decoder *d, const struct tare_longcat_desc *m)
@@ -31,8 +56,18 @@ void tare_longcat(struct tare_at root, struct tare_decoder *d, const struct tare
                                           .n_layers = m->n_layers,
                                           .context = m->context,
                                           .eps = m->eps,
-                                          .layer = layer,
+                                          .layer = first,
                                           .head = TARE_HEAD_OWN});
+    const struct tare_layer *once = d->layers;
+    const int64_t n = d->n_layers;
+    struct tare_layer *l = tare_layers(d, 2 * n);
+    d->side = (struct tare_side){.width = m->dim};
+    for (int64_t i = 0; l && i < n && !root.tree->error.code; i++, l += 2) {
+        const struct tare_at at = tare_at(root, "model.layers.%lld", (long long)i);
+        l[0] = once[i];
+        half(&l[1], at, m, 1);
+        tare_shortcut(&l[0], experts(at, m), &l[1], root.tree->arena);
+    }
 }
 
 void tare_longcat_rewrite(struct tare_weights *w, const struct tare_longcat_desc *m)

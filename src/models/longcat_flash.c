@@ -36,4 +36,5 @@ const struct tare_arch tare_arch_longcat_flash = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

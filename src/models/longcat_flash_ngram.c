@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * longcat_flash_ngram.c - LongCat-Flash with embeddings of the last tokens (mlx-lm: models/longcat_flash_ngram.py). */
 #include "models/longcat.h"
+#include "run/ngram.h"
 
 #define ARGS(ARG)                                                                                                      \
     TARE_LONGCAT_ARGS(ARG)                                                                                             \
@@ -35,18 +36,16 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     const struct tare_longcat_desc desc = describe(a);
-    const struct tare_at ngrams = tare_at(root, "model.ngram_embeddings");
-    const int64_t n = embedders(a), dim = a->hidden_size / n;
     const int64_t rows = tare_mul(root, a->ngram_vocab_size_ratio, a->vocab_size);
 
     tare_longcat(root, d, &desc);
-    for (int64_t i = 0; i < n && !root.tree->error.code; i++) {
-        const char *number = tare_arena_format(root.tree->arena, "%lld", (long long)i);
-        if (!number)
-            return; /* the arena is marked */
-        tare_embedding(tare_at(ngrams, "embedders"), number, rows + 2 * i + 1, dim);
-        tare_linear(tare_at(ngrams, "post_projs"), number, dim, a->hidden_size, NO_BIAS);
-    }
+    tare_ngram(d, tare_at(root, "model.ngram_embeddings"),
+               &(struct tare_ngram_desc){.dim = a->hidden_size,
+                                         .width = a->hidden_size / embedders(a),
+                                         .vocabulary = a->vocab_size,
+                                         .longest = a->emb_neighbor_num,
+                                         .splits = a->emb_split_num,
+                                         .rows = rows});
 }
 
 static void sanitize(struct tare_weights *w, const void *args)
@@ -62,4 +61,5 @@ const struct tare_arch tare_arch_longcat_flash_ngram = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -21,12 +21,19 @@
     ARG(INT, max_position_embeddings, 2056)
 TARE_ARGS(ARGS);
 
+static enum tare_code derive(void *args, const struct tare_derive *d)
+{
+    const struct args *a = args;
+    return tare_mamba_limit_check(a->time_step_limit, d);
+}
+
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
     (void)i;
     l->pre[0] = tare_rms_norm(at, "norm", a->hidden_size, a->layer_norm_epsilon);
-    tare_mamba2(tare_at(at, "mixer"),
+    tare_nothing(&l->ffn, at, a->hidden_size);
+    tare_mamba2(l, at,
                 &(struct tare_mamba2_desc){.dim = a->hidden_size,
                                            .heads = a->num_heads,
                                            .head_dim = a->head_dim,
@@ -36,7 +43,8 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                            .bias = a->use_bias,
                                            .out_bias = a->use_bias,
                                            .conv_bias = a->use_conv_bias,
-                                           .eps = a->layer_norm_epsilon});
+                                           .eps = a->layer_norm_epsilon,
+                                           TARE_MAMBA_LIMIT(a->time_step_limit)});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -50,6 +58,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 const struct tare_arch tare_arch_mamba2 = {
     .name = "mamba2",
     .args = &args_info,
+    .derive = derive,
+    .runs = true,
     .declare = declare,
     .sanitize = tare_mamba_sanitize,
 };

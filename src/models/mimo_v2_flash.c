@@ -61,17 +61,25 @@ static bool is_one(const json_t *list, int64_t i)
     return json_integer_value(json_array_get(list, (size_t)i)) == 1;
 }
 
-static void attention(struct tare_at at, const struct args *a, bool windowed)
+/* A windowed layer sees sliding_window_size earlier keys and the token's own, as the authors say; mlx-lm counts its own
+ * among them. */
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, bool windowed)
 {
-    const int64_t heads = windowed ? a->swa_num_attention_heads : a->num_attention_heads;
-    tare_attention(at,
-                   &(struct tare_attention){.dim = a->hidden_size,
-                                            .heads = heads,
-                                            .kv_heads = windowed ? a->swa_num_key_value_heads : a->num_key_value_heads,
-                                            .head = windowed ? a->swa_head_dim : a->head_dim,
-                                            .v_head = windowed ? a->swa_v_head_dim : a->v_head_dim});
-    if (windowed ? a->add_swa_attention_sink_bias : a->add_full_attention_sink_bias)
-        tare_plain(at, "attention_sink_bias", 1, heads);
+    const bool sink = windowed ? a->add_swa_attention_sink_bias : a->add_full_attention_sink_bias;
+    const int64_t head = windowed ? a->swa_head_dim : a->head_dim;
+    const struct tare_rope rope = {.kind = TARE_ROPE_DEFAULT,
+                                   .dims = (int64_t)(a->partial_rotary_factor * (double)head),
+                                   .base = windowed ? a->swa_rope_theta : a->rope_theta};
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){.dim = a->hidden_size,
+                                     .heads = windowed ? a->swa_num_attention_heads : a->num_attention_heads,
+                                     .kv_heads = windowed ? a->swa_num_key_value_heads : a->num_key_value_heads,
+                                     .head_dim = head,
+                                     .v_head_dim = windowed ? a->swa_v_head_dim : a->v_head_dim,
+                                     .v_scale = isnan(a->attention_value_scale) ? 1 : a->attention_value_scale,
+                                     .window = windowed ? a->sliding_window_size + 1 : 0,
+                                     .sink_name = sink ? "attention_sink_bias" : NULL,
+                                     .rope = rope});
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
@@ -79,7 +87,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     const struct args *a = args;
     const int64_t dim = a->hidden_size, hidden = a->moe_intermediate_size;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->layernorm_epsilon);
-    attention(tare_at(at, "self_attn"), a, is_one(a->hybrid_layer_pattern, i));
+    attention(l, at, a, is_one(a->hybrid_layer_pattern, i));
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->layernorm_epsilon);
     if (!is_one(a->moe_layer_freq, i)) {
         tare_glu(l, at, &(struct tare_glu_desc){.dim = dim, .hidden = a->intermediate_size});
@@ -91,7 +99,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                     .router = {.n = a->n_routed_experts,
                                .top = a->num_experts_per_tok,
                                .score = TARE_SCORE_SIGMOID,
-                               .normalize = a->norm_topk_prob,
+                               .normalize = a->norm_topk_prob && a->num_experts_per_tok > 1,
                                .scale = a->routed_scaling_factor,
                                .groups = a->n_group,
                                .top_groups = a->topk_group},
@@ -128,4 +136,5 @@ const struct tare_arch tare_arch_mimo_v2_flash = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * minicpm3.c - MiniCPM3: latent attention in a dense model (mlx-lm: models/minicpm3.py). */
+#include <math.h>
+
 #include "models/latent.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -23,6 +25,7 @@
     ARG(REAL, rope_theta, 1000000)                                                                                     \
     ARG(FLAG, rope_traditional, false)                                                                                 \
     ARG(JSON, rope_scaling, ABSENT)                                                                                    \
+    ARG(JSON, rope_parameters, ABSENT)                                                                                 \
     ARG(FLAG, tie_word_embeddings, false)
 TARE_ARGS(ARGS);
 
@@ -38,8 +41,13 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    struct tare_deepseek_desc desc = {TARE_DEEPSEEK_DENSE(a, 1e-5), .embedding_scale = a->scale_emb,
-                                      .head = TARE_HEAD_FLAG, .tied = a->tie_word_embeddings};
+    struct tare_deepseek_desc desc = {TARE_DEEPSEEK_DENSE(a, 1e-6), /* transformers; mlx-lm: 1e-5 */
+                                      .halves = true,
+                                      .embedding_scale = a->scale_emb,
+                                      .residual_scale = a->scale_depth / sqrt((double)a->num_hidden_layers),
+                                      .logit_scale = (double)a->dim_model_base / (double)a->hidden_size,
+                                      .head = TARE_HEAD_FLAG,
+                                      .tied = a->tie_word_embeddings};
     desc.attention.kv_b_whole = true;
     tare_deepseek(root, d, &desc);
 }
@@ -50,4 +58,5 @@ const struct tare_arch tare_arch_minicpm3 = {
     .derive = derive,
     .declare = declare,
     .transformers_tied = true,
+    .runs = true,
 };

@@ -28,7 +28,25 @@ TARE_ARGS(ARGS);
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {
     struct args *a = args;
+    if (tare_partial_check(tare_json_real(a->rope_parameters, "partial_rotary_factor", 1), d->place, d->err))
+        return d->err->code;
     return tare_theta_read(&a->rope_theta, "rope_theta", a->rope_parameters, d->place, d->err);
+}
+
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a)
+{
+    const int64_t head = tare_head_dim(at, a->head_dim, a->hidden_size, a->num_attention_heads);
+    const double share = tare_json_real(a->rope_parameters, "partial_rotary_factor", 1);
+    const int64_t rotated = a->rotary_dim > 0 ? a->rotary_dim : (int64_t)((double)head * share);
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){
+                 .dim = a->hidden_size,
+                 .heads = a->num_attention_heads,
+                 .kv_heads = a->num_key_value_heads,
+                 .head_dim = head,
+                 .qk_norm = a->use_qk_norm ? TARE_QK_NORM_RMS_WIDE : TARE_QK_NORM_NONE,
+                 .eps = a->rms_norm_eps,
+                 .rope = tare_rope_read(at, rotated, a->rope_theta, a->rope_parameters, a->max_position_embeddings)});
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
@@ -37,13 +55,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     const int64_t dim = a->hidden_size;
     (void)i;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
-    tare_attention(tare_at(at, "self_attn"),
-                   &(struct tare_attention){.dim = dim,
-                                            .heads = a->num_attention_heads,
-                                            .kv_heads = a->num_key_value_heads,
-                                            .head = a->head_dim,
-                                            .qk_norm = a->use_qk_norm ? TARE_NORM_OF_ALL : TARE_NORM_OF_NOTHING,
-                                            .eps = a->rms_norm_eps});
+    attention(l, at, a);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     tare_routed(l, at,
                 &(struct tare_routed_desc){.name = "block_sparse_moe",
@@ -76,4 +88,5 @@ const struct tare_arch tare_arch_minimax = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

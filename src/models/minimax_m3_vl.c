@@ -88,42 +88,61 @@ static struct tare_norm norm(struct tare_at at, const char *name, const struct a
                              : tare_rms_norm(at, name, dim, a->rms_norm_eps);
 }
 
-static void attention(struct tare_at at, const struct args *a, int64_t i)
+static struct tare_rope rope(struct tare_at at, const struct args *a, int64_t most)
 {
-    tare_attention(at, &(struct tare_attention){.dim = a->hidden_size,
-                                                .heads = a->num_attention_heads,
-                                                .kv_heads = a->num_key_value_heads,
-                                                .head = a->head_dim});
-    if (a->use_qk_norm) {
-        norm(at, "q_norm", a, a->head_dim);
-        norm(at, "k_norm", a, a->head_dim);
+    const int64_t share = (int64_t)((double)a->head_dim * a->partial_rotary_factor);
+    const int64_t dims = a->rotary_dim >= 0 ? a->rotary_dim : share;
+    return tare_rope_read(at, dims < most ? dims : most, a->rope_theta, a->rope_parameters, a->max_position_embeddings);
+}
+
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t i)
+{
+    struct tare_gqa_desc d = {.dim = a->hidden_size,
+                              .heads = a->num_attention_heads,
+                              .kv_heads = a->num_key_value_heads,
+                              .head_dim = a->head_dim,
+                              .eps = a->rms_norm_eps,
+                              .rope = rope(at, a, INT64_MAX)};
+    if (a->use_qk_norm)
+        d.qk_norm = a->use_gemma_norm ? TARE_QK_NORM_RMS_ONE_PLUS : TARE_QK_NORM_RMS;
+    if (a->index_block_size >= 0 && chosen(a->layer_types, "full_attention", false, a->sparse_attention_freq, i)) {
+        tare_mul(at, a->index_n_heads, a->index_head_dim); /* refused when below 1 */
+        d.index = (struct tare_gqa_index_desc){.heads = a->index_n_heads,
+                                               .dim = a->index_head_dim,
+                                               .size = a->index_block_size,
+                                               .top = a->index_topk_blocks,
+                                               .local = a->index_local_blocks,
+                                               .one_plus = a->use_gemma_norm,
+                                               .rope = rope(at, a, a->index_head_dim)};
     }
-    if (a->index_block_size < 0 || !chosen(a->layer_types, "full_attention", false, a->sparse_attention_freq, i))
-        return;
-    tare_linear(at, "index_q_proj", a->hidden_size, tare_mul(at, a->index_n_heads, a->index_head_dim), NO_BIAS);
-    tare_linear(at, "index_k_proj", a->hidden_size, a->index_head_dim, NO_BIAS);
-    norm(at, "index_q_norm", a, a->index_head_dim);
-    norm(at, "index_k_norm", a, a->index_head_dim);
+    tare_gqa(l, at, &d);
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
+    const struct tare_limit limit = {.kind = TARE_LIMIT_BEFORE, .most = a->swiglu_limit, .alpha = a->swiglu_alpha};
     l->pre[0] = norm(at, "input_layernorm", a, a->hidden_size);
-    attention(tare_at(at, "self_attn"), a, i);
+    attention(l, at, a, i);
     l->pre[1] = norm(at, "post_attention_layernorm", a, a->hidden_size);
     if (!chosen(a->mlp_layer_types, "sparse", true, a->moe_layer_freq, i)) {
-        tare_dense_glu(at, "mlp", a->hidden_size, a->dense_intermediate_size);
+        tare_glu(l, at,
+                 &(struct tare_glu_desc){.dim = a->hidden_size, .hidden = a->dense_intermediate_size, .limit = limit});
         return;
     }
     tare_routed(l, at,
                 &(struct tare_routed_desc){.name = "block_sparse_moe",
                                            .dim = a->hidden_size,
-                                           .router = {.n = a->num_local_experts},
+                                           .router = {.n = a->num_local_experts,
+                                                      .top = a->num_experts_per_tok,
+                                                      .score = TARE_SCORE_SIGMOID,
+                                                      .normalize = true,
+                                                      .scale = a->routed_scaling_factor},
                                            .hidden = a->intermediate_size,
                                            .correction = "e_score_correction_bias",
-                                           .shared_hidden = a->shared_intermediate_size});
-    tare_planned_only(&l->ffn); /* its rule of choosing and its activation are not filled in */
+                                           .shared_hidden = a->shared_intermediate_size,
+                                           .limit = limit,
+                                           .shared_limit = limit});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -182,6 +201,7 @@ static const struct tare_arch text = {
     .derive = derive,
     .declare = declare,
     .sanitize = text_sanitize,
+    .runs = true,
 };
 
 const struct tare_arch tare_arch_minimax_m3_vl = {

@@ -35,9 +35,23 @@ TARE_ARGS(ARGS);
 
 static struct tare_deepseek_desc describe(const struct args *a)
 {
-    return (struct tare_deepseek_desc){
-        TARE_DEEPSEEK_DENSE(a, 1e-6), TARE_DEEPSEEK_ROUTED(a), .router_linear = true,         .activation_scales = true,
-        .frequencies_stored = true,   .head = TARE_HEAD_FLAG,  .tied = a->tie_word_embeddings};
+    struct tare_deepseek_desc desc = {TARE_DEEPSEEK_DENSE(a, 1e-6),
+                                      TARE_DEEPSEEK_ROUTED(a),
+                                      .router = {.top = a->num_experts_per_tok,
+                                                 .normalize = a->norm_topk_prob,
+                                                 .scale = a->routed_scaling_factor,
+                                                 .groups = a->n_group,
+                                                 .top_groups = a->topk_group},
+                                      .halves = !a->rope_interleave,
+                                      .router_linear = true,
+                                      .activation_scales = true,
+                                      .frequencies_stored = true,
+                                      .head = TARE_HEAD_FLAG,
+                                      .tied = a->tie_word_embeddings};
+    desc.scaling = a->rope_parameters; /* rope_scaling counts for nothing */
+    desc.attention.query_beta = tare_json_real(a->rope_parameters, "llama_4_scaling_beta", 0);
+    desc.attention.query_length = tare_json_real(a->rope_parameters, "original_max_position_embeddings", 0);
+    return desc;
 }
 TARE_DEEPSEEK_MEMBER;
 
@@ -55,4 +69,5 @@ const struct tare_arch tare_arch_mistral4 = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -1,26 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * mla.c - multi-head latent attention: its parameters, and kv_b_proj cut per head. */
+ * mla.c - multi-head latent attention: scaled rotary embeddings, and kv_b_proj cut per head. */
 #include "models/mla.h"
 
-void tare_mla(struct tare_at at, const struct tare_mla_desc *d)
+#include <math.h>
+
+void tare_mla_turn(struct tare_mla_desc *d, struct tare_at at, const struct tare_mla_rotary *r)
 {
-    const int64_t q = tare_mul(at, d->heads, d->nope + d->rope);
-    if (d->q_rank > 0) {
-        tare_linear(at, "q_a_proj", d->dim, d->q_rank, d->bias);
-        tare_rms_norm(at, "q_a_layernorm", d->q_rank, d->eps);
-        tare_linear(at, "q_b_proj", d->q_rank, q, NO_BIAS);
-    } else {
-        tare_linear(at, "q_proj", d->dim, q, NO_BIAS);
-    }
-    tare_linear(at, "kv_a_proj_with_mqa", d->dim, d->kv_rank + d->rope, d->bias);
-    tare_rms_norm(at, "kv_a_layernorm", d->kv_rank, d->eps);
-    if (d->kv_b_whole) {
-        tare_linear(at, "kv_b_proj", d->kv_rank, tare_mul(at, d->heads, d->nope + d->v), NO_BIAS);
-    } else {
-        tare_experts(at, "embed_q", d->heads, d->nope, d->kv_rank, NO_BIAS);
-        tare_experts(at, "unembed_out", d->heads, d->kv_rank, d->v, NO_BIAS);
-    }
-    tare_linear(at, d->o_name ? d->o_name : "o_proj", tare_mul(at, d->heads, d->v), d->dim, d->bias);
+    d->rotary = tare_rope_read(at, d->rope, r->theta, r->scaling, r->context);
+    d->rotary.interleaved = !r->halves;
+    const double all = d->rotary.kind != TARE_ROPE_DEFAULT ? d->rotary.mscale_all_dim : 0;
+    const double twice = d->rotary.factor > 1 ? 0.1 * all * log(d->rotary.factor) + 1 : 1;
+    d->scale = twice * twice / sqrt((double)(d->nope + d->rope));
 }
 
 void tare_mla_rewrite(struct tare_weights *w, const char *attention, int64_t heads, int64_t nope, int64_t v)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * muse_glimmer.c - the text model of Muse Glimmer: gated attention, norms before and after (mlx-lm:
  * models/muse_glimmer.py). */
+#include <math.h>
+#include <string.h>
+
+#include "models/kinds.h"
 #include "models/skeleton.h"
 #include "models/window.h"
-
-#include <string.h>
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 6656)                                                                                        \
@@ -25,7 +27,8 @@
     ARG(JSON, layer_rope_theta, ABSENT)                                                                                \
     ARG(FLAG, tie_word_embeddings, false)                                                                              \
     ARG(REAL, final_logit_softcapping, 20.0)                                                                           \
-    ARG(REAL, output_multiplier, 0.19611613513818404)
+    ARG(REAL, output_multiplier, 0.19611613513818404)                                                                  \
+    ARG(TEXT, hidden_activation, silu)
 TARE_ARGS(ARGS);
 
 /* The authors keep the text model's keys in text_config, mlx's conversions beside the others. The former go first. */
@@ -65,25 +68,47 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return tare_layer_types_check(a->layer_types, a->num_hidden_layers, d->place, d->err);
 }
 
-/* Queries and keys are normed without a weight; the mixed values are gated. No block runs that yet. */
-static void attention(struct tare_at at, const struct args *a)
+/* Without layer_types every fourth layer sees all. */
+static bool windowed(const struct args *a, int64_t i)
 {
-    const int64_t dim = a->hidden_size, q = tare_mul(at, a->num_attention_heads, a->head_dim);
-    const int64_t kv = tare_mul(at, a->num_key_value_heads, a->head_dim);
-    tare_linear(at, "q_proj", dim, q, NO_BIAS);
-    tare_linear(at, "k_proj", dim, kv, NO_BIAS);
-    tare_linear(at, "v_proj", dim, kv, NO_BIAS);
-    tare_linear(at, "o_proj", q, dim, NO_BIAS);
-    tare_linear(at, "gate_proj", dim, q, NO_BIAS);
+    return a->layer_types ? tare_word_is(a->layer_types, i, "sliding_attention") : i % 4 != 3;
+}
+
+/* Without layer_rope_theta the windowed layers rotate; with it those whose number is not 0, by rope_theta. */
+static bool rotates(const struct args *a, int64_t i)
+{
+    if (a->layer_rope_theta)
+        return json_number_value(json_array_get(a->layer_rope_theta, (size_t)i)) != 0;
+    return !a->layer_types ? windowed(a, i) : !tare_word_is(a->layer_types, i, "full_attention");
+}
+
+/* Queries and keys are normed without a weight; the mixed values are gated. */
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t i)
+{
+    struct tare_gqa_desc desc = {.dim = a->hidden_size,
+                                 .heads = a->num_attention_heads,
+                                 .kv_heads = a->num_key_value_heads,
+                                 .head_dim = a->head_dim,
+                                 .scale = a->qk_scale_factor / sqrt((double)a->head_dim),
+                                 .window = windowed(a, i) ? a->sliding_window : 0,
+                                 .qk_norm = TARE_QK_NORM_RMS_BARE,
+                                 .eps = a->rms_norm_eps,
+                                 .gate = TARE_GATE_ELEMENTS,
+                                 .gate_name = "gate_proj"};
+    if (rotates(a, i))
+        desc.rope = tare_rope_read(at, a->head_dim, a->rope_theta, NULL, a->max_position_embeddings);
+    tare_gqa(l, at, &desc);
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
     const int64_t dim = a->hidden_size;
-    (void)i;
-    attention(tare_at(at, "self_attn"), a);
-    tare_glu(l, at, &(struct tare_glu_desc){.dim = dim, .hidden = a->intermediate_size});
+    attention(l, at, a, i);
+    tare_glu(l, at,
+             &(struct tare_glu_desc){.dim = dim,
+                                     .hidden = a->intermediate_size,
+                                     .activation = tare_activation_read(at, a->hidden_activation, TARE_SILU)});
     l->pre[0] = tare_rms_norm_one_plus(at, "input_layernorm", dim, a->rms_norm_eps);
     l->post[0] = tare_rms_norm_one_plus(at, "post_attention_layernorm", dim, a->post_norm_eps);
     l->pre[1] = tare_rms_norm_one_plus(at, "pre_feedforward_layernorm", dim, a->rms_norm_eps);
@@ -98,6 +123,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                           .context = a->max_position_embeddings, .eps = a->rms_norm_eps,
                                           .logit_scale = a->output_multiplier,
                                           .logit_soft_cap = a->final_logit_softcapping, .layer = layer});
+    d->embedding_norm = (struct tare_norm){.kind = TARE_NORM_RMS, .dim = a->hidden_size, .eps = a->rms_norm_eps};
 }
 
 static void sanitize(struct tare_weights *w, const void *args)
@@ -120,4 +146,5 @@ const struct tare_arch tare_arch_muse_glimmer = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

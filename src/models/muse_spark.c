@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * muse_spark.c - Muse Spark: gated attention, experts at a width of their own, gated residuals (mlx-lm:
  * models/muse_spark.py). */
+#include <math.h>
 #include <string.h>
 
 #include "models/experts.h"
+#include "models/kinds.h"
 #include "models/muse_vision.h"
 #include "models/skeleton.h"
 #include "models/window.h"
@@ -78,32 +80,69 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
                                         all->projector_hidden_size, d);
 }
 
-static void experts(struct tare_at at, const struct args *a)
+static void experts(struct tare_layer *l, struct tare_at at, const struct args *a)
 {
-    tare_plain(at, "gate.weight", 2, a->num_local_experts, a->hidden_size);
-    tare_plain(at, "gate.e_score_correction_bias", 1, a->num_local_experts);
-    tare_linear(at, "pre_expert_proj", a->hidden_size, a->moe_hidden_size, NO_BIAS);
-    tare_rms_norm(at, "pre_expert_norm", a->moe_hidden_size, a->rms_norm_eps);
-    tare_switch_glu(at, "experts", a->num_local_experts, a->moe_hidden_size, a->moe_intermediate_size);
-    tare_rms_norm(at, "experts.post_expert_norm", a->moe_hidden_size, a->post_norm_eps);
-    tare_linear(at, "post_expert_proj", a->moe_hidden_size, a->hidden_size, NO_BIAS);
+    tare_routed(l, at,
+                &(struct tare_routed_desc){
+                    .router = {.n = a->num_local_experts,
+                               .top = a->num_experts_per_tok,
+                               .score = TARE_SCORE_SIGMOID,
+                               .normalize = true,
+                               .floor = 1e-15,
+                               .factor = a->output_multiplier,
+                               .scale = a->routed_scaling_factor},
+                    .dim = a->hidden_size,
+                    .hidden = a->moe_intermediate_size,
+                    .gate_bare = true,
+                    .correction = "gate.e_score_correction_bias",
+                    .experts = "experts",
+                    .latent = {.width = a->moe_hidden_size,
+                               .down = "pre_expert_proj",
+                               .up = "post_expert_proj",
+                               .down_norm = "pre_expert_norm",
+                               .eps = a->rms_norm_eps,
+                               .each_norm = "post_expert_norm",
+                               .each_eps = a->post_norm_eps},
+                });
+}
+
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t i)
+{
+    struct tare_gqa_desc desc = {.qkv_name = "qkvg_proj",
+                                 .dim = a->hidden_size,
+                                 .heads = a->num_attention_heads,
+                                 .kv_heads = a->num_key_value_heads,
+                                 .head_dim = a->head_dim,
+                                 .scale = a->qk_scale_factor / sqrt((double)a->head_dim),
+                                 .window = tare_word_is(a->layer_types, i, "sliding_attention") ? a->sliding_window : 0,
+                                 .qk_norm = TARE_QK_NORM_RMS_BARE,
+                                 .eps = a->rms_norm_eps,
+                                 .gate = TARE_GATE_FUSED,
+                                 .mixed_head_norm = true};
+    if (json_number_value(json_array_get(a->layer_rope_theta, (size_t)i)) != 0) { /* which only says whether */
+        desc.rope = tare_rope_read(at, a->head_dim, tare_json_real(a->rope_parameters, "rope_theta", 0), NULL, 0);
+        desc.rope.interleaved = true;
+    }
+    tare_gqa(l, at, &desc);
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     static const char *const gates[] = {"add_attn_alpha", "add_attn_beta", "add_ffn_alpha", "add_ffn_beta"};
     const struct args *a = &((const struct whole *)args)->text;
-    const int64_t dim = a->hidden_size, q = tare_mul(at, a->num_attention_heads, a->head_dim);
-    (void)i;
+    const int64_t dim = a->hidden_size;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
+    l->pre[0].rounded = i == 0; /* mlx-lm, whose later norms go on in float32 */
     l->pre[1] = tare_rms_norm(at, "pre_feedforward_layernorm", dim, a->rms_norm_eps);
+    l->post[0] = (struct tare_norm){.kind = TARE_NORM_RMS, .dim = dim, .eps = a->post_norm_eps};
     l->post[1] = tare_rms_norm(at, "post_feedforward_layernorm", dim, a->post_norm_eps);
-    tare_linear(at, "self_attn.qkvg_proj", dim,
-                tare_mul(at, 2 * (a->num_attention_heads + a->num_key_value_heads), a->head_dim), NO_BIAS);
-    tare_linear(at, "self_attn.o_proj", q, dim, NO_BIAS);
-    experts(tare_at(at, "mlp"), a);
-    for (size_t k = 0; k < sizeof gates / sizeof *gates; k++)
-        tare_plain(at, gates[k], 1, dim);
+    l->post[1].kind = TARE_NORM_RMS_BEFORE;
+    attention(l, at, a, i);
+    experts(l, at, a);
+    for (int k = 0; k < 2; k++) {
+        l->keep[k] = tare_plain(at, gates[2 * k], 1, dim);
+        l->take[k] = tare_plain(at, gates[2 * k + 1], 1, dim);
+    }
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -120,6 +159,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                           .logit_soft_cap = a->final_logit_softcapping,
                                           .layer = layer,
                                           .head = TARE_HEAD_OWN});
+    d->norm.rounded = true;
+    d->embedding_norm = (struct tare_norm){.kind = TARE_NORM_RMS, .dim = a->hidden_size, .eps = a->rms_norm_eps};
     if (all->vision)
         tare_muse_vision_declare(tare_at(root, "model"), all->vision, a->hidden_size);
 }
@@ -162,4 +203,5 @@ const struct tare_arch tare_arch_muse_spark = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -14,17 +14,12 @@
     ARG(INT, max_position_embeddings, REQUIRED)                                                                        \
     ARG(INT, num_attention_heads, REQUIRED)                                                                            \
     ARG(INT, num_key_value_heads, REQUIRED)                                                                            \
-    ARG(FLAG, attention_bias, REQUIRED)                                                                                \
     ARG(INT, mamba_num_heads, REQUIRED)                                                                                \
     ARG(INT, mamba_head_dim, REQUIRED)                                                                                 \
-    ARG(FLAG, mamba_proj_bias, REQUIRED)                                                                               \
     ARG(INT, ssm_state_size, REQUIRED)                                                                                 \
     ARG(INT, conv_kernel, REQUIRED)                                                                                    \
     ARG(INT, n_groups, REQUIRED)                                                                                       \
-    ARG(FLAG, mlp_bias, REQUIRED)                                                                                      \
     ARG(REAL, layer_norm_epsilon, REQUIRED)                                                                            \
-    ARG(FLAG, use_bias, REQUIRED)                                                                                      \
-    ARG(FLAG, use_conv_bias, REQUIRED)                                                                                 \
     ARG(JSON, hybrid_override_pattern, ABSENT)                                                                         \
     ARG(JSON, layers_block_type, ABSENT)                                                                               \
     ARG(JSON, layer_types, ABSENT)                                                                                     \
@@ -34,7 +29,19 @@
     ARG(INT, moe_shared_expert_intermediate_size, ABSENT)                                                              \
     ARG(INT, moe_latent_size, ABSENT)                                                                                  \
     ARG(INT, n_routed_experts, ABSENT)                                                                                 \
-    ARG(INT, n_shared_experts, ABSENT)
+    ARG(INT, n_shared_experts, ABSENT)                                                                                 \
+    ARG(INT, num_experts_per_tok, 2)                                                                                   \
+    ARG(INT, n_group, 1)                                                                                               \
+    ARG(INT, topk_group, 1)                                                                                            \
+    ARG(REAL, routed_scaling_factor, 1.0)                                                                              \
+    ARG(TEXT, mlp_hidden_act, relu2)                                                                                   \
+    ARG(JSON, time_step_limit, ABSENT)                                                                                 \
+    ARG(FLAG, attention_bias, REQUIRED)                                                                                \
+    ARG(FLAG, mamba_proj_bias, REQUIRED)                                                                               \
+    ARG(FLAG, mlp_bias, REQUIRED)                                                                                      \
+    ARG(FLAG, use_bias, REQUIRED)                                                                                      \
+    ARG(FLAG, use_conv_bias, REQUIRED)                                                                                 \
+    ARG(FLAG, norm_topk_prob, true)
 TARE_ARGS(ARGS);
 
 /* The kind of a layer: 'M', '*', '-' or 'E', by the pattern, a text or a list of letters; else by a word a layer. */
@@ -78,37 +85,47 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
                              "layer %lld is of no known kind; expected M, *, - or E in hybrid_override_pattern, or "
                              "linear_attention, full_attention, mlp or moe in layers_block_type",
                              (long long)i);
-    return TARE_OK;
+    return tare_mamba_limit_check(a->time_step_limit, d);
 }
 
-static void network(struct tare_layer *l, struct tare_at at, const char *name, const struct args *a, int64_t hidden)
+static void network(struct tare_layer *l, struct tare_at at, const struct args *a)
 {
     tare_mlp(l, at,
-             &(struct tare_mlp_desc){.name = name,
+             &(struct tare_mlp_desc){.name = "mixer",
                                      .first_name = "up_proj",
                                      .second_name = "down_proj",
                                      .dim = a->hidden_size,
-                                     .hidden = hidden,
+                                     .hidden = a->intermediate_size,
                                      .bias = a->mlp_bias,
-                                     .activation = TARE_RELU2});
+                                     .activation = tare_activation_read(at, a->mlp_hidden_act, TARE_RELU2)});
 }
 
-static void routed(struct tare_at at, const struct args *a)
+static void routed(struct tare_layer *l, struct tare_at at, const struct args *a)
 {
-    const int64_t dim = a->hidden_size, n = a->n_routed_experts, latent = a->moe_latent_size;
+    const int64_t latent = a->moe_latent_size < 0 ? -1 : tare_mul(at, 1, a->moe_latent_size);
     const int64_t shared = a->moe_shared_expert_intermediate_size;
-    const int64_t inner = latent >= 0 ? latent : dim;
-    struct tare_layer part = {0}; /* of the layer's network, not the whole of it */
-    tare_experts(at, "switch_mlp.fc1", n, inner, a->moe_intermediate_size, NO_BIAS);
-    tare_experts(at, "switch_mlp.fc2", n, a->moe_intermediate_size, inner, NO_BIAS);
-    tare_plain(at, "gate.weight", 2, n, dim);
-    tare_plain(at, "gate.e_score_correction_bias", 1, n);
-    if (a->n_shared_experts >= 0)
-        network(&part, at, "shared_experts", a, shared > 0 ? shared : a->intermediate_size);
-    if (latent >= 0) {
-        tare_linear(at, "fc1_latent_proj", dim, latent, a->mlp_bias);
-        tare_linear(at, "fc2_latent_proj", latent, dim, a->mlp_bias);
-    }
+    tare_routed(
+        l, at,
+        &(struct tare_routed_desc){.name = "mixer",
+                                   .router = {.n = a->n_routed_experts,
+                                              .top = a->num_experts_per_tok,
+                                              .score = TARE_SCORE_SIGMOID,
+                                              .normalize = a->norm_topk_prob,
+                                              .scale = a->routed_scaling_factor,
+                                              .groups = a->n_group,
+                                              .top_groups = a->topk_group},
+                                   .dim = a->hidden_size,
+                                   .hidden = a->moe_intermediate_size,
+                                   .gate_bare = true,
+                                   .correction = "gate.e_score_correction_bias",
+                                   .parts = {NULL, "fc1", "fc2"},
+                                   .ungated = true,
+                                   .latent = {latent, "fc1_latent_proj", "fc2_latent_proj", a->mlp_bias, NULL, 0},
+                                   .shared_hidden = a->n_shared_experts < 0 ? 0
+                                                    : shared > 0            ? shared
+                                                                            : a->intermediate_size,
+                                   .shared_bias = a->mlp_bias,
+                                   .activation = tare_activation_read(at, a->mlp_hidden_act, TARE_RELU2)});
 }
 
 static void attention(struct tare_layer *l, struct tare_at at, const struct args *a)
@@ -127,33 +144,37 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                  .o_bias = a->attention_bias});
 }
 
-static void mamba(struct tare_at at, const struct args *a)
+static void mamba(struct tare_layer *l, struct tare_at at, const struct args *a)
 {
-    tare_mamba2(at, &(struct tare_mamba2_desc){.dim = a->hidden_size,
-                                               .heads = a->mamba_num_heads,
-                                               .head_dim = a->mamba_head_dim,
-                                               .groups = a->n_groups,
-                                               .state = a->ssm_state_size,
-                                               .width = a->conv_kernel,
-                                               .bias = a->mamba_proj_bias,
-                                               .out_bias = a->mamba_proj_bias,
-                                               .conv_bias = a->use_conv_bias,
-                                               .eps = a->layer_norm_epsilon});
+    tare_mamba2(l, at,
+                &(struct tare_mamba2_desc){.dim = a->hidden_size,
+                                           .heads = a->mamba_num_heads,
+                                           .head_dim = a->mamba_head_dim,
+                                           .groups = a->n_groups,
+                                           .state = a->ssm_state_size,
+                                           .width = a->conv_kernel,
+                                           .bias = a->mamba_proj_bias,
+                                           .out_bias = a->mamba_proj_bias,
+                                           .conv_bias = a->use_conv_bias,
+                                           .eps = a->layer_norm_epsilon,
+                                           TARE_MAMBA_LIMIT(a->time_step_limit)});
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
     const char letter = kind(a, i);
-    l->pre[letter == '-' || letter == 'E'] = tare_rms_norm(at, "norm", a->hidden_size, a->layer_norm_epsilon);
+    const bool second = letter == '-' || letter == 'E';
+    l->pre[second] = tare_rms_norm(at, "norm", a->hidden_size, a->layer_norm_epsilon);
+    tare_nothing(second ? &l->mixer : &l->ffn, at, a->hidden_size);
     if (letter == 'M')
-        mamba(tare_at(at, "mixer"), a);
+        mamba(l, at, a);
     else if (letter == '*')
         attention(l, at, a);
     else if (letter == '-')
-        network(l, at, "mixer", a, a->intermediate_size);
+        network(l, at, a);
     else
-        routed(tare_at(at, "mixer"), a);
+        routed(l, at, a);
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -188,6 +209,7 @@ static void sanitize(struct tare_weights *w, const void *args)
 const struct tare_arch tare_arch_nemotron_h = {
     .name = "nemotron_h",
     .args = &args_info,
+    .runs = true,
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * olmo_hybrid.c - OLMo Hybrid: layers of gated delta rule, normed before, and of attention, normed after (mlx-lm:
  * models/olmo_hybrid.py, which cannot read the published names). */
-#include "models/delta.h"
+#include <math.h>
+
+#include "models/gated_delta.h"
 #include "models/kinds.h"
 #include "models/sparse.h"
 #include "models/window.h"
@@ -37,7 +39,10 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
         a->num_key_value_heads = a->num_attention_heads;
     if (a->head_dim < 1)
         a->head_dim = a->hidden_size / a->num_attention_heads;
+    const json_t *fragment = json_is_object(a->rope_parameters) ? a->rope_parameters : d->config;
     a->rope_theta = tare_json_real(a->rope_parameters, "rope_theta", a->rope_theta);
+    if (json_is_null(json_object_get(fragment, "rope_theta")))
+        a->rope_theta = NAN; /* nothing rotates */
     return tare_layer_types_check(a->layer_types, a->num_hidden_layers, d->place, d->err);
 }
 
@@ -49,27 +54,27 @@ static bool linear(const struct args *a, int64_t i)
 static void delta_layer(struct tare_layer *l, struct tare_at at, const struct args *a)
 {
     l->pre[0] = tare_rms_norm(at, "input_layernorm", a->hidden_size, a->rms_norm_eps);
-    tare_delta(tare_at(at, "linear_attn"),
-               &(struct tare_delta){.dim = a->hidden_size,
-                                    .heads = a->linear_num_value_heads,
-                                    .key = a->linear_num_key_heads * a->linear_key_head_dim,
-                                    .value = a->linear_num_value_heads * a->linear_value_head_dim,
-                                    .head = a->linear_value_head_dim,
-                                    .kernel = a->linear_conv_kernel_dim,
-                                    .decay = TARE_DECAY_HEAD,
-                                    .eps = a->layer_norm_epsilon});
+    tare_delta(l, at,
+               &(struct tare_delta_desc){TARE_DELTA_QWEN(a), .spelling = TARE_DELTA_EACH, .decay = TARE_DECAY_HEAD,
+                                         .negative = a->linear_allow_neg_eigval, .eps = a->layer_norm_epsilon});
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", a->hidden_size, a->rms_norm_eps);
 }
 
 static void attention_layer(struct tare_layer *l, struct tare_at at, const struct args *a)
 {
-    tare_attention(tare_at(at, "self_attn"), &(struct tare_attention){.dim = a->hidden_size,
-                                                                      .heads = a->num_attention_heads,
-                                                                      .kv_heads = a->num_key_value_heads,
-                                                                      .head = a->head_dim,
-                                                                      .bias = a->attention_bias,
-                                                                      .qk_norm = TARE_NORM_OF_ALL,
-                                                                      .eps = a->rms_norm_eps});
+    struct tare_rope rope = {.kind = TARE_ROPE_NONE};
+    if (!isnan(a->rope_theta))
+        rope = tare_rope_read(at, a->head_dim, a->rope_theta, a->rope_parameters, a->max_position_embeddings);
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){.dim = a->hidden_size,
+                                     .heads = a->num_attention_heads,
+                                     .kv_heads = a->num_key_value_heads,
+                                     .head_dim = a->head_dim,
+                                     .bias = a->attention_bias,
+                                     .o_bias = a->attention_bias,
+                                     .qk_norm = TARE_QK_NORM_RMS_WIDE,
+                                     .eps = a->rms_norm_eps,
+                                     .rope = rope});
     l->post[0] = tare_rms_norm(at, "post_attention_layernorm", a->hidden_size, a->rms_norm_eps);
     l->post[1] = tare_rms_norm(at, "post_feedforward_layernorm", a->hidden_size, a->rms_norm_eps);
 }
@@ -119,4 +124,5 @@ const struct tare_arch tare_arch_olmo_hybrid = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -35,27 +35,40 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return TARE_OK;
 }
 
+/* The authors clip queries and keys behind their norms, and values; mlx-lm does not read clip_qkv. */
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a)
+{
+    const int64_t head = tare_head_dim(at, a->head_dim, a->hidden_size, a->num_attention_heads);
+    const json_t *scaling = a->rope_scaling ? a->rope_scaling : a->rope_parameters;
+    struct tare_rope rope = tare_rope_read(at, head, a->rope_theta, scaling, a->max_position_embeddings);
+    rope.interleaved = a->rope_traditional;
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){.dim = a->hidden_size,
+                                     .heads = a->num_attention_heads,
+                                     .kv_heads = a->num_key_value_heads,
+                                     .head_dim = head,
+                                     .bias = a->attention_bias,
+                                     .o_bias = a->attention_bias,
+                                     .qk_norm = TARE_QK_NORM_RMS_WIDE,
+                                     .eps = a->rms_norm_eps,
+                                     .clip = a->clip_qkv > 0 ? a->clip_qkv : 0,
+                                     .rope = rope});
+}
+
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
     const int64_t dim = a->hidden_size;
     (void)i;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
-    tare_attention(tare_at(at, "self_attn"), &(struct tare_attention){.dim = dim,
-                                                                      .heads = a->num_attention_heads,
-                                                                      .kv_heads = a->num_key_value_heads,
-                                                                      .head = a->head_dim,
-                                                                      .bias = a->attention_bias,
-                                                                      .qk_norm = TARE_NORM_OF_ALL,
-                                                                      .eps = a->rms_norm_eps});
+    attention(l, at, a);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     tare_routed(l, at,
-                &(struct tare_routed_desc){.dim = dim,
-                                           .router = {.n = a->num_experts,
-                                                      .top = a->num_experts_per_tok,
-                                                      .normalize = a->norm_topk_prob},
-                                           .hidden = a->intermediate_size,
-                                           .bias = a->mlp_bias});
+                &(struct tare_routed_desc){
+                    .dim = dim,
+                    .router = {.n = a->num_experts, .top = a->num_experts_per_tok, .normalize = a->norm_topk_prob},
+                    .hidden = a->intermediate_size,
+                    .bias = a->mlp_bias});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -79,4 +92,5 @@ const struct tare_arch tare_arch_olmoe = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

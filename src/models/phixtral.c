@@ -7,21 +7,39 @@
     ARG(INT, model_dim, 2560)                                                                                          \
     ARG(INT, num_heads, 32)                                                                                            \
     ARG(INT, num_layers, 32)                                                                                           \
-    ARG(INT, num_local_experts, 4)
+    ARG(INT, num_local_experts, 4)                                                                                     \
+    ARG(INT, num_experts_per_tok, 2)                                                                                   \
+    ARG(INT, rotary_dim, 32)
 TARE_ARGS(ARGS);
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    const int64_t dim = a->model_dim, hidden = tare_mul(at, 4, dim), n = a->num_local_experts;
+    const int64_t dim = a->model_dim, head = tare_div(at, "model_dim", dim, "num_heads", a->num_heads);
     (void)i;
     l->residual = TARE_RESIDUAL_PARALLEL;
     l->pre[0] = l->pre[1] = tare_layer_norm(at, "ln", dim, 1e-5, BIAS);
-    tare_linear(at, "mixer.Wqkv", dim, tare_mul(at, 3, dim), BIAS);
-    tare_linear(at, "mixer.out_proj", dim, dim, BIAS);
-    tare_experts(at, "moe.switch_mlp.fc1", n, dim, hidden, BIAS);
-    tare_experts(at, "moe.switch_mlp.fc2", n, hidden, dim, BIAS);
-    tare_linear(at, "moe.gate", dim, n, NO_BIAS);
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){.name = "mixer",
+                                     .qkv_name = "Wqkv",
+                                     .o_name = "out_proj",
+                                     .dim = dim,
+                                     .heads = a->num_heads,
+                                     .kv_heads = a->num_heads,
+                                     .head_dim = head,
+                                     .bias = BIAS,
+                                     .o_bias = BIAS,
+                                     .rope = {.kind = TARE_ROPE_DEFAULT, .dims = a->rotary_dim, .base = 10000}});
+    tare_routed(l, at,
+                &(struct tare_routed_desc){
+                    .name = "moe",
+                    .dim = dim,
+                    .router = {.n = a->num_local_experts, .top = a->num_experts_per_tok, .normalize = true},
+                    .hidden = tare_mul(at, 4, dim),
+                    .ungated = true,
+                    .parts = {NULL, "fc1", "fc2"},
+                    .bias = BIAS,
+                    .activation = TARE_GELU_TANH});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -56,4 +74,5 @@ const struct tare_arch tare_arch_phixtral = {
     .args = &args_info,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -2,6 +2,7 @@
  * plamo2.c - PLaMo 2: its own Mamba mixer, every second layer attention (mlx-lm: models/plamo2.py). */
 #include "models/mamba_mixer.h"
 #include "models/skeleton.h"
+#include "run/plamo_mixer.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 4096)                                                                                        \
@@ -41,32 +42,36 @@ static bool recurrent(const struct args *a, int64_t i)
     return i % a->mamba_step != a->mamba_step / 2;
 }
 
-static void mamba(struct tare_at at, const struct args *a)
+static void mamba(struct tare_layer *l, struct tare_at at, const struct args *a)
 {
-    const int64_t dim = a->hidden_size, heads = a->mamba_num_heads, state = a->mamba_d_state;
-    const int64_t inner = tare_mul(at, heads, a->hidden_size_per_head), steps = dim / 16 > 64 ? dim / 16 : 64;
-    tare_linear(at, "in_proj", dim, tare_mul(at, 2, inner), NO_BIAS);
-    tare_conv1d(at, "conv1d", inner, a->mamba_d_conv, 1, NO_BIAS);
-    tare_linear(at, "bcdt_proj", inner, steps + 2 * state, NO_BIAS);
-    tare_linear(at, "dt_proj", steps, heads, NO_BIAS);
-    tare_plain(at, "dt_bias", 1, heads);
-    tare_plain(at, "A_log", 1, heads);
-    tare_plain(at, "D", 1, heads);
-    tare_plain(at, "dt_norm_weight", 1, steps);
-    tare_plain(at, "B_norm_weight", 1, state);
-    tare_plain(at, "C_norm_weight", 1, state);
-    tare_linear(at, "out_proj", inner, dim, NO_BIAS);
+    const int64_t dim = a->hidden_size;
+    tare_plamo_mixer(l, at,
+                     &(struct tare_plamo_mixer_desc){.dim = dim,
+                                                     .heads = a->mamba_num_heads,
+                                                     .head_dim = a->hidden_size_per_head,
+                                                     .state = a->mamba_d_state,
+                                                     .width = a->mamba_d_conv,
+                                                     .rank = dim / 16 > 64 ? dim / 16 : 64,
+                                                     .eps = a->rms_norm_eps});
 }
 
-static void attention(struct tare_at at, const struct args *a)
+/* All keys are seen, as in mlx-lm: attention_window_size and full_attention_idx are not looked at. */
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a)
 {
-    const int64_t dim = a->hidden_size, heads = a->num_attention_heads, kv = a->num_key_value_heads;
-    const int64_t head = a->hidden_size_per_head, q = tare_mul(at, heads, head);
+    const int64_t heads = a->num_attention_heads, kv = a->num_key_value_heads, head = a->hidden_size_per_head;
     tare_div(at, "num_attention_heads", heads, "num_key_value_heads", kv);
-    tare_linear(at, "qkv_proj", dim, q + 2 * tare_mul(at, kv, head), NO_BIAS);
-    tare_linear(at, "o_proj", q, dim, NO_BIAS);
-    tare_plain(at, "q_weight", 2, heads, head);
-    tare_plain(at, "k_weight", 2, kv, head);
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){.name = "mixer",
+                                     .qkv_name = "qkv_proj",
+                                     .dim = a->hidden_size,
+                                     .heads = heads,
+                                     .kv_heads = kv,
+                                     .head_dim = head,
+                                     .qk_norm = TARE_QK_NORM_RMS_ROWS,
+                                     .q_norm_name = "q_weight",
+                                     .k_norm_name = "k_weight",
+                                     .eps = 1e-6,
+                                     .rope = tare_rope_read(at, head, 10000, NULL, a->max_position_embeddings)});
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
@@ -74,15 +79,17 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     const struct args *a = args;
     const int64_t dim = a->hidden_size;
     if (recurrent(a, i))
-        mamba(tare_at(at, "mixer"), a);
+        mamba(l, at, a);
     else
-        attention(tare_at(at, "mixer"), a);
+        attention(l, at, a);
     tare_glu(l, at,
              &(struct tare_glu_desc){.gate_up_name = "gate_up_proj", .dim = dim, .hidden = a->intermediate_size});
     l->pre[0] = tare_rms_norm_one_plus(at, "pre_mixer_norm", dim, a->rms_norm_eps);
     l->pre[1] = tare_rms_norm_one_plus(at, "pre_mlp_norm", dim, a->rms_norm_eps);
-    tare_plain(at, "post_mixer_norm.weight", 1, dim); /* times weight + 1/5: no norm of tree.h */
-    tare_plain(at, "post_mlp_norm.weight", 1, dim);   /* times weight + 1/5^1.5 */
+    l->post[0] = tare_rms_norm(at, "post_mixer_norm", dim, a->rms_norm_eps);
+    l->post[0].offset = 1.0 / 5;
+    l->post[1] = tare_rms_norm(at, "post_mlp_norm", dim, a->rms_norm_eps);
+    l->post[1].offset = 1 / pow(5, 1.5);
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -98,6 +105,7 @@ const struct tare_arch tare_arch_plamo2 = {
     .name = "plamo2",
     .transformers_tied = true, /* not known there: a head that differs is refused */
     .args = &args_info,
+    .runs = true,
     .derive = derive,
     .declare = declare,
     .sanitize = tare_mamba_sanitize,

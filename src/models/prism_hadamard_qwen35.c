@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * prism_hadamard_qwen35.c - Qwen3.5 in 2 bits, the inputs of its packed linears rotated by signed Hadamard transforms
- * (mlx-lm: models/prism_hadamard_qwen35.py). A list in config.json says which modules. */
+ * (mlx-lm: models/prism_hadamard_qwen35.py). A list in config.json says which modules. Their "dtype" is
+ * float16 throughout, and so what comes out of a packed embedding is rounded to it. */
 #include <string.h>
 
 #include "base/map.h"
@@ -68,13 +69,13 @@ static bool block_fits(int64_t block, int64_t width)
 }
 
 /* One module of the list: NULL, or what is wrong. Its signs are declared. */
-static const char *rotated(struct tare_at root, const json_t *module)
+static const char *rotated(struct tare_at root, const json_t *module, struct tare_decoder *d)
 {
     const char *path = tare_json_text(module, "path", ""), *dtype = tare_json_text(module, "dtype", "");
     const json_t *embedding = json_object_get(module, "embedding");
     const int64_t block = tare_json_integer(module, "block", -1);
     const struct tare_at at = tare_at(root, "%s", path);
-    const struct tare_parameter *p = tare_tree_find(root.tree, tare_at(at, "weight").path);
+    struct tare_parameter *p = tare_tree_find(root.tree, tare_at(at, "weight").path);
     if (!p || !p->active || (p->kind != TARE_KIND_LINEAR && p->kind != TARE_KIND_EMBEDDING))
         return "is no linear and no embedding of the model";
     if (!json_is_boolean(embedding) || json_is_true(embedding) != (p->kind == TARE_KIND_EMBEDDING))
@@ -83,8 +84,12 @@ static const char *rotated(struct tare_at root, const json_t *module)
         return "must be float16 and without a bias";
     if (p->shape[1] % 128 || !block_fits(block, p->shape[1]))
         return "has a width that its block or the groups do not divide";
-    if (block)
-        tare_plain(at, "signs", 1, p->shape[1]);
+    p->halved = p->kind == TARE_KIND_EMBEDDING;
+    if (!block)
+        return NULL;
+    p->signs = tare_plain(at, "signs", 1, p->shape[1]);
+    p->block = block;
+    d->turned = p->shape[1] > d->turned ? p->shape[1] : d->turned;
     return NULL;
 }
 
@@ -101,7 +106,7 @@ static void text_declare(struct tare_at root, const void *args, struct tare_deco
             tare_fail_memory(&root.tree->error);
             break;
         }
-        const char *wrong = before == TARE_MAP_NONE ? rotated(root, module) : "is listed twice";
+        const char *wrong = before == TARE_MAP_NONE ? rotated(root, module, d) : "is listed twice";
         if (wrong)
             tare_fail(&root.tree->error, TARE_E_CONFIG, "config.json: modules", "%s %s", path, wrong);
     }
@@ -120,6 +125,7 @@ static const struct tare_arch text = {
     .derive = text_derive,
     .declare = text_declare,
     .sanitize = text_sanitize,
+    .runs = true,
 };
 
 const struct tare_arch tare_arch_prism_hadamard_qwen35 = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * qwen3_next.c - Qwen3-Next: three layers of gated delta rule to one of gated attention, and experts (mlx-lm:
  * models/qwen3_next.py). */
-#include "models/delta.h"
+#include "models/gated_delta.h"
 #include "models/sparse.h"
 #include "models/theta.h"
 
@@ -36,22 +36,15 @@
     ARG(INT, full_attention_interval, 4)
 TARE_ARGS(ARGS);
 
-static struct tare_delta_qwen delta(const struct args *a)
+static struct tare_delta_desc delta(const struct args *a)
 {
-    return (struct tare_delta_qwen){.dim = a->hidden_size,
-                                    .key_heads = a->linear_num_key_heads,
-                                    .value_heads = a->linear_num_value_heads,
-                                    .key_head = a->linear_key_head_dim,
-                                    .value_head = a->linear_value_head_dim,
-                                    .kernel = a->linear_conv_kernel_dim,
-                                    .eps = a->rms_norm_eps,
-                                    .in_two = true};
+    return (struct tare_delta_desc){TARE_DELTA_QWEN(a), .eps = a->rms_norm_eps, .spelling = TARE_DELTA_IN_TWO};
 }
 
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {
     struct args *a = args;
-    const struct tare_delta_qwen mixer = delta(a);
+    const struct tare_delta_desc mixer = delta(a);
     if (a->full_attention_interval < 1)
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "full_attention_interval is 0; expected at least 1");
     if (a->head_dim < 1)
@@ -66,13 +59,15 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
 {
     const struct args *a = args;
     const int64_t dim = a->hidden_size;
-    const struct tare_delta_qwen mixer = delta(a);
+    const struct tare_delta_desc mixer = delta(a);
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
     if ((i + 1) % a->full_attention_interval)
-        tare_delta_qwen(tare_at(at, "linear_attn"), &mixer);
+        tare_delta(l, at, &mixer);
     else
-        tare_gated_attention(tare_at(at, "self_attn"), dim, a->num_attention_heads, a->num_key_value_heads, a->head_dim,
-                             a->attention_bias, a->rms_norm_eps);
+        tare_gated_attention(l, at,
+                             &(struct tare_gated_attention){
+                                 TARE_GATED_ATTENTION(a), .theta = a->rope_theta, .rotated = a->partial_rotary_factor,
+                                 .scaling = a->rope_scaling ? a->rope_scaling : a->rope_parameters});
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     if (a->num_experts > 0 && tare_sparse_layer(a->mlp_only_layers, a->decoder_sparse_step, i))
         tare_shared_experts(l, at,
@@ -106,4 +101,5 @@ const struct tare_arch tare_arch_qwen3_next = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

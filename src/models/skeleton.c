@@ -47,8 +47,9 @@ void tare_skeleton(struct tare_at root, const void *args, struct tare_decoder *d
                                .embedding_scale = s->embedding_scale,
                                .logit_scale = s->logit_scale,
                                .logit_soft_cap = s->logit_soft_cap};
-    struct tare_layer *l = tare_layers(d, s->n_layers);
-    for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++, l++)
+    const int64_t blocks = s->blocks > 0 ? s->blocks : 1;
+    struct tare_layer *l = tare_layers(d, s->n_layers * blocks);
+    for (int64_t i = 0; i * blocks < d->n_layers && !root.tree->error.code; i++, l += blocks)
         s->layer(l, tare_at(model, "%s.%lld", or (s->layers, "layers"), (long long)i), args, i);
     d->norm = tare_skeleton_norm(model, or (s->norm_name, "norm"), s);
     tare_head(root, s->head == TARE_HEAD_NONE ? NULL : or (s->head_name, "lm_head"), embedding, s->head, s->tied,

@@ -12,6 +12,7 @@ struct tare_skeleton {
     const char *norm_name; /* "norm" */
     const char *head_name; /* "lm_head" */
     int64_t dim, vocabulary, n_layers, context;
+    int64_t blocks; /* a layer of the model becomes so many of the decoder, and .layer gets the first; 0: one */
     /* norm: of the last norm; NO_NORM has none, the BARE ones have no weight */
     enum {
         TARE_SKELETON_RMS,
@@ -22,7 +23,7 @@ struct tare_skeleton {
         TARE_SKELETON_LAYER_BARE
     } norm;
     double norm_offset; /* added to the weights */
-    bool norm_bias; /* of a layer norm */
+    bool norm_bias;     /* of a layer norm */
     double eps;
     double embedding_scale, logit_scale, logit_soft_cap; /* see struct tare_decoder; 0: none */
     /* Declare layer i at `at` ("model.layers.3"); must not loop on after an error in at.tree. */

@@ -74,21 +74,32 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return code ? code : check_rope(a, FULL, d);
 }
 
-/* No block runs the gates yet. */
-static void attention(struct tare_at at, const struct args *a)
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t i)
 {
-    const int64_t dim = a->hidden_size, q = tare_mul(at, a->num_attention_heads, a->head_dim);
-    const int64_t kv = tare_mul(at, a->num_key_value_heads, a->head_dim);
-    tare_linear(at, "q_k_v_proj", dim, q + 2 * kv, a->attention_bias);
-    tare_linear(at, "g_proj", dim, a->num_attention_heads, a->attention_bias);
-    tare_linear(at, "out_proj", q, dim, a->attention_bias);
+    const char *type = type_of(a, i);
+    const json_t *rope = json_object_get(a->rope_parameters, type);
+    const double dims = trunc((double)a->head_dim * tare_json_real(rope, "partial_rotary_factor", 1));
+    tare_gqa(
+        l, at,
+        &(struct tare_gqa_desc){.qkv_name = "q_k_v_proj",
+                                .o_name = "out_proj",
+                                .dim = a->hidden_size,
+                                .heads = a->num_attention_heads,
+                                .kv_heads = a->num_key_value_heads,
+                                .head_dim = a->head_dim,
+                                .bias = a->attention_bias,
+                                .o_bias = a->attention_bias,
+                                .window = strcmp(type, WINDOWED) ? 0 : a->sliding_window,
+                                .gate_name = "g_proj",
+                                .gate = TARE_GATE_HEADS,
+                                .gate_bias = a->attention_bias,
+                                .rope = tare_rope_read(at, (int64_t)dims, 10000, rope, a->max_position_embeddings)});
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
     const struct args *a = args;
-    (void)i;
-    attention(tare_at(at, "self_attn"), a);
+    attention(l, at, a, i);
     tare_glu(l, at,
              &(struct tare_glu_desc){
                  .dim = a->hidden_size, .hidden = a->intermediate_size, .bias = a->mlp_bias, .activation = TARE_GELU});
@@ -120,4 +131,5 @@ const struct tare_arch tare_arch_spark2_5 = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

@@ -52,9 +52,14 @@ void tare_sparse_rewrite(struct tare_weights *w, const char *block, int64_t n, i
         tare_experts_rewrite(w, &(struct tare_experts_desc){.from = from, .to = to, .n = n, .dim = dim});
 }
 
+int64_t tare_head_dim(struct tare_at at, int64_t given, int64_t dim, int64_t heads)
+{
+    return given > 0 ? given : tare_div(at, "hidden_size", dim, "num_attention_heads", heads);
+}
+
 void tare_attention(struct tare_at at, const struct tare_attention *a)
 {
-    const int64_t head = a->head > 0 ? a->head : tare_div(at, "hidden_size", a->dim, "num_attention_heads", a->heads);
+    const int64_t head = tare_head_dim(at, a->head, a->dim, a->heads);
     const int64_t value = a->v_head > 0 ? a->v_head : head;
     const int64_t q = tare_mul(at, a->heads, head), k = tare_mul(at, a->kv_heads, head);
     tare_linear(at, "q_proj", a->dim, q, a->bias);

@@ -29,6 +29,9 @@ void tare_shared_experts(struct tare_layer *l, struct tare_at at, const struct t
  */
 void tare_sparse_rewrite(struct tare_weights *w, const char *block, int64_t n, int64_t dim);
 
+/* head_dim as the config gives it; below 1: dim / heads, which must be whole. */
+int64_t tare_head_dim(struct tare_at at, int64_t given, int64_t dim, int64_t heads);
+
 /* {q, k, v, o}_proj below `at` ("model.layers.0.self_attn"), and q_norm and k_norm where their widths are given. */
 struct tare_attention {
     int64_t dim, heads, kv_heads;

@@ -2,6 +2,7 @@
  * step3p5.c - Step 3.5: layers with a window have heads of their own, heads have gates, routed experts stand beside a
  * shared one (mlx-lm: models/step3p5.py). */
 #include "models/experts.h"
+#include "models/kinds.h"
 #include "models/sparse.h"
 #include "models/window.h"
 
@@ -77,27 +78,49 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
                : tare_layer_types_check(a->layer_types, a->num_hidden_layers, d->place, d->err);
 }
 
-static void attention(struct tare_at at, const struct args *a, int64_t i)
+/* Of layer i in a list that may be short, or the number that stands for all layers. */
+static double of_layer(const json_t *value, int64_t i, double usual)
+{
+    const json_t *own = json_is_array(value) ? json_array_get(value, (size_t)i) : value;
+    return json_is_number(own) ? json_number_value(own) : usual;
+}
+
+/* Some kinds of layers are rotated without the scaling, where yarn_only_types names the others. */
+static struct tare_rope rope(struct tare_at at, const struct args *a, int64_t i)
+{
+    const char *type = json_string_value(json_array_get(a->layer_types, (size_t)i));
+    const double share = of_layer(a->partial_rotary_factors, i, 1);
+    const int64_t dims = share > 0 && share <= 1 ? (int64_t)((double)a->head_dim * share) : 0;
+    const json_t *scaling = a->rope_scaling;
+    bool named = json_array_size(a->yarn_only_types) == 0;
+    for (size_t k = 0; k < json_array_size(a->yarn_only_types); k++)
+        named = named || tare_word_is(a->yarn_only_types, (int64_t)k, type ? type : "full_attention");
+    return tare_rope_read(at, dims, of_layer(a->rope_theta, i, 10000), named ? scaling : NULL,
+                          a->max_position_embeddings);
+}
+
+static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t i)
 {
     const bool windowed = a->layer_types ? tare_window(1, a->layer_types, 0, i) == 1 : i % 2 == 0;
     const json_t *own = windowed ? a->attention_other_setting : NULL;
-    const int64_t heads = tare_json_integer(own, "num_attention_heads", a->num_attention_heads);
-    tare_attention(at, &(struct tare_attention){
-                           .dim = a->hidden_size,
-                           .heads = heads,
-                           .kv_heads = tare_json_integer(own, "num_attention_groups", a->num_attention_groups),
-                           .head = a->head_dim,
-                           .qk_norm = TARE_NORM_OF_HEAD,
-                           .eps = a->rms_norm_eps});
-    if (a->use_head_wise_attn_gate)
-        tare_linear(at, "g_proj", a->hidden_size, heads, NO_BIAS);
+    tare_gqa(
+        l, at,
+        &(struct tare_gqa_desc){.dim = a->hidden_size,
+                                .heads = tare_json_integer(own, "num_attention_heads", a->num_attention_heads),
+                                .kv_heads = tare_json_integer(own, "num_attention_groups", a->num_attention_groups),
+                                .head_dim = a->head_dim,
+                                .qk_norm = TARE_QK_NORM_RMS,
+                                .eps = a->rms_norm_eps,
+                                .gate = a->use_head_wise_attn_gate ? TARE_GATE_HEADS : TARE_GATE_NONE,
+                                .window = windowed ? a->sliding_window : 0,
+                                .rope = rope(at, a, i)});
 }
 
 /* Of layer i in a list that may be short; 0 and null are none. */
 static struct tare_limit limit_of(const json_t *list, int64_t i)
 {
     const double most = json_number_value(json_array_get(list, (size_t)i));
-    return (struct tare_limit){most > 0 ? TARE_LIMIT_AFTER : TARE_LIMIT_NONE, most};
+    return (struct tare_limit){.kind = most > 0 ? TARE_LIMIT_AFTER : TARE_LIMIT_NONE, .most = most};
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
@@ -105,7 +128,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     const struct args *a = args;
     const int64_t dim = a->hidden_size;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
-    attention(tare_at(at, "self_attn"), a, i);
+    attention(l, at, a, i);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     if (routed(a->moe_layers_enum, i) != 1) {
         tare_glu(l, at,
@@ -159,4 +182,5 @@ const struct tare_arch tare_arch_step3p5 = {
     .derive = derive,
     .declare = declare,
     .sanitize = sanitize,
+    .runs = true,
 };

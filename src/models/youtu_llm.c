@@ -19,6 +19,7 @@
     ARG(REAL, rope_theta, 1600000)                                                                                     \
     ARG(FLAG, rope_traditional, true)                                                                                  \
     ARG(JSON, rope_scaling, ABSENT)                                                                                    \
+    ARG(JSON, rope_parameters, ABSENT)                                                                                 \
     ARG(FLAG, attention_bias, false)                                                                                   \
     ARG(FLAG, mlp_bias, false)                                                                                         \
     ARG(FLAG, tie_word_embeddings, true)
@@ -27,8 +28,8 @@ TARE_ARGS(ARGS);
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    struct tare_deepseek_desc desc = {TARE_DEEPSEEK_DENSE(a, a->rms_norm_eps), .mlp_bias = a->mlp_bias,
-                                      .head = TARE_HEAD_FLAG, .tied = a->tie_word_embeddings};
+    struct tare_deepseek_desc desc = {TARE_DEEPSEEK_DENSE(a, a->rms_norm_eps), .halves = !a->rope_traditional,
+                                      .mlp_bias = a->mlp_bias, .head = TARE_HEAD_FLAG, .tied = a->tie_word_embeddings};
     desc.attention.kv_b_whole = true;
     tare_deepseek(root, d, &desc);
 }
@@ -46,4 +47,5 @@ const struct tare_arch tare_arch_youtu_llm = {
     .args = &args_info,
     .derive = derive,
     .declare = declare,
+    .runs = true,
 };

@@ -95,13 +95,15 @@ const char *tare_gguf_name_of(const char *architecture, const char *own, struct 
 /* What cuts a text before BPE, as tokenizer.ggml.pre names it. */
 struct tare_gguf_pre {
     const char *name, *expression; /* NULL: GPT-2's own, which ByteLevel has */
-    bool digits;                   /* each digit by itself, first */
+    bool digits;                   /* each digit by itself: before GPT-2's expression, behind others */
     bool nfc;                      /* the normalizer */
     bool whole_words;              /* a word that is a token is not merged: ignore_merges */
     bool begins;                   /* with bos, where the metadata do not say */
+    const char *const *cuts;       /* expressions that cut before, ended by NULL; NULL: none */
 };
 /* Number k; NULL behind the last. Of several with one meaning the usual name comes first. */
 const struct tare_gguf_pre *tare_gguf_pre_at(size_t k);
+const struct tare_gguf_pre *tare_gguf_pre_find(const char *name); /* NULL: not known */
 /* config.json and generation_config.json of the metadata, and facts. */
 enum tare_code tare_gguf_config(const struct tare_gguf *gguf, struct tare_arena *arena, struct tare_gguf_facts *facts,
                                 struct tare_text *config, struct tare_text *generation, struct tare_error *err);

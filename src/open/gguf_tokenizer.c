@@ -11,28 +11,6 @@
 
 #include "open/gguf_merges.h"
 
-#define LLAMA3                                                                                                         \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"           \
-    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define QWEN2                                                                                                          \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"                \
-    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define O200K                                                                                                          \
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+"                        \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+"                        \
-    "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|"         \
-    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-
-/* What tokenizer.ggml.pre names: an expression that cuts, or NULL for GPT-2's own, which ByteLevel has. */
-static const struct tare_gguf_pre pres[] = {
-    {"gpt-2", NULL, false, false, false, false},    {"llama-bpe", LLAMA3, false, false, true, true},
-    {"llama3", LLAMA3, false, false, true, true},   {"llama-v3", LLAMA3, false, false, true, true},
-    {"dbrx", LLAMA3, false, false, false, false},   {"smaug-bpe", LLAMA3, false, false, false, false},
-    {"qwen2", QWEN2, false, true, false, false},    {"deepseek-r1-qwen", QWEN2, false, true, false, false},
-    {"gpt-4o", O200K, false, false, false, false},  {"smollm", NULL, true, false, false, false},
-    {"starcoder", NULL, true, false, false, false}, {"refact", NULL, true, false, false, false},
-};
-
 enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4 }; /* tokenizer.ggml.token_type */
 
 struct vocabulary {
@@ -121,23 +99,30 @@ static void put_added(const struct vocabulary *v)
     tare_text_puts(v->out, "],\n");
 }
 
+static void put_cut(const struct vocabulary *v, const char *expression)
+{
+    tare_text_puts(v->out, "{\"type\": \"Split\", \"pattern\": {\"Regex\": ");
+    tare_gguf_quote(v->out, expression, strlen(expression));
+    tare_text_puts(v->out, "}, \"behavior\": \"Isolated\", \"invert\": false}, ");
+}
+
 static void put_split(const struct vocabulary *v)
 {
+    const struct tare_gguf_pre *pre = v->pre;
     const char *bytes =
         "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": ";
-    if (!v->pre->expression && !v->pre->digits) {
+    if (!pre->expression && !pre->cuts && !pre->digits) {
         tare_text_format(v->out, "  \"pre_tokenizer\": %strue},\n", bytes);
         return;
     }
     tare_text_puts(v->out, "  \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [");
-    if (v->pre->expression) {
-        tare_text_puts(v->out, "{\"type\": \"Split\", \"pattern\": {\"Regex\": ");
-        tare_gguf_quote(v->out, v->pre->expression, strlen(v->pre->expression));
-        tare_text_puts(v->out, "}, \"behavior\": \"Isolated\", \"invert\": false}");
-    } else {
-        tare_text_puts(v->out, "{\"type\": \"Digits\", \"individual_digits\": true}");
-    }
-    tare_text_format(v->out, ", %s%s}]},\n", bytes, v->pre->expression ? "false" : "true");
+    for (size_t i = 0; pre->cuts && pre->cuts[i]; i++)
+        put_cut(v, pre->cuts[i]);
+    if (pre->expression)
+        put_cut(v, pre->expression);
+    if (pre->digits)
+        tare_text_puts(v->out, "{\"type\": \"Digits\", \"individual_digits\": true}, ");
+    tare_text_format(v->out, "%s%s}]},\n", bytes, pre->expression || pre->cuts ? "false" : "true");
 }
 
 static void put_stages(const struct vocabulary *v)
@@ -271,6 +256,48 @@ static bool put_model(const struct vocabulary *v)
 
 /* ---- tokenizer_config.json ----------------------------------------------------------------------------------- */
 
+static void put_template(struct tare_text *out, const char *name, const struct tare_gguf_value *template)
+{
+    tare_text_puts(out, "{\"name\": ");
+    tare_gguf_quote(out, name, strlen(name));
+    tare_text_puts(out, ", \"template\": ");
+    tare_gguf_quote(out, (const char *)template->at, (size_t) template->n);
+    tare_text_puts(out, "}");
+}
+
+/* tokenizer.chat_template, and tokenizer.chat_template.NAME where there are several. */
+static void put_templates(const struct tare_gguf *gguf, struct tare_text *out)
+{
+    static const char key[] = "tokenizer.chat_template";
+    const struct tare_gguf_value *usual = tare_gguf_find(gguf, key);
+    const size_t n = sizeof key - 1;
+    const char *comma = "";
+    bool named = false;
+    for (size_t i = 0; i < gguf->n_pairs && !named; i++)
+        named = !strncmp(gguf->pairs[i].key, key, n) && gguf->pairs[i].key[n] == '.' &&
+                gguf->pairs[i].value.type == TARE_GGUF_TEXT;
+    if (usual && usual->type != TARE_GGUF_TEXT)
+        usual = NULL;
+    if (!usual && !named)
+        return;
+    tare_text_puts(out, ",\n  \"chat_template\": ");
+    if (!named) {
+        tare_gguf_quote(out, (const char *)usual->at, (size_t)usual->n);
+        return;
+    }
+    tare_text_puts(out, "[");
+    for (size_t i = 0; i < gguf->n_pairs; i++) {
+        const struct tare_gguf_pair *pair = &gguf->pairs[i];
+        const bool own = !strcmp(pair->key, key);
+        if (pair->value.type != TARE_GGUF_TEXT || strncmp(pair->key, key, n) != 0 || (!own && pair->key[n] != '.'))
+            continue;
+        tare_text_puts(out, comma);
+        put_template(out, own ? "default" : pair->key + n + 1, &pair->value);
+        comma = ", ";
+    }
+    tare_text_puts(out, "]");
+}
+
 static void put_config(const struct tare_gguf *gguf, struct tare_text *out)
 {
     static const struct {
@@ -279,7 +306,6 @@ static void put_config(const struct tare_gguf *gguf, struct tare_text *out)
                   {"eos_token_id", "eos_token"},
                   {"unknown_token_id", "unk_token"},
                   {"padding_token_id", "pad_token"}};
-    const struct tare_gguf_value *template = tare_gguf_find(gguf, "tokenizer.chat_template");
     const char *text;
     size_t n;
     tare_text_puts(out, "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n  \"clean_up_tokenization_spaces\": "
@@ -289,27 +315,11 @@ static void put_config(const struct tare_gguf *gguf, struct tare_text *out)
             tare_text_format(out, ",\n  \"%s\": ", tokens[i].own);
             tare_gguf_quote(out, text, n);
         }
-    if (template && template->type == TARE_GGUF_TEXT) {
-        tare_text_puts(out, ",\n  \"chat_template\": ");
-        tare_gguf_quote(out, (const char *)template->at, (size_t) template->n);
-    }
+    put_templates(gguf, out);
     tare_text_puts(out, "\n}\n");
 }
 
 /* ---- which ----------------------------------------------------------------------------------------------------- */
-
-static const struct tare_gguf_pre *pre_of(const char *name)
-{
-    for (size_t i = 0; i < sizeof pres / sizeof *pres; i++)
-        if (!strcmp(pres[i].name, name))
-            return &pres[i];
-    return NULL;
-}
-
-const struct tare_gguf_pre *tare_gguf_pre_at(size_t k)
-{
-    return k < sizeof pres / sizeof *pres ? &pres[k] : NULL;
-}
 
 /* Fills v.pre, or says why the vocabulary is not known. */
 static const char *choose(struct vocabulary *v, struct tare_arena *arena)
@@ -331,7 +341,7 @@ static const char *choose(struct vocabulary *v, struct tare_arena *arena)
                                  "has a vocabulary of the kind \"%.64s\": text cannot be encoded; tare reads gpt2 and "
                                  "llama",
                                  model);
-    if (!(v->pre = pre_of(name)))
+    if (!(v->pre = tare_gguf_pre_find(name)))
         return tare_arena_format(arena,
                                  "has a vocabulary whose text is cut by \"%.64s\" (tokenizer.ggml.pre), which is not "
                                  "known: text cannot be encoded",

@@ -187,12 +187,32 @@ static void misshapen_findings(struct tare_model *model)
     }
 }
 
+/* What was set aside, and running needs. One that does not fit must not be left out in silence. */
+static void bind_aside(struct tare_model *model, const struct tare_entry *entry)
+{
+    struct tare_parameter *p = tare_tree_find(&model->tree, entry->name);
+    if (!p || !p->optional || p->aside)
+        return;
+    const struct tare_recipe *recipe = entry->recipe;
+    if (tare_dtype_is_float(recipe->dtype) &&
+        tare_shape_count(recipe->rank, recipe->shape) == tare_shape_count(p->rank, p->shape)) {
+        p->aside = entry;
+        return;
+    }
+    model->runs = false;
+    tare_plan_finding(model, TARE_WARNING, TARE_OK, "unusable", p->name,
+                      "%s: it has another shape or type than running needs, so this checkpoint cannot be run",
+                      file_of(model, entry));
+}
+
 enum tare_code tare_plan_close(struct tare_model *model, struct tare_error *err)
 {
     for (size_t i = 0; i < model->weights.n; i++) {
         const struct tare_entry *entry = &model->weights.entries[i];
         if (!entry->rule && !entry->absorbed && !bind(model, entry))
             return tare_fail_memory(err);
+        if (entry->rule)
+            bind_aside(model, entry);
     }
     for (size_t i = 0; i < model->tree.n; i++) {
         const struct tare_parameter *p = model->tree.parameters[i];

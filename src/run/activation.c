@@ -56,7 +56,7 @@ static float relu2(float x)
     return relu(x) * relu(x);
 }
 
-static float softplus(float x)
+float tare_softplus(float x)
 {
     return x > 20 ? x : log1pf(expf(x));
 }
@@ -64,7 +64,7 @@ static float softplus(float x)
 /* Huang and Schlag, 2024: quadratic above zero, an exponential's integral below. */
 void tare_xielu_forward(const struct tare_xielu *p, float *x, int64_t n)
 {
-    const float positive = softplus(p->alpha_positive), negative = p->beta + softplus(p->alpha_negative);
+    const float positive = tare_softplus(p->alpha_positive), negative = p->beta + tare_softplus(p->alpha_negative);
     for (int64_t i = 0; i < n; i++) {
         const float v = x[i], low = v < p->eps ? v : p->eps;
         x[i] = (v > 0 ? positive * v * v : (expm1f(low) - v) * negative) + p->beta * v;
@@ -89,11 +89,29 @@ static float within(float x, float least, float most)
     return x < least ? least : x > most ? most : x; /* a NaN stays */
 }
 
+/* Kimi K3's: SiLU whose linear part is bent. */
+static void situ(const struct tare_limit *limit, float *gate, const float *up, int64_t n)
+{
+    const float m = (float)limit->most, l = (float)limit->linear;
+    for (int64_t i = 0; i < n; i++)
+        gate[i] = m * tanhf(gate[i] / m) / (1 + expf(-gate[i])) * (l != 0 ? l * tanhf(up[i] / l) : up[i]);
+}
+
 void tare_unit_forward(const struct tare_kernels *kernels, enum tare_activation activation,
                        const struct tare_limit *limit, float *gate, float *up, int64_t n)
 {
-    const float most = (float)limit->most;
+    const float most = (float)limit->most, alpha = limit->alpha != 0 ? (float)limit->alpha : 1.702f;
     if (limit->kind == TARE_LIMIT_NONE) {
+        tare_activation_forward(kernels, activation, gate, up, n);
+        return;
+    }
+    if (limit->kind == TARE_LIMIT_SITU) {
+        situ(limit, gate, up, n);
+        return;
+    }
+    for (int64_t i = 0; limit->kind == TARE_LIMIT_INPUT && i < n; i++)
+        gate[i] = within(gate[i], -INFINITY, most), up[i] = within(up[i], -most, most);
+    if (limit->kind == TARE_LIMIT_INPUT) {
         tare_activation_forward(kernels, activation, gate, up, n);
         return;
     }
@@ -101,6 +119,6 @@ void tare_unit_forward(const struct tare_kernels *kernels, enum tare_activation 
         tare_activation_forward(kernels, activation, gate, NULL, n);
     for (int64_t i = 0; i < n; i++) {
         const float g = within(gate[i], -INFINITY, most), u = within(up[i], -most, most);
-        gate[i] = limit->kind == TARE_LIMIT_AFTER ? g * u : g / (1 + expf(-1.702f * g)) * (u + 1);
+        gate[i] = limit->kind == TARE_LIMIT_AFTER ? g * u : g / (1 + expf(-alpha * g)) * (u + 1);
     }
 }

@@ -48,6 +48,14 @@ float tare_rope_frequencies(const struct tare_rope *rope, int64_t total, float *
 void tare_rope_table(const struct tare_rope *rope, const float *freq, float factor, int64_t position, float *table);
 void tare_rope_rotate(const struct tare_rope *rope, const float *table, float *head);
 
+/* Of blocks of `size` keys a query sees the best `top`, the last `local` among them, by small heads of their own: the
+ * best dot product of an index query, one for so many query heads together, with an index key of the block. */
+struct tare_gqa_index_desc {
+    int64_t heads, dim, size, top, local; /* heads below 1: no index */
+    bool one_plus;                        /* its norms */
+    struct tare_rope rope;
+};
+
 /* self_attn.{q,k,v,o}_proj, grouped-query attention. */
 struct tare_gqa_desc {
     const char *name;                              /* "self_attn" */
@@ -66,6 +74,7 @@ struct tare_gqa_desc {
         TARE_QK_NORM_RMS_ONE_PLUS,
         TARE_QK_NORM_RMS_BARE,             /* without weights */
         TARE_QK_NORM_RMS_WIDE,             /* over all heads together: (heads * head_dim) */
+        TARE_QK_NORM_RMS_ROWS,             /* per head, with weights of its own: (heads, head_dim), named alone */
         TARE_QK_NORM_LAYER_ROWS,           /* layer norms with weights of each head's own: (heads, head_dim) */
         TARE_QK_NORM_LAYER_EACH            /* the same in parameters of their own: q_norm.norms.0.weight */
     } qk_norm;                             /* per head: q_norm, k_norm (head_dim) */
@@ -74,16 +83,32 @@ struct tare_gqa_desc {
     double eps;                            /* of qk_norm */
     bool grouped; /* rows of qkv_name: a key head's queries, the key head, its value head (internlm2, gpt_neox) */
     bool cycled;  /* query head h has key head h % kv_heads (plamo) */
-    double query_beta, query_length; /* queries times 1 + beta * log(1 + floor(position / length)) (ministral3) */
-    bool v_norm;                     /* values as RMS_BARE (gemma4) */
-    bool k_is_v;                     /* no v_proj: values are the keys before norm and rotation */
-    bool borrows;                    /* no keys and values: those of the layer->borrows before, of the same shape */
+    /* queries times 1 + beta * log(1 + floor((position + from) / length)) (ministral3; llama4: from 1) */
+    double query_beta, query_length, query_from;
+    int64_t chunk;         /* keys seen: those of its own chunk of so many positions; 0: by window (llama4) */
+    int64_t v_head_dim;    /* of a value; below 1: head_dim (mimo_v2_flash) */
+    double v_scale;        /* of values; 0: 1 */
+    double clip;           /* q, k (wide norms come first) and v lie within -clip and clip; 0: not (dbrx) */
+    const char *sink_name; /* (heads): a logit that takes its share and gives nothing; NULL: none (gpt_oss) */
+    bool mixed_head_norm;  /* what each head gives is normed as RMS_BARE (muse_spark) */
+    /* What the heads give, after norms, times a gate, sigmoid(..) or softplus(..): of gate_name, a linear, a number a
+     * head or an element (afmoe, laguna, step3p5); of the second half of each head's rows in q_proj (qwen3_next); of
+     * rows of qkv_name behind the values (muse_spark) */
+    enum { TARE_GATE_NONE, TARE_GATE_HEADS, TARE_GATE_ELEMENTS, TARE_GATE_QUERY, TARE_GATE_FUSED } gate;
+    const char *gate_name; /* "g_proj" */
+    bool gate_bias, gate_softplus;
+    bool v_norm;  /* values as RMS_BARE (gemma4) */
+    bool k_is_v;  /* no v_proj: values are the keys before norm and rotation */
+    bool borrows; /* no keys and values: those of the layer->borrows before, of the same shape */
+    bool lends;   /* keeps keys and values as they are projected, too, for those who adopt */
+    bool adopts;  /* its own begin as those of the layer->borrows before (hunyuan) */
     bool
         convolved; /* keys and values: conv[h][0] times the token before plus conv[h][1] times this one (baichuan_m1) */
     const char *rounded[2]; /* numbers: keys and values are rounded to 8 bits, multiples of them; NULL: not (afm7) */
-    int64_t block, near, stride; /* block-sparse (phi3small): of blocks of so many keys, query head h sees the last
-                                    `near` and every stride-th, those b with (b + h + 1) % stride == 0; block 0: all */
-    const char *gain_name;       /* queries times a number a head: (heads); NULL: not (talkie) */
+    int64_t block, near, stride;      /* block-sparse (phi3small): of blocks of so many keys, query head h sees the last
+                                         `near` and every stride-th, those b with (b + h + 1) % stride == 0; block 0: all */
+    struct tare_gqa_index_desc index; /* block-sparse by an index (minimax_m3_vl); not with block, cycled, borrows */
+    const char *gain_name;            /* queries times a number a head: (heads); NULL: not (talkie) */
     struct tare_rope rope;
 };
 void tare_gqa(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_desc *desc);
@@ -98,13 +123,18 @@ enum tare_activation { TARE_SILU, TARE_GELU, TARE_GELU_TANH, TARE_RELU, TARE_REL
  * error. */
 enum tare_activation tare_activation_read(struct tare_at at, const char *name, enum tare_activation fallback);
 
-/* A gated unit whose parts are kept within limits, m the most:
- *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-1.702 g)) * (u + 1), whatever the activation
- * (gpt_oss) AFTER    min(act(gate), m) * clamp(up, -m, m)
+/*
+ * A gated unit whose parts are kept within limits, m the most:
+ *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-alpha g)) * (u + 1), whatever the activation
+ * (gpt_oss) INPUT    act(min(gate, m)) * clamp(up, -m, m) (deepseek_v41) AFTER    min(act(gate), m) * clamp(up, -m, m)
+ *   SITU     m tanh(gate / m) / (1 + e^-gate) * u, whatever the activation; u = l tanh(up / l), or up where l is 0
+ *            (kimi_k3)
  */
 struct tare_limit {
-    enum { TARE_LIMIT_NONE, TARE_LIMIT_BEFORE, TARE_LIMIT_AFTER } kind;
+    enum { TARE_LIMIT_NONE, TARE_LIMIT_BEFORE, TARE_LIMIT_INPUT, TARE_LIMIT_AFTER, TARE_LIMIT_SITU } kind;
     double most;
+    double alpha;  /* BEFORE: 0 is 1.702 */
+    double linear; /* SITU: l */
 };
 
 /* down(act(gate x) * up x) */
@@ -120,6 +150,7 @@ struct tare_glu_desc {
     bool ternary;            /* all three are tare_ternary (bitnet) */
     const char *hidden_norm; /* an RMS norm of what goes into down; NULL: none */
     double eps;              /* of hidden_norm */
+    double sparsity;         /* about this share of the gates is cut off before the activation (gemma3n); 0: none */
     double gegelu_limit;     /* rows of gate_up_name take turns, and both are clamped: gegelu (phi3small); 0: not */
 };
 void tare_glu(struct tare_layer *layer, struct tare_at at, const struct tare_glu_desc *desc);
@@ -133,8 +164,10 @@ struct tare_router {
         TARE_SCORE_SQRT_SOFTPLUS, /* sqrt(log(1 + e^x)) of each */
         TARE_SCORE_SPARSE_MIXER   /* one by one, each weighed against those within the jitter (Liu et al. 2023) */
     } score;
-    bool normalize;             /* the weights of the chosen ones by their sum */
+    bool normalize;             /* the weights of the chosen ones by their sum ... */
+    double floor;               /* ... and this number, so that it is not 0; 0: 1e-20 */
     double scale;               /* of the weights; 0: 1 */
+    double factor;              /* of the logits, first of all; 0: 1 */
     double soft_cap;            /* of the logits; 0: none */
     double jitter;              /* of the sparse mixer */
     int64_t groups, top_groups; /* only experts of the best groups are chosen; groups below 2: all */
@@ -152,6 +185,23 @@ bool tare_router_fits(const struct tare_router *router); /* top and groups are p
  * Routed experts, each down(act(gate x) * up x), and often one that all tokens share:
  *     y = sum_k weight[k] expert[chosen[k]](x) + shared(x)
  */
+struct tare_latent { /* experts at a width of their own: up(norm(sum of experts(down x))); width below 1: not so */
+    int64_t width;
+    const char *down, *up; /* linears (width, dim), (dim, width) */
+    bool bias;             /* of both */
+    const char *norm;      /* an RMS norm; NULL: none */
+    const char *down_norm; /* one of what `down` gives; NULL: none */
+    double eps;            /* of both */
+    const char *each_norm; /* one of what each expert gives, below the experts, RMS_BEFORE; NULL: none (muse_spark) */
+    double each_eps;
+};
+struct tare_apart {      /* gate and experts norm the block's x each for itself (gemma4); gate NULL: they do not */
+    const char *gate;    /* a plain parameter (dim): the weight of the gate's RMS norm */
+    const char *experts; /* an RMS norm of what the experts take; not with a shared expert or a latent width */
+    const char *gain;    /* a plain parameter (n): the weight of a chosen expert is multiplied by its own number */
+    double logit_scale;
+    double eps;
+};
 struct tare_routed_desc {
     const char *name; /* "mlp" */
     struct tare_router router;
@@ -160,13 +210,20 @@ struct tare_routed_desc {
     bool gate_bias;         /* the gate is a linear with a bias */
     bool gate_bare;         /* no linear but a parameter of its own: never packed */
     const char *correction; /* of the scores by which experts are chosen: "gate.e_score_correction_bias"; NULL: none */
-    const char *experts;    /* "switch_mlp" */
-    const char *parts[3];   /* gate_proj, up_proj, down_proj */
-    bool one_by_one;        /* experts.0.gate_proj ... instead of experts.gate_proj, stacked */
-    bool bias;              /* of the experts */
-    bool weigh_input;       /* expert(weight x) instead of weight expert(x) */
-    const char *shared;     /* "shared_experts" */
-    int64_t shared_hidden;  /* below 1: no shared expert */
+    bool correction_optional; /* it is tare_optional() */
+    const char *experts;      /* "switch_mlp" */
+    int64_t idle;             /* the last so many of router.n are none: they give back what they get (longcat) */
+    const char *parts[3];     /* gate_proj, up_proj, down_proj */
+    bool ungated;             /* each is down(act(up x)), the shared one too: no gate_proj (nemotron_h) */
+    struct tare_latent latent;
+    struct tare_apart apart;
+    bool one_by_one;                          /* experts.0.gate_proj ... instead of experts.gate_proj, stacked */
+    bool bias;                                /* of the experts */
+    bool weigh_input;                         /* expert(weight x) instead of weight expert(x) */
+    const char *shared;                       /* "shared_experts" */
+    const char *shared_gate_up, *shared_down; /* its parts, with one projection: rows gate then up (granitemoehybrid);
+                                                 NULL: gate_proj, up_proj, down_proj */
+    int64_t shared_hidden;                    /* below 1: no shared expert */
     bool shared_bias;
     const char *shared_gate; /* a linear (1, dim): the shared expert times its sigmoid; NULL: none */
     const char *mix;         /* a linear (2, dim) with a bias: experts and shared one times its softmax; NULL: none */

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "run/pass.h"
+#include "run/hadamard.h"
 
 /* A config of a few bytes may ask for 2^31 layers; the deepest known models have about 130. */
 #define LAYERS_MOST 100000
@@ -45,6 +45,18 @@ void tare_layers_loop(struct tare_decoder *decoder, int64_t times, struct tare_n
     }
 }
 
+void tare_block_set(struct tare_block *block, struct tare_at at, const struct tare_block_ops *ops, const void *self,
+                    size_t size)
+{
+    void *copy = tare_arena_alloc(at.tree->arena, size);
+    if (!copy && !at.tree->error.code)
+        tare_fail_memory(&at.tree->error);
+    if (!copy)
+        return;
+    memcpy(copy, self, size);
+    *block = (struct tare_block){ops, copy};
+}
+
 bool tare_decoder_runs(const struct tare_decoder *d)
 {
     if (!d || !d->embedding || d->n_layers < 1 || d->norm.dim < 1)
@@ -61,7 +73,8 @@ struct job {
     const int32_t *ids;
     float *x;
     const float *add;
-    float factor; /* of add, or of logits */
+    float factor;             /* of add, or of logits */
+    const float *keep, *take; /* of x and of add, element by element; NULL: 1 */
     const struct tare_wanted *wanted;
 };
 
@@ -72,6 +85,7 @@ static void embed_token(void *user, size_t i, int worker)
     const struct tare_decoder *d = j->d;
     float *x = j->x + (int64_t)i * d->dim;
     tare_matrix_row(&j->pass->kernels, tare_loaded_matrix(j->pass->loaded, d->embedding), j->ids[i], x);
+    tare_hadamard_embedded(j->pass, d->embedding, d->dim, x);
     const float scale = d->embedding_scale != 0 ? (float)d->embedding_scale : 1;
     for (int64_t k = 0; scale != 1 && k < d->dim; k++)
         x[k] *= scale;
@@ -90,8 +104,12 @@ static void add_token(void *user, size_t i, int worker)
     const struct job *j = user;
     float *x = j->x + (int64_t)i * j->d->dim;
     const float *y = j->add + (int64_t)i * j->d->dim;
-    for (int64_t k = 0; k < j->d->dim; k++)
-        x[k] += j->factor * y[k];
+    if (j->keep && j->take)
+        for (int64_t k = 0; k < j->d->dim; k++)
+            x[k] = j->keep[k] * x[k] + j->take[k] * j->factor * y[k];
+    else
+        for (int64_t k = 0; k < j->d->dim; k++)
+            x[k] += j->factor * y[k];
 }
 
 static float number(const struct tare_pass *pass, const struct tare_parameter *p)
@@ -108,10 +126,29 @@ static void run_block(const struct tare_decoder *d, struct tare_pass *pass, cons
     pass->lender = layer->borrows > 0 && 2 * layer->borrows <= pass->slot ? pass->slot - 2 * layer->borrows : -1;
     block->ops->forward(block->self, pass, normed, pass->y);
     tare_norm_forward(pass, &layer->post[which], d->dim, pass->y, pass->y);
+    if (d->stream.write) {
+        d->stream.write(d->stream.self, pass);
+        return;
+    }
     const float scale = layer->residual_scale != 0 ? (float)layer->residual_scale : 1;
-    tare_pool_run(
-        pass->pool, (size_t)pass->tokens, add_token,
-        &(struct job){.d = d, .x = pass->x, .add = pass->y, .factor = scale * number(pass, layer->gain[which])});
+    struct job j = {.d = d, .x = pass->x, .add = pass->y, .factor = scale * number(pass, layer->gain[which])};
+    if (layer->keep[which] && layer->take[which]) {
+        j.keep = tare_loaded_vector(pass->loaded, layer->keep[which]);
+        j.take = tare_loaded_vector(pass->loaded, layer->take[which]);
+    }
+    tare_pool_run(pass->pool, (size_t)pass->tokens, add_token, &j);
+}
+
+/* pre[which] of what the block sees, into normed[which]. */
+static void norm_input(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer, int which)
+{
+    const float *from = pass->x;
+    pass->slot = 2 * (layer - d->layers) + which;
+    if (d->stream.read) {
+        d->stream.read(d->stream.self, pass);
+        from = pass->normed[0];
+    }
+    tare_norm_forward(pass, &layer->pre[which], d->dim, from, pass->normed[which]);
 }
 
 static void scale_token(void *user, size_t i, int worker)
@@ -146,12 +183,12 @@ static void finish_layer(const struct tare_decoder *d, struct tare_pass *pass, c
 
 static void run_layer(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer)
 {
-    tare_norm_forward(pass, &layer->pre[0], d->dim, pass->x, pass->normed[0]);
+    norm_input(d, pass, layer, 0);
     if (layer->residual == TARE_RESIDUAL_PARALLEL)
-        tare_norm_forward(pass, &layer->pre[1], d->dim, pass->x, pass->normed[1]);
+        norm_input(d, pass, layer, 1);
     run_block(d, pass, layer, 0, pass->normed[0]);
     if (layer->residual == TARE_RESIDUAL_SEQUENTIAL)
-        tare_norm_forward(pass, &layer->pre[1], d->dim, pass->x, pass->normed[1]);
+        norm_input(d, pass, layer, 1);
     run_block(d, pass, layer, 1, pass->normed[1]);
     finish_layer(d, pass, layer);
 }
@@ -185,8 +222,10 @@ static void run_head(const struct tare_decoder *d, struct tare_pass *pass, const
             ;
         for (int64_t k = i; k < i + n; k++)
             tare_norm_row(pass, &d->norm, pass->x + wanted->rows[k] * d->dim, pass->y + (k - i) * d->dim);
-        tare_matmul(&pass->kernels, pass->pool, head, pass->head_bias, pass->y, d->dim, n, wanted->logits[i],
-                    head->rows, pass->work);
+        int64_t ldx = d->dim;
+        const float *x = tare_hadamard_rows(pass, pass->head_weight, pass->y, &ldx, n);
+        tare_matmul(&pass->kernels, pass->pool, head, pass->head_bias, x, ldx, n, wanted->logits[i], head->rows,
+                    pass->work);
     }
     const float scale = (d->logit_scale != 0 ? (float)d->logit_scale : 1) * number(pass, d->head_gain);
     tare_pool_run(pass->pool, (size_t)wanted->n, finish_row,
@@ -203,12 +242,16 @@ enum tare_code tare_decoder_forward(const struct tare_decoder *d, struct tare_pa
         memcpy(pass->embedded, pass->x, (size_t)(pass->tokens * d->dim) * sizeof *pass->x);
     if (d->side.begin)
         d->side.begin(d->side.self, pass, ids);
+    if (d->stream.begin)
+        d->stream.begin(d->stream.self, pass);
     for (int64_t i = 0; i < d->n_layers; i++) {
         if (pass->cancel && __atomic_load_n(pass->cancel, __ATOMIC_RELAXED))
             return tare_fail(err, TARE_E_CANCELLED, "", "cancelled in layer %lld of %lld", (long long)i,
                              (long long)d->n_layers);
         run_layer(d, pass, &d->layers[i]);
     }
+    if (d->stream.end)
+        d->stream.end(d->stream.self, pass);
     run_head(d, pass, wanted);
     return TARE_OK;
 }

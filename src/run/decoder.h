@@ -34,17 +34,19 @@ enum tare_residual { TARE_RESIDUAL_SEQUENTIAL, TARE_RESIDUAL_PARALLEL };
 
 struct tare_layer {
     struct tare_block mixer, ffn;
-    struct tare_block third;              /* after ffn, of x itself, without a state; ops NULL: none */
-    struct tare_norm third_post;          /* of what it gives */
-    int64_t borrows;                      /* the mixer may read the state of the layer so many before; 0: no */
-    struct tare_norm pre[2];              /* before mixer, before ffn */
-    struct tare_norm post[2];             /* after mixer, after ffn, before the residual sum; kind NONE: none */
-    enum tare_residual residual;          /* parallel: x + mixer(pre[0] x) + ffn(pre[1] x) */
-    double residual_scale;                /* of both blocks, before the sum; 0 or 1: none */
-    const struct tare_parameter *gain[2]; /* the same, a trained number each (1); NULL: none */
-    const struct tare_parameter *skip;    /* a trained number (1): so much of the embedding is added; NULL: none */
-    const struct tare_parameter *scale;   /* of x, after the layer, a trained number (1); NULL: none */
-    struct tare_norm last;                /* of x, after the layer; NONE: none */
+    struct tare_block third;     /* after ffn, of x itself, without a state; ops NULL: none */
+    struct tare_norm third_post; /* of what it gives */
+    int64_t borrows;             /* the mixer may read the state of the layer so many before; 0: no */
+    struct tare_norm pre[2];     /* before mixer, before ffn */
+    struct tare_norm post[2];    /* after mixer, after ffn, before the residual sum; kind NONE: none */
+    enum tare_residual residual; /* parallel: x + mixer(pre[0] x) + ffn(pre[1] x) */
+    double residual_scale;       /* of both blocks, before the sum; 0 or 1: none */
+    const struct tare_parameter *keep[2], *take[2]; /* x = keep * x + take * block(..), element by element, (dim) each;
+                                                       NULL: 1 */
+    const struct tare_parameter *gain[2];           /* the same, a trained number each (1); NULL: none */
+    const struct tare_parameter *skip;  /* a trained number (1): so much of the embedding is added; NULL: none */
+    const struct tare_parameter *scale; /* of x, after the layer, a trained number (1); NULL: none */
+    struct tare_norm last;              /* of x, after the layer; NONE: none */
 };
 
 /* What is worked out of the ids and the embedded x once a pass, before the layers, for some block: pass->side. */
@@ -54,9 +56,22 @@ struct tare_side {
     int64_t width; /* floats a token */
 };
 
+/* How blocks are tied to the residual stream, where that is more than x += block(norm(x)). Each MAY be NULL: so. What
+ * it keeps of a pass lies in pass->side. pass->slot: 2 * layer, and 1 more for the feed-forward block. */
+struct tare_stream {
+    void (*begin)(const void *self, struct tare_pass *pass); /* pass->x: the embedded tokens */
+    void (*read)(const void *self, struct tare_pass *pass);  /* what pre[] norms for this slot, into pass->normed[0] */
+    void (*write)(const void *self,
+                  struct tare_pass *pass);                 /* pass->y: what the block of this slot gave, after post[] */
+    void (*end)(const void *self, struct tare_pass *pass); /* what the last norm takes, into pass->x */
+    const void *self;
+};
+
 struct tare_decoder {
     struct tare_arena *arena;
     struct tare_side side;
+    struct tare_stream stream;        /* its layers are sequential ones */
+    int64_t turned;                   /* inputs of the widest linear that has signs; 0: none has */
     int64_t dim, vocabulary, context; /* context: max_position_embeddings, 0 not known */
     const struct tare_parameter *embedding;
     const struct tare_parameter *positions; /* learned, (n, dim); NULL: none */
@@ -74,6 +89,10 @@ struct tare_decoder {
     double logit_soft_cap;  /* 0: none */
     double logit_scale;     /* 0 or 1: none */
 };
+
+/* Make *block ops on a copy of self (size bytes) in the arena of the tree; without memory the tree's error says so. */
+void tare_block_set(struct tare_block *block, struct tare_at at, const struct tare_block_ops *ops, const void *self,
+                    size_t size);
 
 /* Is the whole described, and has every block ops? Otherwise the model can be planned only. */
 bool tare_decoder_runs(const struct tare_decoder *decoder);

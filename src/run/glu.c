@@ -12,6 +12,8 @@ struct glu {
     enum tare_activation activation;
     struct tare_limit limit;
     float gegelu_limit;
+    bool sparse;
+    float deviations;      /* sparse: a gate counts from so many standard deviations above the mean on */
     struct tare_norm norm; /* of hidden */
 };
 
@@ -37,6 +39,34 @@ static void gegelu(float *x, int64_t hidden, float limit)
     }
 }
 
+/* A gate becomes max(0, gate - cut): about a share of them stays that a normal distribution has above the cut. */
+static void cut(float *gate, int64_t n, float deviations)
+{
+    double sum = 0, square = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += gate[i];
+    const double mean = sum / (double)n;
+    for (int64_t i = 0; i < n; i++)
+        square += (gate[i] - mean) * (gate[i] - mean);
+    const float from = (float)(mean + sqrt(square / (double)n) * (double)deviations);
+    for (int64_t i = 0; i < n; i++)
+        gate[i] = fmaxf(0, gate[i] - from);
+}
+
+/* The number below which a share of a standard normal distribution lies, 0 < share < 1: by halving. */
+static double normal_quantile(double share)
+{
+    double low = -40, high = 40;
+    for (int i = 0; i < 100; i++) {
+        const double middle = (low + high) / 2;
+        if (erfc(-middle / sqrt(2)) / 2 < share)
+            low = middle;
+        else
+            high = middle;
+    }
+    return (low + high) / 2;
+}
+
 static void activate(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -49,6 +79,8 @@ static void activate(void *user, size_t i, int worker)
         return;
     }
     float *gate = up_first ? second : first;
+    if (j->block->sparse)
+        cut(gate, hidden, j->block->deviations);
     tare_unit_forward(&j->pass->kernels, j->block->activation, &j->block->limit, gate, up_first ? first : second,
                       hidden);
     if (j->block->norm.weight)
@@ -83,7 +115,10 @@ void tare_glu(struct tare_layer *layer, struct tare_at parent, const struct tare
                       .up_first = d->up_first,
                       .activation = d->activation,
                       .limit = d->limit,
-                      .gegelu_limit = (float)d->gegelu_limit};
+                      .gegelu_limit = (float)d->gegelu_limit,
+                      .sparse = d->sparsity > 0};
+    if (b->sparse)
+        b->deviations = (float)normal_quantile(d->sparsity);
     struct tare_linear (*const linear)(struct tare_at, const char *, int64_t, int64_t, bool) =
         d->ternary ? tare_ternary : tare_linear;
     if (d->hidden_norm)
@@ -95,6 +130,6 @@ void tare_glu(struct tare_layer *layer, struct tare_at parent, const struct tare
         b->up = linear(at, d->up_name ? d->up_name : "up_proj", d->dim, d->hidden, d->bias);
     }
     b->down = linear(at, d->down_name ? d->down_name : "down_proj", d->hidden, d->dim, d->bias);
-    if (b != &failed)
+    if (b != &failed && d->sparsity < 1)
         layer->ffn = (struct tare_block){&ops, b};
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * linear.c - a declared linear, run on what was loaded for it. */
-#include "run/pass.h"
+#include "run/hadamard.h"
 
 struct job {
     float *y;
@@ -22,6 +22,7 @@ void tare_linear_forward(const struct tare_pass *pass, const struct tare_linear 
                          float *y, int64_t ldy)
 {
     const float *bias = linear->bias ? tare_loaded_vector(pass->loaded, linear->bias) : NULL;
+    x = tare_hadamard_rows(pass, linear->weight, x, &ldx, pass->tokens);
     tare_matmul(&pass->kernels, pass->pool, tare_loaded_matrix(pass->loaded, linear->weight),
                 linear->scale ? NULL : bias, x, ldx, pass->tokens, y, ldy, pass->work);
     if (linear->scale)

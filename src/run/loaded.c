@@ -3,7 +3,9 @@
 #include "run/loaded.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "kernels/tiles.h"
 #include "run/source.h"
 
 #define ALIGNMENT 64 /* a cache line, and an AVX-512 register */
@@ -128,7 +130,53 @@ static int64_t common_group(int64_t a, int64_t b)
     return b ? common_group(b, a % b) : a;
 }
 
-static enum tare_code load_packed(const struct loading *l, const struct tare_flat *flat, struct tare_matrix *m)
+/* Can the rows be tiled? Rows of experts must not share a tile with another's. */
+static bool tiles(const struct tare_matrix *m, const struct tare_parameter *p)
+{
+    return m->group % TARE_ACTIVATION_BLOCK == 0 && m->in % m->group == 0 &&
+           (p->rank < 3 || p->shape[p->rank - 2] % TARE_TILE_ROWS == 0);
+}
+
+/* The dtype of a module's scales as they lie in the file; GGUF's blocks hold factors of them, so none. */
+static enum tare_dtype scales_of(const struct tare_module *module)
+{
+    return tare_dtype_size(module->part[TARE_PART_WEIGHT]->dtype) > 0 ? module->dtype : TARE_DTYPE_COUNT;
+}
+
+/* How scales and offsets are stored: as they are in the checkpoint, where all pieces agree, else in float32. A zero
+ * point of up to 8 bits is exact in 16 bits, too; a bias made of one is not. */
+static void choose_scales(const struct tare_flat *flat, struct tare_matrix *m)
+{
+    const enum tare_dtype dtype = scales_of(flat->pieces->module);
+    const bool biases = flat->pieces->module->packing->biases;
+    bool same = true;
+    m->zeros = !biases;
+    for (size_t i = 1; i < flat->n; i++) {
+        const struct tare_module *module = flat->pieces[i].module;
+        m->zeros = m->zeros && !module->packing->biases;
+        same = same && scales_of(module) == dtype && module->packing->biases == biases;
+    }
+    m->scales = same && dtype == TARE_F16    ? TARE_SCALES_F16
+                : same && dtype == TARE_BF16 ? TARE_SCALES_BF16
+                                             : TARE_SCALES_F32;
+}
+
+static enum tare_code load_tiles(const struct loading *l, const struct tare_flat *flat, struct tare_matrix *m)
+{
+    m->storage = m->storage == TARE_STORE_Q4 ? TARE_STORE_T4 : TARE_STORE_T8;
+    choose_scales(flat, m);
+    m->stride = tare_tile_stride(m);
+    unsigned char *data = own(l->loaded, tare_tile_count(m), m->stride);
+    if (!data)
+        return tare_fail_memory(l->err);
+    if (m->rows % TARE_TILE_ROWS) /* rows that the last tile only has room for */
+        memset(data + (size_t)(m->rows / TARE_TILE_ROWS) * m->stride, 0, m->stride);
+    m->data = data;
+    return tare_source_repack(l->checkpoint, flat, m, data, NULL, NULL, l->pool, l->err);
+}
+
+static enum tare_code load_packed(const struct loading *l, const struct tare_parameter *p, const struct tare_flat *flat,
+                                  struct tare_matrix *m)
 {
     int bits = 0;
     for (size_t i = 0; i < flat->n; i++) {
@@ -137,8 +185,10 @@ static enum tare_code load_packed(const struct loading *l, const struct tare_fla
         m->group = common_group(m->group, module->group_size > 0 ? module->group_size : m->in);
     }
     m->storage = bits <= 4 ? TARE_STORE_Q4 : TARE_STORE_Q8;
-    m->stride = bits <= 4 ? tare_q4_stride(m->in) : tare_q8_stride(m->in);
     m->groups = m->in / m->group;
+    if (tiles(m, p))
+        return load_tiles(l, flat, m);
+    m->stride = bits <= 4 ? tare_q4_stride(m->in) : tare_q8_stride(m->in);
     unsigned char *data = own(l->loaded, m->rows, m->stride);
     float *scale = own(l->loaded, m->rows, (size_t)m->groups * sizeof *scale);
     float *offset = own(l->loaded, m->rows, (size_t)m->groups * sizeof *offset);
@@ -177,7 +227,8 @@ static bool stays_packed(const struct tare_recipe *recipe, const struct tare_fla
 static enum tare_code load_parameter(const struct loading *l, const struct tare_parameter *p, struct tare_arena *work)
 {
     struct tare_flat flat = {0};
-    const enum tare_code code = tare_recipe_flatten(p->entry->recipe, work, &flat, l->err);
+    const struct tare_recipe *recipe = (p->active ? p->entry : p->aside)->recipe;
+    const enum tare_code code = tare_recipe_flatten(recipe, work, &flat, l->err);
     if (code)
         return code;
     if (p->kind == TARE_KIND_PLAIN)
@@ -187,7 +238,7 @@ static enum tare_code load_parameter(const struct loading *l, const struct tare_
     m->rows = m->in > 0 ? tare_shape_count(flat.rank, flat.shape) / m->in : 0;
     if (p->ternary > 0)
         return load_ternary(l, p, &flat, m);
-    return stays_packed(p->entry->recipe, &flat) ? load_packed(l, &flat, m) : load_dense(l, p->name, &flat, m);
+    return stays_packed(recipe, &flat) ? load_packed(l, p, &flat, m) : load_dense(l, p->name, &flat, m);
 }
 
 enum tare_code tare_loaded_open(struct tare_loaded **loaded, struct tare_model *model, struct tare_pool *pool,
@@ -204,7 +255,7 @@ enum tare_code tare_loaded_open(struct tare_loaded **loaded, struct tare_model *
     enum tare_code code = w->matrices && w->vectors ? TARE_OK : tare_fail_memory(err);
     for (size_t i = 0; !code && i < w->n; i++) {
         const struct tare_parameter *p = model->tree.parameters[i];
-        if (p->active && p->entry)
+        if (p->active ? p->entry : p->aside)
             code = load_parameter(&(struct loading){w, &model->checkpoint, pool, err}, p, &work);
         tare_arena_reset(&work);
     }

@@ -15,7 +15,7 @@
 struct tare_loaded {
     struct tare_matrix
         *matrices;   /* by parameter index; rows 0: not a matrix. Experts: leading axes flattened into rows */
-    float **vectors; /* by parameter index; NULL: not a vector */
+    float **vectors; /* by parameter index; NULL: not a vector, or an optional one that is not there */
     void **owned;    /* heap blocks */
     size_t n_owned, owned_room;
     size_t n;       /* parameters */

@@ -7,9 +7,12 @@
 #include <time.h>
 
 #include "base/pool.h"
+#include "kernels/tiles.h"
 
 uint64_t tare_matrix_bytes(const struct tare_matrix *m)
 {
+    if (m->storage >= TARE_STORE_T4)
+        return (uint64_t)tare_tile_count(m) * m->stride;
     const size_t factors = (m->scale ? sizeof *m->scale : 0) + (m->offset ? sizeof *m->offset : 0);
     return (uint64_t)m->rows * (m->stride + (size_t)m->groups * factors);
 }
@@ -19,7 +22,7 @@ static uint64_t spared(const struct tare_block *block, const struct tare_loaded 
     return block->ops && block->ops->spared ? block->ops->spared(block->self, loaded) : 0;
 }
 
-uint64_t tare_token_bytes(const struct tare_loaded *loaded, const struct tare_tree *tree,
+uint64_t tare_measure_token(const struct tare_loaded *loaded, const struct tare_tree *tree,
                           const struct tare_decoder *decoder, const struct tare_matrix *head)
 {
     uint64_t bytes = tare_matrix_bytes(head), less = 0;

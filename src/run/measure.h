@@ -13,7 +13,7 @@ uint64_t tare_matrix_bytes(const struct tare_matrix *m);
  * Bytes of matrices that decoding one token reads: all but embeddings, which give one row, and the experts that are not
  * chosen (ops->spared), and the head, which may be an embedding. Layers that are gone through several times count once.
  */
-uint64_t tare_token_bytes(const struct tare_loaded *loaded, const struct tare_tree *tree,
+uint64_t tare_measure_token(const struct tare_loaded *loaded, const struct tare_tree *tree,
                           const struct tare_decoder *decoder, const struct tare_matrix *head);
 
 #endif

@@ -17,7 +17,15 @@ struct routed {
     struct tare_linear stacked[3]; /* gate, up, down */
     struct tare_linear *each[3];   /* (n) instead, one by one; NULL: stacked */
     struct tare_linear shared[3], shared_gate, mix;
+    struct tare_linear narrow, widen; /* their weights are NULL where experts work at the model's width */
+    struct tare_norm narrow_norm, down_norm, each_norm; /* of the sum, of what goes in, of what each gives */
+    struct tare_norm gate_norm, experts_norm;           /* of x, where the two are apart */
+    const struct tare_parameter *gain;                  /* (n), of the weights; NULL: none */
+    float logit_scale;
+    bool ungated;
     int64_t dim, hidden, shared_hidden;
+    int64_t working; /* experts: those from here on are idle */
+    int64_t width;   /* of what goes into the experts and comes out */
     enum tare_activation activation;
     struct tare_limit limit, shared_limit;
     bool weigh_input;
@@ -30,6 +38,10 @@ struct job {
     const struct tare_pass *pass;
     const float *x;
     float *y;
+    const float *in;               /* (tokens, width): what experts take, */
+    float *sum;                    /* and what they give: x and y, or these two */
+    float *narrow;                 /* (tokens, 2, width) */
+    float *normed;                 /* (tokens, dim): what experts take, where that is apart */
     struct tare_product *products; /* (2 n): of a wave */
     float *logits, *choice;        /* (tokens, n), (tokens, n + groups) */
     float *weight;                 /* (tokens, top) */
@@ -38,7 +50,7 @@ struct job {
     int32_t *pair;                 /* (tokens * top): the pair in a slot */
     int32_t *begin;                /* (n + 1): slots of each expert */
     float *units;                  /* (wave, 2, hidden) */
-    float *rows;                   /* (wave, dim): what goes into the experts, then what comes out */
+    float *rows;                   /* (wave, width): what goes into the experts, then what comes out */
     float *shared, *shared_y;      /* (tokens, 2, shared hidden), (tokens, dim) */
     float *coefficient;            /* (tokens, 2): of the experts, of the shared one */
     int64_t first, last;           /* slots of the wave */
@@ -67,10 +79,12 @@ static size_t lay_out(const struct routed *b, int64_t tokens, float *scratch, st
                               tokens * top,
                               n + 1,
                               wave * 2 * b->hidden,
-                              wave * b->dim,
+                              wave * b->width,
                               tokens * 2 * b->shared_hidden,
                               b->shared_hidden > 0 ? tokens * b->dim : 0,
-                              tokens * 2};
+                              tokens * 2,
+                              b->narrow.weight ? tokens * 2 * b->width : 0,
+                              b->gate_norm.kind ? tokens * b->dim : 0};
     void *part[sizeof floats / sizeof *floats] = {NULL};
     size_t total = 0;
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {
@@ -83,6 +97,7 @@ static size_t lay_out(const struct routed *b, int64_t tokens, float *scratch, st
         j->chosen = part[4], j->slot = part[5], j->pair = part[6], j->begin = part[7];
         j->units = part[8], j->rows = part[9];
         j->shared = part[10], j->shared_y = part[11], j->coefficient = part[12];
+        j->narrow = part[13], j->normed = part[14];
     }
     return total;
 }
@@ -99,25 +114,30 @@ static void choose(void *user, size_t i, int worker)
     const struct tare_router *r = &j->b->router;
     const int64_t t = (int64_t)i, groups = r->groups > 0 ? r->groups : 0;
     const float *correction = j->b->correction ? tare_loaded_vector(j->pass->loaded, j->b->correction) : NULL;
-    tare_router_choose(r, correction, j->logits + t * r->n, j->choice + t * (r->n + groups), j->chosen + t * r->top,
+    const float *gain = j->b->gain ? tare_loaded_vector(j->pass->loaded, j->b->gain) : NULL;
+    float *logits = j->logits + t * r->n;
+    for (int64_t e = 0; j->b->logit_scale != 1 && e < r->n; e++)
+        logits[e] *= j->b->logit_scale;
+    tare_router_choose(r, correction, logits, j->choice + t * (r->n + groups), j->chosen + t * r->top,
                        j->weight + t * r->top);
+    for (int64_t k = t * r->top; gain && k < (t + 1) * r->top; k++)
+        j->weight[k] *= gain[j->chosen[k]];
 }
 
-static void gate(const struct job *j)
+static void gate(const struct job *j, const float *x)
 {
     const struct routed *b = j->b;
-    struct tare_matrix m;
-    if (b->bare)
-        m = (struct tare_matrix){.storage = TARE_STORE_F32,
-                                 .rows = b->router.n,
-                                 .in = b->dim,
-                                 .data = (const unsigned char *)tare_loaded_vector(j->pass->loaded, b->bare),
-                                 .stride = (size_t)b->dim * sizeof(float)};
-    else
-        m = *tare_loaded_matrix(j->pass->loaded, b->gate.weight);
-    tare_matmul(&j->pass->kernels, j->pass->pool, &m,
-                b->gate.bias ? tare_loaded_vector(j->pass->loaded, b->gate.bias) : NULL, j->x, b->dim, j->pass->tokens,
-                j->logits, b->router.n, j->pass->work);
+    if (b->bare) {
+        const struct tare_matrix m = {.storage = TARE_STORE_F32,
+                                      .rows = b->router.n,
+                                      .in = b->dim,
+                                      .data = (const unsigned char *)tare_loaded_vector(j->pass->loaded, b->bare),
+                                      .stride = (size_t)b->dim * sizeof(float)};
+        tare_matmul(&j->pass->kernels, j->pass->pool, &m, NULL, x, b->dim, j->pass->tokens, j->logits, b->router.n,
+                    j->pass->work);
+    } else {
+        tare_linear_forward(j->pass, &b->gate, x, b->dim, j->logits, b->router.n);
+    }
     tare_pool_run(j->pass->pool, (size_t)j->pass->tokens, choose, (void *)j);
 }
 
@@ -142,8 +162,8 @@ static void gather(void *user, size_t i, int worker)
 {
     (void)worker;
     const struct job *j = user;
-    const int64_t dim = j->b->dim, pair = j->pair[j->first + (int64_t)i];
-    const float *x = j->x + pair / j->b->router.top * dim;
+    const int64_t dim = j->b->width, pair = j->pair[j->first + (int64_t)i];
+    const float *x = j->in + pair / j->b->router.top * dim;
     float *row = j->rows + (int64_t)i * dim;
     const float weight = j->b->weigh_input ? j->weight[pair] : 1;
     for (int64_t d = 0; d < dim; d++)
@@ -155,7 +175,18 @@ static void activate(void *user, size_t i, int worker)
     (void)worker;
     const struct job *j = user;
     float *gate = j->units + (int64_t)i * 2 * j->b->hidden;
-    tare_unit_forward(&j->pass->kernels, j->b->activation, &j->b->limit, gate, gate + j->b->hidden, j->b->hidden);
+    if (j->b->ungated)
+        tare_activation_forward(&j->pass->kernels, j->b->activation, gate, NULL, j->b->hidden);
+    else
+        tare_unit_forward(&j->pass->kernels, j->b->activation, &j->b->limit, gate, gate + j->b->hidden, j->b->hidden);
+}
+
+static void norm_each(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct job *j = user;
+    float *row = j->rows + (int64_t)i * j->b->width;
+    tare_norm_row(j->pass, &j->b->each_norm, row, row);
 }
 
 /* Add to each token what its experts of this wave say. */
@@ -163,8 +194,8 @@ static void scatter(void *user, size_t i, int worker)
 {
     (void)worker;
     const struct job *j = user;
-    const int64_t dim = j->b->dim, top = j->b->router.top;
-    float *y = j->y + (int64_t)i * dim;
+    const int64_t dim = j->b->width, top = j->b->router.top;
+    float *y = j->sum + (int64_t)i * dim;
     if (j->first == 0)
         memset(y, 0, (size_t)dim * sizeof *y);
     for (int64_t k = 0; k < top; k++) {
@@ -183,48 +214,48 @@ static struct tare_product product(const struct job *j, int which, int64_t exper
     const struct tare_loaded *loaded = j->pass->loaded;
     const struct tare_linear *linear = b->each[which] ? &b->each[which][expert] : &b->stacked[which];
     const int64_t part = b->each[which] ? 0 : expert, out = linear->out;
-    struct tare_product p = {.matrix = *tare_loaded_matrix(loaded, linear->weight), .x = x, .y = y};
-    p.matrix.rows = out;
-    p.matrix.data += (size_t)(part * out) * p.matrix.stride;
-    if (p.matrix.scale) {
-        p.matrix.scale += part * out * p.matrix.groups;
-        p.matrix.offset += part * out * p.matrix.groups;
-    }
+    const struct tare_matrix *all = tare_loaded_matrix(loaded, linear->weight);
+    struct tare_product p = {.matrix = tare_matrix_part(all, part * out, out), .x = x, .y = y};
     if (linear->bias)
         p.bias = tare_loaded_vector(loaded, linear->bias) + part * out;
     p.tokens = j->begin[expert + 1] - j->begin[expert];
-    p.ldx = which == DOWN ? 2 * b->hidden : b->dim;
-    p.ldy = which == DOWN ? b->dim : 2 * b->hidden;
+    p.ldx = which == DOWN ? 2 * b->hidden : b->width;
+    p.ldy = which == DOWN ? b->width : 2 * b->hidden;
     return p;
 }
 
-/* Experts [from, to), which have slots [first, last) together. */
+/* Experts [from, to), some of them idle: their rows stay what was gathered. They have slots [first, last) together. */
 static void run_wave(struct job *j, int64_t from, int64_t to)
 {
     const struct tare_pass *pass = j->pass;
-    const int64_t hidden = j->b->hidden, dim = j->b->dim;
+    const int64_t hidden = j->b->hidden, dim = j->b->width;
     j->first = j->begin[from];
     j->last = j->begin[to];
     const size_t slots = (size_t)(j->last - j->first);
+    const int64_t end = j->b->working < to ? j->b->working : to; /* of those that work */
     size_t n = 0;
     tare_pool_run(pass->pool, slots, gather, j);
-    for (int64_t e = from; e < to; e++) {
+    for (int64_t e = from; e < end; e++) {
         const int64_t row = j->begin[e] - j->first;
         if (j->begin[e + 1] == j->begin[e])
             continue;
         float *units = j->units + row * 2 * hidden;
-        j->products[n++] = product(j, GATE, e, j->rows + row * dim, units);
-        j->products[n++] = product(j, UP, e, j->rows + row * dim, units + hidden);
+        if (!j->b->ungated)
+            j->products[n++] = product(j, GATE, e, j->rows + row * dim, units);
+        j->products[n++] = product(j, UP, e, j->rows + row * dim, units + (j->b->ungated ? 0 : hidden));
     }
     tare_matmul_each(&pass->kernels, pass->pool, j->products, n, pass->work);
-    tare_pool_run(pass->pool, slots, activate, j);
+    if (end > from)
+        tare_pool_run(pass->pool, (size_t)(j->begin[end] - j->first), activate, j);
     n = 0;
-    for (int64_t e = from; e < to; e++) {
+    for (int64_t e = from; e < end; e++) {
         const int64_t row = j->begin[e] - j->first;
         if (j->begin[e + 1] > j->begin[e])
             j->products[n++] = product(j, DOWN, e, j->units + row * 2 * hidden, j->rows + row * dim);
     }
     tare_matmul_each(&pass->kernels, pass->pool, j->products, n, pass->work);
+    if (j->b->each_norm.kind != TARE_NORM_NONE)
+        tare_pool_run(pass->pool, slots, norm_each, j);
     tare_pool_run(pass->pool, (size_t)pass->tokens, scatter, j);
 }
 
@@ -234,7 +265,10 @@ static void activate_shared(void *user, size_t i, int worker)
     const struct job *j = user;
     const int64_t hidden = j->b->shared_hidden;
     float *gate = j->shared + (int64_t)i * 2 * hidden;
-    tare_unit_forward(&j->pass->kernels, j->b->activation, &j->b->shared_limit, gate, gate + hidden, hidden);
+    if (j->b->ungated)
+        tare_activation_forward(&j->pass->kernels, j->b->activation, gate, NULL, hidden);
+    else
+        tare_unit_forward(&j->pass->kernels, j->b->activation, &j->b->shared_limit, gate, gate + hidden, hidden);
 }
 
 /* y = coefficient[0] y + coefficient[1] shared */
@@ -260,8 +294,10 @@ static void run_shared(const struct job *j)
     const struct routed *b = j->b;
     const struct tare_pass *pass = j->pass;
     const int64_t wide = 2 * b->shared_hidden;
-    tare_linear_forward(pass, &b->shared[GATE], j->x, b->dim, j->shared, wide);
-    tare_linear_forward(pass, &b->shared[UP], j->x, b->dim, j->shared + b->shared_hidden, wide);
+    if (!b->ungated)
+        tare_linear_forward(pass, &b->shared[GATE], j->x, b->dim, j->shared, wide);
+    if (b->shared[UP].weight) /* else gate has both */
+        tare_linear_forward(pass, &b->shared[UP], j->x, b->dim, j->shared + (b->ungated ? 0 : b->shared_hidden), wide);
     tare_pool_run(pass->pool, (size_t)pass->tokens, activate_shared, (void *)j);
     tare_linear_forward(pass, &b->shared[DOWN], j->shared, wide, j->shared_y, b->dim);
     if (b->shared_gate.weight)
@@ -274,15 +310,30 @@ static void run_shared(const struct job *j)
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
     const struct routed *b = block;
-    struct job j = {.b = b, .pass = pass, .x = x, .y = y};
+    struct job j = {.b = b, .pass = pass, .x = x, .y = y, .in = x, .sum = y};
     lay_out(b, pass->tokens, pass->scratch, &j);
-    gate(&j);
+    if (b->narrow.weight) {
+        j.in = j.narrow;
+        j.sum = j.narrow + pass->tokens * b->width;
+        tare_linear_forward(pass, &b->narrow, x, b->dim, j.narrow, b->width);
+        tare_norm_forward(pass, &b->down_norm, b->width, j.narrow, j.narrow);
+    }
+    if (b->gate_norm.kind) {
+        tare_norm_forward(pass, &b->gate_norm, b->dim, x, y); /* y is free until the experts speak */
+        tare_norm_forward(pass, &b->experts_norm, b->dim, x, j.normed);
+        j.in = j.normed;
+    }
+    gate(&j, b->gate_norm.kind ? y : x);
     sort(&j);
     const int64_t wave = wave_size(b, pass->tokens);
     for (int64_t from = 0, to; from < b->router.n; from = to) {
         for (to = from + 1; to < b->router.n && j.begin[to + 1] - j.begin[from] <= wave; to++)
             ;
         run_wave(&j, from, to);
+    }
+    if (b->narrow.weight) {
+        tare_norm_forward(pass, &b->narrow_norm, b->width, j.sum, j.sum);
+        tare_linear_forward(pass, &b->widen, j.sum, b->width, y, b->dim);
     }
     if (b->shared_hidden > 0)
         run_shared(&j);
@@ -317,18 +368,35 @@ static const char *part_name(const struct tare_routed_desc *d, int i)
 static void declare_experts(struct routed *b, struct tare_at parent, const struct tare_routed_desc *d)
 {
     const struct tare_at at = tare_at(parent, "%s", given(d->experts, "switch_mlp"));
-    for (int i = 0; i < 3; i++) {
-        const int64_t in = i < DOWN ? d->dim : d->hidden, out = i < DOWN ? d->hidden : d->dim;
+    if (d->latent.each_norm) {
+        b->each_norm = tare_rms_norm(at, d->latent.each_norm, b->width, d->latent.each_eps);
+        b->each_norm.kind = TARE_NORM_RMS_BEFORE;
+    }
+    for (int i = d->ungated ? UP : GATE; i < 3; i++) {
+        const int64_t in = i < DOWN ? b->width : d->hidden, out = i < DOWN ? d->hidden : b->width;
         if (!d->one_by_one) {
-            b->stacked[i] = tare_experts(at, part_name(d, i), d->router.n, in, out, d->bias);
+            b->stacked[i] = tare_experts(at, part_name(d, i), b->working, in, out, d->bias);
             continue;
         }
-        b->each[i] = tare_arena_array(at.tree->arena, (size_t)d->router.n, sizeof *b->each[i]);
+        b->each[i] = tare_arena_array(at.tree->arena, (size_t)b->working, sizeof *b->each[i]);
         if (!b->each[i] && !at.tree->error.code)
             tare_fail_memory(&at.tree->error);
-        for (int64_t e = 0; e < d->router.n && !at.tree->error.code; e++)
+        for (int64_t e = 0; e < b->working && !at.tree->error.code; e++)
             b->each[i][e] = tare_linear(tare_at(at, "%lld", (long long)e), part_name(d, i), in, out, d->bias);
     }
+}
+
+static void declare_apart(struct routed *b, struct tare_at at, const struct tare_routed_desc *d)
+{
+    const struct tare_apart *apart = &d->apart;
+    b->logit_scale = apart->logit_scale != 0 ? (float)apart->logit_scale : 1;
+    if (apart->gate)
+        b->gate_norm = (struct tare_norm){
+            .kind = TARE_NORM_RMS, .weight = tare_plain(at, apart->gate, 1, d->dim), .dim = d->dim, .eps = apart->eps};
+    if (apart->gate && apart->experts)
+        b->experts_norm = tare_rms_norm(at, apart->experts, d->dim, apart->eps);
+    if (apart->gain)
+        b->gain = tare_plain(at, apart->gain, 1, d->router.n);
 }
 
 static void declare(struct routed *b, struct tare_at at, const struct tare_routed_desc *d)
@@ -336,6 +404,9 @@ static void declare(struct routed *b, struct tare_at at, const struct tare_route
     *b = (struct routed){.router = d->router,
                          .dim = d->dim,
                          .hidden = d->hidden,
+                         .working = d->router.n - d->idle,
+                         .width = d->latent.width > 0 ? d->latent.width : d->dim,
+                         .ungated = d->ungated,
                          .shared_hidden = d->shared_hidden > 0 ? d->shared_hidden : 0,
                          .activation = d->activation,
                          .limit = d->limit,
@@ -345,15 +416,29 @@ static void declare(struct routed *b, struct tare_at at, const struct tare_route
         b->bare = tare_plain(tare_at(at, "%s", given(d->gate, "gate")), "weight", 2, d->router.n, d->dim);
     else
         b->gate = tare_linear(at, given(d->gate, "gate"), d->dim, d->router.n, d->gate_bias);
-    if (d->correction)
+    if (d->correction && d->correction_optional)
+        b->correction = tare_optional(at, d->correction, 1, d->router.n);
+    else if (d->correction)
         b->correction = tare_plain(at, d->correction, 1, d->router.n);
     declare_experts(b, at, d);
+    if (d->latent.width > 0) {
+        b->narrow = tare_linear(at, d->latent.down, d->dim, d->latent.width, d->latent.bias);
+        b->widen = tare_linear(at, d->latent.up, d->latent.width, d->dim, d->latent.bias);
+        if (d->latent.norm)
+            b->narrow_norm = tare_rms_norm(at, d->latent.norm, d->latent.width, d->latent.eps);
+        if (d->latent.down_norm)
+            b->down_norm = tare_rms_norm(at, d->latent.down_norm, d->latent.width, d->latent.eps);
+    }
+    declare_apart(b, at, d);
     if (d->shared_hidden < 1)
         return;
     const struct tare_at shared = tare_at(at, "%s", given(d->shared, "shared_experts"));
-    b->shared[GATE] = tare_linear(shared, "gate_proj", d->dim, d->shared_hidden, d->shared_bias);
-    b->shared[UP] = tare_linear(shared, "up_proj", d->dim, d->shared_hidden, d->shared_bias);
-    b->shared[DOWN] = tare_linear(shared, "down_proj", d->shared_hidden, d->dim, d->shared_bias);
+    const int64_t wide = d->shared_gate_up ? tare_mul(at, 2, d->shared_hidden) : d->shared_hidden;
+    if (!d->ungated)
+        b->shared[GATE] = tare_linear(shared, given(d->shared_gate_up, "gate_proj"), d->dim, wide, d->shared_bias);
+    if (!d->shared_gate_up)
+        b->shared[UP] = tare_linear(shared, "up_proj", d->dim, d->shared_hidden, d->shared_bias);
+    b->shared[DOWN] = tare_linear(shared, given(d->shared_down, "down_proj"), d->shared_hidden, d->dim, d->shared_bias);
     if (d->shared_gate)
         b->shared_gate = tare_linear(at, d->shared_gate, d->dim, 1, NO_BIAS);
     if (d->mix)
@@ -363,10 +448,10 @@ static void declare(struct routed *b, struct tare_at at, const struct tare_route
 void tare_routed(struct tare_layer *layer, struct tare_at parent, const struct tare_routed_desc *d)
 {
     const struct tare_at at = tare_at(parent, "%s", given(d->name, "mlp"));
-    if ((d->router.n < 1 || d->hidden < 1) && !at.tree->error.code)
+    if ((d->router.n - d->idle < 1 || d->idle < 0 || d->hidden < 1) && !at.tree->error.code)
         tare_fail(&at.tree->error, TARE_E_CONFIG, at.path,
-                  "the config gives %lld experts of width %lld; both must be at least 1", (long long)d->router.n,
-                  (long long)d->hidden);
+                  "the config gives %lld experts of width %lld; both must be at least 1",
+                  (long long)(d->router.n - d->idle), (long long)d->hidden);
     if (at.tree->error.code)
         return;
     struct routed *b = tare_arena_alloc(at.tree->arena, sizeof *b);

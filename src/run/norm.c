@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "run/pass.h"
 
 static const float *weight(const struct tare_pass *pass, const struct tare_norm *norm)
@@ -25,11 +26,21 @@ static void rms_row(const struct tare_pass *pass, const struct tare_norm *norm, 
         y[i] = x[i] * scale * (w ? plus + w[i] : 1);
 }
 
+static void rms_before_row(const struct tare_pass *pass, const struct tare_norm *norm, const float *x, float *y)
+{
+    const float *w = weight(pass, norm);
+    for (int64_t i = 0; i < norm->dim; i++)
+        y[i] = x[i] * (w ? w[i] : 1);
+    const float scale = 1 / sqrtf(pass->kernels.squares(y, norm->dim) / (float)norm->dim + (float)norm->eps);
+    for (int64_t i = 0; i < norm->dim; i++)
+        y[i] *= scale;
+}
+
 static void layer_row(const struct tare_pass *pass, const struct tare_norm *norm, const float *x, float *y)
 {
     const float *w = weight(pass, norm);
     const float plus = offset(norm);
-    const float *b = norm->bias ? tare_loaded_vector(pass->loaded, norm->bias) : NULL;
+    const float *b = norm->bias ? tare_loaded_vector(pass->loaded, norm->bias) + norm->row * norm->dim : NULL;
     double sum = 0, square = 0; /* a mean far from zero must not eat the digits of the variance */
     for (int64_t i = 0; i < norm->dim; i++)
         sum += x[i];
@@ -48,6 +59,9 @@ void tare_norm_row(const struct tare_pass *pass, const struct tare_norm *norm, c
     case TARE_NORM_RMS_ONE_PLUS:
         rms_row(pass, norm, x, y);
         break;
+    case TARE_NORM_RMS_BEFORE:
+        rms_before_row(pass, norm, x, y);
+        break;
     case TARE_NORM_LAYER:
         layer_row(pass, norm, x, y);
         break;
@@ -56,6 +70,8 @@ void tare_norm_row(const struct tare_pass *pass, const struct tare_norm *norm, c
             memcpy(y, x, (size_t)norm->dim * sizeof *y);
         break;
     }
+    for (int64_t i = 0; norm->rounded && i < norm->dim; i++)
+        y[i] = tare_from_bfloat16(tare_to_bfloat16(y[i]));
 }
 
 struct job {

@@ -36,12 +36,14 @@ struct tare_pass {
         *normed[2];  /* the decoder's: residual stream, a block's output, its normed input; (tokens, dim) each */
     float *embedded; /* the decoder's: what x was at first, (tokens, dim), where a layer has a skip */
     float *side;     /* (tokens, decoder->side.width) */
+    float *turned;   /* (tokens, decoder->turned), for tare_linear_forward() alone */
     float *scratch;  /* the running block's own, as many floats as its ops->scratch(tokens) says */
     float *const
         *work; /* one a thread, tare_decoder_work() floats: TARE_PANEL_FLOATS, dim, twice the positions so far */
     const struct tare_matrix *head;
-    const float *head_bias;     /* NULL: none */
-    const volatile int *cancel; /* NULL: never; polled once a layer */
+    const struct tare_parameter *head_weight; /* whose that is */
+    const float *head_bias;                   /* NULL: none */
+    const volatile int *cancel;               /* NULL: never; polled once a layer */
 };
 
 static inline const struct tare_span *tare_pass_span(const struct tare_pass *pass, int64_t token)
@@ -88,6 +90,7 @@ void tare_linear_forward(const struct tare_pass *pass, const struct tare_linear 
 /*
  * y = norm(x), a row of norm->dim floats; x == y is fine. Kind NONE copies.
  *   RMS           x / sqrt(mean(x^2) + eps) * w          RMS_ONE_PLUS   ... * (1 + w)
+ *   RMS_BEFORE    x * w / sqrt(mean((x * w)^2) + eps)
  *   LAYER         (x - mean) / sqrt(var + eps) * w + b
  * norm->offset is added to w; without a weight, w is 1.
  */
@@ -99,6 +102,7 @@ void tare_norm_forward(const struct tare_pass *pass, const struct tare_norm *nor
 /* In place: gate = act(gate) * up, n floats; up NULL: act(gate). Not TARE_XIELU. */
 void tare_activation_forward(const struct tare_kernels *kernels, enum tare_activation activation, float *gate,
                              const float *up, int64_t n);
+float tare_softplus(float x); /* log(1 + e^x) */
 /* The same within limits. */
 void tare_unit_forward(const struct tare_kernels *kernels, enum tare_activation activation,
                        const struct tare_limit *limit, float *gate, float *up, int64_t n);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/tiles.h"
 #include "run/source.h"
 
 #define RUN_ROWS 64 /* a multiple of the 8 outputs that share a word in awq */
@@ -57,25 +58,50 @@ static bool add_box(struct job *j, const struct tare_flat *flat, const struct ta
     return true;
 }
 
+/* Row k of what was decoded, into rows. */
+static void put_row(const struct job *j, const struct tare_codes *c, const struct run *r, int64_t k)
+{
+    const struct tare_matrix *m = j->m;
+    unsigned char *row = j->data + (size_t)(r->to + k) * m->stride;
+    if (m->storage == TARE_STORE_Q4)
+        tare_q4_pack(c->code + k * m->in, m->in, row);
+    else
+        memcpy(row, c->code + k * m->in, (size_t)m->in);
+    for (int64_t g = 0; g < m->groups; g++) {
+        const float scale = c->scale[k * m->groups + g], offset = c->offset[k * m->groups + g];
+        j->scale[(r->to + k) * m->groups + g] = scale;
+        j->offset[(r->to + k) * m->groups + g] = r->module->packing->biases ? offset : -offset * scale;
+    }
+}
+
+/* The module's groups become those of the matrix, which may be smaller: from the last one, in place. */
+static void spread_groups(struct tare_codes *c, int64_t rows, int64_t groups, int64_t repeat)
+{
+    for (int64_t i = rows * groups - 1; repeat > 1 && i >= 0; i--)
+        for (int64_t k = repeat - 1; k >= 0; k--) {
+            c->scale[i * repeat + k] = c->scale[i];
+            c->offset[i * repeat + k] = c->offset[i];
+        }
+}
+
 static void repack_run(void *user, size_t i, int worker)
 {
     const struct job *j = user;
     const struct run *r = &j->runs[i];
     const struct tare_matrix *m = j->m;
     struct tare_codes *c = &j->codes[worker];
-    const int64_t groups = tare_module_groups(r->module), repeat = m->groups / groups;
+    const int64_t groups = tare_module_groups(r->module);
     r->module->packing->decode(r->module, r->part, r->from, r->rows, c);
+    spread_groups(c, r->rows, groups, m->groups / groups);
+    const bool tiled = m->storage >= TARE_STORE_T4, biases = r->module->packing->biases;
     for (int64_t k = 0; k < r->rows; k++) {
-        unsigned char *row = j->data + (size_t)(r->to + k) * m->stride;
-        if (m->storage == TARE_STORE_Q4)
-            tare_q4_pack(c->code + k * m->in, m->in, row);
+        float *scale = c->scale + k * m->groups, *offset = c->offset + k * m->groups;
+        for (int64_t g = 0; tiled && !m->zeros && !biases && g < m->groups; g++)
+            offset[g] *= -scale[g];
+        if (tiled)
+            tare_tile_put(m, j->data, r->to + k, c->code + k * m->in, scale, offset);
         else
-            memcpy(row, c->code + k * m->in, (size_t)m->in);
-        for (int64_t g = 0; g < m->groups; g++) {
-            const float scale = c->scale[k * groups + g / repeat], offset = c->offset[k * groups + g / repeat];
-            j->scale[(r->to + k) * m->groups + g] = scale;
-            j->offset[(r->to + k) * m->groups + g] = r->module->packing->biases ? offset : -offset * scale;
-        }
+            put_row(j, c, r, k);
     }
 }
 

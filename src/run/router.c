@@ -95,6 +95,8 @@ static void mix_sparsely(const struct tare_router *r, const float *logits, const
 void tare_router_choose(const struct tare_router *r, const float *correction, float *logits, float *choice,
                         int32_t *chosen, float *weight)
 {
+    for (int64_t i = 0; r->factor != 0 && i < r->n; i++)
+        logits[i] *= (float)r->factor;
     const float cap = (float)r->soft_cap, scale = r->scale != 0 ? (float)r->scale : 1;
     for (int64_t i = 0; cap > 0 && i < r->n; i++)
         logits[i] = cap * tanhf(logits[i] / cap);
@@ -117,5 +119,5 @@ void tare_router_choose(const struct tare_router *r, const float *correction, fl
     for (int64_t k = 0; k < r->top; k++)
         sum += weight[k] = logits[chosen[k]];
     for (int64_t k = 0; k < r->top; k++)
-        weight[k] *= r->normalize ? scale / (sum + 1e-20f) : scale;
+        weight[k] *= r->normalize ? scale / (sum + (r->floor > 0 ? (float)r->floor : 1e-20f)) : scale;
 }

@@ -35,16 +35,19 @@ static void choose_head(struct tare_runner *r)
                                        .stride = (size_t)plain->shape[1] * sizeof(float),
                                        .data = (const void *)tare_loaded_vector(r->pass.loaded, plain)};
         r->pass.head = &r->head;
+        r->pass.head_weight = plain;
         return;
     }
     const struct tare_head *head = &r->model->tree.head;
     const bool own = head->weight && head->weight->active;
-    r->pass.head = tare_loaded_matrix(r->pass.loaded, own ? head->weight : r->decoder->embedding);
+    r->pass.head_weight = own ? head->weight : r->decoder->embedding;
+    r->pass.head = tare_loaded_matrix(r->pass.loaded, r->pass.head_weight);
     if (own && head->bias && head->bias->active)
         r->pass.head_bias = tare_loaded_vector(r->pass.loaded, head->bias);
 }
 
-enum tare_code tare_runner_open(struct tare_runner **runner, tare_model *model, int threads, struct tare_error *err)
+enum tare_code tare_runner_open(struct tare_runner **runner, tare_model *model, int threads, bool exact,
+                                struct tare_error *err)
 {
     struct tare_runner *r = *runner = calloc(1, sizeof *r);
     enum tare_code code;
@@ -65,6 +68,7 @@ enum tare_code tare_runner_open(struct tare_runner **runner, tare_model *model, 
         return code;
     }
     tare_kernels_pick(&r->pass.kernels, NULL);
+    r->pass.kernels.exact = exact;
     choose_head(r);
     return TARE_OK;
 }
@@ -95,9 +99,9 @@ static enum tare_code reserve_pass(struct tare_runner *r, int64_t tokens, struct
     const size_t scratch = tare_decoder_scratch(d, tokens);
     size_t rows, floats, side;
     if (__builtin_mul_overflow((size_t)tokens * 5, (size_t)d->dim, &rows) ||
-        __builtin_mul_overflow((size_t)tokens, (size_t)d->side.width, &side) ||
-        __builtin_add_overflow(rows, scratch, &floats) || __builtin_add_overflow(floats, side, &floats) ||
-        floats > SIZE_MAX / 16)
+        __builtin_add_overflow((size_t)d->side.width, (size_t)d->turned, &side) ||
+        __builtin_mul_overflow((size_t)tokens, side, &side) || __builtin_add_overflow(rows, scratch, &floats) ||
+        __builtin_add_overflow(floats, side, &floats) || floats > SIZE_MAX / 16)
         return tare_fail_memory(err);
     float *memory = malloc(floats * sizeof *memory);
     if (!memory)
@@ -106,13 +110,14 @@ static enum tare_code reserve_pass(struct tare_runner *r, int64_t tokens, struct
     r->memory = memory;
     r->room = tokens;
     const int64_t plane = tokens * d->dim;
-    r->pass.x = memory;
-    r->pass.y = memory + plane;
-    r->pass.normed[0] = memory + 2 * plane;
-    r->pass.normed[1] = memory + 3 * plane;
-    r->pass.embedded = d->layers->skip ? memory + 4 * plane : NULL;
-    r->pass.side = memory + 5 * plane;
-    r->pass.scratch = memory + 5 * plane + tokens * d->side.width;
+    r->pass.scratch = memory; /* first: some blocks begin it with what is more than floats, and must be aligned */
+    r->pass.x = memory + scratch;
+    r->pass.y = r->pass.x + plane;
+    r->pass.normed[0] = r->pass.x + 2 * plane;
+    r->pass.normed[1] = r->pass.x + 3 * plane;
+    r->pass.embedded = d->layers->skip ? r->pass.x + 4 * plane : NULL;
+    r->pass.side = r->pass.x + 5 * plane;
+    r->pass.turned = r->pass.side + tokens * d->side.width;
     return TARE_OK;
 }
 
@@ -135,8 +140,13 @@ static enum tare_code reserve_work(struct tare_runner *r, int64_t length, struct
 
 enum tare_code tare_runner_reserve(struct tare_runner *r, int64_t tokens, int64_t length, struct tare_error *err)
 {
-    const enum tare_code code = reserve_pass(r, tokens, err);
-    return code ? code : reserve_work(r, length, err);
+    int64_t widest = 0;
+    for (size_t i = 0; i < r->pass.loaded->n; i++)
+        widest = r->pass.loaded->matrices[i].in > widest ? r->pass.loaded->matrices[i].in : widest;
+    enum tare_code code = reserve_pass(r, tokens, err);
+    if (!code)
+        code = reserve_work(r, length, err);
+    return code ? code : tare_pool_reserve(r->pass.pool, tare_matmul_scratch(widest, tokens), err);
 }
 
 enum tare_code tare_runner_pass(struct tare_runner *r, const struct tare_span *spans, int64_t n_spans,

@@ -19,8 +19,10 @@ struct tare_runner {
     size_t work_room;
 };
 
-/* Threads and weights of a model. The runner holds a reference to the model; its one holder is the caller. */
-enum tare_code tare_runner_open(struct tare_runner **runner, tare_model *model, int threads, struct tare_error *err);
+/* Threads and weights of a model; exact: see struct tare_session_options. The runner holds a reference to the model;
+ * its one holder is the caller. */
+enum tare_code tare_runner_open(struct tare_runner **runner, tare_model *model, int threads, bool exact,
+                                struct tare_error *err);
 void tare_runner_hold(struct tare_runner *runner);
 void tare_runner_free(struct tare_runner *runner); /* one holder less; NULL is fine */
 

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "run/budget.h"
-#include "run/prompt_cache.h"
 #include "run/measure.h"
+#include "run/prompt_cache.h"
 #include "run/runner.h"
 
 #define CONTEXT_DEFAULT 4096
@@ -20,7 +20,8 @@ struct tare_session {
     /* Sums stand for the first summed[turn] ids, and for the first summed[1 - turn] in the other turn; -1: for none */
     int64_t summed[2];
     int turn;
-    bool sums; /* has any state some? */
+    bool sums;   /* has any state some? */
+    int kv_bits; /* 32, 16, 8, 4 */
 };
 
 static const struct tare_block *block_at(const struct tare_decoder *d, int64_t i)
@@ -41,6 +42,20 @@ static enum tare_code choose_context(tare_session *s, int64_t asked, struct tare
     return TARE_OK;
 }
 
+static enum tare_code choose_bits(tare_session *s, const struct tare_session_options *options, struct tare_error *err)
+{
+    s->kv_bits = options->kv_bits ? options->kv_bits : options->exact ? 32 : 16;
+    if (s->kv_bits != 32 && s->kv_bits != 16 && s->kv_bits != 8 && s->kv_bits != 4)
+        return tare_fail(err, TARE_E_ARGUMENT, "kv_bits", "is %d; keys and values are kept in 32, 16, 8 or 4 bits",
+                         s->kv_bits);
+    return TARE_OK;
+}
+
+static enum tare_cache cache_of(int bits)
+{
+    return bits == 32 ? TARE_CACHE_F32 : bits == 16 ? TARE_CACHE_F16 : bits == 8 ? TARE_CACHE_Q8 : TARE_CACHE_Q4;
+}
+
 static enum tare_code open_states(tare_session *s, struct tare_error *err)
 {
     const int64_t n = 2 * s->decoder->n_layers;
@@ -55,6 +70,8 @@ static enum tare_code open_states(tare_session *s, struct tare_error *err)
         const int has = b->ops->state ? b->ops->state(b->self, parts) : 0;
         if (has > 0)
             code = tare_state_open(&s->states[i], parts, has, s->context, err);
+        if (s->states[i])
+            tare_state_keep(s->states[i], cache_of(s->kv_bits));
         s->sums = s->sums || (s->states[i] && tare_state_sums(s->states[i]));
     }
     return code;
@@ -78,7 +95,8 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
     s->cancel = options->cancel;
     s->summed[1] = -1;
     enum tare_code code;
-    if ((code = choose_context(s, options->context, err)) || (code = open_states(s, err)))
+    if ((code = choose_bits(s, options, err)) || (code = choose_context(s, options->context, err)) ||
+        (code = open_states(s, err)))
         return code;
     uint64_t states = 0;
     for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
@@ -86,7 +104,16 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
     if (!__atomic_load_n(&model->loaded, __ATOMIC_ACQUIRE) &&
         (code = tare_budget_check(model, states, s->context, options->memory, err)))
         return code;
-    return tare_runner_open(&s->runner, model, threads, err);
+    struct tare_kernels kernels;
+    if (options->kernels && !tare_kernels_pick(&kernels, options->kernels))
+        return tare_fail(err, TARE_E_ARGUMENT, "kernels",
+                         "\"%s\" is none of scalar, avx2, avx512 and neon, or this processor lacks it",
+                         options->kernels);
+    if (!(code = tare_runner_open(&s->runner, model, threads, options->exact, err)) && options->kernels) {
+        s->runner->pass.kernels = kernels;
+        s->runner->pass.kernels.exact = options->exact;
+    }
+    return code;
 }
 
 enum tare_code tare_session_open(tare_session **session, tare_model *model, const struct tare_session_options *options,
@@ -128,10 +155,15 @@ int64_t tare_session_vocabulary(const tare_session *s)
     return s->runner->pass.head->rows;
 }
 
+const char *tare_session_kernels(const tare_session *s)
+{
+    return s->runner->pass.kernels.name;
+}
+
 uint64_t tare_session_weights(const tare_session *s)
 {
     const struct tare_pass *pass = &s->runner->pass;
-    return tare_token_bytes(pass->loaded, &s->runner->model->tree, s->decoder, pass->head);
+    return tare_measure_token(pass->loaded, &s->runner->model->tree, s->decoder, pass->head);
 }
 
 int64_t tare_session_context(const tare_session *s)
@@ -228,6 +260,15 @@ static void fill_pass(struct step *step)
     }
 }
 
+/* A pass writes where the sums of the turn before stand, whether it goes through or not. */
+static void begin_pass(const struct step *step)
+{
+    for (int64_t i = 0; i < step->n_spans; i++) {
+        tare_session *s = step->of[i]->session;
+        s->summed[1 - s->turn] = -1;
+    }
+}
+
 /* The pass went through: its tokens are the sessions' from now on. */
 static void keep_pass(struct step *step)
 {
@@ -268,6 +309,7 @@ static enum tare_code run_step(struct step *step, struct tare_error *err)
         fill_pass(step);
         if (step->tokens == 0)
             break;
+        begin_pass(step);
         code = tare_runner_pass(runner, step->spans, step->n_spans, step->ids, &step->wanted, err);
         if (code == TARE_OK)
             keep_pass(step);
@@ -340,7 +382,7 @@ static struct tare_saved saved_of(const tare_session *s)
                                .ids = s->ids,
                                .states = s->states,
                                .turn = s->turn,
-                               .kv_bits = 32};
+                               .kv_bits = s->kv_bits};
 }
 
 enum tare_code tare_session_save(const tare_session *s, const char *path, struct tare_error *err)

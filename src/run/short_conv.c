@@ -48,3 +48,30 @@ void tare_short_conv_forward(const struct tare_pass *pass, const struct tare_spa
         memcpy(keep + k * conv->channels, row(&j, span->tokens - conv->width + 1 + k),
                (size_t)conv->channels * sizeof *keep);
 }
+
+struct tare_conv tare_conv(struct tare_at parent, const char *name, int64_t channels, int64_t width, bool bias)
+{
+    const struct tare_at at = tare_at(parent, "%s", name);
+    return (struct tare_conv){
+        .weight = tare_plain(at, "weight", 3, channels, width, (int64_t)1),
+        .bias = bias ? tare_plain(at, "bias", 1, channels) : NULL,
+        .channels = channels,
+        .width = width,
+    };
+}
+
+struct tare_state_part tare_conv_state(const struct tare_conv *conv)
+{
+    return (struct tare_state_part){TARE_STATE_SUM, conv->width - 1, conv->channels, 0};
+}
+
+struct tare_short_conv tare_conv_loaded(const struct tare_pass *pass, const struct tare_conv *conv, bool silu)
+{
+    return (struct tare_short_conv){
+        .weight = tare_loaded_vector(pass->loaded, conv->weight),
+        .bias = conv->bias ? tare_loaded_vector(pass->loaded, conv->bias) : NULL,
+        .channels = conv->channels,
+        .width = conv->width,
+        .silu = silu,
+    };
+}

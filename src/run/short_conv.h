@@ -24,4 +24,13 @@ void tare_short_conv_forward(const struct tare_pass *pass, const struct tare_spa
                              const struct tare_short_conv *conv, int part, const float *x, int64_t ldx, float *y,
                              int64_t ldy);
 
+/* The same as parameters of a block: <name>.weight (channels, width, 1), <name>.bias (channels). */
+struct tare_conv {
+    const struct tare_parameter *weight, *bias; /* bias NULL: none */
+    int64_t channels, width;
+};
+struct tare_conv tare_conv(struct tare_at at, const char *name, int64_t channels, int64_t width, bool bias);
+struct tare_state_part tare_conv_state(const struct tare_conv *conv); /* what a state keeps for it */
+struct tare_short_conv tare_conv_loaded(const struct tare_pass *pass, const struct tare_conv *conv, bool silu);
+
 #endif

@@ -7,14 +7,16 @@
 
 #define CHUNK 128 /* rows */
 
-/* Rows [CHUNK * i, CHUNK * (i + 1)) of all planes: (planes, CHUNK, width). */
+/* Rows [CHUNK * i, CHUNK * (i + 1)) of all planes: (planes, CHUNK, row_bytes). */
 struct chunk {
     int holders; /* states that have it; atomic */
-    float rows[];
+    _Alignas(16) unsigned char rows[];
 };
 
 struct part {
     struct tare_state_part is;
+    enum tare_cache cache;
+    size_t row_bytes;      /* ROWS */
     struct chunk **chunks; /* ROWS */
     int64_t n_chunks, chunk_room;
     float *sums; /* SUM: (2, planes * width) */
@@ -36,13 +38,17 @@ static void let_go(struct chunk *c)
         free(c);
 }
 
+static bool chunk_bytes(const struct part *p, size_t *bytes)
+{
+    size_t rows;
+    return !__builtin_mul_overflow((size_t)p->is.planes, (size_t)CHUNK, &rows) &&
+           !__builtin_mul_overflow(rows, p->row_bytes, bytes) && *bytes <= SIZE_MAX / 4;
+}
+
 static struct chunk *new_chunk(const struct part *p)
 {
-    size_t floats, bytes;
-    if (__builtin_mul_overflow((size_t)numbers(p), (size_t)CHUNK, &floats) ||
-        __builtin_mul_overflow(floats, sizeof(float), &bytes) || bytes > SIZE_MAX / 4)
-        return NULL;
-    struct chunk *c = malloc(sizeof *c + bytes);
+    size_t bytes;
+    struct chunk *c = chunk_bytes(p, &bytes) ? malloc(sizeof *c + bytes) : NULL;
     if (c)
         c->holders = 1;
     return c;
@@ -52,6 +58,7 @@ static bool open_part(struct part *p, int64_t context)
 {
     const int64_t n = numbers(p), stride = p->is.stride > 1 ? p->is.stride : 1;
     p->is.stride = stride;
+    p->row_bytes = tare_cache_row(p->cache, p->is.width);
     if (p->is.kind == TARE_STATE_SUM)
         return (uint64_t)n < SIZE_MAX / 16 && (p->sums = calloc((size_t)n + 1, 2 * sizeof *p->sums));
     p->chunk_room = context / stride / CHUNK + 1;
@@ -79,6 +86,15 @@ enum tare_code tare_state_open(struct tare_state **state, const struct tare_stat
     return TARE_OK;
 }
 
+void tare_state_keep(struct tare_state *s, enum tare_cache cache)
+{
+    for (int i = 0; i < s->n; i++)
+        if (s->parts[i].is.kind == TARE_STATE_ROWS) {
+            s->parts[i].cache = cache;
+            s->parts[i].row_bytes = tare_cache_row(cache, s->parts[i].is.width);
+        }
+}
+
 void tare_state_free(struct tare_state *s)
 {
     for (int i = 0; s && i < s->n; i++) {
@@ -98,7 +114,7 @@ static bool own_chunk(const struct part *p, struct chunk **c)
     struct chunk *copy = new_chunk(p);
     if (!copy)
         return false;
-    memcpy(copy->rows, (*c)->rows, (size_t)(numbers(p) * CHUNK) * sizeof(float));
+    memcpy(copy->rows, (*c)->rows, (size_t)(p->is.planes * CHUNK) * p->row_bytes);
     let_go(*c);
     *c = copy;
     return true;
@@ -126,6 +142,8 @@ enum tare_code tare_state_reserve(struct tare_state *s, int64_t length, int64_t 
 
 static void share_part(struct part *to, const struct part *from)
 {
+    to->cache = from->cache;
+    to->row_bytes = from->row_bytes;
     if (from->is.kind == TARE_STATE_SUM)
         memcpy(to->sums, from->sums, (size_t)numbers(from) * 2 * sizeof *to->sums);
     for (int64_t k = 0; k < from->n_chunks; k++, to->n_chunks++) {
@@ -164,9 +182,14 @@ void tare_state_clear(struct tare_state *s, int turn)
             memset(s->parts[i].sums + turn * numbers(&s->parts[i]), 0, (size_t)numbers(&s->parts[i]) * sizeof(float));
 }
 
-static float *row_at(const struct part *p, int64_t row, int64_t plane)
+static unsigned char *row_at(const struct part *p, int64_t row, int64_t plane)
 {
-    return p->chunks[row / CHUNK]->rows + (plane * CHUNK + row % CHUNK) * p->is.width;
+    return p->chunks[row / CHUNK]->rows + (size_t)(plane * CHUNK + row % CHUNK) * p->row_bytes;
+}
+
+static struct tare_rows rows_at(const struct part *p, int64_t row, int64_t plane, int64_t n)
+{
+    return (struct tare_rows){p->cache, row_at(p, row, plane), n, p->is.width};
 }
 
 /* Rows from `row` on that lie in one chunk, at most n. */
@@ -187,7 +210,7 @@ static bool visit_rows(const struct part *p, int64_t rows, tare_state_visit *vis
     for (int64_t row = 0, n; row < rows && fine; row += n) {
         n = together(row, rows - row);
         for (int64_t plane = 0; plane < p->is.planes && fine; plane++)
-            fine = visit(user, row_at(p, row, plane), (size_t)(n * p->is.width) * sizeof(float));
+            fine = visit(user, row_at(p, row, plane), (size_t)n * p->row_bytes);
     }
     return fine;
 }
@@ -209,8 +232,8 @@ uint64_t tare_state_size(const struct tare_state *s, int64_t length)
     uint64_t size = 0;
     for (int i = 0; i < s->n; i++) {
         const struct part *p = &s->parts[i];
-        const uint64_t rows = p->is.kind == TARE_STATE_ROWS ? (uint64_t)rows_of(p, length) : 1;
-        size += rows * (uint64_t)numbers(p) * sizeof(float);
+        size += p->is.kind == TARE_STATE_ROWS ? (uint64_t)(rows_of(p, length) * p->is.planes) * p->row_bytes
+                                              : (uint64_t)numbers(p) * sizeof(float);
     }
     return size;
 }
@@ -218,36 +241,34 @@ uint64_t tare_state_size(const struct tare_state *s, int64_t length)
 void tare_state_put(const struct tare_kernels *kernels, struct tare_state *s, int part, int64_t row, int64_t plane,
                     const float *values)
 {
-    (void)kernels;
     const struct part *p = &s->parts[part];
-    memcpy(row_at(p, row, plane), values, (size_t)p->is.width * sizeof *values);
+    kernels->cache_store(p->cache, values, p->is.width, row_at(p, row, plane));
 }
 
 void tare_state_get(const struct tare_kernels *kernels, const struct tare_state *s, int part, int64_t row,
                     int64_t plane, float *values)
 {
-    (void)kernels;
-    const struct part *p = &s->parts[part];
-    memcpy(values, row_at(p, row, plane), (size_t)p->is.width * sizeof *values);
+    const struct tare_rows one = rows_at(&s->parts[part], row, plane, 1);
+    kernels->cache_load(&one, values);
 }
 
 void tare_state_scores(const struct tare_kernels *kernels, const struct tare_state *s, int part, int64_t plane,
                        const float *q, int64_t first, int64_t n, float scale, float *scores)
 {
-    const struct part *p = &s->parts[part];
     for (int64_t i = 0, k; i < n; i += k) {
         k = together(first + i, n - i);
-        kernels->scores(q, row_at(p, first + i, plane), k, p->is.width, scale, scores + i);
+        const struct tare_rows keys = rows_at(&s->parts[part], first + i, plane, k);
+        kernels->cache_scores(q, &keys, scale, scores + i);
     }
 }
 
 void tare_state_mix(const struct tare_kernels *kernels, const struct tare_state *s, int part, int64_t plane,
                     const float *w, int64_t first, int64_t n, float *y)
 {
-    const struct part *p = &s->parts[part];
     for (int64_t i = 0, k; i < n; i += k) {
         k = together(first + i, n - i);
-        kernels->mix(w + i, row_at(p, first + i, plane), k, p->is.width, y);
+        const struct tare_rows values = rows_at(&s->parts[part], first + i, plane, k);
+        kernels->cache_mix(w + i, &values, y);
     }
 }
 

@@ -27,6 +27,8 @@ struct tare_state;
 /* The state of parts[0 .. n) for up to `context` positions; nothing of ROWS is there yet. Owned by the caller. */
 enum tare_code tare_state_open(struct tare_state **state, const struct tare_state_part *parts, int n, int64_t context,
                                struct tare_error *err);
+/* How the numbers of ROWS are stored, float32 unless this says otherwise: before the first tare_state_reserve(). */
+void tare_state_keep(struct tare_state *state, enum tare_cache cache);
 void tare_state_free(struct tare_state *state); /* NULL is fine */
 /* Room for positions [0, n), of which [length, n) will be written. After a failure the state holds what it held. */
 enum tare_code tare_state_reserve(struct tare_state *state, int64_t length, int64_t n, struct tare_error *err);

@@ -112,7 +112,7 @@ static enum tare_code put_bytes_kind(struct vocabulary *v)
         return refuse(v, "its pre_tokenizer has other stages than an expression or Digits before ByteLevel");
     const struct tare_gguf_pre *pre, *found = NULL;
     for (size_t k = 0; (pre = tare_gguf_pre_at(k)) && !found; k++)
-        if (same_text(pre->expression, expression) && pre->digits == digits && pre->whole_words == whole)
+        if (!pre->cuts && same_text(pre->expression, expression) && pre->digits == digits && pre->whole_words == whole)
             found = pre;
     if (!found)
         return refuse(v, "its pre_tokenizer cuts by an expression that tare knows no name for");

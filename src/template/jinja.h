@@ -17,12 +17,13 @@
 #include "base/arena.h"
 #include "base/text.h"
 
-#define TARE_JINJA_FUEL ((int64_t)50000000)      /* steps: a node visited, an item seen, 64 bytes made */
-#define TARE_JINJA_TEXT_MOST ((size_t)16 << 20)  /* bytes of the output, and of each text on the way */
-#define TARE_JINJA_MADE_MOST ((size_t)128 << 20) /* bytes of all values together; nothing is freed before the end */
-#define TARE_JINJA_CALLS_MOST 200                /* macros and recursive loops inside one another */
-#define TARE_JINJA_DEPTH_MOST 3000               /* nodes inside one another, over all calls */
-#define TARE_JINJA_NEST_MOST 200                 /* parentheses, blocks, lists in lists */
+#define TARE_JINJA_FUEL ((int64_t)50000000)     /* steps: a node visited, an item seen, 64 bytes made */
+#define TARE_JINJA_TEXT_MOST ((size_t)16 << 20) /* bytes of the output, and of each text on the way */
+#define TARE_JINJA_MADE_MOST ((size_t)16 << 20) /* bytes of all values together; nothing is freed before the end .. */
+#define TARE_JINJA_MADE_GIVEN 8                 /* .. and so many times those of the variables, which are copied */
+#define TARE_JINJA_CALLS_MOST 200               /* macros and recursive loops inside one another */
+#define TARE_JINJA_DEPTH_MOST 3000              /* nodes inside one another, over all calls */
+#define TARE_JINJA_NEST_MOST 200                /* parentheses, blocks, lists in lists */
 #define TARE_JINJA_RANGE_MOST 100000
 
 enum tare_jinja_kind {
@@ -260,9 +261,14 @@ struct tare_jinja_state {
     int line;
     int64_t fuel;
     int depth, calls;
+    size_t given; /* bytes of the variables */
     struct tare_text *out;
-    char *tail; /* where the text made last ends, and the bytes free behind it */
-    size_t tail_room;
+    /* Where texts end that can grow, and the bytes free behind: the text made last, then joints that are long. */
+    struct tare_jinja_tail {
+        char *at;
+        size_t room;
+    } tails[4];
+    unsigned next_tail;
     struct tare_jinja_dict *context;
     struct tare_jinja_scope *scope;
 };

@@ -5,20 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "template/jinja.h"
-
-#define FILTER(name)                                                                                                   \
-    static struct tare_jinja_value name(struct tare_jinja_state *s, const struct tare_jinja_value *a,                  \
-                                        const struct tare_jinja_args *args)
-#define UNUSED (void)s, (void)args, (void)a
-/* One whose body is one expression. */
-#define FILTER_IS(name, result)                                                                                        \
-    FILTER(name)                                                                                                       \
-    {                                                                                                                  \
-        UNUSED;                                                                                                        \
-        return (result);                                                                                               \
-    }                                                                                                                  \
-    struct tare_jinja_state
+#include "template/jinja_builtin.h"
 
 static bool usable(struct tare_jinja_state *s, struct tare_jinja_value v)
 {
@@ -30,7 +17,7 @@ static bool usable(struct tare_jinja_state *s, struct tare_jinja_value v)
 /* ---- any value --------------------------------------------------------------------------------------------------- */
 
 /* default_value boolean */
-FILTER(fallback)
+BUILTIN(fallback)
 {
     UNUSED;
     if (a[0].kind == TARE_JINJA_UNDEFINED || (tare_jinja_truth(a[2]) && !tare_jinja_truth(a[0])))
@@ -38,12 +25,12 @@ FILTER(fallback)
     return a[0];
 }
 
-FILTER_IS(string, tare_jinja_string(s, a[0]));
-FILTER_IS(length, tare_jinja_whole(tare_jinja_length(s, a[0])));
-FILTER_IS(attribute,
-          a[1].kind == TARE_JINJA_TEXT ? tare_jinja_attribute(s, a[0], a[1]) : tare_jinja_make(TARE_JINJA_UNDEFINED));
+BUILTIN_IS(string, tare_jinja_string(s, a[0]));
+BUILTIN_IS(length, tare_jinja_whole(tare_jinja_length(s, a[0])));
+BUILTIN_IS(attribute,
+           a[1].kind == TARE_JINJA_TEXT ? tare_jinja_attribute(s, a[0], a[1]) : tare_jinja_make(TARE_JINJA_UNDEFINED));
 
-FILTER(pprint)
+BUILTIN(pprint)
 {
     struct tare_text out = {0};
     UNUSED;
@@ -54,7 +41,7 @@ FILTER(pprint)
 /* ---- numbers ----------------------------------------------------------------------------------------------------- */
 
 /* default base */
-FILTER(to_int)
+BUILTIN(to_int)
 {
     const struct tare_jinja_value otherwise = a[1].kind == TARE_JINJA_ABSENT ? tare_jinja_whole(0) : a[1];
     int64_t whole = 0;
@@ -80,7 +67,7 @@ FILTER(to_int)
                                : tare_jinja_fail_limit(s, "an integer does not fit 64 bits");
 }
 
-FILTER(to_float)
+BUILTIN(to_float)
 {
     double real = 0;
     UNUSED;
@@ -93,7 +80,7 @@ FILTER(to_float)
     return a[1].kind == TARE_JINJA_ABSENT ? tare_jinja_real(0) : a[1];
 }
 
-FILTER(absolute)
+BUILTIN(absolute)
 {
     int64_t whole;
     UNUSED;
@@ -107,7 +94,7 @@ FILTER(absolute)
 }
 
 /* precision method */
-FILTER(round_)
+BUILTIN(round_)
 {
     const int64_t precision = tare_jinja_need_whole(s, a[1], 0);
     char word[400];
@@ -136,7 +123,7 @@ FILTER(round_)
     return tare_jinja_real(strtod(word, NULL));
 }
 
-FILTER(filesize)
+BUILTIN(filesize)
 {
     static const char *const units[2][8] = {{"kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"},
                                             {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"}};
@@ -169,7 +156,7 @@ static struct tare_jinja_value none_there(const char *text)
         .kind = TARE_JINJA_UNDEFINED, .owner = TARE_JINJA_LOOP, .as.text = text, .size = strlen(text)};
 }
 
-FILTER(first)
+BUILTIN(first)
 {
     struct tare_jinja_walk walk;
     struct tare_jinja_value item;
@@ -179,7 +166,7 @@ FILTER(first)
     return none_there("no first item, sequence was empty");
 }
 
-FILTER(last)
+BUILTIN(last)
 {
     UNUSED;
     if (a[0].kind == TARE_JINJA_STREAM)
@@ -188,9 +175,9 @@ FILTER(last)
     return list && list->n ? list->items[list->n - 1] : none_there("no last item, sequence was empty");
 }
 
-FILTER_IS(list, tare_jinja_listed(TARE_JINJA_LIST, tare_jinja_collect(s, a[0])));
+BUILTIN_IS(list, tare_jinja_listed(TARE_JINJA_LIST, tare_jinja_collect(s, a[0])));
 
-FILTER(reverse)
+BUILTIN(reverse)
 {
     struct tare_text out = {0};
     UNUSED;
@@ -208,7 +195,7 @@ FILTER(reverse)
     return tare_jinja_listed(TARE_JINJA_STREAM, list);
 }
 
-FILTER(items)
+BUILTIN(items)
 {
     struct tare_jinja_list *list = tare_jinja_list_new(s, 4);
     UNUSED;
@@ -220,7 +207,7 @@ FILTER(items)
 }
 
 /* linecount fill_with */
-FILTER(batch)
+BUILTIN(batch)
 {
     const int64_t size = tare_jinja_need_whole(s, a[1], 0);
     struct tare_jinja_list *batches = tare_jinja_list_new(s, 4), *batch_ = NULL;
@@ -240,7 +227,7 @@ FILTER(batch)
 }
 
 /* slices fill_with */
-FILTER(slice)
+BUILTIN(slice)
 {
     const int64_t n = tare_jinja_need_whole(s, a[1], 0);
     const struct tare_jinja_list *all = tare_jinja_collect(s, a[0]);

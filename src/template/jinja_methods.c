@@ -5,20 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "template/jinja.h"
-
-#define METHOD(name)                                                                                                   \
-    static struct tare_jinja_value name(struct tare_jinja_state *s, const struct tare_jinja_value *a,                  \
-                                        const struct tare_jinja_args *args)
-#define UNUSED (void)s, (void)args, (void)a
-/* One whose body is one expression. */
-#define METHOD_IS(name, result)                                                                                        \
-    METHOD(name)                                                                                                       \
-    {                                                                                                                  \
-        UNUSED;                                                                                                        \
-        return (result);                                                                                               \
-    }                                                                                                                  \
-    struct tare_jinja_state
+#include "template/jinja_builtin.h"
 
 const struct tare_jinja_builtin *tare_jinja_builtin_find(const struct tare_jinja_builtin *table,
                                                          struct tare_jinja_value name)
@@ -38,7 +25,7 @@ static bool need_dict(struct tare_jinja_state *s, struct tare_jinja_value v)
     return v.kind == TARE_JINJA_DICT;
 }
 
-METHOD(dict_get)
+BUILTIN(dict_get)
 {
     UNUSED;
     const struct tare_jinja_value *value = need_dict(s, a[0]) ? tare_jinja_dict_get(s, a[0].as.dict, a[1]) : NULL;
@@ -60,11 +47,11 @@ static struct tare_jinja_value view(struct tare_jinja_state *s, struct tare_jinj
     return tare_jinja_listed(TARE_JINJA_VIEW, list);
 }
 
-METHOD_IS(dict_items, view(s, a[0], "dict_items"));
-METHOD_IS(dict_keys, view(s, a[0], "dict_keys"));
-METHOD_IS(dict_values, view(s, a[0], "dict_values"));
+BUILTIN_IS(dict_items, view(s, a[0], "dict_items"));
+BUILTIN_IS(dict_keys, view(s, a[0], "dict_keys"));
+BUILTIN_IS(dict_values, view(s, a[0], "dict_values"));
 
-METHOD(dict_copy)
+BUILTIN(dict_copy)
 {
     UNUSED;
     struct tare_jinja_dict *copy = need_dict(s, a[0]) ? tare_jinja_dict_new(s, a[0].as.dict->n) : NULL;
@@ -73,7 +60,7 @@ METHOD(dict_copy)
     return tare_jinja_dicted(copy);
 }
 
-METHOD(dict_fromkeys)
+BUILTIN(dict_fromkeys)
 {
     struct tare_jinja_dict *dict = tare_jinja_dict_new(s, 4);
     struct tare_jinja_walk walk;
@@ -99,7 +86,7 @@ const struct tare_jinja_builtin tare_jinja_dict_methods[] = {{"get", dict_get, "
 
 /* ---- lists, tuples, ranges, numbers ------------------------------------------------------------------------------ */
 
-METHOD(list_index)
+BUILTIN(list_index)
 {
     struct tare_jinja_walk walk;
     struct tare_jinja_value item;
@@ -111,7 +98,7 @@ METHOD(list_index)
     return tare_jinja_fail(s, "the item is not in the list");
 }
 
-METHOD(list_count)
+BUILTIN(list_count)
 {
     struct tare_jinja_walk walk;
     struct tare_jinja_value item;
@@ -122,8 +109,8 @@ METHOD(list_count)
     return tare_jinja_whole(n);
 }
 
-METHOD_IS(list_copy, tare_jinja_listed(TARE_JINJA_LIST, tare_jinja_collect(s, a[0])));
-METHOD_IS(is_integer, tare_jinja_bool(a[0].kind != TARE_JINJA_FLOAT || a[0].as.real == (double)(int64_t)a[0].as.real));
+BUILTIN_IS(list_copy, tare_jinja_listed(TARE_JINJA_LIST, tare_jinja_collect(s, a[0])));
+BUILTIN_IS(is_integer, tare_jinja_bool(a[0].kind != TARE_JINJA_FLOAT || a[0].as.real == (double)(int64_t)a[0].as.real));
 
 const struct tare_jinja_builtin tare_jinja_list_methods[] = {
     {"index", list_index, "value"}, {"count", list_count, "value"}, {"copy", list_copy, ""}, {"append", NULL, NULL},
@@ -135,7 +122,7 @@ const struct tare_jinja_builtin tare_jinja_number_methods[] = {{"is_integer", is
 
 /* ---- loop and cycler --------------------------------------------------------------------------------------------- */
 
-METHOD(loop_cycle)
+BUILTIN(loop_cycle)
 {
     UNUSED;
     if (!args->n)
@@ -143,7 +130,7 @@ METHOD(loop_cycle)
     return args->items[(size_t)a[0].as.loop->index % args->n];
 }
 
-METHOD(loop_changed)
+BUILTIN(loop_changed)
 {
     struct tare_jinja_loop *loop = a[0].as.loop;
     struct tare_jinja_list *now = tare_jinja_list_new(s, args->n);
@@ -157,7 +144,7 @@ METHOD(loop_changed)
     return tare_jinja_bool(changed);
 }
 
-METHOD(cycler_next)
+BUILTIN(cycler_next)
 {
     struct tare_jinja_list *list = a[0].as.list;
     UNUSED;
@@ -166,7 +153,7 @@ METHOD(cycler_next)
     return item;
 }
 
-METHOD(cycler_reset)
+BUILTIN(cycler_reset)
 {
     UNUSED;
     a[0].as.list->at = 0;
@@ -180,7 +167,7 @@ const struct tare_jinja_builtin tare_jinja_cycler_methods[] = {
 
 /* ---- functions --------------------------------------------------------------------------------------------------- */
 
-METHOD(make_range)
+BUILTIN(make_range)
 {
     int64_t start = tare_jinja_need_whole(s, a[1], 0), stop = tare_jinja_need_whole(s, a[2], 0),
             step = tare_jinja_need_whole(s, a[3], 1);
@@ -222,7 +209,7 @@ static void add_all(struct tare_jinja_state *s, struct tare_jinja_dict *dict, st
     }
 }
 
-METHOD(make_dict)
+BUILTIN(make_dict)
 {
     struct tare_jinja_dict *dict = tare_jinja_dict_new(s, args->n_named);
     UNUSED;
@@ -235,7 +222,7 @@ METHOD(make_dict)
     return tare_jinja_dicted(dict);
 }
 
-METHOD(make_namespace)
+BUILTIN(make_namespace)
 {
     struct tare_jinja_value space = make_dict(s, a, args);
     if (space.kind == TARE_JINJA_DICT)
@@ -243,7 +230,7 @@ METHOD(make_namespace)
     return space;
 }
 
-METHOD(make_cycler)
+BUILTIN(make_cycler)
 {
     struct tare_jinja_list *list = tare_jinja_list_new(s, args->n);
     UNUSED;
@@ -257,7 +244,7 @@ METHOD(make_cycler)
     return value;
 }
 
-METHOD(make_joiner)
+BUILTIN(make_joiner)
 {
     struct tare_jinja_list *list = tare_jinja_list_new(s, 1);
     UNUSED;
@@ -268,14 +255,14 @@ METHOD(make_joiner)
     return value;
 }
 
-METHOD(raise_exception)
+BUILTIN(raise_exception)
 {
     const struct tare_jinja_value text = tare_jinja_string(s, a[1]);
     UNUSED;
     return s->failed ? text : tare_jinja_fail(s, "%.*s", text.size > 500 ? 500 : (int)text.size, text.as.text);
 }
 
-METHOD_IS(lipsum, tare_jinja_fail(s, "lipsum() is not supported"));
+BUILTIN_IS(lipsum, tare_jinja_fail(s, "lipsum() is not supported"));
 
 static bool read_clock(const char *clock, struct tm *tm)
 {
@@ -300,7 +287,7 @@ static bool read_clock(const char *clock, struct tm *tm)
     return true;
 }
 
-METHOD(strftime_now)
+BUILTIN(strftime_now)
 {
     char format[300], text[2000];
     struct tm tm;
@@ -317,7 +304,7 @@ METHOD(strftime_now)
     return n ? tare_jinja_copy(s, text, n - 1) : tare_jinja_fail(s, "strftime_now: the result is too long");
 }
 
-METHOD_IS(self_, tare_jinja_fail(s, "self is not supported"));
+BUILTIN_IS(self_, tare_jinja_fail(s, "self is not supported"));
 
 const struct tare_jinja_builtin *tare_jinja_global_find(struct tare_jinja_value name)
 {

@@ -3,20 +3,7 @@
  * attribute: sort, unique, min, max, groupby, sum, join. */
 #include <string.h>
 
-#include "template/jinja.h"
-
-#define FILTER(name)                                                                                                   \
-    static struct tare_jinja_value name(struct tare_jinja_state *s, const struct tare_jinja_value *a,                  \
-                                        const struct tare_jinja_args *args)
-#define UNUSED (void)s, (void)args, (void)a
-/* One whose body is one expression. */
-#define FILTER_IS(name, result)                                                                                        \
-    FILTER(name)                                                                                                       \
-    {                                                                                                                  \
-        UNUSED;                                                                                                        \
-        return (result);                                                                                               \
-    }                                                                                                                  \
-    struct tare_jinja_state
+#include "template/jinja_builtin.h"
 
 /* The value under a dotted path: names and numbers. path TARE_JINJA_ABSENT or none: the item itself. */
 static struct tare_jinja_value at_path(struct tare_jinja_state *s, struct tare_jinja_value item,
@@ -65,7 +52,7 @@ static struct tare_jinja_value map_attribute(struct tare_jinja_state *s, struct 
     return tare_jinja_listed(TARE_JINJA_STREAM, list);
 }
 
-FILTER(map)
+BUILTIN(map)
 {
     const struct tare_jinja_value *path = named(args, "attribute");
     struct tare_jinja_walk walk;
@@ -111,10 +98,10 @@ static struct tare_jinja_value choose(struct tare_jinja_state *s, struct tare_ji
     return tare_jinja_listed(TARE_JINJA_STREAM, list);
 }
 
-FILTER_IS(select_, choose(s, a[0], args, false, true));
-FILTER_IS(reject, choose(s, a[0], args, false, false));
-FILTER_IS(selectattr, choose(s, a[0], args, true, true));
-FILTER_IS(rejectattr, choose(s, a[0], args, true, false));
+BUILTIN_IS(select_, choose(s, a[0], args, false, true));
+BUILTIN_IS(reject, choose(s, a[0], args, false, false));
+BUILTIN_IS(selectattr, choose(s, a[0], args, true, true));
+BUILTIN_IS(rejectattr, choose(s, a[0], args, true, false));
 
 /* ---- order ------------------------------------------------------------------------------------------------------- */
 
@@ -144,7 +131,7 @@ static struct tare_jinja_value *keys_of(struct tare_jinja_state *s, const struct
 }
 
 /* reverse case_sensitive attribute */
-FILTER(sort)
+BUILTIN(sort)
 {
     struct tare_jinja_list *list = tare_jinja_collect(s, a[0]);
     struct tare_jinja_value *keys = keys_of(s, list, a[3], tare_jinja_truth(a[2]));
@@ -155,7 +142,7 @@ FILTER(sort)
 }
 
 /* case_sensitive by reverse */
-FILTER(dictsort)
+BUILTIN(dictsort)
 {
     UNUSED;
     if (a[0].kind == TARE_JINJA_UNDEFINED)
@@ -176,7 +163,7 @@ FILTER(dictsort)
 }
 
 /* case_sensitive attribute */
-FILTER(unique)
+BUILTIN(unique)
 {
     struct tare_jinja_dict *seen = tare_jinja_dict_new(s, 4);
     struct tare_jinja_list *list = tare_jinja_list_new(s, 4);
@@ -214,11 +201,11 @@ static struct tare_jinja_value extreme(struct tare_jinja_state *s, const struct 
     return best;
 }
 
-FILTER_IS(min, extreme(s, a, -1));
-FILTER_IS(max, extreme(s, a, 1));
+BUILTIN_IS(min, extreme(s, a, -1));
+BUILTIN_IS(max, extreme(s, a, 1));
 
 /* attribute default case_sensitive */
-FILTER(groupby)
+BUILTIN(groupby)
 {
     struct tare_jinja_list *list = tare_jinja_collect(s, a[0]), *groups = tare_jinja_list_new(s, 4), *group = NULL;
     struct tare_jinja_value *keys = list ? tare_jinja_alloc(s, list->n, sizeof *keys) : NULL;
@@ -248,7 +235,7 @@ FILTER(groupby)
 }
 
 /* attribute start */
-FILTER(sum)
+BUILTIN(sum)
 {
     struct tare_jinja_value total = a[2].kind == TARE_JINJA_ABSENT ? tare_jinja_whole(0) : a[2], item;
     struct tare_jinja_walk walk;
@@ -259,7 +246,7 @@ FILTER(sum)
 }
 
 /* d attribute */
-FILTER(join)
+BUILTIN(join)
 {
     struct tare_text out = {0};
     struct tare_jinja_walk walk;

@@ -1,19 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * jinja_tests.c - what may stand behind "is". */
-#include "template/jinja.h"
-
-#define TEST(name)                                                                                                     \
-    static struct tare_jinja_value name(struct tare_jinja_state *s, const struct tare_jinja_value *a,                  \
-                                        const struct tare_jinja_args *args)
-#define UNUSED (void)s, (void)args, (void)a
-/* One whose body is one expression. */
-#define TEST_IS(name, result)                                                                                          \
-    TEST(name)                                                                                                         \
-    {                                                                                                                  \
-        UNUSED;                                                                                                        \
-        return (result);                                                                                               \
-    }                                                                                                                  \
-    struct tare_jinja_state
+#include "template/jinja_builtin.h"
 
 static struct tare_jinja_value compare(struct tare_jinja_state *s, const struct tare_jinja_value *a, const char *op)
 {
@@ -22,29 +9,29 @@ static struct tare_jinja_value compare(struct tare_jinja_state *s, const struct 
     return tare_jinja_bool(equal || (op[0] == '<' ? order < 0 : order > 0));
 }
 
-TEST_IS(defined, tare_jinja_bool(a[0].kind != TARE_JINJA_UNDEFINED));
-TEST_IS(undefined, tare_jinja_bool(a[0].kind == TARE_JINJA_UNDEFINED));
-TEST_IS(none, tare_jinja_bool(a[0].kind == TARE_JINJA_NONE));
-TEST_IS(boolean, tare_jinja_bool(a[0].kind == TARE_JINJA_BOOL));
-TEST_IS(is_true, tare_jinja_bool(a[0].kind == TARE_JINJA_BOOL && a[0].as.truth));
-TEST_IS(is_false, tare_jinja_bool(a[0].kind == TARE_JINJA_BOOL && !a[0].as.truth));
-TEST_IS(integer, tare_jinja_bool(a[0].kind == TARE_JINJA_INT));
-TEST_IS(is_float, tare_jinja_bool(a[0].kind == TARE_JINJA_FLOAT));
-TEST_IS(number, tare_jinja_bool(tare_jinja_is_number(a[0])));
-TEST_IS(string, tare_jinja_bool(a[0].kind == TARE_JINJA_TEXT));
-TEST_IS(mapping, tare_jinja_bool(a[0].kind == TARE_JINJA_DICT));
-TEST_IS(escaped, tare_jinja_bool(false));
-TEST_IS(equal, tare_jinja_bool(tare_jinja_equal(s, a[0], a[1])));
-TEST_IS(unequal, tare_jinja_bool(!tare_jinja_equal(s, a[0], a[1])));
-TEST_IS(less, compare(s, a, "<"));
-TEST_IS(less_equal, compare(s, a, "<="));
-TEST_IS(greater, compare(s, a, ">"));
-TEST_IS(greater_equal, compare(s, a, ">="));
-TEST_IS(inside, tare_jinja_bool(tare_jinja_in(s, a[0], a[1])));
-TEST_IS(filter, tare_jinja_bool(a[0].kind == TARE_JINJA_TEXT && tare_jinja_filter_find(a[0])));
-TEST_IS(test, tare_jinja_bool(a[0].kind == TARE_JINJA_TEXT && tare_jinja_test_find(a[0])));
+BUILTIN_IS(defined, tare_jinja_bool(a[0].kind != TARE_JINJA_UNDEFINED));
+BUILTIN_IS(undefined, tare_jinja_bool(a[0].kind == TARE_JINJA_UNDEFINED));
+BUILTIN_IS(none, tare_jinja_bool(a[0].kind == TARE_JINJA_NONE));
+BUILTIN_IS(boolean, tare_jinja_bool(a[0].kind == TARE_JINJA_BOOL));
+BUILTIN_IS(is_true, tare_jinja_bool(a[0].kind == TARE_JINJA_BOOL && a[0].as.truth));
+BUILTIN_IS(is_false, tare_jinja_bool(a[0].kind == TARE_JINJA_BOOL && !a[0].as.truth));
+BUILTIN_IS(integer, tare_jinja_bool(a[0].kind == TARE_JINJA_INT));
+BUILTIN_IS(is_float, tare_jinja_bool(a[0].kind == TARE_JINJA_FLOAT));
+BUILTIN_IS(number, tare_jinja_bool(tare_jinja_is_number(a[0])));
+BUILTIN_IS(string, tare_jinja_bool(a[0].kind == TARE_JINJA_TEXT));
+BUILTIN_IS(mapping, tare_jinja_bool(a[0].kind == TARE_JINJA_DICT));
+BUILTIN_IS(escaped, tare_jinja_bool(false));
+BUILTIN_IS(equal, tare_jinja_bool(tare_jinja_equal(s, a[0], a[1])));
+BUILTIN_IS(unequal, tare_jinja_bool(!tare_jinja_equal(s, a[0], a[1])));
+BUILTIN_IS(less, compare(s, a, "<"));
+BUILTIN_IS(less_equal, compare(s, a, "<="));
+BUILTIN_IS(greater, compare(s, a, ">"));
+BUILTIN_IS(greater_equal, compare(s, a, ">="));
+BUILTIN_IS(inside, tare_jinja_bool(tare_jinja_in(s, a[0], a[1])));
+BUILTIN_IS(filter, tare_jinja_bool(a[0].kind == TARE_JINJA_TEXT && tare_jinja_filter_find(a[0])));
+BUILTIN_IS(test, tare_jinja_bool(a[0].kind == TARE_JINJA_TEXT && tare_jinja_test_find(a[0])));
 
-TEST(sequence)
+BUILTIN(sequence)
 {
     UNUSED;
     return tare_jinja_bool(a[0].kind == TARE_JINJA_TEXT || a[0].kind == TARE_JINJA_BYTES ||
@@ -53,14 +40,14 @@ TEST(sequence)
                            a[0].kind == TARE_JINJA_UNDEFINED);
 }
 
-TEST(iterable)
+BUILTIN(iterable)
 {
     UNUSED;
     return tare_jinja_bool(tare_jinja_truth(sequence(s, a, args)) || a[0].kind == TARE_JINJA_STREAM ||
                            a[0].kind == TARE_JINJA_VIEW || a[0].kind == TARE_JINJA_LOOP);
 }
 
-TEST(callable)
+BUILTIN(callable)
 {
     UNUSED;
     return tare_jinja_bool(a[0].kind == TARE_JINJA_MACRO || a[0].kind == TARE_JINJA_FUNCTION ||
@@ -73,25 +60,25 @@ static struct tare_jinja_value rest(struct tare_jinja_state *s, struct tare_jinj
     return tare_jinja_binary(s, T_MOD, a, b);
 }
 
-TEST_IS(odd, tare_jinja_bool(tare_jinja_equal(s, rest(s, a[0], tare_jinja_whole(2)), tare_jinja_whole(1))));
-TEST_IS(even, tare_jinja_bool(tare_jinja_equal(s, rest(s, a[0], tare_jinja_whole(2)), tare_jinja_whole(0))));
-TEST_IS(divisible, tare_jinja_bool(tare_jinja_equal(s, rest(s, a[0], a[1]), tare_jinja_whole(0))));
+BUILTIN_IS(odd, tare_jinja_bool(tare_jinja_equal(s, rest(s, a[0], tare_jinja_whole(2)), tare_jinja_whole(1))));
+BUILTIN_IS(even, tare_jinja_bool(tare_jinja_equal(s, rest(s, a[0], tare_jinja_whole(2)), tare_jinja_whole(0))));
+BUILTIN_IS(divisible, tare_jinja_bool(tare_jinja_equal(s, rest(s, a[0], a[1]), tare_jinja_whole(0))));
 
-TEST(lower)
+BUILTIN(lower)
 {
     UNUSED;
     return tare_jinja_call_builtin(s, tare_jinja_builtin_find(tare_jinja_text_methods, tare_jinja_word("islower")),
                                    tare_jinja_string(s, a[0]), args);
 }
 
-TEST(upper)
+BUILTIN(upper)
 {
     UNUSED;
     return tare_jinja_call_builtin(s, tare_jinja_builtin_find(tare_jinja_text_methods, tare_jinja_word("isupper")),
                                    tare_jinja_string(s, a[0]), args);
 }
 
-TEST(same)
+BUILTIN(same)
 {
     UNUSED;
     if (a[0].kind != a[1].kind)

@@ -3,21 +3,8 @@
 #define _GNU_SOURCE /* memmem */
 #include <string.h>
 
-#include "template/jinja.h"
+#include "template/jinja_builtin.h"
 #include "text/unicode.h"
-
-#define METHOD(name)                                                                                                   \
-    static struct tare_jinja_value name(struct tare_jinja_state *s, const struct tare_jinja_value *a,                  \
-                                        const struct tare_jinja_args *args)
-#define UNUSED (void)s, (void)args, (void)a
-/* One whose body is one expression. */
-#define METHOD_IS(name, result)                                                                                        \
-    METHOD(name)                                                                                                       \
-    {                                                                                                                  \
-        UNUSED;                                                                                                        \
-        return (result);                                                                                               \
-    }                                                                                                                  \
-    struct tare_jinja_state
 
 static bool need_text(struct tare_jinja_state *s, struct tare_jinja_value v)
 {
@@ -39,15 +26,15 @@ static struct tare_jinja_value strip(struct tare_jinja_state *s, const struct ta
     return tare_jinja_strip(a[0], a[1], ends);
 }
 
-METHOD_IS(strip_both, strip(s, a, STRIP_LEFT | STRIP_RIGHT));
-METHOD_IS(strip_left, strip(s, a, STRIP_LEFT));
-METHOD_IS(strip_right, strip(s, a, STRIP_RIGHT));
-METHOD_IS(upper, tare_jinja_case(s, a[0], CASE_UPPER));
-METHOD_IS(lower, tare_jinja_case(s, a[0], CASE_LOWER));
-METHOD_IS(title, tare_jinja_case(s, a[0], CASE_TITLE));
-METHOD_IS(capitalize, tare_jinja_case(s, a[0], CASE_CAPITAL));
-METHOD_IS(swapcase, tare_jinja_case(s, a[0], CASE_SWAP));
-METHOD_IS(casefold, tare_jinja_case(s, a[0], CASE_FOLD));
+BUILTIN_IS(strip_both, strip(s, a, STRIP_LEFT | STRIP_RIGHT));
+BUILTIN_IS(strip_left, strip(s, a, STRIP_LEFT));
+BUILTIN_IS(strip_right, strip(s, a, STRIP_RIGHT));
+BUILTIN_IS(upper, tare_jinja_case(s, a[0], CASE_UPPER));
+BUILTIN_IS(lower, tare_jinja_case(s, a[0], CASE_LOWER));
+BUILTIN_IS(title, tare_jinja_case(s, a[0], CASE_TITLE));
+BUILTIN_IS(capitalize, tare_jinja_case(s, a[0], CASE_CAPITAL));
+BUILTIN_IS(swapcase, tare_jinja_case(s, a[0], CASE_SWAP));
+BUILTIN_IS(casefold, tare_jinja_case(s, a[0], CASE_FOLD));
 
 /* ---- finding ----------------------------------------------------------------------------------------------------- */
 
@@ -97,12 +84,12 @@ static struct tare_jinja_value find_in(struct tare_jinja_state *s, const struct 
     return tare_jinja_whole((int64_t)(skipped + tare_jinja_characters(text.as.text, (size_t)(at - text.as.text))));
 }
 
-METHOD_IS(find_first, find_in(s, a, false, false));
-METHOD_IS(find_right, find_in(s, a, true, false));
-METHOD_IS(index_first, find_in(s, a, false, true));
-METHOD_IS(index_right, find_in(s, a, true, true));
+BUILTIN_IS(find_first, find_in(s, a, false, false));
+BUILTIN_IS(find_right, find_in(s, a, true, false));
+BUILTIN_IS(index_first, find_in(s, a, false, true));
+BUILTIN_IS(index_right, find_in(s, a, true, true));
 
-METHOD(count)
+BUILTIN(count)
 {
     struct tare_jinja_value text;
     size_t skipped = 0;
@@ -140,10 +127,10 @@ static struct tare_jinja_value affix(struct tare_jinja_state *s, const struct ta
     return tare_jinja_bool(false);
 }
 
-METHOD_IS(starts, affix(s, a, false));
-METHOD_IS(ends, affix(s, a, true));
+BUILTIN_IS(starts, affix(s, a, false));
+BUILTIN_IS(ends, affix(s, a, true));
 
-METHOD(remove_prefix)
+BUILTIN(remove_prefix)
 {
     UNUSED;
     if (!need_text(s, a[1]) || a[1].size > a[0].size || memcmp(a[0].as.text, a[1].as.text, a[1].size))
@@ -151,7 +138,7 @@ METHOD(remove_prefix)
     return tare_jinja_text(a[0].as.text + a[1].size, a[0].size - a[1].size);
 }
 
-METHOD(remove_suffix)
+BUILTIN(remove_suffix)
 {
     UNUSED;
     if (!need_text(s, a[1]) || a[1].size > a[0].size ||
@@ -260,10 +247,10 @@ static struct tare_jinja_value split_any(struct tare_jinja_state *s, const struc
     return tare_jinja_listed(TARE_JINJA_LIST, list);
 }
 
-METHOD_IS(split, split_any(s, a, false));
-METHOD_IS(rsplit, split_any(s, a, true));
+BUILTIN_IS(split, split_any(s, a, false));
+BUILTIN_IS(rsplit, split_any(s, a, true));
 
-METHOD(splitlines)
+BUILTIN(splitlines)
 {
     struct tare_jinja_list *list = tare_jinja_list_new(s, 4);
     const bool keep = tare_jinja_truth(a[1]);
@@ -299,10 +286,10 @@ static struct tare_jinja_value partition_at(struct tare_jinja_state *s, const st
     return tare_jinja_listed(TARE_JINJA_TUPLE, list);
 }
 
-METHOD_IS(partition, partition_at(s, a, false));
-METHOD_IS(rpartition, partition_at(s, a, true));
+BUILTIN_IS(partition, partition_at(s, a, false));
+BUILTIN_IS(rpartition, partition_at(s, a, true));
 
-METHOD(join)
+BUILTIN(join)
 {
     struct tare_text out = {0};
     struct tare_jinja_walk walk;
@@ -320,7 +307,7 @@ METHOD(join)
     return tare_jinja_take(s, &out);
 }
 
-METHOD(replace)
+BUILTIN(replace)
 {
     struct tare_text out = {0};
     int64_t most = tare_jinja_need_whole(s, a[3], -1);
@@ -366,11 +353,11 @@ static struct tare_jinja_value justify(struct tare_jinja_state *s, const struct 
     return tare_jinja_take(s, &out);
 }
 
-METHOD_IS(center, justify(s, a, 0));
-METHOD_IS(ljust, justify(s, a, -1));
-METHOD_IS(rjust, justify(s, a, 1));
+BUILTIN_IS(center, justify(s, a, 0));
+BUILTIN_IS(ljust, justify(s, a, -1));
+BUILTIN_IS(rjust, justify(s, a, 1));
 
-METHOD(zfill)
+BUILTIN(zfill)
 {
     const bool sign = a[0].size && (*a[0].as.text == '-' || *a[0].as.text == '+');
     const struct tare_jinja_value digits = tare_jinja_text(a[0].as.text + sign, a[0].size - sign);
@@ -380,7 +367,7 @@ METHOD(zfill)
     return s->failed ? a[0] : tare_jinja_join(s, tare_jinja_text(a[0].as.text, sign), justify(s, b, 1));
 }
 
-METHOD(expandtabs)
+BUILTIN(expandtabs)
 {
     const int64_t size = tare_jinja_need_whole(s, a[1], 8);
     struct tare_text out = {0};
@@ -425,16 +412,16 @@ static struct tare_jinja_value cased(struct tare_jinja_value text, enum tare_jin
     return tare_jinja_bool(any);
 }
 
-METHOD_IS(is_digit, all(a[0], C_DIGIT));
-METHOD_IS(is_decimal, all(a[0], C_DECIMAL));
-METHOD_IS(is_numeric, all(a[0], C_NUMERIC));
-METHOD_IS(is_alpha, all(a[0], C_ALPHA));
-METHOD_IS(is_alnum, all(a[0], C_ALNUM));
-METHOD_IS(is_space, all(a[0], C_SPACE));
-METHOD_IS(is_lower, cased(a[0], C_LOWER, C_UPPER));
-METHOD_IS(is_upper, cased(a[0], C_UPPER, C_LOWER));
+BUILTIN_IS(is_digit, all(a[0], C_DIGIT));
+BUILTIN_IS(is_decimal, all(a[0], C_DECIMAL));
+BUILTIN_IS(is_numeric, all(a[0], C_NUMERIC));
+BUILTIN_IS(is_alpha, all(a[0], C_ALPHA));
+BUILTIN_IS(is_alnum, all(a[0], C_ALNUM));
+BUILTIN_IS(is_space, all(a[0], C_SPACE));
+BUILTIN_IS(is_lower, cased(a[0], C_LOWER, C_UPPER));
+BUILTIN_IS(is_upper, cased(a[0], C_UPPER, C_LOWER));
 
-METHOD(is_ascii)
+BUILTIN(is_ascii)
 {
     UNUSED;
     for (size_t i = 0; i < a[0].size; i++)
@@ -443,7 +430,7 @@ METHOD(is_ascii)
     return tare_jinja_bool(true);
 }
 
-METHOD(is_title)
+BUILTIN(is_title)
 {
     bool inside = false, any = false;
     size_t n;
@@ -460,9 +447,9 @@ METHOD(is_title)
     return tare_jinja_bool(any);
 }
 
-METHOD_IS(format, tare_jinja_format(s, a[0], args));
+BUILTIN_IS(format, tare_jinja_format(s, a[0], args));
 
-METHOD(format_map)
+BUILTIN(format_map)
 {
     UNUSED;
     if (a[1].kind != TARE_JINJA_DICT)
@@ -471,7 +458,7 @@ METHOD(format_map)
     return tare_jinja_format(s, a[0], &named);
 }
 
-METHOD(encode)
+BUILTIN(encode)
 {
     struct tare_jinja_value bytes = a[0];
     UNUSED;

@@ -3,21 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "template/jinja.h"
+#include "template/jinja_builtin.h"
 #include "text/unicode.h"
-
-#define FILTER(name)                                                                                                   \
-    static struct tare_jinja_value name(struct tare_jinja_state *s, const struct tare_jinja_value *a,                  \
-                                        const struct tare_jinja_args *args)
-#define UNUSED (void)s, (void)args, (void)a
-/* One whose body is one expression. */
-#define FILTER_IS(name, result)                                                                                        \
-    FILTER(name)                                                                                                       \
-    {                                                                                                                  \
-        UNUSED;                                                                                                        \
-        return (result);                                                                                               \
-    }                                                                                                                  \
-    struct tare_jinja_state
 
 static struct tare_jinja_value method(struct tare_jinja_state *s, const char *name, struct tare_jinja_value text,
                                       const struct tare_jinja_args *args)
@@ -28,13 +15,13 @@ static struct tare_jinja_value method(struct tare_jinja_state *s, const char *na
                            s, tare_jinja_builtin_find(tare_jinja_text_methods, tare_jinja_word(name)), text, args);
 }
 
-FILTER_IS(trim, method(s, "strip", a[0], args));
-FILTER_IS(upper, method(s, "upper", a[0], args));
-FILTER_IS(lower, method(s, "lower", a[0], args));
-FILTER_IS(capitalize, method(s, "capitalize", a[0], args));
-FILTER_IS(safe, tare_jinja_string(s, a[0]));
+BUILTIN_IS(trim, method(s, "strip", a[0], args));
+BUILTIN_IS(upper, method(s, "upper", a[0], args));
+BUILTIN_IS(lower, method(s, "lower", a[0], args));
+BUILTIN_IS(capitalize, method(s, "capitalize", a[0], args));
+BUILTIN_IS(safe, tare_jinja_string(s, a[0]));
 
-FILTER(center)
+BUILTIN(center)
 {
     const struct tare_jinja_value width = a[1].kind == TARE_JINJA_ABSENT ? tare_jinja_whole(80) : a[1];
     const struct tare_jinja_args one = {(struct tare_jinja_value *)(uintptr_t)&width, 1, NULL, 0};
@@ -42,7 +29,7 @@ FILTER(center)
     return method(s, "center", a[0], &one);
 }
 
-FILTER(replace)
+BUILTIN(replace)
 {
     struct tare_jinja_value items[3] = {tare_jinja_string(s, a[1]), tare_jinja_string(s, a[2]), a[3]};
     const struct tare_jinja_args all = {items, a[3].kind == TARE_JINJA_ABSENT || a[3].kind == TARE_JINJA_NONE ? 2 : 3,
@@ -51,7 +38,7 @@ FILTER(replace)
     return method(s, "replace", a[0], &all);
 }
 
-FILTER(format)
+BUILTIN(format)
 {
     UNUSED;
     const struct tare_jinja_value text = tare_jinja_string(s, a[0]);
@@ -59,7 +46,7 @@ FILTER(format)
 }
 
 /* The first letter of each word raised, the others lowered; words begin behind spaces, -, brackets. */
-FILTER(title)
+BUILTIN(title)
 {
     struct tare_text out = {0};
     const struct tare_jinja_value text = tare_jinja_string(s, a[0]);
@@ -87,7 +74,7 @@ FILTER(title)
 }
 
 /* width first blank */
-FILTER(indent)
+BUILTIN(indent)
 {
     const struct tare_jinja_value text = tare_jinja_string(s, a[0]);
     struct tare_jinja_value margin = a[1];
@@ -111,7 +98,7 @@ FILTER(indent)
 }
 
 /* length killwords end leeway */
-FILTER(truncate)
+BUILTIN(truncate)
 {
     const struct tare_jinja_value text = tare_jinja_string(s, a[0]),
                                   end = a[3].kind == TARE_JINJA_TEXT ? a[3] : tare_jinja_text("...", 3);
@@ -135,7 +122,7 @@ FILTER(truncate)
     return tare_jinja_join(s, part, end);
 }
 
-FILTER(wordcount)
+BUILTIN(wordcount)
 {
     const struct tare_jinja_value text = tare_jinja_string(s, a[0]);
     bool inside = false;
@@ -151,7 +138,7 @@ FILTER(wordcount)
 }
 
 /* width: lines are broken at spaces; long words are cut */
-FILTER(wordwrap)
+BUILTIN(wordwrap)
 {
     const struct tare_jinja_value text = tare_jinja_string(s, a[0]);
     const int64_t width = tare_jinja_need_whole(s, a[1], 79);
@@ -188,7 +175,7 @@ FILTER(wordwrap)
     return tare_jinja_take(s, &out);
 }
 
-FILTER(striptags)
+BUILTIN(striptags)
 {
     struct tare_jinja_value text = tare_jinja_string(s, a[0]);
     struct tare_text out = {0};
@@ -213,7 +200,7 @@ FILTER(striptags)
     return tare_jinja_take(s, &out);
 }
 
-FILTER(escape)
+BUILTIN(escape)
 {
     const struct tare_jinja_value text = tare_jinja_string(s, a[0]);
     struct tare_text out = {0};
@@ -246,7 +233,7 @@ static void quote(struct tare_jinja_state *s, struct tare_text *out, struct tare
     }
 }
 
-FILTER(urlencode)
+BUILTIN(urlencode)
 {
     struct tare_text out = {0};
     UNUSED;

@@ -47,16 +47,18 @@ bool tare_jinja_spend(struct tare_jinja_state *s, size_t steps)
     return true;
 }
 
+static size_t made_most(const struct tare_jinja_state *s)
+{
+    return TARE_JINJA_MADE_MOST + s->given * TARE_JINJA_MADE_GIVEN;
+}
+
 void *tare_jinja_alloc(struct tare_jinja_state *s, size_t n, size_t item)
 {
     if (s->failed)
         return NULL;
-    if (item && n > TARE_JINJA_MADE_MOST / item) {
-        tare_jinja_fail_limit(s, "the template needs more than %zu MiB of memory", TARE_JINJA_MADE_MOST >> 20);
-        return NULL;
-    }
-    if (s->arena.total + n * item > TARE_JINJA_MADE_MOST) {
-        tare_jinja_fail_limit(s, "the template needs more than %zu MiB of memory", TARE_JINJA_MADE_MOST >> 20);
+    const size_t most = made_most(s);
+    if ((item && n > most / item) || s->arena.total + n * item > most) {
+        tare_jinja_fail_limit(s, "the template needs more than %zu MiB of memory", most >> 20);
         return NULL;
     }
     void *memory = tare_arena_alloc(&s->arena, n * item);
@@ -97,6 +99,23 @@ struct tare_jinja_value tare_jinja_word(const char *text)
     return tare_jinja_text(text, strlen(text));
 }
 
+/* size bytes of a tail, or of a new one in its place, with room to grow. */
+static char *tail_take(struct tare_jinja_state *s, struct tare_jinja_tail *tail, size_t size)
+{
+    if (size > tail->room) {
+        const bool fits = s->arena.total + size * 2 <= made_most(s); /* else without room to grow */
+        const size_t room = size <= 2048 ? 4096 : fits ? size * 2 : size;
+        char *more = tare_jinja_alloc(s, room, 1);
+        if (!more)
+            return NULL;
+        *tail = (struct tare_jinja_tail){more, room};
+    }
+    char *at = tail->at;
+    tail->at += size;
+    tail->room -= size;
+    return at;
+}
+
 /* size bytes at the end of what texts were made; more follow with luck. */
 static char *text_room(struct tare_jinja_state *s, size_t size)
 {
@@ -109,18 +128,7 @@ static char *text_room(struct tare_jinja_state *s, size_t size)
     }
     if (!tare_jinja_spend(s, size / 64))
         return NULL;
-    if (size > s->tail_room) {
-        const size_t room = size > 2048 ? size * 2 : 4096;
-        char *more = tare_jinja_alloc(s, room, 1);
-        if (!more)
-            return NULL;
-        s->tail = more;
-        s->tail_room = room;
-    }
-    char *at = s->tail;
-    s->tail += size;
-    s->tail_room -= size;
-    return at;
+    return tail_take(s, &s->tails[0], size);
 }
 
 struct tare_jinja_value tare_jinja_copy(struct tare_jinja_state *s, const char *text, size_t size)
@@ -133,6 +141,15 @@ struct tare_jinja_value tare_jinja_copy(struct tare_jinja_state *s, const char *
     return tare_jinja_text(at, size);
 }
 
+/* The tail that a text ends at; NULL: none. */
+static struct tare_jinja_tail *tail_of(struct tare_jinja_state *s, struct tare_jinja_value text)
+{
+    for (size_t i = 0; i < sizeof s->tails / sizeof *s->tails; i++)
+        if (s->tails[i].at && text.as.text + text.size == s->tails[i].at)
+            return &s->tails[i];
+    return NULL;
+}
+
 struct tare_jinja_value tare_jinja_join(struct tare_jinja_state *s, struct tare_jinja_value a,
                                         struct tare_jinja_value b)
 {
@@ -140,15 +157,17 @@ struct tare_jinja_value tare_jinja_join(struct tare_jinja_state *s, struct tare_
         return b.size ? b : a;
     if (a.size + b.size > TARE_JINJA_TEXT_MOST)
         return tare_jinja_fail_limit(s, "the template makes a text of more than %zu MiB", TARE_JINJA_TEXT_MOST >> 20);
-    if (s->tail && a.as.text + a.size == s->tail && b.size <= s->tail_room) { /* texts never change: this one grows */
+    struct tare_jinja_tail *tail = tail_of(s, a);
+    if (tail && b.size <= tail->room) { /* texts never change: this one grows */
         if (!tare_jinja_spend(s, b.size / 64))
             return tare_jinja_make(TARE_JINJA_UNDEFINED);
-        memmove(s->tail, b.as.text, b.size);
-        s->tail += b.size;
-        s->tail_room -= b.size;
+        memmove(tail_take(s, tail, b.size), b.as.text, b.size);
         return tare_jinja_text(a.as.text, a.size + b.size);
     }
-    char *at = text_room(s, a.size + b.size);
+    /* A long joint gets a tail of its own, so that it can grow when other texts were made meanwhile. */
+    if (!tail)
+        tail = a.size + b.size > 2048 ? &s->tails[1 + s->next_tail++ % 3] : &s->tails[0];
+    char *at = tare_jinja_spend(s, (a.size + b.size) / 64) ? tail_take(s, tail, a.size + b.size) : NULL;
     if (!at)
         return tare_jinja_make(TARE_JINJA_UNDEFINED);
     memcpy(at, a.as.text, a.size);
@@ -323,6 +342,7 @@ struct tare_jinja_value tare_jinja_from_json(struct tare_jinja_state *s, const j
 {
     if (depth > TARE_JINJA_NEST_MOST)
         return tare_jinja_fail_limit(s, "the variables are nested more than %d deep", TARE_JINJA_NEST_MOST);
+    s->given += sizeof(struct tare_jinja_value) + json_string_length(json); /* what there is of it in memory, about */
     switch (json_typeof(json)) {
     case JSON_OBJECT:
         return from_object(s, json, depth);

@@ -15,12 +15,14 @@ struct reading {
     size_t n_plain, n_normalized;
     uint32_t most;            /* the largest id so far, TARE_TOKEN_NONE: none */
     struct tare_map specials; /* contents of the special ones */
+    bool exact;
     struct tare_error *err;
 };
 
 struct entry {
     const char *content;
     size_t size;
+    uint32_t id; /* as the list has it; TARE_TOKEN_NONE: not at all */
     bool single_word, lstrip, rstrip, normalized, special;
 };
 
@@ -28,11 +30,14 @@ static enum tare_code read_entry(const json_t *item, struct entry *entry, struct
 {
     static const char *const keys[] = {"single_word", "lstrip", "rstrip", "normalized", "special"};
     bool *const values[] = {&entry->single_word, &entry->lstrip, &entry->rstrip, &entry->normalized, &entry->special};
-    const json_t *content = json_object_get(item, "content");
+    const json_t *content = json_object_get(item, "content"), *id = json_object_get(item, "id");
     if (!json_is_string(content))
         return tare_fail(err, TARE_E_FORMAT, "tokenizer.json: added_tokens", "an added token without content");
     entry->content = json_string_value(content);
     entry->size = json_string_length(content);
+    entry->id = json_is_integer(id) && json_integer_value(id) >= 0 && json_integer_value(id) <= INT32_MAX
+                    ? (uint32_t)json_integer_value(id)
+                    : TARE_TOKEN_NONE;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const json_t *flag = json_object_get(item, keys[i]);
         if (flag && !json_is_boolean(flag))
@@ -50,6 +55,8 @@ static enum tare_code read_entry(const json_t *item, struct entry *entry, struct
 static uint32_t number(struct reading *reading, const struct entry *entry)
 {
     const struct tare_vocab *vocab = &reading->tokenizer->vocab;
+    if (reading->exact && entry->id != TARE_TOKEN_NONE)
+        return entry->id;
     uint32_t id = tare_vocab_find(vocab, entry->content, entry->size);
     if (id == TARE_TOKEN_NONE)
         id = tare_map_get(&reading->tokenizer->added.ids, entry->content, entry->size);
@@ -149,15 +156,30 @@ static enum tare_code read_list(struct reading *reading, const json_t *list, str
             code = add(reading, &entry);
     }
     settle(&added->plain, reading->plain, reading->plain ? reading->n_plain : 0);
-    settle(&added->normalized, reading->normalized, reading->normalized ? reading->n_normalized : 0);
+    if (added->normalized.tokens) /* made, not of the list */
+        free(reading->normalized);
+    else
+        settle(&added->normalized, reading->normalized, reading->normalized ? reading->n_normalized : 0);
     return code;
 }
 
-enum tare_code tare_added_read(struct tare_tokenizer *tokenizer, const json_t *list, struct tare_error *err)
+enum tare_code tare_added_set_make(struct tare_added_set *set, const struct tare_added_token *tokens, size_t n,
+                                   struct tare_error *err)
+{
+    struct tare_added_token *copy = malloc((n + 1) * sizeof *copy);
+    if (!copy)
+        return tare_fail_memory(err);
+    if (n)
+        memcpy(copy, tokens, n * sizeof *copy);
+    settle(set, copy, n);
+    return TARE_OK;
+}
+
+enum tare_code tare_added_read(struct tare_tokenizer *tokenizer, const json_t *list, bool exact, struct tare_error *err)
 {
     if (list && !json_is_null(list) && !json_is_array(list))
         return tare_fail(err, TARE_E_FORMAT, "tokenizer.json: added_tokens", "found another value, expected a list");
-    struct reading reading = {.tokenizer = tokenizer, .most = TARE_TOKEN_NONE, .err = err};
+    struct reading reading = {.tokenizer = tokenizer, .most = TARE_TOKEN_NONE, .exact = exact, .err = err};
     const enum tare_code code = read_list(&reading, list, &tokenizer->added);
     if (!code)
         mark_specials(&reading);
@@ -170,6 +192,7 @@ void tare_added_release(struct tare_added *added)
 {
     free(added->plain.tokens);
     free(added->normalized.tokens);
+    free(added->kept.tokens);
     tare_map_release(&added->ids);
     *added = (struct tare_added){0};
 }
@@ -208,6 +231,12 @@ static const struct tare_added_token *longest(const struct tare_added_set *set, 
         high = from;
     }
     return best;
+}
+
+size_t tare_added_longest(const struct tare_added_set *set, const char *text, size_t size)
+{
+    const struct tare_added_token *token = set->n ? longest(set, text, size) : NULL;
+    return token ? token->content.size : 0;
 }
 
 static size_t before(const char *text, size_t at)

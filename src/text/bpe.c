@@ -99,7 +99,7 @@ static enum tare_code read_merges(struct bpe *bpe, const struct tare_tokenizer_j
     struct tare_text joined = {0};
     enum tare_code code = TARE_OK;
     for (size_t i = 0; i < n && !code; i++)
-        code = add_merge(bpe, json->merges + 2 * i, (uint32_t)i, &joined, err);
+        code = add_merge(bpe, json->merges + 2 * i, json->ranks ? json->ranks[i] : (uint32_t)i, &joined, err);
     tare_text_release(&joined);
     return code;
 }

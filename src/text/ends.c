@@ -98,11 +98,13 @@ static enum tare_code from_tokenizer_config(struct tare_tokenizer *tokenizer, co
     return code;
 }
 
-enum tare_code tare_ends_read(struct tare_tokenizer *tokenizer, const struct tare_checkpoint *checkpoint,
+enum tare_code tare_ends_read(struct tare_tokenizer *tokenizer, const struct tare_checkpoint *checkpoint, int32_t other,
                               struct tare_error *err)
 {
-    const enum tare_code code = from_configs(tokenizer, checkpoint, err);
-    return code ? code : from_tokenizer_config(tokenizer, checkpoint, err);
+    enum tare_code code = from_configs(tokenizer, checkpoint, err);
+    if (!code)
+        code = from_tokenizer_config(tokenizer, checkpoint, err);
+    return code || tokenizer->n_ends || other < 0 ? code : add(tokenizer, other, err);
 }
 
 bool tare_tokenizer_ends(const tare_tokenizer *tokenizer, int32_t id)

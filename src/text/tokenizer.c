@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "open/checkpoint.h"
+#include "text/made.h"
 #include "text/unicode.h"
 
 #define FILE_MOST ((uint64_t)1 << 30) /* tokenizer.json; the largest known has 40 MB */
@@ -70,25 +71,53 @@ static enum tare_code read_stages(struct tare_tokenizer *tokenizer, const struct
     if (!code)
         code = tokenizer->model_kind->open(&tokenizer->model, tokenizer, json, err);
     if (!code)
-        code = tare_added_read(tokenizer, json_object_get(root, "added_tokens"), err);
+        code = tare_added_read(tokenizer, json_object_get(root, "added_tokens"), json->made, err);
     tokenizer->no_decoder = !decoder || json_is_null(decoder);
+    return code;
+}
+
+/* The files that a vocabulary is read from: the first that is there. */
+static const struct {
+    const char *file;
+    tare_made_read read; /* NULL: tokenizer.json itself */
+} sources[] = {
+    {file, NULL},
+    {"tokenizer.model", tare_sentencepiece_read},
+    {"tekken.json", tare_tekken_read},
+};
+
+static enum tare_code read_source(struct tare_tokenizer *tokenizer, const struct tare_checkpoint *checkpoint,
+                                  size_t which, struct tare_error *err)
+{
+    struct tare_tokenizer_json json = {.eos = -1};
+    struct tare_made_config config = {0};
+    char *text = NULL;
+    size_t size = 0;
+    enum tare_code code = tare_checkpoint_read(checkpoint, sources[which].file, FILE_MOST, &text, &size, err);
+    if (!code && !sources[which].read)
+        code = tare_tokenizer_json_read(&json, file, text, size, err);
+    if (!code && sources[which].read)
+        code = tare_made_config_read(&config, checkpoint, err);
+    if (!code && sources[which].read)
+        code = sources[which].read(tokenizer, &json, &config, text, size, err);
+    if (!code)
+        code = read_stages(tokenizer, &json, err);
+    if (!code)
+        code = tare_ends_read(tokenizer, checkpoint, json.eos, err);
+    tare_made_config_release(&config);
+    tare_tokenizer_json_release(&json);
+    free(text);
     return code;
 }
 
 static enum tare_code read_all(struct tare_tokenizer *tokenizer, const struct tare_checkpoint *checkpoint,
                                struct tare_error *err)
 {
-    struct tare_tokenizer_json json = {0};
-    char *text = NULL;
-    size_t size = 0;
-    enum tare_code code = tare_checkpoint_read(checkpoint, file, FILE_MOST, &text, &size, err);
-    if (!code)
-        code = tare_tokenizer_json_read(&json, file, text, size, err);
-    if (!code)
-        code = read_stages(tokenizer, &json, err);
-    tare_tokenizer_json_release(&json);
-    free(text);
-    return code ? code : tare_ends_read(tokenizer, checkpoint, err);
+    const size_t n = sizeof sources / sizeof *sources;
+    for (size_t i = 0; i < n; i++)
+        if (tare_checkpoint_has(checkpoint, sources[i].file))
+            return read_source(tokenizer, checkpoint, i, err);
+    return tare_fail(err, TARE_E_ABSENT, file, "is not there, nor is tokenizer.model or tekken.json");
 }
 
 enum tare_code tare_tokenizer_open(tare_tokenizer **result, const char *path, const struct tare_options *options,

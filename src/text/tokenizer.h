@@ -56,7 +56,8 @@ void tare_vocab_release(struct tare_vocab *vocab);
 /* One normalizer, pre-tokenizer or decoder; which fields it uses is its own affair. Texts are owned by the tokenizer.
  */
 struct tare_step {
-    const void *kind; /* row of its stage's table */
+    const void *kind;                  /* row of its stage's table */
+    const struct tare_added_set *kept; /* texts that it leaves as they are; borrowed, NULL: none */
     struct tare_slice literal;
     struct tare_regex *regex; /* owned; in place of literal */
     struct tare_slice content;
@@ -147,10 +148,18 @@ struct tare_added_set { /* sorted by content */
 };
 struct tare_added {
     struct tare_added_set plain, normalized;
-    struct tare_map ids; /* content as the file has it -> id */
+    struct tare_added_set kept; /* SentencePiece's user-defined pieces, which normalizing leaves as they are */
+    struct tare_map ids;        /* content as the file has it -> id */
 };
 struct tare_tokenizer;
-enum tare_code tare_added_read(struct tare_tokenizer *tokenizer, const json_t *list, struct tare_error *err);
+/* exact: the ids are those of the list; else they are counted, as the reference does with tokenizer.json. */
+enum tare_code tare_added_read(struct tare_tokenizer *tokenizer, const json_t *list, bool exact,
+                               struct tare_error *err);
+/* A set of the contents and ids of these tokens. set is zeroed by the caller; contents are borrowed. */
+enum tare_code tare_added_set_make(struct tare_added_set *set, const struct tare_added_token *tokens, size_t n,
+                                   struct tare_error *err);
+/* Bytes of the longest token that text, which is not empty, begins with; 0: none. */
+size_t tare_added_longest(const struct tare_added_set *set, const char *text, size_t size);
 void tare_added_release(struct tare_added *added);
 /* Cut text at the tokens of a set: calls with id TARE_TOKEN_NONE for what lies between. */
 typedef enum tare_code (*tare_added_fn)(void *user, uint32_t id, size_t start, size_t end);
@@ -261,7 +270,8 @@ enum tare_code tare_token_spell(const struct tare_tokenizer *tokenizer, int32_t 
 /* ---- ends -------------------------------------------------------------------------------------------------------- */
 
 struct tare_checkpoint;
-enum tare_code tare_ends_read(struct tare_tokenizer *tokenizer, const struct tare_checkpoint *checkpoint,
+/* other: the id that ends a text where no config names one; -1: none. */
+enum tare_code tare_ends_read(struct tare_tokenizer *tokenizer, const struct tare_checkpoint *checkpoint, int32_t other,
                               struct tare_error *err);
 
 #endif

@@ -301,6 +301,7 @@ static const yajl_callbacks callbacks = {.yajl_null = on_null,
 enum tare_code tare_tokenizer_json_read(struct tare_tokenizer_json *json, const char *file, const char *text,
                                         size_t size, struct tare_error *err)
 {
+    json->file = file;
     struct reader reader = {.json = json, .file = file, .text = text, .size = size, .err = err};
     yajl_handle yajl = yajl_alloc(&callbacks, NULL, &reader);
     if (!yajl)
@@ -329,6 +330,7 @@ void tare_tokenizer_json_release(struct tare_tokenizer_json *json)
     free(json->vocab);
     free(json->scores);
     free(json->merges);
+    free(json->ranks);
     tare_arena_release(&json->arena);
     *json = (struct tare_tokenizer_json){0};
 }

@@ -18,6 +18,7 @@ struct unigram {
     uint32_t unknown; /* TARE_TOKEN_NONE: none */
     uint32_t bytes[256];
     bool byte_fallback;
+    bool narrow; /* sums are float32, and unknown characters no token, as in SentencePiece itself */
 };
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
@@ -56,6 +57,7 @@ static enum tare_code unigram_open(void **model, const struct tare_tokenizer *to
     if (!unigram)
         return tare_fail_memory(err);
     unigram->vocab = &tokenizer->vocab;
+    unigram->narrow = json->made;
     if (!json->scored)
         return tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "model.vocab is %s",
                          json->has_vocab ? "an object, expected a list of [token, score]" : "missing");
@@ -67,10 +69,12 @@ static enum tare_code unigram_open(void **model, const struct tare_tokenizer *to
     for (size_t i = 0; i < json->n_vocab && !code; i++) { /* entries are in the order of their ids */
         const struct tare_slice *token = &json->vocab[i].token;
         unigram->scores[i] = json->scores[i];
+        if (!isfinite(json->scores[i]))
+            continue;
         least = json->scores[i] < least ? json->scores[i] : least;
         code = tare_trie_add(&unigram->trie, token->text, token->size, (uint32_t)i, err);
     }
-    unigram->unknown_score = least - UNKNOWN_PENALTY;
+    unigram->unknown_score = unigram->narrow ? (double)(float)(least - UNKNOWN_PENALTY) : least - UNKNOWN_PENALTY;
     tare_vocab_bytes(unigram->vocab, unigram->bytes);
     return code;
 }
@@ -114,8 +118,9 @@ static enum tare_code no_unknown(struct tare_error *err)
     return tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "a character is in no token, and model.unk_id is null");
 }
 
-static void reach(struct node *node, double score, uint32_t id, size_t from)
+static void reach(const struct unigram *unigram, struct node *node, double score, uint32_t id, size_t from)
 {
+    score = unigram->narrow ? (double)(float)score : score;
     if (node->from == NOWHERE || score > node->score)
         *node = (struct node){score, id, (uint32_t)from};
 }
@@ -134,14 +139,14 @@ static enum tare_code reach_from(const struct unigram *unigram, struct node *nod
         const uint32_t id = unigram->trie.values[node];
         if (id == TARE_TRIE_NONE)
             continue;
-        reach(&nodes[i], unigram->scores[id] + so_far, id, at);
+        reach(unigram, &nodes[i], unigram->scores[id] + so_far, id, at);
         single = single || i - at == bytes;
     }
     if (single)
         return TARE_OK;
     if (unigram->unknown == TARE_TOKEN_NONE)
         return no_unknown(err);
-    reach(&nodes[at + bytes], unigram->unknown_score + so_far, unigram->unknown, at);
+    reach(unigram, &nodes[at + bytes], unigram->unknown_score + so_far, unigram->unknown, at);
     return TARE_OK;
 }
 
@@ -150,7 +155,7 @@ static enum tare_code put_unknown(const struct unigram *unigram, struct tare_enc
                                   size_t size)
 {
     enum tare_code code = TARE_OK;
-    const uint32_t id = tare_vocab_find(unigram->vocab, text, size);
+    const uint32_t id = unigram->narrow ? TARE_TOKEN_NONE : tare_vocab_find(unigram->vocab, text, size);
     if (id != TARE_TOKEN_NONE)
         return tare_encoder_put(encoder, id);
     bool bytes = unigram->byte_fallback;

@@ -68,16 +68,15 @@ enum tare_code tare_vocab_build(struct tare_vocab *vocab, const struct tare_toke
         const struct tare_vocab_entry *entry = &json->vocab[i];
         struct tare_token *token = &vocab->tokens[entry->id];
         if (token->text)
-            return tare_fail(err, TARE_E_FORMAT, "tokenizer.json",
-                             "model.vocab: \"%.64s\" and \"%.*s\" have the same id %u", token->text,
-                             (int)(entry->token.size < 64 ? entry->token.size : 64), entry->token.text,
+            return tare_fail(err, TARE_E_FORMAT, json->file, "model.vocab: \"%.64s\" and \"%.*s\" have the same id %u",
+                             token->text, (int)(entry->token.size < 64 ? entry->token.size : 64), entry->token.text,
                              (unsigned)entry->id);
         memcpy(texts, entry->token.text, entry->token.size);
         *token = (struct tare_token){.text = texts, .size = entry->token.size};
         texts += entry->token.size + 1;
         struct tare_vocab_slot *slot = slot_of(vocab, token->text, token->size);
         if (slot->id != TARE_TOKEN_NONE && !json->scored) /* in a list the later one counts, as in the reference */
-            return tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "model.vocab: the token \"%.64s\" stands twice",
+            return tare_fail(err, TARE_E_FORMAT, json->file, "model.vocab: the token \"%.64s\" stands twice",
                              token->text);
         slot->id = entry->id;
     }

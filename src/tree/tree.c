@@ -91,6 +91,19 @@ struct tare_parameter *tare_plain(struct tare_at at, const char *name, int rank,
     return p;
 }
 
+struct tare_parameter *tare_optional(struct tare_at at, const char *name, int rank, ...)
+{
+    va_list axes;
+    va_start(axes, rank);
+    struct tare_parameter *p = add_axes(at, name, TARE_KIND_PLAIN, rank, axes);
+    va_end(axes);
+    if (!at.tree->error.code) { /* else it is the dummy */
+        p->active = false;
+        p->optional = true;
+    }
+    return p;
+}
+
 struct tare_parameter *tare_integers(struct tare_at at, const char *name, int rank, ...)
 {
     va_list axes;
@@ -204,6 +217,17 @@ int64_t tare_mul(struct tare_at at, int64_t a, int64_t b)
     if (!at.tree->error.code)
         tare_fail(&at.tree->error, TARE_E_CONFIG, at.path,
                   "the config gives a dimension of %lld x %lld; both must be at least 1", (long long)a, (long long)b);
+    return 1;
+}
+
+int64_t tare_width(struct tare_at at, int64_t a, int64_t b)
+{
+    const int64_t width = tare_mul(at, a, b), most = (int64_t)1 << 40;
+    if (width <= most)
+        return width;
+    if (!at.tree->error.code)
+        tare_fail(&at.tree->error, TARE_E_CONFIG, at.path,
+                  "the config gives a width of %lld x %lld, out of all proportion", (long long)a, (long long)b);
     return 1;
 }
 

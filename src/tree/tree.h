@@ -21,10 +21,16 @@ struct tare_parameter {
     enum tare_kind kind;
     int rank;
     const int64_t *shape;
-    int64_t ternary;                /* INTEGERS, U8: so many rows, four to a byte, codes 0, 1, 2 for -1, 0, 1; 0: not so */
+    int64_t ternary; /* INTEGERS, U8: so many rows, four to a byte, codes 0, 1, 2 for -1, 0, 1; 0: not so */
+    const struct tare_parameter *signs; /* what it multiplies is turned by these (in) in blocks of `block`, and its rows
+                                           are turned back where they are read (prism_hadamard_qwen35); NULL: not */
+    int64_t block;
+    bool halved;                    /* rows that are read are rounded to float16, before and after they are turned */
     bool active;                    /* false: a head that tying (or content) left out */
     uint32_t index;                 /* in the tree */
     const struct tare_entry *entry; /* bound by strict, else NULL */
+    bool optional;                  /* of running alone, and not active: tare_optional() */
+    const struct tare_entry *aside; /* optional: what was set aside and has its name; NULL: the checkpoint has none */
 };
 
 /* How a model comes by its output head. */
@@ -68,11 +74,12 @@ struct tare_linear {
 };
 struct tare_norm {
     struct tare_parameter *weight, *bias; /* NULL: none; the weight is 1 then */
-    enum { TARE_NORM_NONE, TARE_NORM_RMS, TARE_NORM_RMS_ONE_PLUS, TARE_NORM_LAYER } kind;
+    enum { TARE_NORM_NONE, TARE_NORM_RMS, TARE_NORM_RMS_ONE_PLUS, TARE_NORM_RMS_BEFORE, TARE_NORM_LAYER } kind;
     int64_t dim;
     double eps;
     double offset; /* added to the weight, beside the kind's own one */
-    int64_t row;   /* of a weight (rows, dim) that several norms share */
+    int64_t row;   /* of a weight and bias (rows, dim) that several norms share */
+    bool rounded;  /* what comes out is rounded to bfloat16 */
 };
 
 #define NO_BIAS false
@@ -103,11 +110,18 @@ void tare_conv1d(struct tare_at at, const char *name, int64_t channels, int64_t 
 void tare_head(struct tare_at at, const char *name, struct tare_parameter *embedding, enum tare_head_kind kind,
                bool tied, bool bias);
 
+/* A plain parameter that mlx-lm's tree does not have and the authors' model does: plans and conversions are those of
+ * mlx-lm, whose sanitize sets it aside; running takes it where the checkpoint has it (tare_loaded_vector: else NULL).
+ */
+struct tare_parameter *tare_optional(struct tare_at at, const char *name, int rank, ...);
+
 struct tare_parameter *tare_tree_find(const struct tare_tree *tree, const char *name); /* active or not; NULL: none */
 void tare_tree_release(struct tare_tree *tree);
 
 /* a * b as a dimension; an overflow or a number below 1 becomes tree->error, naming path. */
 int64_t tare_mul(struct tare_at at, int64_t a, int64_t b);
+/* The same as a width of which a few may be added up: 2^40 at most. */
+int64_t tare_width(struct tare_at at, int64_t a, int64_t b);
 /* a / b; b = 0 or a remainder becomes tree->error: "hidden_size 64 is not a multiple of num_attention_heads 5". */
 int64_t tare_div(struct tare_at at, const char *a_name, int64_t a, const char *b_name, int64_t b);
 

@@ -110,13 +110,37 @@ class Usage(Case):
         for args in (["--help"], ["-h"], ["help"]):
             code, out, err = tare(*args)
             self.assertEqual((code, err), (0, ""))
-            for verb in ("check", "explain", "convert", "run", "logits", "diff", "verify"):
+            for verb in ("check", "explain", "convert", "run", "logits", "perplexity", "bench", "diff", "verify"):
                 self.assertIn("tare " + verb, out)
+
+    def test_run_stops_and_grammars(self):
+        prompt = "Once upon a time"
+        whole = tare("run", prompt, "--max-tokens", "30")[1]
+        word = whole[len(prompt) + 20:len(prompt) + 26]
+        self.assertEqual(tare("run", prompt, "--stop", "@@", "--stop", word, "--max-tokens", "30")[1], whole[:whole.index(word, len(prompt))] + "\n")
+        self.assertEqual(tare("run", prompt, "--draft", "lookup", "--max-tokens", "30")[1], whole)
+        schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 10, "maximum": 19}, "b": {"type": "boolean"}}, "required": ["n", "b"]}
+        with tempfile.TemporaryDirectory() as d:
+            path = os.path.join(d, "s.json")
+            for text, code in ((json.dumps(schema), 0), ('{"not": {}}', 4), ("{", 4)):
+                with open(path, "w", encoding="utf-8") as f:
+                    f.write(text)
+                got, out, err = tare("run", prompt, "--json-schema", path, "--temp", "3", "--seed", "1")
+                self.assertEqual(got, code, err)
+                if code == 0:
+                    self.assertIn(json.loads(out[len(prompt):])["n"], range(10, 20))
+            self.assertIn("schema", err)
+            with open(path, "w", encoding="utf-8") as f:
+                f.write('root ::= " in " [a-z]{3} "!"')
+            self.assertRegex(tare("run", prompt, "--grammar", path)[1], "^" + prompt + " in [a-z]{3}!\n$")
+        for args in (["--logit-bias", "1"], ["--logit-bias", "x=1"], ["--logit-bias", "1=nan"], ["--stop", ""], ["--draft", "x"]):
+            self.assertEqual(tare("run", prompt, *args)[0], 2, args)
 
     def test_help_of_each_verb(self):
         flags = {"check": ["--json", "--no-data", "--tie"], "explain": ["--json"], "convert": ["-o", "--to", "--keep-dtypes"],
                  "run": ["--max-tokens", "--temp", "--top-p", "--top-k", "--min-p", "--seed"], "logits": ["--ids", "--prefill"],
-                 "diff": ["--json", "--all"], "verify": ["--json", "--no-hash", "--no-values"]}
+                 "diff": ["--json", "--all"], "verify": ["--json", "--no-hash", "--no-values"],
+                 "perplexity": ["--context", "--as-run", "--against-exact", "--json"], "bench": ["--threads", "--prompt", "--generate", "--sequences", "--json"]}
         for verb, words in flags.items():
             texts = {tare(*args)[:2] for args in (["help", verb], [verb, "--help"], [verb, "-h"])}
             self.assertEqual(len(texts), 1, verb)
@@ -128,7 +152,7 @@ class Usage(Case):
     def test_help_names_each_flag_of_the_manual(self):
         with open(os.path.join(ROOT, "man/tare.1"), encoding="utf-8") as f:
             manual = f.read().replace("\\-", "-")
-        for verb in ("check", "explain", "convert", "run", "logits", "diff", "verify"):
+        for verb in ("check", "explain", "convert", "run", "logits", "perplexity", "bench", "diff", "verify"):
             for flag in re.findall(r"^\s+(?:-\w, )?--([a-z-]+)", tare("help", verb)[1], re.M):
                 if flag != "help":
                     self.assertIn("--" + flag, manual)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * fuzz_tokenizer.c - any bytes as tokenizer.json, and what follows its first NUL as a text: refused with a sentence, or
- * ids that decode, at once and one at a time, to the same text. */
+ * fuzz_tokenizer.c - any bytes as tokenizer.json, and what follows its first NUL as a text; bytes that begin with a
+ * line's end as tokenizer.model, those that begin with a T as tekken.json behind it. Refused with a sentence, or ids
+ * that decode, at once and one at a time, to the same text. */
 #include <string.h>
 
 #include "fuzz.h"
@@ -40,13 +41,23 @@ static void check_text(const tare_tokenizer *tokenizer, const char *text, size_t
     tare_ids_free(ids);
 }
 
+static struct tare_memory_file file_of(const uint8_t *data, size_t size)
+{
+    const char head = size ? (char)*data : '\0';
+    const uint8_t *end = size ? memchr(data, '\0', size) : NULL;
+    if (head == '\n') /* the tag of a message's first field */
+        return (struct tare_memory_file){"tokenizer.model", data, size};
+    if (head == 'T')
+        return (struct tare_memory_file){"tekken.json", data + 1, size - 1};
+    return (struct tare_memory_file){"tokenizer.json", data, end ? (size_t)(end - data) : size};
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char words[] =
         "Hello w\xc3\xb6rld, \xe4\xbd\xa0\xe5\xa5\xbd!  a\xcc\x81\xcc\x81\r\n1234 <s> \xef\xbc\xa1";
-    const uint8_t *end = size ? memchr(data, '\0', size) : NULL;
-    const size_t json = end ? (size_t)(end - data) : size;
-    const struct tare_memory_file file = {"tokenizer.json", data, json};
+    const struct tare_memory_file file = file_of(data, size);
+    const char *end = (const char *)file.data + file.size, *last = (const char *)data + size;
     struct tare_options options = TARE_OPTIONS_INIT;
     struct tare_error err = {0};
     tare_tokenizer *tokenizer = NULL;
@@ -57,8 +68,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(!code || err.text[0]);
     if (!code) {
         check_text(tokenizer, words, sizeof words - 1);
-        if (end)
-            check_text(tokenizer, (const char *)end + 1, size - json - 1);
+        if (size && end < last)
+            check_text(tokenizer, end + 1, (size_t)(last - end) - 1);
     }
     tare_tokenizer_free(tokenizer);
     return 0;

@@ -19,7 +19,7 @@ except ImportError:
     sys.exit(77)
 
 KINDS = {"llama2": None, "gemma4": None, "llama3": "llama-bpe", "qwen2": "qwen2", "gpt2": "gpt-2", "smollm2": "smollm",
-         "starcoder": "starcoder"}
+         "starcoder": "starcoder", "deepseek_llm": "deepseek-llm", "deepseek_v4": "deepseek-v3"}
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 tare, golden = ctypes.CDLL(os.path.abspath(sys.argv[1])), sys.argv[2]
 

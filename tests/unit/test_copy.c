@@ -134,7 +134,15 @@ static void test_repack(void **unused)
     const struct tare_flat flat = {2, I64(3, 8), TARE_F16, p, 2};
     unsigned char data[3 * 64] = {0};
     float scale[6], offset[6], row[8];
-    const struct tare_matrix m = {TARE_STORE_Q8, 3, 8, data, 64, scale, offset, 4, 2};
+    const struct tare_matrix m = {.storage = TARE_STORE_Q8,
+                                  .rows = 3,
+                                  .in = 8,
+                                  .data = data,
+                                  .stride = 64,
+                                  .scale = scale,
+                                  .offset = offset,
+                                  .group = 4,
+                                  .groups = 2};
     struct tare_pool *pool = NULL;
     assert_int_equal(tare_pool_open(&pool, 2, NULL), TARE_OK);
     assert_int_equal(tare_source_repack(&opened->checkpoint, &flat, &m, data, scale, offset, pool, NULL), TARE_OK);

@@ -5,80 +5,20 @@
  * Tolerance: the lanes of a sum differ, so results may be apart by 4e-6 of the sum of the absolute terms (3000 terms in
  * 8 lanes). Functions of one number may be apart by 4e-7 of it.
  */
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "kernels/kernels.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/half.h"
 #include "base/pool.h"
-#include "fixture.h"
+#include "guarded.h"
 
 #define SUM_TOLERANCE 4e-6
 #define TOLERANCE 4e-7
-
-static const char *const sets[] = {"scalar", "avx2", "avx512", "neon"};
-#define SETS (sizeof sets / sizeof *sets)
-
-static uint64_t state = 1;
-
-static uint32_t next(void)
-{
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(state >> 32);
-}
-
-static float real(void)
-{
-    return (float)next() / 4294967296.0f * 2 - 1;
-}
-
-static int64_t size(int64_t most)
-{
-    return 1 + (int64_t)next() % most;
-}
-
-/* Memory whose last byte is followed by a page that faults. */
-struct guarded {
-    unsigned char *map;
-    size_t total;
-    void *data;
-};
-
-static struct guarded guard(size_t bytes)
-{
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    struct guarded g = {.total = (bytes + 2 * page - 1) / page * page};
-    g.map = mmap(NULL, g.total + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_true(g.map != MAP_FAILED);
-    assert_int_equal(mprotect(g.map + g.total, page, PROT_NONE), 0);
-    g.data = g.map + g.total - bytes;
-    memset(g.map, 0xa5, g.total - bytes);
-    return g;
-}
-
-/* Was anything before the buffer written? */
-static void unguard(struct guarded *g)
-{
-    for (unsigned char *p = g->map; p < (unsigned char *)g->data; p++)
-        assert_int_equal(*p, 0xa5);
-    munmap(g->map, g->total + (size_t)sysconf(_SC_PAGESIZE));
-}
-
-static float *floats(struct guarded *g, int64_t n)
-{
-    *g = guard((size_t)n * sizeof(float));
-    float *x = g->data;
-    for (int64_t i = 0; i < n; i++)
-        x[i] = real();
-    return x;
-}
 
 struct sample {
     struct tare_matrix m;
@@ -209,22 +149,10 @@ static void check_unpack(const struct tare_kernels *k, const struct sample *s)
     unguard(&g);
 }
 
-static void each_set(void (*test)(const struct tare_kernels *k))
-{
-    for (size_t i = 0; i < SETS; i++) {
-        struct tare_kernels k;
-        if (!tare_kernels_pick(&k, sets[i]))
-            continue;
-        assert_string_equal(k.name, sets[i]);
-        state = 1;
-        test(&k);
-    }
-}
-
 static void matrices(const struct tare_kernels *k)
 {
     const bool scalar = !strcmp(k->name, "scalar");
-    for (int storage = 0; storage < TARE_STORES; storage++)
+    for (int storage = 0; storage < TARE_STORE_T4; storage++)
         for (int n = 0; n < 30; n++) {
             struct sample s = any_sample((enum tare_storage)storage, !scalar || n % 2);
             check_dot(k, &s);
@@ -316,6 +244,99 @@ static void test_attention(void **unused)
     each_set(attention);
 }
 
+/* All sets give the bits of plain multiplications and additions, in the order of the states. */
+static void scans(const struct tare_kernels *k)
+{
+    for (int c = 0; c < 60; c++) {
+        const int64_t states = size(40), n = c % 3 ? size(100) : 64, apart = n + c % 2 * 7, alike = c % 4 == 0;
+        struct guarded gh, gd, gx, gb, gc, gy;
+        float *h = floats(&gh, (states - 1) * apart + n), *y = floats(&gy, n);
+        const float *decay = floats(&gd, alike ? n : states * n), *x = floats(&gx, n), *b = floats(&gb, states),
+                    *out = floats(&gc, states);
+        float *want = malloc((size_t)(states * apart + n) * sizeof *want), *sum = want + states * apart;
+        memcpy(want, h, (size_t)((states - 1) * apart + n) * sizeof *h);
+        memset(sum, 0, (size_t)n * sizeof *sum);
+        for (int64_t s = 0; s < states; s++)
+            for (int64_t i = 0; i < n; i++) {
+                want[s * apart + i] = decay[(alike ? 0 : s * n) + i] * want[s * apart + i] + b[s] * x[i];
+                sum[i] += out[s] * want[s * apart + i];
+            }
+        k->scan(&(struct tare_scan){h, apart, decay, alike ? 0 : n, x, b, out, states, n, y});
+        assert_memory_equal(h, want, (size_t)((states - 1) * apart + n) * sizeof *h);
+        assert_memory_equal(y, sum, (size_t)n * sizeof *y);
+        free(want);
+        unguard(&gh);
+        unguard(&gd);
+        unguard(&gx);
+        unguard(&gb);
+        unguard(&gc);
+        unguard(&gy);
+    }
+}
+
+/* Where a number of a delta rule's state lies. */
+static int64_t in_tiles(int64_t states, int64_t n, int64_t s, int64_t i)
+{
+    const int64_t at = i / TARE_DELTA_TILE * TARE_DELTA_TILE, left = n - at;
+    return at * states + s * (left < TARE_DELTA_TILE ? left : TARE_DELTA_TILE) + i - at;
+}
+
+/* One channel of a step. */
+static void delta_channel(const struct tare_delta_step *d, int64_t i, const float *h, float y)
+{
+    double said = 0, sum = 0, large = 0;
+    for (int64_t s = 0; s < d->states; s++)
+        said += (double)d->ask[s] * (double)d->from[in_tiles(d->states, d->channels, s, i)];
+    for (int64_t s = 0; s < d->states; s++) {
+        const int64_t at = in_tiles(d->states, d->channels, s, i);
+        const double kept = (double)d->decay[s] * (double)d->from[at], new = (double)d->key[s] * (double)d->x[i],
+                     taken = (double)d->back[s] * said, size = fabs(kept) + fabs(new) + fabs(taken) + 1;
+        check_sum(h[at], kept + new + taken, size * (double)d->states);
+        sum += (double)d->query[s] * (kept + new + taken);
+        large += fabs((double)d->query[s]) * size * (double)d->states;
+    }
+    check_sum(y, sum, large);
+}
+
+/* One step of a delta rule, in place and not; y is x or not, and the vectors of states are rows of one. */
+static void deltas(const struct tare_kernels *k)
+{
+    for (int c = 0; c < 60; c++) {
+        const int64_t states = size(40), n = c % 3 ? size(100) : 64, all = states * n;
+        struct guarded gf, gh, gv, gx, gy;
+        float *from = floats(&gf, all), *h = floats(&gh, all), *x = floats(&gx, n), *y = floats(&gy, n);
+        const float *v = floats(&gv, 5 * states);
+        struct tare_delta_step d = {.h = h, .from = from, .ask = v, .decay = v + states, .key = v + 2 * states};
+        d.back = v + 3 * states, d.query = v + 4 * states, d.x = x, d.y = y, d.states = states, d.channels = n;
+        struct tare_delta_step within = d;
+        k->delta(&d);
+        for (int64_t i = 0; i < n; i++)
+            delta_channel(&d, i, h, y[i]);
+        within.h = from;
+        within.y = x;
+        k->delta(&within);
+        assert_memory_equal(from, h, (size_t)all * sizeof *h);
+        assert_memory_equal(x, y, (size_t)n * sizeof *y);
+        unguard(&gf);
+        unguard(&gh);
+        unguard(&gv);
+        unguard(&gx);
+        unguard(&gy);
+    }
+}
+
+static void test_deltas(void **unused)
+{
+    (void)unused;
+    each_set(deltas);
+}
+
+static void test_scans(void **unused)
+{
+    (void)unused;
+    each_set(scans);
+}
+
 static void check_near(float got, double want, double floor)
 {
     if (!(fabs((double)got - want) <= TOLERANCE * fabs(want) + floor))
@@ -394,7 +415,7 @@ static void multiply(const struct tare_kernels *k, int threads, const struct sam
 static void products(const struct tare_kernels *k)
 {
     for (int c = 0; c < 30; c++) {
-        const enum tare_storage storage = (enum tare_storage)(c % TARE_STORES);
+        const enum tare_storage storage = (enum tare_storage)(c % TARE_STORE_T4);
         const int64_t group = c % 4 ? 64 : 40; /* groups that vector kernels do not take go to scalar.c */
         struct sample s = sample(storage, size(300), group * size(40), group);
         const int64_t tokens = c % 3 ? size(9) : 1;
@@ -443,7 +464,7 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static const char *const storage_names[TARE_STORES] = {"f32", "f16", "bf16", "q4", "q8"};
+static const char *const storage_names[TARE_STORE_T4] = {"f32", "f16", "bf16", "q4", "q8"};
 
 /* Best of five, in one thread. */
 static void bench_one(const struct tare_kernels *k, enum tare_storage storage, int64_t tokens)
@@ -474,7 +495,7 @@ static void bench_one(const struct tare_kernels *k, enum tare_storage storage, i
 
 static void bench(const struct tare_kernels *k)
 {
-    for (int storage = 0; storage < TARE_STORES; storage++) {
+    for (int storage = 0; storage < TARE_STORE_T4; storage++) {
         bench_one(k, (enum tare_storage)storage, 1);
         bench_one(k, (enum tare_storage)storage, 128);
     }
@@ -489,7 +510,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pick),      cmocka_unit_test(test_matrices),  cmocka_unit_test(test_panels),
         cmocka_unit_test(test_attention), cmocka_unit_test(test_functions), cmocka_unit_test(test_not_numbers),
-        cmocka_unit_test(test_products),
+        cmocka_unit_test(test_products),  cmocka_unit_test(test_scans),     cmocka_unit_test(test_deltas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

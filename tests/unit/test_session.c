@@ -90,19 +90,25 @@ static tare_model *plan(void)
     return model;
 }
 
+static tare_session *open_options(const struct tare_session_options *options)
+{
+    tare_model *model = plan();
+    tare_session *session = NULL;
+    struct tare_error err = {0};
+    if (tare_session_open(&session, model, options, &err))
+        fail_msg("%s: %s", err.where, err.text);
+    tare_model_free(model); /* the session has a reference of its own */
+    return session;
+}
+
 static tare_session *open_with(int threads, int64_t context, const volatile int *cancel)
 {
     struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
     options.threads = threads;
     options.context = context;
     options.cancel = cancel;
-    tare_model *model = plan();
-    tare_session *session = NULL;
-    struct tare_error err = {0};
-    if (tare_session_open(&session, model, &options, &err))
-        fail_msg("%s: %s", err.where, err.text);
-    tare_model_free(model); /* the session has a reference of its own */
-    return session;
+    options.kv_bits = 32;
+    return open_options(&options);
 }
 
 static void feed(tare_session *s, const int32_t *list, size_t n, bool all, float *logits)
@@ -236,7 +242,9 @@ static void test_shared(void **unused)
     (void)unused;
     tare_model *model = plan();
     tare_session *a = NULL, *b = NULL;
-    assert_int_equal(tare_session_open(&a, model, NULL, NULL), TARE_OK);
+    struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
+    options.kv_bits = 32;
+    assert_int_equal(tare_session_open(&a, model, &options, NULL), TARE_OK);
     const void *loaded = model->loaded;
     assert_int_equal(tare_session_open(&b, model, NULL, NULL), TARE_OK);
     assert_true(loaded && loaded == model->loaded);
@@ -251,6 +259,42 @@ static void test_shared(void **unused)
     feed(a, ids, 9, false, y);
     near(x, y, VOCABULARY);
     tare_session_free(a);
+}
+
+/* Keys and values in fewer bits: close to those in float32, and no further from them than from zero. */
+static void test_kv_bits(void **unused)
+{
+    (void)unused;
+    static const struct {
+        int bits;
+        float most; /* of the largest logit */
+    } cases[] = {{16, 0.002f}, {8, 0.01f}, {4, 0.2f}, {0, 0.002f}};
+    float want[VOCABULARY], got[VOCABULARY], largest = 0;
+    tare_session *s = open_with(1, 0, NULL), *fork = NULL;
+    feed(s, ids, 20, false, want);
+    tare_session_free(s);
+    for (int i = 0; i < VOCABULARY; i++)
+        largest = fmaxf(largest, fabsf(want[i]));
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
+        options.kv_bits = cases[c].bits;
+        s = open_options(&options);
+        feed(s, ids, 12, false, NULL);
+        assert_int_equal(tare_session_fork(&fork, s, NULL), TARE_OK);
+        tare_session_free(s);
+        feed(fork, ids + 12, 8, false, got);
+        float apart = 0;
+        for (int i = 0; i < VOCABULARY; i++)
+            apart = fmaxf(apart, fabsf(got[i] - want[i]));
+        assert_true(apart > 0 && apart <= cases[c].most * largest);
+        tare_session_free(fork);
+    }
+    struct tare_session_options wrong = TARE_SESSION_OPTIONS_INIT;
+    struct tare_error err = {0};
+    tare_model *model = plan();
+    wrong.kv_bits = 5;
+    fixture_expect(tare_session_open(&s, model, &wrong, &err), &err, TARE_E_ARGUMENT, "kv_bits", "is 5");
+    tare_model_free(model);
 }
 
 static void test_cannot_run(void **unused)
@@ -271,7 +315,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pieces),  cmocka_unit_test(test_threads), cmocka_unit_test(test_failures),
         cmocka_unit_test(test_context), cmocka_unit_test(test_shared),  cmocka_unit_test(test_cannot_run),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory),  cmocka_unit_test(test_kv_bits),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

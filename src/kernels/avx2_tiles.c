@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT
+ * avx2_tiles.c - kernels of tiles for AVX2: a register is half a step, 8 rows of four columns. vpmaddubsw makes sums of
+ * two products in 16 bits, of which a few fit before they go on to 32: 4 * 2 * 127 * 31 < 2^15, and codes of T4 and
+ * halves of codes of T8 are below 32. */
+#include "kernels/tiles.h"
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define BLOCK TARE_ACTIVATION_BLOCK
+#define LANES 8
+enum { TOKENS = 4 }; /* most whose sums stay in registers */
+
+/* Eight of sixteen scales or offsets. */
+INLINE __m256 numbers_at(const struct tare_matrix *m, const unsigned char *at, int half)
+{
+    if (m->scales == TARE_SCALES_F32)
+        return _mm256_loadu_ps((const float *)(const void *)(at + 32 * half));
+    const __m128i halves = _mm_loadu_si128((const __m128i *)(const void *)(at + 16 * half));
+    return m->scales == TARE_SCALES_F16 ? _mm256_cvtph_ps(halves)
+                                        : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
+
+INLINE __m256i load(const unsigned char *at)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)at);
+}
+
+INLINE __m256i four(const int8_t *q)
+{
+    int32_t word;
+    memcpy(&word, q, sizeof word);
+    return _mm256_set1_epi32(word);
+}
+
+struct tokens {
+    const int8_t *q;
+    const float *scale, *sum;
+    int64_t in, blocks;
+};
+
+/* sum[t] += a . q[t][0..3] + b . q[t][4..7], in 16 bits */
+INLINE void add_products(int T, __m256i a, __m256i b, const int8_t *q_a, const int8_t *q_b, int64_t in,
+                         __m256i sum[TOKENS])
+{
+    for (int t = 0; t < T; t++) {
+        const __m256i products =
+            _mm256_add_epi16(_mm256_maddubs_epi16(a, four(q_a + t * in)), _mm256_maddubs_epi16(b, four(q_b + t * in)));
+        sum[t] = _mm256_add_epi16(sum[t], products);
+    }
+}
+
+/* A block of 32 columns of T4, 8 rows: dot[t], in 32 bits. */
+INLINE void block_t4(int T, bool look_up, __m256i table, const unsigned char *steps, const int8_t *q, int64_t in,
+                     __m256i dot[TOKENS])
+{
+    const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+    for (int k = 0; k < 4; k += 2) {
+        __m256i sum[TOKENS];
+        for (int t = 0; t < T; t++)
+            sum[t] = _mm256_setzero_si256();
+        for (int i = k; i < k + 2; i++) {
+            const __m256i both = load(steps + TARE_STEP_BYTES * i);
+            __m256i a = _mm256_and_si256(both, low), b = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
+            if (look_up) {
+                a = _mm256_shuffle_epi8(table, a);
+                b = _mm256_shuffle_epi8(table, b);
+            }
+            add_products(T, a, b, q + 8 * i, q + 8 * i + 4, in, sum);
+        }
+        for (int t = 0; t < T; t++) {
+            const __m256i wide = _mm256_madd_epi16(sum[t], ones);
+            dot[t] = k ? _mm256_add_epi32(dot[t], wide) : wide;
+        }
+    }
+}
+
+/* The same of T8: low and high halves of the codes apart, as 255 * 127 * 2 does not fit into 16 bits. */
+INLINE void block_t8(int T, const unsigned char *steps, const int8_t *q, int64_t in, __m256i dot[TOKENS])
+{
+    const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1), sixteen = _mm256_set1_epi16(16);
+    for (int k = 0; k < 8; k += 4) {
+        __m256i sum[TOKENS], high[TOKENS];
+        for (int t = 0; t < T; t++)
+            sum[t] = high[t] = _mm256_setzero_si256();
+        for (int i = k; i < k + 4; i += 2) {
+            const __m256i a = load(steps + TARE_STEP_BYTES * i), b = load(steps + TARE_STEP_BYTES * (i + 1));
+            const int8_t *q_a = q + 4 * i, *q_b = q_a + 4;
+            add_products(T, _mm256_and_si256(a, low), _mm256_and_si256(b, low), q_a, q_b, in, sum);
+            add_products(T, _mm256_and_si256(_mm256_srli_epi16(a, 4), low),
+                         _mm256_and_si256(_mm256_srli_epi16(b, 4), low), q_a, q_b, in, high);
+        }
+        for (int t = 0; t < T; t++) {
+            const __m256i wide = _mm256_add_epi32(_mm256_madd_epi16(sum[t], ones), _mm256_madd_epi16(high[t], sixteen));
+            dot[t] = k ? _mm256_add_epi32(dot[t], wide) : wide;
+        }
+    }
+}
+
+INLINE float sum_of(const float *sum, int64_t n)
+{
+    float all = 0;
+    for (int64_t i = 0; i < n; i++)
+        all += sum[i];
+    return all;
+}
+
+/* Rows [8 half, 8 half + 8) of a tile. */
+INLINE void half_tile(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m, int64_t tile,
+                      int half, const struct tokens *x, __m256 total[TOKENS])
+{
+    const unsigned char *at = m->data + (size_t)tile * m->stride;
+    const size_t numbers = tare_tile_scales(m), bytes = (storage == TARE_STORE_T4 ? 4 : 8) * TARE_STEP_BYTES;
+    const int64_t blocks = m->group / BLOCK;
+    const __m256i table = look_up
+                              ? _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)m->table))
+                              : _mm256_setzero_si256();
+    for (int t = 0; t < T; t++)
+        total[t] = _mm256_setzero_ps();
+    for (int64_t g = 0, b = 0; g < m->groups; g++) {
+        const __m256 s = numbers_at(m, at, half), o = numbers_at(m, at + numbers, half);
+        const unsigned char *steps = at + 2 * numbers + 32 * half;
+        __m256 part[TOKENS];
+        for (int t = 0; t < T; t++)
+            part[t] = _mm256_setzero_ps();
+        for (int64_t i = 0; i < blocks; i++, b++, steps += bytes) {
+            __m256i dot[TOKENS];
+            if (storage == TARE_STORE_T4)
+                block_t4(T, look_up, table, steps, x->q + b * BLOCK, x->in, dot);
+            else
+                block_t8(T, steps, x->q + b * BLOCK, x->in, dot);
+            for (int t = 0; t < T; t++)
+                part[t] =
+                    _mm256_fmadd_ps(_mm256_set1_ps(x->scale[t * x->blocks + b]), _mm256_cvtepi32_ps(dot[t]), part[t]);
+        }
+        for (int t = 0; t < T; t++) {
+            const __m256 v = _mm256_set1_ps(sum_of(x->sum + t * x->blocks + g * blocks, blocks));
+            total[t] = m->zeros ? _mm256_fmadd_ps(s, _mm256_fnmadd_ps(o, v, part[t]), total[t])
+                                : _mm256_fmadd_ps(o, v, _mm256_fmadd_ps(s, part[t], total[t]));
+        }
+        at += tare_tile_group(m);
+    }
+}
+
+/* Those of eight rows from `row` on that there are. */
+INLINE void store(const struct tare_matrix *m, int64_t row, __m256 value, float *y)
+{
+    float all[LANES];
+    if (row + LANES <= m->rows) {
+        _mm256_storeu_ps(y, value);
+        return;
+    }
+    _mm256_storeu_ps(all, value);
+    for (int64_t i = 0; row + i < m->rows; i++)
+        y[i] = all[i];
+}
+
+INLINE void some_tiles(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m, int64_t tile,
+                       int64_t n, const struct tokens *x, float *y, int64_t ldy)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (int half = 0; half < 2; half++) {
+            __m256 total[TOKENS];
+            half_tile(storage, look_up, T, m, tile + i, half, x, total);
+            const int64_t row = i * TARE_TILE_ROWS + half * LANES;
+            for (int t = 0; t < T; t++)
+                store(m, tile * TARE_TILE_ROWS + row, total[t], y + t * ldy + row);
+        }
+}
+
+INLINE void tiles_of(enum tare_storage storage, bool look_up, const struct tare_matrix *m, int64_t tile, int64_t n,
+                     const struct tare_activations *x, int64_t first, int tokens, float *y, int64_t ldy)
+{
+    const int64_t blocks = x->in / BLOCK;
+    for (int done = 0, now; done < tokens; done += now) {
+        const struct tokens from = {x->q + (first + done) * x->in, x->scale + (first + done) * blocks,
+                                    x->sum + (first + done) * blocks, x->in, blocks};
+        float *to = y + done * ldy;
+        now = tokens - done >= TOKENS ? TOKENS : tokens - done >= 2 ? 2 : 1;
+        if (now == TOKENS)
+            some_tiles(storage, look_up, TOKENS, m, tile, n, &from, to, ldy);
+        else if (now == 2)
+            some_tiles(storage, look_up, 2, m, tile, n, &from, to, ldy);
+        else
+            some_tiles(storage, look_up, 1, m, tile, n, &from, to, ldy);
+    }
+}
+
+static void tiles_t4(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_activations *x,
+                     int64_t first, int tokens, float *y, int64_t ldy)
+{
+    if (m->table)
+        tiles_of(TARE_STORE_T4, true, m, tile, n, x, first, tokens, y, ldy);
+    else
+        tiles_of(TARE_STORE_T4, false, m, tile, n, x, first, tokens, y, ldy);
+}
+
+static void tiles_t8(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_activations *x,
+                     int64_t first, int tokens, float *y, int64_t ldy)
+{
+    tiles_of(TARE_STORE_T8, false, m, tile, n, x, first, tokens, y, ldy);
+}
+
+/* ---- exactly ----------------------------------------------------------------------------------------------------- */
+
+/* Weights of column j of four, for 8 rows: each 32-bit lane's byte j. */
+INLINE __m256 column(const struct tare_matrix *m, __m256i codes, int j, __m256 s, __m256 o)
+{
+    const __m256i byte = _mm256_and_si256(_mm256_srli_epi32(codes, 8 * j), _mm256_set1_epi32(255));
+    const __m256 code = _mm256_cvtepi32_ps(byte);
+    return m->zeros ? _mm256_mul_ps(s, _mm256_sub_ps(code, o)) : _mm256_fmadd_ps(s, code, o);
+}
+
+INLINE void exact_codes(enum tare_storage storage, const struct tare_matrix *m, const unsigned char *step, int which,
+                        __m256i *codes)
+{
+    const __m256i low = _mm256_set1_epi8(15), all = load(step);
+    *codes = storage == TARE_STORE_T8 ? all : _mm256_and_si256(which ? _mm256_srli_epi16(all, 4) : all, low);
+    if (m->table)
+        *codes = _mm256_shuffle_epi8(
+            _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)m->table)), *codes);
+}
+
+INLINE void exact_half(enum tare_storage storage, int T, const struct tare_matrix *m, int64_t tile, int half,
+                       const float *x, int64_t ldx, __m256 sum[TOKENS][2])
+{
+    const unsigned char *at = m->data + (size_t)tile * m->stride;
+    const size_t numbers = tare_tile_scales(m);
+    for (int t = 0; t < T; t++)
+        sum[t][0] = sum[t][1] = _mm256_setzero_ps();
+    for (int64_t g = 0; g < m->groups; g++, at += tare_tile_group(m)) {
+        const __m256 s = numbers_at(m, at, half), o = numbers_at(m, at + numbers, half);
+        const unsigned char *step = at + 2 * numbers + 32 * half;
+        for (int64_t i = 0; i < m->group; i += 4, x += 4) {
+            const int which = (int)(i / 4 % 2);
+            __m256i codes;
+            exact_codes(storage, m, step + (storage == TARE_STORE_T4 ? i / 8 : i / 4) * TARE_STEP_BYTES, which, &codes);
+            for (int j = 0; j < 4; j++) {
+                const __m256 w = column(m, codes, j, s, o);
+                for (int t = 0; t < T; t++)
+                    sum[t][which] = _mm256_fmadd_ps(w, _mm256_set1_ps(x[t * ldx + j]), sum[t][which]);
+            }
+        }
+    }
+}
+
+INLINE void exact_tiles(enum tare_storage storage, int T, const struct tare_matrix *m, int64_t tile, int64_t n,
+                        const float *x, int64_t ldx, float *y, int64_t ldy)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (int half = 0; half < 2; half++) {
+            __m256 sum[TOKENS][2];
+            exact_half(storage, T, m, tile + i, half, x, ldx, sum);
+            const int64_t row = i * TARE_TILE_ROWS + half * LANES;
+            for (int t = 0; t < T; t++)
+                store(m, tile * TARE_TILE_ROWS + row, _mm256_add_ps(sum[t][0], sum[t][1]), y + t * ldy + row);
+        }
+}
+
+INLINE void exact_tokens(enum tare_storage storage, const struct tare_matrix *m, int64_t tile, int64_t n,
+                         const float *x, int64_t ldx, int tokens, float *y, int64_t ldy)
+{
+    for (int done = 0, now; done < tokens; done += now) {
+        now = tokens - done >= TOKENS ? TOKENS : 1;
+        if (now == TOKENS)
+            exact_tiles(storage, TOKENS, m, tile, n, x + done * ldx, ldx, y + done * ldy, ldy);
+        else
+            exact_tiles(storage, 1, m, tile, n, x + done * ldx, ldx, y + done * ldy, ldy);
+    }
+}
+
+static void exact_t4(const struct tare_matrix *m, int64_t tile, int64_t n, const float *x, int64_t ldx, int tokens,
+                     float *y, int64_t ldy)
+{
+    exact_tokens(TARE_STORE_T4, m, tile, n, x, ldx, tokens, y, ldy);
+}
+
+static void exact_t8(const struct tare_matrix *m, int64_t tile, int64_t n, const float *x, int64_t ldx, int tokens,
+                     float *y, int64_t ldy)
+{
+    exact_tokens(TARE_STORE_T8, m, tile, n, x, ldx, tokens, y, ldy);
+}
+
+/* ---- activations ------------------------------------------------------------------------------------------------- */
+
+INLINE __m256 eight(const float *x, const int32_t *order, int64_t i)
+{
+    return order ? _mm256_i32gather_ps(x, load((const unsigned char *)(order + i)), 4) : _mm256_loadu_ps(x + i);
+}
+
+INLINE float greatest(__m256 v)
+{
+    __m128 a = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    a = _mm_max_ps(a, _mm_movehl_ps(a, a));
+    return _mm_cvtss_f32(_mm_max_ss(a, _mm_shuffle_ps(a, a, 1)));
+}
+
+INLINE int32_t total_of(__m256i v)
+{
+    __m128i a = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    a = _mm_add_epi32(a, _mm_shuffle_epi32(a, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(a, _mm_shuffle_epi32(a, 0xb1)));
+}
+
+static void quantize(const float *x, const int32_t *order, int64_t n, const struct tare_activations *to, int64_t token)
+{
+    int8_t *q = to->q + token * to->in;
+    float *scale = to->scale + token * (to->in / BLOCK), *sum = to->sum + token * (to->in / BLOCK);
+    const __m256 positive = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+    for (int64_t i = 0; i < n; i += BLOCK, scale++, sum++) {
+        __m256 v[4], most = _mm256_setzero_ps(), poison = _mm256_setzero_ps();
+        __m256i c[4];
+        for (int k = 0; k < 4; k++) {
+            v[k] = eight(x, order, i + LANES * k);
+            most = _mm256_max_ps(_mm256_and_ps(v[k], positive), most); /* a NaN in the first operand gives the second */
+            poison = _mm256_add_ps(poison, _mm256_mul_ps(v[k], _mm256_setzero_ps()));
+        }
+        const float top = greatest(most);
+        const __m256 inverse = _mm256_set1_ps(top > 0 ? 127 / top : 0);
+        for (int k = 0; k < 4; k++)
+            c[k] = _mm256_cvtps_epi32(_mm256_mul_ps(v[k], inverse));
+        const __m256i sums = _mm256_add_epi32(_mm256_add_epi32(c[0], c[1]), _mm256_add_epi32(c[2], c[3]));
+        const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(c[0], c[1]), _mm256_packs_epi32(c[2], c[3]));
+        const __m256i order_of_lanes = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        _mm256_storeu_si256((__m256i *)(void *)(q + i), _mm256_permutevar8x32_epi32(bytes, order_of_lanes));
+        const __m256 bad = _mm256_cmp_ps(poison, poison, _CMP_UNORD_Q);
+        *scale = _mm256_movemask_ps(bad) ? __builtin_nanf("") : top / 127;
+        *sum = *scale * (float)total_of(sums);
+    }
+}
+
+void tare_kernels_avx2_tiles(struct tare_kernels *k)
+{
+    k->quantize = quantize;
+    k->tiles[TARE_STORE_T4] = tiles_t4;
+    k->tiles[TARE_STORE_T8] = tiles_t8;
+    k->tiles_exact[TARE_STORE_T4] = exact_t4;
+    k->tiles_exact[TARE_STORE_T8] = exact_t8;
+}
+#else
+void tare_kernels_avx2_tiles(struct tare_kernels *k)
+{
+    (void)k;
+}
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ * avx512_tiles.c - kernels of tiles for AVX-512 with VNNI: one register is one step of 16 rows, and one vpdpbusd
+ * multiplies four columns of all of them by four activations that are broadcast. */
+#include "kernels/tiles.h"
+
+#if defined(__AVX512VNNI__)
+#include <immintrin.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define BLOCK TARE_ACTIVATION_BLOCK
+
+/* Sixteen scales or offsets. */
+INLINE __m512 numbers_at(const struct tare_matrix *m, const unsigned char *at)
+{
+    if (m->scales == TARE_SCALES_F32)
+        return _mm512_loadu_ps(at);
+    const __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)at);
+    return m->scales == TARE_SCALES_F16 ? _mm512_cvtph_ps(half)
+                                        : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+/* Which of the rows of a tile there are. */
+INLINE __mmask16 rows_of(const struct tare_matrix *m, int64_t tile)
+{
+    const int64_t left = m->rows - tile * TARE_TILE_ROWS;
+    return left >= TARE_TILE_ROWS ? (__mmask16)0xffff : (__mmask16)((1u << left) - 1);
+}
+
+/* The eight registers of codes, four columns each, that make a block of 32. */
+INLINE void block_codes(enum tare_storage storage, const unsigned char *steps, bool look_up, __m512i table,
+                        __m512i code[8])
+{
+    const __m512i low = _mm512_set1_epi8(15);
+    if (storage == TARE_STORE_T8) {
+        for (int k = 0; k < 8; k++)
+            code[k] = _mm512_loadu_si512(steps + TARE_STEP_BYTES * k);
+        return;
+    }
+    for (int k = 0; k < 4; k++) {
+        const __m512i both = _mm512_loadu_si512(steps + TARE_STEP_BYTES * k);
+        code[2 * k] = _mm512_and_si512(both, low);
+        code[2 * k + 1] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
+    }
+    for (int k = 0; look_up && k < 8; k++)
+        code[k] = _mm512_shuffle_epi8(table, code[k]);
+}
+
+INLINE __m512i four(const int8_t *q)
+{
+    int32_t word;
+    memcpy(&word, q, sizeof word);
+    return _mm512_set1_epi32(word);
+}
+
+struct tokens {
+    const int8_t *q;
+    const float *scale, *sum;
+    int64_t in, blocks;
+};
+
+/* One group of a tile times T tokens: part[t] = sum over its blocks. */
+INLINE void group_sums(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m,
+                       const unsigned char *steps, __m512i table, const struct tokens *x, int64_t block,
+                       __m512 part[TARE_TILE_TOKENS])
+{
+    const size_t bytes = storage == TARE_STORE_T4 ? 4 * TARE_STEP_BYTES : 8 * TARE_STEP_BYTES;
+    for (int t = 0; t < T; t++)
+        part[t] = _mm512_setzero_ps();
+    for (int64_t i = 0; i < m->group; i += BLOCK, steps += bytes, block++) {
+        __m512i code[8];
+        block_codes(storage, steps, look_up, table, code);
+        for (int t = 0; t < T; t++) {
+            const int8_t *q = x->q + t * x->in + block * BLOCK;
+            __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
+            for (int k = 0; k < 8; k += 2) {
+                even = _mm512_dpbusd_epi32(even, code[k], four(q + 4 * k));
+                odd = _mm512_dpbusd_epi32(odd, code[k + 1], four(q + 4 * k + 4));
+            }
+            part[t] = _mm512_fmadd_ps(_mm512_set1_ps(x->scale[t * x->blocks + block]),
+                                      _mm512_cvtepi32_ps(_mm512_add_epi32(even, odd)), part[t]);
+        }
+    }
+}
+
+INLINE float sum_of(const float *sum, int64_t n)
+{
+    float all = 0;
+    for (int64_t i = 0; i < n; i++)
+        all += sum[i];
+    return all;
+}
+
+INLINE void one_tile(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m, int64_t tile,
+                     const struct tokens *x, float *y, int64_t ldy)
+{
+    const unsigned char *at = m->data + (size_t)tile * m->stride;
+    const size_t numbers = tare_tile_scales(m), group = tare_tile_group(m);
+    const int64_t blocks = m->group / BLOCK;
+    const __m512i table = look_up ? _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)m->table))
+                                  : _mm512_setzero_si512();
+    __m512 total[TARE_TILE_TOKENS], part[TARE_TILE_TOKENS];
+    for (int t = 0; t < T; t++)
+        total[t] = _mm512_setzero_ps();
+    for (int64_t g = 0; g < m->groups; g++, at += group) {
+        const __m512 s = numbers_at(m, at), o = numbers_at(m, at + numbers);
+        group_sums(storage, look_up, T, m, at + 2 * numbers, table, x, g * blocks, part);
+        for (int t = 0; t < T; t++) {
+            const __m512 v = _mm512_set1_ps(sum_of(x->sum + t * x->blocks + g * blocks, blocks));
+            total[t] = m->zeros ? _mm512_fmadd_ps(s, _mm512_fnmadd_ps(o, v, part[t]), total[t])
+                                : _mm512_fmadd_ps(o, v, _mm512_fmadd_ps(s, part[t], total[t]));
+        }
+    }
+    for (int t = 0; t < T; t++)
+        _mm512_mask_storeu_ps(y + t * ldy, rows_of(m, tile), total[t]);
+}
+
+INLINE void some_tiles(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m, int64_t tile,
+                       int64_t n, const struct tokens *x, float *y, int64_t ldy)
+{
+    for (int64_t i = 0; i < n; i++)
+        one_tile(storage, look_up, T, m, tile + i, x, y + i * TARE_TILE_ROWS, ldy);
+}
+
+INLINE void tiles_of(enum tare_storage storage, bool look_up, const struct tare_matrix *m, int64_t tile, int64_t n,
+                     const struct tare_activations *x, int64_t first, int tokens, float *y, int64_t ldy)
+{
+    const int64_t blocks = x->in / BLOCK;
+    for (int done = 0, now; done < tokens; done += now) {
+        const struct tokens from = {x->q + (first + done) * x->in, x->scale + (first + done) * blocks,
+                                    x->sum + (first + done) * blocks, x->in, blocks};
+        float *to = y + done * ldy;
+        now = tokens - done >= 8 ? 8 : tokens - done >= 4 ? 4 : tokens - done >= 2 ? 2 : 1;
+        if (now == 8)
+            some_tiles(storage, look_up, 8, m, tile, n, &from, to, ldy);
+        else if (now == 4)
+            some_tiles(storage, look_up, 4, m, tile, n, &from, to, ldy);
+        else if (now == 2)
+            some_tiles(storage, look_up, 2, m, tile, n, &from, to, ldy);
+        else
+            some_tiles(storage, look_up, 1, m, tile, n, &from, to, ldy);
+    }
+}
+
+static void tiles_t4(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_activations *x,
+                     int64_t first, int tokens, float *y, int64_t ldy)
+{
+    if (m->table)
+        tiles_of(TARE_STORE_T4, true, m, tile, n, x, first, tokens, y, ldy);
+    else
+        tiles_of(TARE_STORE_T4, false, m, tile, n, x, first, tokens, y, ldy);
+}
+
+static void tiles_t8(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_activations *x,
+                     int64_t first, int tokens, float *y, int64_t ldy)
+{
+    tiles_of(TARE_STORE_T8, false, m, tile, n, x, first, tokens, y, ldy);
+}
+
+/* Weights of column j of four, for 16 rows: each 32-bit lane's byte j. */
+INLINE __m512 column(const struct tare_matrix *m, __m512i four_columns, int j, __m512 s, __m512 o)
+{
+    const __m512i byte = _mm512_and_si512(_mm512_srli_epi32(four_columns, (unsigned)(8 * j)), _mm512_set1_epi32(255));
+    const __m512 code = _mm512_cvtepi32_ps(byte);
+    return m->zeros ? _mm512_mul_ps(s, _mm512_sub_ps(code, o)) : _mm512_fmadd_ps(s, code, o);
+}
+
+INLINE void exact_tile(enum tare_storage storage, int T, const struct tare_matrix *m, int64_t tile, const float *x,
+                       int64_t ldx, float *y, int64_t ldy)
+{
+    const unsigned char *at = m->data + (size_t)tile * m->stride;
+    const size_t numbers = tare_tile_scales(m), bytes = storage == TARE_STORE_T4 ? 256 : 512;
+    const __m512i table = m->table ? _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)m->table))
+                                   : _mm512_setzero_si512();
+    __m512 sum[TARE_TILE_TOKENS][2];
+    for (int t = 0; t < T; t++)
+        sum[t][0] = sum[t][1] = _mm512_setzero_ps();
+    for (int64_t g = 0; g < m->groups; g++) {
+        const __m512 s = numbers_at(m, at), o = numbers_at(m, at + numbers);
+        at += 2 * numbers;
+        for (int64_t i = 0; i < m->group; i += BLOCK, at += bytes, x += BLOCK) {
+            __m512i code[8];
+            block_codes(storage, at, m->table != NULL, table, code);
+            for (int k = 0; k < 8; k++)
+                for (int j = 0; j < 4; j++) {
+                    const __m512 w = column(m, code[k], j, s, o);
+                    for (int t = 0; t < T; t++)
+                        sum[t][k & 1] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[t * ldx + 4 * k + j]), sum[t][k & 1]);
+                }
+        }
+    }
+    for (int t = 0; t < T; t++)
+        _mm512_mask_storeu_ps(y + t * ldy, rows_of(m, tile), _mm512_add_ps(sum[t][0], sum[t][1]));
+}
+
+INLINE void exact_tiles(enum tare_storage storage, const struct tare_matrix *m, int64_t tile, int64_t n, const float *x,
+                        int64_t ldx, int tokens, float *y, int64_t ldy)
+{
+    for (int64_t i = 0; i < n; i++, y += TARE_TILE_ROWS)
+        for (int done = 0, now; done < tokens; done += now) {
+            now = tokens - done >= 8 ? 8 : 1;
+            if (now == 8)
+                exact_tile(storage, 8, m, tile + i, x + done * ldx, ldx, y + done * ldy, ldy);
+            else
+                exact_tile(storage, 1, m, tile + i, x + done * ldx, ldx, y + done * ldy, ldy);
+        }
+}
+
+static void exact_t4(const struct tare_matrix *m, int64_t tile, int64_t n, const float *x, int64_t ldx, int tokens,
+                     float *y, int64_t ldy)
+{
+    exact_tiles(TARE_STORE_T4, m, tile, n, x, ldx, tokens, y, ldy);
+}
+
+static void exact_t8(const struct tare_matrix *m, int64_t tile, int64_t n, const float *x, int64_t ldx, int tokens,
+                     float *y, int64_t ldy)
+{
+    exact_tiles(TARE_STORE_T8, m, tile, n, x, ldx, tokens, y, ldy);
+}
+
+INLINE __m512 sixteen(const float *x, const int32_t *order, int64_t i)
+{
+    return order ? _mm512_i32gather_ps(_mm512_loadu_si512(order + i), x, 4) : _mm512_loadu_ps(x + i);
+}
+
+static void quantize(const float *x, const int32_t *order, int64_t n, const struct tare_activations *to, int64_t token)
+{
+    int8_t *q = to->q + token * to->in;
+    float *scale = to->scale + token * (to->in / BLOCK), *sum = to->sum + token * (to->in / BLOCK);
+    for (int64_t i = 0; i < n; i += BLOCK, scale++, sum++) {
+        const __m512 a = sixteen(x, order, i), b = sixteen(x, order, i + 16), zero = _mm512_setzero_ps();
+        const float most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(a), _mm512_abs_ps(b)));
+        const float poison = _mm512_reduce_add_ps(_mm512_add_ps(_mm512_mul_ps(a, zero), _mm512_mul_ps(b, zero)));
+        const __m512 inverse = _mm512_set1_ps(most > 0 ? 127 / most : 0);
+        const __m512i qa = _mm512_cvtps_epi32(_mm512_mul_ps(a, inverse)),
+                      qb = _mm512_cvtps_epi32(_mm512_mul_ps(b, inverse));
+        _mm_storeu_si128((__m128i *)(void *)(q + i), _mm512_cvtsepi32_epi8(qa));
+        _mm_storeu_si128((__m128i *)(void *)(q + i + 16), _mm512_cvtsepi32_epi8(qb));
+        *scale = most / 127 + poison;
+        *sum = *scale * (float)_mm512_reduce_add_epi32(_mm512_add_epi32(qa, qb));
+    }
+}
+
+void tare_kernels_avx512_tiles(struct tare_kernels *k)
+{
+    k->quantize = quantize;
+    k->tiles[TARE_STORE_T4] = tiles_t4;
+    k->tiles[TARE_STORE_T8] = tiles_t8;
+    k->tiles_exact[TARE_STORE_T4] = exact_t4;
+    k->tiles_exact[TARE_STORE_T8] = exact_t8;
+}
+#else
+void tare_kernels_avx512_tiles(struct tare_kernels *k)
+{
+    (void)k;
+}
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ * attend.h - one query over kept rows, for every block that has softmax attention.
+ *
+ *     s[j] = scale * q . key[j]      soft cap: s[j] = cap * tanh(s[j] / cap)      j over [first, last] that are seen
+ *     y = sum_j e^s[j] value[j] / (sum_j e^s[j] + e^sink)
+ */
+#ifndef TARE_RUN_ATTEND_H
+#define TARE_RUN_ATTEND_H
+
+#include "run/state.h"
+
+struct tare_attend {
+    const struct tare_state *state;
+    int keys, values;      /* its parts, both of kind ROWS */
+    int64_t plane;         /* of both */
+    int64_t first, last;   /* positions; first <= last */
+    int64_t width;         /* of a value */
+    float scale, soft_cap; /* soft_cap 0: none */
+    const float *sink;     /* a logit that takes its share and gives nothing (gpt-oss); NULL: none */
+    bool (*sees)(const void *user, int64_t position); /* of [first, last]; at least one. NULL: all */
+    const void *user;
+};
+
+/* q: as wide as a key. score: work, last - first + 1 floats. y: width floats, all written. Threads may do so at once.
+ */
+void tare_attend(const struct tare_kernels *kernels, const struct tare_attend *attend, const float *q, float *score,
+                 float *y);
+
+#endif
