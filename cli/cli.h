@@ -38,7 +38,14 @@ enum cli_kind {
     CLI_WHOLE,  /* to: int64_t, from least to most */
     CLI_REAL,   /* to: double, from least to most */
     CLI_TEXT,   /* to: const char *, borrowed from argv */
-    CLI_CHOICE  /* to: int, the index in choices */
+    CLI_CHOICE, /* to: int, the index in choices */
+    CLI_LIST    /* to: struct cli_list; the flag may come several times */
+};
+
+enum { CLI_LIST_MOST = 64 };
+struct cli_list {
+    const char *items[CLI_LIST_MOST]; /* borrowed from argv */
+    size_t n;
 };
 
 struct cli_flag {

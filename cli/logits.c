@@ -106,7 +106,6 @@ static int compute(const struct cli_source *source, tare_model *model, const str
     struct tare_error err = {0};
     tare_session *session = NULL;
     options.context = (int64_t)ids->n;
-    options.kv_bits = 32; /* parity tests want floats */
     options.threads = source->options.threads;
     options.cancel = &cli_interrupted;
     options.exact = true;

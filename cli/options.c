@@ -117,6 +117,14 @@ static int set_flag(const struct cli_verb *verb, const struct cli_flag *flag, co
             return cli_wrong("%s: --%s needs a value that is not empty", verb->name, flag->name);
         *(const char **)flag->to = value;
         return CLI_GO_ON;
+    case CLI_LIST: {
+        struct cli_list *list = flag->to;
+        if (!*value || list->n == CLI_LIST_MOST)
+            return cli_wrong("%s: --%s takes a value that is not empty, at most %d times", verb->name, flag->name,
+                             CLI_LIST_MOST);
+        list->items[list->n++] = value;
+        return CLI_GO_ON;
+    }
     case CLI_CHOICE:
         return set_choice(verb, flag, value);
     }

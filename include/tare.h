@@ -438,7 +438,7 @@ struct tare_session_options {
     uint64_t
         memory; /* bytes that weights and states may take; more is refused before anything is loaded. 0: what is free */
     const char *kernels; /* "scalar", "avx2", "avx512", "neon"; NULL: the best that this processor has */
-    int kv_bits;         /* of a number in the cache of keys and values: 32 (float32), 16 (float16), 8, 4; 0: 16, exact 32 */
+    int kv_bits; /* of a number in the cache of keys and values: 32 (float32), 16 (float16), 8, 4; 0: 16, exact 32 */
 };
 #define TARE_SESSION_OPTIONS_INIT                                                                                      \
     {                                                                                                                  \
@@ -624,6 +624,68 @@ TARE_API enum tare_code tare_grammar_accept_text(tare_grammar_state *state, cons
                                                  struct tare_error *err);
 TARE_API bool tare_grammar_complete(const tare_grammar_state *state); /* may the text end here? */
 TARE_API bool tare_grammar_closed(const tare_grammar_state *state);   /* may nothing but its end follow? */
+
+/* ---- generation -------------------------------------------------------------------------------------------------- */
+
+/* A text that goes on: sampling, grammar, stop strings and drafts around a session. One thread at a time. */
+typedef struct tare_generation tare_generation;
+
+enum tare_draft {
+    TARE_DRAFT_NONE,
+    /* What followed the last place where the text's last ids (at most 4, at least 2) stood before is guessed to follow
+     * again, and checked in one step. A draw is a function of seed, its number and the logits at its place, so a guess
+     * is taken only while it is what would have been drawn: the text is the one without drafts, greedy or not, as far
+     * as the session's logits do not depend on how many ids are fed at once. */
+    TARE_DRAFT_LOOKUP
+};
+enum tare_finish {
+    TARE_FINISH_NONE,     /* it goes on */
+    TARE_FINISH_END,      /* an id that ends a text */
+    TARE_FINISH_STOP,     /* a stop string; it and what follows are not part of the text */
+    TARE_FINISH_LENGTH,   /* max_tokens, or the context is full */
+    TARE_FINISH_GRAMMAR,  /* by the grammar the text is complete, and nothing can follow */
+    TARE_FINISH_STUCK,    /* the vocabulary cannot spell what must follow by the grammar */
+    TARE_FINISH_CANCELLED /* by the session's `cancel` */
+};
+struct tare_generate_options {
+    size_t size;
+    struct tare_sampling sampling;
+    int64_t max_tokens;       /* 0: until the context is full */
+    const char *const *stops; /* UTF-8, not empty, at most 64 KiB each; copied */
+    size_t n_stops;
+    const tare_grammar *grammar; /* may be NULL; outlives the generation */
+    enum tare_draft draft;
+    int draft_most;   /* ids of one draft; 0: 8 */
+    bool ignore_ends; /* ids that end a text are forbidden */
+};
+#define TARE_GENERATE_OPTIONS_INIT                                                                                     \
+    {                                                                                                                  \
+        .size = sizeof(struct tare_generate_options), .sampling = TARE_SAMPLING_INIT                                   \
+    }
+struct tare_generated {
+    const char *text; /* what can be said so far beyond what was; whole characters; borrowed until the next call */
+    size_t size;      /* bytes of it; a NUL follows */
+    int32_t id;       /* the id that was chosen; -1: none */
+    enum tare_finish finish;
+};
+
+/*
+ * session: goes on from where it is. prompt: ids to feed first, at least one. session and tokenizer outlive the
+ * generation. What was in the session before counts among the recent ids of penalties and drafts.
+ */
+TARE_API enum tare_code tare_generate_open(tare_generation **generation, tare_session *session,
+                                           const tare_tokenizer *tokenizer, const int32_t *prompt, size_t n,
+                                           const struct tare_generate_options *options, struct tare_error *err);
+/*
+ * One id more. With a finish the text is over, and further calls give the same finish and no text; the session then
+ * holds the prompt and the ids that were given out, or all but the last one. An error ends the text, too.
+ */
+TARE_API enum tare_code tare_generate_next(tare_generation *generation, struct tare_generated *step,
+                                           struct tare_error *err);
+/* Ids that drafts guessed, and how many of them were right. */
+TARE_API void tare_generate_drafts(const tare_generation *generation, int64_t *guessed, int64_t *right);
+TARE_API void tare_generate_free(tare_generation *generation);  /* NULL is fine */
+TARE_API const char *tare_finish_name(enum tare_finish finish); /* "stop"; static */
 
 /* ---- chat templates ---------------------------------------------------------------------------------------------- */
 

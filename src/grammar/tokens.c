@@ -31,7 +31,7 @@ static enum tare_code spell(struct tare_token_tree *tree, const struct tare_toke
     if (!tree->offsets)
         return tare_fail_memory(err);
     for (size_t id = 0; id < n && !code; id++) {
-        code = tare_token_bytes(tokenizer, (int32_t)id, &one, err);
+        code = tare_token_spell(tokenizer, (int32_t)id, &one, err);
         if (!code && all.size + one.size > UINT32_MAX / 2)
             code = tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "tokens of more than 2 GB");
         if (!code && !tare_tokenizer_ends(tokenizer, (int32_t)id) && one.size) {

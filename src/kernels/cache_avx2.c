@@ -131,7 +131,7 @@ static INLINE void mix_of(enum tare_cache cache, const float *p, const struct ta
 static void store(enum tare_cache cache, const float *x, int64_t n, unsigned char *row)
 {
     if (cache != TARE_CACHE_F16) {
-        tare_cache_store(cache, x, n, row);
+        tare_scalar_cache_store(cache, x, n, row);
         return;
     }
     const __m256 largest = _mm256_set1_ps(65504), least = _mm256_set1_ps(-65504);
@@ -193,12 +193,112 @@ static void mix(const float *p, const struct tare_rows *r, float *y)
     }
 }
 
+/* ---- several queries ------------------------------------------------------------------------------------------ */
+
+#define QUERIES 2 /* whose sums stay in registers: of so many keys, or of so many columns of values */
+#define KEYS 4
+#define COLUMNS 32
+
+/* Four sums at once, each adding its lanes as total() does. */
+static inline __m128 totals(const __m256 v[4])
+{
+    __m128 part[4];
+    for (int k = 0; k < 4; k++)
+        part[k] = _mm_add_ps(_mm256_castps256_ps128(v[k]), _mm256_extractf128_ps(v[k], 1));
+    const __m128 ab = _mm_add_ps(_mm_movelh_ps(part[0], part[1]), _mm_movehl_ps(part[1], part[0]));
+    const __m128 cd = _mm_add_ps(_mm_movelh_ps(part[2], part[3]), _mm_movehl_ps(part[3], part[2]));
+    return _mm_add_ps(_mm_shuffle_ps(ab, cd, 0x88), _mm_shuffle_ps(ab, cd, 0xdd));
+}
+
+static void score_tile(const float *q, const float *keys, int64_t dim, float scale, float *score, int64_t ld)
+{
+    __m256 sum[QUERIES][KEYS];
+    for (int t = 0; t < QUERIES; t++)
+        for (int k = 0; k < KEYS; k++)
+            sum[t][k] = _mm256_setzero_ps();
+    for (int64_t d = 0; d < dim; d += 8) {
+        __m256 key[KEYS];
+        for (int k = 0; k < KEYS; k++)
+            key[k] = some(keys + k * dim + d, dim - d);
+        for (int t = 0; t < QUERIES; t++) {
+            const __m256 part = some(q + t * dim + d, dim - d);
+            for (int k = 0; k < KEYS; k++)
+                sum[t][k] = _mm256_fmadd_ps(part, key[k], sum[t][k]);
+        }
+    }
+    for (int t = 0; t < QUERIES; t++)
+        _mm_storeu_ps(score + t * ld, _mm_mul_ps(_mm_set1_ps(scale), totals(sum[t])));
+}
+
+/* U registers of queries t and t + 1, from column d on. */
+static INLINE void columns_each(int U, const struct tare_queries *c, int64_t t, const float *values, int64_t d)
+{
+    float *y = c->x + t * c->dim + d;
+    const float *p = c->score + t * c->ld;
+    __m256 sum[QUERIES][4];
+    for (int k = 0; k < QUERIES; k++)
+        for (int u = 0; u < U; u++)
+            sum[k][u] = some(y + k * c->dim + 8 * u, c->dim - d - 8 * u);
+    for (int64_t j = 0; j < c->rows; j++)
+        for (int u = 0; u < U; u++) {
+            const __m256 value = some(values + j * c->dim + d + 8 * u, c->dim - d - 8 * u);
+            for (int k = 0; k < QUERIES; k++)
+                sum[k][u] = _mm256_fmadd_ps(_mm256_set1_ps(p[k * c->ld + j]), value, sum[k][u]);
+        }
+    for (int k = 0; k < QUERIES; k++)
+        for (int u = 0; u < U; u++)
+            put_some(y + k * c->dim + 8 * u, c->dim - d - 8 * u, sum[k][u]);
+}
+
+/* Queries t and t + 1, columns d .. d + 31. */
+static void mix_tile(const struct tare_queries *c, int64_t t, const float *values, int64_t d)
+{
+    if (d + COLUMNS <= c->dim)
+        columns_each(4, c, t, values, d);
+    else
+        for (; d < c->dim; d += 8)
+            columns_each(1, c, t, values, d);
+}
+
+static struct tare_rows plain(const struct tare_queries *c, const float *rows, int64_t first)
+{
+    return (struct tare_rows){TARE_CACHE_F32, (const unsigned char *)(rows + first * c->dim), c->rows - first, c->dim};
+}
+
+static void scores_each(const struct tare_queries *c, const float *keys, float scale)
+{
+    const int64_t whole = c->rows / KEYS * KEYS;
+    const struct tare_rows rest = plain(c, keys, whole), all = plain(c, keys, 0);
+    int64_t t = 0;
+    for (; t + QUERIES <= c->n; t += QUERIES) {
+        for (int64_t j = 0; j < whole; j += KEYS)
+            score_tile(c->x + t * c->dim, keys + j * c->dim, c->dim, scale, c->score + t * c->ld + j, c->ld);
+        for (int64_t k = t; k < t + QUERIES && rest.n; k++)
+            scores_of(TARE_CACHE_F32, c->x + k * c->dim, &rest, scale, c->score + k * c->ld + whole);
+    }
+    for (; t < c->n; t++)
+        scores_of(TARE_CACHE_F32, c->x + t * c->dim, &all, scale, c->score + t * c->ld);
+}
+
+static void mix_each(const struct tare_queries *c, const float *values)
+{
+    const struct tare_rows all = plain(c, values, 0);
+    int64_t t = 0;
+    for (; t + QUERIES <= c->n; t += QUERIES)
+        for (int64_t d = 0; d < c->dim; d += COLUMNS)
+            mix_tile(c, t, values, d);
+    for (; t < c->n; t++)
+        mix_of(TARE_CACHE_F32, c->score + t * c->ld, &all, c->x + t * c->dim);
+}
+
 void tare_kernels_cache_avx2(struct tare_kernels *kernels)
 {
     kernels->cache_store = store;
     kernels->cache_load = load;
     kernels->cache_scores = scores;
     kernels->cache_mix = mix;
+    kernels->scores_each = scores_each;
+    kernels->mix_each = mix_each;
 }
 #else
 void tare_kernels_cache_avx2(struct tare_kernels *kernels)

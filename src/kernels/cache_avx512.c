@@ -113,7 +113,7 @@ static INLINE void mix_of(enum tare_cache cache, const float *p, const struct ta
 static void store(enum tare_cache cache, const float *x, int64_t n, unsigned char *row)
 {
     if (cache != TARE_CACHE_F16) {
-        tare_cache_store(cache, x, n, row);
+        tare_scalar_cache_store(cache, x, n, row);
         return;
     }
     const __m512 largest = _mm512_set1_ps(65504), least = _mm512_set1_ps(-65504);
@@ -174,12 +174,118 @@ static void mix(const float *p, const struct tare_rows *r, float *y)
     }
 }
 
+/* ---- several queries ------------------------------------------------------------------------------------------ */
+
+#define QUERIES 4 /* whose sums stay in registers: of so many keys, or of so many columns of values */
+#define KEYS 4
+#define COLUMNS 64
+
+/* 16 lanes of four sums -> 4 lanes of each, one after another; adds lanes as _mm512_reduce_add_ps() does. */
+static inline __m512 four_quarters(__m512 v[4])
+{
+    const __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(v[0], v[1], 0x44), _mm512_shuffle_f32x4(v[0], v[1], 0xee));
+    const __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(v[2], v[3], 0x44), _mm512_shuffle_f32x4(v[2], v[3], 0xee));
+    return _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+}
+
+/* Of 4 keys and 4 queries: lane 4 t + k of the result is the sum of key k and query t. */
+static inline __m512 sixteen_sums(__m512 sum[KEYS][QUERIES])
+{
+    const __m512 a = four_quarters(sum[0]), b = four_quarters(sum[1]), c = four_quarters(sum[2]),
+                 d = four_quarters(sum[3]);
+    const __m512 ab = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+    const __m512 cd = _mm512_add_ps(_mm512_shuffle_ps(c, d, 0x44), _mm512_shuffle_ps(c, d, 0xee));
+    return _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x88), _mm512_shuffle_ps(ab, cd, 0xdd));
+}
+
+static void score_tile(const float *q, const float *keys, int64_t dim, float scale, float *score, int64_t ld)
+{
+    __m512 sum[KEYS][QUERIES];
+    for (int k = 0; k < KEYS; k++)
+        for (int t = 0; t < QUERIES; t++)
+            sum[k][t] = _mm512_setzero_ps();
+    for (int64_t d = 0; d < dim; d += 16) {
+        const __mmask16 mask = tail(dim - d);
+        __m512 key[KEYS];
+        for (int k = 0; k < KEYS; k++)
+            key[k] = _mm512_maskz_loadu_ps(mask, keys + k * dim + d);
+        for (int t = 0; t < QUERIES; t++) {
+            const __m512 part = _mm512_maskz_loadu_ps(mask, q + t * dim + d);
+            for (int k = 0; k < KEYS; k++)
+                sum[k][t] = _mm512_fmadd_ps(part, key[k], sum[k][t]);
+        }
+    }
+    const __m512 all = _mm512_mul_ps(_mm512_set1_ps(scale), sixteen_sums(sum));
+    _mm_storeu_ps(score, _mm512_castps512_ps128(all));
+    _mm_storeu_ps(score + ld, _mm512_extractf32x4_ps(all, 1));
+    _mm_storeu_ps(score + 2 * ld, _mm512_extractf32x4_ps(all, 2));
+    _mm_storeu_ps(score + 3 * ld, _mm512_extractf32x4_ps(all, 3));
+}
+
+/* Queries t .. t + 3, columns d .. d + 63. */
+static void mix_tile(const struct tare_queries *c, int64_t t, const float *values, int64_t d)
+{
+    float *y = c->x + t * c->dim + d;
+    const float *p = c->score + t * c->ld;
+    __m512 sum[QUERIES][4];
+    __mmask16 mask[4];
+    for (int u = 0; u < 4; u++)
+        mask[u] = tail(c->dim - d - 16 * u);
+    for (int k = 0; k < QUERIES; k++)
+        for (int u = 0; u < 4; u++)
+            sum[k][u] = _mm512_maskz_loadu_ps(mask[u], y + k * c->dim + 16 * u);
+    for (int64_t j = 0; j < c->rows; j++) {
+        __m512 value[4];
+        for (int u = 0; u < 4; u++)
+            value[u] = _mm512_maskz_loadu_ps(mask[u], values + j * c->dim + d + 16 * u);
+        for (int k = 0; k < QUERIES; k++)
+            for (int u = 0; u < 4; u++)
+                sum[k][u] = _mm512_fmadd_ps(_mm512_set1_ps(p[k * c->ld + j]), value[u], sum[k][u]);
+    }
+    for (int k = 0; k < QUERIES; k++)
+        for (int u = 0; u < 4; u++)
+            _mm512_mask_storeu_ps(y + k * c->dim + 16 * u, mask[u], sum[k][u]);
+}
+
+static struct tare_rows plain(const struct tare_queries *c, const float *rows, int64_t first)
+{
+    return (struct tare_rows){TARE_CACHE_F32, (const unsigned char *)(rows + first * c->dim), c->rows - first, c->dim};
+}
+
+static void scores_each(const struct tare_queries *c, const float *keys, float scale)
+{
+    const int64_t whole = c->rows / KEYS * KEYS;
+    const struct tare_rows rest = plain(c, keys, whole), all = plain(c, keys, 0);
+    int64_t t = 0;
+    for (; t + QUERIES <= c->n; t += QUERIES) {
+        for (int64_t j = 0; j < whole; j += KEYS)
+            score_tile(c->x + t * c->dim, keys + j * c->dim, c->dim, scale, c->score + t * c->ld + j, c->ld);
+        for (int64_t k = t; k < t + QUERIES && rest.n; k++)
+            scores_of(TARE_CACHE_F32, c->x + k * c->dim, &rest, scale, c->score + k * c->ld + whole);
+    }
+    for (; t < c->n; t++)
+        scores_of(TARE_CACHE_F32, c->x + t * c->dim, &all, scale, c->score + t * c->ld);
+}
+
+static void mix_each(const struct tare_queries *c, const float *values)
+{
+    const struct tare_rows all = plain(c, values, 0);
+    int64_t t = 0;
+    for (; t + QUERIES <= c->n; t += QUERIES)
+        for (int64_t d = 0; d < c->dim; d += COLUMNS)
+            mix_tile(c, t, values, d);
+    for (; t < c->n; t++)
+        mix_of(TARE_CACHE_F32, c->score + t * c->ld, &all, c->x + t * c->dim);
+}
+
 void tare_kernels_cache_avx512(struct tare_kernels *kernels)
 {
     kernels->cache_store = store;
     kernels->cache_load = load;
     kernels->cache_scores = scores;
     kernels->cache_mix = mix;
+    kernels->scores_each = scores_each;
+    kernels->mix_each = mix_each;
 }
 #else
 void tare_kernels_cache_avx512(struct tare_kernels *kernels)

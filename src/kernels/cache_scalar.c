@@ -137,7 +137,7 @@ static void load_piece(enum tare_cache cache, const unsigned char *row, int64_t 
         load_q4(row, n, x);
 }
 
-void tare_cache_store(enum tare_cache cache, const float *x, int64_t n, unsigned char *row)
+void tare_scalar_cache_store(enum tare_cache cache, const float *x, int64_t n, unsigned char *row)
 {
     if (cache == TARE_CACHE_F32)
         memcpy(row, x, (size_t)n * sizeof *x);
@@ -149,14 +149,14 @@ void tare_cache_store(enum tare_cache cache, const float *x, int64_t n, unsigned
         store_q4(x, n, row);
 }
 
-static void load(const struct tare_rows *r, float *x)
+void tare_scalar_cache_load(const struct tare_rows *r, float *x)
 {
     for (int64_t j = 0; j < r->n; j++)
         load_piece(r->cache, r->data + (size_t)j * tare_cache_row(r->cache, r->dim), 0, r->dim, x + j * r->dim);
 }
 
 /* As in scalar.c: the sums of `scores` on loaded rows, bit for bit. */
-static void scores(const float *q, const struct tare_rows *r, float scale, float *into)
+void tare_scalar_cache_scores(const float *q, const struct tare_rows *r, float scale, float *into)
 {
     float piece[PIECE];
     for (int64_t j = 0; j < r->n; j++) {
@@ -174,7 +174,7 @@ static void scores(const float *q, const struct tare_rows *r, float scale, float
     }
 }
 
-static void mix(const float *p, const struct tare_rows *r, float *y)
+void tare_scalar_cache_mix(const float *p, const struct tare_rows *r, float *y)
 {
     float piece[PIECE];
     for (int64_t j = 0; j < r->n; j++)
@@ -186,10 +186,16 @@ static void mix(const float *p, const struct tare_rows *r, float *y)
         }
 }
 
-void tare_kernels_cache_scalar(struct tare_kernels *kernels)
+void tare_scalar_scores_each(const struct tare_queries *queries, const float *keys, float scale)
 {
-    kernels->cache_store = tare_cache_store;
-    kernels->cache_load = load;
-    kernels->cache_scores = scores;
-    kernels->cache_mix = mix;
+    for (int64_t t = 0; t < queries->n; t++)
+        tare_kernels_scalar.scores(queries->x + t * queries->dim, keys, queries->rows, queries->dim, scale,
+                                   queries->score + t * queries->ld);
+}
+
+void tare_scalar_mix_each(const struct tare_queries *queries, const float *values)
+{
+    for (int64_t t = 0; t < queries->n; t++)
+        tare_kernels_scalar.mix(queries->score + t * queries->ld, values, queries->rows, queries->dim,
+                                queries->x + t * queries->dim);
 }

@@ -23,7 +23,6 @@ static bool has(enum set set)
 static void fill(struct tare_kernels *kernels, enum set set)
 {
     *kernels = tare_kernels_scalar;
-    tare_kernels_cache_scalar(kernels);
     if (set >= SET_AVX2) {
         tare_kernels_avx2(kernels);
         tare_kernels_avx2_tiles(kernels);

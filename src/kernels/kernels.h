@@ -70,7 +70,6 @@ struct tare_matrix {
 enum tare_cache { TARE_CACHE_F32, TARE_CACHE_F16, TARE_CACHE_Q8, TARE_CACHE_Q4, TARE_CACHES };
 #define TARE_CACHE_BLOCK 32
 size_t tare_cache_row(enum tare_cache cache, int64_t n); /* bytes of a row of n numbers */
-void tare_cache_store(enum tare_cache cache, const float *x, int64_t n, unsigned char *row); /* the scalar one */
 
 struct tare_rows {
     enum tare_cache cache;
@@ -119,6 +118,14 @@ struct tare_delta_step {
     float *y; /* (channels) */
 };
 
+/* Queries that look at the same rows (rows, dim) in float32. */
+struct tare_queries {
+    int64_t n, rows, dim;
+    float *x;     /* (n, dim): with keys the queries, which are read, with values the sums, which are added to */
+    float *score; /* (n, ld), written or read */
+    int64_t ld;
+};
+
 struct tare_kernels {
     const char *name;
     bool exact; /* activations stay float32 */
@@ -148,6 +155,9 @@ struct tare_kernels {
     void (*cache_load)(const struct tare_rows *rows, float *x);                                /* (n, dim) */
     void (*cache_scores)(const float *q, const struct tare_rows *keys, float scale, float *scores);
     void (*cache_mix)(const float *p, const struct tare_rows *values, float *y);
+    /* What `scores` and `mix` do, for each of several queries; the same bits. */
+    void (*scores_each)(const struct tare_queries *queries, const float *keys, float scale);
+    void (*mix_each)(const struct tare_queries *queries, const float *values);
     /* scores[j] = scale * sum_d q[d] * keys[j * dim + d] */
     void (*scores)(const float *q, const float *keys, int64_t n, int64_t dim, float scale, float *scores);
     /* y[d] += sum_j p[j] * values[j * dim + d] */
@@ -162,13 +172,19 @@ struct tare_kernels {
 };
 
 extern const struct tare_kernels tare_kernels_scalar;
+/* Its parts that stand in cache_scalar.c. */
+void tare_scalar_cache_store(enum tare_cache cache, const float *x, int64_t n, unsigned char *row);
+void tare_scalar_cache_load(const struct tare_rows *rows, float *x);
+void tare_scalar_cache_scores(const float *q, const struct tare_rows *keys, float scale, float *scores);
+void tare_scalar_cache_mix(const float *p, const struct tare_rows *values, float *y);
+void tare_scalar_scores_each(const struct tare_queries *queries, const float *keys, float scale);
+void tare_scalar_mix_each(const struct tare_queries *queries, const float *values);
 /* Overwrite what the set does better. Each is compiled for its own CPU family, and empty on others. */
 void tare_kernels_avx2(struct tare_kernels *kernels);
 void tare_kernels_avx2_tiles(struct tare_kernels *kernels);
 void tare_kernels_avx512(struct tare_kernels *kernels);
 void tare_kernels_avx512_tiles(struct tare_kernels *kernels); /* needs VNNI too */
 void tare_kernels_neon(struct tare_kernels *kernels);
-void tare_kernels_cache_scalar(struct tare_kernels *kernels);
 void tare_kernels_cache_avx2(struct tare_kernels *kernels);
 void tare_kernels_cache_avx512(struct tare_kernels *kernels);
 

@@ -26,4 +26,22 @@ struct tare_attend {
 void tare_attend(const struct tare_kernels *kernels, const struct tare_attend *attend, const float *q, float *score,
                  float *y);
 
+/*
+ * Several queries over the same rows, each over positions of its own: queries that share a key head, of one token or of
+ * many. What comes out for a query does not depend on those beside it. Of `attend`, first, last, sink and sees are not
+ * read: the queries have their own, and see all between.
+ */
+struct tare_query {
+    const float *q; /* (key_width) */
+    float *y;       /* (width), written */
+    int64_t first, last;
+    const float *sink; /* NULL: none */
+};
+enum { TARE_ATTEND_MOST = 32 };
+/* How many queries can go together, at most TARE_ATTEND_MOST; 0: rows are too wide, they go one by one. */
+int64_t tare_attend_together(int64_t key_width, int64_t width);
+/* n: not more than that. work: TARE_PANEL_FLOATS floats. */
+void tare_attend_each(const struct tare_kernels *kernels, const struct tare_attend *attend, int64_t key_width,
+                      const struct tare_query *queries, int64_t n, float *work);
+
 #endif

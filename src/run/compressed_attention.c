@@ -8,6 +8,7 @@
 #include "run/compressed_self.h"
 #include "run/round_trip.h"
 #include "run/running.h"
+#include "run/scratch.h"
 
 static int state(const void *block, struct tare_state_part parts[TARE_STATE_PARTS])
 {
@@ -44,12 +45,8 @@ static size_t lay_out(const struct tare_compressed_self *b, int64_t tokens, floa
                               past * d->index_dim,
                               chooses * d->index_heads * d->index_dim,
                               chooses * d->index_heads};
-    void *part[sizeof floats / sizeof *floats] = {NULL};
-    size_t total = 0;
-    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {
-        part[i] = scratch ? scratch + total : NULL;
-        total += (size_t)floats[i];
-    }
+    void *part[sizeof floats / sizeof *floats];
+    const size_t total = tare_scratch_cut(scratch, floats, sizeof floats / sizeof *floats, part);
     if (j) {
         j->products = part[0];
         j->low = part[1], j->q = part[2], j->kv = part[3], j->mixed = part[4], j->out = part[5];

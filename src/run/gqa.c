@@ -49,8 +49,7 @@ static bool sees_block(const void *user, int64_t position)
     return s->last / s->b->block - block < s->b->near || (block + s->head + 1) % s->b->stride == 0;
 }
 
-/* The first key that a query at `last` sees. */
-static int64_t first_key(const struct tare_gqa_self *b, int64_t last)
+int64_t tare_gqa_first_key(const struct tare_gqa_self *b, int64_t last)
 {
     if (b->chunk > 0)
         return last - last % b->chunk;
@@ -91,7 +90,7 @@ static void attend_group(void *user, size_t i, int worker)
                             .width = b->v_dim,
                             .scale = b->scale,
                             .soft_cap = b->soft_cap};
-    a.first = first_key(b, a.last);
+    a.first = tare_gqa_first_key(b, a.last);
     struct tare_gqa_seen seen;
     for (int64_t k = 0; k < group; k++) {
         const int64_t h = b->cycled ? k * b->kv_heads + kv : kv * group + k;
@@ -185,7 +184,8 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     tare_gqa_prepare(&j, x);
     if (b->index)
         tare_gqa_index_prepare(&j, x);
-    tare_pool_run(pass->pool, tokens * (size_t)b->kv_heads, attend_group, &j);
+    if (b->index || b->block > 0 || !tare_gqa_attend(&j))
+        tare_pool_run(pass->pool, tokens * (size_t)b->kv_heads, attend_group, &j);
     if (b->mixing)
         tare_pool_run(pass->pool, tokens, mix_token, &j);
     finish(&j, x);

@@ -65,6 +65,12 @@ static inline bool tare_gqa_keeps_before(const struct tare_gqa_self *b)
 /* All tokens: project x (tokens, dim), then clip, norm and rotate queries, keys and values, and keep the latter two. */
 void tare_gqa_prepare(struct tare_gqa_job *job, const float *x);
 
+/* The first key that a query at `last` sees. */
+int64_t tare_gqa_first_key(const struct tare_gqa_self *b, int64_t last);
+/* mixed, and other, of all tokens, whose heads see every key between the first and the last; false: rows are too wide.
+ */
+bool tare_gqa_attend(const struct tare_gqa_job *job);
+
 /* Declare the block's parameters at `at`. */
 void tare_gqa_declare(struct tare_gqa_self *b, struct tare_at at, const struct tare_gqa_desc *desc);
 /* Can it be run? Configs that mlx-lm declares and nobody can run exist. */

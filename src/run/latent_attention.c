@@ -12,6 +12,7 @@
 
 #include "run/gate.h"
 #include "run/running.h"
+#include "run/scratch.h"
 #include "run/transposed.h"
 
 struct mla {
@@ -76,12 +77,8 @@ static size_t lay_out(const struct mla *b, int64_t tokens, float *scratch, struc
                               tokens * b->rope,
                               tokens,
                               tokens * b->rope};
-    void *part[sizeof floats / sizeof *floats] = {NULL};
-    size_t total = 0;
-    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {
-        part[i] = scratch ? scratch + total : NULL;
-        total += (size_t)floats[i];
-    }
+    void *part[sizeof floats / sizeof *floats];
+    const size_t total = tare_scratch_cut(scratch, floats, sizeof floats / sizeof *floats, part);
     if (j) {
         j->products = part[0];
         j->low = part[1], j->q = part[2], j->kv = part[3], j->latent = part[4], j->mixed = part[5];

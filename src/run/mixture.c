@@ -9,6 +9,7 @@
 
 #include "run/measure.h"
 #include "run/pass.h"
+#include "run/scratch.h"
 
 struct routed {
     struct tare_router router;
@@ -85,12 +86,8 @@ static size_t lay_out(const struct routed *b, int64_t tokens, float *scratch, st
                               tokens * 2,
                               b->narrow.weight ? tokens * 2 * b->width : 0,
                               b->gate_norm.kind ? tokens * b->dim : 0};
-    void *part[sizeof floats / sizeof *floats] = {NULL};
-    size_t total = 0;
-    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {
-        part[i] = scratch ? scratch + total : NULL;
-        total += (size_t)floats[i];
-    }
+    void *part[sizeof floats / sizeof *floats];
+    const size_t total = tare_scratch_cut(scratch, floats, sizeof floats / sizeof *floats, part);
     if (j) {
         j->products = part[0];
         j->logits = part[1], j->choice = part[2], j->weight = part[3];

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK 128 /* rows */
+#define CHUNK TARE_STATE_TOGETHER
 
 /* Rows [CHUNK * i, CHUNK * (i + 1)) of all planes: (planes, CHUNK, row_bytes). */
 struct chunk {
@@ -250,6 +250,11 @@ void tare_state_get(const struct tare_kernels *kernels, const struct tare_state 
 {
     const struct tare_rows one = rows_at(&s->parts[part], row, plane, 1);
     kernels->cache_load(&one, values);
+}
+
+struct tare_rows tare_state_rows(const struct tare_state *s, int part, int64_t plane, int64_t first, int64_t n)
+{
+    return rows_at(&s->parts[part], first, plane, n);
 }
 
 void tare_state_scores(const struct tare_kernels *kernels, const struct tare_state *s, int part, int64_t plane,

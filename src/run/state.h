@@ -51,6 +51,9 @@ void tare_state_put(const struct tare_kernels *kernels, struct tare_state *state
                     const float *values);
 void tare_state_get(const struct tare_kernels *kernels, const struct tare_state *state, int part, int64_t row,
                     int64_t plane, float *values);
+/* Rows [first, first + n) as they are stored; all within one run of TARE_STATE_TOGETHER rows. */
+#define TARE_STATE_TOGETHER 128
+struct tare_rows tare_state_rows(const struct tare_state *state, int part, int64_t plane, int64_t first, int64_t n);
 /* scores[i] = scale * q . row[first + i], i in [0, n) */
 void tare_state_scores(const struct tare_kernels *kernels, const struct tare_state *state, int part, int64_t plane,
                        const float *q, int64_t first, int64_t n, float scale, float *scores);

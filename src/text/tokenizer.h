@@ -264,7 +264,7 @@ int tare_byte_token(const char *text, size_t size); /* the byte of a token like 
  * What an id adds to a text that goes on: bytes, not always whole characters. None for special ids, and for those that
  * have no token. Decoders that look at other tokens (WordPiece's clean-up, CTC) are taken as they act in the middle.
  */
-enum tare_code tare_token_bytes(const struct tare_tokenizer *tokenizer, int32_t id, struct tare_text *bytes,
+enum tare_code tare_token_spell(const struct tare_tokenizer *tokenizer, int32_t id, struct tare_text *bytes,
                                 struct tare_error *err);
 
 /* ---- ends -------------------------------------------------------------------------------------------------------- */

@@ -170,13 +170,6 @@ struct tare_norm tare_layer_norm(struct tare_at at, const char *name, int64_t di
     return norm;
 }
 
-void tare_conv1d(struct tare_at at, const char *name, int64_t channels, int64_t width, int64_t per_group, bool bias)
-{
-    add(at, name, ".weight", TARE_KIND_PLAIN, 3, (const int64_t[]){channels, width, per_group});
-    if (bias)
-        add(at, name, ".bias", TARE_KIND_PLAIN, 1, &channels);
-}
-
 void tare_head(struct tare_at at, const char *name, struct tare_parameter *embedding, enum tare_head_kind kind,
                bool tied, bool bias)
 {

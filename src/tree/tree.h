@@ -103,8 +103,6 @@ struct tare_norm tare_rms_norm(struct tare_at at, const char *name, int64_t dim,
 struct tare_norm tare_rms_norm_one_plus(struct tare_at at, const char *name, int64_t dim,
                                         double eps); /* times 1 + weight */
 struct tare_norm tare_layer_norm(struct tare_at at, const char *name, int64_t dim, double eps, bool bias);
-/* conv1d as mlx keeps it: weight (channels, width, in_per_group), bias (channels). */
-void tare_conv1d(struct tare_at at, const char *name, int64_t channels, int64_t width, int64_t per_group, bool bias);
 
 /* The output head (vocabulary, dim of the embedding). FLAG: left inactive when tied. NONE: inactive, name may be NULL.
  */

@@ -113,6 +113,29 @@ class Usage(Case):
             for verb in ("check", "explain", "convert", "run", "logits", "perplexity", "bench", "diff", "verify"):
                 self.assertIn("tare " + verb, out)
 
+    def test_run_stops_and_grammars(self):
+        prompt = "Once upon a time"
+        whole = tare("run", prompt, "--max-tokens", "30")[1]
+        word = whole[len(prompt) + 20:len(prompt) + 26]
+        self.assertEqual(tare("run", prompt, "--stop", "@@", "--stop", word, "--max-tokens", "30")[1], whole[:whole.index(word, len(prompt))] + "\n")
+        self.assertEqual(tare("run", prompt, "--draft", "lookup", "--max-tokens", "30")[1], whole)
+        schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 10, "maximum": 19}, "b": {"type": "boolean"}}, "required": ["n", "b"]}
+        with tempfile.TemporaryDirectory() as d:
+            path = os.path.join(d, "s.json")
+            for text, code in ((json.dumps(schema), 0), ('{"not": {}}', 4), ("{", 4)):
+                with open(path, "w", encoding="utf-8") as f:
+                    f.write(text)
+                got, out, err = tare("run", prompt, "--json-schema", path, "--temp", "3", "--seed", "1")
+                self.assertEqual(got, code, err)
+                if code == 0:
+                    self.assertIn(json.loads(out[len(prompt):])["n"], range(10, 20))
+            self.assertIn("schema", err)
+            with open(path, "w", encoding="utf-8") as f:
+                f.write('root ::= " in " [a-z]{3} "!"')
+            self.assertRegex(tare("run", prompt, "--grammar", path)[1], "^" + prompt + " in [a-z]{3}!\n$")
+        for args in (["--logit-bias", "1"], ["--logit-bias", "x=1"], ["--logit-bias", "1=nan"], ["--stop", ""], ["--draft", "x"]):
+            self.assertEqual(tare("run", prompt, *args)[0], 2, args)
+
     def test_help_of_each_verb(self):
         flags = {"check": ["--json", "--no-data", "--tie"], "explain": ["--json"], "convert": ["-o", "--to", "--keep-dtypes"],
                  "run": ["--max-tokens", "--temp", "--top-p", "--top-k", "--min-p", "--seed"], "logits": ["--ids", "--prefill"],

@@ -86,12 +86,38 @@ static void check_attention(const struct tare_kernels *k, const struct sample *s
     unguard(&ge);
 }
 
+/* Several queries: the bits of each alone. */
+static void check_each(const struct tare_kernels *k, const struct sample *s)
+{
+    const int64_t rows = s->rows.n, dim = s->rows.dim, n = size(11), ld = rows + size(3) - 1;
+    struct guarded gx, gs, ge;
+    float *x = floats(&gx, n * dim), *score = floats(&gs, (n - 1) * ld + rows);
+    float *expected = floats(&ge, rows > dim ? rows : dim);
+    const struct tare_queries queries = {n, rows, dim, x, score, ld};
+    k->scores_each(&queries, s->value, 0.25f);
+    for (int64_t t = 0; t < n; t++) {
+        k->scores(x + t * dim, s->value, rows, dim, 0.25f, expected);
+        assert_memory_equal(score + t * ld, expected, (size_t)rows * sizeof *score);
+    }
+    float *sums = malloc((size_t)(n * dim) * sizeof *sums);
+    memcpy(sums, x, (size_t)(n * dim) * sizeof *sums);
+    for (int64_t t = 0; t < n; t++)
+        k->mix(score + t * ld, s->value, rows, dim, sums + t * dim);
+    k->mix_each(&queries, s->value);
+    assert_memory_equal(x, sums, (size_t)(n * dim) * sizeof *sums);
+    free(sums);
+    unguard(&gx);
+    unguard(&gs);
+    unguard(&ge);
+}
+
 static void all(const struct tare_kernels *k)
 {
     for (int c = 0; c < 160; c++) {
         struct sample s = sample(k, (enum tare_cache)(c % TARE_CACHES), size(20), c % 3 ? size(300) : 32 * size(8));
         check_load(k, &s);
         check_attention(k, &s);
+        check_each(k, &s);
         discard(&s);
     }
 }
@@ -196,11 +222,40 @@ static void bench_one(const struct tare_kernels *k, enum tare_cache cache, int64
     discard(&s);
 }
 
+/* 32 queries, 128 rows: a tile of a prefill. */
+static void bench_each(const struct tare_kernels *k, int64_t dim)
+{
+    enum { ROWS = 128, QUERIES = 32, REPEATS = 200 };
+    struct sample s = sample(k, TARE_CACHE_F32, ROWS, dim);
+    struct tare_queries queries = {
+        QUERIES, ROWS, dim, calloc((size_t)dim * QUERIES, sizeof(float)), calloc((size_t)ROWS * QUERIES, sizeof(float)),
+        ROWS};
+    double best[2] = {1e9, 1e9};
+    for (int i = 0; i < 5; i++) {
+        const double start = now();
+        for (int r = 0; r < REPEATS; r++)
+            k->scores_each(&queries, s.value, 1);
+        const double middle = now();
+        for (int r = 0; r < REPEATS; r++)
+            k->mix_each(&queries, s.value);
+        best[0] = fmin(best[0], middle - start);
+        best[1] = fmin(best[1], now() - middle);
+    }
+    const double products = (double)ROWS * QUERIES * REPEATS * (double)dim * 1e-9;
+    printf("%-7s 32 queries, dim %4lld  scores %6.1f Gmac/s   mix %6.1f Gmac/s\n", k->name, (long long)dim,
+           products / best[0], products / best[1]);
+    free(queries.x);
+    free(queries.score);
+    discard(&s);
+}
+
 static void bench(const struct tare_kernels *k)
 {
     for (int cache = 0; cache < TARE_CACHES; cache++)
         for (int64_t dim = 64; dim <= 128; dim *= 2)
             bench_one(k, (enum tare_cache)cache, dim);
+    for (int64_t dim = 64; dim <= 128; dim *= 2)
+        bench_each(k, dim);
 }
 
 int main(int argc, char **argv)

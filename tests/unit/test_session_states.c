@@ -129,6 +129,7 @@ static tare_session *open_of(tare_model *model, const volatile int *cancel)
     options.threads = 2;
     options.context = CONTEXT;
     options.cancel = cancel;
+    options.kv_bits = 32; /* sums of one and of many tokens differ in their last bits, which rounding to 16 may widen */
     if (tare_session_open(&s, model, &options, &err))
         fail_msg("%s: %s", err.where, err.text);
     return s;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * token_bytes.c - the bytes that one id adds in the middle of a text: the decoders, each applied to one token. */
+ * token_spell.c - the bytes that one id adds in the middle of a text: the decoders, each applied to one token. */
 #include <string.h>
 
 #include "text/tokenizer.h"
@@ -73,7 +73,7 @@ static enum tare_code apply(const struct tare_step *step, struct tare_text *text
     return code;
 }
 
-enum tare_code tare_token_bytes(const struct tare_tokenizer *tokenizer, int32_t id, struct tare_text *bytes,
+enum tare_code tare_token_spell(const struct tare_tokenizer *tokenizer, int32_t id, struct tare_text *bytes,
                                 struct tare_error *err)
 {
     const struct tare_token *token = tare_vocab_token(&tokenizer->vocab, id);
