@@ -23,7 +23,7 @@ static uint64_t spared(const struct tare_block *block, const struct tare_loaded 
 }
 
 uint64_t tare_measure_token(const struct tare_loaded *loaded, const struct tare_tree *tree,
-                          const struct tare_decoder *decoder, const struct tare_matrix *head)
+                            const struct tare_decoder *decoder, const struct tare_matrix *head)
 {
     uint64_t bytes = tare_matrix_bytes(head), less = 0;
     for (size_t i = 0; i < tree->n; i++) {
