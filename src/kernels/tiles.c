@@ -30,9 +30,13 @@ static void put_number(const struct tare_matrix *m, unsigned char *numbers, int6
 /* Eight codes of a row, four low and four high, into four bytes; see tiles.h. */
 static void put_codes(unsigned char *steps, const uint8_t *codes, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += 8, steps += TARE_STEP_BYTES)
-        for (int j = 0; j < 4; j++)
-            steps[j] = (unsigned char)(codes[i + j] | codes[i + 4 + j] << 4);
+    for (int64_t i = 0; i < n; i += 8, steps += TARE_STEP_BYTES) {
+        uint32_t low, high; /* four bytes at once: none is 16 or more, so none shifts into its neighbour */
+        memcpy(&low, codes + i, sizeof low);
+        memcpy(&high, codes + i + 4, sizeof high);
+        low |= high << 4;
+        memcpy(steps, &low, sizeof low);
+    }
 }
 
 void tare_tile_put(const struct tare_matrix *m, unsigned char *data, int64_t row, const uint8_t *codes,
