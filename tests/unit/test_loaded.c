@@ -55,18 +55,21 @@ static size_t tensors_of(const struct packed *p, struct fixture_tensor t[4])
     t[0] = (struct fixture_tensor){"w.weight", "U32", 2, {ROWS, words}, noise(4 * words * ROWS, false, 1)};
     t[1] = (struct fixture_tensor){
         "w.scales", floats ? "U8" : "BF16", 2, {ROWS, groups}, noise(2 * groups * ROWS, true, 2)};
+    unsigned char *scale = (unsigned char *)(uintptr_t)t[1].data;
+    for (int64_t i = 0; floats && i < groups * ROWS; i++)
+        scale[i] |= 0x40; /* no product is below what bfloat16 has */
     t[2] = (struct fixture_tensor){"w.biases", "BF16", 2, {ROWS, groups}, noise(2 * groups * ROWS, true, 3)};
     return floats ? 2 : 3;
 }
 
 static struct tare_module *module_of(struct world *world, const struct packed *p)
 {
-    const struct tare_quant quant = {.method = tare_packing_gptq_v2.shape == p->packing->shape ? TARE_METHOD_GPTQ
-                                                                                               : TARE_METHOD_MLX,
-                                     .bits = p->bits,
-                                     .group_size = p->group,
-                                     .mode = p->packing->codes == TARE_CODE_INTEGER ? NULL : "mxfp4",
-                                     .gptq.desc_act = p->act_order};
+    const struct tare_quant quant = {
+        .method = tare_packing_gptq_v2.shape == p->packing->shape ? TARE_METHOD_GPTQ : TARE_METHOD_MLX,
+        .bits = p->bits,
+        .group_size = p->group,
+        .mode = p->packing->codes == TARE_CODE_INTEGER ? NULL : p->packing->name + strlen("mlx-"),
+        .gptq.desc_act = p->act_order};
     struct tare_module *module = module_new(world);
     module->name = "w.weight";
     module->packing = p->packing;
@@ -135,6 +138,8 @@ static void all(void **state)
         {&tare_packing_mlx_affine, 5, 64, false, TARE_STORE_T8},
         {&tare_packing_mlx_affine, 6, 32, false, TARE_STORE_T8},
         {&tare_packing_mlx_mxfp4, 4, 32, false, TARE_STORE_T4},
+        {&tare_packing_mlx_nvfp4, 4, 16, false, TARE_STORE_BF16},
+        {&tare_packing_mlx_mxfp8, 8, 32, false, TARE_STORE_BF16},
     };
     (void)state;
     for (size_t k = 0; k < FIXTURE_COUNT(list); k++)
