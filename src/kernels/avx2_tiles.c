@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * avx2_tiles.c - kernels of tiles for AVX2: a register is half a step, 8 rows of four columns. vpmaddubsw makes sums of
- * two products in 16 bits, of which a few fit before they go on to 32: 4 * 2 * 127 * 31 < 2^15, and codes of T4 and
- * halves of codes of T8 are below 32. */
+ * two products in 16 bits, of which a few fit before they go on to 32: 8 * 2 * 127 * 15 and 4 * 2 * 127 * 31 are below
+ * 2^15. Codes of T4 and halves of codes of T8 are at most 15, what a table gives at most 31. */
 #include "kernels/tiles.h"
 
 #if defined(__AVX2__)
@@ -40,39 +40,39 @@ struct tokens {
     int64_t in, blocks;
 };
 
-/* sum[t] += a . q[t][0..3] + b . q[t][4..7], in 16 bits */
-INLINE void add_products(int T, __m256i a, __m256i b, const int8_t *q_a, const int8_t *q_b, int64_t in,
-                         __m256i sum[TOKENS])
+#define EACH_TOKEN _Pragma("GCC unroll 4") for (int t = 0; t < T; t++)
+
+/* Four registers of codes times sixteen activations, in 16 bits. */
+INLINE __m256i products(const __m256i code[4], const int8_t *q)
 {
-    for (int t = 0; t < T; t++) {
-        const __m256i products =
-            _mm256_add_epi16(_mm256_maddubs_epi16(a, four(q_a + t * in)), _mm256_maddubs_epi16(b, four(q_b + t * in)));
-        sum[t] = _mm256_add_epi16(sum[t], products);
-    }
+    const __m256i a =
+        _mm256_add_epi16(_mm256_maddubs_epi16(code[0], four(q)), _mm256_maddubs_epi16(code[1], four(q + 4)));
+    const __m256i b =
+        _mm256_add_epi16(_mm256_maddubs_epi16(code[2], four(q + 8)), _mm256_maddubs_epi16(code[3], four(q + 12)));
+    return _mm256_add_epi16(a, b);
 }
 
-/* A block of 32 columns of T4, 8 rows: dot[t], in 32 bits. */
+/* A block of 32 columns of T4, 8 rows: dot[t], in 32 bits. Codes as they are, below 16, need no sum between. */
 INLINE void block_t4(int T, bool look_up, __m256i table, const unsigned char *steps, const int8_t *q, int64_t in,
                      __m256i dot[TOKENS])
 {
     const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
-    for (int k = 0; k < 4; k += 2) {
-        __m256i sum[TOKENS];
-        for (int t = 0; t < T; t++)
-            sum[t] = _mm256_setzero_si256();
-        for (int i = k; i < k + 2; i++) {
-            const __m256i both = load(steps + TARE_STEP_BYTES * i);
-            __m256i a = _mm256_and_si256(both, low), b = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
-            if (look_up) {
-                a = _mm256_shuffle_epi8(table, a);
-                b = _mm256_shuffle_epi8(table, b);
-            }
-            add_products(T, a, b, q + 8 * i, q + 8 * i + 4, in, sum);
+    __m256i code[8];
+    _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++)
+    {
+        const __m256i both = load(steps + TARE_STEP_BYTES * k);
+        code[2 * k] = _mm256_and_si256(both, low);
+        code[2 * k + 1] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
+        if (look_up) {
+            code[2 * k] = _mm256_shuffle_epi8(table, code[2 * k]);
+            code[2 * k + 1] = _mm256_shuffle_epi8(table, code[2 * k + 1]);
         }
-        for (int t = 0; t < T; t++) {
-            const __m256i wide = _mm256_madd_epi16(sum[t], ones);
-            dot[t] = k ? _mm256_add_epi32(dot[t], wide) : wide;
-        }
+    }
+    EACH_TOKEN
+    {
+        const __m256i a = products(code, q + t * in), b = products(code + 4, q + t * in + 16);
+        dot[t] = look_up ? _mm256_add_epi32(_mm256_madd_epi16(a, ones), _mm256_madd_epi16(b, ones))
+                         : _mm256_madd_epi16(_mm256_add_epi16(a, b), ones);
     }
 }
 
@@ -81,29 +81,20 @@ INLINE void block_t8(int T, const unsigned char *steps, const int8_t *q, int64_t
 {
     const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1), sixteen = _mm256_set1_epi16(16);
     for (int k = 0; k < 8; k += 4) {
-        __m256i sum[TOKENS], high[TOKENS];
-        for (int t = 0; t < T; t++)
-            sum[t] = high[t] = _mm256_setzero_si256();
-        for (int i = k; i < k + 4; i += 2) {
-            const __m256i a = load(steps + TARE_STEP_BYTES * i), b = load(steps + TARE_STEP_BYTES * (i + 1));
-            const int8_t *q_a = q + 4 * i, *q_b = q_a + 4;
-            add_products(T, _mm256_and_si256(a, low), _mm256_and_si256(b, low), q_a, q_b, in, sum);
-            add_products(T, _mm256_and_si256(_mm256_srli_epi16(a, 4), low),
-                         _mm256_and_si256(_mm256_srli_epi16(b, 4), low), q_a, q_b, in, high);
+        __m256i code[4], high[4];
+        _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++)
+        {
+            const __m256i both = load(steps + TARE_STEP_BYTES * (k + i));
+            code[i] = _mm256_and_si256(both, low);
+            high[i] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
         }
-        for (int t = 0; t < T; t++) {
-            const __m256i wide = _mm256_add_epi32(_mm256_madd_epi16(sum[t], ones), _mm256_madd_epi16(high[t], sixteen));
+        EACH_TOKEN
+        {
+            const __m256i wide = _mm256_add_epi32(_mm256_madd_epi16(products(code, q + t * in + 4 * k), ones),
+                                                  _mm256_madd_epi16(products(high, q + t * in + 4 * k), sixteen));
             dot[t] = k ? _mm256_add_epi32(dot[t], wide) : wide;
         }
     }
-}
-
-INLINE float sum_of(const float *sum, int64_t n)
-{
-    float all = 0;
-    for (int64_t i = 0; i < n; i++)
-        all += sum[i];
-    return all;
 }
 
 /* Rows [8 half, 8 half + 8) of a tile. */
@@ -122,8 +113,8 @@ INLINE void half_tile(enum tare_storage storage, bool look_up, int T, const stru
         const __m256 s = numbers_at(m, at, half), o = numbers_at(m, at + numbers, half);
         const unsigned char *steps = at + 2 * numbers + 32 * half;
         __m256 part[TOKENS];
-        for (int t = 0; t < T; t++)
-            part[t] = _mm256_setzero_ps();
+        EACH_TOKEN
+        part[t] = _mm256_setzero_ps();
         for (int64_t i = 0; i < blocks; i++, b++, steps += bytes) {
             __m256i dot[TOKENS];
             if (storage == TARE_STORE_T4)
@@ -134,8 +125,9 @@ INLINE void half_tile(enum tare_storage storage, bool look_up, int T, const stru
                 part[t] =
                     _mm256_fmadd_ps(_mm256_set1_ps(x->scale[t * x->blocks + b]), _mm256_cvtepi32_ps(dot[t]), part[t]);
         }
-        for (int t = 0; t < T; t++) {
-            const __m256 v = _mm256_set1_ps(sum_of(x->sum + t * x->blocks + g * blocks, blocks));
+        EACH_TOKEN
+        {
+            const __m256 v = _mm256_set1_ps(x->sum[t * x->blocks + g * blocks]);
             total[t] = m->zeros ? _mm256_fmadd_ps(s, _mm256_fnmadd_ps(o, v, part[t]), total[t])
                                 : _mm256_fmadd_ps(o, v, _mm256_fmadd_ps(s, part[t], total[t]));
         }

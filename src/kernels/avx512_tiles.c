@@ -33,8 +33,10 @@ INLINE void block_codes(enum tare_storage storage, const unsigned char *steps, b
 {
     const __m512i low = _mm512_set1_epi8(15);
     if (storage == TARE_STORE_T8) {
-        for (int k = 0; k < 8; k++)
+        for (int k = 0; k < 8; k++) {
             code[k] = _mm512_loadu_si512(steps + TARE_STEP_BYTES * k);
+            __asm__("" : "+v"(code[k])); /* or gcc loads it again for each token */
+        }
         return;
     }
     for (int k = 0; k < 4; k++) {
@@ -59,67 +61,67 @@ struct tokens {
     int64_t in, blocks;
 };
 
-/* One group of a tile times T tokens: part[t] = sum over its blocks. */
-INLINE void group_sums(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m,
-                       const unsigned char *steps, __m512i table, const struct tokens *x, int64_t block,
-                       __m512 part[TARE_TILE_TOKENS])
+#define EACH_TOKEN _Pragma("GCC unroll 8") for (int t = 0; t < T; t++)
+
+/* A block of 32 columns of a tile times T tokens, added to part[t]. */
+INLINE void block_sums(enum tare_storage storage, bool look_up, int T, const unsigned char *steps, __m512i table,
+                       const struct tokens *x, int64_t block, __m512 part[TARE_TILE_TOKENS])
 {
-    const size_t bytes = storage == TARE_STORE_T4 ? 4 * TARE_STEP_BYTES : 8 * TARE_STEP_BYTES;
-    for (int t = 0; t < T; t++)
-        part[t] = _mm512_setzero_ps();
-    for (int64_t i = 0; i < m->group; i += BLOCK, steps += bytes, block++) {
-        __m512i code[8];
-        block_codes(storage, steps, look_up, table, code);
-        for (int t = 0; t < T; t++) {
-            const int8_t *q = x->q + t * x->in + block * BLOCK;
-            __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
-            for (int k = 0; k < 8; k += 2) {
-                even = _mm512_dpbusd_epi32(even, code[k], four(q + 4 * k));
-                odd = _mm512_dpbusd_epi32(odd, code[k + 1], four(q + 4 * k + 4));
-            }
-            part[t] = _mm512_fmadd_ps(_mm512_set1_ps(x->scale[t * x->blocks + block]),
-                                      _mm512_cvtepi32_ps(_mm512_add_epi32(even, odd)), part[t]);
+    __m512i code[8];
+    block_codes(storage, steps, look_up, table, code);
+    EACH_TOKEN
+    {
+        const int8_t *q = x->q + t * x->in + block * BLOCK;
+        __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
+        _Pragma("GCC unroll 4") for (int k = 0; k < 8; k += 2)
+        {
+            even = _mm512_dpbusd_epi32(even, code[k], four(q + 4 * k));
+            odd = _mm512_dpbusd_epi32(odd, code[k + 1], four(q + 4 * k + 4));
         }
+        part[t] = _mm512_fmadd_ps(_mm512_set1_ps(x->scale[t * x->blocks + block]),
+                                  _mm512_cvtepi32_ps(_mm512_add_epi32(even, odd)), part[t]);
     }
 }
 
-INLINE float sum_of(const float *sum, int64_t n)
-{
-    float all = 0;
-    for (int64_t i = 0; i < n; i++)
-        all += sum[i];
-    return all;
-}
-
-INLINE void one_tile(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m, int64_t tile,
-                     const struct tokens *x, float *y, int64_t ldy)
+INLINE void one_tile(enum tare_storage storage, bool look_up, bool zeros, int T, const struct tare_matrix *m,
+                     int64_t tile, const struct tokens *x, float *y, int64_t ldy)
 {
     const unsigned char *at = m->data + (size_t)tile * m->stride;
-    const size_t numbers = tare_tile_scales(m), group = tare_tile_group(m);
+    const size_t numbers = tare_tile_scales(m);
+    const size_t bytes = storage == TARE_STORE_T4 ? 4 * TARE_STEP_BYTES : 8 * TARE_STEP_BYTES;
     const int64_t blocks = m->group / BLOCK;
     const __m512i table = look_up ? _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)m->table))
                                   : _mm512_setzero_si512();
     __m512 total[TARE_TILE_TOKENS], part[TARE_TILE_TOKENS];
-    for (int t = 0; t < T; t++)
-        total[t] = _mm512_setzero_ps();
-    for (int64_t g = 0; g < m->groups; g++, at += group) {
+    EACH_TOKEN
+    total[t] = _mm512_setzero_ps();
+    for (int64_t g = 0, block = 0; g < m->groups; g++) {
         const __m512 s = numbers_at(m, at), o = numbers_at(m, at + numbers);
-        group_sums(storage, look_up, T, m, at + 2 * numbers, table, x, g * blocks, part);
-        for (int t = 0; t < T; t++) {
-            const __m512 v = _mm512_set1_ps(sum_of(x->sum + t * x->blocks + g * blocks, blocks));
-            total[t] = m->zeros ? _mm512_fmadd_ps(s, _mm512_fnmadd_ps(o, v, part[t]), total[t])
-                                : _mm512_fmadd_ps(o, v, _mm512_fmadd_ps(s, part[t], total[t]));
+        const float *sum = x->sum + block;
+        at += 2 * numbers;
+        EACH_TOKEN
+        part[t] = _mm512_setzero_ps();
+        for (const int64_t end = block + blocks; block < end; block++, at += bytes)
+            block_sums(storage, look_up, T, at, table, x, block, part);
+        EACH_TOKEN
+        {
+            const __m512 v = _mm512_set1_ps(sum[t * x->blocks]);
+            total[t] = zeros ? _mm512_fmadd_ps(s, _mm512_fnmadd_ps(o, v, part[t]), total[t])
+                             : _mm512_fmadd_ps(o, v, _mm512_fmadd_ps(s, part[t], total[t]));
         }
     }
-    for (int t = 0; t < T; t++)
-        _mm512_mask_storeu_ps(y + t * ldy, rows_of(m, tile), total[t]);
+    EACH_TOKEN
+    _mm512_mask_storeu_ps(y + t * ldy, rows_of(m, tile), total[t]);
 }
 
 INLINE void some_tiles(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m, int64_t tile,
                        int64_t n, const struct tokens *x, float *y, int64_t ldy)
 {
     for (int64_t i = 0; i < n; i++)
-        one_tile(storage, look_up, T, m, tile + i, x, y + i * TARE_TILE_ROWS, ldy);
+        if (m->zeros)
+            one_tile(storage, look_up, true, T, m, tile + i, x, y + i * TARE_TILE_ROWS, ldy);
+        else
+            one_tile(storage, look_up, false, T, m, tile + i, x, y + i * TARE_TILE_ROWS, ldy);
 }
 
 INLINE void tiles_of(enum tare_storage storage, bool look_up, const struct tare_matrix *m, int64_t tile, int64_t n,

@@ -29,7 +29,7 @@ uint64_t tare_measure_token(const struct tare_loaded *loaded, const struct tare_
     for (size_t i = 0; i < tree->n; i++) {
         const struct tare_parameter *p = tree->parameters[i];
         const struct tare_matrix *m = &loaded->matrices[p->index];
-        if (p->kind != TARE_KIND_EMBEDDING && m != head)
+        if (p->kind != TARE_KIND_EMBEDDING && m != head && p != tree->head.weight) /* which head may stand for */
             bytes += tare_matrix_bytes(m);
     }
     for (int64_t i = 0; i < decoder->n_layers; i++) {

@@ -173,7 +173,7 @@ static enum tare_code run_replace(const struct tare_step *step, const char *text
                                   struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     bool found = false;
-    size_t start = 1, end;
+    size_t start = 1, end = 0;
     enum tare_code code = TARE_OK;
     if (!step->content.size && size) /* is the front replaced by nothing? */
         code = tare_step_start(step, &normal->matcher, text, size, err);

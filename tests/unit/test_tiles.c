@@ -257,6 +257,8 @@ static void test_kernels(void **unused)
         for (int c = 0; c < CASES; c++) {
             struct sample s = sample(c % 7 < 4 ? TARE_STORE_T4 : TARE_STORE_T8, c);
             check_quantize(&k, &s);
+            for (int t = 0; t < s.tokens; t++)
+                tare_activations_group(&s.x, t, s.m.group);
             check_tiles(&k, &s);
             check_row(&k, &s);
             check_matmul(k, &s, pool);
