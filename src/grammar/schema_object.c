@@ -25,7 +25,7 @@ static enum tare_code put_key(struct tare_schema *s, const char *key, struct tar
  * out, so that a key cannot be spelled in another way. */
 static void put_other_key(const json_t *properties, const char *prefix, size_t size, struct tare_text *to)
 {
-    char next[256];
+    char next[256] = {0};
     size_t n = 0;
     bool whole = false;
     const char *key;
