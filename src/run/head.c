@@ -29,7 +29,7 @@ bool tare_head8_fits(const struct tare_matrix *dense)
 
 int64_t tare_head8_group(int64_t in)
 {
-    return in % 128 == 0 ? 128 : in % 64 == 0 ? 64 : 32;
+    return in % 128 == 0 ? 128 : in % 64 == 0 ? 64 : in % 32 == 0 ? 32 : TARE_ACTIVATION_BLOCK;
 }
 
 /* The largest |x|, or something not finite when one is not: bits of floats without sign are in the order of floats. */
