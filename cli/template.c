@@ -11,8 +11,9 @@
 #include "source.h"
 
 /* What the request says, as one text of JSON or as a user's turn. */
-static int render(const struct cli_source *source, struct tare_template_request request)
+static int render(const struct cli_source *source, const struct tare_template_request *asked)
 {
+    struct tare_template_request request = *asked;
     struct tare_error err = {0};
     char clock[40], *text = NULL;
     const time_t now = time(NULL);
@@ -63,7 +64,7 @@ int cli_template(const struct cli_verb *verb, int argc, char **argv)
         request.turns = as_json ? NULL : &turn;
         request.n_turns = 1;
         request.add_generation_prompt = !as_json;
-        status = render(&source, request);
+        status = render(&source, &request);
     }
     free(text);
     free(prompt.owned);
