@@ -74,6 +74,7 @@ READERS ?= /opt/readers/bin/python
 test-readers: build ## load awq, gptq and compressed-tensors of tare with gptqmodel and compressed-tensors (READERS=python with both; slow)
 	@$(READERS) tests/oracle/readers.py build/tare $(if $(GOLDEN),$(wildcard $(GOLDEN)/producers/*/),models/fable)
 
+# python3 -m venv /opt/tokens; /opt/tokens/bin/pip install tokenizers sentencepiece mistral-common gguf
 TOKENS ?= /opt/tokens/bin/python
 TEXT ?= $(if $(GOLDEN),$(GOLDEN)/tokenizer/mixed.txt)
 test-tokens: build ## random texts against tokenizers, sentencepiece, mistral-common (TOKENS=python with them; GOLDEN; slow)

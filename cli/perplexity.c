@@ -54,13 +54,13 @@ struct measure {
 /* ln sum exp of a row, in double: a sum of many small parts. best: the first of the largest. */
 static double log_sum(const float *row, size_t columns, size_t *best)
 {
-    double sum = 0;
+    double sum = 1; /* the largest's own */
     *best = 0;
     for (size_t i = 1; i < columns; i++)
         *best = row[i] > row[*best] ? i : *best;
     const float most = row[*best];
     for (size_t i = 0; i < columns; i++)
-        sum += i == *best ? 1 : (double)expf(row[i] - most);
+        sum += i == *best ? 0 : (double)expf(row[i] - most);
     return log(sum) + (double)most;
 }
 

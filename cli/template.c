@@ -11,8 +11,9 @@
 #include "source.h"
 
 /* What the request says, as one text of JSON or as a user's turn. */
-static int render(const struct cli_source *source, struct tare_template_request *request)
+static int render(const struct cli_source *source, const struct tare_template_request *asked)
 {
+    struct tare_template_request request = *asked;
     struct tare_error err = {0};
     char clock[40], *text = NULL;
     const time_t now = time(NULL);
@@ -20,10 +21,10 @@ static int render(const struct cli_source *source, struct tare_template_request 
     size_t n = 0;
     tare_template *chat;
     if (localtime_r(&now, &tm) && strftime(clock, sizeof clock, "%Y-%m-%dT%H:%M:%S", &tm))
-        request->clock = clock;
+        request.clock = clock;
     enum tare_code code = tare_template_open(&chat, source->path, &source->options, &err);
     if (!code)
-        code = tare_template_render(chat, request, &text, &n, &err);
+        code = tare_template_render(chat, &request, &text, &n, &err);
     tare_template_free(chat);
     if (code)
         return cli_fail(&err);

@@ -121,13 +121,6 @@ static void gather(const struct window *w, struct numbers out)
 
 /* ---- packed and computed ones -------------------------------------------------------------------------------- */
 
-static float rounded(enum tare_dtype dtype, float value)
-{
-    return dtype == TARE_F16    ? tare_from_float16(tare_to_float16(value))
-           : dtype == TARE_BF16 ? tare_from_bfloat16(tare_to_bfloat16(value))
-                                : value;
-}
-
 static void put(struct numbers out, int64_t to, const float *from, int64_t n)
 {
     if (out.floats)
@@ -148,7 +141,7 @@ static enum tare_code read_rows(const struct window *w, int64_t row, int64_t row
         return code;
     tare_value_apply(piece->value, w->norms, row, rows, columns, x);
     for (int64_t i = 0; i < rows * columns; i++)
-        x[i] = rounded(piece->dtype, x[i]);
+        x[i] = tare_float_round(piece->dtype, x[i]);
     return TARE_OK;
 }
 

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MIT
  * memory.c - /proc/meminfo's MemAvailable, and what the control groups on the way to the root leave:
  * memory.max - memory.current + inactive_file. See Documentation/admin-guide/cgroup-v2.rst of Linux. */
+#define _GNU_SOURCE /* madvise(): POSIX has neither huge pages nor a way to give pages back */
 #include "base/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define LINE 64 /* a cache line, and an AVX-512 register */
+#define HUGE_PAGE ((size_t)2 << 20)
 
 /* The number behind `key` at the beginning of a line, or behind nothing when key is ""; UINT64_MAX: no such line. */
 static uint64_t number_in(const char *path, const char *key)
@@ -64,4 +70,25 @@ uint64_t tare_memory_available(void)
     for (char *end; (end = strrchr(group, '/')) != NULL; *end = '\0')
         left = lesser(left, left_in_group(end == group && !end[1] ? "" : group));
     return left;
+}
+
+void *tare_memory_block(size_t bytes)
+{
+    if (bytes > SIZE_MAX / 2)
+        return NULL;
+    const size_t align = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : LINE;
+    void *block = aligned_alloc(align, (bytes + align) / align * align);
+#if defined(MADV_HUGEPAGE)
+    if (block && align == HUGE_PAGE)
+        madvise(block, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish */
+#endif
+    return block;
+}
+
+void tare_memory_give_back(const void *pages, size_t bytes)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = ((uintptr_t)pages + page - 1) / page * page;
+    const uintptr_t end = ((uintptr_t)pages + bytes) / page * page; /* whole pages only: others have neighbours */
+    if (first < end)
+        madvise((void *)first, end - first, MADV_DONTNEED);
 }

@@ -19,7 +19,9 @@
 #include <unistd.h>
 
 #define MOST_THREADS 4096 /* no machine has more; beyond it a typing error is likelier */
-#define SPINS 2000        /* a few microseconds, the time between two calls of a decode step */
+#define SPINS 2000        /* some ten microseconds, the time between two calls of a decode step */
+#define ALONE 200         /* of them without looking whether others want the core */
+#define YIELD 32          /* after so many others are let in */
 #define CLOSED UINT32_MAX
 #define MOST_TASKS ((size_t)CLOSED - 1) /* of one ticket; longer calls are cut */
 
@@ -90,12 +92,24 @@ static bool is_awaited(struct tare_pool *pool, uint32_t seen)
     return ticket_call(atomic_load(&pool->ticket)) != seen || atomic_load(&pool->stop);
 }
 
+/*
+ * One turn of waiting. Where other processes want the cores, a thread that spins may keep out the very thread it waits
+ * for: calls took 53 us for nothing (docs/performance.md).
+ */
+static void spin(int i)
+{
+    if (i > ALONE && i % YIELD == 0)
+        sched_yield();
+    else
+        RELAX();
+}
+
 static void wait_for_work(struct tare_pool *pool, uint32_t seen)
 {
     for (int i = 0; i < SPINS; i++) {
         if (is_awaited(pool, seen))
             return;
-        RELAX();
+        spin(i);
     }
     pthread_mutex_lock(&pool->lock);
     atomic_fetch_add(&pool->sleepers, 1); /* before the last look: who calls writes the ticket before it looks here */
@@ -129,7 +143,7 @@ static void wait_for_end(struct tare_pool *pool, size_t n)
     for (int i = 0; i < SPINS; i++) {
         if (atomic_load(&pool->done) == n)
             return;
-        RELAX();
+        spin(i);
     }
     pthread_mutex_lock(&pool->lock);
     atomic_store(&pool->caller_waits, true); /* before the last look: who ends the call counts before it looks here */

@@ -22,4 +22,7 @@ void tare_text_format(struct tare_text *text, const char *format, ...) TARE_PRIN
 void tare_text_json(struct tare_text *text, const char *string); /* quoted and escaped; NULL gives null */
 void tare_text_release(struct tare_text *text);
 
+bool tare_ends_with(const char *text, const char *end); /* also where it is all of it */
+int tare_hex_digit(int character);                      /* 0 to 15, of either case; -1: it is none */
+
 #endif

@@ -185,3 +185,13 @@ enum tare_code tare_json_parse(json_t **json, const char *file, const char *text
     }
     return TARE_OK;
 }
+
+bool tare_json_lists(const json_t *array, const char *text)
+{
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const char *one = json_string_value(json_array_get(array, i));
+        if (one && !strcmp(one, text))
+            return true;
+    }
+    return false;
+}

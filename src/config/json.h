@@ -15,4 +15,6 @@
  */
 enum tare_code tare_json_parse(json_t **json, const char *file, const char *text, size_t size, struct tare_error *err);
 
+bool tare_json_lists(const json_t *array, const char *text); /* is one of its elements this string? */
+
 #endif

@@ -131,16 +131,11 @@ static uint32_t rule_of(struct reader *r, const char *name, size_t size)
     return found != TARE_MAP_NONE ? found : tare_rules_add(r->rules, name, size);
 }
 
-static int digit_of(int c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-}
-
 static enum tare_code read_hex(struct reader *r, int digits, uint32_t *point)
 {
     *point = 0;
     for (int i = 0; i < digits; i++, r->at++) {
-        const int d = peek(r) < 0 ? -1 : digit_of(peek(r));
+        const int d = peek(r) < 0 ? -1 : tare_hex_digit(peek(r));
         if (d < 0)
             return wrong(r, "an escape needs as many hexadecimal digits: \\xHH, \\uHHHH, \\UHHHHHHHH");
         *point = *point << 4 | (uint32_t)d;

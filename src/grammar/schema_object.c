@@ -4,17 +4,9 @@
 
 #include <string.h>
 
-/* ---- objects ----------------------------------------------------------------------------------------------------- */
+#include "config/json.h"
 
-static bool is_required(const json_t *required, const char *key)
-{
-    for (size_t i = 0; i < json_array_size(required); i++) {
-        const char *one = json_string_value(json_array_get(required, i));
-        if (one && !strcmp(one, key))
-            return true;
-    }
-    return false;
-}
+/* ---- objects ----------------------------------------------------------------------------------------------------- */
 
 static enum tare_code put_key(struct tare_schema *s, const char *key, struct tare_text *to)
 {
@@ -33,7 +25,7 @@ static enum tare_code put_key(struct tare_schema *s, const char *key, struct tar
  * out, so that a key cannot be spelled in another way. */
 static void put_other_key(const json_t *properties, const char *prefix, size_t size, struct tare_text *to)
 {
-    char next[256];
+    char next[256] = {0};
     size_t n = 0;
     bool whole = false;
     const char *key;
@@ -168,7 +160,7 @@ enum tare_code tare_schema_object(struct tare_schema *s, const json_t *schema, s
     {
         if (code)
             break;
-        code = put_member(s, number, i++, key, value, is_required(required, key));
+        code = put_member(s, number, i++, key, value, tare_json_lists(required, key));
     }
     if (!code && open) {
         full = json_copy((json_t *)(uintptr_t)schema);

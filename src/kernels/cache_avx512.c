@@ -56,12 +56,12 @@ static INLINE void load_of(enum tare_cache cache, const struct tare_rows *r, flo
             _mm512_mask_storeu_ps(x + i, tail(r->dim - i), sixteen(cache, row, i, r->dim));
 }
 
-/* K rows at a time: as many sums as hide the latency of an addition. */
+/* K rows at a time: sums that hide the latency of one another, and queries that are loaded once for all. */
 static INLINE void rows_of(enum tare_cache cache, int K, const float *q, const unsigned char *keys, int64_t dim,
                            float scale, float *into)
 {
     const size_t stride = tare_cache_row(cache, dim);
-    __m512 sum[4];
+    __m512 sum[8];
     for (int k = 0; k < K; k++)
         sum[k] = _mm512_setzero_ps();
     for (int64_t d = 0; d < dim; d += 16) {
@@ -77,6 +77,8 @@ static INLINE void scores_of(enum tare_cache cache, const float *q, const struct
 {
     const size_t stride = tare_cache_row(cache, r->dim);
     int64_t j = 0;
+    for (; j + 8 <= r->n; j += 8)
+        rows_of(cache, 8, q, r->data + (size_t)j * stride, r->dim, scale, into + j);
     for (; j + 4 <= r->n; j += 4)
         rows_of(cache, 4, q, r->data + (size_t)j * stride, r->dim, scale, into + j);
     for (; j < r->n; j++)

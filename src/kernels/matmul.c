@@ -115,7 +115,8 @@ static size_t input_bytes(const struct tare_kernels *kernels, const struct tare_
 static bool same_input(const struct tare_product *a, const struct tare_product *b)
 {
     return a->x == b->x && a->ldx == b->ldx && a->tokens == b->tokens && a->matrix.in == b->matrix.in &&
-           a->matrix.order == b->matrix.order && is_tiled(&a->matrix) == is_tiled(&b->matrix);
+           a->matrix.order == b->matrix.order && a->matrix.group == b->matrix.group &&
+           is_tiled(&a->matrix) == is_tiled(&b->matrix);
 }
 
 /* Lay a product's input into memory, or take that of the product before where it is the same. Returns the bytes used.
@@ -154,6 +155,7 @@ static void prepare_token(void *user, size_t i, int worker)
         return;
     if (!j->kernels->exact) {
         j->kernels->quantize(x, m->order, m->in, &p->input.quantized, t);
+        tare_activations_group(&p->input.quantized, t, m->group);
         return;
     }
     float *to = (float *)(void *)p->input.quantized.q + t * m->in;

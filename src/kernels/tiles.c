@@ -30,9 +30,13 @@ static void put_number(const struct tare_matrix *m, unsigned char *numbers, int6
 /* Eight codes of a row, four low and four high, into four bytes; see tiles.h. */
 static void put_codes(unsigned char *steps, const uint8_t *codes, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += 8, steps += TARE_STEP_BYTES)
-        for (int j = 0; j < 4; j++)
-            steps[j] = (unsigned char)(codes[i + j] | codes[i + 4 + j] << 4);
+    for (int64_t i = 0; i < n; i += 8, steps += TARE_STEP_BYTES) {
+        uint32_t low, high; /* four bytes at once: none is 16 or more, so none shifts into its neighbour */
+        memcpy(&low, codes + i, sizeof low);
+        memcpy(&high, codes + i + 4, sizeof high);
+        low |= high << 4;
+        memcpy(steps, &low, sizeof low);
+    }
 }
 
 void tare_tile_put(const struct tare_matrix *m, unsigned char *data, int64_t row, const uint8_t *codes,
@@ -110,6 +114,15 @@ void tare_scalar_quantize(const float *x, const int32_t *order, int64_t n, const
     }
 }
 
+void tare_activations_group(const struct tare_activations *x, int64_t token, int64_t group)
+{
+    const int64_t n = x->in / TARE_ACTIVATION_BLOCK, each = group / TARE_ACTIVATION_BLOCK;
+    float *sum = x->sum + token * n;
+    for (int64_t b = 0; b < n; b += each)
+        for (int64_t k = 1; k < each; k++)
+            sum[b] += sum[b + k];
+}
+
 static float row_sum(const struct tare_matrix *m, int64_t row, const int8_t *q, const float *xs, const float *sum)
 {
     const int64_t lane = row % TARE_TILE_ROWS;
@@ -118,13 +131,13 @@ static float row_sum(const struct tare_matrix *m, int64_t row, const int8_t *q, 
     for (int64_t g = 0; g < m->groups; g++) {
         const unsigned char *group = group_at(m, row / TARE_TILE_ROWS, g);
         const float s = tare_tile_number(m, group, lane), o = tare_tile_number(m, group + numbers, lane);
-        float part = 0, v = 0;
+        const float v = *sum;
+        float part = 0;
         for (int64_t i = 0; i < m->group; i += TARE_ACTIVATION_BLOCK, xs++, sum++) {
             int32_t dot = 0;
             for (int64_t k = 0; k < TARE_ACTIVATION_BLOCK; k++)
                 dot += code_at(m, group + 2 * numbers, lane, i + k) * *q++;
             part = fmaf(*xs, (float)dot, part);
-            v += *sum;
         }
         y = m->zeros ? fmaf(s, fmaf(-o, v, part), y) : fmaf(o, v, fmaf(s, part, y));
     }

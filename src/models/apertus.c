@@ -24,13 +24,13 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     tare_dense_mlp(root, d,
-               &(struct tare_dense){
-                   TARE_DENSE_LLAMA(a),
-                   .norms = {"attention_layernorm", NULL, "feedforward_layernorm", NULL},
-                   .attention.qk_norm = TARE_QK_NORM_RMS,
-                   .interleaved = a->rope_traditional,
-               },
-               &(struct tare_mlp_desc){.first_name = "up_proj", .second_name = "down_proj", .bias = a->mlp_bias});
+                   &(struct tare_dense){
+                       TARE_DENSE_LLAMA(a),
+                       .norms = {"attention_layernorm", NULL, "feedforward_layernorm", NULL},
+                       .attention.qk_norm = TARE_QK_NORM_RMS,
+                       .interleaved = a->rope_traditional,
+                   },
+                   &(struct tare_mlp_desc){.first_name = "up_proj", .second_name = "down_proj", .bias = a->mlp_bias});
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

@@ -45,15 +45,14 @@ static void vary(struct tare_dense *dense, int64_t i)
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    tare_routed_dense(root, d,
-                      &(struct tare_routed_dense){
-                          .dense = {TARE_DENSE_LLAMA(a), .attention.head_dim = a->head_dim,
-                                    .attention.qk_norm = TARE_QK_NORM_RMS, .args = a, .vary = vary},
-                          .routed = {.router = {.n = a->num_experts,
-                                                .top = a->num_experts_per_tok,
-                                                .normalize = a->norm_topk_prob},
-                                     .hidden = a->moe_intermediate_size},
-                      });
+    tare_routed_dense(
+        root, d,
+        &(struct tare_routed_dense){
+            .dense = {TARE_DENSE_LLAMA(a), .attention.head_dim = a->head_dim, .attention.qk_norm = TARE_QK_NORM_RMS,
+                      .args = a, .vary = vary},
+            .routed = {.router = {.n = a->num_experts, .top = a->num_experts_per_tok, .normalize = a->norm_topk_prob},
+                       .hidden = a->moe_intermediate_size},
+        });
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

@@ -36,6 +36,7 @@ const struct tare_arch tare_arch_mistral3 = {
     .name = "mistral3",
     .args = &tare_wrapper_args,
     .sanitize = sanitize,
+    .runs = true, /* each that it may choose does */
     .transformers_tied = true,
     .inner_config = "text_config",
     .inner_prefix = "language_model",

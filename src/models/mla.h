@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * mla.h - what models say of multi-head latent attention (run/latent_attention.h): args, scaled rotary embeddings, published names.
+ * mla.h - what models say of multi-head latent attention (run/latent_attention.h): args, scaled rotary embeddings,
+ * published names.
  */
 #ifndef TARE_MODELS_MLA_H
 #define TARE_MODELS_MLA_H

@@ -103,23 +103,12 @@ bool tare_model_type_get(size_t index, struct tare_model_type *type)
     return true;
 }
 
-/* Does config.json's "architectures" list the name? */
-static bool lists(const json_t *architectures, const char *name)
-{
-    for (size_t i = 0; i < json_array_size(architectures); i++) {
-        const char *own = json_string_value(json_array_get(architectures, i));
-        if (own && !strcmp(own, name))
-            return true;
-    }
-    return false;
-}
-
 enum tare_code tare_arch_find(const char *model_type, const json_t *architectures, const struct tare_arch **arch,
                               struct tare_error *err)
 {
     char names[160] = "";
     for (size_t i = 0; chosen[i].arch; i++)
-        if (!strcmp(chosen[i].model_type, model_type) && lists(architectures, chosen[i].architecture)) {
+        if (!strcmp(chosen[i].model_type, model_type) && tare_json_lists(architectures, chosen[i].architecture)) {
             *arch = chosen[i].arch;
             return TARE_OK;
         }

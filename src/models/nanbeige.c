@@ -46,7 +46,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    TARE_DENSE_LLAMA(a),
                    TARE_DENSE_BIASED(a),
                });
-    tare_layers_loop(d, a->num_loops, a->skip_loop_final_norm ? (struct tare_norm){0} : d->norm);
+    const struct tare_norm none = {0};
+    tare_layers_loop(d, a->num_loops, a->skip_loop_final_norm ? none : d->norm);
 }
 
 const struct tare_arch tare_arch_nanbeige = {

@@ -25,20 +25,19 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     (void)i;
     l->pre[0] = l->pre[1] = (struct tare_norm){.kind = TARE_NORM_RMS, .dim = dim, .eps = NORM_EPS};
     tare_gqa(l, at,
-             &(struct tare_gqa_desc){
-                 .name = "attn",
-                 .q_name = "c_q",
-                 .k_name = "c_k",
-                 .v_name = "c_v",
-                 .o_name = "c_proj",
-                 .dim = dim,
-                 .heads = a->num_attention_heads,
-                 .kv_heads = a->num_key_value_heads,
-                 .head_dim = head,
-                 .qk_norm = TARE_QK_NORM_RMS_BARE,
-                 .norm_last = true,
-                 .eps = NORM_EPS,
-                 .rope = rope});
+             &(struct tare_gqa_desc){.name = "attn",
+                                     .q_name = "c_q",
+                                     .k_name = "c_k",
+                                     .v_name = "c_v",
+                                     .o_name = "c_proj",
+                                     .dim = dim,
+                                     .heads = a->num_attention_heads,
+                                     .kv_heads = a->num_key_value_heads,
+                                     .head_dim = head,
+                                     .qk_norm = TARE_QK_NORM_RMS_BARE,
+                                     .norm_last = true,
+                                     .eps = NORM_EPS,
+                                     .rope = rope});
     tare_mlp(l, at,
              &(struct tare_mlp_desc){.first_name = "c_fc",
                                      .second_name = "c_proj",

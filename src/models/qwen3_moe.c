@@ -56,12 +56,11 @@ static void experts(struct tare_layer *l, struct tare_at at, const struct tare_d
     const struct args *a = layer->args;
     if (layer->no_ffn)
         tare_routed(l, at,
-                    &(struct tare_routed_desc){.dim = a->hidden_size,
-                                               .router = {.n = a->num_experts,
-                                                          .top = a->num_experts_per_tok,
-                                                          .normalize = a->norm_topk_prob},
-                                               .hidden = a->moe_intermediate_size,
-                                               .activation = tare_activation_read(at, a->hidden_act, TARE_SILU)});
+                    &(struct tare_routed_desc){
+                        .dim = a->hidden_size,
+                        .router = {.n = a->num_experts, .top = a->num_experts_per_tok, .normalize = a->norm_topk_prob},
+                        .hidden = a->moe_intermediate_size,
+                        .activation = tare_activation_read(at, a->hidden_act, TARE_SILU)});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

@@ -54,9 +54,10 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     const int64_t head = tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
     l->pre[0] = tare_rms_norm_one_plus(at, "temporal_pre_norm", dim, 1e-5);
     if (recurrent(a, i))
-        tare_rg_lru(l, at,
-                    &(struct tare_rg_lru_desc){
-                        .name = "temporal_block", .dim = dim, .heads = a->num_attention_heads, .width = a->conv1d_width});
+        tare_rg_lru(
+            l, at,
+            &(struct tare_rg_lru_desc){
+                .name = "temporal_block", .dim = dim, .heads = a->num_attention_heads, .width = a->conv1d_width});
     else
         tare_gqa(l, at,
                  &(struct tare_gqa_desc){

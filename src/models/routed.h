@@ -3,7 +3,8 @@
  * the experts, and often an expert that all tokens share.
  *
  *     tare_routed_dense(root, d, &(struct tare_routed_dense){
- *         .dense = {TARE_DENSE_LLAMA(a)}, .routed = {.router = {.n = a->num_experts, .top = 2}, .hidden = a->moe_intermediate_size}});
+ *         .dense = {TARE_DENSE_LLAMA(a)}, .routed = {.router = {.n = a->num_experts, .top = 2}, .hidden =
+ * a->moe_intermediate_size}});
  */
 #ifndef TARE_MODELS_ROUTED_H
 #define TARE_MODELS_ROUTED_H
@@ -11,8 +12,8 @@
 #include "models/dense.h"
 
 struct tare_routed_dense {
-    struct tare_dense dense; /* without no_ffn */
-    struct tare_routed_desc routed; /* without dim and activation */
+    struct tare_dense dense;                            /* without no_ffn */
+    struct tare_routed_desc routed;                     /* without dim and activation */
     int64_t first;                                      /* layers from this one on are routed */
     bool (*is_routed)(const void *args, int64_t layer); /* MAY: instead of first; args are the dense ones */
 };

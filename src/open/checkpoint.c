@@ -190,6 +190,15 @@ enum tare_code tare_tensor_data(struct tare_checkpoint *checkpoint, const struct
     return code;
 }
 
+void tare_tensor_give_back(struct tare_checkpoint *checkpoint, const struct tare_tensor *tensor)
+{
+    pthread_mutex_lock(&checkpoint->lock);
+    const struct tare_mapping *mapping = checkpoint->files[tensor->file].mapping;
+    pthread_mutex_unlock(&checkpoint->lock);
+    if (mapping)
+        tare_mapping_give_back(mapping, tensor->offset, tensor->size);
+}
+
 /* ---- side files ---------------------------------------------------------------------------------------------- */
 
 static enum tare_code fail_large(const char *name, uint64_t size, uint64_t most, struct tare_error *err)

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/memory.h"
+
 static const char *kind_of(mode_t mode)
 {
     if (S_ISDIR(mode))
@@ -135,6 +137,12 @@ enum tare_code tare_mapping_open(struct tare_mapping *mapping, const char *path,
     if (code)
         *mapping = (struct tare_mapping){0};
     return code;
+}
+
+void tare_mapping_give_back(const struct tare_mapping *mapping, uint64_t offset, uint64_t size)
+{
+    if (mapping->kind == TARE_MAPPING_PAGES)
+        tare_memory_give_back(mapping->data + offset, (size_t)size);
 }
 
 void tare_mapping_release(struct tare_mapping *mapping)

@@ -17,6 +17,9 @@ struct tare_mapping {
 enum tare_code tare_mapping_open(struct tare_mapping *mapping, const char *path, uint64_t size, bool no_map,
                                  struct tare_error *err);
 void tare_mapping_release(struct tare_mapping *mapping);
+/* Bytes [offset, offset + size) are not needed for now: where they are pages of the file, this process gives them up.
+ * They may be read all the same, by other threads too: they come back. */
+void tare_mapping_give_back(const struct tare_mapping *mapping, uint64_t offset, uint64_t size);
 
 /*
  * Open the regular file at path for reading; links are followed, and nothing else blocks or is opened. name stands in

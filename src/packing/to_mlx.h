@@ -39,6 +39,14 @@ void tare_awq_to_mlx(const struct tare_module *module, const void *const part[TA
 void tare_awq_to_mlx_portable(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                               int64_t rows, const struct tare_mlx_rows *to);
 
+/* The value a dtype makes of it: F16 and BF16 round, others keep it. */
+static inline float tare_float_round(enum tare_dtype dtype, float value)
+{
+    return dtype == TARE_F16    ? tare_from_float16(tare_to_float16(value))
+           : dtype == TARE_BF16 ? tare_from_bfloat16(tare_to_bfloat16(value))
+                                : value;
+}
+
 /* Element `at` of an array of F16, BF16 or F32. */
 static inline float tare_float_at(const void *data, enum tare_dtype dtype, int64_t at)
 {
@@ -50,6 +58,16 @@ static inline float tare_float_at(const void *data, enum tare_dtype dtype, int64
     }
     memcpy(&half, (const unsigned char *)data + 2 * at, sizeof half);
     return dtype == TARE_F16 ? tare_from_float16(half) : tare_from_bfloat16(half);
+}
+
+/* The same, or of F64. */
+static inline double tare_real_at(const void *data, enum tare_dtype dtype, int64_t at)
+{
+    double value;
+    if (dtype != TARE_F64)
+        return (double)tare_float_at(data, dtype, at);
+    memcpy(&value, (const unsigned char *)data + 8 * at, sizeof value);
+    return value;
 }
 
 /* Round value to F16, BF16 or F32 and store it as element `at`. */

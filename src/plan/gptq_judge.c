@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "names/rewrite.h"
 #include "packing/fault.h"
 #include "text/regex.h"
@@ -273,16 +274,10 @@ enum tare_code tare_gptq_judge(struct tare_model *model, struct tare_error *err)
 
 /* ---- after rewriting --------------------------------------------------------------------------------------------- */
 
-static bool ends_with(const char *name, const char *end)
-{
-    const size_t n = strlen(name), m = strlen(end);
-    return n >= m && !strcmp(name + n - m, end);
-}
-
 static bool has_parameter(const struct tare_model *model, const char *end)
 {
     for (size_t i = 0; i < model->tree.n; i++)
-        if (model->tree.parameters[i]->active && ends_with(model->tree.parameters[i]->name, end))
+        if (model->tree.parameters[i]->active && tare_ends_with(model->tree.parameters[i]->name, end))
             return true;
     return false;
 }
@@ -303,7 +298,7 @@ static bool is_odd_bias(const struct tare_model *model, const struct tare_map *p
 {
     const struct tare_parameter *p = tare_tree_find(&model->tree, e->name);
     if (e->rule || e->absorbed || (p && p->active) || e->recipe->op != TARE_OP_TAKE ||
-        e->recipe->module->packing != &tare_packing_plain || !ends_with(e->recipe->module->name, ".bias") ||
+        e->recipe->module->packing != &tare_packing_plain || !tare_ends_with(e->recipe->module->name, ".bias") ||
         !tare_dtype_is_float(e->recipe->module->dtype))
         return false;
     const char *name = e->recipe->module->name;

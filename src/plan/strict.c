@@ -113,12 +113,6 @@ static void shape_text(struct tare_text *text, int rank, const int64_t *shape)
     tare_text_puts(text, rank > SHAPE_SHOWN ? ", ...]" : "]");
 }
 
-static bool ends_with(const char *name, const char *end)
-{
-    const size_t n = strlen(name), m = strlen(end);
-    return n >= m && !strcmp(name + n - m, end);
-}
-
 /* The likely cause of an unexpected tensor, and what to do. */
 static const char *cause(const struct tare_model *model, const char *name)
 {
@@ -127,12 +121,12 @@ static const char *cause(const struct tare_model *model, const char *name)
                "true in "
                "config.json says so, if it is a head of its own, false does, where the architecture has a place for "
                "one; `tare repair` compares the two and sets it";
-    if (ends_with(name, ".qweight") || ends_with(name, ".qzeros"))
+    if (tare_ends_with(name, ".qweight") || tare_ends_with(name, ".qzeros"))
         return "packed tensors, but config.json has no quantization_config that announces them; `tare repair` "
                "makes one where the tensors leave no doubt";
-    if (ends_with(name, ".bias"))
+    if (tare_ends_with(name, ".bias"))
         return "the architecture has no such bias; one that is all zero `tare repair` drops";
-    if (ends_with(name, ".scales"))
+    if (tare_ends_with(name, ".scales"))
         return model->quant.method == TARE_METHOD_NONE
                    ? "scales, but config.json announces no quantization; add quantization_config, or remove the tensor"
                    : "scales without a packed weight beside them; remove the tensor or fetch the checkpoint again";

@@ -19,16 +19,10 @@ static const struct tare_repaired *text_of(const struct tare_repair *r, const ch
     return NULL;
 }
 
-static bool ends_with(const char *name, const char *end)
-{
-    const size_t n = strlen(name), m = strlen(end);
-    return n >= m && !strcmp(name + n - m, end);
-}
-
 /* Hidden files are left out, and what an earlier repair kept. */
 static bool is_left_out(const char *name)
 {
-    return name[0] == '.' || ends_with(name, TARE_BEFORE) || ends_with(name, TARE_ABSENT);
+    return name[0] == '.' || tare_ends_with(name, TARE_BEFORE) || tare_ends_with(name, TARE_ABSENT);
 }
 
 static enum tare_code put_same(const char *path, const char *name, struct tare_folder *folder, struct tare_error *err)

@@ -63,7 +63,7 @@ float tare_sigmoid(float x)
 
 float tare_softplus(float x)
 {
-    return x > 20 ? x : log1pf(expf(x));
+    return x > 0 ? x + log1pf(expf(-x)) : log1pf(expf(x)); /* exact at both ends */
 }
 
 /* Huang and Schlag, 2024: quadratic above zero, an exponential's integral below. */

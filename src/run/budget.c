@@ -15,17 +15,31 @@ static const struct tare_module *first_module(const struct tare_recipe *r)
     return r->op == TARE_OP_TAKE ? r->module : NULL;
 }
 
-/* Packed: codes of 4 or 8 bits, and for each group two float32; see kernels/kernels.h. */
+/* Bytes of a group's scale and offset: 16 bits each as most checkpoints have them; blocks of GGUF's larger kinds hold
+ * factors of scales, whose products take 32 (loaded.c, choose_scales). */
+static double numbers_of(const struct tare_module *m)
+{
+    const bool factors = m->packing->blocks && m->group_size < tare_dtype_block(m->packing->blocks).columns;
+    return m->dtype == TARE_F32 || factors ? 8 : 4;
+}
+
+/* Packed: codes of 4 or 8 bits, and for each group two numbers; see kernels/tiles.h. Codes that are floats are
+ * expanded, but for mxfp4. A dense head may be kept in 8 bits, too (head.h): pages of it are then given back, which are
+ * more. */
 static double bytes_of(const struct tare_recipe *r)
 {
     const int64_t n = tare_shape_count(r->rank, r->shape);
     const struct tare_module *m = first_module(r);
     if (n < 0 || !m)
         return 0;
+    const bool codes = m->packing->codes == TARE_CODE_INTEGER || m->packing->mode == TARE_MLX_MXFP4;
+    const bool short_scales = m->packing->mode == TARE_MLX_MXFP8 || m->packing->mode == TARE_MLX_NVFP4;
+    if (r->packed && !codes && m->bits)
+        return (double)n * (short_scales && !m->part[TARE_PART_GLOBAL] ? 2 : 4); /* loaded.c, dense_dtype */
     if (!r->packed || m->bits == 0)
         return (double)n * (double)tare_dtype_size(r->packed ? TARE_F32 : r->dtype);
     const double group = m->group_size > 0 ? (double)m->group_size : 128;
-    return (double)n * ((m->bits <= 4 ? 0.5 : 1) + 8 / group);
+    return (double)n * ((m->bits <= 4 ? 0.5 : 1) + numbers_of(m) / group);
 }
 
 uint64_t tare_budget_weights(const struct tare_model *model)

@@ -2,13 +2,9 @@
  * gate.c - what attention gives, times its gates. */
 #include "run/gate.h"
 
-#include <math.h>
-
 static float opening(const struct tare_gate *g, float x)
 {
-    if (g->softplus)
-        return x > 0 ? x + log1pf(expf(-x)) : log1pf(expf(x));
-    return 1 / (1 + expf(-x));
+    return g->softplus ? tare_softplus(x) : tare_sigmoid(x);
 }
 
 static void gate_token(void *user, size_t i, int worker)

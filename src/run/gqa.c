@@ -116,7 +116,7 @@ static void mix_token(void *user, size_t i, int worker)
         float sum = bias[h];
         for (int64_t d = 0; d < b->head_dim; d++)
             sum += q[d] * w[d];
-        const float share = 1 / (1 + expf(-sum));
+        const float share = tare_sigmoid(sum);
         for (int64_t d = 0; d < b->v_dim; d++)
             j->mixed[at + d] = share * j->other[at + d] + (1 - share) * j->mixed[at + d];
     }

@@ -121,8 +121,8 @@ static void read_token(void *user, size_t i, int worker)
     for (int64_t k = 0; k < n * (n + 2); k++)
         raw[k] = raw[k] * norm * j->scale[k < n ? 0 : k < 2 * n ? 1 : 2] + j->base[k];
     for (int64_t a = 0; a < n; a++) {
-        m.before[a] = 1 / (1 + expf(-raw[a])) + b->eps;
-        m.after[a] = 2 / (1 + expf(-m.after[a]));
+        m.before[a] = tare_sigmoid(raw[a]) + b->eps;
+        m.after[a] = 2 * tare_sigmoid(m.after[a]);
     }
     balance(b, m.between);
 }

@@ -15,20 +15,6 @@ static size_t scratch(const void *block, int64_t tokens)
     return (size_t)tokens * (size_t)b->left.out;
 }
 
-struct job {
-    const float *x;
-    float *y;
-    int64_t dim;
-};
-
-static void add_token(void *user, size_t i, int worker)
-{
-    (void)worker;
-    const struct job *j = user;
-    for (int64_t d = (int64_t)i * j->dim; d < ((int64_t)i + 1) * j->dim; d++)
-        j->y[d] += j->x[d];
-}
-
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
     const struct laurel *b = block;
@@ -36,7 +22,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     tare_linear_forward(pass, &b->left, x, dim, pass->scratch, rank);
     tare_linear_forward(pass, &b->right, pass->scratch, rank, y, dim);
     tare_norm_forward(pass, &b->norm, dim, y, y);
-    tare_pool_run(pass->pool, (size_t)pass->tokens, add_token, &(struct job){x, y, dim});
+    tare_rows_add(pass, dim, x, y);
 }
 
 static const struct tare_block_ops ops = {.name = "laurel", .scratch = scratch, .forward = forward};

@@ -5,10 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "kernels/tiles.h"
 #include "run/source.h"
-
-#define ALIGNMENT 64 /* a cache line, and an AVX-512 register */
 
 struct loading {
     struct tare_loaded *loaded;
@@ -24,8 +23,7 @@ static void *own(struct tare_loaded *loaded, int64_t n, size_t size)
     if (__builtin_mul_overflow((size_t)n, size, &bytes) || bytes > SIZE_MAX / 2 ||
         !tare_grow(&loaded->owned, &loaded->owned_room, loaded->n_owned + 1, sizeof *loaded->owned))
         return NULL;
-    bytes = (bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
-    void *block = aligned_alloc(ALIGNMENT, bytes);
+    void *block = tare_memory_block(bytes);
     if (block) {
         loaded->owned[loaded->n_owned++] = block;
         loaded->bytes += bytes;
@@ -38,14 +36,25 @@ static bool runnable(enum tare_dtype dtype)
     return dtype == TARE_F32 || dtype == TARE_F16 || dtype == TARE_BF16;
 }
 
-/* The dtype a dense matrix is kept in: that of its pieces, float32 where they differ or one is packed. */
+/* What the elements of a piece are kept in. A product of e4m3's 4 bits and a power of two is exact in bfloat16 (but
+ * below 2^-133), and so is one of e2m1's 2 bits and e4m3's 4; scales that are any floats need float32. */
+static enum tare_dtype dense_dtype(const struct tare_piece *p)
+{
+    const struct tare_module *m = p->module;
+    if (m->packing == &tare_packing_plain)
+        return m->dtype;
+    const bool short_scales =
+        m->packing->mode == TARE_MLX_MXFP8 || (m->packing->mode == TARE_MLX_NVFP4 && !m->part[TARE_PART_GLOBAL]);
+    return short_scales && !p->value ? TARE_BF16 : TARE_F32;
+}
+
+/* The dtype a dense matrix is kept in: that of its pieces, float32 where they differ. */
 static enum tare_code common_dtype(const struct tare_flat *flat, const char *name, enum tare_dtype *dtype,
                                    struct tare_error *err)
 {
     *dtype = TARE_DTYPE_COUNT;
     for (size_t i = 0; i < flat->n; i++) {
-        const struct tare_module *m = flat->pieces[i].module;
-        const enum tare_dtype own_dtype = m->packing == &tare_packing_plain ? m->dtype : TARE_F32;
+        const enum tare_dtype own_dtype = dense_dtype(&flat->pieces[i]);
         if (!runnable(own_dtype))
             return tare_fail(err, TARE_E_UNKNOWN, name,
                              "stored as %s, which can be checked and converted, but not run yet",
@@ -137,9 +146,13 @@ static bool tiles(const struct tare_matrix *m, const struct tare_parameter *p)
            (p->rank < 3 || p->shape[p->rank - 2] % TARE_TILE_ROWS == 0);
 }
 
-/* The dtype of a module's scales as they lie in the file; GGUF's blocks hold factors of them, so none. */
+/* The dtype of a module's scales as they lie in the file; blocks of GGUF's larger kinds hold factors of them: none. */
 static enum tare_dtype scales_of(const struct tare_module *module)
 {
+    const struct tare_packing *packing = module->packing;
+    if (packing == &tare_packing_gguf_q4_0 || packing == &tare_packing_gguf_q4_1 ||
+        packing == &tare_packing_gguf_q5_0 || packing == &tare_packing_gguf_q5_1 || packing == &tare_packing_gguf_q8_0)
+        return TARE_F16;
     return tare_dtype_size(module->part[TARE_PART_WEIGHT]->dtype) > 0 ? module->dtype : TARE_DTYPE_COUNT;
 }
 
@@ -159,6 +172,10 @@ static void choose_scales(const struct tare_flat *flat, struct tare_matrix *m)
     m->scales = same && dtype == TARE_F16    ? TARE_SCALES_F16
                 : same && dtype == TARE_BF16 ? TARE_SCALES_BF16
                                              : TARE_SCALES_F32;
+    if (m->table) {
+        m->scales = TARE_SCALES_BF16;
+        m->zeros = true;
+    }
 }
 
 static enum tare_code load_tiles(const struct loading *l, const struct tare_flat *flat, struct tare_matrix *m)
@@ -173,6 +190,67 @@ static enum tare_code load_tiles(const struct loading *l, const struct tare_flat
         memset(data + (size_t)(m->rows / TARE_TILE_ROWS) * m->stride, 0, m->stride);
     m->data = data;
     return tare_source_repack(l->checkpoint, flat, m, data, NULL, NULL, l->pool, l->err);
+}
+
+/* Codes of mxfp4, e2m1 floats, are halves: twice each is a whole number, to which 12 is added so that none is negative.
+ * So w = scale / 2 * (table[code] - 12), where scale is a power of two, and its half exact in bfloat16. */
+static const uint8_t twice[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+
+static bool is_mxfp4(const struct tare_recipe *recipe, const struct tare_flat *flat)
+{
+    bool all = recipe->packed && flat->n;
+    for (size_t i = 0; all && i < flat->n; i++) {
+        const struct tare_module *m = flat->pieces[i].module;
+        all = m->packing->codes == TARE_CODE_E2M1 && m->packing->mode == TARE_MLX_MXFP4 && m->group_size == 32 &&
+              tare_module_even(m);
+    }
+    return all;
+}
+
+/* Can a matrix whose columns are in groups of `group` be tiled? */
+static bool can_tile(const struct tare_matrix *m, int64_t group, const struct tare_parameter *p)
+{
+    const struct tare_matrix grouped = {.in = m->in, .group = group};
+    return tiles(&grouped, p);
+}
+
+/* Act-order: columns sorted by group, first to last of each; x is taken in that order. Only where every group has its
+ * group_size columns, and all rows the same order: *fits says so. */
+static enum tare_code sort_columns(const struct loading *l, const struct tare_flat *flat, struct tare_matrix *m,
+                                   bool *fits)
+{
+    const struct tare_module *module = flat->pieces->module;
+    const int64_t size = module->group_size, groups = tare_module_groups(module);
+    const void *part[TARE_PARTS] = {NULL};
+    const enum tare_code code = tare_module_data(l->checkpoint, module, part, l->err);
+    *fits = false;
+    if (code)
+        return code;
+    int64_t *filled = calloc((size_t)groups, sizeof *filled);
+    int32_t *order = own(l->loaded, m->in, sizeof *order);
+    *fits = filled && order;
+    for (int64_t i = 0; *fits && i < m->in; i++) {
+        const int64_t g = tare_module_group(module, part, i);
+        if (!(*fits = g >= 0 && g < groups && filled[g] < size))
+            break;
+        order[g * size + filled[g]++] = (int32_t)i;
+    }
+    m->order = *fits ? order : NULL;
+    const bool room = filled && order;
+    free(filled);
+    return room ? TARE_OK : tare_fail_memory(l->err);
+}
+
+/* Is it all of one module whose columns are in act-order, of whole groups? */
+static bool is_disordered(const struct tare_recipe *recipe, const struct tare_flat *flat)
+{
+    const struct tare_module *first = flat->n ? flat->pieces->module : NULL;
+    bool all = recipe->packed && first && first->act_order && !first->by_rows && first->group_size > 1 &&
+               first->packing->codes == TARE_CODE_INTEGER && tare_module_columns(first) % first->group_size == 0 &&
+               tare_module_columns(first) <= INT32_MAX;
+    for (size_t i = 1; all && i < flat->n; i++)
+        all = flat->pieces[i].module == first;
+    return all;
 }
 
 static enum tare_code load_packed(const struct loading *l, const struct tare_parameter *p, const struct tare_flat *flat,
@@ -212,8 +290,8 @@ static enum tare_code load_vector(const struct loading *l, const struct tare_par
     return vector ? tare_source_copy(l->checkpoint, flat, TARE_F32, vector, l->err) : tare_fail_memory(l->err);
 }
 
-/* The kernels of packed matrices know integer codes and groups that are runs of columns; all else (floats, act-order)
- * is expanded to float32. */
+/* The kernels of packed matrices know integer codes and groups that are runs of columns; of all else there are ways for
+ * mxfp4 and for act-order, the rest is expanded. */
 static bool stays_packed(const struct tare_recipe *recipe, const struct tare_flat *flat)
 {
     bool packed = recipe->packed && flat->n;
@@ -228,7 +306,7 @@ static enum tare_code load_parameter(const struct loading *l, const struct tare_
 {
     struct tare_flat flat = {0};
     const struct tare_recipe *recipe = (p->active ? p->entry : p->aside)->recipe;
-    const enum tare_code code = tare_recipe_flatten(recipe, work, &flat, l->err);
+    enum tare_code code = tare_recipe_flatten(recipe, work, &flat, l->err);
     if (code)
         return code;
     if (p->kind == TARE_KIND_PLAIN)
@@ -238,7 +316,15 @@ static enum tare_code load_parameter(const struct loading *l, const struct tare_
     m->rows = m->in > 0 ? tare_shape_count(flat.rank, flat.shape) / m->in : 0;
     if (p->ternary > 0)
         return load_ternary(l, p, &flat, m);
-    return stays_packed(recipe, &flat) ? load_packed(l, p, &flat, m) : load_dense(l, p->name, &flat, m);
+    bool packed = stays_packed(recipe, &flat);
+    if (!packed && is_mxfp4(recipe, &flat) && can_tile(m, 32, p)) {
+        m->table = twice;
+        packed = true;
+    }
+    if (!packed && is_disordered(recipe, &flat) && can_tile(m, flat.pieces->module->group_size, p) &&
+        (code = sort_columns(l, &flat, m, &packed)))
+        return code;
+    return packed ? load_packed(l, p, &flat, m) : load_dense(l, p->name, &flat, m);
 }
 
 enum tare_code tare_loaded_open(struct tare_loaded **loaded, struct tare_model *model, struct tare_pool *pool,
@@ -267,6 +353,17 @@ enum tare_code tare_loaded_open(struct tare_loaded **loaded, struct tare_model *
     return code;
 }
 
+void tare_loaded_give_back(struct tare_model *model, const struct tare_parameter *p)
+{
+    const struct tare_entry *entry = p->active ? p->entry : p->aside;
+    struct tare_arena work = {0};
+    struct tare_flat flat = {0};
+    if (entry && !tare_recipe_flatten(entry->recipe, &work, &flat, NULL))
+        for (size_t i = 0; i < flat.n; i++)
+            tare_tensor_give_back(&model->checkpoint, flat.pieces[i].module->part[TARE_PART_WEIGHT]);
+    tare_arena_release(&work);
+}
+
 void tare_loaded_free(void *loaded)
 {
     struct tare_loaded *w = loaded;
@@ -275,6 +372,7 @@ void tare_loaded_free(void *loaded)
     for (size_t i = 0; i < w->n_owned; i++)
         free(w->owned[i]);
     free(w->owned);
+    tare_head8_free(w->head8);
     free(w->matrices);
     free(w->vectors);
     free(w);

@@ -23,13 +23,13 @@ static uint64_t spared(const struct tare_block *block, const struct tare_loaded 
 }
 
 uint64_t tare_measure_token(const struct tare_loaded *loaded, const struct tare_tree *tree,
-                          const struct tare_decoder *decoder, const struct tare_matrix *head)
+                            const struct tare_decoder *decoder, const struct tare_matrix *head)
 {
     uint64_t bytes = tare_matrix_bytes(head), less = 0;
     for (size_t i = 0; i < tree->n; i++) {
         const struct tare_parameter *p = tree->parameters[i];
         const struct tare_matrix *m = &loaded->matrices[p->index];
-        if (p->kind != TARE_KIND_EMBEDDING && m != head)
+        if (p->kind != TARE_KIND_EMBEDDING && m != head && p != tree->head.weight) /* which head may stand for */
             bytes += tare_matrix_bytes(m);
     }
     for (int64_t i = 0; i < decoder->n_layers; i++) {

@@ -14,6 +14,6 @@ uint64_t tare_matrix_bytes(const struct tare_matrix *m);
  * chosen (ops->spared), and the head, which may be an embedding. Layers that are gone through several times count once.
  */
 uint64_t tare_measure_token(const struct tare_loaded *loaded, const struct tare_tree *tree,
-                          const struct tare_decoder *decoder, const struct tare_matrix *head);
+                            const struct tare_decoder *decoder, const struct tare_matrix *head);
 
 #endif

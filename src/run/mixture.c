@@ -277,10 +277,10 @@ static void add_shared(void *user, size_t i, int worker)
     const float *shared = j->shared_y + (int64_t)i * dim, *c = j->coefficient + (int64_t)i * 2;
     float *y = j->y + (int64_t)i * dim, own = 1, other = 1;
     if (j->b->shared_gate.weight)
-        other = 1 / (1 + expf(-c[0]));
+        other = tare_sigmoid(c[0]);
     if (j->b->mix.weight) {
-        own = 1 / (1 + expf(c[1] - c[0]));
-        other = 1 / (1 + expf(c[0] - c[1]));
+        own = tare_sigmoid(c[0] - c[1]);
+        other = tare_sigmoid(c[1] - c[0]);
     }
     for (int64_t d = 0; d < dim; d++)
         y[d] = own * y[d] + other * shared[d];

@@ -17,20 +17,6 @@ static size_t scratch(const void *block, int64_t tokens)
     return most + 2 * (size_t)tokens * (size_t)b->dim;
 }
 
-struct job {
-    float *y;
-    const float *add;
-    int64_t dim;
-};
-
-static void add_token(void *user, size_t i, int worker)
-{
-    (void)worker;
-    const struct job *j = user;
-    for (int64_t d = (int64_t)i * j->dim; d < ((int64_t)i + 1) * j->dim; d++)
-        j->y[d] += j->add[d];
-}
-
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
     const struct tare_pair *b = block;
@@ -43,7 +29,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
         tare_norm_forward(pass, &b->post[i], b->dim, into[i], into[i]);
     }
     pass->scratch = before;
-    tare_pool_run(pass->pool, (size_t)pass->tokens, add_token, &(struct job){y, other, b->dim});
+    tare_rows_add(pass, b->dim, other, y);
 }
 
 static uint64_t spared(const void *block, const struct tare_loaded *loaded)

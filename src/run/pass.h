@@ -99,6 +99,9 @@ void tare_norm_row(const struct tare_pass *pass, const struct tare_norm *norm, c
 void tare_norm_forward(const struct tare_pass *pass, const struct tare_norm *norm, int64_t dim, const float *x,
                        float *y);
 
+/* y += x, (tokens, dim) each. */
+void tare_rows_add(const struct tare_pass *pass, int64_t dim, const float *x, float *y);
+
 /* In place: gate = act(gate) * up, n floats; up NULL: act(gate). Not TARE_XIELU. */
 void tare_activation_forward(const struct tare_kernels *kernels, enum tare_activation activation, float *gate,
                              const float *up, int64_t n);

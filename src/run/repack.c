@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * repack.c - packed modules -> the layout of the kernels, through the neutral form, a few rows at a time and on all
- * threads. */
+ * repack.c - packed modules -> the layout of the kernels, a few rows at a time and on all threads; through the neutral
+ * form where there is no shorter way (fused.h). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/tiles.h"
+#include "run/fused.h"
 #include "run/source.h"
 
-#define RUN_ROWS 64 /* a multiple of the 8 outputs that share a word in awq */
+#define RUN_ROWS 128 /* 16 words of awq, a cache line, hold so many outputs */
 
 /* Neighbouring rows of a module that become neighbouring rows of the matrix. */
 struct run {
@@ -84,16 +85,28 @@ static void spread_groups(struct tare_codes *c, int64_t rows, int64_t groups, in
         }
 }
 
-static void repack_run(void *user, size_t i, int worker)
+/* Codes of row k into the matrix's order of columns. */
+static void sort_row(struct tare_codes *c, int64_t k, const struct tare_matrix *m)
 {
-    const struct job *j = user;
-    const struct run *r = &j->runs[i];
+    uint8_t *row = c->code + k * m->in, *sorted = c->code + RUN_ROWS * m->in; /* a row behind the others */
+    for (int64_t i = 0; i < m->in; i++)
+        sorted[i] = row[m->order[i]];
+    memcpy(row, sorted, (size_t)m->in);
+}
+
+static void repack_neutral(const struct job *j, const struct run *r, struct tare_codes *c)
+{
     const struct tare_matrix *m = j->m;
-    struct tare_codes *c = &j->codes[worker];
     const int64_t groups = tare_module_groups(r->module);
     r->module->packing->decode(r->module, r->part, r->from, r->rows, c);
     spread_groups(c, r->rows, groups, m->groups / groups);
     const bool tiled = m->storage >= TARE_STORE_T4, biases = r->module->packing->biases;
+    for (int64_t k = 0; m->table && k < r->rows * m->groups; k++) { /* see `twice` in loaded.c */
+        c->scale[k] *= 0.5f;
+        c->offset[k] = 12;
+    }
+    for (int64_t k = 0; m->order && k < r->rows; k++)
+        sort_row(c, k, m);
     for (int64_t k = 0; k < r->rows; k++) {
         float *scale = c->scale + k * m->groups, *offset = c->offset + k * m->groups;
         for (int64_t g = 0; tiled && !m->zeros && !biases && g < m->groups; g++)
@@ -105,12 +118,31 @@ static void repack_run(void *user, size_t i, int worker)
     }
 }
 
+/* Whole tiles the short way where there is one, the rest by the neutral form. */
+static void repack_run(void *user, size_t i, int worker)
+{
+    const struct job *j = user;
+    struct run r = j->runs[i];
+    const int64_t tiles = r.rows / TARE_TILE_ROWS;
+    if (j->m->storage >= TARE_STORE_T4 && !j->m->table && !j->m->order && tiles && r.to % TARE_TILE_ROWS == 0) {
+        unsigned char *to = j->data + (size_t)(r.to / TARE_TILE_ROWS) * j->m->stride;
+        const struct tare_stretch stretch = {r.module, r.part, r.from, j->m, to, tiles};
+        if (tare_fused(&stretch)) {
+            r.from += tiles * TARE_TILE_ROWS;
+            r.to += tiles * TARE_TILE_ROWS;
+            r.rows -= tiles * TARE_TILE_ROWS;
+        }
+    }
+    if (r.rows > 0)
+        repack_neutral(j, &r, &j->codes[worker]);
+}
+
 static bool room_for_codes(struct job *j, int threads)
 {
     j->codes = calloc((size_t)threads, sizeof *j->codes);
     for (int i = 0; j->codes && i < threads; i++) {
         struct tare_codes *c = &j->codes[i];
-        c->code = malloc(RUN_ROWS * (size_t)j->m->in);
+        c->code = malloc((RUN_ROWS + 1) * (size_t)j->m->in);
         c->scale = malloc(RUN_ROWS * (size_t)j->m->groups * sizeof(float));
         c->offset = malloc(RUN_ROWS * (size_t)j->m->groups * sizeof(float));
         if (!c->code || !c->scale || !c->offset)
@@ -146,6 +178,10 @@ enum tare_code tare_source_repack(struct tare_checkpoint *checkpoint, const stru
     }
     if (!code)
         tare_pool_run(pool, j.n, repack_run, &j);
+    for (size_t i = 0; !code && i < flat->n; i++)
+        for (int k = 0; k < TARE_PARTS; k++)
+            if (flat->pieces[i].module->part[k])
+                tare_tensor_give_back(checkpoint, flat->pieces[i].module->part[k]);
     release(&j, threads);
     return code;
 }

@@ -84,22 +84,13 @@ static void read_slot(const void *self, struct tare_pass *pass)
         memcpy(pass->side + pass->slot / 2 / b->size * plane, pass->x, (size_t)plane * sizeof(float));
 }
 
-static void add_token(void *user, size_t i, int worker)
-{
-    (void)worker;
-    const struct job *j = user;
-    const int64_t at = (int64_t)i * j->b->dim;
-    for (int64_t d = 0; d < j->b->dim; d++)
-        j->pass->x[at + d] += j->pass->y[at + d];
-}
-
 static void write_slot(const void *self, struct tare_pass *pass)
 {
     const struct residuals *b = self;
     if (begins(b, pass->slot))
         memcpy(pass->x, pass->y, (size_t)(pass->tokens * b->dim) * sizeof(float));
     else
-        tare_pool_run(pass->pool, (size_t)pass->tokens, add_token, &(struct job){.b = b, .pass = pass});
+        tare_rows_add(pass, b->dim, pass->y, pass->x);
 }
 
 static void end(const void *self, struct tare_pass *pass)

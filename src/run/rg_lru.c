@@ -73,7 +73,7 @@ static void open_gate(const struct job *j, int which, const float *c, float *gat
             into[o] += c[i] * w[o];
     }
     for (int64_t i = 0; i < b->dim; i++)
-        gate[i] = 1 / (1 + expf(-gate[i]));
+        gate[i] = tare_sigmoid(gate[i]);
 }
 
 static void prepare_token(void *user, size_t i, int worker)

@@ -3,7 +3,7 @@
  * scores: DeepSeek-V3, 2024; sparse mixer: Liu et al. 2023, at inference. */
 #include <math.h>
 
-#include "run/blocks.h"
+#include "run/pass.h"
 
 bool tare_router_fits(const struct tare_router *r)
 {
@@ -42,9 +42,9 @@ static void score(const struct tare_router *r, float *x)
     float sum = 0;
     for (int64_t i = 0; i < r->n; i++) {
         if (r->score == TARE_SCORE_SIGMOID)
-            x[i] = 1 / (1 + expf(-x[i]));
+            x[i] = tare_sigmoid(x[i]);
         else if (r->score == TARE_SCORE_SQRT_SOFTPLUS)
-            x[i] = sqrtf(x[i] > 0 ? x[i] + log1pf(expf(-x[i])) : log1pf(expf(x[i])));
+            x[i] = sqrtf(tare_softplus(x[i]));
         else
             sum += x[i] = expf(x[i] - most);
     }

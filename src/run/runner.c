@@ -46,6 +46,28 @@ static void choose_head(struct tare_runner *r)
         r->pass.head_bias = tare_loaded_vector(r->pass.loaded, head->bias);
 }
 
+/* The dense head in 8 bits, for sessions that are not exact. As share_loaded(): of two at once, one gives its own up.
+ * What the head has from the file is not needed any more, but for rows of an embedding. */
+static enum tare_code share_head8(struct tare_runner *r, struct tare_error *err)
+{
+    struct tare_loaded *loaded = r->model->loaded;
+    struct tare_head8 *shared = __atomic_load_n(&loaded->head8, __ATOMIC_ACQUIRE), *own;
+    if (r->pass.head == &r->head || !tare_head8_fits(r->pass.head))
+        return TARE_OK;
+    if (!shared) {
+        const enum tare_code code = tare_head8_make(&own, r->pass.head, &r->pass.kernels, r->pass.pool, err);
+        if (code)
+            return code;
+        if (__atomic_compare_exchange_n(&loaded->head8, &shared, own, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            shared = own;
+        else
+            tare_head8_free(own);
+        tare_loaded_give_back(r->model, r->pass.head_weight);
+    }
+    r->pass.head = &shared->matrix;
+    return TARE_OK;
+}
+
 enum tare_code tare_runner_open(struct tare_runner **runner, tare_model *model, int threads, bool exact,
                                 struct tare_error *err)
 {
@@ -70,7 +92,11 @@ enum tare_code tare_runner_open(struct tare_runner **runner, tare_model *model, 
     tare_kernels_pick(&r->pass.kernels, NULL);
     r->pass.kernels.exact = exact;
     choose_head(r);
-    return TARE_OK;
+    if (!exact && (code = share_head8(r, err))) {
+        tare_runner_free(r);
+        *runner = NULL;
+    }
+    return code;
 }
 
 void tare_runner_hold(struct tare_runner *r)

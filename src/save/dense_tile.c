@@ -184,22 +184,6 @@ static enum tare_code move_rows(const struct view *given, const struct tile *til
     return TARE_OK;
 }
 
-static double load(const void *data, enum tare_dtype dtype, int64_t at)
-{
-    double value;
-    if (dtype != TARE_F64)
-        return (double)tare_float_at(data, dtype, at);
-    memcpy(&value, (const unsigned char *)data + 8 * at, sizeof value);
-    return value;
-}
-
-static float rounded(enum tare_dtype dtype, float value)
-{
-    return dtype == TARE_F16    ? tare_from_float16(tare_to_float16(value))
-           : dtype == TARE_BF16 ? tare_from_bfloat16(tare_to_bfloat16(value))
-                                : value;
-}
-
 static enum tare_code fail_overflow(const struct tare_job *job, const char *from, float value, enum tare_dtype dtype,
                                     struct tare_error *err)
 {
@@ -213,7 +197,7 @@ enum tare_code tare_cast_floats(const struct tare_job *job, const char *from, co
     for (int64_t k = 0; k < n; k++) {
         tare_float_put(to, dtype, k, values[k]);
         tare_tally_add(tally, (double)values[k], (double)tare_float_at(to, dtype, k), true);
-        if (isfinite(values[k]) && !isfinite(rounded(dtype, values[k])))
+        if (isfinite(values[k]) && !isfinite(tare_float_round(dtype, values[k])))
             return fail_overflow(job, from, values[k], dtype, err);
     }
     return TARE_OK;
@@ -225,11 +209,11 @@ static enum tare_code cast(const struct tile *tile, const struct tare_piece *pie
 {
     const enum tare_dtype stored = piece->dtype, dtype = tile->job->target.dtype;
     for (int64_t k = 0; k < n; k++) {
-        const double exact = load(from, stored, k);
+        const double exact = tare_real_at(from, stored, k);
         const float value = (float)exact;
         tare_float_put(to, dtype, k, value);
         tare_tally_add(&tile->worker->tally, exact, (double)tare_float_at(to, dtype, k), true);
-        if (isfinite(value) && !isfinite(rounded(dtype, value)))
+        if (isfinite(value) && !isfinite(tare_float_round(dtype, value)))
             return fail_overflow(tile->job, piece->module->name, value, dtype, tile->err);
     }
     return TARE_OK;

@@ -190,12 +190,6 @@ static enum tare_code add_one(struct tare_layout *layout, const struct tare_mode
     return tare_recipe_flatten(recipe, &layout->arena, &job->flat, err);
 }
 
-static bool ends(const char *name, const char *end)
-{
-    const size_t n = strlen(name), size = strlen(end);
-    return n >= size && !strcmp(name + n - size, end);
-}
-
 static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
                               const struct tare_convert_options *options, struct tare_error *err)
 {
@@ -212,7 +206,7 @@ static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *mod
         job->half = out->half;
     if (job->half && job->flat.shape[0] % (2 * job->half))
         return tare_fail(err, TARE_E_SHAPE, job->name, "its rows are no whole heads");
-    if (out->kind->norms_one && ends(own, "norm.weight")) {
+    if (out->kind->norms_one && tare_ends_with(own, "norm.weight")) {
         const enum tare_code code = add_one(layout, model, job, err);
         if (code)
             return code;

@@ -297,13 +297,6 @@ static enum tare_code move_blocks(const struct tile *tile, size_t number, int64_
 
 /* ---- floats whose rows change places ----------------------------------------------------------------------------- */
 
-static float round_to(enum tare_dtype dtype, float value)
-{
-    return dtype == TARE_F16    ? tare_from_float16(tare_to_float16(value))
-           : dtype == TARE_BF16 ? tare_from_bfloat16(tare_to_bfloat16(value))
-                                : value;
-}
-
 /* n rows of `columns` elements of a piece's module, computed, and rounded as the recipe says. */
 static enum tare_code read_floats(const struct tile *tile, size_t number, int64_t from, int64_t n, int64_t columns,
                                   float *values)
@@ -316,7 +309,7 @@ static enum tare_code read_floats(const struct tile *tile, size_t number, int64_
         return code;
     tare_value_apply(piece->value, tile->job->norms[number], from, n, columns, values);
     for (int64_t k = 0; k < n * columns; k++)
-        values[k] = round_to(piece->dtype, values[k]);
+        values[k] = tare_float_round(piece->dtype, values[k]);
     return TARE_OK;
 }
 

@@ -176,17 +176,10 @@ enum tare_code tare_integer_begin(const struct tare_job *job, struct tare_worker
     return rows->code && rows->scale && rows->offset && rows->zero ? TARE_OK : tare_fail_memory(err);
 }
 
-static float rounded(enum tare_dtype dtype, float value)
-{
-    return dtype == TARE_F16    ? tare_from_float16(tare_to_float16(value))
-           : dtype == TARE_BF16 ? tare_from_bfloat16(tare_to_bfloat16(value))
-                                : value;
-}
-
 int tare_zero_of_bias(float scale, float bias, enum tare_dtype dtype, int most)
 {
     const float zero = scale == 0 ? 0 : rintf(-bias / scale);
-    if (!(zero >= 0 && zero <= (float)most) || rounded(dtype, -zero * scale) != bias)
+    if (!(zero >= 0 && zero <= (float)most) || tare_float_round(dtype, -zero * scale) != bias)
         return -1;
     return (int)zero;
 }
@@ -237,7 +230,7 @@ enum tare_code tare_integer_read(const struct tare_job *job, int64_t row, int64_
                 *err = why;
             return why.code;
         }
-        if (dtype != module->dtype && !isnan(scale) && rounded(dtype, scale) != scale)
+        if (dtype != module->dtype && !isnan(scale) && tare_float_round(dtype, scale) != scale)
             return tare_fail(err, TARE_E_TARGET, job->name,
                              "row %lld, group %lld: the scale %.9g is no %s; without --dtype scales keep theirs",
                              (long long)(row + k / groups), (long long)(k % groups), (double)scale,

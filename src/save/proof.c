@@ -135,20 +135,13 @@ static bool same(float a, float b)
     return left == right;
 }
 
-static float rounded(enum tare_dtype dtype, float value)
-{
-    return dtype == TARE_F16    ? tare_from_float16(tare_to_float16(value))
-           : dtype == TARE_BF16 ? tare_from_bfloat16(tare_to_bfloat16(value))
-                                : value;
-}
-
 /* The source's zero or bias, from what was written. */
 static float offset_back(const struct comparison *c, float scale, float offset)
 {
     const bool biased[2] = {c->side[0].module->packing->biases, c->side[1].module->packing->biases};
     if (biased[0] == biased[1])
         return offset;
-    return biased[0] ? rounded(c->side[0].module->dtype, -offset * scale) : rintf(-offset / scale);
+    return biased[0] ? tare_float_round(c->side[0].module->dtype, -offset * scale) : rintf(-offset / scale);
 }
 
 static enum tare_code fail_number(const struct comparison *c, int64_t row, int64_t column, const char *what,
@@ -248,15 +241,6 @@ static enum tare_code compare_packed(struct comparison *c, const struct tare_pie
 
 /* ---- floats and integers as they are ------------------------------------------------------------------------- */
 
-static double load(const void *data, enum tare_dtype dtype, int64_t at)
-{
-    double value;
-    if (dtype != TARE_F64)
-        return (double)tare_float_at(data, dtype, at);
-    memcpy(&value, (const unsigned char *)data + 8 * at, sizeof value);
-    return value;
-}
-
 /* Is element `to` of what was written, cast back, element `from` of the source? */
 static bool same_element(const struct comparison *c, int64_t from, int64_t to)
 {
@@ -266,7 +250,7 @@ static bool same_element(const struct comparison *c, int64_t from, int64_t to)
     unsigned char back[8];
     if (source == made)
         return !memcmp(a + (size_t)from * size, b + (size_t)to * size, size);
-    const double value = load(b, made, to);
+    const double value = tare_real_at(b, made, to);
     if (source == TARE_F64)
         memcpy(back, &value, sizeof value);
     else
@@ -286,8 +270,8 @@ static enum tare_code compare_plain(struct comparison *c, const struct tare_piec
         }
         if (!same_element(c, from, to))
             return fail_number(c, from / tare_module_columns(piece->module), from % tare_module_columns(piece->module),
-                               "value", load(c->side[0].part[TARE_PART_WEIGHT], c->side[0].module->dtype, from),
-                               load(c->side[1].part[TARE_PART_WEIGHT], c->side[1].module->dtype, to));
+                               "value", tare_real_at(c->side[0].part[TARE_PART_WEIGHT], c->side[0].module->dtype, from),
+                               tare_real_at(c->side[1].part[TARE_PART_WEIGHT], c->side[1].module->dtype, to));
     }
     return TARE_OK;
 }

@@ -109,7 +109,11 @@ static int clean_message(json_t *message)
     const char *key;
     json_t *value, *thought = NULL;
     void *next;
-    json_object_foreach_safe(message, next, key, value) if (json_is_null(value)) json_object_del(message, key);
+    json_object_foreach_safe(message, next, key, value)
+    {
+        if (json_is_null(value))
+            json_object_del(message, key);
+    }
     for (size_t i = 0; i < 3 && !thought; i++)
         thought = json_object_get(message, names[i]);
     if (!thought)
@@ -138,7 +142,10 @@ static enum tare_code complete(const tare_template *template, json_t *variables,
     for (size_t i = 0; i < json_array_size(messages); i++)
         failed |= clean_message(json_array_get(messages, i));
     /* Copies: the counts of references in tokens are not for several threads. */
-    json_object_foreach(template->tokens, key, value) failed |= set_default(variables, key, json_copy(value));
+    json_object_foreach(template->tokens, key, value)
+    {
+        failed |= set_default(variables, key, json_copy(value));
+    }
     failed |= set_default(variables, "tools", json_null());
     failed |= set_default(variables, "documents", json_null());
     failed |= set_default(variables, "add_generation_prompt", json_false());

@@ -135,8 +135,10 @@ static enum tare_code find_tokens(tare_template *template, const json_t *config,
     if (!(template->tokens = json_object()))
         return tare_fail_memory(err);
     int failed = 0;
-    if (json_is_object(extra))
-        json_object_foreach(extra, key, value) failed |= add_token(template->tokens, key, value);
+    json_object_foreach(extra, key, value) /* none, where it is no object */
+    {
+        failed |= add_token(template->tokens, key, value);
+    }
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         failed |= add_token(template->tokens, names[i], json_object_get(config, names[i]));
     return failed ? tare_fail_memory(err) : TARE_OK;

@@ -207,7 +207,9 @@ static struct tare_jinja_value eval_call(struct tare_jinja_state *s, const struc
         return s->failed ? tare_jinja_make(TARE_JINJA_UNDEFINED) : tare_jinja_call_builtin(s, method, object, &args);
     }
     const struct tare_jinja_value function = s->failed ? object : tare_jinja_attribute(s, object, callee->value);
-    const struct tare_jinja_args args = s->failed ? (struct tare_jinja_args){0} : arguments(s, node);
+    struct tare_jinja_args args = {0};
+    if (!s->failed)
+        args = arguments(s, node);
     s->line = node->line;
     return tare_jinja_call(s, function, &args);
 }

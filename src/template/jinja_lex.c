@@ -132,14 +132,6 @@ static bool lex_raw(struct lexer *x)
     return true;
 }
 
-static int hex(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 static void put_character(struct lexer *x, struct tare_text *out, uint32_t c)
 {
     char bytes[4];
@@ -155,12 +147,12 @@ static size_t hex_escape(struct lexer *x, struct tare_text *out, const char *p, 
 {
     uint32_t c = 0;
     for (size_t i = 0; i < digits; i++) {
-        if (p + i >= end || hex(p[i]) < 0) {
+        if (p + i >= end || tare_hex_digit(p[i]) < 0) {
             tare_jinja_fail(x->s, "an escape \\%c in a string is cut short: it takes %zu hexadecimal digits", name,
                             digits);
             return 0;
         }
-        c = c << 4 | (uint32_t)hex(p[i]);
+        c = c << 4 | (uint32_t)tare_hex_digit(p[i]);
     }
     put_character(x, out, c);
     return digits;
@@ -232,7 +224,7 @@ static void lex_string(struct lexer *x)
 
 static bool digit_of(char c, int base)
 {
-    const int value = hex(c);
+    const int value = tare_hex_digit(c);
     return value >= 0 && value < base;
 }
 

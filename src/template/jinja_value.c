@@ -333,8 +333,11 @@ static struct tare_jinja_value from_object(struct tare_jinja_state *s, const jso
     struct tare_jinja_dict *dict = tare_jinja_dict_new(s, json_object_size(json));
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)json, key, value) tare_jinja_dict_append(
-        s, dict, tare_jinja_copy(s, key, strlen(key)), tare_jinja_from_json(s, value, depth + 1));
+    json_object_foreach((json_t *)(uintptr_t)json, key, value)
+    {
+        tare_jinja_dict_append(s, dict, tare_jinja_copy(s, key, strlen(key)),
+                               tare_jinja_from_json(s, value, depth + 1));
+    }
     return tare_jinja_dicted(dict);
 }
 

@@ -32,6 +32,7 @@ static void run(struct tare_jinja_state *s, const char *template, size_t size, c
     if (!tree || s->failed)
         return;
     s->context = context.as.dict;
+    /* cppcheck-suppress autoVariables ; nothing looks at it when this has returned */
     s->scope = &root;
     s->depth = 0;
     tare_jinja_exec(s, tree);

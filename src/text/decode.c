@@ -126,17 +126,12 @@ static enum tare_code run_byte_level(struct tare_decoding *decoding, size_t numb
 
 /* ---- ByteFallback: <0x41> ---------------------------------------------------------------------------------------- */
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-}
-
 /* The reference's number reader takes a plus sign, too. */
 int tare_byte_token(const char *text, size_t size)
 {
     if (size != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>')
         return -1;
-    const int high = text[3] == '+' ? 0 : hex_digit(text[3]), low = hex_digit(text[4]);
+    const int high = text[3] == '+' ? 0 : tare_hex_digit(text[3]), low = tare_hex_digit(text[4]);
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 

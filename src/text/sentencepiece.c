@@ -110,6 +110,18 @@ static bool read_normalizer(struct model *model, struct tare_proto proto)
     return !proto.damaged;
 }
 
+/* "IQ== 0\n": a line of tiktoken's. Some models call such a file tokenizer.model too. */
+static bool is_tiktoken(const char *bytes, size_t size)
+{
+    const char *end = memchr(bytes, '\n', size < 512 ? size : 512), *space = end ? memchr(bytes, ' ', size) : NULL;
+    if (!space || space >= end || space == bytes || space + 1 == end)
+        return false;
+    for (const char *p = bytes; p < end; p++)
+        if (p != space && (*p < '!' || *p > 'z' || (p > space && (*p < '0' || *p > '9'))))
+            return false;
+    return true;
+}
+
 static enum tare_code read_message(struct model *model, const char *bytes, size_t size, struct tare_error *err)
 {
     struct tare_proto proto = {.at = bytes, .end = bytes + size};
@@ -306,6 +318,11 @@ enum tare_code tare_sentencepiece_read(struct tare_tokenizer *tokenizer, struct 
                           .bos = {"<s>", 3},
                           .eos = {"</s>", 4}};
     json->file = file;
+    if (is_tiktoken(bytes, size))
+        return tare_fail(
+            err, TARE_E_UNKNOWN, file,
+            "lists ranks of tiktoken's, and the expression that goes with them is in the model's code only; "
+            "take the tokenizer.json of the same model");
     enum tare_code code = read_message(&model, bytes, size, err);
     if (!code)
         code = check(&model, err);

@@ -69,6 +69,13 @@ class Files(unittest.TestCase):
             for name in "tokenizer.json", "tokenizer.model", "tekken.json":
                 self.assertIn(name, err)
 
+    def test_tiktoken(self):
+        with tempfile.TemporaryDirectory() as model:
+            with open(os.path.join(model, "tokenizer.model"), "w") as f:
+                f.write("IQ== 0\nIg== 1\n")
+            code, _, err = run(model, b"a")
+            self.assertEqual((code, "tiktoken" in err), (4, True), err)
+
     def test_tokenizer_json_goes_first(self):
         with Folder("syn_norm_replace") as model:
             shutil.copy(os.path.join(DATA, "spm_bpe/tokenizer.model"), model)

@@ -20,16 +20,6 @@ static char *text_of(const struct world *world, const char *name)
     return fixture_read(fixture_path(world->folder, name), &n);
 }
 
-static void open_out(const struct world *world, struct tare_checkpoint *out)
-{
-    struct tare_error err = {0};
-    static char path[4096];
-    snprintf(path, sizeof path, "%s", fixture_path(world->folder, "out"));
-    *out = (struct tare_checkpoint){0};
-    if (tare_checkpoint_open(out, path, NULL, &err) != TARE_OK)
-        fail_msg("%s: %s", err.where, err.text);
-}
-
 static void expect_tensor(struct tare_checkpoint *out, const char *name, enum tare_dtype dtype, const void *want,
                           size_t n)
 {
@@ -86,7 +76,7 @@ static void test_whole(void **state)
         fail_msg("%s: %s", err.where, err.text);
     assert_true(world.model.casts);
     assert_int_equal(world.model.n_casts, 1);
-    open_out(&world, &out);
+    world_open(&world, &out);
     expect_packed(&world, &out, "a", (const size_t[]){0}, 1);
     expect_packed(&world, &out, "b", (const size_t[]){1}, 1);
     uint16_t norm[IN];
@@ -126,7 +116,7 @@ static void test_keep_dtypes(void **state)
     options.keep_dtypes = true;
     small_world(&world);
     assert_int_equal(convert(&world, &options, &err), TARE_OK);
-    open_out(&world, &out);
+    world_open(&world, &out);
     float norm[IN];
     for (int k = 0; k < IN; k++)
         norm[k] = 1.0f + (float)k / 1000.0f;
@@ -145,7 +135,7 @@ static void test_shards(void **state)
     options.shard_size = 40000; /* a.weight has 33,792 bytes, embed.weight 51,200: one of its own */
     small_world(&world);
     assert_int_equal(convert(&world, &options, &err), TARE_OK);
-    open_out(&world, &out);
+    world_open(&world, &out);
     assert_int_equal(out.n_files, 4);
     assert_string_equal(out.files[0].name, "model-00001-of-00004.safetensors");
     expect_packed(&world, &out, "b", (const size_t[]){1}, 1);
@@ -199,7 +189,7 @@ static void test_dense_recipes(void **state)
     add(&world, "pair", TARE_KIND_EXPERTS, tare_recipe_stack(arena, pair, 2));
     assert_int_equal(convert(&world, NULL, &err), TARE_OK);
     assert_false(world.model.casts);
-    open_out(&world, &out);
+    world_open(&world, &out);
 
     made = malloc(2 * A * B * C * 2);
     for (int b = 0; b < B; b++)
@@ -251,7 +241,7 @@ static void test_large_dense(void **state)
     add(&world, "same", TARE_KIND_PLAIN, dense(&world, "x"));
     add(&world, "turned", TARE_KIND_PLAIN, tare_recipe_transpose(&world.model.arena, dense(&world, "x"), swap));
     assert_int_equal(convert(&world, NULL, &err), TARE_OK);
-    open_out(&world, &out);
+    world_open(&world, &out);
     expect_tensor(&out, "same", TARE_F16, x, (size_t)LONG * ROWS * 2);
     for (size_t r = 0; r < ROWS; r++)
         for (size_t k = 0; k < LONG; k++)
@@ -275,7 +265,7 @@ static void test_stacked_experts(void **state)
     pair[1] = world.entries[0].recipe;
     add(&world, "experts.weight", TARE_KIND_EXPERTS, tare_recipe_stack(&world.model.arena, pair, 2));
     assert_int_equal(convert(&world, NULL, &err), TARE_OK);
-    open_out(&world, &out);
+    world_open(&world, &out);
     expect_packed(&world, &out, "experts", (const size_t[]){1, 0}, 2);
     tare_checkpoint_release(&out);
     world_end(&world);
@@ -297,7 +287,7 @@ static void test_dequantized(void **state)
     assert_non_null(world.model.targets[4].because);
     assert_non_null(world.model.targets[5].because);
     assert_null(world.model.targets[0].because);
-    open_out(&world, &out);
+    world_open(&world, &out);
     float *values = malloc(IN * OUT * sizeof *values);
     uint16_t *made = malloc(IN * OUT * 2);
     struct tare_arena work = {0};
@@ -354,7 +344,7 @@ static void test_group_sizes(void **state)
         assert_int_equal(convert(&world, NULL, &err), TARE_OK);
         assert_int_equal(world.model.targets[0].group_size, cases[k / 3].to);
         if (cases[k / 3].from == cases[k / 3].to) {
-            open_out(&world, &out);
+            world_open(&world, &out);
             expect_packed(&world, &out, "m", (const size_t[]){0}, 1);
         } else {
             const int64_t groups = 512 / cases[k / 3].from, repeat = cases[k / 3].from / 128;
@@ -366,7 +356,7 @@ static void test_group_sizes(void **state)
             const struct tare_mlx_rows to = {weight, few[0], few[1]};
             assert_int_equal(tare_module_data(&world.model.checkpoint, &world.modules[0], part, &err), TARE_OK);
             assert_true(tare_neutral_to_mlx(&world.modules[0], part, 0, 128, &to, &work));
-            open_out(&world, &out);
+            world_open(&world, &out);
             expect_tensor(&out, "m.weight", TARE_U32, weight, sizeof weight);
             for (int which = 0; which < 2; which++) {
                 for (int64_t g = 0; g < 128 * groups * repeat; g++)
@@ -445,7 +435,7 @@ static void test_mixed_scales(void **state)
             tare_float_put(scales, dtype, k, scale);
             tare_float_put(biases, dtype, k, tare_from_float16(tare_to_float16(-8.0f * scale)));
         }
-        open_out(&world, &out);
+        world_open(&world, &out);
         expect_tensor(&out, "a.scales", dtype, scales, 8 * tare_dtype_size(dtype));
         expect_tensor(&out, "a.biases", dtype, biases, 8 * tare_dtype_size(dtype));
         expect_tensor(&out, "norm", dtype, scales, 8 * tare_dtype_size(dtype));
@@ -487,7 +477,7 @@ static void test_unlike_experts(void **state)
             made[m * 8 * 64 + k] = tare_to_float16(values[k]);
     }
     tare_arena_release(&work);
-    open_out(&world, &out);
+    world_open(&world, &out);
     expect_tensor(&out, "experts.weight", TARE_F16, made, sizeof made);
     tare_checkpoint_release(&out);
     free(weight);

@@ -16,16 +16,6 @@ static struct tare_convert_options to(const char *format)
     return options;
 }
 
-static void open_out(const struct world *world, struct tare_checkpoint *out)
-{
-    struct tare_error err = {0};
-    static char path[4096];
-    snprintf(path, sizeof path, "%s", fixture_path(world->folder, "out"));
-    *out = (struct tare_checkpoint){0};
-    if (tare_checkpoint_open(out, path, NULL, &err) != TARE_OK)
-        fail_msg("%s: %s", err.where, err.text);
-}
-
 /* Values of a tensor of the output, and that it has this dtype. */
 static const void *data_of(struct tare_checkpoint *out, const char *name, enum tare_dtype dtype)
 {
@@ -67,7 +57,7 @@ static void test_dense(void **state)
         options.dtype = dtypes[k];
         small_world(&world);
         succeed(&world, &options);
-        open_out(&world, &out);
+        world_open(&world, &out);
         assert_int_equal(out.n_tensors, 4);
         float *want = calloc(IN * OUT, sizeof *want);
         assert_int_equal(tare_module_data(&world.model.checkpoint, &world.modules[0], part, NULL), TARE_OK);
@@ -106,7 +96,7 @@ static void test_view(void **state)
     world.entries[3].redundant = true;
     world.parameters[3].active = false;
     succeed(&world, &options);
-    open_out(&world, &out);
+    world_open(&world, &out);
     assert_int_equal(out.n_tensors, 7); /* two modules of three tensors, and the embedding */
     data_of(&out, "b.qweight", TARE_I32);
     data_of(&out, "embed.weight", TARE_F16);
@@ -128,7 +118,7 @@ static void test_turned(void **state)
     small_world(&world);
     world.model.weights.turned = &(struct tare_turned){&world.modules[0], NULL};
     succeed(&world, &options);
-    open_out(&world, &out);
+    world_open(&world, &out);
     float *want = calloc(IN * OUT, sizeof *want);
     assert_int_equal(tare_module_data(&world.model.checkpoint, &world.modules[0], part, NULL), TARE_OK);
     assert_int_equal(tare_module_floats(&world.modules[0], part, 0, OUT, want, &work, NULL), TARE_OK);
@@ -206,7 +196,7 @@ static void test_exact_biases(void **state)
     options.exact = true;
     small_world(&world);
     succeed(&world, &options);
-    open_out(&world, &out);
+    world_open(&world, &out);
     const float *scales = data_of(&out, "a.scales", TARE_F32), *biases = data_of(&out, "a.biases", TARE_F32);
     for (int64_t k = 0; k < OUT * IN / GROUP; k++) {
         const float zero = -biases[k] / scales[k];

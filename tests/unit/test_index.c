@@ -9,22 +9,7 @@
 
 #include "base/text.h"
 #include "fixture.h"
-
-#define INDEX "model.safetensors.index.json"
-#define ONE "model-00001-of-00002.safetensors"
-#define TWO "model-00002-of-00002.safetensors"
-
-/* A folder with two shards, of tensors "a" and "b". */
-static char *two_shards(const char *index)
-{
-    char *folder = fixture_begin();
-    fixture_shard(folder, ONE, "a");
-    fixture_shard(folder, TWO, "b");
-    if (index)
-        fixture_text(folder, INDEX, index);
-    return folder;
-}
-#define SOUND "{\"metadata\": {\"total_size\": 32}, \"weight_map\": {\"a\": \"" ONE "\", \"b\": \"" TWO "\"}}"
+#include "shards.h"
 
 static void opens_shards(void **state)
 {

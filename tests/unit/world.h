@@ -126,6 +126,17 @@ static inline enum tare_code convert(struct world *world, const struct tare_conv
     return code ? code : tare_convert(&world->model, out, options, err);
 }
 
+/* What was written. */
+static inline void world_open(const struct world *world, struct tare_checkpoint *out)
+{
+    struct tare_error err = {0};
+    static char path[4096];
+    snprintf(path, sizeof path, "%s", fixture_path(world->folder, "out"));
+    *out = (struct tare_checkpoint){0};
+    if (tare_checkpoint_open(out, path, NULL, &err) != TARE_OK)
+        fail_msg("%s: %s", err.where, err.text);
+}
+
 /* Nothing but in/ lies in the folder. */
 static inline void expect_nothing(const struct world *world)
 {
@@ -142,7 +153,7 @@ static inline void expect_nothing(const struct world *world)
 #define GROUP 64
 
 /* Two awq modules, an embedding, a norm in float32. */
-static void small_world(struct world *world)
+static inline void small_world(struct world *world)
 {
     void *data[] = {random_bytes(IN * OUT / 2, false, 1),         random_bytes(IN / GROUP * OUT * 2, true, 2),
                     random_bytes(IN / GROUP * OUT / 2, false, 3), random_bytes(IN * OUT / 2, false, 4),
