@@ -93,8 +93,8 @@ static bool is_awaited(struct tare_pool *pool, uint32_t seen)
 }
 
 /*
- * One turn of waiting. Where other processes want the cores, a thread that spins keeps out the very thread it waits
- * for: a woken worker took the caller's core from it and spun there for its whole turn, 53 us (docs/performance.md).
+ * One turn of waiting. Where other processes want the cores, a thread that spins may keep out the very thread it waits
+ * for: calls took 53 us for nothing (docs/performance.md).
  */
 static void spin(int i)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * avx2_tiles.c - kernels of tiles for AVX2: a register is half a step, 8 rows of four columns. vpmaddubsw makes sums of
- * two products in 16 bits, of which a few fit before they go on to 32: 8 * 2 * 127 * 15 and 4 * 2 * 127 * 31 are below
+ * two products in 16 bits, of which a few fit before they go on to 32: 4 * 2 * 127 * 31 is below
  * 2^15. Codes of T4 and halves of codes of T8 are at most 15, what a table gives at most 31. */
 #include "kernels/tiles.h"
 
@@ -52,14 +52,13 @@ INLINE __m256i products(const __m256i code[4], const int8_t *q)
     return _mm256_add_epi16(a, b);
 }
 
-/* A block of 32 columns of T4, 8 rows: dot[t], in 32 bits. Codes as they are, below 16, need no sum between. */
+/* A block of 16 columns of T4, 8 rows: dot[t], in 32 bits. */
 INLINE void block_t4(int T, bool look_up, __m256i table, const unsigned char *steps, const int8_t *q, int64_t in,
                      __m256i dot[TOKENS])
 {
     const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
-    __m256i code[8];
-    _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++)
-    {
+    __m256i code[4];
+    for (int k = 0; k < 2; k++) {
         const __m256i both = load(steps + TARE_STEP_BYTES * k);
         code[2 * k] = _mm256_and_si256(both, low);
         code[2 * k + 1] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
@@ -69,32 +68,22 @@ INLINE void block_t4(int T, bool look_up, __m256i table, const unsigned char *st
         }
     }
     EACH_TOKEN
-    {
-        const __m256i a = products(code, q + t * in), b = products(code + 4, q + t * in + 16);
-        dot[t] = look_up ? _mm256_add_epi32(_mm256_madd_epi16(a, ones), _mm256_madd_epi16(b, ones))
-                         : _mm256_madd_epi16(_mm256_add_epi16(a, b), ones);
-    }
+    dot[t] = _mm256_madd_epi16(products(code, q + t * in), ones);
 }
 
 /* The same of T8: low and high halves of the codes apart, as 255 * 127 * 2 does not fit into 16 bits. */
 INLINE void block_t8(int T, const unsigned char *steps, const int8_t *q, int64_t in, __m256i dot[TOKENS])
 {
     const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1), sixteen = _mm256_set1_epi16(16);
-    for (int k = 0; k < 8; k += 4) {
-        __m256i code[4], high[4];
-        _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++)
-        {
-            const __m256i both = load(steps + TARE_STEP_BYTES * (k + i));
-            code[i] = _mm256_and_si256(both, low);
-            high[i] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
-        }
-        EACH_TOKEN
-        {
-            const __m256i wide = _mm256_add_epi32(_mm256_madd_epi16(products(code, q + t * in + 4 * k), ones),
-                                                  _mm256_madd_epi16(products(high, q + t * in + 4 * k), sixteen));
-            dot[t] = k ? _mm256_add_epi32(dot[t], wide) : wide;
-        }
+    __m256i code[4], high[4];
+    for (int i = 0; i < 4; i++) {
+        const __m256i both = load(steps + TARE_STEP_BYTES * i);
+        code[i] = _mm256_and_si256(both, low);
+        high[i] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
     }
+    EACH_TOKEN
+    dot[t] = _mm256_add_epi32(_mm256_madd_epi16(products(code, q + t * in), ones),
+                              _mm256_madd_epi16(products(high, q + t * in), sixteen));
 }
 
 /* Rows [8 half, 8 half + 8) of a tile. */
@@ -102,7 +91,7 @@ INLINE void half_tile(enum tare_storage storage, bool look_up, int T, const stru
                       int half, const struct tokens *x, __m256 total[TOKENS])
 {
     const unsigned char *at = m->data + (size_t)tile * m->stride;
-    const size_t numbers = tare_tile_scales(m), bytes = (storage == TARE_STORE_T4 ? 4 : 8) * TARE_STEP_BYTES;
+    const size_t numbers = tare_tile_scales(m), bytes = (storage == TARE_STORE_T4 ? 2 : 4) * TARE_STEP_BYTES;
     const int64_t blocks = m->group / BLOCK;
     const __m256i table = look_up
                               ? _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)m->table))
@@ -301,24 +290,19 @@ static void quantize(const float *x, const int32_t *order, int64_t n, const stru
     float *scale = to->scale + token * (to->in / BLOCK), *sum = to->sum + token * (to->in / BLOCK);
     const __m256 positive = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
     for (int64_t i = 0; i < n; i += BLOCK, scale++, sum++) {
-        __m256 v[4], most = _mm256_setzero_ps(), poison = _mm256_setzero_ps();
-        __m256i c[4];
-        for (int k = 0; k < 4; k++) {
-            v[k] = eight(x, order, i + LANES * k);
-            most = _mm256_max_ps(_mm256_and_ps(v[k], positive), most); /* a NaN in the first operand gives the second */
-            poison = _mm256_add_ps(poison, _mm256_mul_ps(v[k], _mm256_setzero_ps()));
-        }
-        const float top = greatest(most);
+        const __m256 a = eight(x, order, i), b = eight(x, order, i + LANES), zero = _mm256_setzero_ps();
+        /* A NaN in the first operand of max gives the second. */
+        const float top =
+            greatest(_mm256_max_ps(_mm256_and_ps(a, positive), _mm256_max_ps(_mm256_and_ps(b, positive), zero)));
         const __m256 inverse = _mm256_set1_ps(top > 0 ? 127 / top : 0);
-        for (int k = 0; k < 4; k++)
-            c[k] = _mm256_cvtps_epi32(_mm256_mul_ps(v[k], inverse));
-        const __m256i sums = _mm256_add_epi32(_mm256_add_epi32(c[0], c[1]), _mm256_add_epi32(c[2], c[3]));
-        const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(c[0], c[1]), _mm256_packs_epi32(c[2], c[3]));
-        const __m256i order_of_lanes = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-        _mm256_storeu_si256((__m256i *)(void *)(q + i), _mm256_permutevar8x32_epi32(bytes, order_of_lanes));
-        const __m256 bad = _mm256_cmp_ps(poison, poison, _CMP_UNORD_Q);
-        *scale = _mm256_movemask_ps(bad) ? __builtin_nanf("") : top / 127;
-        *sum = *scale * (float)total_of(sums);
+        const __m256i c = _mm256_cvtps_epi32(_mm256_mul_ps(a, inverse)),
+                      d = _mm256_cvtps_epi32(_mm256_mul_ps(b, inverse));
+        const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(c, d), 0xd8);
+        const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+        _mm_storeu_si128((__m128i *)(void *)(q + i), bytes);
+        const __m256 poison = _mm256_add_ps(_mm256_mul_ps(a, zero), _mm256_mul_ps(b, zero));
+        *scale = _mm256_movemask_ps(_mm256_cmp_ps(poison, poison, _CMP_UNORD_Q)) ? __builtin_nanf("") : top / 127;
+        *sum = *scale * (float)total_of(_mm256_add_epi32(c, d));
     }
 }
 

@@ -8,6 +8,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define BLOCK TARE_ACTIVATION_BLOCK
+enum { REGISTERS = BLOCK / 4 };
 
 /* Sixteen scales or offsets. */
 INLINE __m512 numbers_at(const struct tare_matrix *m, const unsigned char *at)
@@ -27,24 +28,24 @@ INLINE __mmask16 rows_of(const struct tare_matrix *m, int64_t tile)
     return (__mmask16)mask;
 }
 
-/* The eight registers of codes, four columns each, that make a block of 32. */
+/* The registers of codes, four columns each, that make a block. */
 INLINE void block_codes(enum tare_storage storage, const unsigned char *steps, bool look_up, __m512i table,
-                        __m512i code[8])
+                        __m512i code[REGISTERS])
 {
     const __m512i low = _mm512_set1_epi8(15);
     if (storage == TARE_STORE_T8) {
-        for (int k = 0; k < 8; k++) {
+        for (int k = 0; k < REGISTERS; k++) {
             code[k] = _mm512_loadu_si512(steps + TARE_STEP_BYTES * k);
             __asm__("" : "+v"(code[k])); /* or gcc loads it again for each token */
         }
         return;
     }
-    for (int k = 0; k < 4; k++) {
+    for (int k = 0; k < REGISTERS / 2; k++) {
         const __m512i both = _mm512_loadu_si512(steps + TARE_STEP_BYTES * k);
         code[2 * k] = _mm512_and_si512(both, low);
         code[2 * k + 1] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
     }
-    for (int k = 0; look_up && k < 8; k++)
+    for (int k = 0; look_up && k < REGISTERS; k++)
         code[k] = _mm512_shuffle_epi8(table, code[k]);
 }
 
@@ -63,17 +64,17 @@ struct tokens {
 
 #define EACH_TOKEN _Pragma("GCC unroll 8") for (int t = 0; t < T; t++)
 
-/* A block of 32 columns of a tile times T tokens, added to part[t]. */
+/* A block of columns of a tile times T tokens, added to part[t]. */
 INLINE void block_sums(enum tare_storage storage, bool look_up, int T, const unsigned char *steps, __m512i table,
                        const struct tokens *x, int64_t block, __m512 part[TARE_TILE_TOKENS])
 {
-    __m512i code[8];
+    __m512i code[REGISTERS];
     block_codes(storage, steps, look_up, table, code);
     EACH_TOKEN
     {
         const int8_t *q = x->q + t * x->in + block * BLOCK;
         __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
-        _Pragma("GCC unroll 4") for (int k = 0; k < 8; k += 2)
+        _Pragma("GCC unroll 4") for (int k = 0; k < REGISTERS; k += 2)
         {
             even = _mm512_dpbusd_epi32(even, code[k], four(q + 4 * k));
             odd = _mm512_dpbusd_epi32(odd, code[k + 1], four(q + 4 * k + 4));
@@ -88,7 +89,7 @@ INLINE void one_tile(enum tare_storage storage, bool look_up, bool zeros, int T,
 {
     const unsigned char *at = m->data + (size_t)tile * m->stride;
     const size_t numbers = tare_tile_scales(m);
-    const size_t bytes = storage == TARE_STORE_T4 ? 4 * TARE_STEP_BYTES : 8 * TARE_STEP_BYTES;
+    const size_t bytes = (storage == TARE_STORE_T4 ? REGISTERS / 2 : REGISTERS) * TARE_STEP_BYTES;
     const int64_t blocks = m->group / BLOCK;
     const __m512i table = look_up ? _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)m->table))
                                   : _mm512_setzero_si512();
@@ -171,7 +172,8 @@ INLINE void exact_tile(enum tare_storage storage, int T, const struct tare_matri
                        int64_t ldx, float *y, int64_t ldy)
 {
     const unsigned char *at = m->data + (size_t)tile * m->stride;
-    const size_t numbers = tare_tile_scales(m), bytes = storage == TARE_STORE_T4 ? 256 : 512;
+    const size_t numbers = tare_tile_scales(m),
+                 bytes = (storage == TARE_STORE_T4 ? REGISTERS / 2 : REGISTERS) * TARE_STEP_BYTES;
     const __m512i table = m->table ? _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)m->table))
                                    : _mm512_setzero_si512();
     __m512 sum[TARE_TILE_TOKENS][2];
@@ -181,9 +183,9 @@ INLINE void exact_tile(enum tare_storage storage, int T, const struct tare_matri
         const __m512 s = numbers_at(m, at), o = numbers_at(m, at + numbers);
         at += 2 * numbers;
         for (int64_t i = 0; i < m->group; i += BLOCK, at += bytes, x += BLOCK) {
-            __m512i code[8];
+            __m512i code[REGISTERS];
             block_codes(storage, at, m->table != NULL, table, code);
-            for (int k = 0; k < 8; k++)
+            for (int k = 0; k < REGISTERS; k++)
                 for (int j = 0; j < 4; j++) {
                     const __m512 w = column(m, code[k], j, s, o);
                     for (int t = 0; t < T; t++)
@@ -230,16 +232,14 @@ static void quantize(const float *x, const int32_t *order, int64_t n, const stru
     int8_t *q = to->q + token * to->in;
     float *scale = to->scale + token * (to->in / BLOCK), *sum = to->sum + token * (to->in / BLOCK);
     for (int64_t i = 0; i < n; i += BLOCK, scale++, sum++) {
-        const __m512 a = sixteen(x, order, i), b = sixteen(x, order, i + 16), zero = _mm512_setzero_ps();
-        const float most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(a), _mm512_abs_ps(b)));
-        const float poison = _mm512_reduce_add_ps(_mm512_add_ps(_mm512_mul_ps(a, zero), _mm512_mul_ps(b, zero)));
-        const __m512 inverse = _mm512_set1_ps(most > 0 ? 127 / most : 0);
-        const __m512i qa = _mm512_cvtps_epi32(_mm512_mul_ps(a, inverse)),
-                      qb = _mm512_cvtps_epi32(_mm512_mul_ps(b, inverse));
-        _mm_storeu_si128((__m128i *)(void *)(q + i), _mm512_cvtsepi32_epi8(qa));
-        _mm_storeu_si128((__m128i *)(void *)(q + i + 16), _mm512_cvtsepi32_epi8(qb));
-        *scale = most / 127 + poison;
-        *sum = *scale * (float)_mm512_reduce_add_epi32(_mm512_add_epi32(qa, qb));
+        const __m512 v = sixteen(x, order, i);
+        const float most = _mm512_reduce_max_ps(_mm512_abs_ps(v));
+        const __mmask16 bad =
+            _mm512_cmp_ps_mask(_mm512_mul_ps(v, _mm512_setzero_ps()), _mm512_setzero_ps(), _CMP_UNORD_Q);
+        const __m512i c = _mm512_cvtps_epi32(_mm512_mul_ps(v, _mm512_set1_ps(most > 0 ? 127 / most : 0)));
+        _mm_storeu_si128((__m128i *)(void *)(q + i), _mm512_cvtsepi32_epi8(c));
+        *scale = bad ? __builtin_nanf("") : most / 127;
+        *sum = *scale * (float)_mm512_reduce_add_epi32(c);
     }
 }
 

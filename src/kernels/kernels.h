@@ -78,13 +78,14 @@ struct tare_rows {
 };
 
 /*
- * Rows of x, quantized to 8 bits by blocks of 32 columns: x[i] ~ scale[i / 32] * q[i], scale = max |x| / 127. sum[b] is
+ * Rows of x, quantized to 8 bits by blocks of 16 columns: x[i] ~ scale[i / 16] * q[i], scale = max |x| / 127. sum[b] is
  * scale[b] times the sum of the block's q. A block with a NaN or infinity has scale NaN.
  */
-#define TARE_ACTIVATION_BLOCK 32
+#define TARE_ACTIVATION_BLOCK                                                                                          \
+    16 /* with 32 the KL divergence of SmolLM2-135M is 1.4 times as large; docs/performance.md */
 struct tare_activations {
     int8_t *q;          /* (tokens, in) */
-    float *scale, *sum; /* (tokens, in / 32) */
+    float *scale, *sum; /* (tokens, in / 16) */
     int64_t in;
 };
 /* The sum of a group's first block becomes that of the whole group, which is what tiles() reads. */
@@ -131,7 +132,7 @@ struct tare_queries {
 struct tare_kernels {
     const char *name;
     bool exact; /* activations stay float32 */
-    /* One row of n floats (a multiple of 32) -> row `token` of to; order: see tare_matrix. */
+    /* One row of n floats (a multiple of 16) -> row `token` of to; order: see tare_matrix. */
     void (*quantize)(const float *x, const int32_t *order, int64_t n, const struct tare_activations *to, int64_t token);
     /*
      * y[t * ldy + r] = sum_i w[row][i] * x[first + t][i] for the rows of tiles [tile, tile + n) that the matrix has, r

@@ -33,7 +33,10 @@ static double bytes_of(const struct tare_recipe *r)
     if (n < 0 || !m)
         return 0;
     const bool codes = m->packing->codes == TARE_CODE_INTEGER || m->packing->mode == TARE_MLX_MXFP4;
-    if (!r->packed || m->bits == 0 || !codes)
+    const bool short_scales = m->packing->mode == TARE_MLX_MXFP8 || m->packing->mode == TARE_MLX_NVFP4;
+    if (r->packed && !codes && m->bits)
+        return (double)n * (short_scales && !m->part[TARE_PART_GLOBAL] ? 2 : 4); /* loaded.c, dense_dtype */
+    if (!r->packed || m->bits == 0)
         return (double)n * (double)tare_dtype_size(r->packed ? TARE_F32 : r->dtype);
     const double group = m->group_size > 0 ? (double)m->group_size : 128;
     return (double)n * ((m->bits <= 4 ? 0.5 : 1) + numbers_of(m) / group);

@@ -36,14 +36,25 @@ static bool runnable(enum tare_dtype dtype)
     return dtype == TARE_F32 || dtype == TARE_F16 || dtype == TARE_BF16;
 }
 
-/* The dtype a dense matrix is kept in: that of its pieces, float32 where they differ or one is packed. */
+/* What the elements of a piece are kept in. A product of e4m3's 4 bits and a power of two is exact in bfloat16 (but
+ * below 2^-133), and so is one of e2m1's 2 bits and e4m3's 4; scales that are any floats need float32. */
+static enum tare_dtype dense_dtype(const struct tare_piece *p)
+{
+    const struct tare_module *m = p->module;
+    if (m->packing == &tare_packing_plain)
+        return m->dtype;
+    const bool short_scales =
+        m->packing->mode == TARE_MLX_MXFP8 || (m->packing->mode == TARE_MLX_NVFP4 && !m->part[TARE_PART_GLOBAL]);
+    return short_scales && !p->value ? TARE_BF16 : TARE_F32;
+}
+
+/* The dtype a dense matrix is kept in: that of its pieces, float32 where they differ. */
 static enum tare_code common_dtype(const struct tare_flat *flat, const char *name, enum tare_dtype *dtype,
                                    struct tare_error *err)
 {
     *dtype = TARE_DTYPE_COUNT;
     for (size_t i = 0; i < flat->n; i++) {
-        const struct tare_module *m = flat->pieces[i].module;
-        const enum tare_dtype own_dtype = m->packing == &tare_packing_plain ? m->dtype : TARE_F32;
+        const enum tare_dtype own_dtype = dense_dtype(&flat->pieces[i]);
         if (!runnable(own_dtype))
             return tare_fail(err, TARE_E_UNKNOWN, name,
                              "stored as %s, which can be checked and converted, but not run yet",

@@ -153,7 +153,7 @@ static inline void expect_nothing(const struct world *world)
 #define GROUP 64
 
 /* Two awq modules, an embedding, a norm in float32. */
-static void small_world(struct world *world)
+static inline void small_world(struct world *world)
 {
     void *data[] = {random_bytes(IN * OUT / 2, false, 1),         random_bytes(IN / GROUP * OUT * 2, true, 2),
                     random_bytes(IN / GROUP * OUT / 2, false, 3), random_bytes(IN * OUT / 2, false, 4),
