@@ -70,7 +70,6 @@ class Context(Case):
     def test_prompt_longer_than_the_context(self):
         self.refused(2, "run", "fable", "--max-tokens=3", stdin=b"the fox " * 150, text=("context", "do not fit", str(CONTEXT)))
 
-    @unittest.expectedFailure  # `run` asks for as much context as prompt and text take once that is above 4096, and gets it
     def test_prompt_far_longer_than_the_context(self):
         self.refused(2, "run", "fable", "--max-tokens=3", stdin=b"the fox " * 3000, text=("context", str(CONTEXT)))
 
