@@ -678,8 +678,8 @@ TARE_API enum tare_code tare_generate_open(tare_generation **generation, tare_se
                                            const struct tare_generate_options *options, struct tare_error *err);
 /*
  * One id more. With a finish the text is over, and further calls give the same finish and no text; the session then
- * holds the prompt and the ids that were given out, or all but the last one. An error ends the text, too. TARE_E_FORMAT:
- * the logits hold NaN or infinity, as they do where the weights hold one.
+ * holds the prompt and the ids that were given out, or all but the last one. An error ends the text, too.
+ * TARE_E_FORMAT: the logits hold NaN or infinity, as they do where the weights hold one.
  */
 TARE_API enum tare_code tare_generate_next(tare_generation *generation, struct tare_generated *step,
                                            struct tare_error *err);
