@@ -68,7 +68,7 @@ static void mask_groups(const struct tare_router *r, float *choice, float *group
     for (int64_t g = 0; g < r->groups; g++) {
         int64_t better = 0; /* of equals the first is better */
         for (int64_t k = 0; k < r->groups; k++)
-            better += group[k] > group[g] || (group[k] == group[g] && k < g);
+            better += group[k] > group[g] || (k < g && group[k] == group[g]);
         for (int64_t i = g * each; better >= r->top_groups && i < (g + 1) * each; i++)
             choice[i] = -INFINITY;
     }
