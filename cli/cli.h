@@ -25,6 +25,7 @@ int cli_explain(const struct cli_verb *verb, int argc, char **argv);
 int cli_convert(const struct cli_verb *verb, int argc, char **argv);
 int cli_repair(const struct cli_verb *verb, int argc, char **argv);
 int cli_run(const struct cli_verb *verb, int argc, char **argv);
+int cli_chat(const struct cli_verb *verb, int argc, char **argv);
 int cli_logits(const struct cli_verb *verb, int argc, char **argv);
 int cli_perplexity(const struct cli_verb *verb, int argc, char **argv);
 int cli_bench(const struct cli_verb *verb, int argc, char **argv);

@@ -22,15 +22,26 @@ bool cli_interrupt_came(void)
     return __atomic_load_n(&cli_interrupted, __ATOMIC_RELAXED) != 0;
 }
 
-void cli_interrupt_catch(void)
+static void catch (int number)
 {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = interrupt;
     action.sa_flags = (int)SA_RESETHAND;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    sigaction(number, &action, NULL);
+}
+
+void cli_interrupt_catch(void)
+{
+    catch (SIGINT);
+    catch (SIGTERM);
+}
+
+void cli_interrupt_forget(void)
+{
+    __atomic_store_n(&cli_interrupted, 0, __ATOMIC_RELAXED);
+    catch (SIGINT);
 }
 
 double cli_seconds(void)

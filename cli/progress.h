@@ -25,6 +25,7 @@ void cli_progress_wipe(struct cli_progress *progress);
 extern volatile int cli_interrupted; /* for the library; the signal comes to any thread, so it is read atomically */
 bool cli_interrupt_came(void);
 void cli_interrupt_catch(void);
+void cli_interrupt_forget(void); /* none came; the next Ctrl-C is caught again, SIGTERM is not */
 
 /* Seconds of a clock that never goes back. */
 double cli_seconds(void);

@@ -23,8 +23,9 @@ struct writer {
     size_t n;
     struct cli_generation asked;
     int kv_bits;
-    int64_t tokens; /* written so far */
-    double seconds; /* spent on them */
+    const char *cache; /* --prompt-cache, or NULL */
+    int64_t tokens;    /* written so far */
+    double seconds;    /* spent on them */
 };
 
 static void writer_release(struct writer *w)
@@ -51,17 +52,30 @@ static void write_text(const char *text, size_t size)
 static enum tare_code open_session(struct writer *w, int threads, struct tare_error *err)
 {
     struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
-    const int64_t want = (int64_t)w->n + w->asked.options.max_tokens;
+    const int64_t want = (int64_t)w->n + w->asked.options.max_tokens, most = tare_model_context(w->model);
     options.threads = threads;
     options.kv_bits = w->kv_bits;
     options.cancel = &cli_interrupted;
-    options.context = want > 4096 ? want : 0;
-    enum tare_code code = tare_session_open(&w->session, w->model, &options, err);
-    if (code == TARE_E_ARGUMENT && options.context) { /* more than the model takes: then as much as it does */
-        options.context = 0;
-        code = tare_session_open(&w->session, w->model, &options, err);
-    }
-    return code;
+    options.context = want <= 4096 ? 0 : most > 0 && most < want ? most : want;
+    return tare_session_open(&w->session, w->model, &options, err);
+}
+
+/* What the file of --prompt-cache holds of the prompt is not gone through again. Returns how many ids that are. */
+static enum tare_code take_cache(struct writer *w, size_t *same, struct tare_error *err)
+{
+    *same = 0;
+    if (!w->cache)
+        return TARE_OK;
+    enum tare_code code = tare_session_load(w->session, w->cache, err);
+    if (code == TARE_E_ABSENT) /* the first time */
+        return TARE_OK;
+    if (code != TARE_OK)
+        return code;
+    const int32_t *held = tare_session_ids(w->session);
+    const size_t length = (size_t)tare_session_length(w->session);
+    while (*same < length && *same + 1 < w->n && held[*same] == w->ids[*same]) /* one id at least is fed */
+        ++*same;
+    return tare_session_rewind(w->session, (int64_t)*same, err);
 }
 
 static enum tare_code prepare(struct writer *w, const struct cli_source *source, const struct cli_prompt *prompt,
@@ -75,9 +89,12 @@ static enum tare_code prepare(struct writer *w, const struct cli_source *source,
         (code = tare_tokenizer_encode(w->tokenizer, prompt->text, prompt->size, true, &w->ids, &w->n, err)) ||
         (code = open_session(w, source->options.threads, err)))
         return code;
+    size_t same = 0;
     w->asked.options.grammar = w->grammar;
-    return w->n ? tare_generate_open(&w->generation, w->session, w->tokenizer, w->ids, w->n, &w->asked.options, err)
-                : TARE_OK;
+    if (w->n == 0 || (code = take_cache(w, &same, err)))
+        return code;
+    return tare_generate_open(&w->generation, w->session, w->tokenizer, w->ids + same, w->n - same, &w->asked.options,
+                              err);
 }
 
 static enum tare_code write_on(struct writer *w, struct tare_error *err)
@@ -127,6 +144,8 @@ static int tell(struct writer *w, const struct cli_source *source, const struct 
     code = write_on(w, &err);
     putchar('\n');
     fflush(stdout);
+    if (code == TARE_OK && w->cache)
+        code = tare_session_save(w->session, w->cache, &err);
     if (code == TARE_E_CANCELLED)
         return tare_code_exit(code); /* whoever pressed Ctrl-C knows why it ends */
     if (code != TARE_OK)
@@ -157,8 +176,11 @@ int cli_run(const struct cli_verb *verb, int argc, char **argv)
     struct cli_sampling asked = CLI_SAMPLING_INIT;
     int64_t threads = 0, kv_bits = 0;
     int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0;
+    const char *cache = NULL;
     const struct cli_flag flags[] = {
         CLI_FLAGS_SAMPLING(&asked),
+        {"prompt-cache", 0, CLI_TEXT, &cache, "FILE",
+         "go on from the text in it as far as the prompt is the same; kept there", 0, 0, NULL},
         CLI_FLAG_KV_BITS(&kv_bits),
         CLI_FLAG_TIE(&tie),
         CLI_FLAG_ZEROS(&zeros),
@@ -172,7 +194,7 @@ int cli_run(const struct cli_verb *verb, int argc, char **argv)
     const char *word = words == 2 ? argv[1] : words == 1 && !named ? argv[0] : NULL;
     struct cli_source source;
     struct tare_error err = {0};
-    struct writer w = {.kv_bits = (int)kv_bits};
+    struct writer w = {.kv_bits = (int)kv_bits, .cache = cache};
     if (cli_source_find(&source, named ? argv[0] : NULL, &err) != TARE_OK)
         return cli_fail(&err);
     source.options.tie = (enum tare_tie)tie;

@@ -20,7 +20,8 @@ struct cli_sampling {
     }
 extern const char *const cli_draft_choices[];
 #define CLI_FLAGS_SAMPLING(s)                                                                                            \
-    {"max-tokens", 0, CLI_WHOLE, &(s)->most, "N", "most tokens to write; default 256", 1, INT32_MAX, NULL},              \
+    {"max-tokens", 0,   CLI_WHOLE, &(s)->most, "N", "most tokens to write; default 256, in a chat 2048", 1,              \
+     INT32_MAX,    NULL},                                                                                                \
         {"temp", 0, CLI_REAL, &(s)->temp, "T", "temperature; default 0: always the likeliest", 0, 100, NULL},            \
         {"top-p", 0, CLI_REAL, &(s)->top_p, "P", "only the likeliest, up to this sum; default 1: all", 0, 1, NULL},      \
         {"top-k", 0, CLI_WHOLE, &(s)->top_k, "K", "only the K likeliest; default 0: all", 0, INT32_MAX, NULL},           \

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * tare.c - the table of contents: a plan is the list of these stages, in order. Start reading here. docs/tour.md
- * follows one tensor.
+ * tare.c - the table of contents: a plan is the list of these stages, in order (plan(), below). Start reading here.
+ * docs/tour.md follows one tensor.
+ *
+ * What becomes of a plan:
+ *     plan/explain.c     told                         audit/     compared, verified
+ *     save/execute.c     written into files           repair/    made again, with a patch
+ *     run/loaded.c       made into matrices of the kernels, once
+ *     run/session.c      one text: ids into passes    run/runner.c    what passes run on: threads, memory, weights
+ *     run/decoder.c      one pass: all layers         run/generate.c  feed, choose, say
  */
 #include <stdlib.h>
 #include <string.h>

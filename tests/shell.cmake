@@ -42,14 +42,19 @@ foreach(class IN ITEMS Diff Verify Gguf)
   set_tests_properties(cli-diff-${name} PROPERTIES LABELS cli)
 endforeach()
 add_test(NAME cli-tokenize COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_tokenize.py $<TARGET_FILE:tare>)
+add_test(NAME cli-chat COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_chat.py $<TARGET_FILE:tare>)
 add_test(NAME cli-template COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_template.py $<TARGET_FILE:tare>)
-set_tests_properties(cli-tokenize cli-template PROPERTIES LABELS cli)
+set_tests_properties(cli-tokenize cli-chat cli-template PROPERTIES LABELS cli)
 
 foreach(class IN ITEMS Perplexity Bench)
   string(TOLOWER ${class} name)
   add_test(NAME cli-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_measure.py $<TARGET_FILE:tare> ${class})
   set_tests_properties(cli-${name} PROPERTIES LABELS cli)
 endforeach()
+
+# Texts that go on from bad input.
+add_test(NAME cli-bad-run COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_bad_input_run.py $<TARGET_FILE:tare>)
+set_tests_properties(cli-bad-run PROPERTIES LABELS cli)
 
 # The story of the built-in model, against transformers' record.
 add_test(NAME cli-greedy COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_greedy.py $<TARGET_FILE:tare> ${CMAKE_SOURCE_DIR})

@@ -45,6 +45,7 @@ module libpcre2-8 || need libpcre2-dev
 module libutf8proc || need libutf8proc-dev
 module libxxhash || need libxxhash-dev
 module 'libcrypto >= 3' || need libssl-dev
+module libedit || need libedit-dev
 case $what in
 build)
     ;;

@@ -87,7 +87,7 @@ static bool add_shards(struct tare_digests *all, const struct tare_checkpoint *c
 
 static bool is_weights(const char *name)
 {
-    return tare_name_ends(name, ".safetensors") || tare_name_ends(name, ".gguf");
+    return tare_ends_with(name, ".safetensors") || tare_ends_with(name, ".gguf");
 }
 
 static bool has_size(const struct tare_digests *all, uint64_t size)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * gbnf.c - llama.cpp's GBNF: rules of literals, classes, groups and counts. docs/grammar.md has the language. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -53,7 +53,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     tare_gqa(l, at, &attention);
-    tare_glu(l, at, &(struct tare_glu_desc){.dim = dim, .hidden = (int64_t)((double)dim * a->hidden_dim_scale_factor)});
+    tare_glu(l, at, &(struct tare_glu_desc){.dim = dim, .hidden = tare_share(dim, a->hidden_dim_scale_factor)});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * afmoe.c - Arcee's AFMoE (mlx-lm: models/afmoe.py): gated attention, four norms, positions only in windows. */
+#include <string.h>
+
 #include "models/routed.h"
 #include "models/window.h"
 

@@ -56,7 +56,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
         code = tare_partial_check(a->partial_rotary_factor, d->place, d->err);
     if (code)
         return code;
-    const int64_t rotated = (int64_t)((double)a->head_dim * a->partial_rotary_factor);
+    const int64_t rotated = tare_share(a->head_dim, a->partial_rotary_factor);
     if (rotated < 1 || rotated % 2)
         return tare_fail(d->err, TARE_E_CONFIG, d->place,
                          "%lld of %lld dimensions of a head would rotate; expected pairs", (long long)rotated,
@@ -90,7 +90,7 @@ static struct tare_bailing describe(const struct args *a)
 static void linear(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t i)
 {
     const struct tare_bailing b = describe(a);
-    const int64_t rotated = (int64_t)((double)a->head_dim * a->partial_rotary_factor);
+    const int64_t rotated = tare_share(a->head_dim, a->partial_rotary_factor);
     const int64_t last = a->num_hidden_layers > 1 ? a->num_hidden_layers - 1 : 1;
     tare_bailing_linear(
         l, at, &b,

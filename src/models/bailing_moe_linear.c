@@ -79,7 +79,7 @@ static struct tare_bailing describe(const struct args *a)
 static struct tare_rope rope(struct tare_at at, const struct args *a, int64_t head)
 {
     struct tare_rope rope =
-        tare_rope_read(at, (int64_t)((double)head * a->partial_rotary_factor), a->rope_theta,
+        tare_rope_read(at, tare_share(head, a->partial_rotary_factor), a->rope_theta,
                        a->rope_scaling ? a->rope_scaling : a->rope_parameters, a->max_position_embeddings);
     rope.interleaved = a->rope_traditional;
     return rope;

@@ -23,7 +23,7 @@ static struct tare_rope rope(struct tare_at at, const struct tare_dense *dense, 
 {
     if (dense->no_rope)
         return (struct tare_rope){.kind = TARE_ROPE_NONE};
-    const int64_t dims = dense->rotated > 0 ? (int64_t)((double)head * dense->rotated) : head;
+    const int64_t dims = dense->rotated > 0 ? tare_share(head, dense->rotated) : head;
     double theta = dense->theta;
     if (!at.tree->error.code)
         tare_theta_read(&theta, "rope_theta", dense->scaling, "config.json", &at.tree->error);

@@ -64,11 +64,17 @@ static int64_t hidden(const struct args *a, int64_t i)
     return json_integer_value(own ? own : a->intermediate_size);
 }
 
+/* Layers from it on borrow keys and values. */
+static int64_t first_shared(const struct args *a)
+{
+    return a->num_hidden_layers - (a->num_kv_shared_layers > 0 ? a->num_kv_shared_layers : 0);
+}
+
 /* The last layer of i's type that has keys and values of its own, -1: none. */
 static int64_t lender(const struct args *a, int64_t i)
 {
     const char *type = json_string_value(json_array_get(a->layer_types, (size_t)i));
-    for (int64_t k = a->num_hidden_layers - a->num_kv_shared_layers - 1; k >= 0; k--)
+    for (int64_t k = first_shared(a) - 1; k >= 0; k--)
         if (!strcmp(json_string_value(json_array_get(a->layer_types, (size_t)k)), type))
             return k;
     return -1;
@@ -93,8 +99,8 @@ static struct tare_rope rope(struct tare_at at, const struct args *a, bool slidi
 static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t i)
 {
     const bool sliding = tare_word_is(a->layer_types, i, "sliding_attention");
-    const int64_t shared = a->num_kv_shared_layers > 0 ? a->num_kv_shared_layers : 0, from = lender(a, i);
-    const bool borrows = i >= a->num_hidden_layers - shared;
+    const int64_t from = lender(a, i);
+    const bool borrows = i >= first_shared(a);
     const struct tare_gqa_desc d = {.dim = a->hidden_size,
                                     .heads = a->num_attention_heads,
                                     .kv_heads = a->num_key_value_heads,
@@ -178,8 +184,7 @@ static void lend(struct tare_weights *w, const void *args)
 {
     static const char *const parts[] = {"k_proj", "v_proj", "k_norm"};
     const struct args *a = args;
-    const int64_t borrowed = a->num_kv_shared_layers > 0 ? a->num_kv_shared_layers : 0;
-    for (int64_t i = a->num_hidden_layers - borrowed; i < a->num_hidden_layers && !w->error.code; i++)
+    for (int64_t i = first_shared(a); i < a->num_hidden_layers && !w->error.code; i++)
         for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
             const char *own = tare_arena_format(w->arena, "layers.%lld.self_attn.%s.weight", (long long)i, parts[p]);
             const char *from =

@@ -76,12 +76,18 @@ static struct tare_rope rope(struct tare_at at, const struct args *a, bool slidi
     return rope;
 }
 
+/* Layers from it on borrow keys and values. */
+static int64_t first_shared(const struct args *a)
+{
+    return a->num_hidden_layers - (a->num_kv_shared_layers > 0 ? a->num_kv_shared_layers : 0);
+}
+
 /* How many layers before this one the keys and values are that it borrows: those of the last layer of its kind that has
  * some of its own; 0: none. */
 static int64_t lender(const struct args *a, int64_t layer)
 {
     const bool full = is_type(a, layer, "full_attention"), sliding = is_type(a, layer, "sliding_attention");
-    for (int64_t i = a->num_hidden_layers - a->num_kv_shared_layers - 1; i >= 0; i--)
+    for (int64_t i = first_shared(a) - 1; i >= 0; i--)
         if (is_type(a, i, "full_attention") == full && is_type(a, i, "sliding_attention") == sliding)
             return layer - i;
     return 0;
@@ -158,7 +164,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct args *a = args;
     const struct tare_at model = tare_at(root, "model");
-    const int64_t dim = a->hidden_size, first_shared = a->num_hidden_layers - a->num_kv_shared_layers;
+    const int64_t dim = a->hidden_size;
     const struct tare_per_layer_desc per_layer = {.dim = dim,
                                                   .width = a->hidden_size_per_layer_input,
                                                   .layers = a->num_hidden_layers,
@@ -176,8 +182,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     struct tare_layer *l = tare_layers(d, a->num_hidden_layers);
     for (int64_t i = 0; i < d->n_layers && !root.tree->error.code; i++, l++) {
         const struct tare_at at = tare_at(model, "layers.%lld", (long long)i);
-        attention(l, at, a, i, i < first_shared);
-        feed_forward(l, at, a, i >= first_shared);
+        attention(l, at, a, i, i < first_shared(a));
+        feed_forward(l, at, a, i >= first_shared(a));
         if (per_layer.width > 0)
             tare_per_layer(l, at, i, &per_layer);
         l->scale = tare_plain(at, "layer_scalar", 1, (int64_t)1);
@@ -191,7 +197,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 static void drop_borrowed(struct tare_weights *w, const struct args *a)
 {
     static const char why[] = "this layer borrows the keys and values of an earlier one (num_kv_shared_layers)";
-    const int64_t first = a->num_hidden_layers - a->num_kv_shared_layers;
+    const int64_t first = first_shared(a);
     tare_drop_from(w, "**.layers.#.self_attn.k_proj", first, why);
     tare_drop_from(w, "**.layers.#.self_attn.v_proj", first, why);
     tare_drop_from(w, "**.layers.#.self_attn.k_norm", first, why);

@@ -39,20 +39,19 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     const int64_t head = tare_div(at, "hidden_size", dim, "num_attention_heads", a->num_attention_heads);
     l->residual = a->use_parallel_residual ? TARE_RESIDUAL_PARALLEL : TARE_RESIDUAL_SEQUENTIAL;
     l->pre[0] = tare_layer_norm(at, "input_layernorm", dim, a->layer_norm_eps, BIAS);
-    tare_gqa(
-        l, at,
-        &(struct tare_gqa_desc){.name = "attention",
-                                .qkv_name = "query_key_value",
-                                .grouped = true,
-                                .o_name = "dense",
-                                .dim = dim,
-                                .heads = a->num_attention_heads,
-                                .kv_heads = a->num_attention_heads,
-                                .head_dim = head,
-                                .bias = true,
-                                .o_bias = true,
-                                .rope = tare_rope_read(at, (int64_t)((double)head * a->rotary_pct), a->rotary_emb_base,
-                                                       a->rope_parameters, a->max_position_embeddings)});
+    tare_gqa(l, at,
+             &(struct tare_gqa_desc){.name = "attention",
+                                     .qkv_name = "query_key_value",
+                                     .grouped = true,
+                                     .o_name = "dense",
+                                     .dim = dim,
+                                     .heads = a->num_attention_heads,
+                                     .kv_heads = a->num_attention_heads,
+                                     .head_dim = head,
+                                     .bias = true,
+                                     .o_bias = true,
+                                     .rope = tare_rope_read(at, tare_share(head, a->rotary_pct), a->rotary_emb_base,
+                                                            a->rope_parameters, a->max_position_embeddings)});
     l->pre[1] = tare_layer_norm(at, "post_attention_layernorm", dim, a->layer_norm_eps, BIAS);
     tare_mlp(l, at,
              &(struct tare_mlp_desc){.first_name = "dense_h_to_4h",

@@ -85,7 +85,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
         a->block_dim = a->hidden_size;
     if (a->block_ff_dim < 0)
         a->block_ff_dim = a->intermediate_size;
-    if (a->block_ff_dim < 1)
+    if (a->block_ff_dim < 1 || a->block_ff_dim > INT32_MAX)
         return tare_fail(d->err, TARE_E_CONFIG, d->place,
                          "block_ff_dim or intermediate_size must say how wide a network is");
     if (a->block_auto_adjust_ff_dim) {

@@ -21,14 +21,19 @@ static int64_t embedders(const struct args *a)
     return a->emb_split_num * (a->emb_neighbor_num - 1);
 }
 
+#define MOST_ROWS ((int64_t)1 << 38) /* of a table: an id times a row's number is a number of 64 bits */
+
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {
     const struct args *a = args;
-    const int64_t n = embedders(a);
-    if (n < 1 || n > a->hidden_size)
+    if (a->emb_split_num < 1 || a->emb_neighbor_num < 2 ||
+        a->emb_split_num > a->hidden_size / (a->emb_neighbor_num - 1))
         return tare_fail(d->err, TARE_E_CONFIG, d->place,
                          "emb_split_num %lld and emb_neighbor_num %lld do not divide hidden_size %lld into embeddings",
                          (long long)a->emb_split_num, (long long)a->emb_neighbor_num, (long long)a->hidden_size);
+    if (a->vocab_size > 0 && a->ngram_vocab_size_ratio > MOST_ROWS / a->vocab_size)
+        return tare_fail(d->err, TARE_E_CONFIG, d->place, "ngram_vocab_size_ratio %lld times vocab_size is too much",
+                         (long long)a->ngram_vocab_size_ratio);
     return tare_keys_needed((const char *const[]){"q_lora_rank"}, 1, d);
 }
 

@@ -68,7 +68,7 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
     const bool sink = windowed ? a->add_swa_attention_sink_bias : a->add_full_attention_sink_bias;
     const int64_t head = windowed ? a->swa_head_dim : a->head_dim;
     const struct tare_rope rope = {.kind = TARE_ROPE_DEFAULT,
-                                   .dims = (int64_t)(a->partial_rotary_factor * (double)head),
+                                   .dims = tare_share(head, a->partial_rotary_factor),
                                    .base = windowed ? a->swa_rope_theta : a->rope_theta};
     tare_gqa(l, at,
              &(struct tare_gqa_desc){.dim = a->hidden_size,

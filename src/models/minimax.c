@@ -37,7 +37,7 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
 {
     const int64_t head = tare_head_dim(at, a->head_dim, a->hidden_size, a->num_attention_heads);
     const double share = tare_json_real(a->rope_parameters, "partial_rotary_factor", 1);
-    const int64_t rotated = a->rotary_dim > 0 ? a->rotary_dim : (int64_t)((double)head * share);
+    const int64_t rotated = a->rotary_dim > 0 ? a->rotary_dim : tare_share(head, share);
     tare_gqa(l, at,
              &(struct tare_gqa_desc){
                  .dim = a->hidden_size,

@@ -93,7 +93,7 @@ static struct tare_norm norm(struct tare_at at, const char *name, const struct a
 
 static struct tare_rope rope(struct tare_at at, const struct args *a, int64_t most)
 {
-    const int64_t share = (int64_t)((double)a->head_dim * a->partial_rotary_factor);
+    const int64_t share = tare_share(a->head_dim, a->partial_rotary_factor);
     const int64_t dims = a->rotary_dim >= 0 ? a->rotary_dim : share;
     return tare_rope_read(at, dims < most ? dims : most, a->rope_theta, a->rope_parameters, a->max_position_embeddings);
 }

@@ -60,7 +60,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static int64_t width(double mult, int64_t dim)
 {
     const double rounded = nearbyint(mult * 1e6) / 1e6;
-    return ((int64_t)(2 * rounded * (double)dim / 3) + 255) / 256 * 256;
+    return (tare_share(1, 2 * rounded * (double)dim / 3) + 255) / 256 * 256;
 }
 
 static void attention(struct tare_layer *l, struct tare_at at, const struct args *a, int64_t group)

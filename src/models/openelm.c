@@ -45,7 +45,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 /* The multiple of divisor nearest to value, but not less than nine tenths of it. */
 static int64_t make_divisible(double value, int64_t divisor)
 {
-    int64_t rounded = (int64_t)(value + (double)divisor / 2) / divisor * divisor;
+    int64_t rounded = tare_share(1, value + (double)divisor / 2) / divisor * divisor;
     if (rounded < divisor)
         rounded = divisor;
     return (double)rounded < 0.9 * value ? rounded + divisor : rounded;

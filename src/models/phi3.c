@@ -45,7 +45,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 static struct tare_rope rope_read(struct tare_at at, const struct args *a, int64_t head)
 {
     struct tare_rope rope =
-        tare_rope_read(at, (int64_t)((double)head * a->partial_rotary_factor), a->rope_theta,
+        tare_rope_read(at, tare_share(head, a->partial_rotary_factor), a->rope_theta,
                        a->rope_parameters ? a->rope_parameters : a->rope_scaling, a->max_position_embeddings);
     rope.interleaved = a->rope_traditional;
     if (rope.kind == TARE_ROPE_LONGROPE)

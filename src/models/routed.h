@@ -3,8 +3,8 @@
  * the experts, and often an expert that all tokens share.
  *
  *     tare_routed_dense(root, d, &(struct tare_routed_dense){
- *         .dense = {TARE_DENSE_LLAMA(a)}, .routed = {.router = {.n = a->num_experts, .top = 2}, .hidden =
- * a->moe_intermediate_size}});
+ *         .dense = {TARE_DENSE_LLAMA(a)},
+ *         .routed = {.router = {.n = a->num_experts, .top = 2}, .hidden = a->moe_intermediate_size}});
  */
 #ifndef TARE_MODELS_ROUTED_H
 #define TARE_MODELS_ROUTED_H

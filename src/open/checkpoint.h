@@ -139,7 +139,8 @@ bool tare_checkpoint_has(const struct tare_checkpoint *checkpoint, const char *n
 enum tare_code tare_tensor_data(struct tare_checkpoint *checkpoint, const struct tare_tensor *tensor, const void **data,
                                 struct tare_error *err);
 
-/* Its bytes are not needed for now (tare_mapping_give_back()): what tare_tensor_data() gave stays valid. Thread-safe. */
+/* Its bytes are not needed for now (tare_mapping_give_back()): what tare_tensor_data() gave stays valid. Thread-safe.
+ */
 void tare_tensor_give_back(struct tare_checkpoint *checkpoint, const struct tare_tensor *tensor);
 
 /* Product of a shape, or -1 when it does not fit int64_t. */

@@ -10,7 +10,7 @@
 
 static bool is_gguf(const char *name)
 {
-    return tare_name_ends(name, ".gguf");
+    return tare_ends_with(name, ".gguf");
 }
 
 /* The only GGUF file of a folder without safetensors, but for projectors of images beside it; or NULL. */
@@ -27,7 +27,7 @@ static enum tare_code find_file(struct tare_checkpoint *checkpoint, const char *
     enum tare_code code = tare_listing_read(&listing, checkpoint, err);
     for (size_t i = 0; i < listing.n; i++) {
         const char *one = listing.names[i];
-        other = other || tare_name_ends(one, ".safetensors") || tare_name_ends(one, ".safetensors.index.json");
+        other = other || tare_ends_with(one, ".safetensors") || tare_ends_with(one, ".safetensors.index.json");
         if (!is_gguf(one) || strstr(one, "mmproj"))
             continue;
         more = *name ? one : more;
@@ -141,9 +141,9 @@ enum tare_code tare_gguf_locate(struct tare_checkpoint *checkpoint, struct tare_
 static int64_t heads_of(const struct tare_gguf_facts *facts, const struct tare_tensor *t)
 {
     const bool q =
-        tare_name_ends(t->name, "self_attn.q_proj.weight") || tare_name_ends(t->name, "self_attn.q_proj.bias");
+        tare_ends_with(t->name, "self_attn.q_proj.weight") || tare_ends_with(t->name, "self_attn.q_proj.bias");
     const bool k =
-        tare_name_ends(t->name, "self_attn.k_proj.weight") || tare_name_ends(t->name, "self_attn.k_proj.bias");
+        tare_ends_with(t->name, "self_attn.k_proj.weight") || tare_ends_with(t->name, "self_attn.k_proj.bias");
     const int64_t heads = q ? facts->heads : k ? facts->kv_heads : 0;
     return heads && t->rank <= 2 && t->shape[0] % heads == 0 && t->shape[0] / heads % 2 == 0 ? heads : 0;
 }
@@ -161,7 +161,7 @@ enum tare_code tare_gguf_list(struct tare_checkpoint *checkpoint, struct tare_er
         if (!(t->name = tare_gguf_name(checkpoint->facts.architecture, t->name, &checkpoint->arena)))
             return tare_fail_memory(err);
         t->heads = heads_of(&checkpoint->facts, t);
-        if (t->rank != 1 || !tare_name_ends(t->name, gate))
+        if (t->rank != 1 || !tare_ends_with(t->name, gate))
             continue;
         int64_t *shape = tare_arena_array(&checkpoint->arena, 2, sizeof *shape); /* axes of 1 are not written */
         if (!shape)

@@ -11,12 +11,6 @@
 
 #include "open/gguf.h"
 
-bool tare_name_ends(const char *name, const char *end)
-{
-    const size_t n = strlen(name), m = strlen(end);
-    return n >= m && !memcmp(name + n - m, end, m);
-}
-
 bool tare_name_is_plain(const char *name, size_t n)
 {
     if (!n || n > 255 || (n <= 2 && !memcmp(name, "..", n)))
@@ -30,7 +24,7 @@ bool tare_name_is_plain(const char *name, size_t n)
 char *tare_checkpoint_path(struct tare_checkpoint *checkpoint, const char *name)
 {
     const char *folder = checkpoint->folder;
-    return tare_arena_format(&checkpoint->arena, "%s%s%s", folder, tare_name_ends(folder, "/") ? "" : "/", name);
+    return tare_arena_format(&checkpoint->arena, "%s%s%s", folder, tare_ends_with(folder, "/") ? "" : "/", name);
 }
 
 /* ---- listings ------------------------------------------------------------------------------------------------ */

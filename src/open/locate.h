@@ -3,6 +3,7 @@
 #ifndef TARE_OPEN_LOCATE_H
 #define TARE_OPEN_LOCATE_H
 
+#include "base/text.h"
 #include "open/checkpoint.h"
 
 /* Names of a folder's files, or of the files in memory; not of hidden ones. */
@@ -17,7 +18,6 @@ enum tare_code tare_listing_read(struct tare_listing *listing, struct tare_check
 void tare_listing_release(struct tare_listing *listing);
 bool tare_listing_has(const struct tare_listing *listing, const char *name);
 
-bool tare_name_ends(const char *name, const char *end);
 /* One plain file name (P4): not empty, no '/', neither "." nor "..", no control character, at most 255 bytes. */
 bool tare_name_is_plain(const char *name, size_t n);
 /* Path of a file beside config.json, in the arena; NULL: no memory. */

@@ -22,7 +22,7 @@ static bool starts(const char *name, const char *start)
 /* PEFT: adapter_model.safetensors and its shards; mlx-lm: adapters.safetensors, 0000100_adapters.safetensors. */
 static bool is_adapter(const char *name)
 {
-    return starts(name, "adapter_model") || tare_name_ends(name, "adapters.safetensors");
+    return starts(name, "adapter_model") || tare_ends_with(name, "adapters.safetensors");
 }
 
 /* Mistral's own names for what model*.safetensors hold too. */
@@ -33,7 +33,7 @@ static bool is_consolidated(const char *name)
 
 static bool is_shard(const char *name)
 {
-    return tare_name_ends(name, ".safetensors");
+    return tare_ends_with(name, ".safetensors");
 }
 
 static enum tare_code remark(struct tare_checkpoint *checkpoint, enum tare_level level, const char *code,
@@ -78,7 +78,7 @@ static enum tare_code find_index(const struct tare_listing *listing, const char 
         model = model || (is_shard(listing->names[i]) && starts(listing->names[i], "model"));
     for (size_t i = 0; i < listing->n; i++) {
         const char *candidate = listing->names[i];
-        if (!tare_name_ends(candidate, ".safetensors.index.json") || is_adapter(candidate) ||
+        if (!tare_ends_with(candidate, ".safetensors.index.json") || is_adapter(candidate) ||
             (model && is_consolidated(candidate)))
             continue;
         if (*name)
@@ -242,7 +242,7 @@ static enum tare_code fail_empty(const struct tare_checkpoint *checkpoint, const
         const char *name = listing->names[i];
         adapter = is_shard(name) && is_adapter(name) ? name : adapter;
         for (size_t k = 0; k < sizeof pickles / sizeof *pickles; k++)
-            pickle = tare_name_ends(name, pickles[k]) ? name : pickle;
+            pickle = tare_ends_with(name, pickles[k]) ? name : pickle;
     }
     if (adapter)
         return tare_fail(err, TARE_E_ABSENT, checkpoint->path,

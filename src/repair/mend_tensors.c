@@ -7,12 +7,6 @@
 #include "repair/repair.h"
 #include "tree/prove.h"
 
-static bool ends_with(const char *name, const char *end)
-{
-    const size_t n = strlen(name), m = strlen(end);
-    return n > m && !strcmp(name + n - m, end);
-}
-
 /* ---- a head without an embedding ----------------------------------------------------------------------------- */
 
 /* "model." of the source "layers.0.x" that became "model.layers.0.x": what rewriting puts before names; "" where it
@@ -22,7 +16,8 @@ static const char *prefix_put(const struct tare_model *m, size_t *n)
     for (size_t i = 0; i < m->weights.n; i++) {
         const struct tare_entry *e = &m->weights.entries[i];
         if (e->rule || e->absorbed || e == m->tie.bound || e->recipe->op != TARE_OP_TAKE ||
-            !tare_tree_find(&m->tree, e->name) || !ends_with(e->name, e->recipe->module->name))
+            !tare_tree_find(&m->tree, e->name) || !strcmp(e->name, e->recipe->module->name) ||
+            !tare_ends_with(e->name, e->recipe->module->name))
             continue;
         const size_t all = strlen(e->name), own = strlen(e->recipe->module->name);
         *n = all - own;
@@ -46,7 +41,7 @@ static const char *embedding_stem(struct tare_repair *r)
     const char *name = m->tie.bound->name; /* the parameter's: "model.embed_tokens.weight" */
     size_t n = 0;
     const char *put = prefix_put(m, &n);
-    if (!put || strncmp(name, put, n) != 0 || !ends_with(name, ".weight"))
+    if (!put || strncmp(name, put, n) != 0 || !tare_ends_with(name + n, ".weight"))
         return NULL;
     return tare_arena_copy(&r->arena, name + n, strlen(name) - n - strlen(".weight"));
 }
@@ -90,7 +85,7 @@ static enum tare_code mend_only_copy(struct tare_repair *r, bool *changed, struc
 /* Is the entry the bias of a linear that has none? */
 static bool is_spare(const struct tare_model *m, const struct tare_entry *entry, struct tare_arena *arena)
 {
-    if (entry->absorbed || entry->recipe->op != TARE_OP_TAKE || !ends_with(entry->name, ".bias") ||
+    if (entry->absorbed || entry->recipe->op != TARE_OP_TAKE || !tare_ends_with(entry->name, ".bias") ||
         entry->recipe->module->packing != &tare_packing_plain || entry->recipe->rank != 1)
         return false;
     const struct tare_parameter *own = tare_tree_find(&m->tree, entry->name);

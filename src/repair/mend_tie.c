@@ -2,6 +2,7 @@
  * mend_tie.c - tie_word_embeddings, from content: is the output head the embedding? */
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 #include "repair/repair.h"
 #include "tree/prove.h"

@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "packing/to_mlx.h"
 
-static bool ends_with(const char *name, const char *end)
+/* Is it this part of a module, and not the part's name alone? */
+static bool is_part(const char *name, const char *suffix)
 {
-    const size_t n = strlen(name), m = strlen(end);
-    return n > m && !strcmp(name + n - m, end);
+    return strlen(name) > strlen(suffix) && tare_ends_with(name, suffix);
 }
 
 static const struct tare_tensor *sibling(struct tare_stems *s, const char *path, const char *suffix)
@@ -206,10 +207,10 @@ enum tare_code tare_stems_list(struct tare_stems *s, struct tare_model *model, s
             continue;
         const struct tare_tensor *t = entry->recipe->module->part[TARE_PART_WEIGHT];
         for (size_t k = 0; k < sizeof other / sizeof *other; k++)
-            s->others += ends_with(t->name, other[k]);
-        if (ends_with(t->name, ".qweight"))
+            s->others += is_part(t->name, other[k]);
+        if (is_part(t->name, ".qweight"))
             room = add(s, t, ".qweight", entry);
-        else if (ends_with(t->name, ".weight") && t->dtype == TARE_U32)
+        else if (is_part(t->name, ".weight") && t->dtype == TARE_U32)
             room = add(s, t, ".weight", entry);
     }
     return room && !s->arena.failed ? TARE_OK : tare_fail_memory(err);

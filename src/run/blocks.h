@@ -34,8 +34,8 @@ struct tare_rope {
 };
 /*
  * rope_theta and rope_scaling in both spellings (transformers 4: rope_theta, rope_scaling; 5: rope_parameters) -> rope.
- * An unknown rope_type is refused by name through the tree's error. scaling   rope_scaling or rope_parameters, may be
- * NULL context   max_position_embeddings
+ * An unknown rope_type is refused by name through the tree's error. scaling is rope_scaling or rope_parameters and may
+ * be NULL, context is max_position_embeddings.
  */
 struct tare_rope tare_rope_read(struct tare_at at, int64_t dims, double theta, const json_t *scaling, int64_t context);
 
@@ -125,8 +125,13 @@ enum tare_activation tare_activation_read(struct tare_at at, const char *name, e
 
 /*
  * A gated unit whose parts are kept within limits, m the most:
- *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-alpha g)) * (u + 1), whatever the activation
- * (gpt_oss) INPUT    act(min(gate, m)) * clamp(up, -m, m) (deepseek_v41) AFTER    min(act(gate), m) * clamp(up, -m, m)
+ *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-alpha g)) * (u + 1) (gpt_oss)
+ *            whatever the activation
+ *
+ *   INPUT    act(min(gate, m)) * clamp(up, -m, m) (deepseek_v41)
+ *
+ *   AFTER    min(act(gate), m) * clamp(up, -m, m)
+ *
  *   SITU     m tanh(gate / m) / (1 + e^-gate) * u, whatever the activation; u = l tanh(up / l), or up where l is 0
  *            (kimi_k3)
  */

@@ -45,16 +45,22 @@ void tare_layers_loop(struct tare_decoder *decoder, int64_t times, struct tare_n
     }
 }
 
+void *tare_block_keep(struct tare_at at, const void *self, size_t size)
+{
+    void *copy = tare_arena_alloc(at.tree->arena, size);
+    if (copy)
+        memcpy(copy, self, size);
+    else if (!at.tree->error.code)
+        tare_fail_memory(&at.tree->error);
+    return copy;
+}
+
 void tare_block_set(struct tare_block *block, struct tare_at at, const struct tare_block_ops *ops, const void *self,
                     size_t size)
 {
-    void *copy = tare_arena_alloc(at.tree->arena, size);
-    if (!copy && !at.tree->error.code)
-        tare_fail_memory(&at.tree->error);
-    if (!copy)
-        return;
-    memcpy(copy, self, size);
-    *block = (struct tare_block){ops, copy};
+    const void *copy = tare_block_keep(at, self, size);
+    if (copy)
+        *block = (struct tare_block){ops, copy};
 }
 
 bool tare_decoder_runs(const struct tare_decoder *d)

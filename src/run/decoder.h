@@ -90,7 +90,9 @@ struct tare_decoder {
     double logit_scale;     /* 0 or 1: none */
 };
 
-/* Make *block ops on a copy of self (size bytes) in the arena of the tree; without memory the tree's error says so. */
+/* A copy of self (size bytes) in the arena of the tree; NULL without memory, and the tree's error says so. */
+void *tare_block_keep(struct tare_at at, const void *self, size_t size);
+/* Make *block ops on such a copy; without memory it stays as it is. */
 void tare_block_set(struct tare_block *block, struct tare_at at, const struct tare_block_ops *ops, const void *self,
                     size_t size);
 

@@ -106,30 +106,25 @@ static const struct tare_block_ops ops = {.name = "glu", .scratch = scratch, .fo
 void tare_glu(struct tare_layer *layer, struct tare_at parent, const struct tare_glu_desc *d)
 {
     const struct tare_at at = tare_at(parent, "%s", d->name ? d->name : "mlp");
-    struct glu *b = tare_arena_alloc(at.tree->arena, sizeof *b);
-    struct glu failed = {0};
-    if (!b && !at.tree->error.code)
-        tare_fail_memory(&at.tree->error);
-    b = b ? b : &failed;
-    *b = (struct glu){.hidden = d->hidden,
-                      .up_first = d->up_first,
-                      .activation = d->activation,
-                      .limit = d->limit,
-                      .gegelu_limit = (float)d->gegelu_limit,
-                      .sparse = d->sparsity > 0};
-    if (b->sparse)
-        b->deviations = (float)normal_quantile(d->sparsity);
+    struct glu b = {.hidden = d->hidden,
+                    .up_first = d->up_first,
+                    .activation = d->activation,
+                    .limit = d->limit,
+                    .gegelu_limit = (float)d->gegelu_limit,
+                    .sparse = d->sparsity > 0};
+    if (b.sparse)
+        b.deviations = (float)normal_quantile(d->sparsity);
     struct tare_linear (*const linear)(struct tare_at, const char *, int64_t, int64_t, bool) =
         d->ternary ? tare_ternary : tare_linear;
     if (d->hidden_norm)
-        b->norm = tare_rms_norm(at, d->hidden_norm, d->hidden, d->eps);
+        b.norm = tare_rms_norm(at, d->hidden_norm, d->hidden, d->eps);
     if (d->gate_up_name) {
-        b->gate_up = linear(at, d->gate_up_name, d->dim, tare_mul(at, 2, d->hidden), d->bias);
+        b.gate_up = linear(at, d->gate_up_name, d->dim, tare_mul(at, 2, d->hidden), d->bias);
     } else {
-        b->gate = linear(at, d->gate_name ? d->gate_name : "gate_proj", d->dim, d->hidden, d->bias);
-        b->up = linear(at, d->up_name ? d->up_name : "up_proj", d->dim, d->hidden, d->bias);
+        b.gate = linear(at, d->gate_name ? d->gate_name : "gate_proj", d->dim, d->hidden, d->bias);
+        b.up = linear(at, d->up_name ? d->up_name : "up_proj", d->dim, d->hidden, d->bias);
     }
-    b->down = linear(at, d->down_name ? d->down_name : "down_proj", d->hidden, d->dim, d->bias);
-    if (b != &failed && d->sparsity < 1)
-        layer->ffn = (struct tare_block){&ops, b};
+    b.down = linear(at, d->down_name ? d->down_name : "down_proj", d->hidden, d->dim, d->bias);
+    if (d->sparsity < 1)
+        tare_block_set(&layer->ffn, at, &ops, &b, sizeof b);
 }

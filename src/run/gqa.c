@@ -196,36 +196,24 @@ static const struct tare_block_ops ops = {.name = "gqa", .state = state, .scratc
 
 static const struct tare_block_ops borrowing = {.name = "gqa", .scratch = scratch, .forward = forward};
 
-static struct tare_gqa_self *allocate(struct tare_at at)
-{
-    struct tare_gqa_self *b = tare_arena_alloc(at.tree->arena, sizeof *b);
-    if (!b && !at.tree->error.code)
-        tare_fail_memory(&at.tree->error);
-    return b;
-}
-
 void tare_gqa(struct tare_layer *layer, struct tare_at parent, const struct tare_gqa_desc *d)
 {
     const struct tare_at at = tare_at(parent, "%s", d->name ? d->name : "self_attn");
-    struct tare_gqa_self *b = allocate(at), failed;
-    tare_gqa_declare(b ? b : &failed, at, d);
-    if (b && tare_gqa_runs(b, d))
-        layer->mixer = (struct tare_block){b->borrows ? &borrowing : &ops, b};
+    struct tare_gqa_self b;
+    tare_gqa_declare(&b, at, d);
+    if (tare_gqa_runs(&b, d))
+        tare_block_set(&layer->mixer, at, b.borrows ? &borrowing : &ops, &b, sizeof b);
 }
 
 void tare_gqa_mixing(struct tare_block *mixer, struct tare_at at, int64_t window)
 {
-    const struct tare_gqa_self *once = mixer->self;
     if (mixer->ops != &ops) /* it does not run anyway */
         return;
-    struct tare_gqa_self *b = allocate(at);
-    if (!b)
-        return;
-    *b = *once;
-    b->window = window;
-    b->mixing = tare_plain(at, "weight", 2, b->heads, b->head_dim);
-    b->mixing_bias = tare_plain(at, "bias", 1, b->heads);
-    mixer->self = b;
+    struct tare_gqa_self b = *(const struct tare_gqa_self *)mixer->self;
+    b.window = window;
+    b.mixing = tare_plain(at, "weight", 2, b.heads, b.head_dim);
+    b.mixing_bias = tare_plain(at, "bias", 1, b.heads);
+    tare_block_set(mixer, at, &ops, &b, sizeof b);
 }
 
 /* What the description has no words for. */

@@ -120,12 +120,7 @@ const struct tare_gqa_index *tare_gqa_index(struct tare_at at, const struct tare
         .local = own->local,
         .rope = own->rope,
     };
-    struct tare_gqa_index *copy = tare_arena_alloc(at.tree->arena, sizeof *copy);
-    if (!copy && !at.tree->error.code)
-        tare_fail_memory(&at.tree->error);
-    if (copy)
-        *copy = index;
-    return copy;
+    return tare_block_keep(at, &index, sizeof index);
 }
 
 bool tare_gqa_index_runs(const struct tare_gqa_index *x, const struct tare_gqa_desc *d)

@@ -17,6 +17,7 @@ struct quantizing {
     const struct tare_matrix *dense, *m;
     const struct tare_kernels *kernels;
     unsigned char *data;
+    size_t base; /* tile of task 0 */
     float *work; /* of a thread: a row, its scales and offsets */
     uint8_t *codes;
 };
@@ -29,7 +30,7 @@ bool tare_head8_fits(const struct tare_matrix *dense)
 
 int64_t tare_head8_group(int64_t in)
 {
-    return in % 128 == 0 ? 128 : in % 64 == 0 ? 64 : 32;
+    return in % 128 == 0 ? 128 : in % 64 == 0 ? 64 : in % 32 == 0 ? 32 : TARE_ACTIVATION_BLOCK;
 }
 
 /* The largest |x|, or something not finite when one is not: bits of floats without sign are in the order of floats. */
@@ -60,9 +61,10 @@ static float quantize(const float *x, int64_t n, uint8_t *code)
     return scale;
 }
 
-static void quantize_tile(void *user, size_t tile, int worker)
+static void quantize_tile(void *user, size_t task, int worker)
 {
     const struct quantizing *q = user;
+    const size_t tile = q->base + task;
     const struct tare_matrix *m = q->m;
     float *row = q->work + worker * (m->in + 2 * m->groups), *scale = row + m->in, *offset = scale + m->groups;
     uint8_t *codes = q->codes + worker * m->in;
@@ -79,10 +81,22 @@ static void quantize_tile(void *user, size_t tile, int worker)
     }
 }
 
-enum tare_code tare_head8_make(struct tare_head8 **head, const struct tare_matrix *dense,
+/* By eighths, so that little of the source has to be in memory. */
+static void quantize_all(struct quantizing *q, const struct tare_head_source *source, struct tare_pool *pool)
+{
+    const size_t tiles = (size_t)tare_tile_count(q->m), part = (tiles + 7) / 8;
+    for (q->base = 0; q->base < tiles; q->base += part) {
+        tare_pool_run(pool, tiles - q->base < part ? tiles - q->base : part, quantize_tile, q);
+        if (source->was_read)
+            source->was_read(source->user);
+    }
+}
+
+enum tare_code tare_head8_make(struct tare_head8 **head, const struct tare_head_source *source,
                                const struct tare_kernels *kernels, struct tare_pool *pool, struct tare_error *err)
 {
     const size_t threads = (size_t)tare_pool_threads(pool);
+    const struct tare_matrix *dense = source->dense;
     struct tare_head8 *h = *head = calloc(1, sizeof *h);
     if (!h)
         return tare_fail_memory(err);
@@ -105,7 +119,7 @@ enum tare_code tare_head8_make(struct tare_head8 **head, const struct tare_matri
     m->data = h->data;
     const bool room = q.data && q.work && q.codes;
     if (room)
-        tare_pool_run(pool, (size_t)tare_tile_count(m), quantize_tile, &q);
+        quantize_all(&q, source, pool);
     free(q.work);
     free(q.codes);
     if (room)

@@ -451,11 +451,8 @@ void tare_routed(struct tare_layer *layer, struct tare_at parent, const struct t
                   (long long)(d->router.n - d->idle), (long long)d->hidden);
     if (at.tree->error.code)
         return;
-    struct routed *b = tare_arena_alloc(at.tree->arena, sizeof *b);
-    struct routed failed;
-    if (!b)
-        tare_fail_memory(&at.tree->error);
-    declare(b ? b : &failed, at, d);
-    if (b && tare_router_fits(&d->router))
-        layer->ffn = (struct tare_block){&ops, b};
+    struct routed b;
+    declare(&b, at, d);
+    if (tare_router_fits(&d->router))
+        tare_block_set(&layer->ffn, at, &ops, &b, sizeof b);
 }

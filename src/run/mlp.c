@@ -48,17 +48,11 @@ static const struct tare_block_ops ops = {.name = "mlp", .scratch = scratch, .fo
 void tare_mlp(struct tare_layer *layer, struct tare_at parent, const struct tare_mlp_desc *d)
 {
     const struct tare_at at = tare_at(parent, "%s", d->name ? d->name : "mlp");
-    struct mlp *b = tare_arena_alloc(at.tree->arena, sizeof *b);
-    struct mlp failed = {0};
-    if (!b && !at.tree->error.code)
-        tare_fail_memory(&at.tree->error);
-    b = b ? b : &failed;
-    b->activation = d->activation;
-    b->first = tare_linear(at, d->first_name ? d->first_name : "c_fc", d->dim, d->hidden, d->bias);
-    b->second = tare_linear(at, d->second_name ? d->second_name : "c_proj", d->hidden, d->dim, d->bias);
+    struct mlp b = {.activation = d->activation};
+    b.first = tare_linear(at, d->first_name ? d->first_name : "c_fc", d->dim, d->hidden, d->bias);
+    b.second = tare_linear(at, d->second_name ? d->second_name : "c_proj", d->hidden, d->dim, d->bias);
     static const char *const numbers[4] = {"act_fn.alpha_p", "act_fn.alpha_n", "act_fn.beta", "act_fn.eps"};
     for (int i = 0; i < 4 && d->activation == TARE_XIELU; i++)
-        b->xielu[i] = tare_plain(at, numbers[i], 0);
-    if (b != &failed)
-        layer->ffn = (struct tare_block){&ops, b};
+        b.xielu[i] = tare_plain(at, numbers[i], 0);
+    tare_block_set(&layer->ffn, at, &ops, &b, sizeof b);
 }

@@ -21,13 +21,15 @@ struct job {
 
 enum { SLOT = 1 }; /* the first layer's feed-forward block */
 
-/* The id of a token of a span, which may be one of those kept. */
+/* The id of a token of a span, which may be one of those kept: in a state that a file may have brought, where it can
+ * be any float. */
 static int64_t id_at(const struct job *j, const struct tare_span *span, int64_t token)
 {
     const int64_t kept = j->b->longest - 1, i = token - span->first;
     if (i >= 0)
         return j->ids[token];
-    return (int64_t)tare_state_from(span->states[SLOT], 0, span->turn)[kept + i];
+    const float id = tare_state_from(span->states[SLOT], 0, span->turn)[kept + i];
+    return id >= 0 && id < (float)j->b->vocabulary ? (int64_t)id : 0;
 }
 
 static void look_up(void *user, size_t i, int worker)

@@ -67,17 +67,13 @@ static inline struct tare_state *tare_pass_lent(const struct tare_pass *pass, co
     return pass->lender < 0 ? NULL : span->states[pass->lender];
 }
 
-/*
- * Run pass->tokens ids through all layers.
- *   rows     n_rows tokens of the pass, ascending: those whose logits are wanted
- *   logits   a pointer for each of them, (vocabulary) each
- * Returns TARE_E_CANCELLED when *pass->cancel became non-zero.
- */
+/* Tokens of the pass whose logits are wanted: n rows, ascending, and for each where its (vocabulary) floats go. */
 struct tare_wanted {
     const int32_t *rows;
     float *const *logits;
     int64_t n;
 };
+/* Run pass->tokens ids through all layers. TARE_E_CANCELLED when *pass->cancel became non-zero. */
 enum tare_code tare_decoder_forward(const struct tare_decoder *decoder, struct tare_pass *pass, const int32_t *ids,
                                     const struct tare_wanted *wanted, struct tare_error *err);
 size_t tare_decoder_scratch(const struct tare_decoder *decoder, int64_t tokens); /* floats for its hungriest block */

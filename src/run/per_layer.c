@@ -55,13 +55,9 @@ void tare_per_layer_inputs(struct tare_decoder *decoder, struct tare_at model, c
         .width = d->width,
         .scale = (float)(1 / sqrt((double)d->dim)),
     };
-    struct inputs *b = tare_arena_alloc(model.tree->arena, sizeof *b);
-    if (!b && !model.tree->error.code)
-        tare_fail_memory(&model.tree->error);
-    if (!b)
-        return;
-    *b = inputs;
-    decoder->side = (struct tare_side){begin, b, tare_mul(model, 2, all)};
+    const struct inputs *kept = tare_block_keep(model, &inputs, sizeof inputs);
+    if (kept)
+        decoder->side = (struct tare_side){begin, kept, tare_mul(model, 2, all)};
 }
 
 struct block {
@@ -108,11 +104,5 @@ void tare_per_layer(struct tare_layer *layer, struct tare_at at, int64_t i, cons
         .layers = d->layers,
     };
     layer->third_post = tare_rms_norm(at, "post_per_layer_input_norm", d->dim, d->eps);
-    struct block *b = tare_arena_alloc(at.tree->arena, sizeof *b);
-    if (!b && !at.tree->error.code)
-        tare_fail_memory(&at.tree->error);
-    if (!b)
-        return;
-    *b = block;
-    layer->third = (struct tare_block){&ops, b};
+    tare_block_set(&layer->third, at, &ops, &block, sizeof block);
 }

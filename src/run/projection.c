@@ -12,21 +12,10 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 
 static const struct tare_block_ops ops = {.name = "projection", .forward = forward};
 
-static void place(struct tare_block *block, struct tare_at at, const struct tare_block_ops *o,
-                  struct tare_linear linear)
-{
-    struct tare_linear *b = tare_arena_alloc(at.tree->arena, sizeof *b);
-    if (!b && !at.tree->error.code)
-        tare_fail_memory(&at.tree->error);
-    if (!b)
-        return;
-    *b = linear;
-    *block = (struct tare_block){o, b};
-}
-
 void tare_projection(struct tare_block *block, struct tare_at at, const char *name, int64_t dim, bool bias)
 {
-    place(block, at, &ops, tare_linear(at, name, dim, dim, bias));
+    const struct tare_linear linear = tare_linear(at, name, dim, dim, bias);
+    tare_block_set(block, at, &ops, &linear, sizeof linear);
 }
 
 static void forward_nothing(const void *block, struct tare_pass *pass, const float *x, float *y)
@@ -40,5 +29,6 @@ static const struct tare_block_ops nothing = {.name = "nothing", .forward = forw
 
 void tare_nothing(struct tare_block *block, struct tare_at at, int64_t dim)
 {
-    place(block, at, &nothing, (struct tare_linear){.in = dim, .out = dim});
+    const struct tare_linear linear = {.in = dim, .out = dim};
+    tare_block_set(block, at, &nothing, &linear, sizeof linear);
 }

@@ -168,11 +168,6 @@ void tare_rg_lru(struct tare_layer *layer, struct tare_at parent, const struct t
         .head = head,
         .width = d->width,
     };
-    struct rg_lru *b = tare_arena_alloc(at.tree->arena, sizeof *b);
-    if (!b && !at.tree->error.code)
-        tare_fail_memory(&at.tree->error);
-    if (!b || tare_mul(at, d->dim, d->width) < 1)
-        return;
-    *b = block;
-    layer->mixer = (struct tare_block){&ops, b};
+    if (tare_mul(at, d->dim, d->width) > 0)
+        tare_block_set(&layer->mixer, at, &ops, &block, sizeof block);
 }

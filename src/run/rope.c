@@ -179,7 +179,7 @@ float tare_rope_frequencies(const struct tare_rope *r, int64_t total, float *fre
         else if (r->kind == TARE_ROPE_LONGROPE)
             f /= json_number_value(json_array_get(list, (size_t)i));
         else if (r->kind == TARE_ROPE_PROPORTIONAL)
-            f = i < (int64_t)(r->proportion * (double)r->dims / 2) ? f / r->factor : 0;
+            f = (double)i < trunc(r->proportion * (double)r->dims / 2) ? f / r->factor : 0;
         freq[i] = (float)(r->backwards ? -f : f);
     }
     return (float)amplitude(r, is_long);

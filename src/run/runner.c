@@ -46,6 +46,12 @@ static void choose_head(struct tare_runner *r)
         r->pass.head_bias = tare_loaded_vector(r->pass.loaded, head->bias);
 }
 
+static void give_head_back(void *user)
+{
+    const struct tare_runner *r = user;
+    tare_loaded_give_back(r->model, r->pass.head_weight);
+}
+
 /* The dense head in 8 bits, for sessions that are not exact. As share_loaded(): of two at once, one gives its own up.
  * What the head has from the file is not needed any more, but for rows of an embedding. */
 static enum tare_code share_head8(struct tare_runner *r, struct tare_error *err)
@@ -55,14 +61,14 @@ static enum tare_code share_head8(struct tare_runner *r, struct tare_error *err)
     if (r->pass.head == &r->head || !tare_head8_fits(r->pass.head))
         return TARE_OK;
     if (!shared) {
-        const enum tare_code code = tare_head8_make(&own, r->pass.head, &r->pass.kernels, r->pass.pool, err);
+        const struct tare_head_source source = {r->pass.head, give_head_back, r};
+        const enum tare_code code = tare_head8_make(&own, &source, &r->pass.kernels, r->pass.pool, err);
         if (code)
             return code;
         if (__atomic_compare_exchange_n(&loaded->head8, &shared, own, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
             shared = own;
         else
             tare_head8_free(own);
-        tare_loaded_give_back(r->model, r->pass.head_weight);
     }
     r->pass.head = &shared->matrix;
     return TARE_OK;

@@ -213,6 +213,12 @@ int64_t tare_mul(struct tare_at at, int64_t a, int64_t b)
     return 1;
 }
 
+int64_t tare_share(int64_t whole, double share)
+{
+    const double product = (double)whole * share;
+    return product > -0x1p40 && product < 0x1p40 ? (int64_t)product : 0;
+}
+
 int64_t tare_width(struct tare_at at, int64_t a, int64_t b)
 {
     const int64_t width = tare_mul(at, a, b), most = (int64_t)1 << 40;

@@ -121,6 +121,8 @@ void tare_tree_release(struct tare_tree *tree);
 int64_t tare_mul(struct tare_at at, int64_t a, int64_t b);
 /* The same as a width of which a few may be added up: 2^40 at most. */
 int64_t tare_width(struct tare_at at, int64_t a, int64_t b);
+/* int(whole * share), a real number of the config; 0 where that is no number between -2^40 and 2^40. */
+int64_t tare_share(int64_t whole, double share);
 /* a / b; b = 0 or a remainder becomes tree->error: "hidden_size 64 is not a multiple of num_attention_heads 5". */
 int64_t tare_div(struct tare_at at, const char *a_name, int64_t a, const char *b_name, int64_t b);
 

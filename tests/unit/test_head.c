@@ -22,16 +22,24 @@ static float real(void)
     return ((float)next() / 4294967296.0f - 0.5f) * 0.1f;
 }
 
+static void count(void *user)
+{
+    ++*(int *)user;
+}
+
 static void make(struct tare_head8 **head, const float *w, int64_t rows, int64_t in)
 {
     struct tare_pool *pool = NULL;
     struct tare_kernels kernels;
     const struct tare_matrix dense = {
         .storage = TARE_STORE_F32, .rows = rows, .in = in, .stride = (size_t)in * sizeof *w, .data = (const void *)w};
+    int read = 0;
+    const struct tare_head_source source = {&dense, count, &read};
     tare_kernels_pick(&kernels, NULL);
     assert_true(tare_head8_fits(&dense));
     assert_int_equal(tare_pool_open(&pool, 2, NULL), TARE_OK);
-    assert_int_equal(tare_head8_make(head, &dense, &kernels, pool, NULL), TARE_OK);
+    assert_int_equal(tare_head8_make(head, &source, &kernels, pool, NULL), TARE_OK);
+    assert_in_range(read, 1, 8);
     tare_pool_free(pool);
 }
 

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * test_prompt_cache.c - a session of fable in a file: going on from it, and files that are not what they should be. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "fixture.h"
+#include <xxhash.h>
+
+#include "sample.h"
 
 enum { KEPT = 150, MORE = 5 }; /* more than one chunk of a state */
 
@@ -100,8 +103,50 @@ static void test_refused(void **unused)
     free(bytes);
 }
 
+/* States of a file that someone made: sums that stand for ids and are none. What is computed is worth nothing, and
+ * stays in memory (which a sanitizer sees). */
+static void test_made_sums(void **unused)
+{
+    (void)unused;
+    static const char config[] =
+        "{\"model_type\": \"longcat_flash_ngram\", \"hidden_size\": 32, \"num_layers\": 1, \"ffn_hidden_size\": 24,"
+        "\"expert_ffn_hidden_size\": 8, \"moe_topk\": 2, \"n_routed_experts\": 2, \"zero_expert_num\": 1,"
+        "\"num_attention_heads\": 4, \"q_lora_rank\": 12, \"kv_lora_rank\": 12, \"qk_nope_head_dim\": 8,"
+        "\"qk_rope_head_dim\": 4, \"v_head_dim\": 8, \"mla_scale_q_lora\": true, \"mla_scale_kv_lora\": true,"
+        "\"ngram_vocab_size_ratio\": 2, \"emb_neighbor_num\": 3, \"emb_split_num\": 2, \"rms_norm_eps\": 1e-5,"
+        "\"routed_scaling_factor\": 2.0, \"rope_theta\": 10000.0, \"vocab_size\": 40,"
+        "\"max_position_embeddings\": 64, \"tie_word_embeddings\": false}";
+    static const float bad[] = {-3e9f, 1e30f, (float)INFINITY, (float)NAN, -1, 40};
+    const int32_t text[] = {3, 17, 33}; /* the last two are what the sums hold */
+    const float sums[] = {17, 33};
+    tare_session *s = NULL;
+    size_t n, at;
+    sample_checkpoint(folder, config);
+    tare_model *model = sample_plan(folder);
+    assert_int_equal(tare_session_open(&s, model, NULL, NULL), TARE_OK);
+    assert_int_equal(tare_session_feed(s, text, 3, false, NULL, NULL), TARE_OK);
+    assert_int_equal(tare_session_save(s, fixture_path(folder, "sums"), NULL), TARE_OK);
+    char *bytes = fixture_read(fixture_path(folder, "sums"), &n);
+    for (at = 0; at + sizeof sums <= n && memcmp(bytes + at, sums, sizeof sums) != 0; at += 4)
+        ;
+    assert_true(at + sizeof sums < n);
+    for (size_t i = 0; i < FIXTURE_COUNT(bad); i++) {
+        memcpy(bytes + at, &bad[i], sizeof *bad);
+        memcpy(bytes + at + sizeof *bad, &bad[i], sizeof *bad);
+        const uint64_t digest = XXH3_64bits(bytes, n - sizeof digest);
+        memcpy(bytes + n - sizeof digest, &digest, sizeof digest);
+        fixture_bytes(folder, "made", bytes, n);
+        assert_int_equal(tare_session_load(s, fixture_path(folder, "made"), NULL), TARE_OK);
+        assert_int_equal(tare_session_feed(s, text, 3, false, NULL, NULL), TARE_OK);
+    }
+    free(bytes);
+    tare_session_free(s);
+    tare_model_free(model);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_goes_on), cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_goes_on), cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_made_sums)};
     return cmocka_run_group_tests(tests, begin, end);
 }

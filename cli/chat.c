@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT
+ * chat.c - tare chat: a conversation, turn by turn. The session keeps what was said; of each new turn only what it does
+ * not hold yet is fed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "conversation.h"
+#include "line.h"
+#include "print.h"
+#include "progress.h"
+#include "report.h"
+#include "sampling.h"
+#include "source.h"
+
+#define ANSWER_TOKENS 2048 /* most of an answer, unless --max-tokens says */
+#define ROOM_FOR_ANSWER 64 /* tokens of the context that a question leaves free */
+
+struct talk {
+    tare_model *model;
+    tare_tokenizer *tokenizer;
+    tare_session *session;
+    tare_grammar *grammar;
+    struct cli_conversation said;
+    struct cli_generation asked;
+    const char *system; /* --system, or NULL */
+    int64_t context, kv_bits;
+    struct cli_lines *lines;
+    char *answer; /* owned */
+    size_t size, room;
+    int64_t fed, written; /* tokens of the last question and its answer */
+    double feed_seconds, seconds;
+};
+
+static void talk_release(struct talk *t)
+{
+    free(t->answer);
+    cli_lines_close(t->lines);
+    cli_conversation_close(&t->said);
+    cli_generation_release(&t->asked);
+    tare_grammar_free(t->grammar);
+    tare_session_free(t->session);
+    tare_tokenizer_free(t->tokenizer);
+    tare_model_free(t->model);
+}
+
+static enum tare_code prepare(struct talk *t, const struct cli_source *source, struct tare_error *err)
+{
+    struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
+    const struct cli_file *grammar = &t->asked.grammar;
+    enum tare_code code;
+    options.threads = source->options.threads;
+    options.context = t->context;
+    options.kv_bits = (int)t->kv_bits;
+    options.cancel = &cli_interrupted;
+    if ((code = tare_tokenizer_open(&t->tokenizer, source->path, &source->options, err)) ||
+        (grammar->data &&
+         (code = tare_grammar_open(&t->grammar, t->tokenizer, t->asked.kind, grammar->data, grammar->size, err))) ||
+        (code = cli_conversation_open(&t->said, t->tokenizer, source->path, &source->options, err)) ||
+        (code = tare_session_open(&t->session, t->model, &options, err)))
+        return code;
+    t->asked.options.grammar = t->grammar;
+    return t->system ? cli_conversation_say(&t->said, "system", t->system, err) : TARE_OK;
+}
+
+static void note(const char *text)
+{
+    cli_colour(stderr, CLI_FAINT);
+    fputs(text, stderr);
+    cli_colour(stderr, CLI_PLAIN);
+    putc('\n', stderr);
+}
+
+/* The ids of the conversation, shortened until they fit. */
+static enum tare_code fitting_ids(struct talk *t, int32_t **ids, size_t *n, struct tare_error *err)
+{
+    const int64_t context = tare_session_context(t->session);
+    for (;;) {
+        const enum tare_code code = cli_conversation_ids(&t->said, ids, n, err);
+        if (code != TARE_OK)
+            return code;
+        if ((int64_t)*n + ROOM_FOR_ANSWER <= context || (int64_t)*n < context / 2)
+            return TARE_OK;
+        const unsigned long long tokens = *n;
+        tare_ids_free(*ids);
+        *ids = NULL;
+        if (!cli_conversation_shorten(&t->said)) {
+            *err = (struct tare_error){.code = TARE_E_ARGUMENT, .where = "context"};
+            snprintf(err->text, sizeof err->text,
+                     "this turn alone has %llu tokens, and the context %lld: say less, or give --context", tokens,
+                     (long long)context);
+            return err->code;
+        }
+        note("(the context is full: the oldest turns are forgotten)");
+    }
+}
+
+static bool append(struct talk *t, const char *text, size_t size)
+{
+    if (t->size + size + 1 > t->room) {
+        const size_t room = 2 * (t->size + size) + 256;
+        char *more = realloc(t->answer, room);
+        if (!more)
+            return false;
+        t->answer = more;
+        t->room = room;
+    }
+    memcpy(t->answer + t->size, text, size);
+    t->size += size;
+    t->answer[t->size] = '\0';
+    return true;
+}
+
+static void show(const char *text, size_t size)
+{
+    if (cli_is_terminal(stdout))
+        cli_put_lines(stdout, text, size);
+    else
+        fwrite(text, 1, size, stdout);
+    fflush(stdout);
+}
+
+/* Write an answer to ids[0 .. n); of a plain conversation the space that opens it is left out. */
+static enum tare_code write_answer(struct talk *t, const int32_t *ids, size_t n, struct tare_error *err)
+{
+    tare_generation *g = NULL;
+    struct tare_generated step = {0};
+    const double start = cli_seconds();
+    enum tare_code code = tare_generate_open(&g, t->session, t->tokenizer, ids, n, &t->asked.options, err);
+    t->size = 0;
+    t->fed = (int64_t)n;
+    t->written = 0;
+    while (code == TARE_OK && !step.finish && !cli_interrupt_came() && !ferror(stdout)) {
+        code = tare_generate_next(g, &step, err);
+        if (t->written == 0)
+            t->feed_seconds = cli_seconds() - start;
+        t->written += step.id >= 0 && step.finish != TARE_FINISH_END;
+        const bool space = t->size == 0 && step.size && step.text[0] == ' ';
+        if (code == TARE_OK && !append(t, step.text + space, step.size - space)) {
+            *err = (struct tare_error){.code = code = TARE_E_MEMORY, .text = "out of memory"};
+            break;
+        }
+        if (code == TARE_OK)
+            show(step.text + space, step.size - space);
+    }
+    t->seconds = cli_seconds() - start - t->feed_seconds;
+    tare_generate_free(g);
+    putchar('\n');
+    fflush(stdout);
+    return code;
+}
+
+/* Feed what the session does not hold yet, and let it answer. */
+static enum tare_code answer(struct talk *t, struct tare_error *err)
+{
+    int32_t *ids = NULL;
+    size_t n = 0, same = 0;
+    enum tare_code code = fitting_ids(t, &ids, &n, err);
+    if (code == TARE_OK) {
+        const int32_t *held = tare_session_ids(t->session);
+        const size_t length = (size_t)tare_session_length(t->session);
+        while (same < length && same + 1 < n && held[same] == ids[same]) /* one id at least is fed */
+            same++;
+        code = tare_session_rewind(t->session, (int64_t)same, err);
+    }
+    if (code == TARE_OK) {
+        const size_t from =
+            (size_t)tare_session_length(t->session) < same ? (size_t)tare_session_length(t->session) : same;
+        code = write_answer(t, ids + from, n - from, err);
+    }
+    tare_ids_free(ids);
+    return code;
+}
+
+/* ---- what somebody types ----------------------------------------------------------------------------------------- */
+
+static void print_stats(const struct talk *t)
+{
+    printf("%zu turns, %lld of %lld tokens of the context\n", t->said.n, (long long)tare_session_length(t->session),
+           (long long)tare_session_context(t->session));
+    if (t->written > 0)
+        printf("last: %lld tokens read in %.2f s, %lld written at %.1f tokens/s\n", (long long)t->fed, t->feed_seconds,
+               (long long)t->written, t->seconds > 0 ? (double)(t->written - 1) / t->seconds : 0.0);
+}
+
+static void save(const struct talk *t, const char *path)
+{
+    FILE *file = *path ? fopen(path, "wxe") : NULL;
+    if (!*path)
+        fputs("/save needs the name of a file\n", stderr);
+    else if (!file)
+        cli_fail_system(path);
+    if (!file)
+        return;
+    cli_conversation_print(&t->said, file);
+    if (ferror(file) | fclose(file))
+        cli_fail_system(path);
+    else
+        printf("%zu turns are in %s\n", t->said.n, path);
+}
+
+static void print_help(void)
+{
+    puts("/system TEXT   what the model is told about its part; empty: show it\n"
+         "/reset         forget the conversation\n"
+         "/save FILE     write it as JSON, for tare template --json\n"
+         "/stats         tokens and speed\n"
+         "/quit          or Ctrl-D\n"
+         "A line that ends in \\ goes on; so does what stands between lines of \"\"\". Ctrl-C stops an answer.");
+}
+
+/* A line that begins with /. False: quit. */
+static bool command(struct talk *t, const char *line, struct tare_error *err)
+{
+    const size_t word = strcspn(line, " \t");
+    const char *rest = line + word + strspn(line + word, " \t");
+    const struct tare_turn *first = t->said.n ? t->said.turns : NULL;
+    if (!strncmp(line, "/quit", word) || !strncmp(line, "/exit", word))
+        return word < 2;
+    if (!strncmp(line, "/reset", word))
+        cli_conversation_forget(&t->said);
+    else if (!strncmp(line, "/system", word) && *rest)
+        return cli_conversation_say(&t->said, "system", rest, err) == TARE_OK;
+    else if (!strncmp(line, "/system", word))
+        puts(first && !strcmp(first->role, "system") ? first->content : "(nothing is set)");
+    else if (!strncmp(line, "/save", word))
+        save(t, rest);
+    else if (!strncmp(line, "/stats", word))
+        print_stats(t);
+    else
+        print_help();
+    fflush(stdout);
+    return true;
+}
+
+/* Lines that belong together, joined into t->answer, which is free at that time. NULL: the end of input. */
+static const char *whole_input(struct talk *t, const char *line)
+{
+    bool interrupted, block = !strcmp(line, "\"\"\"");
+    size_t length = strlen(line);
+    t->size = 0;
+    append(t, "", 0);
+    while (block || (length && line[length - 1] == '\\')) {
+        if (strcmp(line, "\"\"\"") && !append(t, line, length - !block))
+            return NULL;
+        if (t->size && !append(t, "\n", 1))
+            return NULL;
+        line = cli_lines_next(t->lines, ". ", &interrupted);
+        if (!line || interrupted)
+            return line;
+        length = strlen(line);
+        if (block && !strcmp(line, "\"\"\""))
+            return t->answer;
+    }
+    return append(t, line, length) ? t->answer : NULL;
+}
+
+/* Says one turn. An answer that was stopped stays as far as it came; a question that failed is taken back. */
+static enum tare_code turn(struct talk *t, const char *text, struct tare_error *err)
+{
+    enum tare_code code = cli_conversation_say(&t->said, "user", text, err);
+    if (code != TARE_OK)
+        return code;
+    code = answer(t, err);
+    if (code == TARE_OK || code == TARE_E_CANCELLED)
+        return cli_conversation_say(&t->said, "assistant", t->size ? t->answer : "", err);
+    cli_conversation_undo(&t->said);
+    return code;
+}
+
+static int converse(struct talk *t)
+{
+    struct tare_error err = {0};
+    bool interrupted, goes_on = true;
+    int status = 0;
+    const char *line;
+    while (goes_on && (line = cli_lines_next(t->lines, "> ", &interrupted)) != NULL) {
+        const char *text = interrupted || line[0] == '/' ? line : whole_input(t, line);
+        if (!text)
+            break;
+        cli_lines_remember(t->lines, text);
+        enum tare_code code = TARE_OK;
+        if (text[0] == '/')
+            goes_on = command(t, text, &err);
+        else if (text[strspn(text, " \t\n")])
+            code = turn(t, text, &err);
+        if (interrupted || cli_interrupt_came()) {
+            cli_interrupt_forget();
+            putchar('\n');
+        }
+        if (code != TARE_OK)
+            status = cli_fail(&err);
+        if (code != TARE_OK && !cli_is_terminal(stdin)) /* a script wants to know */
+            break;
+        status = code == TARE_OK ? 0 : status;
+    }
+    return cli_finish(status);
+}
+
+static int plan_and_talk(struct talk *t, const struct cli_source *source)
+{
+    struct tare_error err = {0};
+    if (cli_source_plan(source, &t->model, &err) != TARE_OK)
+        return cli_fail(&err);
+    cli_report_warn(t->model);
+    cli_interrupt_forget();
+    if (prepare(t, source, &err) != TARE_OK)
+        return cli_fail(&err);
+    if (t->said.plain) {
+        if (t->asked.options.n_stops == 0) {
+            static const char *const next[] = {"\nUser:"};
+            t->asked.options.stops = next;
+            t->asked.options.n_stops = 1;
+        }
+        note("(the model has no chat template: turns are plain lines, \"User: ..\" and \"Assistant: ..\")");
+    }
+    if (cli_is_terminal(stdin))
+        note("(/help lists what else can be said; Ctrl-C stops an answer, Ctrl-D ends)");
+    t->lines = cli_lines_open("tare");
+    return t->lines ? converse(t) : cli_fail_system("chat");
+}
+
+int cli_chat(const struct cli_verb *verb, int argc, char **argv)
+{
+    struct cli_sampling asked = CLI_SAMPLING_INIT;
+    struct talk t = {0};
+    int64_t threads = 0;
+    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0;
+    asked.most = ANSWER_TOKENS;
+    const struct cli_flag flags[] = {
+        {"system", 0, CLI_TEXT, &t.system, "TEXT", "what the model is told about its part", 0, 0, NULL},
+        CLI_FLAGS_SAMPLING(&asked),
+        {"context", 0, CLI_WHOLE, &t.context, "N",
+         "most tokens of the conversation; default: the model's, at most 4096", 1, INT32_MAX, NULL},
+        CLI_FLAG_KV_BITS(&t.kv_bits),
+        CLI_FLAG_TIE(&tie),
+        CLI_FLAG_ZEROS(&zeros),
+        CLI_FLAG_THREADS(&threads),
+    };
+    int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
+    if (status != CLI_GO_ON)
+        return status;
+    struct cli_source source;
+    struct tare_error err = {0};
+    if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
+        return cli_fail(&err);
+    source.options.tie = (enum tare_tie)tie;
+    source.options.zeros = (enum tare_zeros)zeros;
+    source.options.threads = (int)threads;
+    status = cli_sampling_take(verb, &asked, &t.asked);
+    if (status == CLI_GO_ON)
+        status = plan_and_talk(&t, &source);
+    talk_release(&t);
+    return status;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ * line.c - libedit where stdin is a terminal, getline() elsewhere. */
+#define _GNU_SOURCE /* getline(), and libedit's header uses u_int */
+#include "line.h"
+
+#include <histedit.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "print.h"
+#include "progress.h"
+
+struct cli_lines {
+    EditLine *edit; /* NULL: not a terminal */
+    History *history;
+    HistEvent event;
+    const char *prompt;
+    char *line; /* own copy */
+    size_t room;
+};
+
+static char *show_prompt(EditLine *edit)
+{
+    void *data = NULL;
+    el_get(edit, EL_CLIENTDATA, &data);
+    return (char *)(size_t)((struct cli_lines *)data)->prompt; /* libedit asks for a char * and does not write to it */
+}
+
+struct cli_lines *cli_lines_open(const char *program)
+{
+    struct cli_lines *l = calloc(1, sizeof *l);
+    if (!l || !cli_is_terminal(stdin))
+        return l;
+    l->prompt = "";
+    l->edit = el_init(program, stdin, stdout, stderr);
+    l->history = history_init();
+    if (!l->edit || !l->history) {
+        cli_lines_close(l);
+        return NULL;
+    }
+    history(l->history, &l->event, H_SETSIZE, 1000);
+    el_set(l->edit, EL_CLIENTDATA, l);
+    el_set(l->edit, EL_PROMPT, show_prompt);
+    el_set(l->edit, EL_EDITOR, "emacs");
+    el_set(l->edit, EL_HIST, history, l->history);
+    return l;
+}
+
+void cli_lines_close(struct cli_lines *l)
+{
+    if (!l)
+        return;
+    if (l->edit)
+        el_end(l->edit);
+    if (l->history)
+        history_end(l->history);
+    free(l->line);
+    free(l);
+}
+
+/* A line that libedit owns becomes our own. */
+static bool keep(struct cli_lines *l, const char *text, size_t n)
+{
+    if (n + 1 > l->room) {
+        char *more = realloc(l->line, 2 * n + 64);
+        if (!more)
+            return false;
+        l->line = more;
+        l->room = 2 * n + 64;
+    }
+    memcpy(l->line, text, n);
+    l->line[n] = '\0';
+    return true;
+}
+
+const char *cli_lines_next(struct cli_lines *l, const char *prompt, bool *interrupted)
+{
+    *interrupted = false;
+    if (l->edit) {
+        int n = 0;
+        l->prompt = prompt;
+        const char *text = el_gets(l->edit, &n);
+        if (cli_interrupt_came()) {
+            cli_interrupt_forget();
+            *interrupted = true;
+            return "";
+        }
+        if (!text || n <= 0 || !keep(l, text, (size_t)n))
+            return NULL;
+    } else if (getline(&l->line, &l->room, stdin) < 0) {
+        return NULL;
+    }
+    l->line[strcspn(l->line, "\r\n")] = '\0';
+    return l->line;
+}
+
+void cli_lines_remember(struct cli_lines *l, const char *text)
+{
+    if (l->history && *text)
+        history(l->history, &l->event, H_ENTER, text);
+}
