@@ -294,7 +294,7 @@ static void quantize(const float *x, const int32_t *order, int64_t n, const stru
         /* A NaN in the first operand of max gives the second. */
         const float top =
             greatest(_mm256_max_ps(_mm256_and_ps(a, positive), _mm256_max_ps(_mm256_and_ps(b, positive), zero)));
-        const __m256 inverse = _mm256_set1_ps(top > 0 ? 127 / top : 0);
+        const __m256 inverse = _mm256_set1_ps(tare_activation_inverse(top));
         const __m256i c = _mm256_cvtps_epi32(_mm256_mul_ps(a, inverse)),
                       d = _mm256_cvtps_epi32(_mm256_mul_ps(b, inverse));
         const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(c, d), 0xd8);

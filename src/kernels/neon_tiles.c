@@ -251,11 +251,10 @@ TARE_INLINE float32x4_t four_at(const float *x, const int32_t *order, int64_t i)
     return vld1q_f32(four);
 }
 
-/* Rounded to even; what does not fit, as where 127 / most is infinite, or is no number becomes 0, as in scalar. */
+/* Rounded to even; a NaN becomes 0. */
 TARE_INLINE int16x4_t rounded(float32x4_t scaled)
 {
-    const uint32x4_t fits = vcaltq_f32(scaled, vdupq_n_f32(127.5f));
-    return vmovn_s32(vcvtnq_s32_f32(vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(scaled), fits))));
+    return vmovn_s32(vcvtnq_s32_f32(scaled));
 }
 
 static void quantize(const float *x, const int32_t *order, int64_t n, const struct tare_activations *to, int64_t token)
@@ -269,7 +268,7 @@ static void quantize(const float *x, const int32_t *order, int64_t n, const stru
             most = vmaxnmq_f32(most, vabsq_f32(value[k])); /* the number, where the other is none */
             poison = vfmaq_n_f32(poison, value[k], 0);
         }
-        const float top = vmaxnmvq_f32(most), inverse = top > 0 ? 127 / top : 0;
+        const float top = vmaxnmvq_f32(most), inverse = tare_activation_inverse(top);
         int16x4_t code[4];
         for (int k = 0; k < 4; k++)
             code[k] = rounded(vmulq_n_f32(value[k], inverse));

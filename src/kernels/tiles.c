@@ -103,7 +103,7 @@ void tare_scalar_quantize(const float *x, const int32_t *order, int64_t n, const
             most = fabsf(value[k]) > most ? fabsf(value[k]) : most;
             poison += value[k] * 0;
         }
-        const float inverse = most > 0 ? 127 / most : 0;
+        const float inverse = tare_activation_inverse(most);
         for (int64_t k = 0; k < TARE_ACTIVATION_BLOCK; k++) {
             const float scaled = value[k] * inverse; /* NaN: any code, as the scale is NaN too */
             q[k] = (int8_t)(scaled > -127.5f && scaled < 127.5f ? (int)rintf(scaled) : 0);

@@ -10,6 +10,7 @@
 #ifndef TARE_KERNELS_TILES_H
 #define TARE_KERNELS_TILES_H
 
+#include <float.h>
 #include <string.h>
 
 #include "base/half.h"
@@ -54,6 +55,13 @@ static inline float tare_tile_number(const struct tare_matrix *m, const unsigned
 /* Put a row where it belongs, into memory that m describes: codes (in) below 16 or 256, scale and offset (groups). */
 void tare_tile_put(const struct tare_matrix *m, unsigned char *data, int64_t row, const uint8_t *codes,
                    const float *scale, const float *offset);
+
+/* What a block's activations are multiplied by; 0 where that would be infinite, as where most is 0: all codes are 0. */
+static inline float tare_activation_inverse(float most)
+{
+    const float inverse = most > 0 ? 127 / most : 0;
+    return inverse <= FLT_MAX ? inverse : 0;
+}
 
 /* The scalar kernels of tiles; see struct tare_kernels. */
 void tare_scalar_dot_tile(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y);

@@ -287,6 +287,24 @@ static void test_odd_numbers(void **unused)
     }
 }
 
+/* Numbers so small that 127 / most is infinite: codes of zero in every set. */
+static void test_tiny_numbers(void **unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        struct tare_kernels k;
+        int8_t q[32], none[32] = {0};
+        float x[32] = {0}, scale[2], sum[2];
+        if (!tare_kernels_pick(&k, sets[i]))
+            continue;
+        x[3] = 1e-38f;
+        x[20] = -3e-37f;
+        k.quantize(x, NULL, 32, &(struct tare_activations){q, scale, sum, 32}, 0);
+        assert_memory_equal(q, none, sizeof q);
+        assert_true(sum[0] == 0 && sum[1] == 0);
+    }
+}
+
 /* ---- bench ------------------------------------------------------------------------------------------------------- */
 
 static double seconds(void)
@@ -336,6 +354,7 @@ int main(int argc, char **argv)
             }
         return 0;
     }
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kernels), cmocka_unit_test(test_odd_numbers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kernels), cmocka_unit_test(test_odd_numbers),
+                                       cmocka_unit_test(test_tiny_numbers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
