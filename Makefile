@@ -12,7 +12,7 @@ build     = cmake --build $(1) -j $(JOBS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-oracle test-readers test-tokens bench format lint install clean
+.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-oracle test-readers test-tokens bench format lint install clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -57,6 +57,9 @@ test-fuzz:
 		CC=clang $(call configure,build-fuzz,-DTARE_FUZZ=ON -DTARE_TESTS=ON -DCMAKE_C_COMPILER=clang) && \
 		$(call build,build-fuzz) && tools/fuzz.sh build-fuzz $(FUZZ_SECONDS); \
 	else echo 'no clang: the fuzzers are not run (make test replays their corpus)'; fi
+
+test-neon: ## the kernels of 64-bit ARM and their tests, in qemu where this is another machine
+	@tools/neon.sh build-neon
 
 ORACLE ?= /opt/oracle/v/bin/python
 test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=python with both; GOLDEN, SHARED: their data)
@@ -107,6 +110,6 @@ install: build ## install program, library, header and man page under PREFIX
 	@cmake --install build --prefix "$(PREFIX)"
 
 clean: ## remove the build folders
-	rm -rf build build-test build-asan build-tsan build-fuzz build-lint
+	rm -rf build build-test build-asan build-tsan build-fuzz build-lint build-neon
 
 comma := ,

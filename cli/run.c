@@ -52,17 +52,12 @@ static void write_text(const char *text, size_t size)
 static enum tare_code open_session(struct writer *w, int threads, struct tare_error *err)
 {
     struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
-    const int64_t want = (int64_t)w->n + w->asked.options.max_tokens;
+    const int64_t want = (int64_t)w->n + w->asked.options.max_tokens, most = tare_model_context(w->model);
     options.threads = threads;
     options.kv_bits = w->kv_bits;
     options.cancel = &cli_interrupted;
-    options.context = want > 4096 ? want : 0;
-    enum tare_code code = tare_session_open(&w->session, w->model, &options, err);
-    if (code == TARE_E_ARGUMENT && options.context) { /* more than the model takes: then as much as it does */
-        options.context = 0;
-        code = tare_session_open(&w->session, w->model, &options, err);
-    }
-    return code;
+    options.context = want <= 4096 ? 0 : most > 0 && most < want ? most : want;
+    return tare_session_open(&w->session, w->model, &options, err);
 }
 
 /* What the file of --prompt-cache holds of the prompt is not gone through again. Returns how many ids that are. */

@@ -445,6 +445,8 @@ struct tare_session_options {
         .size = sizeof(struct tare_session_options)                                                                    \
     }
 
+/* max_position_embeddings, or how many learned positions there are; 0: the config does not say. */
+TARE_API int64_t tare_model_context(const tare_model *model);
 /* A session holds a reference to the model's plan and its mappings: either may be freed first. */
 TARE_API enum tare_code tare_session_open(tare_session **session, tare_model *model,
                                           const struct tare_session_options *options, struct tare_error *err);
@@ -679,6 +681,7 @@ TARE_API enum tare_code tare_generate_open(tare_generation **generation, tare_se
 /*
  * One id more. With a finish the text is over, and further calls give the same finish and no text; the session then
  * holds the prompt and the ids that were given out, or all but the last one. An error ends the text, too.
+ * TARE_E_FORMAT: the logits hold NaN or infinity, as they do where the weights hold one.
  */
 TARE_API enum tare_code tare_generate_next(tare_generation *generation, struct tare_generated *step,
                                            struct tare_error *err);

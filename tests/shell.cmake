@@ -52,6 +52,10 @@ foreach(class IN ITEMS Perplexity Bench)
   set_tests_properties(cli-${name} PROPERTIES LABELS cli)
 endforeach()
 
+# Texts that go on from bad input.
+add_test(NAME cli-bad-run COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_bad_input_run.py $<TARGET_FILE:tare>)
+set_tests_properties(cli-bad-run PROPERTIES LABELS cli)
+
 # The story of the built-in model, against transformers' record.
 add_test(NAME cli-greedy COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_greedy.py $<TARGET_FILE:tare> ${CMAKE_SOURCE_DIR})
 set_tests_properties(cli-greedy PROPERTIES LABELS cli)

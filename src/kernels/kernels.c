@@ -3,6 +3,9 @@
 #include "kernels/kernels.h"
 
 #include <string.h>
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
 
 enum set { SET_SCALAR, SET_AVX2, SET_AVX512, SET_NEON, SETS };
 static const char *const set_names[SETS] = {"scalar", "avx2", "avx512", "neon"};
@@ -34,17 +37,20 @@ static void fill(struct tare_kernels *kernels, enum set set)
         tare_kernels_cache_avx512(kernels);
     }
 }
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && defined(__linux__)
 static bool has(enum set set)
 {
-    return set == SET_SCALAR; /* neon.c is still to be written: SET_NEON is its place */
+    return set == SET_SCALAR || (set == SET_NEON && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP));
 }
 
 static void fill(struct tare_kernels *kernels, enum set set)
 {
-    (void)set;
     *kernels = tare_kernels_scalar;
-    tare_kernels_cache_scalar(kernels);
+    if (set == SET_NEON) {
+        tare_kernels_neon(kernels);
+        tare_kernels_neon_tiles(kernels);
+        tare_kernels_cache_neon(kernels);
+    }
 }
 #else
 static bool has(enum set set)
@@ -56,7 +62,6 @@ static void fill(struct tare_kernels *kernels, enum set set)
 {
     (void)set;
     *kernels = tare_kernels_scalar;
-    tare_kernels_cache_scalar(kernels);
 }
 #endif
 

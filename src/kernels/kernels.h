@@ -188,8 +188,10 @@ void tare_kernels_avx2_tiles(struct tare_kernels *kernels);
 void tare_kernels_avx512(struct tare_kernels *kernels);
 void tare_kernels_avx512_tiles(struct tare_kernels *kernels); /* needs VNNI too */
 void tare_kernels_neon(struct tare_kernels *kernels);
+void tare_kernels_neon_tiles(struct tare_kernels *kernels);
 void tare_kernels_cache_avx2(struct tare_kernels *kernels);
 void tare_kernels_cache_avx512(struct tare_kernels *kernels);
+void tare_kernels_cache_neon(struct tare_kernels *kernels);
 
 /*
  * The best set of this CPU, or the one called `name` ("scalar", "avx2", "avx512", "neon"); NULL: best. False when the

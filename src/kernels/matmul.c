@@ -23,6 +23,13 @@ static bool is_tiled(const struct tare_matrix *m)
     return m->storage >= TARE_STORE_T4;
 }
 
+/* Row by row. Sets leave dot() of packed rows to scalar, whose order is not that of their panel(), and a token alone
+ * must get the bits that it has among others: those are expanded for one token too. */
+static bool by_dots(const struct tare_product *p)
+{
+    return p->tokens == 1 && p->matrix.storage < TARE_STORE_Q4;
+}
+
 static void add_bias(const struct tare_product *p, int64_t row, int64_t rows)
 {
     for (int64_t t = 0; p->bias && t < p->tokens; t++)
@@ -63,7 +70,7 @@ static int64_t rows_a_task(const struct tare_product *p)
     const int64_t fit = (int64_t)(TASK_BYTES / stride);
     if (is_tiled(&p->matrix))
         return (fit < 1 ? 1 : fit) * TARE_TILE_ROWS;
-    return p->tokens != 1 ? TARE_PANEL_ROWS : fit < 4 ? 4 : fit;
+    return !by_dots(p) ? TARE_PANEL_ROWS : fit < 4 ? 4 : fit;
 }
 
 /* The product that task i is of: the last one whose first task is not beyond i. */
@@ -89,7 +96,7 @@ static void task(void *user, size_t i, int worker)
     const int64_t rows = m->rows - row < most ? m->rows - row : most;
     if (is_tiled(m))
         many_tiles(j->kernels, p, row / TARE_TILE_ROWS, (rows + TARE_TILE_ROWS - 1) / TARE_TILE_ROWS);
-    else if (p->tokens == 1)
+    else if (by_dots(p))
         j->kernels->dot[m->storage](m, row, rows, p->x, p->y + row);
     else
         many_tokens(j->kernels, p, row, rows, j->work[worker]);

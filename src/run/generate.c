@@ -5,6 +5,7 @@
  * after the id decides what comes next; as long as that is what was guessed, the row after the guess is the next one to
  * decide. At the first that is not, the session is taken back to before it.
  */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,12 +189,27 @@ static enum tare_code have_row(tare_generation *g, struct tare_error *err)
     return TARE_OK;
 }
 
+/* -INFINITY is how a model says never. What is left of a NaN or an infinity in the weights is not that. */
+static enum tare_code check_row(const float *logits, int64_t n, struct tare_error *err)
+{
+    int64_t strange = 0;
+    for (int64_t i = 0; i < n; i++)
+        strange += !(logits[i] <= FLT_MAX);
+    return strange == 0 ? TARE_OK
+                        : tare_fail(err, TARE_E_FORMAT, "logits",
+                                    "%lld of %lld are no finite numbers: the weights hold NaN or infinity; tare verify "
+                                    "says where",
+                                    (long long)strange, (long long)n);
+}
+
 /* *id: -1 where the grammar leaves none. */
 static enum tare_code choose(tare_generation *g, int32_t *id, struct tare_error *err)
 {
     float *logits = g->rows + g->row * (size_t)g->vocabulary;
     int64_t allowed = 1;
-    enum tare_code code = tare_sample_adjust(logits, g->vocabulary, &g->sampling, g->ids, g->n, err);
+    enum tare_code code = check_row(logits, g->vocabulary, err);
+    if (!code)
+        code = tare_sample_adjust(logits, g->vocabulary, &g->sampling, g->ids, g->n, err);
     for (size_t i = 0; g->ignore_ends && i < g->tokenizer->n_ends; i++)
         if (g->tokenizer->ends[i] < g->vocabulary)
             logits[g->tokenizer->ends[i]] = -INFINITY;

@@ -30,6 +30,14 @@ static const struct tare_block *block_at(const struct tare_decoder *d, int64_t i
     return i % 2 ? &layer->ffn : &layer->mixer;
 }
 
+int64_t tare_model_context(const tare_model *model)
+{
+    const struct tare_decoder *d = model ? model->decoder : NULL;
+    if (!d)
+        return 0;
+    return d->positions ? d->positions->shape[0] - d->position_offset : d->context;
+}
+
 static enum tare_code choose_context(tare_session *s, int64_t asked, struct tare_error *err)
 {
     const struct tare_decoder *d = s->decoder;

@@ -153,7 +153,6 @@ static void add_named(struct tare_jinja_state *s, struct tare_jinja_dict *named,
 static struct tare_jinja_args arguments(struct tare_jinja_state *s, const struct tare_jinja_node *node)
 {
     struct tare_jinja_args args = {0};
-    struct tare_jinja_value star = tare_jinja_make(TARE_JINJA_ABSENT);
     if (node->n || node->b) {
         struct tare_jinja_list *list = tare_jinja_list_new(s, node->n);
         for (size_t i = 0; i < node->n && !s->failed; i++)
@@ -161,7 +160,7 @@ static struct tare_jinja_args arguments(struct tare_jinja_state *s, const struct
         if (node->b && !s->failed) {
             struct tare_jinja_walk walk;
             struct tare_jinja_value item;
-            star = tare_jinja_eval(s, node->b);
+            const struct tare_jinja_value star = tare_jinja_eval(s, node->b);
             for (tare_jinja_walk_init(s, &walk, star); tare_jinja_walk_next(s, &walk, &item);)
                 tare_jinja_list_add(s, list, item);
         }

@@ -264,11 +264,29 @@ BUILTIN(raise_exception)
 
 BUILTIN_IS(lipsum, tare_jinja_fail(s, "lipsum() is not supported"));
 
+/* A character, 0 for none, and up to so many digits behind it. */
+static bool read_part(const char **at, char before, int digits, int *number)
+{
+    if (before && **at != before)
+        return false;
+    const char *digit = *at + (before != 0);
+    if (*digit < '0' || *digit > '9')
+        return false;
+    *number = 0;
+    for (; digits > 0 && *digit >= '0' && *digit <= '9'; digits--)
+        *number = *number * 10 + (*digit++ - '0');
+    *at = digit;
+    return true;
+}
+
+/* "2025-01-31T12:30:00", or less from the end on, but for the date. */
 static bool read_clock(const char *clock, struct tm *tm)
 {
     int year, month, day, hour = 0, minute = 0, second = 0;
-    if (sscanf(clock, "%4d-%2d-%2dT%2d:%2d:%2d", &year, &month, &day, &hour, &minute, &second) < 3)
+    if (!read_part(&clock, 0, 4, &year) || !read_part(&clock, '-', 2, &month) || !read_part(&clock, '-', 2, &day))
         return false;
+    if (read_part(&clock, 'T', 2, &hour) && read_part(&clock, ':', 2, &minute))
+        read_part(&clock, ':', 2, &second);
     if (year < 1 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 || minute < 0 ||
         minute > 59 || second < 0 || second > 60)
         return false;

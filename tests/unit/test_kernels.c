@@ -448,6 +448,33 @@ static void test_products(void **unused)
     each_set(products);
 }
 
+/* A token by itself has the bits that it has among others, in columns of more than one panel. */
+static void alone(const struct tare_kernels *k)
+{
+    for (int c = 0; c < 15; c++) {
+        struct sample s = sample((enum tare_storage)(c % TARE_STORE_T4), size(40), 64 * size(40) + c % 2 * 40, 8);
+        const int64_t tokens = 1 + size(6);
+        struct guarded gx, gy, gz;
+        const float *x = floats(&gx, tokens * s.m.in);
+        float *y = floats(&gy, tokens * s.m.rows), *z = floats(&gz, s.m.rows);
+        multiply(k, 1, &s, x, NULL, tokens, y);
+        for (int64_t t = 0; t < tokens; t++) {
+            multiply(k, 1, &s, x + t * s.m.in, NULL, 1, z);
+            assert_memory_equal(y + t * s.m.rows, z, (size_t)s.m.rows * sizeof *z);
+        }
+        discard(&s);
+        unguard(&gx);
+        unguard(&gy);
+        unguard(&gz);
+    }
+}
+
+static void test_alone(void **unused)
+{
+    (void)unused;
+    each_set(alone);
+}
+
 static void test_pick(void **unused)
 {
     (void)unused;
@@ -511,6 +538,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_pick),      cmocka_unit_test(test_matrices),  cmocka_unit_test(test_panels),
         cmocka_unit_test(test_attention), cmocka_unit_test(test_functions), cmocka_unit_test(test_not_numbers),
         cmocka_unit_test(test_products),  cmocka_unit_test(test_scans),     cmocka_unit_test(test_deltas),
+        cmocka_unit_test(test_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -195,11 +196,39 @@ static void long_conversation(void **state)
                 NULL, "1000000", NULL);
 }
 
+static void clocks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *clock, *want; /* NULL: refused */
+    } cases[] = {{"2025-01-31T12:30:05", "2025-01-31 12:30:05 031"},
+                 {"2024-12-31T23:59:60", "2024-12-31 23:59:60 366"},
+                 {"2025-3-1T4:5", "2025-03-01 04:05:00 060"},
+                 {"2025-03-01", "2025-03-01 00:00:00 060"},
+                 {"2025-03-01 12:30", "2025-03-01 00:00:00 060"},
+                 {"2025-03", NULL},
+                 {"2025-03-", NULL},
+                 {"2025-13-01", NULL},
+                 {"2025-03-01T24:00", NULL},
+                 {"-025-03-01", NULL},
+                 {"99999-03-01", NULL},
+                 {"0000-03-01", NULL},
+                 {"today", NULL},
+                 {"", NULL}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char variables[100];
+        snprintf(variables, sizeof variables, "{\"strftime_now\": \"%s\"}", cases[i].clock);
+        expect_text("{{ strftime_now('%Y-%m-%d %H:%M:%S %j') }}", variables, cases[i].want,
+                    cases[i].want ? NULL : "strftime_now");
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(conversations),   cmocka_unit_test(bad_requests),   cmocka_unit_test(with_tools),
-        cmocka_unit_test(absent),          cmocka_unit_test(plain_texts),    cmocka_unit_test(limits),
-        cmocka_unit_test(limit_of_output), cmocka_unit_test(limit_of_depth), cmocka_unit_test(long_conversation)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(conversations),     cmocka_unit_test(bad_requests),
+                                       cmocka_unit_test(with_tools),        cmocka_unit_test(absent),
+                                       cmocka_unit_test(plain_texts),       cmocka_unit_test(limits),
+                                       cmocka_unit_test(limit_of_output),   cmocka_unit_test(limit_of_depth),
+                                       cmocka_unit_test(long_conversation), cmocka_unit_test(clocks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
