@@ -138,7 +138,8 @@ static enum tare_code write_answer(struct talk *t, const int32_t *ids, size_t n,
         t->written += step.id >= 0 && step.finish != TARE_FINISH_END;
         const bool space = t->size == 0 && step.size && step.text[0] == ' ';
         if (code == TARE_OK && !append(t, step.text + space, step.size - space)) {
-            *err = (struct tare_error){.code = code = TARE_E_MEMORY, .text = "out of memory"};
+            code = TARE_E_MEMORY;
+            *err = (struct tare_error){.code = TARE_E_MEMORY, .text = "out of memory"};
             break;
         }
         if (code == TARE_OK)

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT
  * line.c - libedit where stdin is a terminal, getline() elsewhere. */
-#define _GNU_SOURCE /* getline(), and libedit's header uses u_int */
+#define _GNU_SOURCE /* getline(), ppoll() */
 #include "line.h"
 
+#include <errno.h>
 #include <histedit.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "print.h"
 #include "progress.h"
@@ -27,6 +32,39 @@ static char *show_prompt(EditLine *edit)
     return (char *)(size_t)((struct cli_lines *)data)->prompt; /* libedit asks for a char * and does not write to it */
 }
 
+/* Wait for a byte. SIGINT is let in while waiting only, so that none is missed just before. */
+static bool wait_for_key(void)
+{
+    sigset_t with, without;
+    struct pollfd key = {.fd = STDIN_FILENO, .events = POLLIN};
+    sigemptyset(&with);
+    sigaddset(&with, SIGINT);
+    sigprocmask(SIG_BLOCK, &with, &without);
+    int ready = -1;
+    while (!cli_interrupt_came() && (ready = ppoll(&key, 1, NULL, &without)) < 0 && errno == EINTR)
+        ;
+    sigprocmask(SIG_SETMASK, &without, NULL);
+    return ready > 0 && !cli_interrupt_came();
+}
+
+/* One character of UTF-8; what is none comes byte by byte. 1, 0 at the end, -1 after Ctrl-C. */
+static int read_key(EditLine *edit, wchar_t *key)
+{
+    unsigned char byte;
+    (void)edit;
+    if (!wait_for_key() || read(STDIN_FILENO, &byte, 1) != 1)
+        return cli_interrupt_came() ? -1 : 0;
+    const int more = byte >= 0xf0 ? 3 : byte >= 0xe0 ? 2 : byte >= 0xc0 ? 1 : 0;
+    uint32_t point = more == 0 ? byte : byte & (0x3fu >> more);
+    for (int i = 0; i < more; i++) {
+        if (!wait_for_key() || read(STDIN_FILENO, &byte, 1) != 1)
+            return cli_interrupt_came() ? -1 : 0;
+        point = point << 6 | (byte & 0x3f);
+    }
+    *key = (wchar_t)point;
+    return 1;
+}
+
 struct cli_lines *cli_lines_open(const char *program)
 {
     struct cli_lines *l = calloc(1, sizeof *l);
@@ -41,6 +79,7 @@ struct cli_lines *cli_lines_open(const char *program)
     }
     history(l->history, &l->event, H_SETSIZE, 1000);
     el_set(l->edit, EL_CLIENTDATA, l);
+    el_set(l->edit, EL_GETCFN, read_key);
     el_set(l->edit, EL_PROMPT, show_prompt);
     el_set(l->edit, EL_EDITOR, "emacs");
     el_set(l->edit, EL_HIST, history, l->history);

@@ -106,7 +106,7 @@ static enum tare_code load_ternary(const struct loading *l, const struct tare_pa
                                    const struct tare_flat *flat, struct tare_matrix *m)
 {
     const void *part[TARE_PARTS] = {NULL};
-    if (!in_place(flat) || flat->pieces->module->dtype != TARE_U8)
+    if (!in_place(flat) || flat->pieces->module->dtype != TARE_U8 || m->rows < 1)
         return tare_fail(l->err, TARE_E_UNKNOWN, p->name,
                          "ternary codes are run from bytes as they lie in the file only");
     const enum tare_code code = tare_module_data(l->checkpoint, flat->pieces->module, part, l->err);

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -93,12 +94,14 @@ class Chat(unittest.TestCase):
             nonlocal seen
             end = time.time() + 20
             while what not in seen and time.time() < end:
-                seen += os.read(terminal, 4096)
+                if select.select([terminal], [], [], 1)[0]:
+                    seen += os.read(terminal, 4096)
             self.assertIn(what, seen)
             seen = seen[seen.index(what) + len(what):]
         until(b"> ")
-        os.write(terminal, b"\x03")
-        until(b"> ")
+        for _ in range(5):
+            os.write(terminal, b"half a line\x03")
+            until(b"> ")
         os.write(terminal, b"Hello\n")
         os.write(terminal, b"/stats\n")
         until(b"tokens of the context")
