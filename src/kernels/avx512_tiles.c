@@ -236,7 +236,10 @@ static void quantize(const float *x, const int32_t *order, int64_t n, const stru
         const float most = _mm512_reduce_max_ps(_mm512_abs_ps(v));
         const __mmask16 bad =
             _mm512_cmp_ps_mask(_mm512_mul_ps(v, _mm512_setzero_ps()), _mm512_setzero_ps(), _CMP_UNORD_Q);
-        const __m512i c = _mm512_cvtps_epi32(_mm512_mul_ps(v, _mm512_set1_ps(tare_activation_inverse(most))));
+        const __m512 scaled = _mm512_mul_ps(v, _mm512_set1_ps(tare_activation_inverse(most)));
+        /* A NaN, and what is beside one, is 0: else the sum overflows. */
+        const __mmask16 fits = _mm512_cmp_ps_mask(_mm512_abs_ps(scaled), _mm512_set1_ps(128), _CMP_LT_OQ);
+        const __m512i c = _mm512_maskz_cvtps_epi32(fits, scaled);
         _mm_storeu_si128((__m128i *)(void *)(q + i), _mm512_cvtsepi32_epi8(c));
         *scale = bad ? __builtin_nanf("") : most / 127;
         *sum = *scale * (float)_mm512_reduce_add_epi32(c);
