@@ -106,6 +106,8 @@ INLINE void half_tile(enum tare_storage storage, bool look_up, int T, const stru
         part[t] = _mm256_setzero_ps();
         for (int64_t i = 0; i < blocks; i++, b++, steps += bytes) {
             __m256i dot[TOKENS];
+            for (size_t k = 0; half == 0 && k < bytes; k += TARE_STEP_BYTES) /* see avx512_tiles.c */
+                _mm_prefetch((const char *)steps + TARE_TILE_AHEAD + k, _MM_HINT_T0);
             if (storage == TARE_STORE_T4)
                 block_t4(T, look_up, table, steps, x->q + b * BLOCK, x->in, dot);
             else

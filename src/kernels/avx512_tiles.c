@@ -64,12 +64,21 @@ struct tokens {
 
 #define EACH_TOKEN _Pragma("GCC unroll 8") for (int t = 0; t < T; t++)
 
+/* The processor's own guesses come too late for a stream that is read once and computed on for long:
+ * docs/performance.md has what this is worth. An address behind the end does no harm. */
+INLINE void ask_ahead(const unsigned char *steps, int lines)
+{
+    for (int k = 0; k < lines; k++)
+        _mm_prefetch((const char *)steps + TARE_TILE_AHEAD + k * TARE_STEP_BYTES, _MM_HINT_T0);
+}
+
 /* A block of columns of a tile times T tokens, added to part[t]. */
 INLINE void block_sums(enum tare_storage storage, bool look_up, int T, const unsigned char *steps, __m512i table,
                        const struct tokens *x, int64_t block, __m512 part[TARE_TILE_TOKENS])
 {
     __m512i code[REGISTERS];
     block_codes(storage, steps, look_up, table, code);
+    ask_ahead(steps, storage == TARE_STORE_T4 ? REGISTERS / 2 : REGISTERS);
     EACH_TOKEN
     {
         const int8_t *q = x->q + t * x->in + block * BLOCK;

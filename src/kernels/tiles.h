@@ -17,6 +17,7 @@
 #include "kernels/kernels.h"
 
 #define TARE_STEP_BYTES 64
+#define TARE_TILE_AHEAD 8192 /* bytes that are asked for before they are needed */
 
 static inline size_t tare_tile_scales(const struct tare_matrix *m) /* bytes of 16 scales */
 {
