@@ -23,6 +23,8 @@ struct writer {
     size_t n;
     struct cli_generation asked;
     int kv_bits;
+    bool exact;
+    int64_t context;   /* --context, or 0 */
     const char *cache; /* --prompt-cache, or NULL */
     int64_t tokens;    /* written so far */
     double seconds;    /* spent on them */
@@ -55,8 +57,9 @@ static enum tare_code open_session(struct writer *w, int threads, struct tare_er
     const int64_t want = (int64_t)w->n + w->asked.options.max_tokens, most = tare_model_context(w->model);
     options.threads = threads;
     options.kv_bits = w->kv_bits;
+    options.exact = w->exact;
     options.cancel = &cli_interrupted;
-    options.context = want <= 4096 ? 0 : most > 0 && most < want ? most : want;
+    options.context = w->context ? w->context : want <= 4096 ? 0 : most > 0 && most < want ? most : want;
     return tare_session_open(&w->session, w->model, &options, err);
 }
 
@@ -174,6 +177,7 @@ static int plan_and_tell(struct writer *w, const struct cli_source *source, cons
 int cli_run(const struct cli_verb *verb, int argc, char **argv)
 {
     struct cli_sampling asked = CLI_SAMPLING_INIT;
+    struct writer w = {0};
     int64_t threads = 0, kv_bits = 0;
     int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0;
     const char *cache = NULL;
@@ -181,6 +185,10 @@ int cli_run(const struct cli_verb *verb, int argc, char **argv)
         CLI_FLAGS_SAMPLING(&asked),
         {"prompt-cache", 0, CLI_TEXT, &cache, "FILE",
          "go on from the text in it as far as the prompt is the same; kept there", 0, 0, NULL},
+        {"context", 0, CLI_WHOLE, &w.context, "N",
+         "most tokens, prompt and text; default: what they need, at most the model's", 1, INT32_MAX, NULL},
+        {"exact", 0, CLI_SWITCH, &w.exact, NULL, "all in float32; without it activations are rounded to 8 bits", 0, 0,
+         NULL},
         CLI_FLAG_KV_BITS(&kv_bits),
         CLI_FLAG_TIE(&tie),
         CLI_FLAG_ZEROS(&zeros),
@@ -194,7 +202,8 @@ int cli_run(const struct cli_verb *verb, int argc, char **argv)
     const char *word = words == 2 ? argv[1] : words == 1 && !named ? argv[0] : NULL;
     struct cli_source source;
     struct tare_error err = {0};
-    struct writer w = {.kv_bits = (int)kv_bits, .cache = cache};
+    w.kv_bits = (int)kv_bits;
+    w.cache = cache;
     if (cli_source_find(&source, named ? argv[0] : NULL, &err) != TARE_OK)
         return cli_fail(&err);
     source.options.tie = (enum tare_tie)tie;

@@ -14,7 +14,8 @@ static enum tare_code share_loaded(struct tare_runner *r, struct tare_error *err
         const enum tare_code code = tare_loaded_open(&own, model, r->pass.pool, err);
         if (code)
             return code;
-        model->loaded_free = tare_loaded_free;
+        __atomic_store_n(&model->loaded_free, tare_loaded_free,
+                         __ATOMIC_RELAXED); /* by whoever comes first, and again */
         if (__atomic_compare_exchange_n(&model->loaded, &shared, own, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
             shared = own;
         else
