@@ -112,15 +112,6 @@ static bool append(struct talk *t, const char *text, size_t size)
     return true;
 }
 
-static void show(const char *text, size_t size)
-{
-    if (cli_is_terminal(stdout))
-        cli_put_lines(stdout, text, size);
-    else
-        fwrite(text, 1, size, stdout);
-    fflush(stdout);
-}
-
 /* Write an answer to ids[0 .. n); of a plain conversation the space that opens it is left out. */
 static enum tare_code write_answer(struct talk *t, const int32_t *ids, size_t n, struct tare_error *err)
 {
@@ -143,7 +134,7 @@ static enum tare_code write_answer(struct talk *t, const int32_t *ids, size_t n,
             break;
         }
         if (code == TARE_OK)
-            show(step.text + space, step.size - space);
+            cli_write(step.text + space, step.size - space);
     }
     t->seconds = cli_seconds() - start - t->feed_seconds;
     tare_generate_free(g);

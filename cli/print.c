@@ -146,3 +146,12 @@ int cli_finish(int status)
     const int failed = cli_fail_system("standard output");
     return status ? status : failed;
 }
+
+void cli_write(const char *text, size_t size)
+{
+    if (cli_is_terminal(stdout))
+        cli_put_lines(stdout, text, size);
+    else
+        fwrite(text, 1, size, stdout);
+    fflush(stdout);
+}

@@ -21,7 +21,9 @@ int cli_fail_system(const char *where);
 void cli_put(FILE *file, const char *text);
 /* The same, but line ends and tabs are let through. */
 void cli_put_lines(FILE *file, const char *text, size_t size);
-/* The same as a JSON string, quotes included; bytes beyond ASCII go through as they are. */
+/* What a model says, on stdout at once: a terminal is protected from it, a file or pipe gets it as it is. */
+void cli_write(const char *text, size_t size);
+/* The same as cli_put() as a JSON string, quotes included; bytes beyond ASCII go through as they are. */
 void cli_put_json(FILE *file, const char *text);
 
 /* A text that the library made, with an end of line; frees it. NULL is no memory. Gives the status, or that of it. */

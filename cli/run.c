@@ -41,16 +41,6 @@ static void writer_release(struct writer *w)
     tare_model_free(w->model);
 }
 
-/* A terminal is protected from what a model may say; a file or pipe gets it as it is. */
-static void write_text(const char *text, size_t size)
-{
-    if (cli_is_terminal(stdout))
-        cli_put_lines(stdout, text, size);
-    else
-        fwrite(text, 1, size, stdout);
-    fflush(stdout);
-}
-
 static enum tare_code open_session(struct writer *w, int threads, struct tare_error *err)
 {
     struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
@@ -109,7 +99,7 @@ static enum tare_code write_on(struct writer *w, struct tare_error *err)
         code = tare_generate_next(w->generation, &step, err);
         start = start > 0 ? start : cli_seconds(); /* the first one waits for the prompt */
         w->tokens += step.id >= 0 && step.finish != TARE_FINISH_END;
-        write_text(step.text, step.size);
+        cli_write(step.text, step.size);
         w->seconds = cli_seconds() - start;
     }
     if (code == TARE_OK && step.finish == TARE_FINISH_STUCK) {
@@ -143,7 +133,7 @@ static int tell(struct writer *w, const struct cli_source *source, const struct 
         return cli_fail(&err);
     if (w->n == 0)
         return cli_wrong("run: the prompt has no tokens");
-    write_text(prompt->text, prompt->size);
+    cli_write(prompt->text, prompt->size);
     code = write_on(w, &err);
     putchar('\n');
     fflush(stdout);
