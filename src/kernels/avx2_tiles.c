@@ -152,39 +152,6 @@ INLINE void some_tiles(enum tare_storage storage, bool look_up, int T, const str
         }
 }
 
-INLINE void tiles_of(enum tare_storage storage, bool look_up, const struct tare_matrix *m, int64_t tile, int64_t n,
-                     const struct tare_activations *x, int64_t first, int tokens, float *y, int64_t ldy)
-{
-    const int64_t blocks = x->in / BLOCK;
-    for (int done = 0, now; done < tokens; done += now) {
-        const struct tokens from = {x->q + (first + done) * x->in, x->scale + (first + done) * blocks,
-                                    x->sum + (first + done) * blocks, x->in, blocks};
-        float *to = y + done * ldy;
-        now = tokens - done >= TOKENS ? TOKENS : tokens - done >= 2 ? 2 : 1;
-        if (now == TOKENS)
-            some_tiles(storage, look_up, TOKENS, m, tile, n, &from, to, ldy);
-        else if (now == 2)
-            some_tiles(storage, look_up, 2, m, tile, n, &from, to, ldy);
-        else
-            some_tiles(storage, look_up, 1, m, tile, n, &from, to, ldy);
-    }
-}
-
-static void tiles_t4(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_activations *x,
-                     int64_t first, int tokens, float *y, int64_t ldy)
-{
-    if (m->table)
-        tiles_of(TARE_STORE_T4, true, m, tile, n, x, first, tokens, y, ldy);
-    else
-        tiles_of(TARE_STORE_T4, false, m, tile, n, x, first, tokens, y, ldy);
-}
-
-static void tiles_t8(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_activations *x,
-                     int64_t first, int tokens, float *y, int64_t ldy)
-{
-    tiles_of(TARE_STORE_T8, false, m, tile, n, x, first, tokens, y, ldy);
-}
-
 /* ---- exactly ----------------------------------------------------------------------------------------------------- */
 
 /* Weights of column j of four, for 8 rows: each 32-bit lane's byte j. */
@@ -241,30 +208,6 @@ INLINE void exact_tiles(enum tare_storage storage, int T, const struct tare_matr
         }
 }
 
-INLINE void exact_tokens(enum tare_storage storage, const struct tare_matrix *m, int64_t tile, int64_t n,
-                         const float *x, int64_t ldx, int tokens, float *y, int64_t ldy)
-{
-    for (int done = 0, now; done < tokens; done += now) {
-        now = tokens - done >= TOKENS ? TOKENS : 1;
-        if (now == TOKENS)
-            exact_tiles(storage, TOKENS, m, tile, n, x + done * ldx, ldx, y + done * ldy, ldy);
-        else
-            exact_tiles(storage, 1, m, tile, n, x + done * ldx, ldx, y + done * ldy, ldy);
-    }
-}
-
-static void exact_t4(const struct tare_matrix *m, int64_t tile, int64_t n, const float *x, int64_t ldx, int tokens,
-                     float *y, int64_t ldy)
-{
-    exact_tokens(TARE_STORE_T4, m, tile, n, x, ldx, tokens, y, ldy);
-}
-
-static void exact_t8(const struct tare_matrix *m, int64_t tile, int64_t n, const float *x, int64_t ldx, int tokens,
-                     float *y, int64_t ldy)
-{
-    exact_tokens(TARE_STORE_T8, m, tile, n, x, ldx, tokens, y, ldy);
-}
-
 /* ---- activations ------------------------------------------------------------------------------------------------- */
 
 INLINE __m256 eight(const float *x, const int32_t *order, int64_t i)
@@ -308,13 +251,11 @@ static void quantize(const float *x, const int32_t *order, int64_t n, const stru
     }
 }
 
+#include "kernels/tiles_dispatch.h"
+
 void tare_kernels_avx2_tiles(struct tare_kernels *k)
 {
-    k->quantize = quantize;
-    k->tiles[TARE_STORE_T4] = tiles_t4;
-    k->tiles[TARE_STORE_T8] = tiles_t8;
-    k->tiles_exact[TARE_STORE_T4] = exact_t4;
-    k->tiles_exact[TARE_STORE_T8] = exact_t8;
+    fill_tiles(k);
 }
 #else
 void tare_kernels_avx2_tiles(struct tare_kernels *k)

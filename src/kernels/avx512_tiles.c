@@ -8,7 +8,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define BLOCK TARE_ACTIVATION_BLOCK
-enum { REGISTERS = BLOCK / 4 };
+enum { REGISTERS = BLOCK / 4, TOKENS = TARE_TILE_TOKENS };
 
 /* Sixteen scales or offsets. */
 INLINE __m512 numbers_at(const struct tare_matrix *m, const unsigned char *at)
@@ -134,41 +134,6 @@ INLINE void some_tiles(enum tare_storage storage, bool look_up, int T, const str
             one_tile(storage, look_up, false, T, m, tile + i, x, y + i * TARE_TILE_ROWS, ldy);
 }
 
-INLINE void tiles_of(enum tare_storage storage, bool look_up, const struct tare_matrix *m, int64_t tile, int64_t n,
-                     const struct tare_activations *x, int64_t first, int tokens, float *y, int64_t ldy)
-{
-    const int64_t blocks = x->in / BLOCK;
-    for (int done = 0, now; done < tokens; done += now) {
-        const struct tokens from = {x->q + (first + done) * x->in, x->scale + (first + done) * blocks,
-                                    x->sum + (first + done) * blocks, x->in, blocks};
-        float *to = y + done * ldy;
-        now = tokens - done >= 8 ? 8 : tokens - done >= 4 ? 4 : tokens - done >= 2 ? 2 : 1;
-        if (now == 8)
-            some_tiles(storage, look_up, 8, m, tile, n, &from, to, ldy);
-        else if (now == 4)
-            some_tiles(storage, look_up, 4, m, tile, n, &from, to, ldy);
-        else if (now == 2)
-            some_tiles(storage, look_up, 2, m, tile, n, &from, to, ldy);
-        else
-            some_tiles(storage, look_up, 1, m, tile, n, &from, to, ldy);
-    }
-}
-
-static void tiles_t4(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_activations *x,
-                     int64_t first, int tokens, float *y, int64_t ldy)
-{
-    if (m->table)
-        tiles_of(TARE_STORE_T4, true, m, tile, n, x, first, tokens, y, ldy);
-    else
-        tiles_of(TARE_STORE_T4, false, m, tile, n, x, first, tokens, y, ldy);
-}
-
-static void tiles_t8(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_activations *x,
-                     int64_t first, int tokens, float *y, int64_t ldy)
-{
-    tiles_of(TARE_STORE_T8, false, m, tile, n, x, first, tokens, y, ldy);
-}
-
 /* Weights of column j of four, for 16 rows: each 32-bit lane's byte j. */
 INLINE __m512 column(const struct tare_matrix *m, __m512i four_columns, int j, __m512 s, __m512 o)
 {
@@ -206,29 +171,11 @@ INLINE void exact_tile(enum tare_storage storage, int T, const struct tare_matri
         _mm512_mask_storeu_ps(y + t * ldy, rows_of(m, tile), _mm512_add_ps(sum[t][0], sum[t][1]));
 }
 
-INLINE void exact_tiles(enum tare_storage storage, const struct tare_matrix *m, int64_t tile, int64_t n, const float *x,
-                        int64_t ldx, int tokens, float *y, int64_t ldy)
+INLINE void exact_tiles(enum tare_storage storage, int T, const struct tare_matrix *m, int64_t tile, int64_t n,
+                        const float *x, int64_t ldx, float *y, int64_t ldy)
 {
-    for (int64_t i = 0; i < n; i++, y += TARE_TILE_ROWS)
-        for (int done = 0, now; done < tokens; done += now) {
-            now = tokens - done >= 8 ? 8 : 1;
-            if (now == 8)
-                exact_tile(storage, 8, m, tile + i, x + done * ldx, ldx, y + done * ldy, ldy);
-            else
-                exact_tile(storage, 1, m, tile + i, x + done * ldx, ldx, y + done * ldy, ldy);
-        }
-}
-
-static void exact_t4(const struct tare_matrix *m, int64_t tile, int64_t n, const float *x, int64_t ldx, int tokens,
-                     float *y, int64_t ldy)
-{
-    exact_tiles(TARE_STORE_T4, m, tile, n, x, ldx, tokens, y, ldy);
-}
-
-static void exact_t8(const struct tare_matrix *m, int64_t tile, int64_t n, const float *x, int64_t ldx, int tokens,
-                     float *y, int64_t ldy)
-{
-    exact_tiles(TARE_STORE_T8, m, tile, n, x, ldx, tokens, y, ldy);
+    for (int64_t i = 0; i < n; i++)
+        exact_tile(storage, T, m, tile + i, x, ldx, y + i * TARE_TILE_ROWS, ldy);
 }
 
 INLINE __m512 sixteen(const float *x, const int32_t *order, int64_t i)
@@ -255,13 +202,11 @@ static void quantize(const float *x, const int32_t *order, int64_t n, const stru
     }
 }
 
+#include "kernels/tiles_dispatch.h"
+
 void tare_kernels_avx512_tiles(struct tare_kernels *k)
 {
-    k->quantize = quantize;
-    k->tiles[TARE_STORE_T4] = tiles_t4;
-    k->tiles[TARE_STORE_T8] = tiles_t8;
-    k->tiles_exact[TARE_STORE_T4] = exact_t4;
-    k->tiles_exact[TARE_STORE_T8] = exact_t8;
+    fill_tiles(k);
 }
 #else
 void tare_kernels_avx512_tiles(struct tare_kernels *k)

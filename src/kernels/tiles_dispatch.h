@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ * tiles_dispatch.h - from the entries of struct tare_kernels to a set's own loops, whose shapes are constants there:
+ * the end of each tiles file of a set of vector kernels, which has defined before:
+ *
+ *   TOKENS                            most tokens whose sums its registers hold: 4 or 8
+ *   some_tiles(storage, look_up, T, m, tile, n, tokens, y, ldy)      n tiles times T quantized tokens
+ *   exact_tiles(storage, T, m, tile, n, x, ldx, y, ldy)              the same of float32
+ *   quantize()
+ */
+#define INLINE_ALWAYS static inline __attribute__((always_inline))
+
+INLINE_ALWAYS void tiles_of(enum tare_storage storage, bool look_up, const struct tare_matrix *m, int64_t tile,
+                            int64_t n, const struct tare_activations *x, int64_t first, int tokens, float *y,
+                            int64_t ldy)
+{
+    const int64_t blocks = x->in / TARE_ACTIVATION_BLOCK;
+    for (int done = 0, now; done < tokens; done += now) {
+        const int left = tokens - done;
+        const struct tokens from = {x->q + (first + done) * x->in, x->scale + (first + done) * blocks,
+                                    x->sum + (first + done) * blocks, x->in, blocks};
+        float *to = y + done * ldy;
+        now = left >= TOKENS ? TOKENS : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        if (now == TOKENS)
+            some_tiles(storage, look_up, TOKENS, m, tile, n, &from, to, ldy);
+        else if (now == 4)
+            some_tiles(storage, look_up, 4, m, tile, n, &from, to, ldy);
+        else if (now == 2)
+            some_tiles(storage, look_up, 2, m, tile, n, &from, to, ldy);
+        else
+            some_tiles(storage, look_up, 1, m, tile, n, &from, to, ldy);
+    }
+}
+
+static void tiles_t4(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_activations *x,
+                     int64_t first, int tokens, float *y, int64_t ldy)
+{
+    if (m->table)
+        tiles_of(TARE_STORE_T4, true, m, tile, n, x, first, tokens, y, ldy);
+    else
+        tiles_of(TARE_STORE_T4, false, m, tile, n, x, first, tokens, y, ldy);
+}
+
+static void tiles_t8(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_activations *x,
+                     int64_t first, int tokens, float *y, int64_t ldy)
+{
+    tiles_of(TARE_STORE_T8, false, m, tile, n, x, first, tokens, y, ldy);
+}
+
+INLINE_ALWAYS void exact_tokens(enum tare_storage storage, const struct tare_matrix *m, int64_t tile, int64_t n,
+                                const float *x, int64_t ldx, int tokens, float *y, int64_t ldy)
+{
+    for (int done = 0, now; done < tokens; done += now) {
+        now = tokens - done >= TOKENS ? TOKENS : 1;
+        if (now == TOKENS)
+            exact_tiles(storage, TOKENS, m, tile, n, x + done * ldx, ldx, y + done * ldy, ldy);
+        else
+            exact_tiles(storage, 1, m, tile, n, x + done * ldx, ldx, y + done * ldy, ldy);
+    }
+}
+
+static void exact_t4(const struct tare_matrix *m, int64_t tile, int64_t n, const float *x, int64_t ldx, int tokens,
+                     float *y, int64_t ldy)
+{
+    exact_tokens(TARE_STORE_T4, m, tile, n, x, ldx, tokens, y, ldy);
+}
+
+static void exact_t8(const struct tare_matrix *m, int64_t tile, int64_t n, const float *x, int64_t ldx, int tokens,
+                     float *y, int64_t ldy)
+{
+    exact_tokens(TARE_STORE_T8, m, tile, n, x, ldx, tokens, y, ldy);
+}
+
+static void fill_tiles(struct tare_kernels *k)
+{
+    k->quantize = quantize;
+    k->tiles[TARE_STORE_T4] = tiles_t4;
+    k->tiles[TARE_STORE_T8] = tiles_t8;
+    k->tiles_exact[TARE_STORE_T4] = exact_t4;
+    k->tiles_exact[TARE_STORE_T8] = exact_t8;
+}
+#undef INLINE_ALWAYS
