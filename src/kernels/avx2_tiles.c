@@ -34,12 +34,6 @@ INLINE __m256i four(const int8_t *q)
     return _mm256_set1_epi32(word);
 }
 
-struct tokens {
-    const int8_t *q;
-    const float *scale, *sum;
-    int64_t in, blocks;
-};
-
 #define EACH_TOKEN _Pragma("GCC unroll 4") for (int t = 0; t < T; t++)
 
 /* Four registers of codes times sixteen activations, in 16 bits. */
@@ -88,7 +82,7 @@ INLINE void block_t8(int T, const unsigned char *steps, const int8_t *q, int64_t
 
 /* Rows [8 half, 8 half + 8) of a tile. */
 INLINE void half_tile(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m, int64_t tile,
-                      int half, const struct tokens *x, __m256 total[TOKENS])
+                      int half, const struct tare_tokens *x, __m256 total[TOKENS])
 {
     const unsigned char *at = m->data + (size_t)tile * m->stride;
     const size_t numbers = tare_tile_scales(m), bytes = (storage == TARE_STORE_T4 ? 2 : 4) * TARE_STEP_BYTES;
@@ -140,7 +134,7 @@ INLINE void store(const struct tare_matrix *m, int64_t row, __m256 value, float 
 }
 
 INLINE void some_tiles(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m, int64_t tile,
-                       int64_t n, const struct tokens *x, float *y, int64_t ldy)
+                       int64_t n, const struct tare_tokens *x, float *y, int64_t ldy)
 {
     for (int64_t i = 0; i < n; i++)
         for (int half = 0; half < 2; half++) {

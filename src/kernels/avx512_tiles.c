@@ -56,12 +56,6 @@ INLINE __m512i four(const int8_t *q)
     return _mm512_set1_epi32(word);
 }
 
-struct tokens {
-    const int8_t *q;
-    const float *scale, *sum;
-    int64_t in, blocks;
-};
-
 #define EACH_TOKEN _Pragma("GCC unroll 8") for (int t = 0; t < T; t++)
 
 /* The processor's own guesses come too late for a stream that is read once and computed on for long:
@@ -74,7 +68,7 @@ INLINE void ask_ahead(const unsigned char *steps, int lines)
 
 /* A block of columns of a tile times T tokens, added to part[t]. */
 INLINE void block_sums(enum tare_storage storage, bool look_up, int T, const unsigned char *steps, __m512i table,
-                       const struct tokens *x, int64_t block, __m512 part[TARE_TILE_TOKENS])
+                       const struct tare_tokens *x, int64_t block, __m512 part[TARE_TILE_TOKENS])
 {
     __m512i code[REGISTERS];
     block_codes(storage, steps, look_up, table, code);
@@ -94,7 +88,7 @@ INLINE void block_sums(enum tare_storage storage, bool look_up, int T, const uns
 }
 
 INLINE void one_tile(enum tare_storage storage, bool look_up, bool zeros, int T, const struct tare_matrix *m,
-                     int64_t tile, const struct tokens *x, float *y, int64_t ldy)
+                     int64_t tile, const struct tare_tokens *x, float *y, int64_t ldy)
 {
     const unsigned char *at = m->data + (size_t)tile * m->stride;
     const size_t numbers = tare_tile_scales(m);
@@ -125,7 +119,7 @@ INLINE void one_tile(enum tare_storage storage, bool look_up, bool zeros, int T,
 }
 
 INLINE void some_tiles(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m, int64_t tile,
-                       int64_t n, const struct tokens *x, float *y, int64_t ldy)
+                       int64_t n, const struct tare_tokens *x, float *y, int64_t ldy)
 {
     for (int64_t i = 0; i < n; i++)
         if (m->zeros)

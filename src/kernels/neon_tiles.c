@@ -20,12 +20,6 @@ TARE_INLINE float32x4_t numbers_at(const struct tare_matrix *m, const unsigned c
     return m->scales == TARE_SCALES_F16 ? tare_four_f16(at + 8 * quarter) : tare_four_bf16(at + 8 * quarter);
 }
 
-struct tokens {
-    const int8_t *q;
-    const float *scale, *sum;
-    int64_t in, blocks;
-};
-
 /* One block of 16 columns of four rows: code[k] has columns 4k .. 4k + 3. */
 TARE_INLINE void block_codes(enum tare_storage storage, bool look_up, uint8x16_t table, const unsigned char *steps,
                              int8x16_t code[4])
@@ -58,7 +52,7 @@ TARE_INLINE int32x4_t block_dot(const int8x16_t code[4], int8x16_t q, int32x4_t 
 
 /* Block b, whose codes for the first of Q quarters begin at steps: part[quarter][token] grows. */
 TARE_INLINE void block(enum tare_storage storage, bool look_up, int Q, int T, uint8x16_t table,
-                       const unsigned char *steps, const struct tokens *x, int64_t b,
+                       const unsigned char *steps, const struct tare_tokens *x, int64_t b,
                        float32x4_t part[QUARTERS][TOKENS])
 {
     int8x16_t q[TOKENS];
@@ -79,7 +73,7 @@ TARE_INLINE void block(enum tare_storage storage, bool look_up, int Q, int T, ui
 
 /* Rows [4 quarter, 4 quarter + 4 Q) of a tile. */
 TARE_INLINE void some_rows(enum tare_storage storage, bool look_up, int Q, int T, const struct tare_matrix *m,
-                           int64_t tile, int quarter, const struct tokens *x, float32x4_t total[QUARTERS][TOKENS])
+                           int64_t tile, int quarter, const struct tare_tokens *x, float32x4_t total[QUARTERS][TOKENS])
 {
     const unsigned char *at = m->data + (size_t)tile * m->stride;
     const size_t numbers = tare_tile_scales(m), bytes = (storage == TARE_STORE_T4 ? 2 : 4) * TARE_STEP_BYTES;
@@ -115,7 +109,7 @@ TARE_INLINE void store(const struct tare_matrix *m, int64_t row, float32x4_t val
 
 /* Two tokens go through whole tiles, four through halves: 32 registers hold 8 sums, 4 registers of codes and q. */
 TARE_INLINE void some_tiles(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m, int64_t tile,
-                            int64_t n, const struct tokens *x, float *y, int64_t ldy)
+                            int64_t n, const struct tare_tokens *x, float *y, int64_t ldy)
 {
     const int Q = T > 2 ? 2 : 4;
     for (int64_t i = 0; i < n; i++)

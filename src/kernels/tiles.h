@@ -64,6 +64,13 @@ static inline float tare_activation_inverse(float most)
     return inverse <= FLT_MAX ? inverse : 0;
 }
 
+/* Some neighbouring tokens of struct tare_activations. */
+struct tare_tokens {
+    const int8_t *q;
+    const float *scale, *sum;
+    int64_t in, blocks;
+};
+
 /* The scalar kernels of tiles; see struct tare_kernels. */
 void tare_scalar_dot_tile(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y);
 void tare_scalar_unpack_tile(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst);

@@ -16,8 +16,8 @@ INLINE_ALWAYS void tiles_of(enum tare_storage storage, bool look_up, const struc
     const int64_t blocks = x->in / TARE_ACTIVATION_BLOCK;
     for (int done = 0, now; done < tokens; done += now) {
         const int left = tokens - done;
-        const struct tokens from = {x->q + (first + done) * x->in, x->scale + (first + done) * blocks,
-                                    x->sum + (first + done) * blocks, x->in, blocks};
+        const struct tare_tokens from = {x->q + (first + done) * x->in, x->scale + (first + done) * blocks,
+                                         x->sum + (first + done) * blocks, x->in, blocks};
         float *to = y + done * ldy;
         now = left >= TOKENS ? TOKENS : left >= 4 ? 4 : left >= 2 ? 2 : 1;
         if (now == TOKENS)
