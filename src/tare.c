@@ -5,16 +5,16 @@
  * What becomes of a plan:
  *     plan/explain.c     told                         audit/     compared, verified
  *     save/execute.c     written into files           repair/    made again, with a patch
- *     run/loaded.c       made into matrices of the kernels, once
- *     run/session.c      one text: ids into passes    run/runner.c    what passes run on: threads, memory, weights
- *     run/decoder.c      one pass: all layers         run/generate.c  feed, choose, say
+ *     run/weights/loaded.c       made into matrices of the kernels, once
+ *     run/session/session.c      one text: ids into passes    run/session/runner.c    what passes run on: threads,
+ * memory, weights blocks/decoder.c      one pass: all layers         run/session/generate.c  feed, choose, say
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "models/declare.h"
 #include "models/model.h"
 #include "names/group.h"
+#include "plan/declare.h"
 #include "plan/gptq_judge.h"
 #include "plan/plan.h"
 #include "tree/prove.h"

@@ -8,10 +8,10 @@ import re
 import sys
 import tempfile
 
-LEVELS = [["base"], ["open", "config", "kernels"], ["text", "template"], ["grammar"], ["names", "tree", "packing"], ["plan"], ["run"], ["save"], ["audit"], ["repair"],
-          ["models"], ["."]]  # "." is src/tare.c
-BESIDE = {"config": {"open"}, "template": {"text"}, "names": {"tree", "packing"},
-          "tree": {"names", "packing"}, "packing": {"names", "tree"}}
+LEVELS = [["base"], ["open", "config", "kernels"], ["text", "template"], ["grammar"], ["names", "tree", "packing", "module"], ["blocks"],
+          ["models"], ["plan"], ["run"], ["save"], ["audit"], ["repair"], ["."]]  # "." is src/tare.c
+BESIDE = {"config": {"open"}, "template": {"text"}, "module": {"packing"}, "names": {"tree", "packing", "module"},
+          "tree": {"names", "packing", "module"}, "packing": {"names", "tree", "module"}}
 LONGEST = 600  # lines; a file that says in its first five lines that it is generated may be longer
 
 __doc__ += "".join("\n    " + " ".join(level).replace(".", "tare.c") for level in LEVELS) + """

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "audit/audit.h"
-#include "packing/to_mlx.h"
+#include "packing/mlx/to_mlx.h"
 #include "packing/value.h"
 
 #define ROWS 64 /* decoded at once into a buffer of their own, when a row does not go where it lies */

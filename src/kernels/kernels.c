@@ -7,6 +7,8 @@
 #include <sys/auxv.h>
 #endif
 
+#include "kernels/tiles.h"
+
 enum set { SET_SCALAR, SET_AVX2, SET_AVX512, SET_NEON, SETS };
 static const char *const set_names[SETS] = {"scalar", "avx2", "avx512", "neon"};
 
@@ -96,4 +98,12 @@ void tare_q4_pack(const uint8_t *codes, int64_t in, unsigned char *row)
             word[i % 16] |= (uint32_t)codes[start + i] << 4 * (i / 16);
         memcpy(row, word, sizeof word);
     }
+}
+
+uint64_t tare_matrix_bytes(const struct tare_matrix *m)
+{
+    if (m->storage >= TARE_STORE_T4)
+        return (uint64_t)tare_tile_count(m) * m->stride;
+    const size_t factors = (m->scale ? sizeof *m->scale : 0) + (m->offset ? sizeof *m->offset : 0);
+    return (uint64_t)m->rows * (m->stride + (size_t)m->groups * factors);
 }

@@ -175,7 +175,7 @@ struct tare_kernels {
 };
 
 extern const struct tare_kernels tare_kernels_scalar;
-/* Its parts that stand in cache_scalar.c. */
+/* Its parts that stand in scalar_cache.c. */
 void tare_scalar_cache_store(enum tare_cache cache, const float *x, int64_t n, unsigned char *row);
 void tare_scalar_cache_load(const struct tare_rows *rows, float *x);
 void tare_scalar_cache_scores(const float *q, const struct tare_rows *keys, float scale, float *scores);
@@ -237,5 +237,8 @@ struct tare_matrix tare_matrix_part(const struct tare_matrix *m, int64_t first, 
 size_t tare_matmul_scratch(int64_t in, int64_t tokens);
 /* dst (in) = row `row`. */
 void tare_matrix_row(const struct tare_kernels *kernels, const struct tare_matrix *m, int64_t row, float *dst);
+
+/* Bytes that a product with m reads: its codes or floats, scales and offsets. 0 for a matrix without rows. */
+uint64_t tare_matrix_bytes(const struct tare_matrix *m);
 
 #endif

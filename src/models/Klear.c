@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Klear.c - Klear (mlx-lm: models/Klear.py): routed and shared experts, weighed against each other. */
-#include "models/routed.h"
-#include "models/sparse.h"
+#include "models/family/routed.h"
+#include "models/family/sparse.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

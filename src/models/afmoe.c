@@ -2,8 +2,8 @@
  * afmoe.c - Arcee's AFMoE (mlx-lm: models/afmoe.py): gated attention, four norms, positions only in windows. */
 #include <string.h>
 
-#include "models/routed.h"
-#include "models/window.h"
+#include "models/family/routed.h"
+#include "models/family/window.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(JSON, layer_types, REQUIRED)                                                                                   \

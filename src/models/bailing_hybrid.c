@@ -3,8 +3,8 @@
  * models/bailing_hybrid.py). */
 #include <string.h>
 
-#include "models/bailing.h"
-#include "models/theta.h"
+#include "models/family/bailing.h"
+#include "models/family/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -2,8 +2,8 @@
  * bailing_moe.c - Ling's first models (mlx-lm: models/bailing_moe.py). */
 #include <string.h>
 
-#include "models/routed.h"
-#include "models/theta.h"
+#include "models/family/routed.h"
+#include "models/family/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -2,8 +2,8 @@
  * bailing_moe_linear.c - Ling 2 and Ring 2 with linear attention (mlx-lm: models/bailing_moe_linear.py). */
 #include <string.h>
 
-#include "models/bailing.h"
-#include "models/theta.h"
+#include "models/family/bailing.h"
+#include "models/family/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -3,9 +3,9 @@
  * models/bailing_moe_v3.py). Its model_type is bailing_hybrid; "architectures" tells. */
 #include <string.h>
 
-#include "models/bailing.h"
-#include "models/nulls.h"
-#include "run/delta_rule.h"
+#include "blocks/recurrent/delta_rule.h"
+#include "models/family/bailing.h"
+#include "models/family/nulls.h"
 
 #define LAYERS_MOST 128 /* that are renamed one by one; the published model has 24 */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * deepseek.c - DeepSeek-MoE (mlx-lm: models/deepseek.py). */
-#include "models/routed.h"
+#include "models/family/routed.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 102400)                                                                                       \

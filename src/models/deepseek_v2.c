@@ -2,7 +2,7 @@
  * deepseek_v2.c - DeepSeek-V2, with kv_b_proj kept whole (mlx-lm: models/deepseek_v2.py). */
 #include <string.h>
 
-#include "models/latent.h"
+#include "models/family/deepseek_family.h"
 
 #define ARGS(ARG)                                                                                                      \
     TARE_DEEPSEEK_ARGS(ARG)                                                                                            \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * deepseek_v3.c - DeepSeek-V3, R1, and Kimi K2 (mlx-lm: models/deepseek_v3.py). */
-#include "models/latent.h"
+#include "models/family/deepseek_family.h"
 
 #define ARGS(ARG)                                                                                                      \
     TARE_DEEPSEEK_ARGS(ARG)                                                                                            \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * deepseek_v32.c - DeepSeek-V3.2: an indexer chooses the keys (mlx-lm: models/deepseek_v32.py). */
-#include "models/latent.h"
+#include "models/family/deepseek_family.h"
 
 #define ARGS(ARG)                                                                                                      \
     TARE_DEEPSEEK_ARGS(ARG)                                                                                            \

@@ -3,11 +3,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "models/experts.h"
-#include "models/kinds.h"
-#include "models/skeleton.h"
-#include "run/compressed_attention.h"
-#include "run/hyper.h"
+#include "blocks/attention/compressed_attention.h"
+#include "blocks/stream/hyper.h"
+#include "models/family/experts.h"
+#include "models/family/kinds.h"
+#include "models/family/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 129280)                                                                                       \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * dots1.c - dots.llm1 (mlx-lm: models/dots1.py). */
-#include "models/routed.h"
+#include "models/family/routed.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

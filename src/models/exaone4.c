@@ -3,8 +3,8 @@
  * those have positions. */
 #include <string.h>
 
-#include "models/dense.h"
-#include "models/window.h"
+#include "models/family/dense.h"
+#include "models/family/window.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

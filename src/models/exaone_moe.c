@@ -3,8 +3,8 @@
  * positions. */
 #include <string.h>
 
-#include "models/routed.h"
-#include "models/window.h"
+#include "models/family/routed.h"
+#include "models/family/window.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

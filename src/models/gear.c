@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * gear.c - Gear: attention, and mixers that convolve keys and values (mlx-lm: models/gear.py). */
-#include "models/kinds.h"
-#include "models/sparse.h"
-#include "models/window.h"
-#include "run/conv_mixer.h"
+#include "blocks/recurrent/conv_mixer.h"
+#include "models/family/kinds.h"
+#include "models/family/sparse.h"
+#include "models/family/window.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

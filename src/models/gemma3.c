@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * gemma3.c - the text model of Gemma 3 with vision (mlx-lm: models/gemma3.py). */
-#include "models/wrapper.h"
+#include "models/family/wrapper.h"
 
 #define ARGS(ARG) ARG(INT, vocab_size, 262208)
 TARE_ARGS(ARGS);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * gemma3n.c - the text model of Gemma 3n: several streams of hidden states, an embedding a layer (mlx-lm:
  * models/gemma3n.py). */
-#include "models/kinds.h"
-#include "models/sparse.h"
-#include "models/window.h"
-#include "models/wrapper.h"
-#include "run/altup.h"
-#include "run/laurel.h"
-#include "run/pair.h"
+#include "blocks/stream/altup.h"
+#include "blocks/stream/laurel.h"
+#include "blocks/stream/pair.h"
+#include "models/family/kinds.h"
+#include "models/family/sparse.h"
+#include "models/family/window.h"
+#include "models/family/wrapper.h"
 #include <math.h>
 
 #include <string.h>

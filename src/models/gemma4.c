@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * gemma4.c - the text model of Gemma 4 (mlx-lm: models/gemma4.py; "gemma4_unified" is an alias). */
-#include "models/wrapper.h"
+#include "models/family/wrapper.h"
 
 #define ARGS(ARG) ARG(INT, vocab_size, 262144)
 TARE_ARGS(ARGS);

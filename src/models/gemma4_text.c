@@ -2,10 +2,10 @@
  * gemma4_text.c - Gemma 4 text models (mlx-lm: models/gemma4_text.py). The last layers borrow their keys and values. */
 #include <string.h>
 
-#include "models/experts.h"
+#include "blocks/stream/pair.h"
+#include "models/family/experts.h"
+#include "models/family/window.h"
 #include "models/model.h"
-#include "models/window.h"
-#include "run/pair.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 1536)                                                                                        \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * glm4_moe_lite.c - GLM-4.7-Flash (mlx-lm: models/glm4_moe_lite.py). */
-#include "models/latent.h"
+#include "models/family/deepseek_family.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 154880)                                                                                       \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * glm_moe_dsa.c - GLM-5: DeepSeek-V3.2 with args of its own (mlx-lm: models/glm_moe_dsa.py). */
-#include "models/latent.h"
-#include "models/theta.h"
+#include "models/family/deepseek_family.h"
+#include "models/family/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

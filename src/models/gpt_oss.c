@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * gpt_oss.c - gpt-oss: attention with sinks, routed experts with biases (mlx-lm: models/gpt_oss.py, which reads the
  * MXFP4 experts but not the bfloat16 ones). */
-#include "models/sparse.h"
-#include "models/window.h"
+#include "models/family/sparse.h"
+#include "models/family/window.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, num_hidden_layers, 36)                                                                                    \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * granite.c - Granite 3 (mlx-lm: models/granite.py): Llama with four multipliers. */
-#include "models/dense.h"
+#include "models/family/dense.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

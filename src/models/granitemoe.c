@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * granitemoe.c - Granite 3 with routed experts (mlx-lm: models/granitemoe.py). */
-#include "models/routed.h"
+#include "models/family/routed.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

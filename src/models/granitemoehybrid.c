@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * granitemoehybrid.c - Granite 4: Mamba-2 and attention, dense or with routed experts (mlx-lm:
  * models/granitemoehybrid.py). */
-#include "models/experts.h"
-#include "models/kinds.h"
-#include "models/mamba_mixer.h"
-#include "models/skeleton.h"
+#include "models/family/experts.h"
+#include "models/family/kinds.h"
+#include "models/family/mamba_mixer.h"
+#include "models/family/skeleton.h"
 
 #include <string.h>
 

@@ -2,9 +2,9 @@
  * hunyuan.c - HunYuan Large (mlx-lm: models/hunyuan.py): layers may borrow the keys and values of an earlier one. */
 #include <math.h>
 
-#include "models/experts.h"
-#include "models/routed.h"
-#include "models/theta.h"
+#include "models/family/experts.h"
+#include "models/family/routed.h"
+#include "models/family/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

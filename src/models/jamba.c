@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * jamba.c - Jamba: Mamba-1 and attention, some layers with routed experts (mlx-lm: models/jamba.py). */
-#include "models/experts.h"
-#include "models/kinds.h"
-#include "models/mamba_mixer.h"
-#include "models/skeleton.h"
+#include "models/family/experts.h"
+#include "models/family/kinds.h"
+#include "models/family/mamba_mixer.h"
+#include "models/family/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

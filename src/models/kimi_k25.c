@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * kimi_k25.c - the text model of Kimi K2.5 (mlx-lm: models/kimi_k25.py). */
-#include "models/wrapper.h"
+#include "models/family/wrapper.h"
 
 static void sanitize(struct tare_weights *w, const void *args)
 {

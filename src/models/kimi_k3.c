@@ -2,14 +2,14 @@
  * kimi_k3.c - the text model of Kimi K3: delta and latent attention, experts at a width of their own, and attention
  * over the residuals of blocks of layers (mlx-lm: models/kimi_k3.py). */
 
-#include "models/kimi.h"
+#include "models/family/kimi.h"
 
 #include <string.h>
 
-#include "models/mla.h"
-#include "models/sparse.h"
-#include "models/wrapper.h"
-#include "run/residual_attention.h"
+#include "blocks/stream/residual_attention.h"
+#include "models/family/mla_family.h"
+#include "models/family/sparse.h"
+#include "models/family/wrapper.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 163840)                                                                                       \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * kimi_vl.c - the text model of Kimi-VL (mlx-lm: models/kimi_vl.py). */
-#include "models/wrapper.h"
+#include "models/family/wrapper.h"
 
 static void sanitize(struct tare_weights *w, const void *args)
 {

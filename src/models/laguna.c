@@ -2,9 +2,9 @@
  * laguna.c - Laguna (mlx-lm: models/laguna.py): gated attention, in which layers differ in heads and rotation. */
 #include <string.h>
 
-#include "models/routed.h"
-#include "models/theta.h"
-#include "models/window.h"
+#include "models/family/routed.h"
+#include "models/family/theta.h"
+#include "models/family/window.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 100352)                                                                                       \

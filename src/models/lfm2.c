@@ -2,10 +2,10 @@
  * lfm2.c - LFM2 (mlx-lm: models/lfm2.py), and what its routed sister shares with it. */
 #include "models/lfm2.h"
 
-#include "models/kinds.h"
-#include "models/skeleton.h"
-#include "models/window.h"
-#include "run/gated_conv.h"
+#include "blocks/recurrent/gated_conv.h"
+#include "models/family/kinds.h"
+#include "models/family/skeleton.h"
+#include "models/family/window.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * lfm2_moe.c - LFM2 with routed experts (mlx-lm: models/lfm2_moe.py). */
-#include "models/experts.h"
+#include "models/family/experts.h"
+#include "models/family/skeleton.h"
 #include "models/lfm2.h"
-#include "models/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

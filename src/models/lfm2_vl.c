@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * lfm2_vl.c - the text model of LFM2 with vision (mlx-lm: models/lfm2-vl.py). */
-#include "models/wrapper.h"
+#include "models/family/wrapper.h"
 
 static enum tare_code fill(json_t *inner, const void *args, const struct tare_derive *d)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * llama4.c - the text model of Llama 4: every few layers one routed expert beside a shared one (mlx-lm:
  * models/llama4.py). */
-#include "models/experts.h"
-#include "models/sparse.h"
-#include "models/theta.h"
-#include "models/wrapper.h"
+#include "models/family/experts.h"
+#include "models/family/sparse.h"
+#include "models/family/theta.h"
+#include "models/family/wrapper.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(FLAG, attention_bias, REQUIRED)                                                                                \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * longcat_flash.c - LongCat-Flash (mlx-lm: models/longcat_flash.py). */
-#include "models/longcat.h"
+#include "models/family/longcat.h"
 
 #define ARGS(ARG)                                                                                                      \
     TARE_LONGCAT_ARGS(ARG)                                                                                             \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * longcat_flash_ngram.c - LongCat-Flash with embeddings of the last tokens (mlx-lm: models/longcat_flash_ngram.py). */
-#include "models/longcat.h"
-#include "run/ngram.h"
+#include "blocks/stream/ngram.h"
+#include "models/family/longcat.h"
 
 #define ARGS(ARG)                                                                                                      \
     TARE_LONGCAT_ARGS(ARG)                                                                                             \

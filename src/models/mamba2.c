@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * mamba2.c - Mamba-2 (mlx-lm: models/mamba2.py). */
-#include "models/mamba_mixer.h"
-#include "models/skeleton.h"
+#include "models/family/mamba_mixer.h"
+#include "models/family/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, num_heads, REQUIRED)                                                                                      \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * mellum.c - Mellum with routed experts (mlx-lm: models/mellum.py): layers with a window rotate in their own way. */
-#include "models/routed.h"
-#include "models/window.h"
+#include "models/family/routed.h"
+#include "models/family/window.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * mimo_v2_flash.c - MiMo-V2-Flash: layers with a window have heads of their own, and sinks (mlx-lm:
  * models/mimo_v2_flash.py). */
-#include "models/experts.h"
-#include "models/sparse.h"
-#include "models/theta.h"
+#include "models/family/experts.h"
+#include "models/family/sparse.h"
+#include "models/family/theta.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
  * minicpm3.c - MiniCPM3: latent attention in a dense model (mlx-lm: models/minicpm3.py). */
 #include <math.h>
 
-#include "models/latent.h"
+#include "models/family/deepseek_family.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * minimax.c - MiniMax M2: routed experts in every layer, chosen by corrected scores (mlx-lm: models/minimax.py;
  * "minimax_m2" is an alias). */
-#include "models/experts.h"
-#include "models/sparse.h"
-#include "models/theta.h"
+#include "models/family/experts.h"
+#include "models/family/sparse.h"
+#include "models/family/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * minimax_m3_vl.c - the text model of MiniMax M3: experts, and layers that attend to blocks of keys which an indexer
  * picks (mlx-lm: models/minimax_m3_vl.py). */
-#include "models/experts.h"
-#include "models/kinds.h"
-#include "models/routed.h"
-#include "models/sparse.h"
-#include "models/theta.h"
-#include "models/window.h"
-#include "models/wrapper.h"
+#include "models/family/experts.h"
+#include "models/family/kinds.h"
+#include "models/family/routed.h"
+#include "models/family/sparse.h"
+#include "models/family/theta.h"
+#include "models/family/window.h"
+#include "models/family/wrapper.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 6144)                                                                                        \

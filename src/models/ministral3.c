@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * ministral3.c - Ministral 3: Llama with queries scaled by their position (mlx-lm: models/ministral3.py). */
-#include "models/dense.h"
-#include "models/window.h"
+#include "models/family/dense.h"
+#include "models/family/window.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -2,7 +2,7 @@
  * mistral3.c - the text model of Mistral 3 with vision (mlx-lm: models/mistral3.py; "llava" is an alias). */
 #include <string.h>
 
-#include "models/wrapper.h"
+#include "models/family/wrapper.h"
 
 /* Silence means a head of its own, whatever the text model's default. */
 static enum tare_code fill(json_t *inner, const void *args, const struct tare_derive *d)

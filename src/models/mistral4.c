@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * mistral4.c - Mistral 4, also the text model inside mistral3 (mlx-lm: models/mistral4.py). */
-#include "models/latent.h"
+#include "models/family/deepseek_family.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * mixtral.c - Mixtral (mlx-lm: models/mixtral.py). */
-#include "models/experts.h"
-#include "models/sparse.h"
+#include "models/family/experts.h"
+#include "models/family/sparse.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 32000)                                                                                        \

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * model.h - the words a model file is written in: args (config/args.h), parameters (tree/tree.h), blocks
- * (run/blocks.h), rewriting (names/rewrite.h), and the record that ties them together. docs/add-a-model.md tells the
+ * (blocks/blocks.h), rewriting (names/rewrite.h), and the record that ties them together. docs/add-a-model.md tells the
  * steps.
  */
 #ifndef TARE_MODELS_MODEL_H
 #define TARE_MODELS_MODEL_H
 
+#include "blocks/blocks.h"
 #include "config/args.h"
 #include "names/rewrite.h"
-#include "run/blocks.h"
 #include "tree/tree.h"
 
 /* What derive() may use: the __post_init__ of the args. */

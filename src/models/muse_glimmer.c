@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "models/kinds.h"
-#include "models/skeleton.h"
-#include "models/window.h"
+#include "models/family/kinds.h"
+#include "models/family/skeleton.h"
+#include "models/family/window.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 6656)                                                                                        \

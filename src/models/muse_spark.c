@@ -4,11 +4,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "models/experts.h"
-#include "models/kinds.h"
-#include "models/muse_vision.h"
-#include "models/skeleton.h"
-#include "models/window.h"
+#include "models/family/experts.h"
+#include "models/family/kinds.h"
+#include "models/family/muse_vision.h"
+#include "models/family/skeleton.h"
+#include "models/family/window.h"
 
 /* Of text_config. */
 #define ARGS(ARG)                                                                                                      \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * nanochat.c - nanochat (mlx-lm: models/nanochat.py): norms without weights, squared ReLU, logits capped at 15. */
-#include "models/skeleton.h"
+#include "models/family/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 1280)                                                                                        \

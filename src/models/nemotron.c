@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * nemotron.c - Nemotron (mlx-lm: models/nemotron.py): layer norms times 1 + weight, squared ReLU. */
-#include "models/dense_more.h"
-#include "models/theta.h"
+#include "models/family/dense_more.h"
+#include "models/family/theta.h"
 
 #include <string.h>
 

@@ -3,10 +3,10 @@
  * models/olmo_hybrid.py, which cannot read the published names). */
 #include <math.h>
 
-#include "models/gated_delta.h"
-#include "models/kinds.h"
-#include "models/sparse.h"
-#include "models/window.h"
+#include "models/family/gated_delta.h"
+#include "models/family/kinds.h"
+#include "models/family/sparse.h"
+#include "models/family/window.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

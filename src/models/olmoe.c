@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * olmoe.c - OLMoE: routed experts in every layer, norms over all queries and all keys (mlx-lm: models/olmoe.py). */
-#include "models/experts.h"
-#include "models/sparse.h"
+#include "models/family/experts.h"
+#include "models/family/sparse.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

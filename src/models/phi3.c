@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * phi3.c - Phi-3, Phi-3.5 and Phi-4 text models (mlx-lm: models/phi3.py). */
+#include "models/family/theta.h"
+#include "models/family/window.h"
 #include "models/model.h"
-#include "models/theta.h"
-#include "models/window.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * phimoe.c - Phi-3.5-MoE: layer norms, biases everywhere, routed experts in every layer (mlx-lm: models/phimoe.py). */
-#include "models/experts.h"
-#include "models/sparse.h"
+#include "models/family/experts.h"
+#include "models/family/sparse.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 32064)                                                                                        \

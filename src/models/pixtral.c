@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * pixtral.c - the text model of Pixtral (mlx-lm: models/pixtral.py). */
-#include "models/wrapper.h"
+#include "models/family/wrapper.h"
 
 static enum tare_code fill(json_t *inner, const void *args, const struct tare_derive *d)
 {

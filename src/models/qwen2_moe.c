@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * qwen2_moe.c - Qwen2 with routed experts beside a shared one (mlx-lm: models/qwen2_moe.py, which knows no dense
  * layers and no window). */
-#include "models/dense.h"
-#include "models/sparse.h"
-#include "models/window.h"
+#include "models/family/dense.h"
+#include "models/family/sparse.h"
+#include "models/family/window.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * qwen2_vl.c - the text model of Qwen2-VL and Qwen2.5-VL (mlx-lm: models/qwen2_vl.py; "qwen2_5_vl" is an alias). */
-#include "models/wrapper.h"
+#include "models/family/wrapper.h"
 
 const struct tare_arch tare_arch_qwen2_vl = {
     .name = "qwen2_vl",

@@ -3,9 +3,9 @@
  * attention. */
 #include "models/qwen3_5.h"
 
-#include "models/gated_delta.h"
-#include "models/sparse.h"
-#include "models/wrapper.h"
+#include "models/family/gated_delta.h"
+#include "models/family/sparse.h"
+#include "models/family/wrapper.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 4096)                                                                                        \

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * qwen3_moe.c - Qwen3 with routed experts (mlx-lm: models/qwen3_moe.py). */
-#include "models/dense.h"
-#include "models/experts.h"
-#include "models/sparse.h"
-#include "models/theta.h"
-#include "models/window.h"
+#include "models/family/dense.h"
+#include "models/family/experts.h"
+#include "models/family/sparse.h"
+#include "models/family/theta.h"
+#include "models/family/window.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

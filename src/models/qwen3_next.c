@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * qwen3_next.c - Qwen3-Next: three layers of gated delta rule to one of gated attention, and experts (mlx-lm:
  * models/qwen3_next.py). */
-#include "models/gated_delta.h"
-#include "models/sparse.h"
-#include "models/theta.h"
+#include "models/family/gated_delta.h"
+#include "models/family/sparse.h"
+#include "models/family/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

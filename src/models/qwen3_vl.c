@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * qwen3_vl.c - the text model of Qwen3-VL (mlx-lm: models/qwen3_vl.py). */
-#include "models/wrapper.h"
+#include "models/family/wrapper.h"
 
 const struct tare_arch tare_arch_qwen3_vl = {
     .name = "qwen3_vl",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * talkie.c - Talkie (mlx-lm: models/talkie.py): norms without weights, gains on heads and blocks. */
-#include "models/skeleton.h"
+#include "models/family/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 5120)                                                                                        \

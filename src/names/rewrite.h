@@ -4,9 +4,8 @@
  * Names here are those of logical tensors: a packed linear is "a.b.up_proj.weight" like a dense one, so one verb moves
  * both; its bias, if any, is "a.b.up_proj.bias".
  *
- * A pattern is a name in which "*" stands for any characters within one component and "**" for any number of
- * components, also none: "model.layers.*.mlp.**", "**.rotary_emb.inv_freq". Within one component several "*" may stand.
- * In a target each wildcard takes what the wildcard of the same place in the pattern matched, from left to right.
+ * Patterns are those of module/pattern.h. In a target each wildcard takes what the wildcard of the same place in the
+ * pattern matched, from left to right.
  *
  * Verbs return nothing: the first failure is kept in weights->error. No verb drops an output head: tree/tie.c alone
  * does that. After a verb has renamed or stacked, two live entries may have one name: strict loading reports it.
@@ -14,9 +13,8 @@
 #ifndef TARE_NAMES_REWRITE_H
 #define TARE_NAMES_REWRITE_H
 
-#include "names/module.h"
-
-bool tare_name_matches(const char *pattern, const char *name);
+#include "module/module.h"
+#include "module/pattern.h"
 
 /* Let the verbs see only names below prefix, and without it ("model.norm" for "language_model.model.norm"), until
  * tare_scope_leave puts it back. So an inner model's sanitize need not know its wrapper. */

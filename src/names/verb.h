@@ -7,7 +7,7 @@
 #ifndef TARE_NAMES_VERB_H
 #define TARE_NAMES_VERB_H
 
-#include "names/pattern.h"
+#include "module/pattern.h"
 #include "names/rewrite.h"
 
 bool tare_entry_alive(const struct tare_entry *entry);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "open/edits.h"
-#include "open/gguf.h"
+#include "open/gguf/gguf.h"
 #include "open/locate.h"
 #include "open/safetensors.h"
 #include "open/shards.h"

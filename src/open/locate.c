@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "open/gguf.h"
+#include "open/gguf/gguf.h"
 
 bool tare_name_is_plain(const char *name, size_t n)
 {

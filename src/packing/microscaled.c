@@ -11,7 +11,7 @@
 
 #include "base/small_float.h"
 #include "packing/fault.h"
-#include "packing/to_mlx.h"
+#include "packing/mlx/to_mlx.h"
 
 int tare_micro_bits(enum tare_mlx_mode mode)
 {

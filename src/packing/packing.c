@@ -3,7 +3,7 @@
 #include "packing/packing.h"
 
 #include "base/small_float.h"
-#include "packing/to_mlx.h"
+#include "packing/mlx/to_mlx.h"
 
 static const struct tare_packing *const packings[] = {
 #define PACKING(name) &tare_packing_##name,

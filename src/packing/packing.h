@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "config/quant.h"
-#include "names/module.h"
+#include "module/module.h"
 
 /* What a code is: an unsigned integer, or a small float (base/small_float.h). */
 enum tare_code_kind { TARE_CODE_INTEGER, TARE_CODE_E2M1, TARE_CODE_E4M3 };

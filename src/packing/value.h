@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * value.h - functions of a module's elements (names/module.h, struct tare_value), computed in float32. */
+ * value.h - functions of a module's elements (module/module.h, struct tare_value), computed in float32. */
 #ifndef TARE_PACKING_VALUE_H
 #define TARE_PACKING_VALUE_H
 

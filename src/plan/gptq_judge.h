@@ -3,7 +3,7 @@
 #ifndef TARE_PLAN_GPTQ_JUDGE_H
 #define TARE_PLAN_GPTQ_JUDGE_H
 
-#include "packing/gptq.h"
+#include "packing/gptq/gptq.h"
 #include "plan/plan.h"
 
 /* A module of GPTQ's without a fault. */

@@ -6,7 +6,7 @@
 
 #include "config/args.h"
 #include "config/quant.h"
-#include "names/module.h"
+#include "module/module.h"
 #include "packing/packing.h"
 #include "tree/tie.h"
 #include "tree/tree.h"

@@ -4,8 +4,8 @@
  */
 #include <string.h>
 
-#include "names/pattern.h"
-#include "packing/to_mlx.h"
+#include "module/pattern.h"
+#include "packing/mlx/to_mlx.h"
 #include "plan/plan.h"
 
 /* What the leaves of one recipe have in common. */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "packing/to_mlx.h"
+#include "packing/mlx/to_mlx.h"
 
 /* Is it this part of a module, and not the part's name alone? */
 static bool is_part(const char *name, const char *suffix)

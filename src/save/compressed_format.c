@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/map.h"
-#include "packing/to_mlx.h"
+#include "packing/mlx/to_mlx.h"
 #include "save/integer_rows.h"
 
 static const struct tare_integer_limits limits = {

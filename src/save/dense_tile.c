@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "packing/to_mlx.h"
+#include "packing/mlx/to_mlx.h"
 #include "packing/value.h"
 #include "save/save.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "open/gguf.h"
+#include "open/gguf/gguf.h"
 #include "save/gguf_write.h"
 
 /* By the text model's model_type. "gemma3" is a wrapper whose fragment may be without a word of its own. */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "open/gguf.h"
+#include "open/gguf/gguf.h"
 #include "packing/fault.h"
 #include "save/gguf_write.h"
 #include "save/integer_rows.h"

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "packing/gguf_block.h" /* and to_mlx.h */
+#include "packing/gguf/gguf_block.h" /* and to_mlx.h */
 #include "packing/value.h"
 #include "save/gguf_write.h"
 #include "save/integer_rows.h"

@@ -2,16 +2,16 @@
  * gguf_vocabulary.c - tokenizer.json, tokenizer_config.json and the chat template as metadata of GGUF.
  *
  * llama.cpp has no stages: it knows a few kinds by name. BPE over bytes is "gpt2", with merges, and what cuts the text
- * before by its name (the table of open/gguf_tokenizer.c); BPE with a fallback to bytes is SentencePiece's, "llama",
- * whose pieces have scores: here the place of the first merge that makes a piece, so that the same neighbours are
- * joined first. What none of its kinds does is refused: it would read text otherwise.
- * Source: llama.cpp, src/llama-vocab.cpp, conversion/base.py; gguf-py, gguf/vocab.py.
+ * before by its name (the table of open/gguf/gguf_tokenizer.c); BPE with a fallback to bytes is SentencePiece's,
+ * "llama", whose pieces have scores: here the place of the first merge that makes a piece, so that the same neighbours
+ * are joined first. What none of its kinds does is refused: it would read text otherwise. Source: llama.cpp,
+ * src/llama-vocab.cpp, conversion/base.py; gguf-py, gguf/vocab.py.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "open/gguf.h"
+#include "open/gguf/gguf.h"
 #include "save/gguf_write.h"
 #include "text/tokenizer_json.h"
 

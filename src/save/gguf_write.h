@@ -6,7 +6,7 @@
 #ifndef TARE_SAVE_GGUF_WRITE_H
 #define TARE_SAVE_GGUF_WRITE_H
 
-#include "run/blocks.h"
+#include "blocks/blocks.h"
 #include "save/save.h"
 
 /* Metadata as they lie in the file: pairs one after another. */
@@ -19,7 +19,7 @@ void tare_pairs_integer(struct tare_pairs *pairs, const char *key, int64_t value
 void tare_pairs_real(struct tare_pairs *pairs, const char *key, double value);     /* float32 */
 void tare_pairs_flag(struct tare_pairs *pairs, const char *key, bool value);
 void tare_pairs_text(struct tare_pairs *pairs, const char *key, const char *text, size_t n);
-/* The head of a list of `n` items of ggml's type (open/gguf.h); the items follow by the functions below. */
+/* The head of a list of `n` items of ggml's type (open/gguf/gguf.h); the items follow by the functions below. */
 void tare_pairs_list(struct tare_pairs *pairs, const char *key, int type, uint64_t n);
 void tare_put_bytes(struct tare_text *text, uint64_t value, int size); /* little-endian */
 void tare_put_single(struct tare_text *text, double value);

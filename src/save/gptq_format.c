@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "packing/to_mlx.h"
+#include "packing/mlx/to_mlx.h"
 #include "save/integer_rows.h"
 
 /* The fewest of n fields of `bits` bits that fill whole words. */

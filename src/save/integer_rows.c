@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "packing/fault.h"
-#include "packing/to_mlx.h"
+#include "packing/mlx/to_mlx.h"
 
 #define TILE_BYTES 4194304.0 /* of the words of a tile */
 #define ALIGNED 32           /* rows of a tile are a multiple of it: 32 fields of any size fill whole words */

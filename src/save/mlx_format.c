@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "packing/to_mlx.h"
+#include "packing/mlx/to_mlx.h"
 #include "save/save.h"
 
 #define PACKED_BYTES 1048576.0 /* of a tile: it is made in memory and should stay in the cache */

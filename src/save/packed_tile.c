@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "packing/to_mlx.h"
+#include "packing/mlx/to_mlx.h"
 #include "save/save.h"
 
 struct tile {

@@ -9,7 +9,7 @@
 
 #include "config/json.h"
 #include "names/group.h"
-#include "packing/to_mlx.h"
+#include "packing/mlx/to_mlx.h"
 #include "save/account.h"
 
 #define CONFIG_MOST ((uint64_t)64 << 20)

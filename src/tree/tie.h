@@ -5,7 +5,7 @@
 #define TARE_TREE_TIE_H
 
 #include "config/args.h"
-#include "names/module.h"
+#include "module/module.h"
 #include "tree/tree.h"
 
 enum tare_decision { TARE_DECISION_LOAD, TARE_DECISION_DROP, TARE_DECISION_PRESERVE };

@@ -6,7 +6,7 @@
 #ifndef TARE_TREE_TREE_H
 #define TARE_TREE_TREE_H
 
-#include "names/module.h"
+#include "module/module.h"
 
 enum tare_kind {
     TARE_KIND_PLAIN,     /* norms, biases, convolutions, A_log: never packed in an MLX folder */

@@ -9,7 +9,7 @@
 
 #include "fixture.h"
 #include "names/group.h"
-#include "packing/to_mlx.h"
+#include "packing/mlx/to_mlx.h"
 
 struct packed {
     struct tare_checkpoint checkpoint;

@@ -4,8 +4,8 @@
 #ifndef TARE_TESTS_SAMPLE_H
 #define TARE_TESTS_SAMPLE_H
 
+#include "blocks/pass.h"
 #include "fixture.h"
-#include "run/pass.h"
 
 /* Numbers around `center`, at most `spread` from it; the same from one run to the next for a name. */
 void sample_fill(float *into, int64_t n, const char *name, float center, float spread);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Attention of one query against a plain double loop: scale, soft cap, sink, keys that are not seen. */
-#include "run/attend.h"
+#include "blocks/attention/attend.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_attend_each.c - several queries over kept rows against a plain double loop, with windows, caps and sinks; and
  * that a query comes out the same, to the bit, whatever stands beside it. */
-#include "run/attend.h"
+#include "blocks/attention/attend.h"
 
 #include <math.h>
 #include <stdlib.h>

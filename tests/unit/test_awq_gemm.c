@@ -7,7 +7,7 @@
 #include "fixture.h"
 #include "kernels/transpose.h"
 #include "open/checkpoint.h"
-#include "packing/to_mlx.h"
+#include "packing/mlx/to_mlx.h"
 
 static const struct tare_quant sound = {.method = TARE_METHOD_AWQ,
                                         .place = "config.json: quantization_config",

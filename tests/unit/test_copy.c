@@ -6,7 +6,7 @@
 
 #include "base/half.h"
 #include "fixture.h"
-#include "run/source.h"
+#include "run/weights/weight_source.h"
 
 /* a (2, 3) F16: 1 .. 6;  b (2, 3) F32: 11 .. 16 */
 static char *folder;

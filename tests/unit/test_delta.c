@@ -4,10 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "blocks/recurrent/delta_rule.h"
+#include "blocks/recurrent/lightning.h"
+#include "blocks/recurrent/time_mixing.h"
 #include "mixers.h"
-#include "run/delta_rule.h"
-#include "run/lightning.h"
-#include "run/time_mixing.h"
 
 enum { DIM = MIXER_DIM };
 

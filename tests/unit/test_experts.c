@@ -5,9 +5,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "run/blocks.h"
-#include "run/laurel.h"
-#include "run/pair.h"
+#include "blocks/blocks.h"
+#include "blocks/stream/laurel.h"
+#include "blocks/stream/pair.h"
 #include "sample.h"
 
 enum { DIM = 12, HIDDEN = 10, EXPERTS = 5, TOP = 2, TOKENS = 9 };

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "fixture.h"
-#include "packing/to_mlx.h"
+#include "packing/mlx/to_mlx.h"
 #include "save/save.h"
 #include "world.h"
 

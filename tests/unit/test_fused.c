@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_fused.c - the short ways into tiles give the bytes of the long one: decode() and tare_tile_put(), for whole
  * matrices of random bits, NaN and infinite scales among them, cut into stretches at random. */
-#include "run/fused.h"
+#include "run/weights/fused.h"
 
 #include <stdlib.h>
 

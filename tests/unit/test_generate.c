@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "fixture.h"
-#include "run/lookup.h"
-#include "run/stop.h"
+#include "run/session/lookup.h"
+#include "run/session/stop.h"
 
 static void test_stops(void **unused)
 {

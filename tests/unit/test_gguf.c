@@ -5,8 +5,8 @@
 
 #include "base/text.h"
 #include "fixture.h"
-#include "open/gguf.h"
-#include "packing/to_mlx.h"
+#include "open/gguf/gguf.h"
+#include "packing/mlx/to_mlx.h"
 
 /* ---- files written here -------------------------------------------------------------------------------------- */
 

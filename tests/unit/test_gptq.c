@@ -2,7 +2,7 @@
  * test_gptq.c - GPTQ: values as GPTQModel's own code dequantizes them (32 rows of a layer of each), both ways into MLX,
  * rows in parts, faults. */
 #include "packed.h"
-#include "packing/gptq.h"
+#include "packing/gptq/gptq.h"
 
 static struct tare_quant quant_of(enum tare_gptq_format format, bool words, bool desc_act)
 {

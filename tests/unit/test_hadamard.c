@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_hadamard.c - signed Walsh-Hadamard transforms, and the products and embeddings that need them.
  */
-#include "run/hadamard.h"
+#include "blocks/hadamard.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_head.c - a dense head in 8 bits: each weight within half a step of its group's rounded scale; zeros, tiny
  * groups, NaN and infinities. */
-#include "run/head.h"
+#include "run/weights/head8.h"
 
 #include <math.h>
 #include <stdlib.h>

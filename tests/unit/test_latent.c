@@ -7,13 +7,13 @@
 #include <string.h>
 
 #include "base/small_float.h"
+#include "blocks/attention/compressed_attention.h"
+#include "blocks/attention/latent_attention.h"
+#include "blocks/recurrent/conv_mixer.h"
+#include "blocks/round_trip.h"
+#include "blocks/top.h"
+#include "blocks/transposed.h"
 #include "mixers.h"
-#include "run/compressed_attention.h"
-#include "run/conv_mixer.h"
-#include "run/latent_attention.h"
-#include "run/round_trip.h"
-#include "run/top.h"
-#include "run/transposed.h"
 
 enum { DIM = MIXER_DIM, HEADS = 3, NOPE = 6, ROPE = 4, V = 5, RANK = 10, Q_RANK = 7, TOP = 5, INDEX = 6 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_loaded.c - packed modules as they are loaded: which storage they get, and that each row, exactly computed, is
  * that of tare_module_floats(). */
-#include "run/loaded.h"
+#include "run/weights/loaded.h"
 
 #include <math.h>
 #include <stdlib.h>

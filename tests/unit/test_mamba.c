@@ -3,11 +3,11 @@
  */
 #include <math.h>
 
+#include "blocks/recurrent/gated_conv.h"
+#include "blocks/recurrent/mamba1_mixer.h"
+#include "blocks/recurrent/mamba2_mixer.h"
+#include "blocks/recurrent/plamo_mixer.h"
 #include "mixers.h"
-#include "run/gated_conv.h"
-#include "run/mamba1_mixer.h"
-#include "run/mamba2_mixer.h"
-#include "run/plamo_mixer.h"
 
 enum { DIM = MIXER_DIM };
 

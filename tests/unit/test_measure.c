@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_measure.c - what a token costs, counted from matrices that are made up; and what memory gives. */
 #include "fixture.h"
-#include "run/measure.h"
+#include "run/session/measure.h"
 #include "tree/tree.h"
 
 enum { EMBEDDING, LINEAR, EXPERTS, HEAD, PARAMETERS };

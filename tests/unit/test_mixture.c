@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run/blocks.h"
+#include "blocks/blocks.h"
 #include "sample.h"
 
 enum { DIM = 20, HIDDEN = 12, EXPERTS = 6, SHARED = 9, LATENT = 8, TOKENS = 70, WIDEST = 64 };

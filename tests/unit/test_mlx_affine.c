@@ -6,7 +6,7 @@
 
 #include "fixture.h"
 #include "open/checkpoint.h"
-#include "packing/to_mlx.h"
+#include "packing/mlx/to_mlx.h"
 
 static const struct tare_quant sound = {
     .method = TARE_METHOD_MLX, .place = "config.json: quantization", .mode = "affine", .bits = 4, .group_size = 64};

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "fixture.h"
-#include "packing/to_mlx.h"
+#include "packing/mlx/to_mlx.h"
 #include "save/save.h"
 #include "world.h"
 

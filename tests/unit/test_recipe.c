@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "fixture.h"
-#include "names/module.h"
+#include "module/module.h"
 #include "packing/packing.h"
 
 static void decode(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,

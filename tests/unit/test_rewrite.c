@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "fixture.h"
-#include "names/pattern.h"
+#include "module/pattern.h"
 #include "names/rewrite.h"
 #include "packing/packing.h"
 

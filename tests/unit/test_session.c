@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "blocks/decoder.h"
 #include "fixture.h"
 #include "plan/plan.h"
-#include "run/decoder.h"
 
 #define DIM 32
 #define HIDDEN 48

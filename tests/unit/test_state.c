@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run/state.h"
+#include "blocks/state.h"
 #include "sample.h"
 
 enum { PLANES = 3, WIDTH = 10, CONTEXT = 700, STRIDE = 4 };

@@ -5,8 +5,8 @@
 
 #include "audit/content.h"
 #include "fixture.h"
+#include "packing/mlx/to_mlx.h"
 #include "packing/suspect.h"
-#include "packing/to_mlx.h"
 
 enum { ROWS = 24, COLUMNS = 192 };
 

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT
+ * gqa.c - grouped-query attention with a key and value cache. Vaswani et al. 2017; groups: Ainslie et al. 2023.
+ *
+ *     y = o(gate * attend(q, k, v))         over the keys that position p sees: those of its window or chunk up to p
+ */
+#include "blocks/attention/gqa.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "blocks/attention/attend.h"
+#include "blocks/attention/gate.h"
+#include "blocks/attention/gqa_index.h"
+
+static int64_t of_heads(const struct tare_gqa_self *b)
+{
+    return b->heads * b->v_dim;
+}
+
+static size_t scratch(const void *block, int64_t tokens)
+{
+    const struct tare_gqa_self *b = block;
+    const int64_t mixed = of_heads(b) * (b->mixing ? 2 : 1) + (b->gate.weight ? b->gate.out : 0);
+    const size_t index = b->index ? tare_gqa_index_scratch(b->index, tokens) : 0;
+    return (size_t)tokens * (size_t)(b->projected + mixed + 2 * b->rope.dims + 1) + index;
+}
+
+static int state(const void *block, struct tare_state_part parts[TARE_STATE_PARTS])
+{
+    const struct tare_gqa_self *b = block;
+    parts[TARE_GQA_KEYS] = (struct tare_state_part){TARE_STATE_ROWS, b->kv_heads, b->head_dim, 1};
+    parts[TARE_GQA_VALUES] = (struct tare_state_part){TARE_STATE_ROWS, b->kv_heads, b->v_dim, 1};
+    parts[TARE_GQA_BEFORE] = (struct tare_state_part){TARE_STATE_ROWS, 2 * b->kv_heads, b->head_dim, 1};
+    if (b->index)
+        parts[TARE_GQA_INDEX] = (struct tare_state_part){TARE_STATE_ROWS, 1, b->index->dim, 1};
+    return tare_gqa_keeps_before(b) || b->index ? 3 : 2;
+}
+
+/* Block-sparse: of blocks of keys, head h at position `last` sees the last few and every stride-th. */
+struct sparse {
+    const struct tare_gqa_self *b;
+    int64_t head, last;
+};
+
+static bool sees_block(const void *user, int64_t position)
+{
+    const struct sparse *s = user;
+    const int64_t block = position / s->b->block;
+    return s->last / s->b->block - block < s->b->near || (block + s->head + 1) % s->b->stride == 0;
+}
+
+int64_t tare_gqa_first_key(const struct tare_gqa_self *b, int64_t last)
+{
+    if (b->chunk > 0)
+        return last - last % b->chunk;
+    return b->window > 0 && last >= b->window ? last - b->window + 1 : 0;
+}
+
+/* One query head of a token; a: set up for the heads that share its key head. */
+static void attend_head(const struct tare_gqa_job *j, int64_t t, int64_t h, struct tare_attend a, float *score)
+{
+    const struct tare_gqa_self *b = j->b;
+    const struct sparse sparse = {b, h, a.last};
+    const float *q = tare_gqa_head(j, t, h);
+    if (b->sink)
+        a.sink = tare_loaded_vector(j->pass->loaded, b->sink) + h;
+    if (b->block > 0)
+        a.sees = sees_block, a.user = &sparse;
+    tare_attend(&j->pass->kernels, &a, q, score, j->mixed + (t * b->heads + h) * b->v_dim);
+    if (!b->mixing)
+        return;
+    a.state = tare_pass_lent(j->pass, tare_pass_span(j->pass, t)); /* what the layer before saw */
+    a.first = 0;
+    tare_attend(&j->pass->kernels, &a, q, score, j->other + (t * b->heads + h) * b->v_dim);
+}
+
+/* A task: the queries of one token that share a key head, so its keys are read once from memory. */
+static void attend_group(void *user, size_t i, int worker)
+{
+    const struct tare_gqa_job *j = user;
+    const struct tare_gqa_self *b = j->b;
+    const int64_t t = (int64_t)i / b->kv_heads, kv = (int64_t)i % b->kv_heads, group = b->heads / b->kv_heads;
+    const int64_t share = b->index ? b->heads / b->index->heads : 1; /* query heads of an index head */
+    const struct tare_span *span = tare_pass_span(j->pass, t);
+    struct tare_attend a = {.state = b->borrows ? tare_pass_lent(j->pass, span) : tare_pass_state(j->pass, span),
+                            .keys = TARE_GQA_KEYS,
+                            .values = TARE_GQA_VALUES,
+                            .plane = kv,
+                            .last = tare_pass_position(j->pass, t),
+                            .width = b->v_dim,
+                            .scale = b->scale,
+                            .soft_cap = b->soft_cap};
+    a.first = tare_gqa_first_key(b, a.last);
+    struct tare_gqa_seen seen;
+    for (int64_t k = 0; k < group; k++) {
+        const int64_t h = b->cycled ? k * b->kv_heads + kv : kv * group + k;
+        if (b->index && (k == 0 || h / share != (h - 1) / share)) {
+            seen = tare_gqa_index_choose(j, t, h, j->pass->work[worker]);
+            a.sees = tare_gqa_index_sees, a.user = &seen;
+        }
+        attend_head(j, t, h, a, j->pass->work[worker]);
+    }
+}
+
+/* mixed = m * other + (1 - m) * mixed with m = sigmoid(q . weight + bias), for each head of a token. */
+static void mix_token(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct tare_gqa_job *j = user;
+    const struct tare_gqa_self *b = j->b;
+    const float *weight = tare_loaded_vector(j->pass->loaded, b->mixing);
+    const float *bias = tare_loaded_vector(j->pass->loaded, b->mixing_bias);
+    for (int64_t h = 0; h < b->heads; h++) {
+        const float *q = tare_gqa_head(j, (int64_t)i, h), *w = weight + h * b->head_dim;
+        const int64_t at = ((int64_t)i * b->heads + h) * b->v_dim;
+        float sum = bias[h];
+        for (int64_t d = 0; d < b->head_dim; d++)
+            sum += q[d] * w[d];
+        const float share = tare_sigmoid(sum);
+        for (int64_t d = 0; d < b->v_dim; d++)
+            j->mixed[at + d] = share * j->other[at + d] + (1 - share) * j->mixed[at + d];
+    }
+}
+
+/* The gates of a head: what gate gives of x, behind all values, or behind the query in its row. */
+static struct tare_gate gate(const struct tare_gqa_job *j)
+{
+    const struct tare_gqa_self *b = j->b;
+    struct tare_gate g = {.y = j->mixed, .heads = b->heads, .width = b->v_dim, .softplus = b->gate_softplus};
+    if (b->gate.weight) {
+        g.gate = j->gates, g.ld = b->gate.out, g.n = b->gate.out / b->heads;
+        return g;
+    }
+    g.ld = b->projected, g.n = b->v_dim;
+    if (b->gate_fused)
+        g.gate = j->projected + b->projected - of_heads(b);
+    else
+        g.gate = j->projected + b->head_dim, g.step = b->q_row;
+    return g;
+}
+
+static void norm_mixed(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct tare_gqa_job *j = user;
+    float *head = j->mixed + (int64_t)i * j->b->v_dim;
+    tare_norm_row(j->pass, &j->b->mixed_head_norm, head, head);
+}
+
+/* What becomes of the mixed values before o. */
+static void finish(const struct tare_gqa_job *j, const float *x)
+{
+    const struct tare_gqa_self *b = j->b;
+    const struct tare_pass *pass = j->pass;
+    const struct tare_gate gates = gate(j);
+    if (b->mixed_head_norm.kind != TARE_NORM_NONE)
+        tare_pool_run(pass->pool, (size_t)(pass->tokens * b->heads), norm_mixed, (void *)j);
+    tare_norm_forward(pass, &b->mixed_norm, of_heads(b), j->mixed, j->mixed);
+    if (b->gate.weight)
+        tare_linear_forward(pass, &b->gate, x, b->gate.in, j->gates, b->gate.out);
+    if (b->gate.weight || b->gate_fused || b->q_row > b->head_dim)
+        tare_gate_forward(pass, &gates);
+}
+
+static struct tare_gqa_job lay_out(const struct tare_gqa_self *b, const struct tare_pass *pass)
+{
+    const int64_t tokens = pass->tokens;
+    struct tare_gqa_job j = {.b = b, .pass = pass, .projected = pass->scratch};
+    j.mixed = j.projected + tokens * b->projected;
+    j.table = j.mixed + tokens * of_heads(b);
+    j.freq = j.table + tokens * b->rope.dims;
+    j.factor = j.freq + tokens * b->rope.dims;
+    j.gates = j.factor + tokens;
+    j.other = j.gates + (b->gate.weight ? tokens * b->gate.out : 0);
+    j.index = j.other + (b->mixing ? tokens * of_heads(b) : 0);
+    return j;
+}
+
+static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
+{
+    const struct tare_gqa_self *b = block;
+    const size_t tokens = (size_t)pass->tokens;
+    struct tare_gqa_job j = lay_out(b, pass);
+    tare_gqa_prepare(&j, x);
+    if (b->index)
+        tare_gqa_index_prepare(&j, x);
+    if (b->index || b->block > 0 || !tare_gqa_attend(&j))
+        tare_pool_run(pass->pool, tokens * (size_t)b->kv_heads, attend_group, &j);
+    if (b->mixing)
+        tare_pool_run(pass->pool, tokens, mix_token, &j);
+    finish(&j, x);
+    tare_linear_forward(pass, &b->o, j.mixed, b->o.in, y, b->o.out);
+}
+
+static const struct tare_block_ops ops = {.name = "gqa", .state = state, .scratch = scratch, .forward = forward};
+
+static const struct tare_block_ops borrowing = {.name = "gqa", .scratch = scratch, .forward = forward};
+
+void tare_gqa(struct tare_layer *layer, struct tare_at parent, const struct tare_gqa_desc *d)
+{
+    const struct tare_at at = tare_at(parent, "%s", d->name ? d->name : "self_attn");
+    struct tare_gqa_self b;
+    tare_gqa_declare(&b, at, d);
+    if (tare_gqa_runs(&b, d))
+        tare_block_set(&layer->mixer, at, b.borrows ? &borrowing : &ops, &b, sizeof b);
+}
+
+void tare_gqa_mixing(struct tare_block *mixer, struct tare_at at, int64_t window)
+{
+    if (mixer->ops != &ops) /* it does not run anyway */
+        return;
+    struct tare_gqa_self b = *(const struct tare_gqa_self *)mixer->self;
+    b.window = window;
+    b.mixing = tare_plain(at, "weight", 2, b.heads, b.head_dim);
+    b.mixing_bias = tare_plain(at, "bias", 1, b.heads);
+    tare_block_set(mixer, at, &ops, &b, sizeof b);
+}
+
+/* What the description has no words for. */
+static bool is_special(const struct tare_gqa_self *b)
+{
+    return b->sink || b->index || b->gate.weight || b->gate_fused || b->mixed_head_norm.kind != TARE_NORM_NONE ||
+           b->q_row != b->head_dim || b->v_dim != b->head_dim || b->v_scale != 1 || b->clip > 0 || b->chunk > 0 ||
+           b->adopts;
+}
+
+bool tare_gqa_describe(const struct tare_block *block, struct tare_gqa_desc *desc)
+{
+    const struct tare_gqa_self *b = block->self;
+    if (block->ops != &ops || is_special(b))
+        return false;
+    *desc = (struct tare_gqa_desc){.heads = b->heads,
+                                   .kv_heads = b->kv_heads,
+                                   .head_dim = b->head_dim,
+                                   .scale = (double)b->scale,
+                                   .window = b->window,
+                                   .soft_cap = (double)b->soft_cap,
+                                   .rope = b->rope};
+    return true;
+}

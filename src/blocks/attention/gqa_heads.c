@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT
+ * gqa_heads.c - queries, keys and values of grouped-query attention, from what is projected to what is kept. */
+#include <math.h>
+#include <string.h>
+
+#include "blocks/attention/gqa.h"
+
+float *tare_gqa_head(const struct tare_gqa_job *j, int64_t token, int64_t h)
+{
+    const struct tare_gqa_self *b = j->b;
+    float *row = j->projected + token * b->projected;
+    const int64_t group = b->heads / b->kv_heads, k = h - b->heads;
+    if (b->grouped) {
+        h = k < 0 ? h / group * (group + 2) + h % group : k % b->kv_heads * (group + 2) + group + k / b->kv_heads;
+        return row + h * b->head_dim;
+    }
+    if (k < 0)
+        return row + h * b->q_row;
+    row += b->heads * b->q_row;
+    return k < b->kv_heads ? row + k * b->head_dim : row + b->kv_heads * b->head_dim + (k - b->kv_heads) * b->v_dim;
+}
+
+static void norm_head(const struct tare_gqa_job *j, int64_t h, float *head)
+{
+    const struct tare_gqa_self *b = j->b;
+    if (!b->wide)
+        tare_norm_row(j->pass, b->each ? &b->each[h] : h < b->heads ? &b->q_norm : &b->k_norm, head, head);
+}
+
+/* What queries alone are multiplied by. */
+static float query_factor(const struct tare_gqa_job *j, int64_t h, int64_t position)
+{
+    const struct tare_gqa_self *b = j->b;
+    const float gain = b->gain ? tare_loaded_vector(j->pass->loaded, b->gain)[h] : 1;
+    if (b->query_beta == 0)
+        return gain;
+    return gain * (float)(1 + b->query_beta * log(1 + floor(((double)position + b->query_from) / b->query_length)));
+}
+
+/* Norm and rotate a query or key head. */
+static void prepare_head(const struct tare_gqa_job *j, int64_t h, int64_t position, const float *table, float *head)
+{
+    const struct tare_gqa_self *b = j->b;
+    if (!b->norm_last)
+        norm_head(j, h, head);
+    if (b->rope.kind != TARE_ROPE_NONE)
+        tare_rope_rotate(&b->rope, table, head);
+    if (b->norm_last)
+        norm_head(j, h, head);
+    if (h >= b->heads || (!b->gain && b->query_beta == 0))
+        return;
+    const float factor = query_factor(j, h, position);
+    for (int64_t i = 0; i < b->head_dim; i++)
+        head[i] *= factor;
+}
+
+/* Put a token's keys and values aside as they are. */
+static void keep_token(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct tare_gqa_job *j = user;
+    const int64_t t = (int64_t)i, position = tare_pass_position(j->pass, t);
+    struct tare_state *s = tare_pass_state(j->pass, tare_pass_span(j->pass, t));
+    for (int64_t h = 0; h < 2 * j->b->kv_heads; h++)
+        tare_state_put(&j->pass->kernels, s, TARE_GQA_BEFORE, position, h, tare_gqa_head(j, t, j->b->heads + h));
+}
+
+/* Take those of a token that another layer has put aside. */
+static void adopt(const struct tare_gqa_job *j, int64_t t, int64_t position)
+{
+    const struct tare_state *s = tare_pass_lent(j->pass, tare_pass_span(j->pass, t));
+    for (int64_t h = 0; h < 2 * j->b->kv_heads; h++)
+        tare_state_get(&j->pass->kernels, s, TARE_GQA_BEFORE, position, h, tare_gqa_head(j, t, j->b->heads + h));
+}
+
+/* A token's keys and values, with those of the token before. */
+static void convolve(const struct tare_gqa_job *j, const struct tare_state *s, int64_t t, int64_t position,
+                     float *before)
+{
+    const struct tare_gqa_self *b = j->b;
+    for (int64_t h = 0; h < 2 * b->kv_heads; h++) {
+        const float *w = tare_loaded_vector(j->pass->loaded, b->conv[h / b->kv_heads]) + 2 * (h % b->kv_heads);
+        float *head = tare_gqa_head(j, t, b->heads + h);
+        if (position > 0)
+            tare_state_get(&j->pass->kernels, s, TARE_GQA_BEFORE, position - 1, h, before);
+        for (int64_t d = 0; d < b->head_dim; d++)
+            head[d] = (position > 0 ? before[d] * w[0] : 0) + head[d] * w[1];
+    }
+}
+
+static void round_head(float *head, int64_t dim, float step)
+{
+    for (int64_t d = 0; d < dim; d++)
+        head[d] = fmaxf(-128, fminf(127, rintf(head[d] / step))) * step;
+}
+
+/* Round and norm what is kept of a token, and put it into the state. */
+static void keep_heads(const struct tare_gqa_job *j, struct tare_state *s, int64_t t, int64_t position)
+{
+    const struct tare_gqa_self *b = j->b;
+    for (int64_t h = 0; h < b->kv_heads; h++) {
+        float *key = tare_gqa_head(j, t, b->heads + h), *value = tare_gqa_head(j, t, b->heads + b->kv_heads + h);
+        tare_norm_row(j->pass, &b->v_norm, value, value);
+        for (int64_t d = 0; b->v_scale != 1 && d < b->v_dim; d++)
+            value[d] *= b->v_scale;
+        for (int k = 0; k < 2 && b->rounded[0]; k++)
+            round_head(k ? value : key, b->head_dim, *tare_loaded_vector(j->pass->loaded, b->rounded[k]));
+        tare_state_put(&j->pass->kernels, s, TARE_GQA_KEYS, position, h, key);
+        tare_state_put(&j->pass->kernels, s, TARE_GQA_VALUES, position, h, value);
+    }
+}
+
+/* What is done with all of a token's projection at once. */
+static void prepare_row(const struct tare_gqa_job *j, int64_t t)
+{
+    const struct tare_gqa_self *b = j->b;
+    float *row = j->projected + t * b->projected;
+    if (b->k_is_v)
+        memcpy(tare_gqa_head(j, t, b->heads + b->kv_heads), tare_gqa_head(j, t, b->heads),
+               (size_t)(b->kv_heads * b->head_dim) * sizeof(float));
+    if (b->wide)
+        tare_norm_row(j->pass, &b->q_norm, row, row);
+    if (b->wide && !b->borrows)
+        tare_norm_row(j->pass, &b->k_norm, tare_gqa_head(j, t, b->heads), tare_gqa_head(j, t, b->heads));
+    for (int64_t i = 0; b->clip > 0 && i < b->projected; i++)
+        row[i] = fmaxf(-b->clip, fminf(b->clip, row[i]));
+}
+
+/* Norm and rotate a token's queries and keys, and keep keys and values. */
+static void prepare_token(void *user, size_t i, int worker)
+{
+    const struct tare_gqa_job *j = user;
+    const struct tare_gqa_self *b = j->b;
+    const int64_t t = (int64_t)i, position = tare_pass_position(j->pass, t), dims = b->rope.dims;
+    struct tare_state *s = b->borrows ? NULL : tare_pass_state(j->pass, tare_pass_span(j->pass, t));
+    const int32_t span = j->pass->span_of[t];
+    float *table = j->table + t * dims;
+    if (b->rope.kind != TARE_ROPE_NONE)
+        tare_rope_table(&b->rope, j->freq + span * dims, j->factor[span], position, table);
+    if (b->adopts)
+        adopt(j, t, position);
+    if (b->conv[0])
+        convolve(j, s, t, position, j->pass->work[worker]);
+    prepare_row(j, t);
+    for (int64_t h = 0; h < b->heads + (b->borrows ? 0 : b->kv_heads); h++)
+        prepare_head(j, h, position, table, tare_gqa_head(j, t, h));
+    if (!b->borrows)
+        keep_heads(j, s, t, position);
+}
+
+static void project(const struct tare_gqa_self *b, const struct tare_pass *pass, const float *x, float *y)
+{
+    if (b->qkv.weight) {
+        tare_linear_forward(pass, &b->qkv, x, b->qkv.in, y, b->projected);
+        return;
+    }
+    tare_linear_forward(pass, &b->q, x, b->q.in, y, b->projected);
+    if (b->k.weight)
+        tare_linear_forward(pass, &b->k, x, b->k.in, y + b->q.out, b->projected);
+    if (b->v.weight)
+        tare_linear_forward(pass, &b->v, x, b->v.in, y + b->q.out + b->k.out, b->projected);
+}
+
+void tare_gqa_prepare(struct tare_gqa_job *j, const float *x)
+{
+    const struct tare_gqa_self *b = j->b;
+    const struct tare_pass *pass = j->pass;
+    project(b, pass, x, j->projected);
+    for (int64_t i = 0; b->rope.kind != TARE_ROPE_NONE && i < pass->n_spans; i++)
+        j->factor[i] = tare_rope_frequencies(&b->rope, pass->spans[i].total, j->freq + i * b->rope.dims);
+    if (tare_gqa_keeps_before(b))
+        tare_pool_run(pass->pool, (size_t)pass->tokens, keep_token, j);
+    tare_pool_run(pass->pool, (size_t)pass->tokens, prepare_token, j);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT
+ * gqa_index.c - which blocks of keys a query sees, by an index (MiniMax M3, 2026). */
+#include "blocks/attention/gqa_index.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "blocks/top.h"
+
+static int64_t row_of(const struct tare_gqa_index *x)
+{
+    return (x->heads + 1) * x->dim; /* a token's queries, then its key */
+}
+
+size_t tare_gqa_index_scratch(const struct tare_gqa_index *x, int64_t tokens)
+{
+    return (size_t)tokens * (size_t)(row_of(x) + 2 * x->rope.dims + 1);
+}
+
+/* job->index: (tokens, heads + 1, dim), then of each token its rotation, of each span its angles and their factor. */
+static float *tables(const struct tare_gqa_job *j)
+{
+    return j->index + j->pass->tokens * row_of(j->b->index);
+}
+static float *angles(const struct tare_gqa_job *j)
+{
+    return tables(j) + j->pass->tokens * j->b->index->rope.dims;
+}
+static float *factors(const struct tare_gqa_job *j)
+{
+    return angles(j) + j->pass->tokens * j->b->index->rope.dims;
+}
+
+static void prepare_token(void *user, size_t i, int worker)
+{
+    (void)worker;
+    const struct tare_gqa_job *j = user;
+    const struct tare_gqa_index *x = j->b->index;
+    const int64_t t = (int64_t)i, dims = x->rope.dims, span = j->pass->span_of[t];
+    const int64_t position = tare_pass_position(j->pass, t);
+    float *row = j->index + t * row_of(x), *table = tables(j) + t * dims;
+    tare_rope_table(&x->rope, angles(j) + span * dims, factors(j)[span], position, table);
+    for (int64_t h = 0; h <= x->heads; h++) {
+        float *head = row + h * x->dim;
+        tare_norm_row(j->pass, h < x->heads ? &x->q_norm : &x->k_norm, head, head);
+        tare_rope_rotate(&x->rope, table, head);
+    }
+    tare_state_put(&j->pass->kernels, tare_pass_state(j->pass, tare_pass_span(j->pass, t)), TARE_GQA_INDEX, position, 0,
+                   row + x->heads * x->dim);
+}
+
+void tare_gqa_index_prepare(const struct tare_gqa_job *j, const float *input)
+{
+    const struct tare_gqa_index *x = j->b->index;
+    const struct tare_pass *pass = j->pass;
+    tare_linear_forward(pass, &x->q, input, x->q.in, j->index, row_of(x));
+    tare_linear_forward(pass, &x->k, input, x->k.in, j->index + x->heads * x->dim, row_of(x));
+    for (int64_t i = 0; i < pass->n_spans; i++)
+        factors(j)[i] = tare_rope_frequencies(&x->rope, pass->spans[i].total, angles(j) + i * x->rope.dims);
+    tare_pool_run(pass->pool, (size_t)pass->tokens, prepare_token, (void *)j);
+}
+
+/* score (keys) -> the best of each block, in place; how many blocks. */
+static int64_t pool_blocks(const struct tare_gqa_index *x, float *score, int64_t keys)
+{
+    const int64_t n = (keys - 1) / x->size + 1;
+    for (int64_t b = 0; b < n; b++) {
+        float most = -INFINITY;
+        for (int64_t k = b * x->size; k < keys && k < (b + 1) * x->size; k++)
+            most = score[k] > most ? score[k] : most;
+        score[b] = n - b <= x->local ? INFINITY : most;
+    }
+    return n;
+}
+
+/* work: the best of n blocks; then, in its second half, `keys` floats on, which of them are seen: 1 or 0. */
+static void mark_best(float *work, int64_t n, int64_t keys, int64_t top)
+{
+    float *seen = work + keys;
+    int32_t *chosen = (int32_t *)(void *)seen;
+    const int64_t taken = tare_top_largest(work, n, top, chosen);
+    memcpy(work, chosen, (size_t)taken * sizeof *chosen); /* which are used up */
+    chosen = (int32_t *)(void *)work;
+    memset(seen, 0, (size_t)n * sizeof *seen);
+    for (int64_t i = 0; i < taken; i++)
+        seen[chosen[i]] = 1;
+}
+
+struct tare_gqa_seen tare_gqa_index_choose(const struct tare_gqa_job *j, int64_t t, int64_t h, float *work)
+{
+    const struct tare_gqa_index *x = j->b->index;
+    const int64_t keys = tare_pass_position(j->pass, t) + 1, own = h / (j->b->heads / x->heads);
+    const struct tare_state *state = tare_pass_state(j->pass, tare_pass_span(j->pass, t));
+    const float *q = j->index + t * row_of(x) + own * x->dim;
+    tare_state_scores(&j->pass->kernels, state, TARE_GQA_INDEX, 0, q, 0, keys, 1, work);
+    mark_best(work, pool_blocks(x, work, keys), keys, x->top);
+    return (struct tare_gqa_seen){work + keys, x->size};
+}
+
+bool tare_gqa_index_sees(const void *user, int64_t position)
+{
+    const struct tare_gqa_seen *seen = user;
+    return seen->blocks[position / seen->size] != 0;
+}
+
+const struct tare_gqa_index *tare_gqa_index(struct tare_at at, const struct tare_gqa_desc *d)
+{
+    const struct tare_gqa_index_desc *own = &d->index;
+    struct tare_norm (*const norm)(struct tare_at, const char *, int64_t, double) =
+        own->one_plus ? tare_rms_norm_one_plus : tare_rms_norm;
+    const struct tare_gqa_index index = {
+        .q = tare_linear(at, "index_q_proj", d->dim, tare_mul(at, own->heads, own->dim), NO_BIAS),
+        .k = tare_linear(at, "index_k_proj", d->dim, own->dim, NO_BIAS),
+        .q_norm = norm(at, "index_q_norm", own->dim, d->eps),
+        .k_norm = norm(at, "index_k_norm", own->dim, d->eps),
+        .heads = own->heads,
+        .dim = own->dim,
+        .size = own->size,
+        .top = own->top,
+        .local = own->local,
+        .rope = own->rope,
+    };
+    return tare_block_keep(at, &index, sizeof index);
+}
+
+bool tare_gqa_index_runs(const struct tare_gqa_index *x, const struct tare_gqa_desc *d)
+{
+    return x->size > 0 && x->top > 0 && x->heads > 0 && d->heads % x->heads == 0 && x->rope.dims > 0 &&
+           x->rope.dims <= x->dim;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT
+ * shortcut.h - a second feed-forward block whose result is added a layer later (LongCat-Flash's shortcut-connected
+ * mixture of experts, Meituan 2025). */
+#ifndef TARE_BLOCKS_FEED_FORWARD_SHORTCUT_H
+#define TARE_BLOCKS_FEED_FORWARD_SHORTCUT_H
+
+#include "blocks/decoder.h"
+
+/* Let `beside` see what from->ffn sees, and add what it says to x at the end of `to`, a later layer. None of the two
+ * has a state. It waits in pass->side, so the decoder's side must be dim wide and serve nothing else meanwhile. Where
+ * one of the two does not run, from->ffn does not either. */
+void tare_shortcut(struct tare_layer *from, struct tare_block beside, struct tare_layer *to, struct tare_arena *arena);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT
+ * pass.h - one forward pass: a few tokens of one sequence or of several, through all layers. What a block's forward may
+ * use.
+ *
+ * All tokens of a pass go through a linear together. What looks at other tokens of its sequence goes by spans: a span
+ * is the tokens of one sequence, which follow one another in the pass and in the sequence.
+ */
+#ifndef TARE_BLOCKS_PASS_H
+#define TARE_BLOCKS_PASS_H
+
+#include "base/pool.h"
+#include "blocks/blocks.h"
+#include "blocks/weights.h"
+#include "kernels/kernels.h"
+
+struct tare_span {
+    int64_t first, tokens; /* rows [first, first + tokens) of the pass */
+    int64_t start;         /* position of the first one in the sequence */
+    int64_t
+        total; /* positions after the whole feed, which may take several passes: ropes that depend on length take it */
+    struct tare_state *const *states; /* of the sequence: two a layer, mixer and ffn, NULL where a block has none */
+    int turn;                         /* for tare_state_from() and tare_state_to() */
+};
+
+struct tare_pass {
+    struct tare_kernels kernels;
+    struct tare_pool *pool;
+    const struct tare_loaded *loaded;
+    int64_t tokens; /* rows of this pass */
+    const struct tare_span *spans;
+    int64_t n_spans;
+    const int32_t *span_of; /* (tokens) */
+    int64_t slot;           /* the running block's, of span->states */
+    int64_t lender;         /* slot of the mixer it borrows from; -1: none */
+    float *x, *y,
+        *normed[2];  /* the decoder's: residual stream, a block's output, its normed input; (tokens, dim) each */
+    float *embedded; /* the decoder's: what x was at first, (tokens, dim), where a layer has a skip */
+    float *side;     /* (tokens, decoder->side.width) */
+    float *turned;   /* (tokens, decoder->turned), for tare_linear_forward() alone */
+    float *scratch;  /* the running block's own, as many floats as its ops->scratch(tokens) says */
+    float *const
+        *work; /* one a thread, tare_decoder_work() floats: TARE_PANEL_FLOATS, dim, twice the positions so far */
+    const struct tare_matrix *head;
+    const struct tare_parameter *head_weight; /* whose that is */
+    const float *head_bias;                   /* NULL: none */
+    const volatile int *cancel;               /* NULL: never; polled once a layer */
+};
+
+static inline const struct tare_span *tare_pass_span(const struct tare_pass *pass, int64_t token)
+{
+    return &pass->spans[pass->span_of[token]];
+}
+/* Where a token stands in its sequence. */
+static inline int64_t tare_pass_position(const struct tare_pass *pass, int64_t token)
+{
+    const struct tare_span *span = tare_pass_span(pass, token);
+    return span->start + token - span->first;
+}
+/* The running block's state of a sequence. */
+static inline struct tare_state *tare_pass_state(const struct tare_pass *pass, const struct tare_span *span)
+{
+    return span->states[pass->slot];
+}
+/* That of the mixer it borrows from. */
+static inline struct tare_state *tare_pass_lent(const struct tare_pass *pass, const struct tare_span *span)
+{
+    return pass->lender < 0 ? NULL : span->states[pass->lender];
+}
+
+/* Tokens of the pass whose logits are wanted: n rows, ascending, and for each where its (vocabulary) floats go. */
+struct tare_wanted {
+    const int32_t *rows;
+    float *const *logits;
+    int64_t n;
+};
+/* Run pass->tokens ids through all layers. TARE_E_CANCELLED when *pass->cancel became non-zero. */
+enum tare_code tare_decoder_forward(const struct tare_decoder *decoder, struct tare_pass *pass, const int32_t *ids,
+                                    const struct tare_wanted *wanted, struct tare_error *err);
+size_t tare_decoder_scratch(const struct tare_decoder *decoder, int64_t tokens); /* floats for its hungriest block */
+size_t tare_decoder_work(const struct tare_decoder *decoder,
+                         int64_t length); /* floats a thread for `length` positions */
+
+/* y (tokens, ldy) = linear(x (tokens, ldx)), bias included. */
+void tare_linear_forward(const struct tare_pass *pass, const struct tare_linear *linear, const float *x, int64_t ldx,
+                         float *y, int64_t ldy);
+/*
+ * y = norm(x), a row of norm->dim floats; x == y is fine. Kind NONE copies.
+ *   RMS           x / sqrt(mean(x^2) + eps) * w          RMS_ONE_PLUS   ... * (1 + w)
+ *   RMS_BEFORE    x * w / sqrt(mean((x * w)^2) + eps)
+ *   LAYER         (x - mean) / sqrt(var + eps) * w + b
+ * norm->offset is added to w; without a weight, w is 1.
+ */
+void tare_norm_row(const struct tare_pass *pass, const struct tare_norm *norm, const float *x, float *y);
+/* The same for all tokens of (tokens, dim). dim is needed for kind NONE. */
+void tare_norm_forward(const struct tare_pass *pass, const struct tare_norm *norm, int64_t dim, const float *x,
+                       float *y);
+
+/* y += x, (tokens, dim) each. */
+void tare_rows_add(const struct tare_pass *pass, int64_t dim, const float *x, float *y);
+
+/* In place: gate = act(gate) * up, n floats; up NULL: act(gate). Not TARE_XIELU. */
+void tare_activation_forward(const struct tare_kernels *kernels, enum tare_activation activation, float *gate,
+                             const float *up, int64_t n);
+float tare_softplus(float x); /* log(1 + e^x) */
+float tare_sigmoid(float x);  /* 1 / (1 + e^-x) */
+/* The same within limits. */
+void tare_unit_forward(const struct tare_kernels *kernels, enum tare_activation activation,
+                       const struct tare_limit *limit, float *gate, float *up, int64_t n);
+/* In place, with its numbers: logarithmic alphas, beta and eps as the files have them. */
+struct tare_xielu {
+    float alpha_positive, alpha_negative, beta, eps;
+};
+void tare_xielu_forward(const struct tare_xielu *xielu, float *x, int64_t n);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ * state.h - what a block remembers of a sequence from one pass to the next. A block only says of which parts its state
+ * is made; keeping, growing, forking, rewinding and saving them is written here and in session.c, once for all blocks.
+ *
+ *   ROWS   a row of numbers for every position and plane: keys and values. Later rows never change earlier ones, so a
+ *          state is rewound by forgetting its end. Stored by chunks of positions, which forks share until one writes.
+ *   SUM    numbers that stand for everything so far: a recurrence, the last inputs of a convolution. A pass reads what
+ *          the one before left (from) and leaves what comes out elsewhere (to), so that a pass which fails changes
+ *          nothing. Zero before the first token.
+ */
+#ifndef TARE_BLOCKS_STATE_H
+#define TARE_BLOCKS_STATE_H
+
+#include "base/error.h"
+#include "kernels/kernels.h"
+
+enum { TARE_STATE_PARTS = 8 }; /* most parts of one block */
+
+struct tare_state_part {
+    enum { TARE_STATE_ROWS, TARE_STATE_SUM } kind;
+    int64_t planes, width; /* ROWS: rows a position, numbers a row. SUM: planes * width numbers in all */
+    int64_t stride; /* ROWS: positions that share a row; 0 and 1: each has its own. Rows are counted by row then */
+};
+
+struct tare_state;
+
+/* The state of parts[0 .. n) for up to `context` positions; nothing of ROWS is there yet. Owned by the caller. */
+enum tare_code tare_state_open(struct tare_state **state, const struct tare_state_part *parts, int n, int64_t context,
+                               struct tare_error *err);
+/* How the numbers of ROWS are stored, float32 unless this says otherwise: before the first tare_state_reserve(). */
+void tare_state_keep(struct tare_state *state, enum tare_cache cache);
+void tare_state_free(struct tare_state *state); /* NULL is fine */
+/* Room for positions [0, n), of which [length, n) will be written. After a failure the state holds what it held. */
+enum tare_code tare_state_reserve(struct tare_state *state, int64_t length, int64_t n, struct tare_error *err);
+/* A state that holds the same; chunks of rows are shared until one of the two writes there. */
+enum tare_code tare_state_fork(struct tare_state **fork, const struct tare_state *state, struct tare_error *err);
+bool tare_state_sums(const struct tare_state *state);      /* has it parts of kind SUM? */
+void tare_state_clear(struct tare_state *state, int turn); /* SUM: what `from` gives becomes zero */
+
+/*
+ * A state as bytes, after `length` positions, for saving and loading: visit gets the memory of one piece after another,
+ * reads or writes it, and returns false to end. ROWS come by chunks, plane by plane, (rows, width) each; SUM is what
+ * `from` gives. To load, a state of the same parts is reserved for `length` first.
+ */
+typedef bool tare_state_visit(void *user, void *bytes, size_t n);
+bool tare_state_bytes(struct tare_state *state, int64_t length, int turn, tare_state_visit *visit, void *user);
+uint64_t tare_state_size(const struct tare_state *state, int64_t length); /* of all pieces together */
+
+/* ROWS. row: a position, or position / stride. Threads may put and read different rows at once. */
+void tare_state_put(const struct tare_kernels *kernels, struct tare_state *state, int part, int64_t row, int64_t plane,
+                    const float *values);
+void tare_state_get(const struct tare_kernels *kernels, const struct tare_state *state, int part, int64_t row,
+                    int64_t plane, float *values);
+/* Rows [first, first + n) as they are stored; all within one run of TARE_STATE_TOGETHER rows. */
+#define TARE_STATE_TOGETHER 128
+struct tare_rows tare_state_rows(const struct tare_state *state, int part, int64_t plane, int64_t first, int64_t n);
+/* scores[i] = scale * q . row[first + i], i in [0, n) */
+void tare_state_scores(const struct tare_kernels *kernels, const struct tare_state *state, int part, int64_t plane,
+                       const float *q, int64_t first, int64_t n, float scale, float *scores);
+/* y += sum_i p[i] row[first + i] */
+void tare_state_mix(const struct tare_kernels *kernels, const struct tare_state *state, int part, int64_t plane,
+                    const float *p, int64_t first, int64_t n, float *y);
+
+/* SUM, planes * width floats each, which do not overlap. turn: of the span, see blocks/pass.h. */
+const float *tare_state_from(const struct tare_state *state, int part, int turn);
+float *tare_state_to(struct tare_state *state, int part, int turn);
+
+#endif

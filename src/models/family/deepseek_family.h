@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ * deepseek_family.h - the DeepSeek family: latent attention, then a dense network in the first layers and routed
+ * experts beside shared ones in the rest. */
+#ifndef TARE_MODELS_FAMILY_DEEPSEEK_FAMILY_H
+#define TARE_MODELS_FAMILY_DEEPSEEK_FAMILY_H
+
+#include "models/family/mla_family.h"
+#include "models/family/nulls.h"
+#include "models/model.h"
+
+/* What deepseek_v2 and after have in common, with mlx-lm's defaults. */
+#define TARE_DEEPSEEK_ARGS(ARG)                                                                                        \
+    ARG(INT, vocab_size, 102400)                                                                                       \
+    ARG(INT, hidden_size, 4096)                                                                                        \
+    ARG(INT, intermediate_size, 11008)                                                                                 \
+    ARG(INT, moe_intermediate_size, 1407)                                                                              \
+    ARG(INT, num_hidden_layers, 30)                                                                                    \
+    ARG(INT, num_attention_heads, 32)                                                                                  \
+    ARG(INT, num_key_value_heads, 32)                                                                                  \
+    ARG(INT, n_shared_experts, ABSENT)                                                                                 \
+    ARG(INT, n_routed_experts, ABSENT)                                                                                 \
+    ARG(REAL, routed_scaling_factor, 1)                                                                                \
+    ARG(INT, kv_lora_rank, 512)                                                                                        \
+    ARG(INT, q_lora_rank, 1536)                                                                                        \
+    ARG(INT, qk_rope_head_dim, 64)                                                                                     \
+    ARG(INT, v_head_dim, 128)                                                                                          \
+    ARG(INT, qk_nope_head_dim, 128)                                                                                    \
+    ARG(INT, moe_layer_freq, 1)                                                                                        \
+    ARG(INT, first_k_dense_replace, 0)                                                                                 \
+    ARG(INT, max_position_embeddings, 2048)                                                                            \
+    ARG(REAL, rms_norm_eps, 1e-6)                                                                                      \
+    ARG(REAL, rope_theta, 10000)                                                                                       \
+    ARG(JSON, rope_scaling, ABSENT)                                                                                    \
+    ARG(JSON, rope_parameters, ABSENT)                                                                                 \
+    ARG(FLAG, attention_bias, false)
+
+/* Since deepseek_v3. */
+#define TARE_DEEPSEEK_ROUTER_ARGS(ARG)                                                                                 \
+    ARG(TEXT, topk_method, noaux_tc)                                                                                   \
+    ARG(TEXT, scoring_func, sigmoid)                                                                                   \
+    ARG(FLAG, norm_topk_prob, true)                                                                                    \
+    ARG(INT, n_group, 1)                                                                                               \
+    ARG(INT, topk_group, 1)                                                                                            \
+    ARG(INT, num_experts_per_tok, 1)
+
+enum { TARE_PREDICTS_ALL = -1 };
+
+struct tare_deepseek_desc {
+    int64_t dim, vocabulary, n_layers, context;
+    int64_t hidden; /* of a dense network */
+    double eps;
+    struct tare_mla_desc attention; /* without rotary and scale */
+    double theta;
+    const json_t *scaling;           /* rope_scaling or rope_parameters; NULL: none */
+    bool halves;                     /* rotates halves of dimensions, not pairs */
+    double residual_scale;           /* 0: 1 */
+    struct tare_router router;       /* without n */
+    int64_t experts;                 /* below 1: every layer is dense */
+    int64_t shared, expert_hidden;   /* shared experts, one network as wide as all of them; below 1: none */
+    int64_t first_routed, frequency; /* experts in layers from that one on whose number the frequency divides */
+    const json_t *kinds;             /* transformers' mlp_layer_types, a word a layer: "dense" or not; NULL: as above */
+    bool mlp_bias;                   /* of a dense network */
+    bool router_linear;              /* mlp.gate may be packed */
+    bool selection_bias;             /* mlp.gate.e_score_correction_bias */
+    int64_t index_heads, index_dim;  /* self_attn.indexer of sparse attention; heads below 1: none */
+    int64_t index_top;               /* keys that it chooses */
+    bool index_halves;               /* rotates halves, not pairs */
+    const json_t *indexers;          /* transformers' indexer_types: a "shared" layer has none; NULL: as below */
+    int64_t index_every, index_skip; /* one layer in so many has one, and all of the first ones; below 2: all */
+    double embedding_scale, logit_scale;
+    int64_t predicts;        /* layers of multi-token prediction behind the last one: so many, or all that are there */
+    bool frequencies_stored; /* published with rotary_emb.inv_freq, which mlx-lm sets aside */
+    bool activation_scales;  /* published with scales of activations, which nothing here uses */
+    enum tare_head_kind head;
+    bool tied;
+};
+
+/* The fields that args of the usual names give. */
+#define TARE_DEEPSEEK_DENSE(a, norm_eps)                                                                               \
+    .dim = (a)->hidden_size, .vocabulary = (a)->vocab_size, .n_layers = (a)->num_hidden_layers,                        \
+    .context = (a)->max_position_embeddings, .hidden = (a)->intermediate_size, .eps = (a)->rms_norm_eps,               \
+    .attention = TARE_MLA(a, norm_eps), .theta = (a)->rope_theta,                                                      \
+    .scaling = (a)->rope_scaling ? (a)->rope_scaling : (a)->rope_parameters
+/* The router of deepseek_v3 and after. One expert alone keeps its weight. */
+#define TARE_DEEPSEEK_ROUTER(a)                                                                                        \
+    .router = {.top = (a)->num_experts_per_tok,                                                                        \
+               .score = TARE_SCORE_SIGMOID,                                                                            \
+               .normalize = (a)->norm_topk_prob && (a)->num_experts_per_tok > 1,                                       \
+               .scale = (a)->routed_scaling_factor,                                                                    \
+               .groups = (a)->n_group,                                                                                 \
+               .top_groups = (a)->topk_group}
+#define TARE_DEEPSEEK_ROUTED(a)                                                                                        \
+    .experts = (a)->n_routed_experts, .shared = (a)->n_shared_experts, .expert_hidden = (a)->moe_intermediate_size,    \
+    .first_routed = (a)->first_k_dense_replace
+
+/* The declare and the sanitize of a model file that has  struct tare_deepseek_desc describe(const struct args *). */
+#define TARE_DEEPSEEK_MEMBER                                                                                           \
+    static void declare(struct tare_at root, const void *args, struct tare_decoder *d)                                 \
+    {                                                                                                                  \
+        const struct tare_deepseek_desc desc = describe(args);                                                         \
+        tare_deepseek(root, d, &desc);                                                                                 \
+    }                                                                                                                  \
+    static void sanitize(struct tare_weights *w, const void *args)                                                     \
+    {                                                                                                                  \
+        const struct tare_deepseek_desc desc = describe(args);                                                         \
+        tare_deepseek_rewrite(w, &desc);                                                                               \
+    }                                                                                                                  \
+    struct args
+
+void tare_deepseek(struct tare_at root, struct tare_decoder *d, const struct tare_deepseek_desc *desc);
+
+/* Layers of multi-token prediction set aside, experts stacked, kv_b_proj cut unless it is kept whole. */
+void tare_deepseek_rewrite(struct tare_weights *w, const struct tare_deepseek_desc *desc);
+
+/* For derive: with routed layers, a frequency of 0 is refused, and a topk_method (not NULL) other than noaux_tc; lists
+ * of kinds must have a word a layer. */
+enum tare_code tare_deepseek_check(const struct tare_deepseek_desc *desc, const char *topk_method,
+                                   const struct tare_derive *d);
+
+#endif

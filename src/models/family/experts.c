@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ * experts.c - the spellings in which experts are published. */
+#include "models/family/experts.h"
+
+static const char *path(struct tare_weights *w, const char *base, const char *rest)
+{
+    const char *text = tare_arena_format(w->arena, "%s%s", base, rest);
+    if (!text)
+        tare_fail_memory(&w->error);
+    return text ? text : "";
+}
+
+/* Do they lie transposed, (n, dim, 2 hidden) and (n, hidden, dim)? The first that is no square tells. */
+static bool turned(const struct tare_entry *gate_up, const struct tare_entry *down, int64_t dim, bool unsure)
+{
+    const struct tare_recipe *g = gate_up->recipe, *d = down ? down->recipe : g;
+    if (dim < 1 || g->rank != 3 || d->rank != 3)
+        return unsure;
+    if ((g->shape[1] == dim) != (g->shape[2] == dim))
+        return g->shape[1] == dim;
+    return (d->shape[1] == dim) != (d->shape[2] == dim) ? d->shape[2] == dim : unsure;
+}
+
+static void fused(struct tare_weights *w, const struct tare_experts_desc *d, const char *suffix)
+{
+    const char *gate_up = path(w, path(w, d->from, ".gate_up_proj"), suffix);
+    const char *down = path(w, path(w, d->from, ".down_proj"), suffix);
+    const char *const parts[] = {path(w, d->to, ".gate_proj.weight"), path(w, d->to, ".up_proj.weight")};
+    const struct tare_entry *first = tare_find(w, gate_up);
+    if (!first)
+        return;
+    if (turned(first, tare_find(w, down), d->dim, d->transposed)) {
+        tare_transpose(w, gate_up);
+        tare_transpose(w, down);
+    }
+    tare_split(w, gate_up, -2, parts, 2);
+    tare_rename(w, down, path(w, d->to, ".down_proj.weight"));
+}
+
+void tare_experts_rewrite(struct tare_weights *w, const struct tare_experts_desc *d)
+{
+    static const char *const names[][2] = {{"gate_proj", "gate_proj"}, {"up_proj", "up_proj"},
+                                           {"down_proj", "down_proj"}, {"w1", "gate_proj"},
+                                           {"w3", "up_proj"},          {"w2", "down_proj"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *one = tare_arena_format(w->arena, "%s.#.%s.weight", d->from, names[i][0]);
+        const char *all = tare_arena_format(w->arena, "%s.%s.weight", d->to, names[i][1]);
+        if (!one || !all)
+            tare_fail_memory(&w->error);
+        else
+            tare_stack(w, one, all, d->n);
+    }
+    fused(w, d, "");
+    fused(w, d, ".weight");
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ * gated_delta.h - what Qwen3-Next and Qwen3.5 say of their layers of gated delta rule (blocks/recurrent/delta_rule.h)
+ * and of attention between them. */
+#ifndef TARE_MODELS_FAMILY_GATED_DELTA_H
+#define TARE_MODELS_FAMILY_GATED_DELTA_H
+
+#include "blocks/recurrent/delta_rule.h"
+#include "names/rewrite.h"
+
+/* The sizes of a desc, from args of the usual names. */
+#define TARE_DELTA_QWEN(a)                                                                                             \
+    .dim = (a)->hidden_size, .key_heads = (a)->linear_num_key_heads, .value_heads = (a)->linear_num_value_heads,       \
+    .key_head = (a)->linear_key_head_dim, .value_head = (a)->linear_value_head_dim,                                    \
+    .kernel = (a)->linear_conv_kernel_dim
+
+/* Refuses what cannot be: heads that do not divide, widths beyond any model's. */
+enum tare_code tare_delta_qwen_check(const struct tare_delta_desc *delta, const char *place, struct tare_error *err);
+
+/* Qwen's attention, "self_attn", its q_proj giving queries and their gates: {q, k, v, o}_proj, q_norm, k_norm of a
+ * head. head below 1: dim / heads. */
+struct tare_gated_attention {
+    int64_t dim, heads, kv_heads, head;
+    bool bias;
+    double eps;
+    double theta, rotated; /* rotated: the share of a head */
+    const json_t *scaling;
+    int64_t context;
+};
+/* The sizes, from args of the usual names. */
+#define TARE_GATED_ATTENTION(a)                                                                                        \
+    .dim = (a)->hidden_size, .heads = (a)->num_attention_heads, .kv_heads = (a)->num_key_value_heads,                  \
+    .head = (a)->head_dim, .bias = (a)->attention_bias, .eps = (a)->rms_norm_eps,                                      \
+    .context = (a)->max_position_embeddings
+void tare_gated_attention(struct tare_layer *l, struct tare_at at, const struct tare_gated_attention *attention);
+
+/* Qwen's published layout -> mlx's: convolutions turned, norms + 1. What mlx-lm wrote is known by its convolutions, and
+ * stays. */
+void tare_delta_qwen_rewrite(struct tare_weights *w);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ * gguf.h - a GGUF file: header, metadata and tensors, every bound checked; and what is made of its metadata. Within
+ * open/, but for the names and the numbers of types, which save/ writes. */
+#ifndef TARE_OPEN_GGUF_GGUF_H
+#define TARE_OPEN_GGUF_GGUF_H
+
+#include "base/text.h"
+#include "open/checkpoint.h"
+
+/* ggml's numbers of value types. */
+enum tare_gguf_type {
+    TARE_GGUF_U8,
+    TARE_GGUF_I8,
+    TARE_GGUF_U16,
+    TARE_GGUF_I16,
+    TARE_GGUF_U32,
+    TARE_GGUF_I32,
+    TARE_GGUF_F32,
+    TARE_GGUF_BOOL,
+    TARE_GGUF_TEXT,
+    TARE_GGUF_LIST,
+    TARE_GGUF_U64,
+    TARE_GGUF_I64,
+    TARE_GGUF_F64,
+    TARE_GGUF_TYPES
+};
+
+/* One value of the metadata, where it lies in the file. */
+struct tare_gguf_value {
+    enum tare_gguf_type type;
+    enum tare_gguf_type item; /* LIST: of its items */
+    uint64_t n;               /* LIST: items; TEXT: bytes */
+    const unsigned char *at;  /* the bytes of a text, or of a number, or the first item */
+};
+struct tare_gguf_pair {
+    const char *key;
+    struct tare_gguf_value value;
+};
+
+/* The parsed file; names, keys and arrays live in the arena given to tare_gguf_parse(), values in the file's bytes. */
+struct tare_gguf {
+    const char *file; /* plain file name */
+    const unsigned char *data;
+    uint64_t size, data_start;
+    struct tare_gguf_pair *pairs;
+    size_t n_pairs;
+    struct tare_map keys;
+    struct tare_tensor *tensors; /* GGUF's own names, in order of the file */
+    size_t n_tensors;
+    struct tare_map names;
+};
+
+/*
+ * Parse the bytes of a whole file. gguf is zeroed by the caller and released by tare_gguf_release() also after a
+ * failure. Refused: other versions than 2 and 3, big-endian files, counts and lengths that do not fit the file, a key
+ * or name twice or with U+0000 in it, lists in lists, unknown types, ranges that overlap, are not aligned, leave a hole
+ * or do not end at the end of the file (but for padding).
+ */
+enum tare_code tare_gguf_parse(struct tare_gguf *gguf, const char *file, const unsigned char *data, uint64_t size,
+                               struct tare_arena *arena, struct tare_error *err);
+void tare_gguf_release(struct tare_gguf *gguf);
+
+/* NULL when there is no such key. */
+const struct tare_gguf_value *tare_gguf_find(const struct tare_gguf *gguf, const char *key);
+/* Values as numbers; false when the value is NULL or none. A list whose items are all the same counts as its item. */
+bool tare_gguf_integer(const struct tare_gguf_value *value, int64_t *number);
+bool tare_gguf_real(const struct tare_gguf_value *value, double *number);
+/* A text of metadata, in arena; fallback when there is none. NULL: no memory. */
+const char *tare_gguf_word(const struct tare_gguf *gguf, struct tare_arena *arena, const char *key,
+                           const char *fallback);
+/* Item i of a list of numbers; NaN beyond it. */
+double tare_gguf_item(const struct tare_gguf_value *list, uint64_t i);
+/* The texts of a list, one after another: *cursor is NULL before the first. False behind the last. */
+bool tare_gguf_next_text(const struct tare_gguf_value *list, uint64_t *done, const unsigned char **cursor,
+                         const char **text, size_t *n);
+const struct tare_tensor *tare_gguf_tensor(const struct tare_gguf *gguf, const char *name);
+
+/*
+ * When the checkpoint that was located is a GGUF file (path, the only file of its kind in a folder without safetensors,
+ * or in memory): map it, parse it, fill checkpoint.gguf, facts and made. Else nothing is done.
+ */
+enum tare_code tare_gguf_locate(struct tare_checkpoint *checkpoint, struct tare_error *err);
+/* Its tensors, under the names that the model's other files have, into checkpoint.tensors (unsorted). */
+enum tare_code tare_gguf_list(struct tare_checkpoint *checkpoint, struct tare_error *err);
+
+/* "model.layers.3.mlp.up_proj.weight" of "blk.3.ffn_up.weight"; a name that the family does not have stays. In arena;
+ * NULL: no memory. */
+const char *tare_gguf_name(const char *architecture, const char *name, struct tare_arena *arena);
+/* ggml's number of a dtype that GGUF has. */
+unsigned tare_gguf_number(enum tare_dtype dtype);
+
+/* The way back: "blk.3.ffn_up.weight" of "model.layers.3.mlp.up_proj.weight". In arena; NULL: the family has no name
+ * for it, or no memory (arena->failed). */
+const char *tare_gguf_name_of(const char *architecture, const char *own, struct tare_arena *arena);
+/* What cuts a text before BPE, as tokenizer.ggml.pre names it. */
+struct tare_gguf_pre {
+    const char *name, *expression; /* NULL: GPT-2's own, which ByteLevel has */
+    bool digits;                   /* each digit by itself: before GPT-2's expression, behind others */
+    bool nfc;                      /* the normalizer */
+    bool whole_words;              /* a word that is a token is not merged: ignore_merges */
+    bool begins;                   /* with bos, where the metadata do not say */
+    const char *const *cuts;       /* expressions that cut before, ended by NULL; NULL: none */
+};
+/* Number k; NULL behind the last. Of several with one meaning the usual name comes first. */
+const struct tare_gguf_pre *tare_gguf_pre_at(size_t k);
+const struct tare_gguf_pre *tare_gguf_pre_find(const char *name); /* NULL: not known */
+/* config.json and generation_config.json of the metadata, and facts. */
+enum tare_code tare_gguf_config(const struct tare_gguf *gguf, struct tare_arena *arena, struct tare_gguf_facts *facts,
+                                struct tare_text *config, struct tare_text *generation, struct tare_error *err);
+/* tokenizer.json and tokenizer_config.json of the metadata. *refusal: why there is no tokenizer, in arena, or NULL. */
+enum tare_code tare_gguf_tokenizer(const struct tare_gguf *gguf, struct tare_arena *arena, struct tare_text *tokenizer,
+                                   struct tare_text *config, const char **refusal, struct tare_error *err);
+/* n bytes of text, quoted and escaped, U+0000 too. */
+void tare_gguf_quote(struct tare_text *out, const char *text, size_t n);
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT
+ * gguf_block.c - what GGUF's packings share. Source: formats.md, "GGUF blocks"; ggml-common.h. */
+#include "packing/gguf/gguf_block.h"
+
+void tare_block_shape(struct tare_module *module, int bits, int64_t group_size, enum tare_dtype dtype)
+{
+    const struct tare_tensor *weight =
+        module->part[TARE_PART_WEIGHT]; /* open/gguf/gguf.c saw that rows are whole blocks */
+    module->rank = weight->rank;
+    module->shape = weight->shape;
+    module->bits = bits;
+    module->group_size = group_size;
+    module->dtype = dtype;
+}
+
+int64_t tare_block_row(const struct tare_module *module, int64_t row)
+{
+    const int64_t heads = module->part[TARE_PART_WEIGHT]->heads;
+    if (!heads)
+        return row;
+    const int64_t size = module->shape[0] / heads, half = size / 2, at = row % size;
+    return row - at + at % half * 2 + at / half;
+}
+
+void tare_block_decode(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
+                       struct tare_codes *codes, tare_block_unpack *unpack)
+{
+    const struct tare_block_size block = tare_dtype_block(module->packing->blocks);
+    const int64_t blocks = tare_module_columns(module) / block.columns, groups = block.columns / module->group_size;
+    for (int64_t k = 0; k < rows * blocks; k++) {
+        const int64_t from = tare_block_row(module, row + k / blocks) * blocks + k % blocks;
+        unpack((const unsigned char *)part[TARE_PART_WEIGHT] + from * block.bytes, codes->code + k * block.columns,
+               codes->scale + k * groups, codes->offset + k * groups);
+    }
+}
+
+void tare_block_nibbles(const unsigned char bytes[16], uint8_t code[32])
+{
+    for (int j = 0; j < 16; j++) {
+        code[j] = bytes[j] & 15;
+        code[j + 16] = bytes[j] >> 4;
+    }
+}
+
+void tare_block_fifth_bit(const unsigned char bits[4], uint8_t code[32])
+{
+    for (int j = 0; j < 32; j++)
+        code[j] = (uint8_t)(code[j] | (bits[j / 8] >> j % 8 & 1) << 4);
+}
+
+/* Inner loops of 32 neighbours: compilers make vectors of them. */
+void tare_block_nibble_runs(const unsigned char *bytes, uint8_t code[256])
+{
+    for (int k = 0; k < 4; k++, bytes += 32, code += 64)
+        for (int l = 0; l < 32; l++) {
+            code[l] = bytes[l] & 15;
+            code[l + 32] = bytes[l] >> 4;
+        }
+}
+
+void tare_block_add_pairs(const unsigned char *bytes, int shift, uint8_t code[256])
+{
+    for (int half = 0; half < 2; half++, bytes += 32)
+        for (int k = 0; k < 4; k++, code += 32)
+            for (int l = 0; l < 32; l++)
+                code[l] = (uint8_t)(code[l] | (bytes[l] >> 2 * k & 3) << shift);
+}
+
+void tare_block_add_bits(const unsigned char *bytes, int shift, uint8_t code[256])
+{
+    for (int k = 0; k < 8; k++, code += 32)
+        for (int l = 0; l < 32; l++)
+            code[l] = (uint8_t)(code[l] | (bytes[l] >> k & 1) << shift);
+}
+
+void tare_block_six_bits(const unsigned char bytes[12], int k, int *scale, int *minimum)
+{
+    const unsigned char *low = bytes + k % 4, *middle = low + 4, *high = low + 8;
+    if (k < 4) {
+        *scale = *low & 63;
+        *minimum = *middle & 63;
+    } else { /* four bits each in one byte, the two above them over those of k - 4 */
+        *scale = (*high & 15) | *low >> 6 << 4;
+        *minimum = *high >> 4 | *middle >> 6 << 4;
+    }
+}

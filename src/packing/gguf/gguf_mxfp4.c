@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ * gguf_mxfp4.c - GGUF's MXFP4: 32 columns in 17 bytes.
+ *
+ *     w = 2^(e - 127) * q
+ *
+ * One byte of scale, e8m0; 16 bytes of nibbles, e2m1. e 255 is NaN here, as in the OCP specification; ggml computes
+ * with 2^128.
+ */
+#include "base/small_float.h"
+#include "packing/gguf/gguf_block.h"
+
+static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+{
+    (void)offset;
+    *scale = tare_from_e8m0(block[0]);
+    tare_block_nibbles(block + 1, code);
+}
+
+TARE_BLOCK_FUNCTIONS(unpack, 4, 32, TARE_BF16)
+
+const struct tare_packing tare_packing_gguf_mxfp4 = {
+    .name = "gguf-mxfp4",
+    .suffix = {".weight"},
+    .key = TARE_PART_WEIGHT,
+    .codes = TARE_CODE_E2M1,
+    .mode = TARE_MLX_MXFP4,
+    .blocks = TARE_MXFP4,
+    .shape = shape,
+    .decode = decode,
+};

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ * gguf_q3_k.c - GGUF's Q3_K: 256 columns in 110 bytes.
+ *
+ *     w = d * (sc - 32) * (q - 4)
+ *
+ * 32 bytes of third bits; 64 bytes of low bits, as in Q2_K; 12 bytes of 6-bit scales of 16 columns; f16 d. Bit k of
+ * byte l is the third bit of column l + 32k. Scale k has its low 4 bits in the nibbles of the first 8 bytes, its high
+ * 2 in byte 8 + k % 4.
+ */
+#include <string.h>
+
+#include "packing/gguf/gguf_block.h"
+
+static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+{
+    const float d = tare_block_half(block + 108);
+    const unsigned char *scales = block + 96;
+    memset(code, 0, 256);
+    tare_block_add_pairs(block + 32, 0, code);
+    tare_block_add_bits(block, 2, code);
+    for (int k = 0; k < 16; k++) {
+        const int low = scales[k % 8] >> (k < 8 ? 0 : 4) & 15, high = scales[8 + k % 4] >> 2 * (k / 4) & 3;
+        scale[k] = d * (float)((low | high << 4) - 32);
+        offset[k] = 4;
+    }
+}
+
+TARE_BLOCK_FUNCTIONS(unpack, 3, 16, TARE_F32)
+
+const struct tare_packing tare_packing_gguf_q3_k = {
+    .name = "gguf-q3_k",
+    .suffix = {".weight"},
+    .key = TARE_PART_WEIGHT,
+    .codes = TARE_CODE_INTEGER,
+    .mode = TARE_MLX_AFFINE,
+    .blocks = TARE_Q3_K,
+    .shape = shape,
+    .decode = decode,
+};

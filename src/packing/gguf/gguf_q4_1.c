@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ * gguf_q4_1.c - GGUF's Q4_1: 32 columns in 20 bytes.
+ *
+ *     w = d * q + m
+ *
+ * f16 d, f16 m; 16 bytes of nibbles.
+ */
+#include "packing/gguf/gguf_block.h"
+#include "packing/suspect.h"
+
+static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+{
+    *scale = tare_block_half(block);
+    *offset = tare_block_half(block + 2);
+    tare_block_nibbles(block + 4, code);
+}
+
+TARE_BLOCK_FUNCTIONS(unpack, 4, 32, TARE_F16)
+
+const struct tare_packing tare_packing_gguf_q4_1 = {
+    .name = "gguf-q4_1",
+    .suffix = {".weight"},
+    .key = TARE_PART_WEIGHT,
+    .biases = true,
+    .codes = TARE_CODE_INTEGER,
+    .mode = TARE_MLX_AFFINE,
+    .blocks = TARE_Q4_1,
+    .shape = shape,
+    .decode = decode,
+    .suspect = &tare_suspect_blocks,
+};

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ * gguf_q4_k.c - GGUF's Q4_K: 256 columns in 144 bytes.
+ *
+ *     w = d * sc * q - dmin * mn
+ *
+ * f16 d, f16 dmin; 12 bytes of 6-bit scales and minima of 32 columns; 128 bytes: four runs of 32, whose low nibbles
+ * are 32 columns and the high ones the next 32. d * sc has 17 bits: float32 scales hold it.
+ */
+#include "packing/gguf/gguf_block.h"
+
+static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+{
+    const float d = tare_block_half(block), least = tare_block_half(block + 2);
+    tare_block_nibble_runs(block + 16, code);
+    for (int k = 0; k < 8; k++) {
+        int factor, minimum;
+        tare_block_six_bits(block + 4, k, &factor, &minimum);
+        scale[k] = d * (float)factor;
+        offset[k] = -(least * (float)minimum);
+    }
+}
+
+TARE_BLOCK_FUNCTIONS(unpack, 4, 32, TARE_F32)
+
+const struct tare_packing tare_packing_gguf_q4_k = {
+    .name = "gguf-q4_k",
+    .suffix = {".weight"},
+    .key = TARE_PART_WEIGHT,
+    .biases = true,
+    .codes = TARE_CODE_INTEGER,
+    .mode = TARE_MLX_AFFINE,
+    .blocks = TARE_Q4_K,
+    .shape = shape,
+    .decode = decode,
+};

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ * gguf_q5_k.c - GGUF's Q5_K: 256 columns in 176 bytes.
+ *
+ *     w = d * sc * q - dmin * mn
+ *
+ * f16 d, f16 dmin; 12 bytes of 6-bit scales and minima of 32 columns; 32 bytes of fifth bits, bit k of byte l for
+ * column l + 32k; 128 bytes of nibbles, as in Q4_K. d * sc has 17 bits: float32 scales hold it.
+ */
+#include "packing/gguf/gguf_block.h"
+
+static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+{
+    const float d = tare_block_half(block), least = tare_block_half(block + 2);
+    tare_block_nibble_runs(block + 48, code);
+    tare_block_add_bits(block + 16, 4, code);
+    for (int k = 0; k < 8; k++) {
+        int factor, minimum;
+        tare_block_six_bits(block + 4, k, &factor, &minimum);
+        scale[k] = d * (float)factor;
+        offset[k] = -(least * (float)minimum);
+    }
+}
+
+TARE_BLOCK_FUNCTIONS(unpack, 5, 32, TARE_F32)
+
+const struct tare_packing tare_packing_gguf_q5_k = {
+    .name = "gguf-q5_k",
+    .suffix = {".weight"},
+    .key = TARE_PART_WEIGHT,
+    .biases = true,
+    .codes = TARE_CODE_INTEGER,
+    .mode = TARE_MLX_AFFINE,
+    .blocks = TARE_Q5_K,
+    .shape = shape,
+    .decode = decode,
+};

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ * gguf_q6_k.c - GGUF's Q6_K: 256 columns in 210 bytes.
+ *
+ *     w = d * sc * (q - 32)
+ *
+ * 128 bytes of nibbles, 64 of high bits, 16 signed bytes of scales of 16 columns, f16 d. Of 128 columns: 64 bytes, low
+ * nibbles columns 0 to 63, high ones 64 to 127; 32 bytes of high bits as in Q2_K.
+ */
+#include "packing/gguf/gguf_block.h"
+
+static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+{
+    const float d = tare_block_half(block + 208);
+    for (int half = 0; half < 2; half++)
+        for (int l = 0; l < 64; l++) {
+            code[128 * half + l] = block[64 * half + l] & 15;
+            code[128 * half + 64 + l] = block[64 * half + l] >> 4;
+        }
+    tare_block_add_pairs(block + 128, 4, code);
+    for (int k = 0; k < 16; k++) {
+        scale[k] = d * (float)(int8_t)block[192 + k];
+        offset[k] = 32;
+    }
+}
+
+TARE_BLOCK_FUNCTIONS(unpack, 6, 16, TARE_F32)
+
+const struct tare_packing tare_packing_gguf_q6_k = {
+    .name = "gguf-q6_k",
+    .suffix = {".weight"},
+    .key = TARE_PART_WEIGHT,
+    .codes = TARE_CODE_INTEGER,
+    .mode = TARE_MLX_AFFINE,
+    .blocks = TARE_Q6_K,
+    .shape = shape,
+    .decode = decode,
+};

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ * gguf_q8_0.c - GGUF's Q8_0: 32 columns in 34 bytes.
+ *
+ *     w = d * q
+ *
+ * f16 d; 32 signed bytes. The code is q + 128, which flips the highest bit; its zero is 128.
+ */
+#include "packing/gguf/gguf_block.h"
+#include "packing/suspect.h"
+
+static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+{
+    *scale = tare_block_half(block);
+    *offset = 128;
+    for (int i = 0; i < 32; i++)
+        code[i] = block[2 + i] ^ 0x80;
+}
+
+TARE_BLOCK_FUNCTIONS(unpack, 8, 32, TARE_F16)
+
+const struct tare_packing tare_packing_gguf_q8_0 = {
+    .name = "gguf-q8_0",
+    .suffix = {".weight"},
+    .key = TARE_PART_WEIGHT,
+    .codes = TARE_CODE_INTEGER,
+    .mode = TARE_MLX_AFFINE,
+    .blocks = TARE_Q8_0,
+    .shape = shape,
+    .decode = decode,
+    .suspect = &tare_suspect_blocks,
+};

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT
+ * runner.c - threads, work memory and weights of a model that is run. */
+#include "run/session/runner.h"
+
+#include <stdlib.h>
+
+#include "run/weights/head8.h"
+#include "run/weights/loaded.h"
+
+/* Weights are loaded by the first runner. Two that open at once may both load; the later one gives its own up. */
+static enum tare_code share_loaded(struct tare_runner *r, struct tare_error *err)
+{
+    tare_model *model = r->model;
+    void *shared = __atomic_load_n(&model->loaded, __ATOMIC_ACQUIRE);
+    if (!shared) {
+        struct tare_loaded *own = NULL;
+        const enum tare_code code = tare_loaded_open(&own, model, r->pass.pool, err);
+        if (code)
+            return code;
+        __atomic_store_n(&model->loaded_free, tare_loaded_free,
+                         __ATOMIC_RELAXED); /* by whoever comes first, and again */
+        if (__atomic_compare_exchange_n(&model->loaded, &shared, own, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            shared = own;
+        else
+            tare_loaded_free(own);
+    }
+    r->pass.loaded = shared;
+    return TARE_OK;
+}
+
+/* The decoder's own head, the tree's, or the embedding where the model is tied. */
+static void choose_head(struct tare_runner *r)
+{
+    const struct tare_parameter *plain = r->decoder->head;
+    if (plain) {
+        r->head = (struct tare_matrix){.storage = TARE_STORE_F32,
+                                       .rows = plain->shape[0],
+                                       .in = plain->shape[1],
+                                       .stride = (size_t)plain->shape[1] * sizeof(float),
+                                       .data = (const void *)tare_loaded_vector(r->pass.loaded, plain)};
+        r->pass.head = &r->head;
+        r->pass.head_weight = plain;
+        return;
+    }
+    const struct tare_head *head = &r->model->tree.head;
+    const bool own = head->weight && head->weight->active;
+    r->pass.head_weight = own ? head->weight : r->decoder->embedding;
+    r->pass.head = tare_loaded_matrix(r->pass.loaded, r->pass.head_weight);
+    if (own && head->bias && head->bias->active)
+        r->pass.head_bias = tare_loaded_vector(r->pass.loaded, head->bias);
+}
+
+static void give_head_back(void *user)
+{
+    const struct tare_runner *r = user;
+    tare_loaded_give_back(r->model, r->pass.head_weight);
+}
+
+/* The dense head in 8 bits, for sessions that are not exact. As share_loaded(): of two at once, one gives its own up.
+ * What the head has from the file is not needed any more, but for rows of an embedding. */
+static enum tare_code share_head8(struct tare_runner *r, struct tare_error *err)
+{
+    struct tare_loaded *loaded = r->model->loaded;
+    struct tare_head8 *shared = __atomic_load_n(&loaded->head8, __ATOMIC_ACQUIRE), *own;
+    if (r->pass.head == &r->head || !tare_head8_fits(r->pass.head))
+        return TARE_OK;
+    if (!shared) {
+        const struct tare_head_source source = {r->pass.head, give_head_back, r};
+        const enum tare_code code = tare_head8_make(&own, &source, &r->pass.kernels, r->pass.pool, err);
+        if (code)
+            return code;
+        if (__atomic_compare_exchange_n(&loaded->head8, &shared, own, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            shared = own;
+        else
+            tare_head8_free(own);
+    }
+    r->pass.head = &shared->matrix;
+    return TARE_OK;
+}
+
+enum tare_code tare_runner_open(struct tare_runner **runner, tare_model *model, int threads, bool exact,
+                                struct tare_error *err)
+{
+    struct tare_runner *r = *runner = calloc(1, sizeof *r);
+    enum tare_code code;
+    if (!r)
+        return tare_fail_memory(err);
+    tare_model_retain(model);
+    r->holders = 1;
+    r->model = model;
+    r->decoder = model->decoder;
+    code = tare_pool_open(&r->pass.pool, threads, err);
+    if (!code)
+        code = share_loaded(r, err);
+    if (!code && !(r->work = calloc((size_t)tare_pool_threads(r->pass.pool), sizeof *r->work)))
+        code = tare_fail_memory(err);
+    if (code) {
+        tare_runner_free(r);
+        *runner = NULL;
+        return code;
+    }
+    tare_kernels_pick(&r->pass.kernels, NULL);
+    r->pass.kernels.exact = exact;
+    choose_head(r);
+    if (!exact && (code = share_head8(r, err))) {
+        tare_runner_free(r);
+        *runner = NULL;
+    }
+    return code;
+}
+
+void tare_runner_hold(struct tare_runner *r)
+{
+    __atomic_add_fetch(&r->holders, 1, __ATOMIC_RELAXED);
+}
+
+void tare_runner_free(struct tare_runner *r)
+{
+    if (!r || __atomic_sub_fetch(&r->holders, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    for (int i = 0; r->work && i < tare_pool_threads(r->pass.pool); i++)
+        free(r->work[i]);
+    free(r->work);
+    free(r->memory);
+    tare_pool_free(r->pass.pool);
+    tare_model_free(r->model);
+    free(r);
+}
+
+static enum tare_code reserve_pass(struct tare_runner *r, int64_t tokens, struct tare_error *err)
+{
+    if (tokens <= r->room)
+        return TARE_OK;
+    const struct tare_decoder *d = r->decoder;
+    const size_t scratch = tare_decoder_scratch(d, tokens);
+    size_t rows, floats, side;
+    if (__builtin_mul_overflow((size_t)tokens * 5, (size_t)d->dim, &rows) ||
+        __builtin_add_overflow((size_t)d->side.width, (size_t)d->turned, &side) ||
+        __builtin_mul_overflow((size_t)tokens, side, &side) || __builtin_add_overflow(rows, scratch, &floats) ||
+        __builtin_add_overflow(floats, side, &floats) || floats > SIZE_MAX / 16)
+        return tare_fail_memory(err);
+    float *memory = malloc(floats * sizeof *memory);
+    if (!memory)
+        return tare_fail_memory(err);
+    free(r->memory);
+    r->memory = memory;
+    r->room = tokens;
+    const int64_t plane = tokens * d->dim;
+    r->pass.scratch = memory; /* first: some blocks begin it with what is more than floats, and must be aligned */
+    r->pass.x = memory + scratch;
+    r->pass.y = r->pass.x + plane;
+    r->pass.normed[0] = r->pass.x + 2 * plane;
+    r->pass.normed[1] = r->pass.x + 3 * plane;
+    r->pass.embedded = d->layers->skip ? r->pass.x + 4 * plane : NULL;
+    r->pass.side = r->pass.x + 5 * plane;
+    r->pass.turned = r->pass.side + tokens * d->side.width;
+    return TARE_OK;
+}
+
+static enum tare_code reserve_work(struct tare_runner *r, int64_t length, struct tare_error *err)
+{
+    const size_t need = tare_decoder_work(r->decoder, length);
+    if (need <= r->work_room)
+        return TARE_OK;
+    const size_t room = need > 2 * r->work_room ? need : 2 * r->work_room;
+    for (int i = 0; i < tare_pool_threads(r->pass.pool); i++) {
+        float *work = realloc(r->work[i], room * sizeof *work);
+        if (!work)
+            return tare_fail_memory(err); /* those that grew may stay: work_room says what all have */
+        r->work[i] = work;
+    }
+    r->work_room = room;
+    r->pass.work = r->work;
+    return TARE_OK;
+}
+
+enum tare_code tare_runner_reserve(struct tare_runner *r, int64_t tokens, int64_t length, struct tare_error *err)
+{
+    int64_t widest = 0;
+    for (size_t i = 0; i < r->pass.loaded->n; i++)
+        widest = r->pass.loaded->matrices[i].in > widest ? r->pass.loaded->matrices[i].in : widest;
+    enum tare_code code = reserve_pass(r, tokens, err);
+    if (!code)
+        code = reserve_work(r, length, err);
+    return code ? code : tare_pool_reserve(r->pass.pool, tare_matmul_scratch(widest, tokens), err);
+}
+
+enum tare_code tare_runner_pass(struct tare_runner *r, const struct tare_span *spans, int64_t n_spans,
+                                const int32_t *ids, const struct tare_wanted *wanted, struct tare_error *err)
+{
+    int32_t span_of[TARE_PASS_TOKENS];
+    r->pass.tokens = 0;
+    for (int64_t i = 0; i < n_spans; i++)
+        for (int64_t t = 0; t < spans[i].tokens; t++)
+            span_of[r->pass.tokens++] = (int32_t)i;
+    r->pass.spans = spans;
+    r->pass.n_spans = n_spans;
+    r->pass.span_of = span_of;
+    return tare_decoder_forward(r->decoder, &r->pass, ids, wanted, err);
+}

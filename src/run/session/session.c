@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT
+ * session.c - one text going through a model: its ids, its states. What it runs on is a runner, shared by forks. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "run/session/measure.h"
+#include "run/session/prompt_cache.h"
+#include "run/session/runner.h"
+#include "run/weights/budget.h"
+
+#define CONTEXT_DEFAULT 4096
+
+struct tare_session {
+    struct tare_runner *runner;
+    const struct tare_decoder *decoder;
+    const volatile int *cancel;
+    int64_t context, length;
+    int32_t *ids;               /* those fed; room for context */
+    struct tare_state **states; /* two a layer */
+    /* Sums stand for the first summed[turn] ids, and for the first summed[1 - turn] in the other turn; -1: for none */
+    int64_t summed[2];
+    int turn;
+    bool sums;   /* has any state some? */
+    int kv_bits; /* 32, 16, 8, 4 */
+};
+
+static const struct tare_block *block_at(const struct tare_decoder *d, int64_t i)
+{
+    const struct tare_layer *layer = &d->layers[i / 2];
+    return i % 2 ? &layer->ffn : &layer->mixer;
+}
+
+int64_t tare_model_context(const tare_model *model)
+{
+    const struct tare_decoder *d = model ? model->decoder : NULL;
+    if (!d)
+        return 0;
+    return d->positions ? d->positions->shape[0] - d->position_offset : d->context;
+}
+
+static enum tare_code choose_context(tare_session *s, int64_t asked, struct tare_error *err)
+{
+    const struct tare_decoder *d = s->decoder;
+    const int64_t most = d->positions ? d->positions->shape[0] - d->position_offset : INT64_MAX / 64;
+    const int64_t usual = d->context > 0 && d->context < CONTEXT_DEFAULT ? d->context : CONTEXT_DEFAULT;
+    s->context = asked > 0 ? asked : usual < most ? usual : most;
+    if (asked < 0 || s->context > most || s->context < 1)
+        return tare_fail(err, TARE_E_ARGUMENT, "context", "%lld tokens were asked for; this model takes 1 to %lld",
+                         (long long)asked, (long long)most);
+    return TARE_OK;
+}
+
+static enum tare_code choose_bits(tare_session *s, const struct tare_session_options *options, struct tare_error *err)
+{
+    s->kv_bits = options->kv_bits ? options->kv_bits : options->exact ? 32 : 16;
+    if (s->kv_bits != 32 && s->kv_bits != 16 && s->kv_bits != 8 && s->kv_bits != 4)
+        return tare_fail(err, TARE_E_ARGUMENT, "kv_bits", "is %d; keys and values are kept in 32, 16, 8 or 4 bits",
+                         s->kv_bits);
+    return TARE_OK;
+}
+
+static enum tare_cache cache_of(int bits)
+{
+    return bits == 32 ? TARE_CACHE_F32 : bits == 16 ? TARE_CACHE_F16 : bits == 8 ? TARE_CACHE_Q8 : TARE_CACHE_Q4;
+}
+
+static enum tare_code open_states(tare_session *s, struct tare_error *err)
+{
+    const int64_t n = 2 * s->decoder->n_layers;
+    s->states = calloc((size_t)n, sizeof(struct tare_state *));
+    s->ids = calloc((size_t)s->context, sizeof *s->ids);
+    if (!s->states || !s->ids)
+        return tare_fail_memory(err);
+    enum tare_code code = TARE_OK;
+    for (int64_t i = 0; i < n && code == TARE_OK; i++) {
+        const struct tare_block *b = block_at(s->decoder, i);
+        struct tare_state_part parts[TARE_STATE_PARTS];
+        const int has = b->ops->state ? b->ops->state(b->self, parts) : 0;
+        if (has > 0)
+            code = tare_state_open(&s->states[i], parts, has, s->context, err);
+        if (s->states[i])
+            tare_state_keep(s->states[i], cache_of(s->kv_bits));
+        s->sums = s->sums || (s->states[i] && tare_state_sums(s->states[i]));
+    }
+    return code;
+}
+
+static enum tare_code check_model(const tare_model *model, struct tare_error *err)
+{
+    if (model->code != TARE_OK)
+        return tare_fail(err, model->code, model->error.where, "%s", model->error.text);
+    if (!model->runs || !tare_decoder_runs(model->decoder))
+        return tare_fail(err, TARE_E_UNKNOWN, "config.json", "%s can be checked and converted, but not run yet",
+                         model->model_type ? model->model_type : "this model");
+    return TARE_OK;
+}
+
+static enum tare_code open_session(tare_session *s, tare_model *model, const struct tare_session_options *options,
+                                   struct tare_error *err)
+{
+    const int threads = options->threads ? options->threads : model->options.threads;
+    s->decoder = model->decoder;
+    s->cancel = options->cancel;
+    s->summed[1] = -1;
+    enum tare_code code;
+    if ((code = choose_bits(s, options, err)) || (code = choose_context(s, options->context, err)) ||
+        (code = open_states(s, err)))
+        return code;
+    uint64_t states = 0;
+    for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
+        states += s->states[i] ? tare_state_size(s->states[i], s->context) : 0;
+    if (!__atomic_load_n(&model->loaded, __ATOMIC_ACQUIRE) &&
+        (code = tare_budget_check(model, states, s->context, options->memory, err)))
+        return code;
+    struct tare_kernels kernels;
+    if (options->kernels && !tare_kernels_pick(&kernels, options->kernels))
+        return tare_fail(err, TARE_E_ARGUMENT, "kernels",
+                         "\"%s\" is none of scalar, avx2, avx512 and neon, or this processor lacks it",
+                         options->kernels);
+    if (!(code = tare_runner_open(&s->runner, model, threads, options->exact, err)) && options->kernels) {
+        s->runner->pass.kernels = kernels;
+        s->runner->pass.kernels.exact = options->exact;
+    }
+    return code;
+}
+
+enum tare_code tare_session_open(tare_session **session, tare_model *model, const struct tare_session_options *options,
+                                 struct tare_error *err)
+{
+    struct tare_session_options own = TARE_SESSION_OPTIONS_INIT;
+    *session = NULL;
+    if (options)
+        memcpy(&own, options, options->size < sizeof own ? options->size : sizeof own);
+    enum tare_code code =
+        model ? check_model(model, err) : tare_fail(err, TARE_E_ARGUMENT, "model", "no model was given");
+    if (code)
+        return code;
+    tare_session *s = calloc(1, sizeof *s);
+    if (!s)
+        return tare_fail_memory(err);
+    code = open_session(s, model, &own, err);
+    if (code)
+        tare_session_free(s);
+    else
+        *session = s;
+    return code;
+}
+
+void tare_session_free(tare_session *s)
+{
+    if (!s)
+        return;
+    for (int64_t i = 0; s->states && i < 2 * s->decoder->n_layers; i++)
+        tare_state_free(s->states[i]);
+    free(s->states);
+    free(s->ids);
+    tare_runner_free(s->runner);
+    free(s);
+}
+
+int64_t tare_session_vocabulary(const tare_session *s)
+{
+    return s->runner->pass.head->rows;
+}
+
+const char *tare_session_kernels(const tare_session *s)
+{
+    return s->runner->pass.kernels.name;
+}
+
+uint64_t tare_session_weights(const tare_session *s)
+{
+    const struct tare_pass *pass = &s->runner->pass;
+    return tare_measure_token(pass->loaded, &s->runner->model->tree, s->decoder, pass->head);
+}
+
+int64_t tare_session_context(const tare_session *s)
+{
+    return s->context;
+}
+
+int64_t tare_session_length(const tare_session *s)
+{
+    return s->length;
+}
+
+static enum tare_code check_ids(const struct tare_feed *f, struct tare_error *err)
+{
+    const tare_session *s = f->session;
+    const int64_t rows = s->decoder->embedding->shape[0];
+    if (!f->ids || !f->n)
+        return tare_fail(err, TARE_E_ARGUMENT, "ids", "no ids were given");
+    if (f->n > (uint64_t)(s->context - s->length))
+        return tare_fail(err, TARE_E_ARGUMENT, "context",
+                         "%zu more tokens do not fit: %lld of the context's %lld are used", f->n, (long long)s->length,
+                         (long long)s->context);
+    for (size_t i = 0; i < f->n; i++)
+        if (f->ids[i] < 0 || f->ids[i] >= rows)
+            return tare_fail(err, TARE_E_ARGUMENT, "ids",
+                             "id %ld, number %zu of those given, is not in the vocabulary: 0 to %lld", (long)f->ids[i],
+                             i, (long long)rows - 1);
+    return TARE_OK;
+}
+
+static enum tare_code check_feeds(const struct tare_feed *feeds, size_t n, struct tare_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!feeds[i].session || feeds[i].session->runner->model != feeds[0].session->runner->model)
+            return tare_fail(err, TARE_E_ARGUMENT, "session",
+                             "the sessions of one step are of one model; number %zu is not", i);
+        for (size_t k = 0; k < i; k++)
+            if (feeds[k].session == feeds[i].session)
+                return tare_fail(err, TARE_E_ARGUMENT, "session",
+                                 "a session is fed once a step; number %zu comes twice", i);
+        const enum tare_code code = check_ids(&feeds[i], err);
+        if (code)
+            return code;
+    }
+    return TARE_OK;
+}
+
+/* A step of several sessions: passes of at most TARE_PASS_TOKENS tokens, each taking what is left of each in turn. */
+struct step {
+    struct tare_feed *feeds;
+    size_t n;
+    size_t *done; /* ids of each feed that went through */
+    struct tare_span *spans;
+    struct tare_feed **of; /* whose span it is */
+    int64_t n_spans;
+    int32_t ids[TARE_PASS_TOKENS], rows[TARE_PASS_TOKENS];
+    float *logits[TARE_PASS_TOKENS];
+    struct tare_wanted wanted;
+    int64_t tokens;
+};
+
+static void want(struct step *step, const struct tare_feed *f, size_t from, size_t n)
+{
+    const int64_t columns = f->session->runner->pass.head->rows;
+    for (size_t k = 0; f->logits && k < n; k++) {
+        if (!f->all && from + k + 1 < f->n)
+            continue;
+        step->rows[step->wanted.n] = (int32_t)(step->tokens + (int64_t)k);
+        step->logits[step->wanted.n++] = f->logits + (f->all ? (int64_t)(from + k) * columns : 0);
+    }
+}
+
+static void fill_pass(struct step *step)
+{
+    step->n_spans = step->tokens = 0;
+    step->wanted = (struct tare_wanted){step->rows, step->logits, 0};
+    for (size_t i = 0; i < step->n && step->tokens < TARE_PASS_TOKENS; i++) {
+        struct tare_feed *f = &step->feeds[i];
+        const size_t left = f->n - step->done[i], room = (size_t)(TARE_PASS_TOKENS - step->tokens);
+        const size_t n = left < room ? left : room;
+        if (n == 0)
+            continue;
+        const tare_session *s = f->session;
+        want(step, f, step->done[i], n);
+        memcpy(step->ids + step->tokens, f->ids + step->done[i], n * sizeof *step->ids);
+        step->of[step->n_spans] = f;
+        step->spans[step->n_spans++] = (struct tare_span){.first = step->tokens,
+                                                          .tokens = (int64_t)n,
+                                                          .start = s->length,
+                                                          .total = s->length + (int64_t)left,
+                                                          .states = s->states,
+                                                          .turn = s->turn};
+        step->tokens += (int64_t)n;
+    }
+}
+
+/* A pass writes where the sums of the turn before stand, whether it goes through or not. */
+static void begin_pass(const struct step *step)
+{
+    for (int64_t i = 0; i < step->n_spans; i++) {
+        tare_session *s = step->of[i]->session;
+        s->summed[1 - s->turn] = -1;
+    }
+}
+
+/* The pass went through: its tokens are the sessions' from now on. */
+static void keep_pass(struct step *step)
+{
+    for (int64_t i = 0; i < step->n_spans; i++) {
+        const struct tare_span *span = &step->spans[i];
+        tare_session *s = step->of[i]->session;
+        memcpy(s->ids + s->length, step->ids + span->first, (size_t)span->tokens * sizeof *s->ids);
+        s->length += span->tokens;
+        s->turn = 1 - s->turn;
+        s->summed[s->turn] = s->length;
+        step->done[step->of[i] - step->feeds] += (size_t)span->tokens;
+    }
+}
+
+static enum tare_code reserve(const struct step *step, struct tare_error *err)
+{
+    int64_t tokens = 0, longest = 0;
+    enum tare_code code = TARE_OK;
+    for (size_t i = 0; i < step->n && code == TARE_OK; i++) {
+        const struct tare_feed *f = &step->feeds[i];
+        const tare_session *s = f->session;
+        const int64_t length = s->length + (int64_t)f->n;
+        tokens = (int64_t)f->n < TARE_PASS_TOKENS - tokens ? tokens + (int64_t)f->n : TARE_PASS_TOKENS;
+        longest = length > longest ? length : longest;
+        for (int64_t k = 0; k < 2 * s->decoder->n_layers && code == TARE_OK; k++)
+            if (s->states[k])
+                code = tare_state_reserve(s->states[k], s->length, length, err);
+    }
+    return code ? code : tare_runner_reserve(step->feeds->session->runner, tokens, longest, err);
+}
+
+static enum tare_code run_step(struct step *step, struct tare_error *err)
+{
+    struct tare_runner *runner = step->feeds->session->runner;
+    enum tare_code code = reserve(step, err);
+    runner->pass.cancel = step->feeds->session->cancel;
+    while (code == TARE_OK) {
+        fill_pass(step);
+        if (step->tokens == 0)
+            break;
+        begin_pass(step);
+        code = tare_runner_pass(runner, step->spans, step->n_spans, step->ids, &step->wanted, err);
+        if (code == TARE_OK)
+            keep_pass(step);
+    }
+    return code;
+}
+
+enum tare_code tare_session_feed_each(struct tare_feed *feeds, size_t n, struct tare_error *err)
+{
+    enum tare_code code =
+        n && feeds ? check_feeds(feeds, n, err) : tare_fail(err, TARE_E_ARGUMENT, "feeds", "no sessions were given");
+    if (code)
+        return code;
+    struct step *step = calloc(1, sizeof *step);
+    size_t *done = calloc(n, sizeof *done);
+    struct tare_span *spans = calloc(n, sizeof *spans);
+    struct tare_feed **of = calloc(n, sizeof(struct tare_feed *));
+    if (step && done && spans && of) {
+        *step = (struct step){.feeds = feeds, .n = n, .done = done, .spans = spans, .of = of};
+        code = run_step(step, err);
+    } else {
+        code = tare_fail_memory(err);
+    }
+    free(of);
+    free(spans);
+    free(done);
+    free(step);
+    return code;
+}
+
+enum tare_code tare_session_feed(tare_session *s, const int32_t *ids, size_t n, bool all, float *logits,
+                                 struct tare_error *err)
+{
+    struct tare_feed feed = {s, ids, n, all, logits};
+    return tare_session_feed_each(&feed, 1, err);
+}
+
+enum tare_code tare_session_fork(tare_session **fork, const tare_session *s, struct tare_error *err)
+{
+    tare_session *f = *fork = NULL;
+    const int64_t n = 2 * s->decoder->n_layers;
+    if (!(f = malloc(sizeof *f)))
+        return tare_fail_memory(err);
+    *f = *s;
+    tare_runner_hold(f->runner);
+    f->states = calloc((size_t)n, sizeof(struct tare_state *));
+    f->ids = malloc((size_t)f->context * sizeof *f->ids);
+    enum tare_code code = f->states && f->ids ? TARE_OK : tare_fail_memory(err);
+    for (int64_t i = 0; i < n && code == TARE_OK; i++)
+        if (s->states[i])
+            code = tare_state_fork(&f->states[i], s->states[i], err);
+    if (code) {
+        tare_session_free(f);
+        return code;
+    }
+    memcpy(f->ids, s->ids, (size_t)s->length * sizeof *f->ids);
+    *fork = f;
+    return TARE_OK;
+}
+
+const int32_t *tare_session_ids(const tare_session *s)
+{
+    return s->ids;
+}
+
+static struct tare_saved saved_of(const tare_session *s)
+{
+    return (struct tare_saved){.length = s->length,
+                               .n_states = 2 * s->decoder->n_layers,
+                               .ids = s->ids,
+                               .states = s->states,
+                               .turn = s->turn,
+                               .kv_bits = s->kv_bits};
+}
+
+enum tare_code tare_session_save(const tare_session *s, const char *path, struct tare_error *err)
+{
+    const struct tare_saved saved = saved_of(s);
+    return tare_prompt_cache_write(path, s->runner->model, &saved, err);
+}
+
+enum tare_code tare_session_load(tare_session *s, const char *path, struct tare_error *err)
+{
+    struct tare_saved saved = saved_of(s);
+    const enum tare_code code = tare_prompt_cache_read(path, s->runner->model, &saved, s->context, err);
+    s->length = code ? 0 : saved.length;
+    s->turn = code ? 0 : saved.turn;
+    s->summed[s->turn] = s->length;
+    s->summed[1 - s->turn] = -1;
+    for (int64_t i = 0; code && i < saved.n_states; i++)
+        if (s->states[i])
+            tare_state_clear(s->states[i], s->turn);
+    return code;
+}
+
+/* Sums cannot forget: go back to the last turn that is not beyond `length`, or to the beginning. */
+static void turn_back(tare_session *s, int64_t length)
+{
+    if (s->summed[s->turn] <= length)
+        return;
+    const int64_t other = s->summed[1 - s->turn];
+    s->summed[s->turn] = -1;
+    if (other >= 0 && other <= length) {
+        s->turn = 1 - s->turn;
+    } else {
+        for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
+            if (s->states[i])
+                tare_state_clear(s->states[i], s->turn);
+        s->summed[s->turn] = 0;
+    }
+    s->length = s->summed[s->turn];
+}
+
+enum tare_code tare_session_rewind(tare_session *s, int64_t length, struct tare_error *err)
+{
+    if (length < 0 || length > s->length)
+        return tare_fail(err, TARE_E_ARGUMENT, "length", "a session of %lld tokens cannot be rewound to %lld",
+                         (long long)s->length, (long long)length);
+    if (!s->sums) {
+        s->length = s->summed[s->turn] = length;
+        return TARE_OK;
+    }
+    turn_back(s, length);
+    if (s->length >= length) {
+        s->length = length;
+        return TARE_OK;
+    }
+    const size_t n = (size_t)(length - s->length);
+    int32_t *again = malloc(n * sizeof *again);
+    if (!again)
+        return tare_fail_memory(err);
+    memcpy(again, s->ids + s->length, n * sizeof *again);
+    const enum tare_code code = tare_session_feed(s, again, n, false, NULL, err);
+    free(again);
+    return code;
+}

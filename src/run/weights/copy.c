@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT
+ * copy.c - boxes of dense modules, moved in their own dtype. A box of a packed one that could not stay packed is
+ * expanded first. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "packing/value.h"
+#include "run/weights/weight_source.h"
+
+/* The elements of one module, dense. */
+struct source {
+    const unsigned char *data;
+    enum tare_dtype dtype;
+    float *expanded; /* owned, or NULL */
+};
+
+static float load(const unsigned char *data, enum tare_dtype dtype)
+{
+    uint16_t half;
+    float value;
+    if (dtype == TARE_F32) {
+        memcpy(&value, data, sizeof value);
+        return value;
+    }
+    memcpy(&half, data, sizeof half);
+    return dtype == TARE_F16 ? tare_from_float16(half) : tare_from_bfloat16(half);
+}
+
+static void store(unsigned char *data, enum tare_dtype dtype, float value)
+{
+    if (dtype == TARE_F32) {
+        memcpy(data, &value, sizeof value);
+        return;
+    }
+    const uint16_t half = dtype == TARE_F16 ? tare_to_float16(value) : tare_to_bfloat16(value);
+    memcpy(data, &half, sizeof half);
+}
+
+/* n elements, `stride` apart in the source. */
+static void copy_line(const struct source *s, int64_t from, int64_t stride, int64_t n, enum tare_dtype dtype,
+                      unsigned char *dst)
+{
+    const size_t size = tare_dtype_size(s->dtype), out = tare_dtype_size(dtype);
+    if (s->dtype == dtype && stride == 1) {
+        memcpy(dst, s->data + (size_t)from * size, (size_t)n * size);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const unsigned char *data = s->data + (size_t)(from + i * stride) * size;
+        if (s->dtype == dtype)
+            memcpy(dst + (size_t)i * out, data, size);
+        else
+            store(dst + (size_t)i * out, dtype, load(data, s->dtype));
+    }
+}
+
+/* Walk a box: axes from `axis` on; from and to are offsets in elements of the source and the output. */
+static void copy_box(const struct source *s, const struct tare_flat *flat, const struct tare_piece *p, int axis,
+                     int64_t from, int64_t to, enum tare_dtype dtype, unsigned char *dst)
+{
+    if (axis >= flat->rank - 1) {
+        const int64_t n = flat->rank ? p->shape[axis] : 1, stride = flat->rank ? p->stride[axis] : 1;
+        const int64_t at = flat->rank ? p->at[axis] : 0;
+        copy_line(s, from, stride, n, dtype, dst + (size_t)(to + at) * tare_dtype_size(dtype));
+        return;
+    }
+    int64_t inner = 1;
+    for (int k = axis + 1; k < flat->rank; k++)
+        inner *= flat->shape[k];
+    for (int64_t i = 0; i < p->shape[axis]; i++)
+        copy_box(s, flat, p, axis + 1, from + i * p->stride[axis], to + (p->at[axis] + i) * inner, dtype, dst);
+}
+
+/* The whole module in float32. Computed values of a dense one are rounded as a conversion rounds them. */
+static enum tare_code expand(const struct tare_piece *p, const void *const part[TARE_PARTS], struct source *s,
+                             struct tare_error *err)
+{
+    const struct tare_module *module = p->module;
+    const int64_t rows = tare_module_rows(module), columns = tare_module_columns(module);
+    const bool rounds = p->value && module->packing == &tare_packing_plain && p->dtype != TARE_F32;
+    struct tare_arena work = {0}, lasting = {0};
+    const float *norms = NULL;
+    s->expanded = malloc((size_t)rows * (size_t)columns * sizeof *s->expanded);
+    enum tare_code code =
+        s->expanded ? tare_value_norms(p->value, module, part, &lasting, &norms, err) : tare_fail_memory(err);
+    for (int64_t row = 0, n; !code && row < rows; row += n) {
+        n = rows - row < 64 ? rows - row : 64;
+        float *x = s->expanded + row * columns;
+        code = tare_module_floats(module, part, row, n, x, &work, err);
+        if (!code)
+            tare_value_apply(p->value, norms, row, n, columns, x);
+        for (int64_t k = 0; !code && rounds && k < n * columns; k++) {
+            unsigned char rounded[sizeof(float)];
+            store(rounded, p->dtype, x[k]);
+            x[k] = load(rounded, p->dtype);
+        }
+        tare_arena_reset(&work);
+    }
+    tare_arena_release(&work);
+    tare_arena_release(&lasting);
+    s->data = (const unsigned char *)s->expanded;
+    s->dtype = TARE_F32;
+    return code;
+}
+
+enum tare_code tare_source_copy(struct tare_checkpoint *checkpoint, const struct tare_flat *flat, enum tare_dtype dtype,
+                                void *dst, struct tare_error *err)
+{
+    for (size_t i = 0; i < flat->n; i++) {
+        const struct tare_piece *p = &flat->pieces[i];
+        const void *part[TARE_PARTS] = {NULL};
+        struct source s = {.dtype = p->module->dtype};
+        enum tare_code code = tare_module_data(checkpoint, p->module, part, err);
+        if (!code && (p->value || p->module->packing != &tare_packing_plain))
+            code = expand(p, part, &s, err);
+        else
+            s.data = part[TARE_PART_WEIGHT];
+        if (!code)
+            copy_box(&s, flat, p, 0, p->start, 0, dtype, dst);
+        free(s.expanded);
+        if (code)
+            return code;
+    }
+    return TARE_OK;
+}

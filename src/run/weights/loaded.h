@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ * loaded.h - the weights of a plan in the layout of the kernels. Made once a model, by its first session, and shared by
+ * all.
+ *
+ * Packed weights go from their own layout into that of kernels.h and stay packed. Dense ones are used in place where
+ * they lie row by row in the file, else copied in their own dtype. Vectors (norms, biases) become float32.
+ */
+#ifndef TARE_RUN_WEIGHTS_LOADED_H
+#define TARE_RUN_WEIGHTS_LOADED_H
+
+#include "base/pool.h"
+#include "blocks/weights.h"
+#include "plan/plan.h"
+#include "run/weights/head8.h"
+
+/* Load every bound parameter. *loaded is owned by the caller. */
+enum tare_code tare_loaded_open(struct tare_loaded **loaded, struct tare_model *model, struct tare_pool *pool,
+                                struct tare_error *err);
+/* The file's pages of a parameter are not needed for now (tare_tensor_give_back()). */
+void tare_loaded_give_back(struct tare_model *model, const struct tare_parameter *p);
+void tare_loaded_free(void *loaded); /* struct tare_loaded; NULL is fine */
+
+#endif

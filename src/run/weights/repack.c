@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT
+ * repack.c - packed modules -> the layout of the kernels, a few rows at a time and on all threads; through the neutral
+ * form where there is no shorter way (fused.h). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/tiles.h"
+#include "run/weights/fused.h"
+#include "run/weights/weight_source.h"
+
+#define RUN_ROWS 128 /* 16 words of awq, a cache line, hold so many outputs */
+
+/* Neighbouring rows of a module that become neighbouring rows of the matrix. */
+struct run {
+    const struct tare_module *module;
+    const void *part[TARE_PARTS];
+    int64_t from, to, rows;
+};
+
+struct job {
+    struct run *runs;
+    size_t n, room;
+    const struct tare_matrix *m;
+    unsigned char *data;
+    float *scale, *offset;
+    struct tare_codes *codes; /* one a thread */
+};
+
+static bool add_run(struct job *j, const struct tare_module *module, const void *const part[TARE_PARTS], int64_t from,
+                    int64_t to, int64_t rows)
+{
+    for (int64_t done = 0; done < rows; done += RUN_ROWS) {
+        if (!tare_grow(&j->runs, &j->room, j->n + 1, sizeof *j->runs))
+            return false;
+        struct run *r = &j->runs[j->n++];
+        *r = (struct run){.module = module, .from = from + done, .to = to + done};
+        memcpy(r->part, part, sizeof r->part);
+        r->rows = rows - done < RUN_ROWS ? rows - done : RUN_ROWS;
+    }
+    return true;
+}
+
+/* Walk the leading axes of a box; the last but one is a run of rows where its stride is one row. */
+static bool add_box(struct job *j, const struct tare_flat *flat, const struct tare_piece *p,
+                    const void *const part[TARE_PARTS], int axis, int64_t from, int64_t to)
+{
+    const int last = flat->rank - 2;
+    const int64_t columns = flat->shape[flat->rank - 1];
+    if (axis > last)
+        return add_run(j, p->module, part, from / columns, to, 1);
+    if (axis == last && p->stride[axis] == columns)
+        return add_run(j, p->module, part, from / columns, to + p->at[axis], p->shape[axis]);
+    int64_t inner = 1;
+    for (int k = axis + 1; k <= last; k++)
+        inner *= flat->shape[k];
+    for (int64_t i = 0; i < p->shape[axis]; i++)
+        if (!add_box(j, flat, p, part, axis + 1, from + i * p->stride[axis], to + (p->at[axis] + i) * inner))
+            return false;
+    return true;
+}
+
+/* Row k of what was decoded, into rows. */
+static void put_row(const struct job *j, const struct tare_codes *c, const struct run *r, int64_t k)
+{
+    const struct tare_matrix *m = j->m;
+    unsigned char *row = j->data + (size_t)(r->to + k) * m->stride;
+    if (m->storage == TARE_STORE_Q4)
+        tare_q4_pack(c->code + k * m->in, m->in, row);
+    else
+        memcpy(row, c->code + k * m->in, (size_t)m->in);
+    for (int64_t g = 0; g < m->groups; g++) {
+        const float scale = c->scale[k * m->groups + g], offset = c->offset[k * m->groups + g];
+        j->scale[(r->to + k) * m->groups + g] = scale;
+        j->offset[(r->to + k) * m->groups + g] = r->module->packing->biases ? offset : -offset * scale;
+    }
+}
+
+/* The module's groups become those of the matrix, which may be smaller: from the last one, in place. */
+static void spread_groups(struct tare_codes *c, int64_t rows, int64_t groups, int64_t repeat)
+{
+    for (int64_t i = rows * groups - 1; repeat > 1 && i >= 0; i--)
+        for (int64_t k = repeat - 1; k >= 0; k--) {
+            c->scale[i * repeat + k] = c->scale[i];
+            c->offset[i * repeat + k] = c->offset[i];
+        }
+}
+
+/* Codes of row k into the matrix's order of columns. */
+static void sort_row(struct tare_codes *c, int64_t k, const struct tare_matrix *m)
+{
+    uint8_t *row = c->code + k * m->in, *sorted = c->code + RUN_ROWS * m->in; /* a row behind the others */
+    for (int64_t i = 0; i < m->in; i++)
+        sorted[i] = row[m->order[i]];
+    memcpy(row, sorted, (size_t)m->in);
+}
+
+static void repack_neutral(const struct job *j, const struct run *r, struct tare_codes *c)
+{
+    const struct tare_matrix *m = j->m;
+    const int64_t groups = tare_module_groups(r->module);
+    r->module->packing->decode(r->module, r->part, r->from, r->rows, c);
+    spread_groups(c, r->rows, groups, m->groups / groups);
+    const bool tiled = m->storage >= TARE_STORE_T4, biases = r->module->packing->biases;
+    for (int64_t k = 0; m->table && k < r->rows * m->groups; k++) { /* see `twice` in loaded.c */
+        c->scale[k] *= 0.5f;
+        c->offset[k] = 12;
+    }
+    for (int64_t k = 0; m->order && k < r->rows; k++)
+        sort_row(c, k, m);
+    for (int64_t k = 0; k < r->rows; k++) {
+        float *scale = c->scale + k * m->groups, *offset = c->offset + k * m->groups;
+        for (int64_t g = 0; tiled && !m->zeros && !biases && g < m->groups; g++)
+            offset[g] *= -scale[g];
+        if (tiled)
+            tare_tile_put(m, j->data, r->to + k, c->code + k * m->in, scale, offset);
+        else
+            put_row(j, c, r, k);
+    }
+}
+
+/* Whole tiles the short way where there is one, the rest by the neutral form. */
+static void repack_run(void *user, size_t i, int worker)
+{
+    const struct job *j = user;
+    struct run r = j->runs[i];
+    const int64_t tiles = r.rows / TARE_TILE_ROWS;
+    if (j->m->storage >= TARE_STORE_T4 && !j->m->table && !j->m->order && tiles && r.to % TARE_TILE_ROWS == 0) {
+        unsigned char *to = j->data + (size_t)(r.to / TARE_TILE_ROWS) * j->m->stride;
+        const struct tare_stretch stretch = {r.module, r.part, r.from, j->m, to, tiles};
+        if (tare_fused(&stretch)) {
+            r.from += tiles * TARE_TILE_ROWS;
+            r.to += tiles * TARE_TILE_ROWS;
+            r.rows -= tiles * TARE_TILE_ROWS;
+        }
+    }
+    if (r.rows > 0)
+        repack_neutral(j, &r, &j->codes[worker]);
+}
+
+static bool room_for_codes(struct job *j, int threads)
+{
+    j->codes = calloc((size_t)threads, sizeof *j->codes);
+    for (int i = 0; j->codes && i < threads; i++) {
+        struct tare_codes *c = &j->codes[i];
+        c->code = malloc((RUN_ROWS + 1) * (size_t)j->m->in);
+        c->scale = malloc(RUN_ROWS * (size_t)j->m->groups * sizeof(float));
+        c->offset = malloc(RUN_ROWS * (size_t)j->m->groups * sizeof(float));
+        if (!c->code || !c->scale || !c->offset)
+            return false;
+    }
+    return j->codes != NULL;
+}
+
+static void release(struct job *j, int threads)
+{
+    for (int i = 0; j->codes && i < threads; i++) {
+        free(j->codes[i].code);
+        free(j->codes[i].scale);
+        free(j->codes[i].offset);
+    }
+    free(j->codes);
+    free(j->runs);
+}
+
+enum tare_code tare_source_repack(struct tare_checkpoint *checkpoint, const struct tare_flat *flat,
+                                  const struct tare_matrix *m, unsigned char *data, float *scale, float *offset,
+                                  struct tare_pool *pool, struct tare_error *err)
+{
+    struct job j = {.m = m, .data = data, .scale = scale, .offset = offset};
+    const int threads = tare_pool_threads(pool);
+    enum tare_code code = room_for_codes(&j, threads) ? TARE_OK : tare_fail_memory(err);
+    for (size_t i = 0; !code && i < flat->n; i++) {
+        const struct tare_piece *p = &flat->pieces[i];
+        const void *part[TARE_PARTS] = {NULL};
+        code = tare_module_data(checkpoint, p->module, part, err);
+        if (!code && !add_box(&j, flat, p, part, 0, p->start, 0))
+            code = tare_fail_memory(err);
+    }
+    if (!code)
+        tare_pool_run(pool, j.n, repack_run, &j);
+    for (size_t i = 0; !code && i < flat->n; i++)
+        for (int k = 0; k < TARE_PARTS; k++)
+            if (flat->pieces[i].module->part[k])
+                tare_tensor_give_back(checkpoint, flat->pieces[i].module->part[k]);
+    release(&j, threads);
+    return code;
+}
