@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * test_convert.c - plans made by hand, executed into folders: every recipe, every dtype, shards, and nothing left
- * behind by whatever fails. tests/unit/test_convert_golden.c does whole checkpoints.
+ * behind by whatever fails. tests/save/golden.py converts whole checkpoints.
  */
 #include <signal.h>
 #include <stdlib.h>
