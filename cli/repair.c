@@ -16,7 +16,7 @@ static void line(char sign, const char *text)
     putchar('\n');
 }
 
-/* "- key: before", "+ key: after". */
+/* Prints one line of a patch: "- key: before" or "+ key: after". */
 static void key_line(char sign, const char *key, const char *value)
 {
     cli_colour(stdout, sign == '-' ? CLI_BAD : CLI_GOOD);
@@ -43,7 +43,8 @@ static void show_change(const struct tare_repair_change *c)
     }
 }
 
-/* Changes are grouped by file, in the order in which a file comes first; the evidence stands once. */
+/* Prints the changes file by file, in the order of each file's first change. Evidence that several changes share is
+ * printed once. */
 static void show(const struct tare_repair_report *r)
 {
     for (size_t i = 0; i < r->n_changes; i++) {
@@ -140,7 +141,7 @@ static int find(struct cli_source *source, const char *folder, bool in_place, bo
         show(report);
         verdict(report, folder, in_place);
     }
-    if (!status && report->n_changes) /* also not where the patch could not be shown */
+    if (!status && report->n_changes) /* write nothing that could not be shown */
         status = folder || in_place ? apply(repair, folder, json) : 1;
     tare_repair_free(repair);
     return status;

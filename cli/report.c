@@ -68,7 +68,7 @@ static bool is_quantized_head(const struct tare_report *report)
     return false;
 }
 
-/* Why a head was dropped or kept: the file and key that said so, the default that did, or nothing. */
+/* Prints why a head was dropped or kept: the file and key that said so, or the default, or nothing. */
 static void head_reason(const struct tare_report_head *head)
 {
     const bool tied = strcmp(head->decision, "drop") == 0;
@@ -157,7 +157,7 @@ void cli_report_set_aside(const struct tare_report *report, bool all)
         while (j < i && !same_reason(&t[i], &t[j]))
             j++;
         if (j < i)
-            continue; /* its rule was printed with the first tensor of it */
+            continue; /* printed with the first tensor of its rule */
         for (j = i; j < n; j++)
             members += same_reason(&t[i], &t[j]);
         label("set aside");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_specials.c - numbers that are none: every dtype, every place in a block, any alignment, against isnan() and its
- * kin. */
+ * test_specials.c - NaN, infinity and denormal numbers are found in every dtype, at every place in a block and at any
+ * alignment, as isnan() and isinf() find them. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

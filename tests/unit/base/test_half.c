@@ -8,7 +8,7 @@
 
 #include "fixture.h"
 
-/* The value of a 16-bit pattern with so many exponent and fraction bits, from the definition of IEEE 754. */
+/* The value of a 16-bit pattern with that many exponent and fraction bits, from the definition of IEEE 754. */
 static double value_of(uint32_t half, int exponent_bits, int fraction_bits)
 {
     const int bias = (1 << (exponent_bits - 1)) - 1;

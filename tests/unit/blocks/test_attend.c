@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Attention of one query against a plain double loop: scale, soft cap, sink, keys that are not seen. */
+ * test_attend.c - attention of one query against a plain double loop: scale, soft cap, sink, keys that are not seen. */
 #include "blocks/attention/attend.h"
 
 #include <math.h>

@@ -60,7 +60,7 @@ static void drop_worse(const double *index, double *score, int n, int top)
     }
 }
 
-/* A token's row of what is remembered: expanded keys and values of all heads, then the index's key. */
+/* The row that the state keeps of a token: expanded keys and values of all heads, then the index's key. */
 enum { HEAD = NOPE + ROPE + V, ROW = HEADS * HEAD + INDEX };
 
 static struct tare_mla_desc latent_desc(void)

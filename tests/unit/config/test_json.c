@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_json.c - configs: strictness (P1 P2 P3), bare Infinity and NaN, and where an error lies. */
+ * test_json.c - configs: strictness (docs/bad-input.md: P1 P2 P3), bare Infinity and NaN, and where an error lies. */
 #include "config/json.h"
 
 #include <math.h>

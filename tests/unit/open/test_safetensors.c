@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_safetensors.c - headers: what is read, and each way to break one (P1 P2 P8 P9 P12 P15 of the design). */
+ * test_safetensors.c - headers: what is read, and each way to break one (docs/bad-input.md: P1 P2 P8
+ * P9 P12 P15). */
 #include "open/safetensors.h"
 
 #include <stdio.h>

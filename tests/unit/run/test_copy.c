@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_copy.c - boxes of modules put together: transposed, joined along either axis, stacked, added to; in their own
- * dtype or wider. */
+ * test_copy.c - pieces of modules are put together: transposed, joined along either axis, stacked and added, in their
+ * own dtype or a wider one. */
 #include <stdlib.h>
 #include <string.h>
 

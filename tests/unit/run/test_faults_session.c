@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * test_faults_session.c - opening, forking, feeding and rewinding a session when the n-th allocation fails, for every
- * n: the code says so, nothing is lost, and the session goes on as if nothing had happened. The model attends and
+ * n: the code says so, nothing is lost, and the session continues as if nothing had happened. The model attends and
  * recurs.
  */
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_prompt_cache.c - a session of fable in a file: going on from it, and files that are not what they should be. */
+ * test_prompt_cache.c - a session of fable is saved, loaded and continued; damaged and foreign files are refused. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

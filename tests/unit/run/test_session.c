@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_session.c - a session on a small random llama: text fed at once and by pieces, threads, failures that change
- * nothing, life times. What the logits should be is checked against the reference by check/logits.py.
+ * nothing, life times. The logits themselves are compared with the reference by tests/cli/test_greedy.py and
+ * tests/oracle.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -178,7 +179,7 @@ static void refuse(tare_session *s, const int32_t *list, size_t n, enum tare_cod
     assert_int_equal(tare_session_length(s), before);
 }
 
-/* After every kind of failure the text goes on as if nothing had happened. */
+/* After every kind of failure the text continues as if nothing had happened. */
 static void test_failures(void **unused)
 {
     (void)unused;

@@ -343,7 +343,7 @@ static void test_refused(void **unused)
     tare_session_free(other);
 }
 
-/* A block that raises `cancel` when it has run so many times. */
+/* A block that raises `cancel` when it has run that many times. */
 static struct {
     struct tare_block_ops ops;
     void (*forward)(const void *block, struct tare_pass *pass, const float *x, float *y);
@@ -373,7 +373,7 @@ static tare_session *open_trapped(int which)
     return s;
 }
 
-/* 500 ids are two passes. Whichever is cancelled, the session holds whole passes, and goes on as if nothing had been.
+/* 500 ids are two passes. Whichever is cancelled, the session holds whole passes and continues as if nothing had been.
  */
 static void test_cancelled(void **unused)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * test_convert.c - plans made by hand, executed into folders: every recipe, every dtype, shards, and nothing left
- * behind by whatever fails. tests/save/golden.py converts whole checkpoints.
+ * test_convert.c - plans made by hand, executed into folders: every recipe, every dtype, and shards. A
+ * conversion that fails leaves nothing behind. tests/save/golden.py converts whole checkpoints.
  */
 #include <signal.h>
 #include <stdlib.h>

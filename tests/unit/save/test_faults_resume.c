@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_faults_resume.c - a conversion that is killed at its n-th write, sync, cut, removal or rename, for every n, and
  * run again: the output is what an undisturbed one makes, what was done is kept, and nothing else stays. Then all that
- * may have happened to the folder in between, and faults while it goes on.
+ * may have happened to the folder in between, and faults while it continues.
  */
 #define _GNU_SOURCE /* syscall(), renameat2() */
 #include <errno.h>
@@ -211,7 +211,7 @@ static void test_torn(void **state)
     kill_everywhere(true);
 }
 
-/* Killed, and killed again while it goes on, at every place. */
+/* Killed at every place, and killed again while it continues from there. */
 static void test_killed_again(void **state)
 {
     (void)state;
@@ -410,7 +410,7 @@ static void test_odd(void **state)
     }
 }
 
-/* ---- faults while it goes on --------------------------------------------------------------------------------- */
+/* ---- faults while it continues ------------------------------------------------------------------------------- */
 
 static void fail_resumed(int with, enum tare_code code)
 {

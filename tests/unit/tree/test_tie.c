@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_tie.c - the rule of design.md, section 3, on trees and weights made by hand: owners, aliases, flags, contents.
+ * test_tie.c - the rule of docs/head.md on trees and weights made by hand: owners, aliases, flags, contents.
  */
 #include "tree/tie.h"
 
