@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PICTURE = os.path.join(ROOT, "docs/terminal.svg")
 COMMANDS = [["check"], ["explain", "fable", "lm_head.qweight"], ["run", "--temp", "0.6", "--seed", "1", "--max-tokens", "42"]]
-COLUMNS = 100  # a longer line is wrapped, as a terminal does
+COLUMNS = 104  # a longer line is broken at a space
 WIDTH, HEIGHT, MARGIN, TOP = 8.4, 19, 16, 44  # of a character, of a line, around the text, above it; in pixels
 PLAIN, GREEN, BACK, BAR = "#d6deeb", "#7fd88f", "#10161f", "#1c2532"
 
@@ -24,7 +24,11 @@ def session(tare):
         lines.append(("$ tare " + " ".join(args), GREEN))
         for line in done.stdout.rstrip("\n").split("\n"):
             colour = GREEN if line.startswith("sound:") else PLAIN
-            lines += [(line[i:i + COLUMNS], colour) for i in range(0, max(len(line), 1), COLUMNS)]
+            while len(line) > COLUMNS:
+                at = line.rindex(" ", 0, COLUMNS) + 1
+                lines.append((line[:at], colour))
+                line = line[at:]
+            lines.append((line, colour))
         lines.append(("", PLAIN))
     return lines[:-1]
 
