@@ -69,6 +69,7 @@ static struct cost now(void)
     return (struct cost){cli_seconds(), (double)t.tv_sec + 1e-9 * (double)t.tv_nsec};
 }
 
+/* Ends a measurement that began at `start`, and keeps the smaller times of all runs. */
 static void keep_least(struct cost *least, struct cost start)
 {
     const struct cost end = now();
@@ -131,6 +132,7 @@ static enum tare_code first_token(struct bench *b, double start, struct tare_err
     return code;
 }
 
+/* Measures how long an empty session takes for a prompt that is fed at once. */
 static enum tare_code time_prefill(struct bench *b, struct row *row, struct tare_error *err)
 {
     tare_session *session = NULL;
@@ -144,6 +146,7 @@ static enum tare_code time_prefill(struct bench *b, struct row *row, struct tare
     return code;
 }
 
+/* Measures tokens that are fed one by one, after `context` tokens. */
 static enum tare_code time_decode(struct bench *b, struct row *row, struct tare_error *err)
 {
     tare_session *session = NULL;
@@ -186,6 +189,7 @@ static enum tare_code time_batch(struct bench *b, struct row *row, struct tare_e
     return code;
 }
 
+/* The most memory that the process has had so far, in bytes. */
 static uint64_t peak_memory(void)
 {
     struct rusage usage;

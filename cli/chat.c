@@ -101,6 +101,7 @@ static enum tare_code fitting_ids(struct talk *t, int32_t **ids, size_t *n, stru
     }
 }
 
+/* Adds to the text of the answer, which grows. Returns false when memory ran out. */
 static bool append(struct talk *t, const char *text, size_t size)
 {
     if (t->size + size + 1 > t->room) {
@@ -182,6 +183,7 @@ static void print_stats(const struct talk *t)
                (long long)t->written, t->seconds > 0 ? (double)(t->written - 1) / t->seconds : 0.0);
 }
 
+/* Obeys /save: writes the conversation into a file as JSON. */
 static void save(const struct talk *t, const char *path)
 {
     FILE *file = *path ? fopen(path, "wxe") : NULL;

@@ -115,6 +115,7 @@ static int apply(const tare_repair *repair, const char *folder, bool json)
     return 0;
 }
 
+/* Puts back the files that an earlier repair in place has kept. */
 static int undo(const char *model)
 {
     struct cli_source source;
@@ -126,6 +127,7 @@ static int undo(const char *model)
     return 0;
 }
 
+/* Looks for a patch, shows it, and applies it when that was asked for. Returns the exit status. */
 static int find(struct cli_source *source, const char *folder, bool in_place, bool json)
 {
     struct tare_error err = {0};

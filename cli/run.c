@@ -41,6 +41,7 @@ static void writer_release(struct writer *w)
     tare_model_free(w->model);
 }
 
+/* Opens a session with room for the prompt and the most that may be written, within what the model was made for. */
 static enum tare_code open_session(struct writer *w, int threads, struct tare_error *err)
 {
     struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
@@ -112,6 +113,7 @@ static enum tare_code write_on(struct writer *w, struct tare_error *err)
     return code == TARE_OK && cli_interrupt_came() ? TARE_E_CANCELLED : code;
 }
 
+/* On a terminal: says how fast the text was written, and how many guesses of a draft were right. */
 static void print_rate(const struct writer *w)
 {
     if (!cli_is_terminal(stderr))
@@ -127,6 +129,7 @@ static void print_rate(const struct writer *w)
     putc('\n', stderr);
 }
 
+/* Writes the prompt and its continuation, and saves the session when that was asked for. Returns the exit status. */
 static int tell(struct writer *w, const struct cli_source *source, const struct cli_prompt *prompt)
 {
     struct tare_error err = {0};

@@ -41,6 +41,7 @@ static bool path_of(const char *variable, const char *more, char *out, size_t ro
     return n > 0 && (size_t)n < room;
 }
 
+/* Looks for ORG/NAME in the Hugging Face cache, which lies where the variables say that the hub's own tools read. */
 static enum tare_code look_in_cache(struct cli_source *source, const char *model, struct tare_error *err)
 {
     char hub[2048];
