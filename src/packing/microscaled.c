@@ -23,6 +23,13 @@ int64_t tare_micro_group(enum tare_mlx_mode mode)
     return mode == TARE_MLX_NVFP4 ? 16 : 32;
 }
 
+/* e2m1 codes are multiples of a half: twice each is a whole number, to which 12 is added so that none is negative. */
+const struct tare_code_table tare_micro_table = {
+    .value = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0},
+    .factor = 0.5f,
+    .zero = 12,
+};
+
 static int64_t ceil_div(int64_t a, int64_t b)
 {
     return a / b + (a % b != 0);

@@ -28,6 +28,9 @@ void tare_micro_to_mlx(const struct tare_module *module, const void *const part[
 int tare_micro_bits(enum tare_mlx_mode mode);
 int64_t tare_micro_group(enum tare_mlx_mode mode);
 
+/* Whole numbers for e2m1 codes whose scales are powers of two (mxfp4). */
+extern const struct tare_code_table tare_micro_table;
+
 #define TARE_BYTE_DTYPES (1u << TARE_U8 | 1u << TARE_I8)
 #define TARE_E4M3_DTYPES (1u << TARE_U8 | 1u << TARE_F8_E4M3) /* mlx reads and writes e4m3 as U8 */
 #define TARE_E8M0_DTYPES (1u << TARE_U8 | 1u << TARE_F8_E8M0)

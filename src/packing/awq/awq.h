@@ -19,4 +19,7 @@ int64_t tare_awq_padded(struct tare_module *module, const struct tare_quant *qua
 bool tare_awq_scales_fit(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena,
                          int64_t in, const int64_t wanted[2]);
 
+/* The to_tiles() of awq-gemm of 4 bits. */
+bool tare_awq_to_tiles(const struct tare_stretch *stretch);
+
 #endif

@@ -102,13 +102,6 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
         tare_awq_agree(module, quant, arena);
 }
 
-static uint32_t word_at(const void *words, int64_t at)
-{
-    uint32_t word;
-    memcpy(&word, (const unsigned char *)words + 4 * at, sizeof word);
-    return word;
-}
-
 /* Up to a word's rows: columns [first, first + n) of word column w. */
 static void decode_codes(const struct tare_module *module, const void *qweight, int64_t w, int first, int n,
                          uint8_t *code)
@@ -117,7 +110,7 @@ static void decode_codes(const struct tare_module *module, const void *qweight, 
     const int32_t *shift = shifts_of(module) + first;
     const uint32_t mask = (1u << module->bits) - 1;
     for (int64_t i = 0; i < in; i++) {
-        const uint32_t word = word_at(qweight, i * words + w);
+        const uint32_t word = tare_word_at(qweight, i * words + w);
         for (int j = 0; j < n; j++)
             code[j * in + i] = (uint8_t)(word >> shift[j] & mask);
     }
@@ -143,12 +136,12 @@ static void decode(const struct tare_module *module, const void *const part[TARE
         for (int64_t g = 0; g < groups; g++) {
             codes->scale[r * groups + g] = tare_float_at(part[TARE_PART_SCALES], module->dtype, g * out + column);
             codes->offset[r * groups + g] =
-                (float)(zeros ? word_at(zeros, g * words + column / a_word) >> shift & mask : middle);
+                (float)(zeros ? tare_word_at(zeros, g * words + column / a_word) >> shift & mask : middle);
         }
     }
 }
 
-#define AWQ_GEMM(symbol, is_announced, kernel)                                                                         \
+#define AWQ_GEMM(symbol, is_announced, mlx, tiles)                                                                     \
     const struct tare_packing tare_packing_##symbol = {                                                                \
         .name = "awq-gemm",                                                                                            \
         .suffix = {".qweight", ".scales", ".qzeros", ".g_idx"},                                                        \
@@ -158,7 +151,8 @@ static void decode(const struct tare_module *module, const void *const part[TARE
         .shape = shape,                                                                                                \
         .decode = decode,                                                                                              \
         .suspect = &tare_suspect_awq,                                                                                  \
-        .to_mlx = kernel,                                                                                              \
+        .to_mlx = mlx,                                                                                                 \
+        .to_tiles = tiles,                                                                                             \
     }
-AWQ_GEMM(awq_gemm, announced, tare_awq_to_mlx);
-AWQ_GEMM(awq_gemm8, announced_bytes, NULL);
+AWQ_GEMM(awq_gemm, announced, tare_awq_to_mlx, tare_awq_to_tiles);
+AWQ_GEMM(awq_gemm8, announced_bytes, NULL, NULL);

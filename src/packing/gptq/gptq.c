@@ -20,18 +20,11 @@
 
 #define BLOCK TARE_GPTQ_BLOCK
 
-static uint32_t word_at(const void *words, int64_t at)
-{
-    uint32_t word;
-    memcpy(&word, (const unsigned char *)words + 4 * at, sizeof word);
-    return word;
-}
-
 /* The words of a block of a stream of n words, `stride` apart from `first` on; what lies behind its end is 0. */
 static void load(const void *words, int64_t first, int64_t stride, int64_t n, int64_t block, int bits, uint32_t *to)
 {
     for (int64_t k = 0; k < bits; k++)
-        to[k] = block * bits + k < n ? word_at(words, first + (block * bits + k) * stride) : 0;
+        to[k] = block * bits + k < n ? tare_word_at(words, first + (block * bits + k) * stride) : 0;
 }
 
 static void unpack_stream(const uint32_t *words, int bits, uint8_t code[BLOCK])
@@ -141,8 +134,8 @@ static void decode_by_rows(const struct tare_module *module, const void *const p
                     codes->code[(block * BLOCK + k - row) * in + i] = code[k];
         }
     for (int64_t r = 0; r < rows; r++) {
-        const int64_t g =
-            part[TARE_PART_G_IDX] ? (int32_t)word_at(part[TARE_PART_G_IDX], row + r) : (row + r) / module->block[0];
+        const int64_t g = part[TARE_PART_G_IDX] ? (int32_t)tare_word_at(part[TARE_PART_G_IDX], row + r)
+                                                : (row + r) / module->block[0];
         for (int64_t i = 0; i < in; i++) {
             if (i % BLOCK == 0)
                 zeros_of(module, part, g, i / BLOCK, zero);
@@ -245,7 +238,7 @@ static enum tare_code check(const struct tare_module *module, const void *const 
     const int64_t groups = module->part[TARE_PART_SCALES]->shape[0];
     const struct tare_tensor *order = module->part[TARE_PART_G_IDX];
     for (int64_t i = 0; order && i < order->shape[0]; i++) {
-        const int32_t group = (int32_t)word_at(part[TARE_PART_G_IDX], i);
+        const int32_t group = (int32_t)tare_word_at(part[TARE_PART_G_IDX], i);
         if (group < 0 || group >= groups)
             return tare_fail(err, TARE_E_FORMAT, order->name, "g_idx[%lld] is %ld, and there are %lld groups",
                              (long long)i, (long)group, (long long)groups);
@@ -279,16 +272,16 @@ static bool announced_p(const struct tare_quant *quant)
     return quant->method == TARE_METHOD_GPTQ && quant->gptq.format == TARE_GPTQ_PLANAR;
 }
 
-#define GPTQ(word, say, way)                                                                                           \
+#define GPTQ(word, say, mlx, tiles)                                                                                    \
     {                                                                                                                  \
         .name = word, .suffix = {".qweight", ".scales", ".qzeros", ".g_idx"}, .key = TARE_PART_WEIGHT, .casts = true,  \
-        .reorders = true, .announced = say, .shape = tare_gptq_shape, .decode = decode, .to_mlx = way, .check = check, \
-        .suspect = &tare_suspect_gptq                                                                                  \
+        .reorders = true, .announced = say, .shape = tare_gptq_shape, .decode = decode, .to_mlx = mlx,                 \
+        .to_tiles = tiles, .check = check, .suspect = &tare_suspect_gptq                                               \
     }
-const struct tare_packing tare_packing_gptq_v1 = GPTQ("gptq", announced_v1, to_mlx);
-const struct tare_packing tare_packing_gptq_words = GPTQ("gptq", announced_words, to_mlx);
-const struct tare_packing tare_packing_gptq_v2 = GPTQ("gptq-v2", announced_v2, to_mlx);
-const struct tare_packing tare_packing_gptq_p = GPTQ("gptq-p", announced_p, NULL);
+const struct tare_packing tare_packing_gptq_v1 = GPTQ("gptq", announced_v1, to_mlx, tare_gptq_to_tiles);
+const struct tare_packing tare_packing_gptq_words = GPTQ("gptq", announced_words, to_mlx, tare_gptq_to_tiles);
+const struct tare_packing tare_packing_gptq_v2 = GPTQ("gptq-v2", announced_v2, to_mlx, tare_gptq_to_tiles);
+const struct tare_packing tare_packing_gptq_p = GPTQ("gptq-p", announced_p, NULL, NULL);
 
 bool tare_packing_is_gptq(const struct tare_packing *packing)
 {

@@ -16,6 +16,8 @@ void tare_gptq_shape(struct tare_module *module, const struct tare_quant *quant,
  */
 void tare_gptq_agree(struct tare_module *module, int bits, int64_t group_size, const char *place,
                      struct tare_arena *arena);
+/* The to_tiles() of v1, v2 and gptq-words. */
+bool tare_gptq_to_tiles(const struct tare_stretch *stretch);
 /* Words of a group's zeros. */
 int64_t tare_gptq_zero_words(const struct tare_module *module);
 /* Fields [32 * block, ..) of a group's zeros, as they are stored. */

@@ -200,4 +200,5 @@ const struct tare_packing tare_packing_mlx_affine = {
     .decode = decode,
     .suspect = &tare_suspect_rows,
     .to_mlx = to_mlx,
+    .to_tiles = tare_mlx_to_tiles,
 };

@@ -10,6 +10,11 @@
 #include "packing/mlx/to_mlx.h"
 #include "packing/suspect.h"
 
+#define SUFFIXES                                                                                                       \
+    {                                                                                                                  \
+        ".weight", ".scales", [TARE_PART_GLOBAL] = ".global_scale"                                                     \
+    }
+
 const struct tare_packing *tare_mlx_floats_of(const struct tare_module *module)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
@@ -61,20 +66,44 @@ static float global(const struct tare_module *module, const void *const part[TAR
     return tare_float_at(part[TARE_PART_GLOBAL], TARE_F32, row / (rows / count));
 }
 
-#define MLX_FLOATS(word, form, kind)                                                                                   \
-    const struct tare_packing tare_packing_mlx_##word = {                                                              \
-        .name = "mlx-" #word,                                                                                          \
-        .suffix =                                                                                                      \
-            {[TARE_PART_WEIGHT] = ".weight", [TARE_PART_SCALES] = ".scales", [TARE_PART_GLOBAL] = ".global_scale"},    \
-        .key = TARE_PART_SCALES,                                                                                       \
-        .codes = kind,                                                                                                 \
-        .mode = form,                                                                                                  \
-        .shape = shape,                                                                                                \
-        .decode = tare_micro_decode,                                                                                   \
-        .suspect = &tare_suspect_rows,                                                                                 \
-        .to_mlx = tare_micro_to_mlx,                                                                                   \
-        .global = global,                                                                                              \
-    }
-MLX_FLOATS(mxfp4, TARE_MLX_MXFP4, TARE_CODE_E2M1);
-MLX_FLOATS(mxfp8, TARE_MLX_MXFP8, TARE_CODE_E4M3);
-MLX_FLOATS(nvfp4, TARE_MLX_NVFP4, TARE_CODE_E2M1);
+const struct tare_packing tare_packing_mlx_mxfp4 = {
+    .name = "mlx-mxfp4",
+    .suffix = SUFFIXES,
+    .key = TARE_PART_SCALES,
+    .codes = TARE_CODE_E2M1,
+    .mode = TARE_MLX_MXFP4,
+    .table = &tare_micro_table,
+    .shape = shape,
+    .decode = tare_micro_decode,
+    .suspect = &tare_suspect_rows,
+    .to_mlx = tare_micro_to_mlx,
+    .global = global,
+};
+
+const struct tare_packing tare_packing_mlx_mxfp8 = {
+    .name = "mlx-mxfp8",
+    .suffix = SUFFIXES,
+    .key = TARE_PART_SCALES,
+    .codes = TARE_CODE_E4M3,
+    .mode = TARE_MLX_MXFP8,
+    .exact = TARE_BF16,
+    .shape = shape,
+    .decode = tare_micro_decode,
+    .suspect = &tare_suspect_rows,
+    .to_mlx = tare_micro_to_mlx,
+    .global = global,
+};
+
+const struct tare_packing tare_packing_mlx_nvfp4 = {
+    .name = "mlx-nvfp4",
+    .suffix = SUFFIXES,
+    .key = TARE_PART_SCALES,
+    .codes = TARE_CODE_E2M1,
+    .mode = TARE_MLX_NVFP4,
+    .exact = TARE_BF16,
+    .shape = shape,
+    .decode = tare_micro_decode,
+    .suspect = &tare_suspect_rows,
+    .to_mlx = tare_micro_to_mlx,
+    .global = global,
+};

@@ -39,6 +39,9 @@ void tare_awq_to_mlx(const struct tare_module *module, const void *const part[TA
 void tare_awq_to_mlx_portable(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                               int64_t rows, const struct tare_mlx_rows *to);
 
+/* The to_tiles() of MLX's affine layout of 4 bits. */
+bool tare_mlx_to_tiles(const struct tare_stretch *stretch);
+
 /* The value a dtype makes of it: F16 and BF16 round, others keep it. */
 static inline float tare_float_round(enum tare_dtype dtype, float value)
 {
