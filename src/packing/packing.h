@@ -19,6 +19,7 @@
 
 #include <string.h>
 
+#include "base/number.h"
 #include "config/quant.h"
 #include "module/module.h"
 
@@ -152,14 +153,7 @@ int64_t tare_module_columns(const struct tare_module *module);
 int64_t tare_module_groups(const struct tare_module *module); /* columns / group_size, rounded up */
 /* Is every group k the group_size columns that begin at k * group_size? */
 bool tare_module_even(const struct tare_module *module);
-/* 32-bit word `at` of an array that need not be aligned. */
-static inline uint32_t tare_word_at(const void *words, int64_t at)
-{
-    uint32_t word;
-    memcpy(&word, (const unsigned char *)words + 4 * at, sizeof word);
-    return word;
-}
-/* 16-bit number `at` of such an array. */
+/* 16-bit number `at` of an array that need not be aligned. */
 static inline uint16_t tare_half_at(const void *halves, int64_t at)
 {
     uint16_t half;

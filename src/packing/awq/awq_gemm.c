@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * awq_gemm.c - AutoAWQ's gemm layout: qweight I32 (in, out * bits / 32), scales (groups, out), qzeros I32 (groups, out
- * * bits / 32).
+ * awq_gemm.c - AutoAWQ's gemm layout: qweight I32 (in, out * bits / 32), scales (groups, out), qzeros I32
+ * (groups, out * bits / 32).
  *
- * 4 bits: one word holds eight output columns, interleaved: column j of them lies in nibble {0, 4, 1, 5, 2, 6, 3,
- * 7}[j]. 8 bits, which GPTQModel writes under the same name: four columns, in order.
+ * 4 bits: one word holds eight output columns, interleaved: column j of them lies in nibble
+ * {0, 4, 1, 5, 2, 6, 3, 7}[j]. 8 bits, which GPTQModel writes under the same name: four columns, in order.
  *     weight[out][in] = scale[group][out] * (code[in][out] - zero[group][out])     group = in / group_size
- * Without qzeros every zero is 2^(bits - 1). Source: formats.md, "AWQ, gemm".
+ * Without qzeros every zero is 2^(bits - 1). Source: docs/layouts.md, "AWQ, gemm".
  */
 #include <string.h>
 
@@ -18,7 +18,7 @@
 
 static const int32_t shift_of_byte[4] = {0, 8, 16, 24};
 
-/* Where column j of a word lies in it. */
+/* How far column j of a word is shifted in it. */
 static const int32_t *shifts_of(const struct tare_module *module)
 {
     return module->bits == 8 ? shift_of_byte : tare_awq_shift;
@@ -34,7 +34,7 @@ static bool announced_bytes(const struct tare_quant *quant)
     return tare_awq_announced(quant, "gemm") && quant->bits == 8;
 }
 
-/* Do the shapes of the parts fit each other? Fills shape and group size. */
+/* Checks that the shapes of the parts fit each other, and fills shape and group size; else a fault. */
 static bool fit(struct tare_module *module, struct tare_arena *arena)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
@@ -85,7 +85,7 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
     module->dtype = scales && tare_dtype_is_float(scales->dtype) ? scales->dtype : TARE_F16;
     module->bits = module->packing == &tare_packing_awq_gemm8 ? 8 : 4;
-    if (weight) { /* what is known of a module with a fault */
+    if (weight) { /* reports show this much of a module with a fault */
         module->rank = weight->rank;
         module->shape = weight->shape;
     }
@@ -102,7 +102,7 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
         tare_awq_agree(module, quant, arena);
 }
 
-/* Up to a word's rows: columns [first, first + n) of word column w. */
+/* Decodes output columns [first, first + n) of those that the words of column w hold; they are rows of the module. */
 static void decode_codes(const struct tare_module *module, const void *qweight, int64_t w, int first, int n,
                          uint8_t *code)
 {

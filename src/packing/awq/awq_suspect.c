@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
- * awq_suspect.c - may a group of awq-gemm be dead? Its words hold a few output columns for one input each; one xor and
- * one or tell of a word's columns. */
+ * awq_suspect.c - may a group of awq-gemm be dead? A word holds a few output columns of one input, so one xor and
+ * one or look at all columns of a word at once. */
 #include <string.h>
 
 #include "packing/suspect.h"
 
-/* Inputs that tell of almost every group: by chance one column in 2^64 has the zero in all of them. */
+/* These first inputs settle almost every group: by chance, one column in 2^64 has the zero in all 16 of them. */
 #define FEW 16
-#define WIDE 2048 /* words that look() has side by side: they stay in the first cache */
+#define WIDE 2048 /* words that look() handles side by side; they stay in the first-level cache */
 
-/* Bits in which words of `rows` rows differ from the zeros; several rows at a time, so that `differs` is seldom moved.
- */
+/* Collects the bits in which the words of `rows` rows differ from the zeros. It takes four rows at a time, so that
+ * `differs` is read and written less often. */
 static void gather(const unsigned char *words, int64_t stride, int64_t rows, int64_t n, const uint32_t *restrict zeros,
                    uint32_t *restrict differs)
 {
@@ -25,22 +25,22 @@ static void gather(const unsigned char *words, int64_t stride, int64_t rows, int
             differs[w] |= tare_word_at(words, w) ^ zeros[w];
 }
 
-/* Not 0 where a field of the word has no bit. */
+/* Returns nonzero if some field of the word has no bit set. */
 static uint32_t empty_fields(uint32_t word, int bits)
 {
     const uint32_t any = word | word >> 1 | word >> 2 | word >> 3;
     return bits == 8 ? ~(any | any >> 4) & 0x01010101 : ~any & 0x11111111;
 }
 
-/* Groups of all columns follow one another. */
+/* The words of a group of inputs, for all columns, are neighbours in the file. */
 static int64_t units(const struct tare_module *module)
 {
     return tare_module_groups(module);
 }
 
 /*
- * A column whose codes are all the zero: (word ^ zeros) has no bit set in its field, in all words of the group. Zeros
- * lie in the same fields, and those hold none out of range.
+ * Looks for a column whose codes all equal its zero: (word ^ zeros) has no bit set in its field, in all words of the
+ * group. Zeros lie in the same fields as codes, so none can be out of range.
  */
 static bool look(const struct tare_module *module, const void *const part[TARE_PARTS], const void *stretch,
                  int64_t unit, int64_t n)

@@ -4,10 +4,12 @@
  *
  * qweight packs codes along the input, qzeros the zeros along the output, each as one stream of bits, the lowest first,
  * padded to whole words:
- *     weight[out][in] = scale[group][out] * (code[in][out] - zero[group][out])     group = g_idx[in], or in /
- * group_size What a field of qzeros means: v2 the zero itself; v1 the zero - 1, where GPTQModel subtracts 0x55555555,
- * 0x11111111 or 0x01010101 from whole words of 2, 4 or 8 bits, so that borrows run on (gptq-words). Planar (gptq-p): 32
- * codes have as many words as bits, one plane of bits after another; v2 zeros. Source: formats.md, "GPTQ".
+ *     weight[out][in] = scale[group][out] * (code[in][out] - zero[group][out])     group = g_idx[in] or in / group_size
+ *
+ * A field of qzeros means: v2 the zero itself; v1 the zero - 1, where GPTQModel subtracts 0x55555555,
+ * 0x11111111 or 0x01010101 from whole words of 2, 4 or 8 bits, so that a borrow crosses into the next field
+ * (gptq-words). Planar (gptq-p): 32 codes have as many words as bits, one plane of bits after another; v2 zeros.
+ * Source: docs/layouts.md, "GPTQ".
  *
  * MLX's affine layout has the same stream along the input for each output: its words are those of qweight, transposed.
  */
@@ -20,13 +22,15 @@
 
 #define BLOCK TARE_GPTQ_BLOCK
 
-/* The words of a block of a stream of n words, `stride` apart from `first` on; what lies behind its end is 0. */
+/* Loads the words of one block of a stream of n words, which begin at `first` and lie `stride` apart. Words past the
+ * end of the stream are 0. */
 static void load(const void *words, int64_t first, int64_t stride, int64_t n, int64_t block, int bits, uint32_t *to)
 {
     for (int64_t k = 0; k < bits; k++)
         to[k] = block * bits + k < n ? tare_word_at(words, first + (block * bits + k) * stride) : 0;
 }
 
+/* The codes follow one another in the words, the lowest bits first. */
 static void unpack_stream(const uint32_t *words, int bits, uint8_t code[BLOCK])
 {
     uint64_t held = 0;
@@ -42,6 +46,7 @@ static void unpack_stream(const uint32_t *words, int bits, uint8_t code[BLOCK])
     }
 }
 
+/* Bits of the codes lie in planes of 8, 4, 2 or 1 bits, the lowest bits first: 5 bits are a plane of 4 and one of 1. */
 static void unpack_planes(const uint32_t *words, int bits, uint8_t code[BLOCK])
 {
     memset(code, 0, BLOCK);
@@ -77,7 +82,8 @@ void tare_gptq_fields(const struct tare_module *module, const void *const part[T
     unpack(module->packing, words, module->bits, field);
 }
 
-/* The zeros of 32 outputs of a group. */
+/* The zeros of 32 outputs of a group. v1 stores zero - 1: the 1 is added to whole words where it was subtracted from
+ * whole words, else to each field, where it wraps. */
 static void zeros_of(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t group, int64_t block,
                      uint8_t zero[BLOCK])
 {
@@ -100,7 +106,7 @@ static int64_t stored_row(const struct tare_module *module, int64_t row)
     return module->rows ? module->rows[row] : row;
 }
 
-/* Scales and zeros of rows, by group. */
+/* Decodes the scales and zeros of some rows, (rows, groups). */
 static void decode_groups(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                           int64_t rows, float *scale, float *offset)
 {
@@ -118,7 +124,8 @@ static void decode_groups(const struct tare_module *module, const void *const pa
     }
 }
 
-/* An embedding (GPTQModel): qweight (tokens * bits / 32, features) is packed along tokens, and groups are of tokens. */
+/* Decodes an embedding as GPTQModel writes it: qweight (tokens * bits / 32, features) is packed along the tokens, and a
+ * group is a run of tokens. In neutral form each column is a group of its own. */
 static void decode_by_rows(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                            int64_t rows, struct tare_codes *codes)
 {
@@ -168,9 +175,9 @@ static void decode(const struct tare_module *module, const void *const part[TARE
     decode_groups(module, part, row, rows, codes->scale, codes->offset);
 }
 
-#define TILE 16 /* of a transpose: 16 words are a cache line */
+#define TILE 16 /* words a side of a block that is transposed; they are one cache line */
 
-/* Rows [row, row + rows) of the transpose of n words each, which lie `out` apart. */
+/* Writes rows [row, row + rows) of the transpose of qweight, each of n words, which lie `out` apart in the file. */
 static void transpose_words(const struct tare_module *module, const void *words, int64_t row, int64_t rows,
                             unsigned char *to)
 {
@@ -186,7 +193,7 @@ static void transpose_words(const struct tare_module *module, const void *words,
         }
 }
 
-/* The same where columns move: each code goes to its new place in the stream. */
+/* The same where columns were sorted: each code goes to its new place in the row's stream. */
 static void place_codes(const struct tare_module *module, const void *qweight, int64_t row, int64_t rows,
                         unsigned char *to)
 {

@@ -99,18 +99,13 @@ static enum tare_code decide_ternary(const struct tare_parameter *p, struct tare
 
 /* ---- packed ------------------------------------------------------------------------------------------------------ */
 
-static int64_t common_divisor(int64_t a, int64_t b)
-{
-    return b ? common_divisor(b, a % b) : a;
-}
-
 /* The columns that share a scale in all pieces: the largest group that divides the groups of each. */
 static int64_t common_group(const struct tare_flat *flat, int64_t in)
 {
     int64_t group = 0;
     for (size_t i = 0; i < flat->n; i++) {
         const int64_t size = flat->pieces[i].module->group_size;
-        group = common_divisor(group, size > 0 ? size : in);
+        group = tare_common_divisor(group, size > 0 ? size : in);
     }
     return group;
 }
