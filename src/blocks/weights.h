@@ -16,7 +16,6 @@ struct tare_loaded {
     size_t n_owned, owned_room;
     size_t n;                 /* parameters */
     struct tare_head8 *head8; /* a dense head once more, in 8 bits: made by the first session that wants it; atomic */
-    uint64_t bytes;           /* of memory taken, mapped weights not counted */
 };
 
 static inline const struct tare_matrix *tare_loaded_matrix(const struct tare_loaded *loaded,

@@ -11,7 +11,7 @@ static const struct tare_packing *const packings[] = {
 #undef PACKING
 };
 
-/* AWQ stores 4 bits; GPTQModel writes 8 in gemm, too. */
+/* AWQ has 4 bits; GPTQModel also writes 8 bits in gemm. */
 static enum tare_code check_bits(const struct tare_quant *quant, struct tare_error *err)
 {
     const bool gemm = !quant->version || !strcmp(quant->version, "gemm");
@@ -34,7 +34,7 @@ enum tare_code tare_packing_choose(const struct tare_quant *quant, const struct 
             return check_bits(quant, err);
         }
     const bool awq = quant->method == TARE_METHOD_AWQ;
-    if (!awq && quant->method != TARE_METHOD_MLX) /* none, or one that is known by the names of its tensors */
+    if (!awq && quant->method != TARE_METHOD_MLX) /* none is announced, or one that the names of its tensors tell */
         return TARE_OK;
     return tare_fail(err, TARE_E_UNKNOWN, quant->place ? quant->place : "quantization_config",
                      "%s \"%s\" is not known%s; tare reads %s", awq ? "awq version" : "mlx mode",
@@ -125,7 +125,7 @@ enum tare_code tare_module_data(struct tare_checkpoint *checkpoint, const struct
     return module->packing->check ? module->packing->check(module, part, err) : TARE_OK;
 }
 
-/* value[r][i] of codes, in float32; rounded after the product and, with biases, after the sum. */
+/* Computes weight[r][i] (packing.h) for even groups of integer codes. */
 static void dequantize(const struct tare_codes *codes, int64_t rows, int64_t columns, int64_t group_size, bool biases,
                        float *dst)
 {
@@ -143,7 +143,7 @@ static void dequantize(const struct tare_codes *codes, int64_t rows, int64_t col
     }
 }
 
-/* The same of zeros where groups are no runs of columns. */
+/* The same where groups are not runs of columns. */
 static void dequantize_uneven(const struct tare_module *module, const void *const part[TARE_PARTS],
                               const struct tare_codes *codes, int64_t rows, float *dst)
 {
@@ -158,7 +158,7 @@ static void dequantize_uneven(const struct tare_module *module, const void *cons
     }
 }
 
-/* The same where codes are floats. */
+/* The same for even groups of codes that are floats. */
 static void dequantize_floats(const struct tare_codes *codes, int64_t rows, int64_t columns, int64_t group_size,
                               enum tare_code_kind kind, float *dst)
 {

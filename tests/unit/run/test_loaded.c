@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * test_loaded.c - packed modules as they are loaded: which storage they get, and that each row, exactly computed, is
- * that of tare_module_floats(). */
+ * test_loaded.c - packed modules as they are loaded: which storage they get, that each row, exactly computed, is that
+ * of tare_module_floats(), and that the memory budget knew before how many bytes they take. */
 #include "run/weights/loaded.h"
 
 #include <math.h>
 #include <stdlib.h>
 
+#include "run/weights/budget.h"
 #include "world.h"
 
 enum { ROWS = 48, COLUMNS = 256 };
@@ -102,19 +103,43 @@ static void compare(struct world *world, const struct tare_module *module, const
     tare_arena_release(&work);
 }
 
+/* What the loaded weights take, counted from the matrices and vectors that there are. */
+static uint64_t bytes_of(const struct world *world, const struct tare_loaded *loaded)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < loaded->n; i++) {
+        const struct tare_matrix *m = &loaded->matrices[i];
+        const struct tare_parameter *p = world->list[i];
+        sum += tare_matrix_bytes(m) + (m->order ? sizeof *m->order * (uint64_t)m->in : 0);
+        sum += loaded->vectors[i] ? sizeof(float) * (uint64_t)tare_shape_count(p->rank, p->shape) : 0;
+    }
+    return sum;
+}
+
+static struct tare_loaded *open_as_budgeted(struct world *world, struct tare_pool *pool)
+{
+    struct tare_loaded *loaded = NULL;
+    struct tare_error err = {0};
+    uint64_t bytes = 0;
+    if (tare_budget_weights(&world->model, &bytes, &err) || tare_loaded_open(&loaded, &world->model, pool, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(bytes, bytes_of(world, loaded));
+    assert_true(bytes > 0);
+    assert_int_equal(tare_budget_check(&world->model, 1, 1, bytes + 1, NULL), TARE_OK);
+    assert_int_equal(tare_budget_check(&world->model, 1, 1, bytes, NULL), TARE_E_MEMORY);
+    return loaded;
+}
+
 static void load(const struct packed *p)
 {
     struct fixture_tensor t[4] = {{0}};
     struct world world;
     struct tare_pool *pool = NULL;
-    struct tare_loaded *loaded = NULL;
-    struct tare_error err = {0};
     world_begin(&world, t, tensors_of(p, t));
     struct tare_module *module = module_of(&world, p);
     add(&world, "w", TARE_KIND_LINEAR, tare_recipe_take(&world.model.arena, module));
     assert_int_equal(tare_pool_open(&pool, 2, NULL), TARE_OK);
-    if (tare_loaded_open(&loaded, &world.model, pool, &err))
-        fail_msg("%s", err.text);
+    struct tare_loaded *loaded = open_as_budgeted(&world, pool);
     assert_int_equal(loaded->matrices[0].storage, p->storage);
     assert_int_equal(loaded->matrices[0].order != NULL, p->act_order);
     compare(&world, module, &loaded->matrices[0]);
@@ -146,8 +171,34 @@ static void all(void **state)
         load(&list[k]);
 }
 
+/* Dense ones: mapped, turned (and so copied), and a vector. */
+static void dense_ones(void **state)
+{
+    (void)state;
+    const struct fixture_tensor t[] = {{"a.weight", "BF16", 2, {ROWS, 32}, noise((int64_t)2 * ROWS * 32, true, 4)},
+                                       {"b.weight", "F32", 1, {ROWS}, noise((int64_t)4 * ROWS, true, 5)}};
+    struct world world;
+    struct tare_pool *pool = NULL;
+    world_begin(&world, t, FIXTURE_COUNT(t));
+    const struct tare_recipe *matrix = dense(&world, "a.weight");
+    add(&world, "mapped", TARE_KIND_LINEAR, matrix);
+    add(&world, "turned", TARE_KIND_LINEAR, tare_recipe_transpose(&world.model.arena, matrix, (const int[]){1, 0}));
+    add(&world, "vector", TARE_KIND_PLAIN, dense(&world, "b.weight"));
+    assert_int_equal(tare_pool_open(&pool, 1, NULL), TARE_OK);
+    struct tare_loaded *loaded = open_as_budgeted(&world, pool);
+    assert_int_equal(loaded->matrices[0].storage, TARE_STORE_BF16);
+    assert_int_equal(loaded->n_owned, 2);
+    assert_int_equal(loaded->matrices[1].rows, 32);
+    assert_non_null(loaded->vectors[2]);
+    tare_loaded_free(loaded);
+    tare_pool_free(pool);
+    world_end(&world);
+    for (size_t k = 0; k < FIXTURE_COUNT(t); k++)
+        free((void *)(uintptr_t)t[k].data);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(all)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(all), cmocka_unit_test(dense_ones)};
     return cmocka_run_group_tests_name("loaded", tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * test_fused.c - the short ways into tiles give the bytes of the long one: decode() and tare_tile_put(), for whole
+ * test_to_tiles.c - the short ways into tiles give the bytes of the long one: decode() and tare_tile_put(), for whole
  * matrices of random bits, NaN and infinite scales among them, cut into stretches at random. */
-#include "run/weights/fused.h"
+#include "packing/to_tiles.h"
 
 #include <stdlib.h>
 
@@ -113,7 +113,7 @@ static void both_ways(const struct tare_packing *packing, int c)
         n = 1 + next() % (tiles - t);
         const struct tare_stretch stretch = {&s.module, s.part, t * TARE_TILE_ROWS, &s.m, got + (size_t)t * s.m.stride,
                                              n};
-        assert_true(tare_fused(&stretch));
+        assert_true(tare_to_tiles(&stretch));
     }
     assert_memory_equal(got, want, bytes);
     free(want);
@@ -150,7 +150,7 @@ static void left_alone(void **state)
             s.m.scales = TARE_SCALES_F32;
         if (c == 3)
             s.m.zeros = false;
-        assert_false(tare_fused(&stretch));
+        assert_false(tare_to_tiles(&stretch));
         for (int i = 0; i < 64; i++)
             assert_int_equal(untouched[i], 0);
         for (int k = 0; k < TARE_PARTS; k++)
@@ -161,5 +161,5 @@ static void left_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(equal), cmocka_unit_test(left_alone)};
-    return cmocka_run_group_tests_name("fused", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("to_tiles", tests, NULL, NULL);
 }
