@@ -98,18 +98,4 @@ void tare_norm_forward(const struct tare_pass *pass, const struct tare_norm *nor
 /* y += x, (tokens, dim) each. */
 void tare_rows_add(const struct tare_pass *pass, int64_t dim, const float *x, float *y);
 
-/* In place: gate = act(gate) * up, n floats; up NULL: act(gate). Not TARE_XIELU. */
-void tare_activation_forward(const struct tare_kernels *kernels, enum tare_activation activation, float *gate,
-                             const float *up, int64_t n);
-float tare_softplus(float x); /* log(1 + e^x) */
-float tare_sigmoid(float x);  /* 1 / (1 + e^-x) */
-/* The same within limits. */
-void tare_unit_forward(const struct tare_kernels *kernels, enum tare_activation activation,
-                       const struct tare_limit *limit, float *gate, float *up, int64_t n);
-/* In place, with its numbers: logarithmic alphas, beta and eps as the files have them. */
-struct tare_xielu {
-    float alpha_positive, alpha_negative, beta, eps;
-};
-void tare_xielu_forward(const struct tare_xielu *xielu, float *x, int64_t n);
-
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * projection.c - what stands in a block's place: one linear, or nothing. */
+#include "blocks/projection.h"
+
 #include <string.h>
 
 #include "blocks/pass.h"

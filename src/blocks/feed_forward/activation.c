@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * activation.c - the nonlinearities between two projections. */
+#include "blocks/feed_forward/activation.h"
+
 #include <math.h>
 #include <string.h>
 
-#include "blocks/pass.h"
 
 enum tare_activation tare_activation_read(struct tare_at at, const char *name, enum tare_activation fallback)
 {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * glu.c - the gated feed-forward block: down(act(gate x) * up x). Dauphin et al. 2017; SwiGLU: Shazeer 2020. */
+#include "blocks/feed_forward/glu.h"
+
 #include <math.h>
 
 #include "blocks/pass.h"

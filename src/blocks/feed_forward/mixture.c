@@ -4,6 +4,8 @@
  * Tokens are grouped by expert, so that each expert's weights are read once a pass. A "slot" is one token at one of its
  * experts; slots are sorted by expert, and a wave of them goes through the three projections at once.
  */
+#include "blocks/feed_forward/mixture.h"
+
 #include <math.h>
 #include <string.h>
 

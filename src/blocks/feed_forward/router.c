@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * router.c - which experts a token takes, and with what weights. Shazeer et al. 2017; groups and the correction of
  * scores: DeepSeek-V3, 2024; sparse mixer: Liu et al. 2023, at inference. */
+#include "blocks/feed_forward/router.h"
+
 #include <math.h>
 
-#include "blocks/pass.h"
+#include "blocks/feed_forward/activation.h"
 
 bool tare_router_fits(const struct tare_router *r)
 {

@@ -5,6 +5,8 @@
  *     h = a h + sqrt(1 - a^2) i u            (the first token of a text: h = i u)
  *     y = out(gelu(y x) h)
  */
+#include "blocks/recurrent/rg_lru.h"
+
 #include <math.h>
 #include <string.h>
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * per_layer.c - inputs of a layer's own, from a second embedding and a projection of the first (Gemma 3n and 4). */
+#include "blocks/stream/per_layer.h"
+
 #include <math.h>
 
 #include "blocks/pass.h"
