@@ -194,12 +194,12 @@ static void experts(struct tare_layer *l, struct tare_at at, const struct args *
                                .scale = a->routed_scaling_factor},
                     .dim = a->hidden_size,
                     .hidden = a->moe_intermediate_size,
-                    .gate_bare = true,
+                    .gate_kind = TARE_ROUTER_PARAMETER,
                     .correction = "gate.e_score_correction_bias",
                     .experts = "experts.switch_mlp",
-                    .shared_hidden = a->moe_intermediate_size,
+                    .shared.hidden = a->moe_intermediate_size,
                     .limit = limit,
-                    .shared_limit = limit,
+                    .shared.limit = limit,
                 });
 }
 

@@ -2,6 +2,7 @@
  * gemma4_text.c - Gemma 4 text models (mlx-lm: models/gemma4_text.py). The last layers borrow their keys and values. */
 #include <string.h>
 
+#include "blocks/feed_forward/mixture_variant.h"
 #include "blocks/stream/pair.h"
 #include "models/family/experts.h"
 #include "models/family/window.h"
@@ -125,18 +126,19 @@ static void experts(struct tare_layer *l, struct tare_at at, const struct args *
     const int64_t dim = a->hidden_size;
     struct tare_pair pair = {.part[0] = l->ffn, .pre[0] = l->pre[1], .dim = dim};
     tare_routed(l, at,
-                &(struct tare_routed_desc){.name = "",
-                                           .dim = dim,
-                                           .router = {.n = a->num_experts, .top = a->top_k_experts, .normalize = true},
-                                           .hidden = a->moe_intermediate_size,
-                                           .gate = "router.proj",
-                                           .experts = "experts.switch_glu",
-                                           .apart = {.gate = "router.scale",
-                                                     .experts = "pre_feedforward_layernorm_2",
-                                                     .gain = "router.per_expert_scale",
-                                                     .logit_scale = 1 / sqrt((double)dim),
-                                                     .eps = a->rms_norm_eps},
-                                           .activation = TARE_GELU_TANH});
+                &(struct tare_routed_desc){
+                    .name = "",
+                    .dim = dim,
+                    .router = {.n = a->num_experts, .top = a->top_k_experts, .normalize = true},
+                    .hidden = a->moe_intermediate_size,
+                    .gate = "router.proj",
+                    .experts = "experts.switch_glu",
+                    .variant = &(struct tare_mixture_variant){.apart = {.gate = "router.scale",
+                                                                        .experts = "pre_feedforward_layernorm_2",
+                                                                        .gain = "router.per_expert_scale",
+                                                                        .logit_scale = 1 / sqrt((double)dim),
+                                                                        .eps = a->rms_norm_eps}},
+                    .activation = TARE_GELU_TANH});
     pair.part[1] = l->ffn;
     pair.post[0] = tare_rms_norm(at, "post_feedforward_layernorm_1", dim, a->rms_norm_eps);
     pair.post[1] = tare_rms_norm(at, "post_feedforward_layernorm_2", dim, a->rms_norm_eps);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "blocks/feed_forward/mixture_variant.h"
 #include "models/family/experts.h"
 #include "models/family/kinds.h"
 #include "models/family/muse_vision.h"
@@ -93,16 +94,16 @@ static void experts(struct tare_layer *l, struct tare_at at, const struct args *
                                .scale = a->routed_scaling_factor},
                     .dim = a->hidden_size,
                     .hidden = a->moe_intermediate_size,
-                    .gate_bare = true,
+                    .gate_kind = TARE_ROUTER_PARAMETER,
                     .correction = "gate.e_score_correction_bias",
                     .experts = "experts",
-                    .latent = {.width = a->moe_hidden_size,
-                               .down = "pre_expert_proj",
-                               .up = "post_expert_proj",
-                               .down_norm = "pre_expert_norm",
-                               .eps = a->rms_norm_eps,
-                               .each_norm = "post_expert_norm",
-                               .each_eps = a->post_norm_eps},
+                    .variant = &(struct tare_mixture_variant){.latent = {.width = a->moe_hidden_size,
+                                                                         .down = "pre_expert_proj",
+                                                                         .up = "post_expert_proj",
+                                                                         .down_norm = "pre_expert_norm",
+                                                                         .eps = a->rms_norm_eps,
+                                                                         .each_norm = "post_expert_norm",
+                                                                         .each_eps = a->post_norm_eps}},
                 });
 }
 

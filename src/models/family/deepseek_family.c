@@ -34,11 +34,11 @@ static void experts(struct tare_layer *l, struct tare_at at, const struct tare_d
     struct tare_routed_desc desc = {.router = m->router,
                                     .dim = m->dim,
                                     .hidden = m->expert_hidden,
-                                    .gate_bare = !m->router_linear,
+                                    .gate_kind = m->router_linear ? TARE_ROUTER_LINEAR : TARE_ROUTER_PARAMETER,
                                     .correction = m->selection_bias ? "gate.e_score_correction_bias" : NULL};
     desc.router.n = m->experts;
     if (m->shared > 0)
-        desc.shared_hidden = tare_mul(at, m->expert_hidden, m->shared);
+        desc.shared.hidden = tare_mul(at, m->expert_hidden, m->shared);
     tare_routed(l, at, &desc);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * longcat.c - LongCat-Flash's layers, and its published names. */
 #include "models/family/longcat.h"
+#include "blocks/feed_forward/mixture_variant.h"
 
 #include <math.h>
 
@@ -39,9 +40,9 @@ static struct tare_block experts(struct tare_at at, const struct tare_longcat_de
                                     .dim = m->dim,
                                     .hidden = m->expert_hidden,
                                     .gate = "router.classifier",
-                                    .gate_bias = m->router_bias,
+                                    .gate_kind = m->router_bias ? TARE_ROUTER_LINEAR_BIAS : TARE_ROUTER_LINEAR,
                                     .correction = "router.e_score_correction_bias",
-                                    .idle = m->zero_experts};
+                                    .variant = &(struct tare_mixture_variant){.idle = m->zero_experts}};
     desc.router.n = m->experts + m->zero_experts;
     tare_routed(&l, at, &desc);
     return m->runs ? l.ffn : (struct tare_block){NULL, NULL};
