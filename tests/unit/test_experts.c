@@ -165,7 +165,7 @@ static void test_sparse_gates(void **unused)
     struct sample_block b;
     (void)unused;
     tare_glu(&b.layer, sample_block_begin(&b, 2, DIM),
-             &(struct tare_glu_desc){.dim = DIM, .hidden = HIDDEN, .activation = TARE_GELU_TANH, .sparsity = 0.95});
+             &(struct tare_glu_desc){.dim = DIM, .hidden = HIDDEN, .unit = tare_unit_sparse(TARE_GELU_TANH, 0.95)});
     b.layer.mixer = b.layer.ffn;
     begin(&b);
     for (int t = 0; t < TOKENS; t++) {

@@ -6,21 +6,22 @@
 
 #include "blocks/decoder.h"
 #include "blocks/feed_forward/activation.h"
+#include "blocks/feed_forward/glu_unit.h"
 
 struct tare_glu_desc {
-    const char *name;                            /* "mlp" */
-    const char *gate_name, *up_name, *down_name; /* gate_proj up_proj down_proj */
-    const char *gate_up_name;                    /* one fused projection: rows gate then up (phi3) */
-    bool up_first;                               /* rows of gate_up_name the other way round (olmo) */
-    int64_t dim, hidden;
-    bool bias;
+    const char *name;         /* "mlp" */
+    const char *gate_name;    /* "gate_proj": (hidden, dim) */
+    const char *up_name;      /* "up_proj": (hidden, dim) */
+    const char *down_name;    /* "down_proj": (dim, hidden) */
+    const char *gate_up_name; /* one linear (2 hidden, dim) in place of both: the rows of gate, then of up (phi3) */
+    int64_t dim;
+    int64_t hidden;
+    bool bias; /* of all linears */
     enum tare_activation activation;
     struct tare_limit limit;
-    bool ternary;            /* all three are tare_ternary (bitnet) */
-    const char *hidden_norm; /* an RMS norm of what goes into down; NULL: none */
-    double eps;              /* of hidden_norm */
-    double sparsity;         /* about this share of the gates is cut off before the activation (gemma3n); 0: none */
-    double gegelu_limit;     /* rows of gate_up_name take turns, and both are clamped: gegelu (phi3small); 0: not */
+    struct tare_glu_unit unit; /* takes the place of activation and limit; left out: they hold */
+    /* Declares each linear; NULL: tare_linear(). bitnet takes tare_ternary(). */
+    struct tare_linear (*linear)(struct tare_at at, const char *name, int64_t in, int64_t out, bool bias);
 };
 void tare_glu(struct tare_layer *layer, struct tare_at at, const struct tare_glu_desc *desc);
 
