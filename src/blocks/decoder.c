@@ -73,6 +73,12 @@ bool tare_decoder_runs(const struct tare_decoder *d)
     return true;
 }
 
+void tare_slice_declare(struct tare_decoder *decoder, enum tare_pass_slice slice, int64_t width)
+{
+    if (width > decoder->slices[slice])
+        decoder->slices[slice] = width;
+}
+
 struct job {
     const struct tare_decoder *d;
     const struct tare_pass *pass;
@@ -246,8 +252,8 @@ enum tare_code tare_decoder_forward(const struct tare_decoder *d, struct tare_pa
     tare_norm_forward(pass, &d->embedding_norm, d->dim, pass->x, pass->x);
     if (pass->embedded)
         memcpy(pass->embedded, pass->x, (size_t)(pass->tokens * d->dim) * sizeof *pass->x);
-    if (d->side.begin)
-        d->side.begin(d->side.self, pass, ids);
+    if (d->before.run)
+        d->before.run(d->before.self, pass, ids);
     if (d->stream.begin)
         d->stream.begin(d->stream.self, pass);
     for (int64_t i = 0; i < d->n_layers; i++) {

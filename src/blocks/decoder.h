@@ -49,28 +49,43 @@ struct tare_layer {
     struct tare_norm last;              /* of x, after the layer; NONE: none */
 };
 
-/* What is worked out of the ids and the embedded x once a pass, before the layers, for some block: pass->side. */
-struct tare_side {
-    void (*begin)(const void *self, struct tare_pass *pass, const int32_t *ids); /* NULL: nothing */
-    const void *self;
-    int64_t width; /* floats a token */
+/* Room beside x that a few models need for the length of a pass. Who needs some declares how many floats a token it is,
+ * and finds it in pass->slice[], (tokens, width). Users of one slice share it. */
+enum tare_pass_slice {
+    TARE_SLICE_STREAM, /* what decoder->stream keeps of the residual stream */
+    TARE_SLICE_INPUTS, /* inputs of each layer's own: stream/per_layer.c */
+    TARE_SLICE_NGRAM,  /* one table's share of the embedding: stream/ngram.c */
+    TARE_SLICE_LATER,  /* what is added a layer later: feed_forward/shortcut.c */
+    TARE_SLICE_VALUES, /* the first layer's values: recurrent/time_mixing.c */
+    TARE_SLICE_CHOSEN, /* which keys an index chose, for the layers that follow it: attention/ */
+    TARE_SLICES
 };
 
-/* How blocks are tied to the residual stream, where that is more than x += block(norm(x)). Each MAY be NULL: so. What
- * it keeps of a pass lies in pass->side. pass->slot: 2 * layer, and 1 more for the feed-forward block. */
+/* What is computed of the ids and the embedded x once a pass, before the layers. */
+struct tare_before {
+    void (*run)(const void *self, struct tare_pass *pass, const int32_t *ids); /* NULL: nothing */
+    const void *self;
+};
+
+/* How blocks are tied to the residual stream where that is more than x += block(norm(x)). Each function MAY be NULL,
+ * which leaves its part as it is for other models. pass->slot is 2 * layer, and 1 more for the feed-forward block. */
 struct tare_stream {
-    void (*begin)(const void *self, struct tare_pass *pass); /* pass->x: the embedded tokens */
-    void (*read)(const void *self, struct tare_pass *pass);  /* what pre[] norms for this slot, into pass->normed[0] */
-    void (*write)(const void *self,
-                  struct tare_pass *pass);                 /* pass->y: what the block of this slot gave, after post[] */
-    void (*end)(const void *self, struct tare_pass *pass); /* what the last norm takes, into pass->x */
+    /* Starts from pass->x, the embedded tokens. */
+    void (*begin)(const void *self, struct tare_pass *pass);
+    /* Puts what pre[] norms for this slot into pass->normed[0]. */
+    void (*read)(const void *self, struct tare_pass *pass);
+    /* Takes pass->y, which the block of this slot gave, after post[]. */
+    void (*write)(const void *self, struct tare_pass *pass);
+    /* Puts what the last norm takes into pass->x. */
+    void (*end)(const void *self, struct tare_pass *pass);
     const void *self;
 };
 
 struct tare_decoder {
     struct tare_arena *arena;
-    struct tare_side side;
-    struct tare_stream stream;        /* its layers are sequential ones */
+    struct tare_before before;
+    struct tare_stream stream;        /* with one, all layers are sequential */
+    int64_t slices[TARE_SLICES];      /* floats a token of each */
     int64_t turned;                   /* inputs of the widest linear that has signs; 0: none has */
     int64_t dim, vocabulary, context; /* context: max_position_embeddings, 0 not known */
     const struct tare_parameter *embedding;
@@ -95,6 +110,9 @@ void *tare_block_keep(struct tare_at at, const void *self, size_t size);
 /* Make *block ops on such a copy; without memory it stays as it is. */
 void tare_block_set(struct tare_block *block, struct tare_at at, const struct tare_block_ops *ops, const void *self,
                     size_t size);
+
+/* Let a slice have at least `width` floats a token. */
+void tare_slice_declare(struct tare_decoder *decoder, enum tare_pass_slice slice, int64_t width);
 
 /* Is the whole described, and has every block ops? Otherwise the model can be planned only. */
 bool tare_decoder_runs(const struct tare_decoder *decoder);

@@ -35,9 +35,9 @@ struct tare_pass {
     float *x, *y,
         *normed[2];  /* the decoder's: residual stream, a block's output, its normed input; (tokens, dim) each */
     float *embedded; /* the decoder's: what x was at first, (tokens, dim), where a layer has a skip */
-    float *side;     /* (tokens, decoder->side.width) */
-    float *turned;   /* (tokens, decoder->turned), for tare_linear_forward() alone */
-    float *scratch;  /* the running block's own, as many floats as its ops->scratch(tokens) says */
+    float *slice[TARE_SLICES]; /* (tokens, decoder->slices[..]) each; see blocks/decoder.h */
+    float *turned;             /* (tokens, decoder->turned), for tare_linear_forward() alone */
+    float *scratch;            /* the running block's own, as many floats as its ops->scratch(tokens) says */
     float *const
         *work; /* one a thread, tare_decoder_work() floats: TARE_PANEL_FLOATS, dim, twice the positions so far */
     const struct tare_matrix *head;

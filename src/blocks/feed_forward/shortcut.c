@@ -26,7 +26,7 @@ static size_t scratch(const void *block, int64_t tokens)
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
     const struct pair *b = block;
-    b->later.ops->forward(b->later.self, pass, x, pass->side);
+    b->later.ops->forward(b->later.self, pass, x, pass->slice[TARE_SLICE_LATER]);
     b->now.ops->forward(b->now.self, pass, x, y);
 }
 
@@ -34,7 +34,7 @@ static void deliver(const void *block, struct tare_pass *pass, const float *x, f
 {
     const struct pair *b = block;
     (void)x;
-    memcpy(y, pass->side, (size_t)(pass->tokens * b->dim) * sizeof *y);
+    memcpy(y, pass->slice[TARE_SLICE_LATER], (size_t)(pass->tokens * b->dim) * sizeof *y);
 }
 
 static const struct tare_block_ops ops = {.name = "shortcut", .scratch = scratch, .forward = forward};

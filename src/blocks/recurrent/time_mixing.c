@@ -127,7 +127,7 @@ static void prepare_token(void *user, size_t i, int worker)
     const struct time_mixing *b = j->b;
     const int64_t row = (int64_t)i * b->dim;
     const float *k_k = tare_loaded_vector(j->pass->loaded, b->k_k), *k_a = tare_loaded_vector(j->pass->loaded, b->k_a);
-    float *w = j->w + row, *v = j->v + row, *first = j->pass->side + row;
+    float *w = j->w + row, *v = j->v + row, *first = j->pass->slice[TARE_SLICE_VALUES] + row;
     const float *share = j->o + row;
     for (int64_t d = 0; d < b->dim; d++)
         w[d] = expf(-DECAY * tare_sigmoid(w[d]));

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "blocks/pass.h"
+#include "blocks/scratch.h"
 
 enum { LAYERS_MOST = 100000 }; /* a decoder refuses more */
 
@@ -21,10 +22,9 @@ struct tare_altup {
     struct tare_altup_desc d;
     struct layer *layers;
     struct tare_linear *project, *unembed; /* (streams - 1) */
-    int64_t before;                        /* floats a token of pass->side that are another's, and come first */
 };
 
-/* A pass: what lies in its side. */
+/* A pass, and what lies in its TARE_SLICE_STREAM. */
 struct job {
     const struct tare_altup *b;
     struct tare_pass *pass;
@@ -37,22 +37,25 @@ struct job {
     float *scratch;        /* (tokens, per_layer.width) */
 };
 
-static int64_t floats(const struct tare_altup_desc *d)
+/* The parts of the slice. */
+static size_t cut(const struct tare_altup *b, int64_t tokens, float *memory, struct job *j)
 {
-    return (2 * d->streams + 2) * d->dim + d->streams + d->streams * d->streams + d->per_layer.width;
+    const int64_t n = b->d.streams, dim = b->d.dim;
+    struct tare_scratch s = {memory, 0};
+    j->stream = tare_scratch_take(&s, tokens, n * dim);
+    j->guess = tare_scratch_take(&s, tokens, n * dim);
+    j->active = tare_scratch_take(&s, tokens, dim);
+    j->temporary = tare_scratch_take(&s, tokens, dim);
+    j->modes = tare_scratch_take(&s, tokens, n);
+    j->coefficients = tare_scratch_take(&s, tokens, n * n);
+    j->scratch = tare_scratch_take(&s, tokens, b->d.per_layer.width);
+    return s.floats;
 }
 
 static struct job lay_out(const struct tare_altup *b, struct tare_pass *pass)
 {
-    const int64_t n = b->d.streams, tokens = pass->tokens, plane = tokens * b->d.dim;
     struct job j = {.b = b, .pass = pass, .layer = &b->layers[pass->slot / 2]};
-    j.stream = pass->side + tokens * b->before;
-    j.guess = j.stream + n * plane;
-    j.active = j.guess + n * plane;
-    j.temporary = j.active + plane;
-    j.modes = j.temporary + plane;
-    j.coefficients = j.modes + tokens * n;
-    j.scratch = j.coefficients + tokens * n * n;
+    cut(b, pass->tokens, pass->slice[TARE_SLICE_STREAM], &j);
     return j;
 }
 
@@ -272,7 +275,7 @@ void tare_altup_close(struct tare_altup *b, struct tare_at at, struct tare_decod
         b->unembed[i] =
             tare_linear(tare_at(at, "altup_unembed_projections"), number ? number : "", b->d.dim, b->d.dim, NO_BIAS);
     }
-    b->before = decoder->side.width;
-    decoder->side.width += floats(&b->d);
+    struct job counted;
+    tare_slice_declare(decoder, TARE_SLICE_STREAM, (int64_t)cut(b, 1, NULL, &counted));
     decoder->stream = (struct tare_stream){.begin = begin, .read = read, .write = write, .end = end, .self = b};
 }

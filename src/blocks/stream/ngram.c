@@ -53,7 +53,7 @@ static void add(void *user, size_t i, int worker)
     const struct job *j = user;
     const int64_t dim = j->b->dim;
     float *x = j->pass->x + (int64_t)i * dim;
-    const float *more = j->pass->side + (int64_t)i * dim, whole = (float)(1 + j->b->n);
+    const float *more = j->pass->slice[TARE_SLICE_NGRAM] + (int64_t)i * dim, whole = (float)(1 + j->b->n);
     const float share = j->table + 1 < j->b->n ? 1 : 1 / whole; /* the last one makes a mean of them */
     for (int64_t d = 0; d < dim; d++)
         x[d] = (x[d] + more[d]) * share;
@@ -72,7 +72,8 @@ static void begin(const void *self, struct tare_pass *pass, const int32_t *ids)
     struct job j = {.b = self, .pass = pass, .ids = ids, .rows = pass->scratch};
     for (j.table = 0; j.table < j.b->n; j.table++) {
         tare_pool_run(pass->pool, (size_t)pass->tokens, look_up, &j);
-        tare_linear_forward(pass, &j.b->projections[j.table], j.rows, j.b->width, pass->side, j.b->dim);
+        tare_linear_forward(pass, &j.b->projections[j.table], j.rows, j.b->width, pass->slice[TARE_SLICE_NGRAM],
+                            j.b->dim);
         tare_pool_run(pass->pool, (size_t)pass->tokens, add, &j);
     }
     for (int64_t i = 0; i < pass->n_spans; i++)
@@ -139,6 +140,6 @@ void tare_ngram(struct tare_decoder *decoder, struct tare_at at, const struct ta
     struct tare_block *block = &decoder->layers[0].ffn;
     b->block = *block;
     *block = (struct tare_block){block->ops && !block->ops->state && d->vocabulary < EXACT ? &ops : NULL, b};
-    decoder->side.begin = begin;
-    decoder->side.self = b;
+    decoder->before = (struct tare_before){begin, b};
+    tare_slice_declare(decoder, TARE_SLICE_NGRAM, d->dim);
 }

@@ -16,7 +16,7 @@ struct tare_residual_attention_desc {
     double eps;
 };
 /* Declares layers.<i>.{self_attention,mlp}_res_{proj,norm} and output_attn_res_{proj,norm} below model for all layers
- * of the decoder, whose side and stream it takes. A size below 1 is declared only. */
+ * of the decoder, whose stream it takes. A size below 1 is declared only. */
 void tare_residual_attention(struct tare_decoder *decoder, struct tare_at model,
                              const struct tare_residual_attention_desc *desc);
 

@@ -92,7 +92,7 @@ void tare_deepseek(struct tare_at root, struct tare_decoder *d, const struct tar
                                           .head = m->head,
                                           .tied = m->tied});
     if (m->index_heads > 0)
-        d->side = (struct tare_side){.width = tare_index_side(m->index_top)};
+        tare_slice_declare(d, TARE_SLICE_CHOSEN, tare_index_side(m->index_top));
 }
 
 static void drop_prediction(struct tare_weights *w, const struct tare_deepseek_desc *m)

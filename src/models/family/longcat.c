@@ -62,7 +62,7 @@ void tare_longcat(struct tare_at root, struct tare_decoder *d, const struct tare
     const struct tare_layer *once = d->layers;
     const int64_t n = d->n_layers;
     struct tare_layer *l = tare_layers(d, 2 * n);
-    d->side = (struct tare_side){.width = m->dim};
+    tare_slice_declare(d, TARE_SLICE_LATER, m->dim);
     for (int64_t i = 0; l && i < n && !root.tree->error.code; i++, l += 2) {
         const struct tare_at at = tare_at(root, "model.layers.%lld", (long long)i);
         l[0] = once[i];
