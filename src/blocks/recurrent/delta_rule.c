@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "blocks/recurrent/short_conv.h"
+#include "blocks/scratch.h"
 
 #define NORM_EPS 1e-6f                      /* beside the squares of a query or key */
 #define STATES_MOST (TARE_PANEL_FLOATS / 4) /* so that a thread's work memory holds four rows of a key */
@@ -57,10 +58,22 @@ static int64_t low_width(const struct delta *b)
     return b->ba.weight ? 2 * b->heads : b->rank;
 }
 
+static size_t lay_out(const struct delta *b, int64_t tokens, float *memory, struct job *j)
+{
+    struct tare_scratch s = {memory, 0};
+    j->in = tare_scratch_take(&s, tokens, b->mixed);
+    j->conv = tare_scratch_take(&s, tokens, raw_width(b));
+    j->z = tare_scratch_take(&s, tokens, b->value);
+    j->rate = tare_scratch_take(&s, tokens, b->heads);
+    j->decay = tare_scratch_take(&s, tokens, b->decays);
+    j->low = tare_scratch_take(&s, tokens, low_width(b));
+    return s.floats;
+}
+
 static size_t scratch(const void *block, int64_t tokens)
 {
-    const struct delta *b = block;
-    return (size_t)tokens * (size_t)(b->mixed + raw_width(b) + b->value + b->heads + b->decays + low_width(b));
+    struct job counted;
+    return lay_out(block, tokens, NULL, &counted);
 }
 
 /* Qwen3-Next's rows: for each key head its query, its key, and the values and gates of its value heads. */
@@ -202,12 +215,8 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 {
     const struct delta *b = block;
     const int64_t tokens = pass->tokens;
-    struct job j = {.b = b, .pass = pass, .in = pass->scratch};
-    j.conv = j.in + tokens * b->mixed;
-    j.z = j.conv + tokens * raw_width(b);
-    j.rate = j.z + tokens * b->value;
-    j.decay = j.rate + tokens * b->heads;
-    j.low = j.decay + tokens * b->decays;
+    struct job j = {.b = b, .pass = pass};
+    lay_out(b, pass->tokens, pass->scratch, &j);
     project(&j, x);
     for (int64_t i = 0; i < pass->n_spans; i++)
         convolve(&j, &pass->spans[i]);

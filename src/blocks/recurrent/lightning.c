@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "blocks/pass.h"
+#include "blocks/scratch.h"
 
 #define TILE 32 /* channels of a task */
 
@@ -34,10 +35,21 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return 1;
 }
 
+static size_t lay_out(const struct lightning *b, int64_t tokens, float *memory, struct job *j)
+{
+    struct tare_scratch s = {memory, 0};
+    j->qkv = tare_scratch_take(&s, tokens, 3 * b->width);
+    j->gate = tare_scratch_take(&s, tokens, b->width);
+    j->freq = tare_scratch_take(&s, tokens, b->rope.dims);
+    j->table = tare_scratch_take(&s, tokens, b->rope.dims);
+    j->factor = tare_scratch_take(&s, tokens, 1);
+    return s.floats;
+}
+
 static size_t scratch(const void *block, int64_t tokens)
 {
-    const struct lightning *b = block;
-    return (size_t)tokens * (size_t)(4 * b->width + 2 * b->rope.dims + 1);
+    struct job counted;
+    return lay_out(block, tokens, NULL, &counted);
 }
 
 /* Norm and rotate a token's queries and keys. */
@@ -118,11 +130,8 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 {
     const struct lightning *b = block;
     const int64_t tokens = pass->tokens, dims = b->rope.dims;
-    struct job j = {.b = b, .pass = pass, .qkv = pass->scratch};
-    j.gate = j.qkv + tokens * 3 * b->width;
-    j.freq = j.gate + tokens * b->width;
-    j.table = j.freq + tokens * dims;
-    j.factor = j.table + tokens * dims;
+    struct job j = {.b = b, .pass = pass};
+    lay_out(b, pass->tokens, pass->scratch, &j);
     tare_linear_forward(pass, &b->qkv, x, b->qkv.in, j.qkv, 3 * b->width);
     tare_linear_forward(pass, &b->gate, x, b->gate.in, j.gate, b->width);
     for (int64_t i = 0; i < pass->n_spans; i++)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "blocks/recurrent/short_conv.h"
+#include "blocks/scratch.h"
 
 struct mamba1 {
     struct tare_linear in, parts, step, out;
@@ -42,10 +43,20 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return 2;
 }
 
+static size_t lay_out(const struct mamba1 *b, int64_t tokens, float *memory, struct job *j)
+{
+    struct tare_scratch s = {memory, 0};
+    j->xz = tare_scratch_take(&s, tokens, 2 * b->inner);
+    j->x = tare_scratch_take(&s, tokens, b->inner);
+    j->dt = tare_scratch_take(&s, tokens, b->inner);
+    j->part = tare_scratch_take(&s, tokens, b->parts.out);
+    return s.floats;
+}
+
 static size_t scratch(const void *block, int64_t tokens)
 {
-    const struct mamba1 *b = block;
-    return (size_t)tokens * (size_t)(4 * b->inner + b->parts.out);
+    struct job counted;
+    return lay_out(block, tokens, NULL, &counted);
 }
 
 static void norm_parts(void *user, size_t i, int worker)
@@ -142,10 +153,8 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 {
     const struct mamba1 *b = block;
     const struct tare_short_conv conv = tare_conv_loaded(pass, &b->conv, true);
-    struct job j = {.b = b, .pass = pass, .xz = pass->scratch};
-    j.x = j.xz + pass->tokens * 2 * b->inner;
-    j.dt = j.x + pass->tokens * b->inner;
-    j.part = j.dt + pass->tokens * b->inner;
+    struct job j = {.b = b, .pass = pass};
+    lay_out(b, pass->tokens, pass->scratch, &j);
     tare_linear_forward(pass, &b->in, x, b->in.in, j.xz, 2 * b->inner);
     for (int64_t i = 0; i < pass->n_spans; i++) {
         const int64_t first = pass->spans[i].first;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "blocks/pass.h"
+#include "blocks/scratch.h"
 
 enum { RECURRENT, INPUT };
 
@@ -39,10 +40,21 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return 1;
 }
 
+static size_t lay_out(const struct rg_lru *b, int64_t tokens, float *memory, struct job *j)
+{
+    struct tare_scratch s = {memory, 0};
+    j->y = tare_scratch_take(&s, tokens, b->dim);
+    j->u = tare_scratch_take(&s, tokens, b->dim);
+    j->c = tare_scratch_take(&s, tokens, b->dim);
+    j->a = tare_scratch_take(&s, tokens, b->dim);
+    j->in = tare_scratch_take(&s, tokens, b->dim);
+    return s.floats;
+}
+
 static size_t scratch(const void *block, int64_t tokens)
 {
-    const struct rg_lru *b = block;
-    return (size_t)tokens * 5 * (size_t)b->dim;
+    struct job counted;
+    return lay_out(block, tokens, NULL, &counted);
 }
 
 /* Row t of u, where rows below 0 are those of passes before. */
@@ -135,11 +147,8 @@ static void run_span(struct job j, const struct tare_span *span)
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
     const struct rg_lru *b = block;
-    const int64_t plane = pass->tokens * b->dim;
-    struct job j = {.b = b, .pass = pass, .y = pass->scratch, .u = pass->scratch + plane};
-    j.c = j.u + plane;
-    j.a = j.c + plane;
-    j.in = j.a + plane;
+    struct job j = {.b = b, .pass = pass};
+    lay_out(b, pass->tokens, pass->scratch, &j);
     tare_linear_forward(pass, &b->y, x, b->y.in, j.y, b->dim);
     tare_linear_forward(pass, &b->x, x, b->x.in, j.u, b->dim);
     for (int64_t i = 0; i < pass->n_spans; i++)

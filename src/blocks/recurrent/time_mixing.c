@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "blocks/recurrent/token_shift.h"
+#include "blocks/scratch.h"
 
 #define NORM_EPS 64e-5     /* of o's norm */
 #define LENGTH_LEAST 1e-7f /* of k k_k */
@@ -47,10 +48,25 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return 2;
 }
 
+static size_t lay_out(const struct time_mixing *b, int64_t tokens, float *memory, struct job *j)
+{
+    struct tare_scratch s = {memory, 0};
+    j->u = tare_scratch_take(&s, tokens, b->dim);
+    j->r = tare_scratch_take(&s, tokens, b->dim);
+    j->w = tare_scratch_take(&s, tokens, b->dim);
+    j->k = tare_scratch_take(&s, tokens, b->dim);
+    j->v = tare_scratch_take(&s, tokens, b->dim);
+    j->a = tare_scratch_take(&s, tokens, b->dim);
+    j->g = tare_scratch_take(&s, tokens, b->dim);
+    j->o = tare_scratch_take(&s, tokens, b->dim);
+    j->low = tare_scratch_take(&s, tokens, b->rank);
+    return s.floats;
+}
+
 static size_t scratch(const void *block, int64_t tokens)
 {
-    const struct time_mixing *b = block;
-    return (size_t)tokens * (size_t)(8 * b->dim + b->rank);
+    struct job counted;
+    return lay_out(block, tokens, NULL, &counted);
 }
 
 struct between {
@@ -188,9 +204,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 {
     const struct time_mixing *b = block;
     struct job j = {.b = b, .pass = pass};
-    float **const planes[] = {&j.u, &j.r, &j.w, &j.k, &j.v, &j.a, &j.g, &j.o, &j.low};
-    for (size_t i = 0; i < sizeof planes / sizeof *planes; i++)
-        *planes[i] = pass->scratch + (int64_t)i * pass->tokens * b->dim;
+    lay_out(b, pass->tokens, pass->scratch, &j);
     project(&j, x);
     tare_pool_run(pass->pool, (size_t)pass->tokens, prepare_token, &j);
     tare_pool_run(pass->pool, (size_t)(pass->n_spans * b->heads), scan_head, &j);
