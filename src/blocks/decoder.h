@@ -32,21 +32,17 @@ struct tare_block {
 
 enum tare_residual { TARE_RESIDUAL_SEQUENTIAL, TARE_RESIDUAL_PARALLEL };
 
+struct tare_after;
+
 struct tare_layer {
-    struct tare_block mixer, ffn;
-    struct tare_block third;     /* after ffn, of x itself, without a state; ops NULL: none */
-    struct tare_norm third_post; /* of what it gives */
-    int64_t borrows;             /* the mixer may read the state of the layer so many before; 0: no */
-    struct tare_norm pre[2];     /* before mixer, before ffn */
-    struct tare_norm post[2];    /* after mixer, after ffn, before the residual sum; kind NONE: none */
+    struct tare_block mixer;
+    struct tare_block ffn;
+    struct tare_norm pre[2];     /* before mixer and ffn */
+    struct tare_norm post[2];    /* after mixer and ffn, before the residual sum; kind NONE: none */
     enum tare_residual residual; /* parallel: x + mixer(pre[0] x) + ffn(pre[1] x) */
-    double residual_scale;       /* of both blocks, before the sum; 0 or 1: none */
-    const struct tare_parameter *keep[2], *take[2]; /* x = keep * x + take * block(..), element by element, (dim) each;
-                                                       NULL: 1 */
-    const struct tare_parameter *gain[2];           /* the same, a trained number each (1); NULL: none */
-    const struct tare_parameter *skip;  /* a trained number (1): so much of the embedding is added; NULL: none */
-    const struct tare_parameter *scale; /* of x, after the layer, a trained number (1); NULL: none */
-    struct tare_norm last;              /* of x, after the layer; NONE: none */
+    double residual_scale;       /* of what both blocks give, before the sum; 0 stands for 1 */
+    int64_t borrows;             /* the mixer may read the state of the layer that many before; 0: it does not */
+    struct tare_after *after;    /* what few models do after the two blocks, see blocks/after.h; NULL: nothing */
 };
 
 /* Room beside x that a few models need for the length of a pass. Who needs some declares how many floats a token it is,
@@ -117,14 +113,14 @@ void tare_slice_declare(struct tare_decoder *decoder, enum tare_pass_slice slice
 /* Is the whole described, and has every block ops? Otherwise the model can be planned only. */
 bool tare_decoder_runs(const struct tare_decoder *decoder);
 
-/* Go so many times through the layers that are there, each time with a state of its own; last: a norm after each but
- * the last time, kind NONE: none. What was not declared n times stays one parameter. */
-void tare_layers_loop(struct tare_decoder *decoder, int64_t times, struct tare_norm last);
+/* Repeats the layers that are there, so that a pass goes through them `times` times, each time with a state of its own
+ * but with the same parameters. `between` is a norm between two rounds; kind NONE: none. */
+void tare_layers_loop(struct tare_decoder *decoder, int64_t times, struct tare_norm between);
 
-/* So many layers more, zeroed, behind those that there are: the first of them, NULL as below. */
+/* Appends that many layers, zeroed, and returns the first of them, or NULL as below. */
 struct tare_layer *tare_layers_more(struct tare_decoder *decoder, int64_t more);
 
-/* n layers, zeroed; without memory, or with more layers than any model has (too_deep), n_layers is 0. */
+/* Makes n layers, zeroed. Without memory, or with more layers than any model has (too_deep), n_layers becomes 0. */
 struct tare_layer *tare_layers(struct tare_decoder *decoder, int64_t n);
 
 #endif

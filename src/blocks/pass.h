@@ -33,8 +33,7 @@ struct tare_pass {
     int64_t slot;           /* the running block's, of span->states */
     int64_t lender;         /* slot of the mixer it borrows from; -1: none */
     float *x, *y,
-        *normed[2];  /* the decoder's: residual stream, a block's output, its normed input; (tokens, dim) each */
-    float *embedded; /* the decoder's: what x was at first, (tokens, dim), where a layer has a skip */
+        *normed[2]; /* the decoder's: residual stream, a block's output, its normed input; (tokens, dim) each */
     float *slice[TARE_SLICES]; /* (tokens, decoder->slices[..]) each; see blocks/decoder.h */
     float *turned;             /* (tokens, decoder->turned), for tare_linear_forward() alone */
     float *scratch;            /* the running block's own, as many floats as its ops->scratch(tokens) says */

@@ -2,6 +2,7 @@
  * gemma4_text.c - Gemma 4 text models (mlx-lm: models/gemma4_text.py). The last layers borrow their keys and values. */
 #include <string.h>
 
+#include "blocks/after.h"
 #include "blocks/feed_forward/mixture_variant.h"
 #include "blocks/stream/pair.h"
 #include "models/family/experts.h"
@@ -188,7 +189,10 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
         feed_forward(l, at, a, i >= first_shared(a));
         if (per_layer.width > 0)
             tare_per_layer(l, at, i, &per_layer);
-        l->scale = tare_plain(at, "layer_scalar", 1, (int64_t)1);
+        const struct tare_parameter *scale = tare_plain(at, "layer_scalar", 1, (int64_t)1);
+        struct tare_after *after = tare_after_of(l, d->arena);
+        if (after)
+            after->scale = scale;
     }
     if (per_layer.width > 0)
         tare_per_layer_inputs(d, model, &per_layer);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "blocks/after.h"
 #include "blocks/pass.h"
 
 struct pair {
@@ -47,5 +48,7 @@ void tare_shortcut(struct tare_layer *from, struct tare_block beside, struct tar
         *b = (struct pair){from->ffn, beside, from->pre[1].dim};
     const bool runs = b && b->now.ops && b->later.ops && !b->now.ops->state && !b->later.ops->state;
     from->ffn = (struct tare_block){runs ? &ops : NULL, b};
-    to->third = (struct tare_block){runs ? &delivering : NULL, b};
+    struct tare_after *after = tare_after_of(to, arena);
+    if (after)
+        after->block = (struct tare_block){runs ? &delivering : NULL, b};
 }

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "blocks/after.h"
 #include "blocks/pass.h"
 #include "blocks/scratch.h"
 
@@ -14,8 +15,7 @@ struct layer {
     struct tare_linear router, prediction, correction;
     struct tare_norm router_norm;
     const struct tare_parameter *scale; /* (dim) */
-    struct tare_block per_layer;
-    struct tare_norm per_layer_norm;
+    struct tare_after per_layer;        /* its block and post */
 };
 
 struct tare_altup {
@@ -223,9 +223,9 @@ static void write(const void *self, struct tare_pass *pass)
     each(&j, correct_token);
     float *const scratch = pass->scratch;
     pass->scratch = j.scratch;
-    j.layer->per_layer.ops->forward(j.layer->per_layer.self, pass, j.temporary, pass->y);
+    j.layer->per_layer.block.ops->forward(j.layer->per_layer.block.self, pass, j.temporary, pass->y);
     pass->scratch = scratch;
-    tare_norm_forward(pass, &j.layer->per_layer_norm, b->d.dim, pass->y, pass->y);
+    tare_norm_forward(pass, &j.layer->per_layer.post, b->d.dim, pass->y, pass->y);
     each(&j, add_per_layer);
 }
 
@@ -253,16 +253,16 @@ void tare_altup_layer(struct tare_altup *b, struct tare_at parent, int64_t i)
 {
     const struct tare_at at = tare_at(parent, "altup");
     const int64_t dim = b->d.dim, n = b->d.streams;
-    struct tare_layer holder = {0};
+    struct tare_layer holder = {.after = &b->layers[i].per_layer};
     tare_per_layer(&holder, parent, i, &b->d.per_layer);
+    const struct tare_after per_layer = b->layers[i].per_layer;
     b->layers[i] = (struct layer){
         .router = tare_linear(at, "modality_router", dim, n, NO_BIAS),
         .prediction = tare_linear(at, "prediction_coefs", n, n * n, NO_BIAS),
         .correction = tare_linear(at, "correction_coefs", n, n, NO_BIAS),
         .router_norm = tare_rms_norm(at, "router_norm", dim, b->d.eps),
         .scale = tare_plain(at, "correct_output_scale", 1, dim),
-        .per_layer = holder.third,
-        .per_layer_norm = holder.third_post,
+        .per_layer = per_layer,
     };
 }
 

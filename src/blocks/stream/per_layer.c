@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "blocks/after.h"
 #include "blocks/pass.h"
 
 struct inputs {
@@ -108,6 +109,10 @@ void tare_per_layer(struct tare_layer *layer, struct tare_at at, int64_t i, cons
         .i = i,
         .layers = d->layers,
     };
-    layer->third_post = tare_rms_norm(at, "post_per_layer_input_norm", d->dim, d->eps);
-    tare_block_set(&layer->third, at, &ops, &block, sizeof block);
+    const struct tare_norm post = tare_rms_norm(at, "post_per_layer_input_norm", d->dim, d->eps);
+    struct tare_after *after = tare_after_of(layer, at.tree->arena);
+    if (!after)
+        return; /* the arena is marked */
+    after->post = post;
+    tare_block_set(&after->block, at, &ops, &block, sizeof block);
 }

@@ -138,8 +138,6 @@ static size_t lay_out(const struct tare_decoder *d, int64_t tokens, float *memor
     pass->y = tare_scratch_take(&s, tokens, d->dim);
     pass->normed[0] = tare_scratch_take(&s, tokens, d->dim);
     pass->normed[1] = tare_scratch_take(&s, tokens, d->dim);
-    float *embedded = tare_scratch_take(&s, tokens, d->dim);
-    pass->embedded = d->layers->skip ? embedded : NULL;
     for (int i = 0; i < TARE_SLICES; i++)
         pass->slice[i] = tare_scratch_take(&s, tokens, d->slices[i]);
     pass->turned = tare_scratch_take(&s, tokens, d->turned);
