@@ -162,7 +162,7 @@ static void run_block(const struct tare_decoder *d, struct tare_pass *pass, cons
                   &(struct job){.d = d, .x = pass->x, .add = pass->y, .factor = scale});
 }
 
-/* pre[which] of what the block sees, into normed[which]. */
+/* Norms what the block is to see into normed[which]. */
 static void norm_input(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer, int which)
 {
     const float *from = pass->x;
@@ -211,7 +211,7 @@ static void run_layer(const struct tare_decoder *d, struct tare_pass *pass, cons
         finish_layer(d, pass, layer->after);
 }
 
-/* What becomes of logits after the head. */
+/* Scales and caps one row of logits, and rules out the ids that are never said. */
 static void finish_row(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -231,7 +231,7 @@ static void finish_row(void *user, size_t i, int worker)
     }
 }
 
-/* Rows that follow one another in the pass, with logits that do so too, go through the head together. */
+/* Wanted rows that follow one another in the pass go through the head together if their logits do so in memory, too. */
 static void run_head(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_wanted *wanted)
 {
     const struct tare_matrix *head = pass->head;

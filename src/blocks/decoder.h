@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * decoder.h - what a model file says of the whole: an embedding, layers made of blocks, a norm, a head.
+ * decoder.h - what a model file says of the whole model: an embedding, layers made of blocks, a norm, a head.
  *
- * declare() fills this beside the parameter tree, so blocks exist at plan time. The whole-model loop knows only the ops
- * of a block. A block is a struct of its own with its functions, one file each in src/run.
+ * declare() fills a tare_decoder beside the parameter tree, so that blocks exist when a checkpoint is planned. The loop
+ * over layers knows only the ops of a block. Each kind of block is a struct of its own with its functions, in a file
+ * below src/blocks/.
  */
 #ifndef TARE_BLOCKS_DECODER_H
 #define TARE_BLOCKS_DECODER_H
@@ -15,9 +16,9 @@ struct tare_loaded;
 
 struct tare_block_ops {
     const char *name;
-    /* MAY: of which parts a sequence's state is made, see blocks/state.h; returns how many. NULL: none. */
+    /* MAY: the parts that the state of a sequence is made of, see blocks/state.h; returns how many. NULL: none. */
     int (*state)(const void *block, struct tare_state_part parts[TARE_STATE_PARTS]);
-    /* MAY: floats of pass->scratch that forward needs for so many tokens; SIZE_MAX / 16 and more are refused. */
+    /* MAY: floats of pass->scratch that forward needs for that many tokens; SIZE_MAX / 16 and more are refused. */
     size_t (*scratch)(const void *block, int64_t tokens);
     /* MUST: x (tokens, dim) -> y (tokens, dim); see blocks/pass.h. */
     void (*forward)(const void *block, struct tare_pass *pass, const float *x, float *y);
@@ -26,7 +27,7 @@ struct tare_block_ops {
 };
 
 struct tare_block {
-    const struct tare_block_ops *ops; /* NULL: declared for planning only, run says so */
+    const struct tare_block_ops *ops; /* NULL: the block is declared for planning only, and the model cannot run */
     const void *self;
 };
 
@@ -82,7 +83,7 @@ struct tare_decoder {
     struct tare_before before;
     struct tare_stream stream;        /* with one, all layers are sequential */
     int64_t slices[TARE_SLICES];      /* floats a token of each */
-    int64_t turned;                   /* inputs of the widest linear that has signs; 0: none has */
+    int64_t turned;                   /* inputs of the widest linear that a Hadamard transform precedes; 0: none */
     int64_t dim, vocabulary, context; /* context: max_position_embeddings, 0 not known */
     const struct tare_parameter *embedding;
     const struct tare_parameter *positions; /* learned, (n, dim); NULL: none */
@@ -103,14 +104,14 @@ struct tare_decoder {
 
 /* A copy of self (size bytes) in the arena of the tree; NULL without memory, and the tree's error says so. */
 void *tare_block_keep(struct tare_at at, const void *self, size_t size);
-/* Make *block ops on such a copy; without memory it stays as it is. */
+/* Makes *block a block of such a copy and ops. Without memory it stays as it is. */
 void tare_block_set(struct tare_block *block, struct tare_at at, const struct tare_block_ops *ops, const void *self,
                     size_t size);
 
 /* Let a slice have at least `width` floats a token. */
 void tare_slice_declare(struct tare_decoder *decoder, enum tare_pass_slice slice, int64_t width);
 
-/* Is the whole described, and has every block ops? Otherwise the model can be planned only. */
+/* Whether everything is described and every block has ops. Otherwise the model can be planned only. */
 bool tare_decoder_runs(const struct tare_decoder *decoder);
 
 /* Repeats the layers that are there, so that a pass goes through them `times` times, each time with a state of its own

@@ -52,7 +52,7 @@ static size_t scratch(const void *block, int64_t tokens)
     return lay_out(block, tokens, NULL, &counted);
 }
 
-/* Norm and rotate a token's queries and keys. */
+/* Norms and rotates the queries and keys of a token. */
 static void prepare_token(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -86,7 +86,8 @@ static double slope(int64_t h, int64_t heads)
                      : exp2(-4.0 * (double)(2 * (h - power) + 1) / (double)power);
 }
 
-/* A task: some channels of one head, over the tokens of a span; their state stays in L1 meanwhile, (head, channels). */
+/* One task runs some channels of one head over the tokens of a span, so that their state, (head, channels), stays in
+ * the L1 cache. */
 static void scan_tile(void *user, size_t i, int worker)
 {
     const struct job *j = user;

@@ -16,7 +16,7 @@ struct mamba1 {
     struct tare_linear in, parts, step, out;
     struct tare_conv conv;
     const struct tare_parameter *a_log, *skip; /* (inner, state), (inner) */
-    struct tare_norm norm[3];                  /* of the time step, of b, of c */
+    struct tare_norm norm[3];                  /* of the time step, b and c */
     int64_t inner, state, rank;
     int64_t channels; /* of a task */
 };
@@ -68,13 +68,14 @@ static void norm_parts(void *user, size_t i, int worker)
         tare_norm_row(j->pass, &j->b->norm[k], part, part);
 }
 
-/* Of a task: channels [first, first + n). Its work memory: a, decay (state, n), then x, y (n). */
+/* What one task computes: channels [first, first + n). The work memory of its thread holds a and decay, (state, n)
+ * each, then x and y, (n) each. */
 struct lanes {
     int64_t first, n;
     float *a, *decay, *x, *y;
 };
 
-/* a = -exp(a_log), turned. */
+/* a = -exp(a_log), transposed from (inner, state) to (state, n). */
 static void take_decay(const struct job *j, const struct lanes *l)
 {
     const int64_t states = j->b->state;
@@ -187,7 +188,7 @@ static void declare_norms(struct mamba1 *b, struct tare_at at, const struct tare
 
 #define TASK_CHANNELS 64
 
-/* So many that a thread's work memory holds what struct lanes says; 0: the state is too large for any. */
+/* The most channels whose lanes fit into a thread's work memory; 0: the state is too large even for one. */
 static int64_t task_channels(int64_t states)
 {
     const int64_t fit = states > TARE_PANEL_FLOATS ? 0 : TARE_PANEL_FLOATS / (2 * states + 2);

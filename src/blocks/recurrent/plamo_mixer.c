@@ -57,7 +57,7 @@ static size_t scratch(const void *block, int64_t tokens)
     return lay_out(block, tokens, NULL, &counted);
 }
 
-/* Gates and x take turns by head: take them apart. */
+/* The projection gives each head its gate, then its x. This puts all gates first, then all of x. */
 static void split_token(void *user, size_t i, int worker)
 {
     (void)worker;

@@ -26,7 +26,7 @@ struct rg_lru {
 struct job {
     const struct rg_lru *b;
     const struct tare_pass *pass;
-    const struct tare_span *span; /* whose tokens the following are of */
+    const struct tare_span *span; /* the one whose tokens `from` and `to` belong to */
     float *y, *u;                 /* (tokens, dim) each: the gate, what goes into the convolution */
     float *c, *a, *in;            /* (tokens, dim) each: what comes out of it; the decay; what is added */
     const float *from;            /* of the state: h (dim), then the last width - 1 rows of u */
@@ -57,7 +57,7 @@ static size_t scratch(const void *block, int64_t tokens)
     return lay_out(block, tokens, NULL, &counted);
 }
 
-/* Row t of u, where rows below 0 are those of passes before. */
+/* Row t of u. Rows below 0 belong to earlier passes and come from the state. */
 static const float *row(const struct job *j, int64_t t)
 {
     return t >= 0 ? j->u + t * j->b->dim : j->from + (t + j->b->width) * j->b->dim;
@@ -111,7 +111,7 @@ static void prepare_token(void *user, size_t i, int worker)
 
 #define TASK_CHANNELS 64
 
-/* The recurrence of some channels over all tokens; y becomes y * h. */
+/* Runs the recurrence of some channels over all tokens, and makes y y * h. */
 static void scan_channels(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -127,7 +127,7 @@ static void scan_channels(void *user, size_t i, int worker)
     }
 }
 
-/* The tokens of one sequence; all lies in planes of (tokens, dim). */
+/* Runs the tokens of one sequence. */
 static void run_span(struct job j, const struct tare_span *span)
 {
     const struct rg_lru *b = j.b;

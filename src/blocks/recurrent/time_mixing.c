@@ -12,7 +12,7 @@
 #define LENGTH_LEAST 1e-7f /* of k k_k */
 #define DECAY 0.606531f    /* e^(-1/2), as the authors round it */
 
-/* What x is mixed for. */
+/* The six inputs that x is mixed for, each with shares of its own. */
 enum { RECEPTANCE, DECAYS, KEYS, VALUES, RATES, GATES, INPUTS };
 enum { SHIFT, STATES }; /* parts of the state */
 
@@ -34,9 +34,9 @@ struct time_mixing {
 struct job {
     const struct time_mixing *b;
     const struct tare_pass *pass;
-    float *u;                     /* (tokens, dim), as all but low: x mixed; then minus p */
-    float *r, *w, *k, *v, *a, *g; /* a becomes p a, and g what goes out */
-    float *o;                     /* before: by how much v becomes the first layer's */
+    float *u;                     /* (tokens, dim), like all but low: x mixed, then -p */
+    float *r, *w, *k, *v, *a, *g; /* a becomes p a, and g what goes into o_proj */
+    float *o;                     /* what heads give; before, the logit of the first layer's share of v */
     float *low;                   /* (tokens, rank) */
 };
 
@@ -93,7 +93,7 @@ static void run_low_rank(const struct job *j, const struct low_rank *low, float 
     tare_linear_forward(j->pass, &low->second, j->low, rank, y, j->b->dim);
 }
 
-/* u for one of the inputs. */
+/* Mixes u for one of the inputs. */
 static void mix(const struct job *j, int input, const float *x)
 {
     const float *share = tare_loaded_vector(j->pass->loaded, j->b->mix[input]);
@@ -120,7 +120,7 @@ static void project(const struct job *j, const float *x)
     tare_token_shift_keep(j->pass, SHIFT, b->dim, x);
 }
 
-/* u = -p, a = p a, k as it is written, of one head. */
+/* Computes u = -p, a = p a, and k as it is written into the state, of one head. */
 static void prepare_head(const struct job *j, int64_t at, const float *k_k, const float *k_a)
 {
     const int64_t n = j->b->head;

@@ -37,7 +37,7 @@ struct job {
     float *scratch;        /* (tokens, per_layer.width) */
 };
 
-/* The parts of the slice. */
+/* Cuts the slice into its parts, or counts their floats without memory. */
 static size_t cut(const struct tare_altup *b, int64_t tokens, float *memory, struct job *j)
 {
     const int64_t n = b->d.streams, dim = b->d.dim;
@@ -70,7 +70,7 @@ static void each(const struct job *j, void (*token)(void *, size_t, int))
     tare_pool_run(j->pass->pool, (size_t)j->pass->tokens, token, (void *)j);
 }
 
-/* Make streams 1 .. of a token as large as the first: by their mean squares. */
+/* Scales all streams of a token but the first to the mean square of the first. */
 static void match_size(const struct job *j, float *streams, int64_t t)
 {
     const int64_t dim = j->b->d.dim;

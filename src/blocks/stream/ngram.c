@@ -16,13 +16,13 @@ struct job {
     const struct tare_pass *pass;
     const int32_t *ids;
     float *rows;   /* (tokens, width) */
-    int64_t table; /* the one in turn */
+    int64_t table; /* the table that is looked up */
 };
 
 enum { SLOT = 1 }; /* the first layer's feed-forward block */
 
-/* The id of a token of a span, which may be one of those kept: in a state that a file may have brought, where it can
- * be any float. */
+/* The id of a token of a span, or, before its first token, one that the state keeps. A state may come from a file,
+ * where an id can be any float, so it is checked. */
 static int64_t id_at(const struct job *j, const struct tare_span *span, int64_t token)
 {
     const int64_t kept = j->b->longest - 1, i = token - span->first;
@@ -54,7 +54,7 @@ static void add(void *user, size_t i, int worker)
     const int64_t dim = j->b->dim;
     float *x = j->pass->x + (int64_t)i * dim;
     const float *more = j->pass->slice[TARE_SLICE_NGRAM] + (int64_t)i * dim, whole = (float)(1 + j->b->n);
-    const float share = j->table + 1 < j->b->n ? 1 : 1 / whole; /* the last one makes a mean of them */
+    const float share = j->table + 1 < j->b->n ? 1 : 1 / whole; /* the last table turns the sum into a mean */
     for (int64_t d = 0; d < dim; d++)
         x[d] = (x[d] + more[d]) * share;
 }

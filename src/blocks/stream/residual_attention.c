@@ -30,7 +30,7 @@ static int64_t blocks(const struct residuals *b)
     return (b->n_layers - 1) / b->size + 1;
 }
 
-/* (tokens, dim): sum k, the running one behind the others */
+/* (tokens, dim): sum k of n + 1, the last of which is the running one */
 static const float *sum_of(const struct tare_pass *pass, const struct residuals *b, int64_t k, int64_t n)
 {
     return k < n ? pass->slice[TARE_SLICE_STREAM] + k * pass->tokens * b->dim : pass->x;
@@ -69,7 +69,7 @@ static void mix(const struct residuals *b, struct tare_pass *pass, int64_t slot,
                   &(struct job){.b = b, .pass = pass, .logits = logits, .n = n, .into = into});
 }
 
-/* Does the layer's mixer begin a block? */
+/* Whether this slot is the mixer of the first layer of a block. */
 static bool begins(const struct residuals *b, int64_t slot)
 {
     return slot % 2 == 0 && slot / 2 % b->size == 0;

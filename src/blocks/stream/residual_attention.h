@@ -2,7 +2,7 @@
  * residual_attention.h - what a block sees is no longer the sum of all before it, but attends to sums of blocks of
  * layers (Kimi K3's attention residuals, Moonshot 2026).
  *
- *     r[0 .. n - 1]: the sums so far of the blocks of `size` layers that are behind, r[n]: of the running one
+ *     r[0 .. n - 1]: the sums of the finished blocks of `size` layers, r[n]: the sum of the running block
  *     x = sum_k softmax_k(proj . norm(r[k])) r[k]        proj and norm of their own for every mixer, feed-forward
  * block, and the end
  */
