@@ -189,6 +189,7 @@ static void begin(struct sample_block *b, const struct tare_routed_desc *d, int 
     b->layer.mixer = layer.ffn; /* the harness runs mixers */
     assert_non_null(layer.ffn.ops);
     sample_block_load(b);
+    assert_true(layer.ffn.ops->spared(layer.ffn.self, &b->loaded) > 0); /* of experts without a gate, too */
 }
 
 static void run(const struct tare_routed_desc *d, int threads, float *into)
