@@ -21,11 +21,16 @@ enum tare_activation tare_activation_read(struct tare_at at, const char *name, e
 
 /*
  * Bounds of a gated unit, where m is `most`:
- *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-alpha g)) * (u + 1), whatever the activation (gpt_oss)
+ *
+ *   BEFORE   g = min(gate, m), u = clamp(up, -m, m): g / (1 + e^(-alpha g)) * (u + 1) (gpt_oss)
+ *
  *   INPUT    act(min(gate, m)) * clamp(up, -m, m) (deepseek_v41)
+ *
  *   AFTER    min(act(gate), m) * clamp(up, -m, m) (step3p5)
- *   SITU     m tanh(gate / m) / (1 + e^-gate) * u, whatever the activation, where u is l tanh(up / l), or up when l is
- *            0 (kimi_k3)
+ *
+ *   SITU     m tanh(gate / m) / (1 + e^-gate) * u with u = l tanh(up / l), or up where l is 0 (kimi_k3)
+ *
+ * BEFORE and SITU do not use the activation.
  */
 struct tare_limit {
     enum { TARE_LIMIT_NONE, TARE_LIMIT_BEFORE, TARE_LIMIT_INPUT, TARE_LIMIT_AFTER, TARE_LIMIT_SITU } kind;
