@@ -71,7 +71,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                        .gate = "router.gate",
                        .correction = "expert_bias",
                        .experts = "experts",
-                       .shared_hidden = a->moe_intermediate_size * a->num_shared_experts},
+                       .shared.hidden = a->moe_intermediate_size * a->num_shared_experts},
         });
 }
 

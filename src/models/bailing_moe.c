@@ -80,8 +80,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                        .gate = "gate.gate_proj",
                        .correction = a->moe_router_enable_expert_bias ? "gate.expert_bias" : NULL,
                        .bias = a->use_bias,
-                       .shared_hidden = shared_hidden(a),
-                       .shared_bias = a->use_bias},
+                       .shared.hidden = shared_hidden(a),
+                       .shared.bias = a->use_bias},
         });
 }
 

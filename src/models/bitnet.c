@@ -44,14 +44,14 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                      .mixed_norm = "attn_sub_norm",
                                      .eps = a->rms_norm_eps,
                                      .rope = rope});
+    const struct tare_norm norm =
+        tare_rms_norm(tare_at(at, "mlp"), "ffn_sub_norm", a->intermediate_size, a->rms_norm_eps);
     tare_glu(l, at,
              &(struct tare_glu_desc){.dim = dim,
                                      .hidden = a->intermediate_size,
                                      .bias = a->mlp_bias,
-                                     .ternary = true,
-                                     .hidden_norm = "ffn_sub_norm",
-                                     .eps = a->rms_norm_eps,
-                                     .activation = TARE_RELU2});
+                                     .linear = tare_ternary,
+                                     .unit = tare_unit_normed(TARE_RELU2, norm)});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

@@ -49,8 +49,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
             .is_routed = routed,
             .routed = {.router = {.n = a->n_routed_experts, .top = a->num_experts_per_tok},
                        .hidden = a->moe_intermediate_size,
-                       .gate_bare = true,
-                       .shared_hidden = a->moe_intermediate_size * a->n_shared_experts},
+                       .gate_kind = TARE_ROUTER_PARAMETER,
+                       .shared.hidden = a->moe_intermediate_size * a->n_shared_experts},
         });
 }
 

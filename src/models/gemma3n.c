@@ -146,8 +146,10 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *user, int
     tare_glu(l, at,
              &(struct tare_glu_desc){.dim = dim,
                                      .hidden = tare_mul(at, 1, hidden(a, i)),
-                                     .activation = TARE_GELU_TANH,
-                                     .sparsity = sparsity(a, i)});
+                                     .unit = tare_unit_sparse(TARE_GELU_TANH, sparsity(a, i)),
+                                     .activation = TARE_GELU_TANH});
+    if (sparsity(a, i) >= 1) /* no gate would be left */
+        l->ffn = (struct tare_block){0};
     l->post[1] = tare_rms_norm(at, "post_feedforward_layernorm", dim, a->rms_norm_eps);
     tare_altup_layer(parts->altup, at, i);
 }

@@ -70,9 +70,9 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                   .groups = a->n_group,
                                   .top_groups = a->topk_group},
                        .hidden = a->moe_intermediate_size,
-                       .gate_bare = true,
+                       .gate_kind = TARE_ROUTER_PARAMETER,
                        .correction = "gate.e_score_correction_bias",
-                       .shared_hidden = a->moe_intermediate_size * a->n_shared_experts},
+                       .shared.hidden = a->moe_intermediate_size * a->n_shared_experts},
         });
 }
 

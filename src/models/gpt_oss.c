@@ -62,7 +62,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                     .router = {.n = a->num_local_experts, .top = a->num_experts_per_tok, .normalize = true},
                     .hidden = a->intermediate_size,
                     .gate = "router",
-                    .gate_bias = BIAS,
+                    .gate_kind = TARE_ROUTER_LINEAR_BIAS,
                     .experts = "experts",
                     .bias = BIAS,
                     .limit = {.kind = TARE_LIMIT_BEFORE, .most = a->swiglu_limit}});

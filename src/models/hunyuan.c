@@ -106,8 +106,8 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                         .router = {.n = a->num_experts, .top = of_layer(a->moe_topk, i)},
                         .hidden = a->moe_intermediate_size ? of_layer(a->moe_intermediate_size, i) : hidden,
                         .gate = "gate.wg",
-                        .shared = "shared_mlp",
-                        .shared_hidden = a->use_mixed_mlp_moe ? hidden * of_layer(a->num_shared_expert, i) : 0});
+                        .shared.name = "shared_mlp",
+                        .shared.hidden = a->use_mixed_mlp_moe ? hidden * of_layer(a->num_shared_expert, i) : 0});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

@@ -118,8 +118,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                        .hidden = a->moe_intermediate_size,
                        .gate = "gate.proj",
                        .correction = "gate.e_score_correction_bias",
-                       .shared = "shared_expert",
-                       .shared_hidden = a->shared_expert_intermediate_size},
+                       .shared.name = "shared_expert",
+                       .shared.hidden = a->shared_expert_intermediate_size},
         });
 }
 

@@ -104,9 +104,9 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                .groups = a->n_group,
                                .top_groups = a->topk_group},
                     .hidden = hidden,
-                    .gate_bare = true,
+                    .gate_kind = TARE_ROUTER_PARAMETER,
                     .correction = "gate.e_score_correction_bias",
-                    .shared_hidden = a->n_shared_experts > 0 ? tare_mul(at, hidden, a->n_shared_experts) : 0});
+                    .shared.hidden = a->n_shared_experts > 0 ? tare_mul(at, hidden, a->n_shared_experts) : 0});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

@@ -143,9 +143,9 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                                       .scale = a->routed_scaling_factor},
                                            .hidden = a->intermediate_size,
                                            .correction = "e_score_correction_bias",
-                                           .shared_hidden = a->shared_intermediate_size,
+                                           .shared.hidden = a->shared_intermediate_size,
                                            .limit = limit,
-                                           .shared_limit = limit});
+                                           .shared.limit = limit});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

@@ -64,7 +64,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     l->pre[1] = tare_layer_norm(at, "post_attention_layernorm", dim, a->layer_norm_epsilon, BIAS);
     tare_glu(l, at,
              &(struct tare_glu_desc){.gate_up_name = "up_proj",
-                                     .gegelu_limit = a->gegelu_limit,
+                                     .unit = tare_unit_gegelu(a->gegelu_limit),
                                      .dim = dim,
                                      .hidden = a->ff_intermediate_size,
                                      .bias = true});

@@ -147,9 +147,9 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                            .gate = "gate.gate",
                                            .correction = "gate.router_bias",
                                            .limit = limit_of(a->swiglu_limits, i),
-                                           .shared = "share_expert",
-                                           .shared_hidden = a->share_expert_dim,
-                                           .shared_limit = limit_of(a->swiglu_limits_shared, i)});
+                                           .shared.name = "share_expert",
+                                           .shared.hidden = a->share_expert_dim,
+                                           .shared.limit = limit_of(a->swiglu_limits_shared, i)});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

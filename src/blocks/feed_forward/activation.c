@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * activation.c - the nonlinearities between two projections. */
+#include "blocks/feed_forward/activation.h"
+
 #include <math.h>
 #include <string.h>
-
-#include "blocks/pass.h"
 
 enum tare_activation tare_activation_read(struct tare_at at, const char *name, enum tare_activation fallback)
 {
@@ -66,7 +66,7 @@ float tare_softplus(float x)
     return x > 0 ? x + log1pf(expf(-x)) : log1pf(expf(x)); /* exact at both ends */
 }
 
-/* Huang and Schlag, 2024: quadratic above zero, an exponential's integral below. */
+/* xIELU (Huang and Schlag, 2024): quadratic above zero, the integral of an exponential below. */
 void tare_xielu_forward(const struct tare_xielu *p, float *x, int64_t n)
 {
     const float positive = tare_softplus(p->alpha_positive), negative = p->beta + tare_softplus(p->alpha_negative);
@@ -91,10 +91,10 @@ void tare_activation_forward(const struct tare_kernels *kernels, enum tare_activ
 
 static float within(float x, float least, float most)
 {
-    return x < least ? least : x > most ? most : x; /* a NaN stays */
+    return x < least ? least : x > most ? most : x; /* NaN stays NaN */
 }
 
-/* Kimi K3's: SiLU whose linear part is bent. */
+/* Kimi K3's unit: a SiLU whose linear factor is bounded by a tanh. */
 static void situ(const struct tare_limit *limit, float *gate, const float *up, int64_t n)
 {
     const float m = (float)limit->most, l = (float)limit->linear;

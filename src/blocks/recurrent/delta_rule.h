@@ -36,7 +36,7 @@ struct tare_delta_desc {
     bool negative;
     bool four_axes; /* A_log is (1, 1, heads, 1) */
 };
-/* What cannot run, as heads that do not divide, is declared without ops. */
+/* What cannot run, such as heads that do not divide, is declared without ops. */
 void tare_delta(struct tare_layer *layer, struct tare_at at, const struct tare_delta_desc *desc);
 
 #endif

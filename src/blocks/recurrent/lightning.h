@@ -22,7 +22,7 @@ struct tare_lightning_desc {
     double strength;
     struct tare_rope rope;
 };
-/* What cannot run, as groups that do not divide, is declared without ops. */
+/* What cannot run, such as groups that do not divide, is declared without ops. */
 void tare_lightning(struct tare_layer *layer, struct tare_at at, const struct tare_lightning_desc *desc);
 
 #endif

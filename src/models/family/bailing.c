@@ -15,16 +15,17 @@ void tare_bailing_layer(struct tare_layer *l, struct tare_at at, const struct ta
     l->pre[0] = tare_rms_norm(at, "input_layernorm", b->dim, b->eps);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", b->dim, b->eps);
     if (b->router.n > 0 && i >= b->first_dense)
-        tare_routed(l, at,
-                    &(struct tare_routed_desc){.router = b->router,
-                                               .dim = b->dim,
-                                               .hidden = b->expert_hidden,
-                                               .gate = b->router_plain ? "gate" : "gate.gate_proj",
-                                               .gate_bare = b->router_plain,
-                                               .correction = b->router_bias ? "gate.expert_bias" : NULL,
-                                               .bias = b->bias,
-                                               .shared_hidden = b->shared_hidden,
-                                               .shared_bias = b->bias});
+        tare_routed(
+            l, at,
+            &(struct tare_routed_desc){.router = b->router,
+                                       .dim = b->dim,
+                                       .hidden = b->expert_hidden,
+                                       .gate = b->router_plain ? "gate" : "gate.gate_proj",
+                                       .gate_kind = b->router_plain ? TARE_ROUTER_PARAMETER : TARE_ROUTER_LINEAR,
+                                       .correction = b->router_bias ? "gate.expert_bias" : NULL,
+                                       .bias = b->bias,
+                                       .shared.hidden = b->shared_hidden,
+                                       .shared.bias = b->bias});
     else
         tare_glu(l, at, &(struct tare_glu_desc){.dim = b->dim, .hidden = b->hidden, .bias = b->bias});
 }

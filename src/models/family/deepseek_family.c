@@ -34,11 +34,11 @@ static void experts(struct tare_layer *l, struct tare_at at, const struct tare_d
     struct tare_routed_desc desc = {.router = m->router,
                                     .dim = m->dim,
                                     .hidden = m->expert_hidden,
-                                    .gate_bare = !m->router_linear,
+                                    .gate_kind = m->router_linear ? TARE_ROUTER_LINEAR : TARE_ROUTER_PARAMETER,
                                     .correction = m->selection_bias ? "gate.e_score_correction_bias" : NULL};
     desc.router.n = m->experts;
     if (m->shared > 0)
-        desc.shared_hidden = tare_mul(at, m->expert_hidden, m->shared);
+        desc.shared.hidden = tare_mul(at, m->expert_hidden, m->shared);
     tare_routed(l, at, &desc);
 }
 
@@ -92,7 +92,7 @@ void tare_deepseek(struct tare_at root, struct tare_decoder *d, const struct tar
                                           .head = m->head,
                                           .tied = m->tied});
     if (m->index_heads > 0)
-        d->side = (struct tare_side){.width = tare_index_side(m->index_top)};
+        tare_slice_declare(d, TARE_SLICE_CHOSEN, tare_index_side(m->index_top));
 }
 
 static void drop_prediction(struct tare_weights *w, const struct tare_deepseek_desc *m)

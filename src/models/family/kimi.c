@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * kimi.c - what Kimi Linear and Kimi K3 share. */
 #include "models/family/kimi.h"
+#include "blocks/feed_forward/mixture_variant.h"
 
 #include "models/family/dense.h"
 #include "models/family/experts.h"
@@ -53,10 +54,10 @@ static void routed(struct tare_layer *l, struct tare_at at, const struct tare_ki
                                    .dim = k->dim,
                                    .hidden = k->expert_hidden,
                                    .correction = "e_score_correction_bias",
-                                   .latent = latent,
+                                   .variant = &(struct tare_mixture_variant){.latent = latent},
                                    .limit = k->limit,
-                                   .shared_limit = k->limit,
-                                   .shared_hidden = k->shared > 0 ? tare_mul(at, k->expert_hidden, k->shared) : 0});
+                                   .shared.limit = k->limit,
+                                   .shared.hidden = k->shared > 0 ? tare_mul(at, k->expert_hidden, k->shared) : 0});
 }
 
 void tare_kimi_layer(struct tare_layer *l, struct tare_at at, const struct tare_kimi *k, int64_t i)

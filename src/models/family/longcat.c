@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * longcat.c - LongCat-Flash's layers, and its published names. */
 #include "models/family/longcat.h"
+#include "blocks/feed_forward/mixture_variant.h"
 
 #include <math.h>
 
@@ -39,9 +40,9 @@ static struct tare_block experts(struct tare_at at, const struct tare_longcat_de
                                     .dim = m->dim,
                                     .hidden = m->expert_hidden,
                                     .gate = "router.classifier",
-                                    .gate_bias = m->router_bias,
+                                    .gate_kind = m->router_bias ? TARE_ROUTER_LINEAR_BIAS : TARE_ROUTER_LINEAR,
                                     .correction = "router.e_score_correction_bias",
-                                    .idle = m->zero_experts};
+                                    .variant = &(struct tare_mixture_variant){.idle = m->zero_experts}};
     desc.router.n = m->experts + m->zero_experts;
     tare_routed(&l, at, &desc);
     return m->runs ? l.ffn : (struct tare_block){NULL, NULL};
@@ -61,7 +62,7 @@ void tare_longcat(struct tare_at root, struct tare_decoder *d, const struct tare
     const struct tare_layer *once = d->layers;
     const int64_t n = d->n_layers;
     struct tare_layer *l = tare_layers(d, 2 * n);
-    d->side = (struct tare_side){.width = m->dim};
+    tare_slice_declare(d, TARE_SLICE_LATER, m->dim);
     for (int64_t i = 0; l && i < n && !root.tree->error.code; i++, l += 2) {
         const struct tare_at at = tare_at(root, "model.layers.%lld", (long long)i);
         l[0] = once[i];

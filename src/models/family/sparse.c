@@ -36,9 +36,9 @@ void tare_shared_experts(struct tare_layer *l, struct tare_at at, const struct t
                 &(struct tare_routed_desc){.dim = e->dim,
                                            .router = {.n = e->n, .top = e->top, .normalize = e->normalize},
                                            .hidden = e->hidden,
-                                           .shared = "shared_expert",
-                                           .shared_hidden = e->shared_hidden,
-                                           .shared_gate = "shared_expert_gate",
+                                           .shared.name = "shared_expert",
+                                           .shared.hidden = e->shared_hidden,
+                                           .shared.gate = "shared_expert_gate",
                                            .activation = tare_activation_read(at, e->hidden_act, TARE_SILU)});
 }
 

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/pool.h"
+#include "blocks/after.h"
 #include "kernels/tiles.h"
 
 static uint64_t spared(const struct tare_block *block, const struct tare_loaded *loaded)
@@ -26,7 +27,9 @@ uint64_t tare_measure_token(const struct tare_loaded *loaded, const struct tare_
     }
     for (int64_t i = 0; i < decoder->n_layers; i++) {
         const struct tare_layer *layer = &decoder->layers[i];
-        less += spared(&layer->mixer, loaded) + spared(&layer->ffn, loaded) + spared(&layer->third, loaded);
+        less += spared(&layer->mixer, loaded) + spared(&layer->ffn, loaded);
+        if (layer->after)
+            less += spared(&layer->after->block, loaded);
     }
     return bytes > less ? bytes - less : 0;
 }

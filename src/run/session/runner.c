@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "blocks/scratch.h"
 #include "run/weights/head8.h"
 #include "run/weights/loaded.h"
 
@@ -127,33 +128,36 @@ void tare_runner_free(struct tare_runner *r)
     free(r);
 }
 
+/* The work memory of a pass. The blocks' scratch comes first, since some of them begin it with what needs more
+ * alignment than a float. */
+static size_t lay_out(const struct tare_decoder *d, int64_t tokens, float *memory, struct tare_pass *pass)
+{
+    struct tare_scratch s = {memory, 0};
+    pass->scratch = tare_scratch_take(&s, 1, (int64_t)tare_decoder_scratch(d, tokens));
+    pass->x = tare_scratch_take(&s, tokens, d->dim);
+    pass->y = tare_scratch_take(&s, tokens, d->dim);
+    pass->normed[0] = tare_scratch_take(&s, tokens, d->dim);
+    pass->normed[1] = tare_scratch_take(&s, tokens, d->dim);
+    for (int i = 0; i < TARE_SLICES; i++)
+        pass->slice[i] = tare_scratch_take(&s, tokens, d->slices[i]);
+    pass->turned = tare_scratch_take(&s, tokens, d->turned);
+    return s.floats;
+}
+
 static enum tare_code reserve_pass(struct tare_runner *r, int64_t tokens, struct tare_error *err)
 {
     if (tokens <= r->room)
         return TARE_OK;
     const struct tare_decoder *d = r->decoder;
-    const size_t scratch = tare_decoder_scratch(d, tokens);
-    size_t rows, floats, side;
-    if (__builtin_mul_overflow((size_t)tokens * 5, (size_t)d->dim, &rows) ||
-        __builtin_add_overflow((size_t)d->side.width, (size_t)d->turned, &side) ||
-        __builtin_mul_overflow((size_t)tokens, side, &side) || __builtin_add_overflow(rows, scratch, &floats) ||
-        __builtin_add_overflow(floats, side, &floats) || floats > SIZE_MAX / 16)
-        return tare_fail_memory(err);
-    float *memory = malloc(floats * sizeof *memory);
+    struct tare_pass counted;
+    const size_t floats = lay_out(d, tokens, NULL, &counted);
+    float *memory = floats <= SIZE_MAX / 16 ? malloc(floats * sizeof *memory) : NULL;
     if (!memory)
         return tare_fail_memory(err);
     free(r->memory);
     r->memory = memory;
     r->room = tokens;
-    const int64_t plane = tokens * d->dim;
-    r->pass.scratch = memory; /* first: some blocks begin it with what is more than floats, and must be aligned */
-    r->pass.x = memory + scratch;
-    r->pass.y = r->pass.x + plane;
-    r->pass.normed[0] = r->pass.x + 2 * plane;
-    r->pass.normed[1] = r->pass.x + 3 * plane;
-    r->pass.embedded = d->layers->skip ? r->pass.x + 4 * plane : NULL;
-    r->pass.side = r->pass.x + 5 * plane;
-    r->pass.turned = r->pass.side + tokens * d->side.width;
+    lay_out(d, tokens, memory, &r->pass);
     return TARE_OK;
 }
 

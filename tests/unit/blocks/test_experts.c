@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "blocks/blocks.h"
+#include "blocks/feed_forward/mixture_variant.h"
 #include "blocks/stream/laurel.h"
 #include "blocks/stream/pair.h"
 #include "sample.h"
@@ -112,11 +113,11 @@ static void test_pair(void **unused)
                                            .router = {.n = EXPERTS, .top = TOP, .normalize = true},
                                            .gate = "router.proj",
                                            .experts = "experts",
-                                           .apart = {.gate = "router.scale",
-                                                     .experts = "pre_2",
-                                                     .gain = "router.gain",
-                                                     .logit_scale = 0.25,
-                                                     .eps = 1e-5},
+                                           .variant = &(struct tare_mixture_variant){.apart = {.gate = "router.scale",
+                                                                                               .experts = "pre_2",
+                                                                                               .gain = "router.gain",
+                                                                                               .logit_scale = 0.25,
+                                                                                               .eps = 1e-5}},
                                            .activation = TARE_GELU_TANH});
     pair.part[1] = b.layer.ffn;
     pair.post[0] = tare_rms_norm(at, "post_1", DIM, 1e-5);
@@ -164,7 +165,7 @@ static void test_sparse_gates(void **unused)
     struct sample_block b;
     (void)unused;
     tare_glu(&b.layer, sample_block_begin(&b, 2, DIM),
-             &(struct tare_glu_desc){.dim = DIM, .hidden = HIDDEN, .activation = TARE_GELU_TANH, .sparsity = 0.95});
+             &(struct tare_glu_desc){.dim = DIM, .hidden = HIDDEN, .unit = tare_unit_sparse(TARE_GELU_TANH, 0.95)});
     b.layer.mixer = b.layer.ffn;
     begin(&b);
     for (int t = 0; t < TOKENS; t++) {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "blocks/blocks.h"
+#include "blocks/feed_forward/mixture_variant.h"
 #include "sample.h"
 
 enum { DIM = 20, HIDDEN = 12, EXPERTS = 6, SHARED = 9, LATENT = 8, TOKENS = 70, WIDEST = 64 };
@@ -33,6 +33,12 @@ static bool multiply(const struct sample_block *b, const char *name, int64_t fir
     return true;
 }
 
+static const struct tare_mixture_variant *variant(const struct tare_routed_desc *d)
+{
+    static const struct tare_mixture_variant plain = {0};
+    return d->variant ? d->variant : &plain;
+}
+
 static double activated(const struct tare_routed_desc *d, double v)
 {
     return d->activation == TARE_RELU2 ? (v > 0 ? v * v : 0) : v / (1 + exp(-v));
@@ -41,28 +47,29 @@ static double activated(const struct tare_routed_desc *d, double v)
 static void expert(const struct sample_block *b, const struct tare_routed_desc *d, int e, const double *in, double *out)
 {
     double gate[HIDDEN], up[HIDDEN];
-    const int64_t width = d->latent.width > 0 ? LATENT : DIM;
-    const char *up_name = d->ungated ? "switch_mlp.fc1" : "switch_mlp.up_proj";
+    const int64_t width = variant(d)->latent.width > 0 ? LATENT : DIM;
+    const char *up_name = variant(d)->ungated ? "switch_mlp.fc1" : "switch_mlp.up_proj";
     assert_true(multiply(b, up_name, e * HIDDEN, HIDDEN, in, up));
-    if (!d->ungated)
+    if (!variant(d)->ungated)
         assert_true(multiply(b, "switch_mlp.gate_proj", e * HIDDEN, HIDDEN, in, gate));
     for (int i = 0; i < HIDDEN; i++)
-        up[i] = d->ungated ? activated(d, up[i]) : activated(d, gate[i]) * up[i];
-    assert_true(multiply(b, d->ungated ? "switch_mlp.fc2" : "switch_mlp.down_proj", e * width, width, up, out));
+        up[i] = variant(d)->ungated ? activated(d, up[i]) : activated(d, gate[i]) * up[i];
+    assert_true(
+        multiply(b, variant(d)->ungated ? "switch_mlp.fc2" : "switch_mlp.down_proj", e * width, width, up, out));
 }
 
 static void shared_expert(const struct sample_block *b, const struct tare_routed_desc *d, const double *in, double *out)
 {
     double both[2 * SHARED], *up = both + SHARED;
-    if (d->shared_gate_up)
+    if (variant(d)->shared_gate_up)
         assert_true(multiply(b, "shared.both", 0, 2 * SHARED, in, both));
     else
         assert_true(multiply(b, "shared_experts.up_proj", 0, SHARED, in, up));
-    if (!d->shared_gate_up && !d->ungated)
+    if (!variant(d)->shared_gate_up && !variant(d)->ungated)
         assert_true(multiply(b, "shared_experts.gate_proj", 0, SHARED, in, both));
     for (int i = 0; i < SHARED; i++)
-        up[i] = d->ungated ? activated(d, up[i]) : activated(d, both[i]) * up[i];
-    assert_true(multiply(b, d->shared_down ? "shared.down" : "shared_experts.down_proj", 0, DIM, up, out));
+        up[i] = variant(d)->ungated ? activated(d, up[i]) : activated(d, both[i]) * up[i];
+    assert_true(multiply(b, variant(d)->shared_down ? "shared.down" : "shared_experts.down_proj", 0, DIM, up, out));
 }
 
 /* The weight of each expert, 0 of those not chosen. */
@@ -108,7 +115,7 @@ static void route(const struct sample_block *b, const struct tare_routed_desc *d
 static void token(const struct sample_block *b, const struct tare_routed_desc *d, const double *in, double *out)
 {
     double weight[EXPERTS], narrow[WIDEST], one[WIDEST], sum[WIDEST] = {0};
-    const int64_t width = d->latent.width > 0 ? LATENT : DIM;
+    const int64_t width = variant(d)->latent.width > 0 ? LATENT : DIM;
     route(b, d, in, weight);
     if (!multiply(b, "narrow", 0, LATENT, in, narrow))
         memcpy(narrow, in, DIM * sizeof *in);
@@ -117,16 +124,16 @@ static void token(const struct sample_block *b, const struct tare_routed_desc *d
         for (int64_t i = 0; i < width; i++)
             sum[i] += weight[e] * one[i];
     }
-    if (d->latent.norm) {
+    if (variant(d)->latent.norm) {
         double square = 0;
         for (int i = 0; i < LATENT; i++)
             square += sum[i] * sum[i];
         for (int i = 0; i < LATENT; i++)
-            sum[i] *= (double)sample_weight(b, "mlp.norm.weight")[i] / sqrt(square / LATENT + d->latent.eps);
+            sum[i] *= (double)sample_weight(b, "mlp.norm.weight")[i] / sqrt(square / LATENT + variant(d)->latent.eps);
     }
     if (!multiply(b, "widen", 0, DIM, sum, out))
         memcpy(out, sum, DIM * sizeof *out);
-    if (d->shared_hidden > 0) {
+    if (d->shared.hidden > 0) {
         shared_expert(b, d, in, one);
         for (int i = 0; i < DIM; i++)
             out[i] += one[i];
@@ -140,36 +147,39 @@ static const struct tare_routed_desc descs[] = {
      .dim = DIM,
      .hidden = HIDDEN,
      .bias = true,
-     .shared_hidden = SHARED},
+     .shared.hidden = SHARED},
     {.router = {ROUTER, .normalize = true},
      .dim = DIM,
      .hidden = HIDDEN,
-     .shared = "shared",
-     .shared_gate_up = "both",
-     .shared_down = "down",
-     .shared_hidden = SHARED},
+     .shared.name = "shared",
+     .variant = &(const struct tare_mixture_variant){.shared_gate_up = "both", .shared_down = "down"},
+     .shared.hidden = SHARED},
     {.router = {ROUTER, .score = TARE_SCORE_SIGMOID, .groups = 3, .top_groups = 2},
      .dim = DIM,
      .hidden = HIDDEN,
      .correction = "gate.correction",
-     .gate_bare = true},
+     .gate_kind = TARE_ROUTER_PARAMETER},
     {.router = {ROUTER, .score = TARE_SCORE_SIGMOID, .normalize = true, .scale = 0.5},
      .dim = DIM,
      .hidden = HIDDEN,
-     .ungated = true,
-     .parts = {NULL, "fc1", "fc2"},
+     .variant = &(const struct tare_mixture_variant){.ungated = true, .parts = {NULL, "fc1", "fc2"}},
      .activation = TARE_RELU2,
-     .shared_hidden = SHARED,
-     .shared_bias = true},
+     .shared.hidden = SHARED,
+     .shared.bias = true},
     {.router = {ROUTER, .normalize = true},
      .dim = DIM,
      .hidden = HIDDEN,
-     .ungated = true,
-     .parts = {NULL, "fc1", "fc2"},
      .activation = TARE_RELU2,
-     .latent = {.width = LATENT, .down = "narrow", .up = "widen", .bias = true, .norm = "norm", .eps = 1e-5},
-     .shared_hidden = SHARED},
-    {.router = {ROUTER}, .dim = DIM, .hidden = HIDDEN, .latent = {.width = LATENT, .down = "narrow", .up = "widen"}},
+     .variant =
+         &(const struct tare_mixture_variant){
+             .ungated = true,
+             .parts = {NULL, "fc1", "fc2"},
+             .latent = {.width = LATENT, .down = "narrow", .up = "widen", .bias = true, .norm = "norm", .eps = 1e-5}},
+     .shared.hidden = SHARED},
+    {.router = {ROUTER},
+     .dim = DIM,
+     .hidden = HIDDEN,
+     .variant = &(const struct tare_mixture_variant){.latent = {.width = LATENT, .down = "narrow", .up = "widen"}}},
 };
 
 static void begin(struct sample_block *b, const struct tare_routed_desc *d, int threads)
@@ -179,6 +189,7 @@ static void begin(struct sample_block *b, const struct tare_routed_desc *d, int 
     b->layer.mixer = layer.ffn; /* the harness runs mixers */
     assert_non_null(layer.ffn.ops);
     sample_block_load(b);
+    assert_true(layer.ffn.ops->spared(layer.ffn.self, &b->loaded) > 0); /* of experts without a gate, too */
 }
 
 static void run(const struct tare_routed_desc *d, int threads, float *into)
