@@ -6,22 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "open/gguf/gguf.h"
+#include "gguf/spelling.h"
 #include "save/gguf_write.h"
-
-/* By the text model's model_type. "gemma3" is a wrapper whose fragment may be without a word of its own. */
-static const struct tare_gguf_kind kinds[] = {
-    {"llama", "llama", true, false, false, false, 0, "silu"},
-    {"mistral", "llama", true, false, false, false, 0, "silu"},
-    {"mixtral", "llama", true, false, false, false, 0, "silu"},
-    {"qwen2", "qwen2", false, false, false, false, 0, "silu"},
-    {"qwen3", "qwen3", false, false, false, false, 0, "silu"},
-    {"gemma", "gemma", false, true, true, false, 0, NULL},
-    {"gemma2", "gemma2", false, true, true, true, 46, "gelu_pytorch_tanh"},
-    {"gemma3", "gemma3", false, true, false, true, 62, "gelu_pytorch_tanh"},
-    {"gemma3_text", "gemma3", false, true, false, true, 62, "gelu_pytorch_tanh"},
-    {"phi3", "phi3", false, false, false, false, 0, "silu"},
-};
 
 struct family {
     struct tare_gguf_out *out;
@@ -37,7 +23,7 @@ struct family {
 static enum tare_code refuse(const struct family *f, const char *key, const char *why)
 {
     return tare_fail(f->err, TARE_E_TARGET, key, "%s, and GGUF's %s has no key for it; --to dense or mlx keeps it", why,
-                     f->out->kind->architecture);
+                     f->out->family->architecture);
 }
 
 static void note(const struct family *f, const char *where, const char *text)
@@ -46,19 +32,19 @@ static void note(const struct family *f, const char *where, const char *text)
         f->options->note(f->options->user, where, text);
 }
 
-static enum tare_code choose_kind(struct family *f)
+static enum tare_code choose_family(struct family *f)
 {
     const struct tare_model *model = f->model;
     const char *type = tare_json_text(model->inner_config, "model_type", model->model_type ? model->model_type : "");
-    for (size_t k = 0; k < sizeof kinds / sizeof *kinds && !f->out->kind; k++)
-        if (!strcmp(kinds[k].model_type, type))
-            f->out->kind = &kinds[k];
-    if (!f->out->kind || !f->decoder || !f->decoder->n_layers)
-        return tare_fail(
-            f->err, TARE_E_TARGET, type,
-            "is no model that tare writes as GGUF; it writes llama, mistral, mixtral, qwen2, qwen3, gemma, "
-            "gemma2, gemma3 and phi3");
-    f->out->pairs.architecture = f->out->kind->architecture;
+    const struct tare_gguf_family *family = tare_gguf_family_written(type);
+    if (!family || !f->decoder || !f->decoder->n_layers) {
+        const char *known = tare_gguf_families_text(true, f->arena);
+        return known
+                   ? tare_fail(f->err, TARE_E_TARGET, type, "is no model that tare writes as GGUF; it writes %s", known)
+                   : tare_fail_memory(f->err);
+    }
+    f->out->family = family;
+    f->out->pairs.architecture = family->architecture;
     return TARE_OK;
 }
 
@@ -107,9 +93,9 @@ static enum tare_code check_layers(struct family *f, const struct tare_rope **lo
         if (d->heads != a->heads || d->kv_heads != a->kv_heads || d->head_dim != a->head_dim ||
             !near(d->scale, a->scale))
             return refuse(f, "config.json", "its layers have unlike heads");
-        if (d->window && f->out->kind->windows)
+        if (d->window && f->out->family->windows)
             *local = &d->rope;
-        if (!d->window || !f->out->kind->windows)
+        if (!d->window || !f->out->family->windows)
             f->first.rope = d->rope; /* of a layer that sees everything, where there is one */
     }
     for (int64_t i = 0; i < f->decoder->n_layers; i++) {
@@ -125,7 +111,7 @@ static enum tare_code check_layers(struct family *f, const struct tare_rope **lo
 static enum tare_code check_scale(const struct family *f)
 {
     const struct tare_gqa_desc *a = &f->first;
-    const bool wide = f->out->kind->wide && f->decoder->n_layers == f->out->kind->wide;
+    const bool wide = f->out->family->wide && f->decoder->n_layers == f->out->family->wide;
     const int64_t size = wide ? f->decoder->dim / a->heads : a->head_dim;
     if (!near(a->scale, 1 / sqrt((double)size)))
         return refuse(f, "config.json: query_pre_attn_scalar", "its scores are not scaled by the size of a head");
@@ -135,7 +121,7 @@ static enum tare_code check_scale(const struct family *f)
 static enum tare_code check_activation(const struct family *f)
 {
     const char *word = tare_json_text(f->config, "hidden_activation", tare_json_text(f->config, "hidden_act", NULL));
-    const char *usual = f->out->kind->activation;
+    const char *usual = f->out->family->activation;
     if (!word || !usual || !strcmp(word, usual) || (!strcmp(usual, "silu") && !strcmp(word, "swish")))
         return TARE_OK;
     return refuse(f, "config.json: hidden_act", "its activation is another one than all of the family have");
@@ -156,10 +142,10 @@ static enum tare_code put_windows(struct family *f, const struct tare_rope *loca
         pattern = !a.window && !pattern ? i + 1 : pattern;
     }
     if (!window)
-        return strcmp(f->out->kind->architecture, "gemma2")
+        return f->out->family->windows != TARE_GGUF_WINDOWS_ALTERNATE
                    ? TARE_OK
                    : refuse(f, "config.json: sliding_window", "it has no layers with a window");
-    if (!f->out->kind->windows) {
+    if (!f->out->family->windows) {
         note(f, "config.json: sliding_window",
              "readers of GGUF attend to the whole text in every layer: the same up to so many tokens only");
         tare_pairs_integer(pairs, ".attention.sliding_window", window);
@@ -172,7 +158,7 @@ static enum tare_code put_windows(struct family *f, const struct tare_rope *loca
         regular = regular && (a.window > 0) == ((i + 1) % pattern != 0);
     }
     tare_pairs_integer(pairs, ".attention.sliding_window", window);
-    if (!strcmp(f->out->kind->architecture, "gemma2"))
+    if (f->out->family->windows == TARE_GGUF_WINDOWS_ALTERNATE)
         return regular && pattern == 2
                    ? TARE_OK
                    : refuse(f, "config.json: layer_types", "not every second layer, from the first, has a window");
@@ -218,9 +204,9 @@ static enum tare_code put_longrope(struct family *f)
     struct tare_pairs *pairs = &f->out->pairs;
     const int64_t original = (int64_t)f->first.rope.original_context;
     float brief = 1, lasting = 1;
-    enum tare_code code = make_factors(f, "rope_factors_long.weight", original + 1, &lasting);
+    enum tare_code code = make_factors(f, TARE_GGUF_ROPE_LONG, original + 1, &lasting);
     if (!code)
-        code = make_factors(f, "rope_factors_short.weight", original, &brief);
+        code = make_factors(f, TARE_GGUF_ROPE_SHORT, original, &brief);
     if (code)
         return code;
     if (!near((double)brief, (double)lasting))
@@ -249,7 +235,7 @@ static enum tare_code put_rotation(struct family *f)
 {
     const struct tare_rope *rope = &f->first.rope;
     struct tare_pairs *pairs = &f->out->pairs;
-    const bool permuted = f->out->kind->permuted;
+    const bool permuted = f->out->family->permuted;
     float amplitude;
     if (rope->interleaved && !permuted)
         return refuse(f, "config.json: rope_traditional", "neighbours are rotated");
@@ -268,11 +254,11 @@ static enum tare_code put_rotation(struct family *f)
     case TARE_ROPE_YARN:
         return put_yarn(f);
     case TARE_ROPE_LLAMA3:
-        if (!strcmp(f->out->kind->architecture, "llama"))
-            return make_factors(f, "rope_freqs.weight", 1, &amplitude);
+        if (f->out->family->one_factor_list)
+            return make_factors(f, TARE_GGUF_ROPE_FREQS, 1, &amplitude);
         break;
     case TARE_ROPE_LONGROPE:
-        if (permuted || !strcmp(f->out->kind->architecture, "phi3"))
+        if (f->out->family->factor_lists)
             return put_longrope(f);
         break;
     default:
@@ -304,10 +290,10 @@ static enum tare_code put_feed_forward(struct family *f)
 static enum tare_code put_caps(struct family *f)
 {
     struct tare_pairs *pairs = &f->out->pairs;
-    const bool second = !strcmp(f->out->kind->architecture, "gemma2"),
-               third = !strcmp(f->out->kind->architecture, "gemma3");
+    const enum tare_gguf_caps caps = f->out->family->caps;
+    const bool both = caps == TARE_GGUF_CAPS_BOTH;
     const double scores = f->first.soft_cap, logits = f->decoder->logit_soft_cap;
-    if ((scores != 0) != second || (logits != 0 && !second && !third) || (logits == 0 && second))
+    if ((scores != 0) != both || (both && logits == 0) || (logits != 0 && caps == TARE_GGUF_CAPS_NONE))
         return refuse(f, "config.json: attn_logit_softcapping",
                       "its scores or logits are capped, or not, unlike the family's");
     if (scores != 0)
@@ -361,11 +347,11 @@ enum tare_code tare_gguf_family(struct tare_gguf_out *out, struct tare_model *mo
                        .err = err};
     const struct tare_rope *local = NULL;
     enum tare_code code;
-    if ((code = choose_kind(&f)) || (code = find_prefix(&f)))
+    if ((code = choose_family(&f)) || (code = find_prefix(&f)))
         return code;
     if (!tare_gqa_describe(&model->decoder->layers[0].mixer, &f.first))
         return refuse(&f, "config.json", "its attention is not of heads with keys and values of one size");
-    const char *architecture = out->kind->architecture;
+    const char *architecture = out->family->architecture;
     tare_pairs_text(&out->pairs, "general.architecture", architecture, strlen(architecture));
     tare_pairs_text(&out->pairs, "general.type", "model", 5);
     put_name(&f);

@@ -196,17 +196,17 @@ static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *mod
     const struct tare_gguf_out *out = layout->own;
     const size_t prefix = strlen(out->prefix);
     const char *own = strncmp(job->name, out->prefix, prefix) ? job->name : job->name + prefix;
-    const char *name = tare_gguf_name_of(out->kind->architecture, own, &layout->arena);
+    const char *name = tare_gguf_name_of(out->family->architecture, own, &layout->arena);
     if (layout->arena.failed)
         return tare_fail_memory(err);
-    if (!name || (out->kind->always_tied && !strncmp(own, "lm_head.", 8)))
-        return tare_fail(err, TARE_E_TARGET, job->name, "GGUF's %s has no such tensor", out->kind->architecture);
+    if (!name || (out->family->always_tied && !strncmp(own, "lm_head.", 8)))
+        return tare_fail(err, TARE_E_TARGET, job->name, "GGUF's %s has no such tensor", out->family->architecture);
     job->exact = options->exact;
     if (strstr(own, ".self_attn.q_proj.") || strstr(own, ".self_attn.k_proj."))
         job->half = out->half;
     if (job->half && job->flat.shape[0] % (2 * job->half))
         return tare_fail(err, TARE_E_SHAPE, job->name, "its rows are no whole heads");
-    if (out->kind->norms_one && tare_ends_with(own, "norm.weight")) {
+    if (out->family->norms_plus_one && tare_ends_with(own, "norm.weight")) {
         const enum tare_code code = add_one(layout, model, job, err);
         if (code)
             return code;

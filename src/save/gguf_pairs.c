@@ -3,7 +3,7 @@
  * Source: ggml, docs/gguf.md. */
 #include <string.h>
 
-#include "open/gguf/gguf.h"
+#include "gguf/spelling.h"
 #include "save/gguf_write.h"
 
 void tare_put_bytes(struct tare_text *text, uint64_t value, int size)

@@ -2,7 +2,7 @@
  * gguf_vocabulary.c - tokenizer.json, tokenizer_config.json and the chat template as metadata of GGUF.
  *
  * llama.cpp has no stages: it knows a few kinds by name. BPE over bytes is "gpt2", with merges, and what cuts the text
- * before by its name (the table of open/gguf/gguf_tokenizer.c); BPE with a fallback to bytes is SentencePiece's,
+ * before by its name (the table of gguf/pre_tokenizers.c); BPE with a fallback to bytes is SentencePiece's,
  * "llama", whose pieces have scores: here the place of the first merge that makes a piece, so that the same neighbours
  * are joined first. What none of its kinds does is refused: it would read text otherwise. Source: llama.cpp,
  * src/llama-vocab.cpp, conversion/base.py; gguf-py, gguf/vocab.py.
@@ -11,13 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "open/gguf/gguf.h"
+#include "gguf/spelling.h"
 #include "save/gguf_write.h"
 #include "text/tokenizer_json.h"
 
 #define MOST ((uint64_t)1 << 30)
 #define SPACE "\xe2\x96\x81" /* U+2581, SentencePiece's space */
-enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5, BYTE = 6 }; /* llama.cpp's kinds of tokens */
 
 struct token {
     const char *text; /* NULL: no token has this number */
@@ -53,7 +52,7 @@ static const char *text_at(const json_t *object, const char *key)
 
 /* ---- which kind ------------------------------------------------------------------------------------------------ */
 
-/* A stage, or the stages of a sequence: number k of them, NULL behind the last. */
+/* A stage, or the stages of a sequence: number k of them, NULL past the end. */
 static const json_t *stage_at(const json_t *stage, const char *list, size_t k)
 {
     if (!json_is_object(stage))
@@ -189,9 +188,9 @@ static enum tare_code collect(struct vocabulary *v)
         const bool unk = v->pieces && strlen(unknown) == entry->token.size && *unknown &&
                          !memcmp(unknown, entry->token.text, entry->token.size);
         code = set_token(v, entry->id, entry->token.text, entry->token.size,
-                         unk                                                          ? UNKNOWN
-                         : v->pieces && is_byte(entry->token.text, entry->token.size) ? BYTE
-                                                                                      : NORMAL);
+                         unk                                                          ? TARE_GGUF_UNKNOWN
+                         : v->pieces && is_byte(entry->token.text, entry->token.size) ? TARE_GGUF_BYTE
+                                                                                      : TARE_GGUF_NORMAL);
     }
     for (size_t k = 0; !code && k < json_array_size(added); k++) {
         const json_t *token = json_array_get(added, k), *id = json_object_get(token, "id");
@@ -199,11 +198,11 @@ static enum tare_code collect(struct vocabulary *v)
         if (!json_is_integer(id) || !json_is_string(content))
             return tare_fail(v->err, TARE_E_FORMAT, "tokenizer.json", "added_tokens: an entry without id or content");
         const int64_t number = json_integer_value(id);
-        const bool unk = v->pieces && number >= 0 && number < v->n && v->tokens[number].kind == UNKNOWN;
+        const bool unk = v->pieces && number >= 0 && number < v->n && v->tokens[number].kind == TARE_GGUF_UNKNOWN;
         code = set_token(v, number, json_string_value(content), json_string_length(content),
-                         unk                                               ? UNKNOWN
-                         : json_is_true(json_object_get(token, "special")) ? CONTROL
-                                                                           : USER_DEFINED);
+                         unk                                               ? TARE_GGUF_UNKNOWN
+                         : json_is_true(json_object_get(token, "special")) ? TARE_GGUF_CONTROL
+                                                                           : TARE_GGUF_USER_DEFINED);
     }
     return code;
 }
@@ -214,7 +213,7 @@ static enum tare_code score(struct vocabulary *v)
     struct tare_text joined = {0};
     const size_t n = v->json.n_merges / 2;
     for (int64_t id = 0; id < v->n; id++)
-        v->tokens[id].score = v->tokens[id].kind == NORMAL ? -(double)n - 1 : 0;
+        v->tokens[id].score = v->tokens[id].kind == TARE_GGUF_NORMAL ? -(double)n - 1 : 0;
     for (size_t k = n; k-- > 0;) { /* the first one last */
         const struct tare_slice *both = v->json.merges + 2 * k;
         joined.size = 0;
@@ -241,7 +240,7 @@ static void put_tokens(struct vocabulary *v)
     }
     tare_pairs_list(pairs, "tokenizer.ggml.token_type", TARE_GGUF_I32, (uint64_t)v->n);
     for (int64_t id = 0; id < v->n; id++)
-        tare_put_bytes(&pairs->text, (uint64_t)(v->tokens[id].text ? v->tokens[id].kind : UNUSED), 4);
+        tare_put_bytes(&pairs->text, (uint64_t)(v->tokens[id].text ? v->tokens[id].kind : TARE_GGUF_UNUSED), 4);
     if (v->pieces) {
         tare_pairs_list(pairs, "tokenizer.ggml.scores", TARE_GGUF_F32, (uint64_t)v->n);
         for (int64_t id = 0; id < v->n; id++)

@@ -9,30 +9,6 @@
 
 #include "open/gguf/gguf.h"
 
-enum { PERMUTED = 1, PLUS_ONE = 2, PARTIAL_ROTARY = 4, SPARSE = 8, SHARES_NORMALIZED = 16 };
-
-/*
- * wide: the number of layers of the one size whose attention is scaled by hidden_size / heads instead of head_dim
- * (Gemma 2 and 3 of 27B), which the metadata do not say; llama.cpp tells it in the same way. 0: does not apply.
- */
-static const struct family {
-    const char *architecture, *model_type, *class_name;
-    unsigned flags;
-    int64_t wide;
-} families[] = {
-    {"llama", "llama", "LlamaForCausalLM", PERMUTED, 0},
-    {"mistral", "mistral", "MistralForCausalLM", PERMUTED, 0},
-    {"qwen2", "qwen2", "Qwen2ForCausalLM", 0, 0},
-    {"qwen3", "qwen3", "Qwen3ForCausalLM", 0, 0},
-    {"qwen2moe", "qwen2_moe", "Qwen2MoeForCausalLM", SPARSE, 0},
-    {"qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", SPARSE | SHARES_NORMALIZED, 0},
-    {"gemma", "gemma", "GemmaForCausalLM", PLUS_ONE, 0},
-    {"gemma2", "gemma2", "Gemma2ForCausalLM", PLUS_ONE, 46},
-    {"gemma3", "gemma3_text", "Gemma3ForCausalLM", PLUS_ONE, 62},
-    {"phi3", "phi3", "Phi3ForCausalLM", PARTIAL_ROTARY, 0},
-};
-static const struct family mixtral = {"llama", "mixtral", "MixtralForCausalLM", PERMUTED, 0};
-
 /* Keys below the architecture, and what config.json calls them. */
 static const struct key {
     const char *gguf, *own;
@@ -59,7 +35,7 @@ static const struct key {
 struct making {
     const struct tare_gguf *gguf;
     struct tare_arena *arena;
-    const struct family *family;
+    const struct tare_gguf_family *family;
     struct tare_text *config;
     struct tare_gguf_facts *facts;
     int64_t hidden, layers, heads, kv_heads, head_dim;
@@ -123,7 +99,7 @@ static enum tare_code put_keys(struct making *m)
     int64_t experts = 0;
     if (tare_gguf_integer(below(m, "expert_count"), &experts))
         tare_text_format(m->config, ",\n  \"%s\": %" PRId64,
-                         m->family == &mixtral ? "num_local_experts" : "num_experts", experts);
+                         m->family->experts_key ? m->family->experts_key : "num_experts", experts);
     return TARE_OK;
 }
 
@@ -149,7 +125,7 @@ static enum tare_code read_sizes(struct making *m)
     if (read_size(m, "attention.value_length", &value) && value != m->head_dim)
         return refuse(m, TARE_E_UNKNOWN, "attention.value_length", "differs from key_length, which no known model has");
     if (read_size(m, "rope.dimension_count", &rotary) && rotary != m->head_dim) {
-        if (!(m->family->flags & PARTIAL_ROTARY) || rotary > m->head_dim)
+        if (!m->family->partial_rotary || rotary > m->head_dim)
             return refuse(m, TARE_E_UNKNOWN, "rope.dimension_count",
                           "differs from the size of a head, which is not known of this architecture");
         tare_text_puts(m->config, ",\n  \"partial_rotary_factor\": ");
@@ -295,9 +271,9 @@ static enum tare_code put_scaling(struct making *m)
 /* Llama 3.1's and Phi-3's scaling are tensors here; they are set aside once their values are in the config. */
 static enum tare_code put_rotary(struct making *m)
 {
-    const struct tare_tensor *one = factors_of(m, "rope_freqs.weight");
-    const struct tare_tensor *brief = factors_of(m, "rope_factors_short.weight");
-    const struct tare_tensor *lasting = factors_of(m, "rope_factors_long.weight");
+    const struct tare_tensor *one = factors_of(m, TARE_GGUF_ROPE_FREQS);
+    const struct tare_tensor *brief = factors_of(m, TARE_GGUF_ROPE_SHORT);
+    const struct tare_tensor *lasting = factors_of(m, TARE_GGUF_ROPE_LONG);
     const char **aside = tare_arena_array(m->arena, 4, sizeof *aside);
     size_t n = 0;
     if (!aside)
@@ -333,7 +309,7 @@ static bool has(const struct making *m, const char *tensor)
 static void put_sparse(struct making *m)
 {
     const char *comma = "";
-    int64_t normalized = m->family->flags & SHARES_NORMALIZED;
+    int64_t normalized = m->family->shares_normalized;
     tare_gguf_integer(below(m, "expert_weights_norm"), &normalized);
     put_flag(m, "norm_topk_prob", normalized);
     tare_text_puts(m->config, ",\n  \"decoder_sparse_step\": 1,\n  \"mlp_only_layers\": [");
@@ -366,9 +342,19 @@ static void put_ids(const struct making *m, struct tare_text *out, bool all)
     tare_text_puts(out, n && all ? "]" : "");
 }
 
+/* Whether a line of families.def is the one to read: the key that it asks for, if any, is a number above 0. */
+static bool applies(const struct making *m, const struct tare_gguf_family *family)
+{
+    int64_t number = 0;
+    if (!family->class_name || strcmp(family->architecture, m->facts->architecture) != 0)
+        return false;
+    return !family->reads_when || (tare_gguf_integer(below(m, family->reads_when), &number) && number > 0);
+}
+
 static enum tare_code choose_family(struct making *m)
 {
     const char *word = tare_gguf_word(m->gguf, m->arena, "general.architecture", "");
+    const struct tare_gguf_family *family;
     int64_t number = 0;
     if (!word)
         return tare_fail_memory(m->err);
@@ -377,21 +363,15 @@ static enum tare_code choose_family(struct making *m)
         return tare_fail(m->err, TARE_E_UNKNOWN, m->gguf->file,
                          "is one of %" PRId64 " files of a model that was split: join them by llama-gguf-split --merge",
                          number);
-    for (size_t i = 0; i < sizeof families / sizeof *families && !m->family; i++)
-        if (!strcmp(families[i].architecture, word))
-            m->family = &families[i];
-    if (!m->family)
-        return tare_fail(
-            m->err, TARE_E_UNKNOWN, m->gguf->file,
-            "general.architecture \"%.64s\" is not known as GGUF; tare reads llama, mistral, qwen2, qwen3, "
-            "qwen2moe, qwen3moe, gemma, gemma2, gemma3 and phi3",
-            word);
-    if ((m->family->flags & PERMUTED) && tare_gguf_integer(below(m, "expert_count"), &number) && number > 0)
-        m->family = &mixtral;
-    else if (m->family == &families[0] && tare_gguf_integer(below(m, "attention.sliding_window"), &number) &&
-             number > 0)
-        m->family = &families[1];
-    return TARE_OK;
+    for (size_t k = 0; (family = tare_gguf_family_at(k)); k++)
+        if (applies(m, family))
+            m->family = family; /* the last line that applies */
+    if (m->family)
+        return TARE_OK;
+    const char *known = tare_gguf_families_text(false, m->arena);
+    return known ? tare_fail(m->err, TARE_E_UNKNOWN, m->gguf->file,
+                             "general.architecture \"%.64s\" is not known as GGUF; tare reads %s", word, known)
+                 : tare_fail_memory(m->err);
 }
 
 enum tare_code tare_gguf_config(const struct tare_gguf *gguf, struct tare_arena *arena, struct tare_gguf_facts *facts,
@@ -409,19 +389,19 @@ enum tare_code tare_gguf_config(const struct tare_gguf *gguf, struct tare_arena 
     if (embedding && embedding->rank == 2)
         tare_text_format(config, ",\n  \"vocab_size\": %" PRId64, embedding->shape[0]);
     put_flag(&m, "tie_word_embeddings", !has(&m, "output.weight"));
-    if (m.family->flags & PERMUTED) {
+    if (m.family->permuted) {
         put_flag(&m, "attention_bias", has(&m, "blk.0.attn_q.bias"));
         put_flag(&m, "mlp_bias", has(&m, "blk.0.ffn_gate.bias"));
     }
-    if (m.family->flags & SPARSE)
+    if (m.family->sparse)
         put_sparse(&m);
     put_ids(&m, config, false);
     tare_text_puts(config, "\n}\n");
     tare_text_puts(generation, "{\n  \"_from_model_config\": true");
     put_ids(&m, generation, true);
     tare_text_puts(generation, "\n}\n");
-    facts->heads = m.family->flags & PERMUTED ? m.heads : 0;
-    facts->kv_heads = m.family->flags & PERMUTED ? m.kv_heads : 0;
-    facts->norms_plus_one = m.family->flags & PLUS_ONE;
+    facts->heads = m.family->permuted ? m.heads : 0;
+    facts->kv_heads = m.family->permuted ? m.kv_heads : 0;
+    facts->norms_plus_one = m.family->norms_plus_one;
     return config->failed || generation->failed ? tare_fail_memory(err) : TARE_OK;
 }

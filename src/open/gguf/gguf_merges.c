@@ -19,7 +19,8 @@ static struct tare_scored *scored_of(const struct tare_gguf_value *tokens, const
     while (pieces && tare_gguf_next_text(tokens, &done, &cursor, &text, &size)) {
         const double type = tare_gguf_item(types, done - 1);
         pieces[(*n)++] = (struct tare_scored){text, size <= UINT32_MAX ? (uint32_t)size : 0,
-                                              !types || type == 1 || type == 4, tare_gguf_item(scores, done - 1)};
+                                              !types || type == TARE_GGUF_NORMAL || type == TARE_GGUF_USER_DEFINED,
+                                              tare_gguf_item(scores, done - 1)};
     }
     return pieces;
 }

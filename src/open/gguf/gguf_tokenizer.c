@@ -11,8 +11,6 @@
 
 #include "open/gguf/gguf_merges.h"
 
-enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4 }; /* tokenizer.ggml.token_type */
-
 struct vocabulary {
     const struct tare_gguf *gguf;
     const struct tare_gguf_value *tokens, *types;
@@ -85,15 +83,15 @@ static void put_added(const struct vocabulary *v)
     tare_text_puts(v->out, "  \"added_tokens\": [");
     while (tare_gguf_next_text(v->tokens, &done, &cursor, &text, &n)) {
         const double type = tare_gguf_item(v->types, done - 1);
-        if ((type != CONTROL && type != USER_DEFINED && type != UNKNOWN) || !n)
+        if ((type != TARE_GGUF_CONTROL && type != TARE_GGUF_USER_DEFINED && type != TARE_GGUF_UNKNOWN) || !n)
             continue;
-        const bool normalized = !v->pre && type == USER_DEFINED && has_space(text, n);
+        const bool normalized = !v->pre && type == TARE_GGUF_USER_DEFINED && has_space(text, n);
         tare_text_format(v->out, "%s\n    {\"id\": %" PRIu64 ", \"content\": ", comma, done - 1);
         tare_gguf_quote(v->out, text, n);
         tare_text_format(v->out,
                          ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": %s, "
                          "\"special\": %s}",
-                         normalized ? "true" : "false", type == USER_DEFINED ? "false" : "true");
+                         normalized ? "true" : "false", type == TARE_GGUF_USER_DEFINED ? "false" : "true");
         comma = ",";
     }
     tare_text_puts(v->out, "],\n");
