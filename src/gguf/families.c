@@ -4,11 +4,16 @@
 
 #include "gguf/spelling.h"
 
+/* Groups of traits. Where they leave one out, it is false, 0 or NULL. */
 #define SILU .activation = "silu"
 #define LLAMA SILU, .stems = tare_gguf_stems_mixtral, .permuted = true, .one_factor_list = true, .factor_lists = true
-#define MIXTRAL .reads_when = "expert_count", .experts_key = "num_local_experts"
+#define MIXTRAL .reads_when = TARE_GGUF_KEY_EXPERTS, .experts_key = "num_local_experts"
 #define SPARSE SILU, .stems = tare_gguf_stems_sparse, .sparse = true, .read_only = true
-#define GEMMA .stems = tare_gguf_stems_four_norms, .norms_plus_one = true, .activation = "gelu_pytorch_tanh"
+#define GEMMA .norms_plus_one = true, .always_tied = true
+#define FOUR_NORMS .stems = tare_gguf_stems_four_norms, .norms_plus_one = true, .activation = "gelu_pytorch_tanh"
+#define GEMMA2 FOUR_NORMS, .wide = 46, .windows = TARE_GGUF_WINDOWS_ALTERNATE, .caps = TARE_GGUF_CAPS_BOTH
+#define GEMMA3 FOUR_NORMS, .wide = 62, .windows = TARE_GGUF_WINDOWS_LISTED, .caps = TARE_GGUF_CAPS_LOGITS
+#define PHI3 SILU, .stems = tare_gguf_stems_fused, .partial_rotary = true, .factor_lists = true
 
 static const struct tare_gguf_family families[] = {
 #define FAMILY(word, type, class, ...) {.architecture = word, .model_type = type, .class_name = class, __VA_ARGS__},

@@ -60,6 +60,30 @@ extern const struct tare_gguf_stem tare_gguf_stems_sparse[];
 extern const struct tare_gguf_stem tare_gguf_stems_four_norms[];
 extern const struct tare_gguf_stem tare_gguf_stems_fused[];
 
+/* ---- metadata --------------------------------------------------------------------------------------------------- */
+
+enum tare_gguf_key {
+    TARE_GGUF_KEY_NONE,
+#define KEY(name, key, own, place) TARE_GGUF_KEY_##name,
+#include "gguf/metadata.def"
+#undef KEY
+    TARE_GGUF_KEYS
+};
+/* Where the model's own files have the value of a key. */
+enum tare_gguf_place {
+    TARE_GGUF_ELSEWHERE, /* under no key of the same meaning */
+    TARE_GGUF_NEEDED,    /* in config.json; reading refuses a file without it */
+    TARE_GGUF_OPTIONAL,  /* in config.json; 0 means that it is absent: no window, no cap */
+    TARE_GGUF_SCALING,   /* in rope_scaling of config.json */
+    TARE_GGUF_TOKENIZER  /* in tokenizer_config.json, as the text of a token instead of its number */
+};
+/* By enum tare_gguf_key: one line of metadata.def. */
+extern const struct tare_gguf_metadata {
+    const char *gguf; /* begins with a dot where it follows the architecture */
+    const char *own;  /* NULL: ELSEWHERE */
+    enum tare_gguf_place place;
+} tare_gguf_metadata[TARE_GGUF_KEYS];
+
 /* ---- families --------------------------------------------------------------------------------------------------- */
 
 /* How readers of GGUF know which layers have a sliding window. */
@@ -81,8 +105,8 @@ struct tare_gguf_family {
     const char *model_type;   /* of the text model's config.json */
     const char *class_name;   /* of "architectures" in config.json; NULL: the line is never read */
     const struct tare_gguf_stem *stems;
-    /* The key below the architecture that must be a number above 0 for this line to be read; NULL: none. */
-    const char *reads_when;
+    /* The key that must be a number above 0 for this line to be read; NONE: the line has no condition. */
+    enum tare_gguf_key reads_when;
     /* What config.json calls the number of experts; NULL: "num_experts". */
     const char *experts_key;
     const char *activation; /* the only one that readers compute; NULL: not checked */

@@ -148,7 +148,7 @@ static enum tare_code put_windows(struct family *f, const struct tare_rope *loca
     if (!f->out->family->windows) {
         note(f, "config.json: sliding_window",
              "readers of GGUF attend to the whole text in every layer: the same up to so many tokens only");
-        tare_pairs_integer(pairs, ".attention.sliding_window", window);
+        tare_pairs_integer(pairs, TARE_GGUF_KEY_WINDOW, window);
         return TARE_OK;
     }
     bool regular = true;
@@ -157,22 +157,22 @@ static enum tare_code put_windows(struct family *f, const struct tare_rope *loca
         tare_gqa_describe(&d->layers[i].mixer, &a);
         regular = regular && (a.window > 0) == ((i + 1) % pattern != 0);
     }
-    tare_pairs_integer(pairs, ".attention.sliding_window", window);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_WINDOW, window);
     if (f->out->family->windows == TARE_GGUF_WINDOWS_ALTERNATE)
         return regular && pattern == 2
                    ? TARE_OK
                    : refuse(f, "config.json: layer_types", "not every second layer, from the first, has a window");
     if (regular)
-        tare_pairs_integer(pairs, ".attention.sliding_window_pattern", pattern);
+        tare_pairs_integer(pairs, TARE_GGUF_KEY_WINDOW_PATTERN, pattern);
     else
-        tare_pairs_list(pairs, ".attention.sliding_window_pattern", TARE_GGUF_BOOL, (uint64_t)d->n_layers);
+        tare_pairs_list(pairs, TARE_GGUF_KEY_WINDOW_PATTERN, TARE_GGUF_BOOL, (uint64_t)d->n_layers);
     for (int64_t i = 0; !regular && i < d->n_layers; i++) {
         tare_gqa_describe(&d->layers[i].mixer, &a);
         tare_put_bytes(&pairs->text, a.window > 0, 1);
     }
     if (local->kind != TARE_ROPE_DEFAULT)
         return refuse(f, "config.json: rope_parameters", "layers with a window have a rotation that is scaled");
-    tare_pairs_real(pairs, ".rope.freq_base_swa", local->base);
+    tare_pairs_real(pairs, TARE_GGUF_KEY_ROPE_BASE_WINDOW, local->base);
     return TARE_OK;
 }
 
@@ -211,9 +211,9 @@ static enum tare_code put_longrope(struct family *f)
         return code;
     if (!near((double)brief, (double)lasting))
         return refuse(f, "config.json: rope_scaling", "its short and its long factors have unlike amplitudes");
-    tare_pairs_text(pairs, ".rope.scaling.type", "longrope", 8);
-    tare_pairs_integer(pairs, ".rope.scaling.original_context_length", original);
-    tare_pairs_real(pairs, ".rope.scaling.attn_factor", (double)brief);
+    tare_pairs_text(pairs, TARE_GGUF_KEY_SCALING_TYPE, "longrope", 8);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_SCALING_CONTEXT, original);
+    tare_pairs_real(pairs, TARE_GGUF_KEY_SCALING_AMPLITUDE, (double)brief);
     return TARE_OK;
 }
 
@@ -223,11 +223,11 @@ static enum tare_code put_yarn(struct family *f)
     struct tare_pairs *pairs = &f->out->pairs;
     if (rope->attention_factor > 0 || (rope->mscale != 0 && rope->mscale_all_dim != 0) || !rope->truncate)
         return refuse(f, "config.json: rope_scaling", "yarn with attention_factor, mscale or without truncate");
-    tare_pairs_text(pairs, ".rope.scaling.type", "yarn", 4);
-    tare_pairs_real(pairs, ".rope.scaling.factor", rope->factor);
-    tare_pairs_integer(pairs, ".rope.scaling.original_context_length", (int64_t)rope->original_context);
-    tare_pairs_real(pairs, ".rope.scaling.yarn_beta_fast", rope->beta_fast);
-    tare_pairs_real(pairs, ".rope.scaling.yarn_beta_slow", rope->beta_slow);
+    tare_pairs_text(pairs, TARE_GGUF_KEY_SCALING_TYPE, "yarn", 4);
+    tare_pairs_real(pairs, TARE_GGUF_KEY_SCALING_FACTOR, rope->factor);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_SCALING_CONTEXT, (int64_t)rope->original_context);
+    tare_pairs_real(pairs, TARE_GGUF_KEY_SCALING_BETA_FAST, rope->beta_fast);
+    tare_pairs_real(pairs, TARE_GGUF_KEY_SCALING_BETA_SLOW, rope->beta_slow);
     return TARE_OK;
 }
 
@@ -242,14 +242,14 @@ static enum tare_code put_rotation(struct family *f)
     if (permuted && rope->dims != f->first.head_dim)
         return refuse(f, "config.json: partial_rotary_factor", "a part of each head is rotated");
     f->out->half = permuted && !rope->interleaved ? rope->dims / 2 : 0;
-    tare_pairs_integer(pairs, ".rope.dimension_count", rope->dims);
-    tare_pairs_real(pairs, ".rope.freq_base", rope->base);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_ROPE_DIMENSIONS, rope->dims);
+    tare_pairs_real(pairs, TARE_GGUF_KEY_ROPE_BASE, rope->base);
     switch (rope->kind) {
     case TARE_ROPE_DEFAULT:
         return TARE_OK;
     case TARE_ROPE_LINEAR:
-        tare_pairs_text(pairs, ".rope.scaling.type", "linear", 6);
-        tare_pairs_real(pairs, ".rope.scaling.factor", rope->factor);
+        tare_pairs_text(pairs, TARE_GGUF_KEY_SCALING_TYPE, "linear", 6);
+        tare_pairs_real(pairs, TARE_GGUF_KEY_SCALING_FACTOR, rope->factor);
         return TARE_OK;
     case TARE_ROPE_YARN:
         return put_yarn(f);
@@ -277,12 +277,12 @@ static enum tare_code put_feed_forward(struct family *f)
     if (!down && !experts)
         return refuse(f, "config.json", "its layers have no feed-forward part that is known");
     if (down)
-        tare_pairs_integer(pairs, ".feed_forward_length", down->shape[1]);
+        tare_pairs_integer(pairs, TARE_GGUF_KEY_FEED_FORWARD_LENGTH, down->shape[1]);
     else
-        tare_pairs_integer(pairs, ".feed_forward_length", experts->shape[2]);
+        tare_pairs_integer(pairs, TARE_GGUF_KEY_FEED_FORWARD_LENGTH, experts->shape[2]);
     if (experts) {
-        tare_pairs_integer(pairs, ".expert_count", experts->shape[0]);
-        tare_pairs_integer(pairs, ".expert_used_count", tare_json_integer(f->config, "num_experts_per_tok", 2));
+        tare_pairs_integer(pairs, TARE_GGUF_KEY_EXPERTS, experts->shape[0]);
+        tare_pairs_integer(pairs, TARE_GGUF_KEY_EXPERTS_USED, tare_json_integer(f->config, "num_experts_per_tok", 2));
     }
     return TARE_OK;
 }
@@ -297,9 +297,9 @@ static enum tare_code put_caps(struct family *f)
         return refuse(f, "config.json: attn_logit_softcapping",
                       "its scores or logits are capped, or not, unlike the family's");
     if (scores != 0)
-        tare_pairs_real(pairs, ".attn_logit_softcapping", scores);
+        tare_pairs_real(pairs, TARE_GGUF_KEY_CAP_SCORES, scores);
     if (logits != 0)
-        tare_pairs_real(pairs, ".final_logit_softcapping", logits);
+        tare_pairs_real(pairs, TARE_GGUF_KEY_CAP_LOGITS, logits);
     return TARE_OK;
 }
 
@@ -309,15 +309,15 @@ static enum tare_code put_sizes(struct family *f)
     const struct tare_gqa_desc *a = &f->first;
     struct tare_pairs *pairs = &f->out->pairs;
     /* Readers insist on a length: transformers' own default of Llama where the config has none. */
-    tare_pairs_integer(pairs, ".context_length", d->context > 0 ? d->context : 2048);
-    tare_pairs_integer(pairs, ".embedding_length", d->dim);
-    tare_pairs_integer(pairs, ".block_count", d->n_layers);
-    tare_pairs_integer(pairs, ".attention.head_count", a->heads);
-    tare_pairs_integer(pairs, ".attention.head_count_kv", a->kv_heads);
-    tare_pairs_integer(pairs, ".attention.key_length", a->head_dim);
-    tare_pairs_integer(pairs, ".attention.value_length", a->head_dim);
-    tare_pairs_real(pairs, ".attention.layer_norm_rms_epsilon", d->norm.eps);
-    tare_pairs_integer(pairs, ".vocab_size", d->vocabulary);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_CONTEXT_LENGTH, d->context > 0 ? d->context : 2048);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_EMBEDDING_LENGTH, d->dim);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_BLOCK_COUNT, d->n_layers);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_HEADS, a->heads);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_KV_HEADS, a->kv_heads);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_KEY_LENGTH, a->head_dim);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_VALUE_LENGTH, a->head_dim);
+    tare_pairs_real(pairs, TARE_GGUF_KEY_NORM_EPSILON, d->norm.eps);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_VOCABULARY, d->vocabulary);
     if (d->logit_scale != 0 && d->logit_scale != 1)
         return refuse(f, "config.json: logit_scale", "its logits are scaled");
     return put_feed_forward(f);
@@ -332,7 +332,7 @@ static void put_name(struct family *f)
         end--;
     for (start = end; start && path[start - 1] != '/'; start--)
         ;
-    tare_pairs_text(&f->out->pairs, "general.name", path + start, end - start);
+    tare_pairs_text(&f->out->pairs, TARE_GGUF_KEY_GENERAL_NAME, path + start, end - start);
 }
 
 enum tare_code tare_gguf_family(struct tare_gguf_out *out, struct tare_model *model, struct tare_arena *arena,
@@ -352,8 +352,8 @@ enum tare_code tare_gguf_family(struct tare_gguf_out *out, struct tare_model *mo
     if (!tare_gqa_describe(&model->decoder->layers[0].mixer, &f.first))
         return refuse(&f, "config.json", "its attention is not of heads with keys and values of one size");
     const char *architecture = out->family->architecture;
-    tare_pairs_text(&out->pairs, "general.architecture", architecture, strlen(architecture));
-    tare_pairs_text(&out->pairs, "general.type", "model", 5);
+    tare_pairs_text(&out->pairs, TARE_GGUF_KEY_ARCHITECTURE, architecture, strlen(architecture));
+    tare_pairs_text(&out->pairs, TARE_GGUF_KEY_GENERAL_TYPE, "model", 5);
     put_name(&f);
     if ((code = check_layers(&f, &local)) || (code = check_scale(&f)) || (code = check_activation(&f)) ||
         (code = put_sizes(&f)) || (code = put_rotation(&f)) || (code = put_windows(&f, local)))

@@ -292,8 +292,8 @@ static enum tare_code header(struct tare_layout *layout, struct tare_shard *shar
 {
     struct tare_gguf_out *out = layout->own;
     struct tare_text text = {0};
-    tare_pairs_integer(&out->pairs, "general.quantization_version", 2);
-    tare_pairs_integer(&out->pairs, "general.file_type", file_type(order, n));
+    tare_pairs_integer(&out->pairs, TARE_GGUF_KEY_QUANTIZATION_VERSION, 2);
+    tare_pairs_integer(&out->pairs, TARE_GGUF_KEY_FILE_TYPE, file_type(order, n));
     tare_text_add(&text, "GGUF", 4);
     tare_put_bytes(&text, 3, 4);
     tare_put_bytes(&text, n + out->n_made, 8);

@@ -14,14 +14,14 @@
 struct tare_pairs {
     struct tare_text text;
     uint64_t n;
-    const char *architecture; /* of the keys that begin with a dot: ".block_count" */
+    const char *architecture; /* goes before keys that begin with a dot */
 };
-void tare_pairs_integer(struct tare_pairs *pairs, const char *key, int64_t value); /* u32 */
-void tare_pairs_real(struct tare_pairs *pairs, const char *key, double value);     /* float32 */
-void tare_pairs_flag(struct tare_pairs *pairs, const char *key, bool value);
-void tare_pairs_text(struct tare_pairs *pairs, const char *key, const char *text, size_t n);
+void tare_pairs_integer(struct tare_pairs *pairs, enum tare_gguf_key key, int64_t value); /* u32 */
+void tare_pairs_real(struct tare_pairs *pairs, enum tare_gguf_key key, double value);     /* float32 */
+void tare_pairs_flag(struct tare_pairs *pairs, enum tare_gguf_key key, bool value);
+void tare_pairs_text(struct tare_pairs *pairs, enum tare_gguf_key key, const char *text, size_t n);
 /* The head of a list of `n` items of ggml's type (enum tare_gguf_type); the items follow by the functions below. */
-void tare_pairs_list(struct tare_pairs *pairs, const char *key, int type, uint64_t n);
+void tare_pairs_list(struct tare_pairs *pairs, enum tare_gguf_key key, int type, uint64_t n);
 void tare_put_bytes(struct tare_text *text, uint64_t value, int size); /* little-endian */
 void tare_put_single(struct tare_text *text, double value);
 void tare_put_string(struct tare_text *text, const char *string, size_t n);

@@ -167,6 +167,11 @@ const struct tare_gguf_value *tare_gguf_find(const struct tare_gguf *gguf, const
     return at == TARE_MAP_NONE ? NULL : &gguf->pairs[at].value;
 }
 
+const struct tare_gguf_value *tare_gguf_of(const struct tare_gguf *gguf, enum tare_gguf_key key)
+{
+    return tare_gguf_find(gguf, tare_gguf_metadata[key].gguf);
+}
+
 static bool integer_at(enum tare_gguf_type type, const unsigned char *at, int64_t *number)
 {
     const size_t size = size_of(type);
@@ -383,7 +388,7 @@ static enum tare_code check_order(struct reader *r, struct tare_tensor **sorted,
 static enum tare_code check_data(struct reader *r)
 {
     struct tare_gguf *gguf = r->gguf;
-    const struct tare_gguf_value *value = tare_gguf_find(gguf, "general.alignment");
+    const struct tare_gguf_value *value = tare_gguf_of(gguf, TARE_GGUF_KEY_ALIGNMENT);
     int64_t alignment = ALIGNMENT;
     if (value && (!tare_gguf_integer(value, &alignment) || alignment < 1 || alignment > 1 << 20 ||
                   (alignment & (alignment - 1))))

@@ -45,6 +45,7 @@ void tare_gguf_release(struct tare_gguf *gguf);
 
 /* NULL when there is no such key. */
 const struct tare_gguf_value *tare_gguf_find(const struct tare_gguf *gguf, const char *key);
+const struct tare_gguf_value *tare_gguf_of(const struct tare_gguf *gguf, enum tare_gguf_key key); /* not of a family */
 /* Values as numbers; false when the value is NULL or none. A list whose items are all the same counts as its item. */
 bool tare_gguf_integer(const struct tare_gguf_value *value, int64_t *number);
 bool tare_gguf_real(const struct tare_gguf_value *value, double *number);
