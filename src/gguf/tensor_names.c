@@ -13,7 +13,7 @@ static const struct tare_gguf_stem tops[] = {
     {NULL, NULL},
 };
 
-/* Every family has these, if it has such a part and does not say otherwise below. */
+/* Stems that all families share. A family's own list below is searched first. */
 static const struct tare_gguf_stem usual[] = {
     {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
     {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},

@@ -60,7 +60,7 @@ static enum tare_code find_prefix(struct family *f)
     return f->out->prefix ? TARE_OK : tare_fail_memory(f->err);
 }
 
-/* A parameter of layer 0, by its name there; NULL: has none. */
+/* The parameter of layer 0 with this name below the layer; NULL: there is none. */
 static const struct tare_parameter *of_layer(const struct family *f, const char *name)
 {
     const char *whole = tare_arena_format(f->arena, "%smodel.layers.0.%s.weight", f->out->prefix, name);
@@ -80,7 +80,8 @@ static bool same_rope(const struct tare_rope *a, const struct tare_rope *b)
            a->interleaved == b->interleaved;
 }
 
-/* All layers as the first, but for windows, and Gemma 3's rotation in layers with one. */
+/* Refuses a model whose layers differ: metadata of GGUF hold one number for all layers. Windows may differ, and with
+ * them the rotation (Gemma 3); *local receives the rotation of the layers with a window. */
 static enum tare_code check_layers(struct family *f, const struct tare_rope **local)
 {
     const struct tare_gqa_desc *a = &f->first;
@@ -127,7 +128,7 @@ static enum tare_code check_activation(const struct family *f)
     return refuse(f, "config.json: hidden_act", "its activation is another one than all of the family have");
 }
 
-/* Layers with a window: every second one of Gemma 2, and of Gemma 3 all but each n-th, or a list. */
+/* Layers with a window: every second one (ALTERNATE), or all but each n-th or a list of them (LISTED). */
 static enum tare_code put_windows(struct family *f, const struct tare_rope *local)
 {
     const struct tare_decoder *d = f->decoder;
@@ -178,7 +179,8 @@ static enum tare_code put_windows(struct family *f, const struct tare_rope *loca
 
 /* ---- rotation -------------------------------------------------------------------------------------------------- */
 
-/* By how much each frequency is divided: a tensor. `total` decides between the two lists of longrope. */
+/* Makes the tensor of divisors of the rotary frequencies: factor[i] = theta^(-2i / dims) / frequency[i]. For longrope
+ * these are one of its two lists, chosen by `total`, the length of the text. */
 static enum tare_code make_factors(struct family *f, const char *name, int64_t total, float *amplitude)
 {
     const struct tare_rope *rope = &f->first.rope;

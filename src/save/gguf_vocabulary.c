@@ -50,7 +50,8 @@ static const char *text_at(const json_t *object, const char *key)
     return json_is_string(value) ? json_string_value(value) : "";
 }
 
-/* ---- which kind ------------------------------------------------------------------------------------------------ */
+/* ---- the kind of tokenizer
+ * ------------------------------------------------------------------------------------------------ */
 
 /* A stage, or the stages of a sequence: number k of them, NULL past the end. */
 static const json_t *stage_at(const json_t *stage, const char *list, size_t k)
@@ -207,7 +208,8 @@ static enum tare_code collect(struct vocabulary *v)
     return code;
 }
 
-/* Of SentencePiece's kind: minus the place of the first merge that makes the piece. */
+/* The score of a piece is minus the place of the first merge that makes it: llama.cpp joins the neighbours with the
+ * highest score first, so this keeps the order of the merges. */
 static enum tare_code score(struct vocabulary *v)
 {
     struct tare_text joined = {0};

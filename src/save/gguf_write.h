@@ -26,7 +26,7 @@ void tare_put_bytes(struct tare_text *text, uint64_t value, int size); /* little
 void tare_put_single(struct tare_text *text, double value);
 void tare_put_string(struct tare_text *text, const char *string, size_t n);
 
-/* A small tensor that no module has: factors of the rotary embedding. float32. */
+/* A small float32 vector that is no parameter of the model: factors of the rotary embedding. */
 struct tare_made {
     const char *name;
     float *values;
@@ -36,8 +36,8 @@ struct tare_made {
 /* A model as a file of GGUF: its family, and what the file has beside the tensors of the model. */
 struct tare_gguf_out {
     const struct tare_gguf_family *family;
-    const char *prefix; /* of the text model in a wrapper: "language_model."; "" */
-    int64_t half;       /* of a head, where rows change places; else 0 */
+    const char *prefix; /* of the text model's names in a wrapper: "language_model."; else "" */
+    int64_t half;       /* rows of half a head, when rows of q and k change places; else 0 */
     struct tare_pairs pairs;
     struct tare_made made[2];
     size_t n_made;

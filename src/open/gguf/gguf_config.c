@@ -89,7 +89,7 @@ static bool read_size(const struct making *m, enum tare_gguf_key key, int64_t *n
     return tare_gguf_integer(below(m, key), number) && *number >= 1 && *number < INT32_MAX;
 }
 
-/* Heads and their size; the metadata's own kinds of numbers are judged by put_keys() and the model. */
+/* Reads the number of heads and their size. Other numbers are checked by put_keys() and by the model. */
 static enum tare_code read_sizes(struct making *m)
 {
     int64_t value = 0, rotary = 0;
@@ -223,7 +223,7 @@ static void put_below(struct making *m, enum tare_gguf_key key)
     put_number(m->config, value);
 }
 
-/* rope.scaling.type: none, linear, yarn. */
+/* Writes rope_scaling for a rope.scaling.type of none, linear or yarn, or for the older key rope.scale_linear. */
 static enum tare_code put_scaling(struct making *m)
 {
     const struct tare_gguf_value *type = below(m, TARE_GGUF_KEY_SCALING_TYPE);
@@ -251,7 +251,8 @@ static enum tare_code put_scaling(struct making *m)
     return TARE_OK;
 }
 
-/* Llama 3.1's and Phi-3's scaling are tensors here; they are set aside once their values are in the config. */
+/* Llama 3.1 and Phi-3 scale their rotation by tensors in GGUF, by numbers of config.json elsewhere: the values move to
+ * the config, and facts->aside lists the tensors, which are then no parameters. */
 static enum tare_code put_rotary(struct making *m)
 {
     const struct tare_tensor *one = factors_of(m, TARE_GGUF_ROPE_FREQS);
@@ -287,8 +288,8 @@ static bool has(const struct making *m, const char *tensor)
     return tare_gguf_tensor(m->gguf, tensor) != NULL;
 }
 
-/* Which layers have experts is told by the tensors alone; whether their shares are normalized, llama.cpp knows itself
- * where no key says so. */
+/* Only the tensors show which layers have experts. Where no key says whether their shares are normalized, the family
+ * decides, as in llama.cpp. */
 static void put_sparse(struct making *m)
 {
     const char *comma = "";

@@ -6,7 +6,7 @@
 
 #include "open/merges.h"
 
-/* Only ordinary pieces are joined, and those of the user's own, which are found first. */
+/* The pieces with their scores. Only ordinary pieces and the user's own may be the result of a merge. */
 static struct tare_scored *scored_of(const struct tare_gguf_value *tokens, const struct tare_gguf_value *types,
                                      const struct tare_gguf_value *scores, size_t *n)
 {

@@ -65,7 +65,8 @@ static bool has_space(const char *text, size_t n)
     return false;
 }
 
-/* Control tokens are special; those of the user's own are found in the text as well. */
+/* Tokens that are found in the text before it is cut. Control tokens are special, which those of USER_DEFINED are not.
+ */
 static void put_added(const struct vocabulary *v)
 {
     const unsigned char *cursor = NULL;
@@ -156,7 +157,7 @@ static void put_special_id(struct tare_text *out, const struct tare_gguf *gguf, 
     tare_text_puts(out, "]}");
 }
 
-/* bos before and eos after the text, as the metadata ask for. */
+/* Adds bos before and eos after each text, as far as the metadata ask for it. */
 static void put_ends(const struct vocabulary *v)
 {
     const char *bos = NULL, *eos = NULL;
@@ -304,9 +305,10 @@ static void put_config(const struct tare_gguf *gguf, struct tare_text *out)
     tare_text_puts(out, "\n}\n");
 }
 
-/* ---- which ----------------------------------------------------------------------------------------------------- */
+/* ---- the kind of vocabulary
+ * ----------------------------------------------------------------------------------------------------- */
 
-/* Fills v.pre, or says why the vocabulary is not known. */
+/* Finds the kind of the vocabulary and fills v->tokens, types, pre and space. Returns why it is not known, or NULL. */
 static const char *choose(struct vocabulary *v, struct tare_arena *arena)
 {
     const char *model = tare_gguf_word(v->gguf, arena, tare_gguf_metadata[TARE_GGUF_KEY_TOKENIZER_MODEL].gguf, "");
