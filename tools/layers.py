@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 
-LEVELS = [["base"], ["open", "config", "kernels"], ["text", "template"], ["grammar"], ["names", "tree", "packing", "module"], ["blocks"],
+LEVELS = [["base"], ["gguf"], ["open", "config", "kernels"], ["text", "template"], ["grammar"], ["names", "tree", "packing", "module"], ["blocks"],
           ["models"], ["plan"], ["run"], ["save"], ["audit"], ["repair"], ["."]]  # "." is src/tare.c
 BESIDE = {"config": {"open"}, "template": {"text"}, "module": {"packing"}, "names": {"tree", "packing", "module"},
           "tree": {"names", "packing", "module"}, "packing": {"names", "tree", "module"}}

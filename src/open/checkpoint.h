@@ -52,7 +52,7 @@ struct tare_tensor {
     const int64_t *shape;
     uint32_t file;         /* index in checkpoint.files */
     uint64_t offset, size; /* bytes, from the start of the file */
-    int64_t heads;         /* GGUF: row 2j + k of each of so many heads is the checkpoint's row k * half + j; else 0 */
+    int64_t heads; /* GGUF: row 2j + k of each of that many heads is the checkpoint's row k * half + j; else 0 */
 };
 
 struct tare_file {
@@ -71,8 +71,8 @@ struct tare_remark {
     const char *code, *where, *text;
 };
 
-/* What a GGUF file has otherwise than the checkpoint that it was made of, beside tensor.heads; names/gguf_rows.c undoes
- * it. */
+/* How the tensors of a GGUF file differ from the checkpoint that it was made of, together with tensor.heads;
+ * names/gguf_rows.c undoes the difference. */
 struct tare_gguf_facts {
     const char *architecture; /* "llama" */
     const char *const *aside; /* tensors whose values are in the config, ended by NULL; their names here */

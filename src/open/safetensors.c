@@ -370,7 +370,7 @@ static int by_begin(const void *left, const void *right)
     return (a->end > b->end) - (a->end < b->end); /* empty tensors before the one that starts where they lie */
 }
 
-/* Contiguous from 0, and up to the end of the file: then nothing overlaps, and no byte belongs to nobody. */
+/* The ranges must be contiguous from 0 to the end of the file. Then no two overlap, and every byte belongs to one. */
 static int check_ranges(struct parser *p, struct range *ranges, size_t n, uint64_t file_size)
 {
     const uint64_t data = file_size - p->data_start;

@@ -232,7 +232,7 @@ static enum tare_code add_all(struct tare_checkpoint *checkpoint, const struct t
     return code ? code : remark_absent(checkpoint, err);
 }
 
-/* No weights: say what there is in their place. */
+/* Called when there are no weights: the error names what the folder has instead. */
 static enum tare_code fail_empty(const struct tare_checkpoint *checkpoint, const struct tare_listing *listing,
                                  struct tare_error *err)
 {

@@ -255,7 +255,7 @@ static int by_form(const void *a, const void *b)
     return order ? order : x->last < y->last ? -1 : 1;
 }
 
-/* The form that most packed jobs have; of equally frequent ones that of which the last comes first. */
+/* The form that most packed jobs have. On a tie, the form whose last job comes first wins. */
 static enum tare_code find_usual(struct tare_layout *layout, struct tare_error *err)
 {
     struct form *forms = calloc(layout->n_jobs + 1, sizeof *forms);

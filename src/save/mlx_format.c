@@ -130,7 +130,8 @@ static enum tare_code find_globals(struct tare_layout *layout, struct tare_job *
     return code;
 }
 
-/* Rows of a packed tile: whole cache lines of awq, and as many as stay in the cache; fewer where a row is very long. */
+/* Rows of a packed tile: a multiple of a cache line of awq's words, few enough to stay in the cache. Very long rows
+ * come in multiples of 8. */
 static int64_t packed_step(double row_bytes)
 {
     const int64_t fit = (int64_t)(PACKED_BYTES / row_bytes);

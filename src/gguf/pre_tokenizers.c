@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * gguf_pres.c - what tokenizer.ggml.pre names: the expressions that cut a text before BPE. They are those of the
+ * pre_tokenizers.c - what tokenizer.ggml.pre names: the expressions that cut a text before BPE. They are those of the
  * models' own tokenizer.json, which llama.cpp writes otherwise where its engine cannot run them. Source: llama.cpp,
  * convert_hf_to_gguf_update.py and llama-vocab.cpp; the tokenizer.json files of these models. */
 #include <string.h>
 
-#include "open/gguf/gguf.h"
+#include "gguf/spelling.h"
 
 #define LLAMA3                                                                                                         \
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"           \
