@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * declare.c - stage 3, declare, and the calls of a model's sanitize: the only place that knows of records, wrappers
  * included. */
-#include "plan/declare.h"
+#include "plan/stages.h"
 
 #include <string.h>
 
 #include "models/model.h"
 #include "names/gguf_rows.h"
+#include "plan/gptq_judge.h"
 
 bool tare_published(const struct tare_derive *d, const char *name)
 {
@@ -78,7 +79,7 @@ static enum tare_code inner_model(struct tare_model *model, struct tare_error *e
                         : err->code;
 }
 
-enum tare_code tare_model_declare(struct tare_model *model, struct tare_error *err)
+enum tare_code tare_plan_declare(struct tare_model *model, struct tare_error *err)
 {
     const json_t *type = json_object_get(model->config, "model_type");
     if (!json_is_string(type))
@@ -121,7 +122,7 @@ static void sanitize(struct tare_model *model, const struct tare_arch *arch, con
     arch->sanitize(&model->weights, args);
 }
 
-enum tare_code tare_names_rewrite(struct tare_model *model, struct tare_error *err)
+enum tare_code tare_plan_rewrite(struct tare_model *model, struct tare_error *err)
 {
     if (model->checkpoint.gguf)
         tare_gguf_restore(&model->weights, &model->checkpoint.facts, model->modules, model->n_modules);
@@ -135,34 +136,5 @@ enum tare_code tare_names_rewrite(struct tare_model *model, struct tare_error *e
         *err = model->weights.error;
     else if (model->arena.failed)
         return tare_fail_memory(err);
-    return model->weights.error.code;
-}
-
-enum tare_code tare_tie_levels(const struct tare_model *model, struct tare_arena *arena, struct tare_tie_level **levels,
-                               size_t *n, struct tare_error *err)
-{
-    const struct tare_arch *arch = model->arch;
-    const json_t *text = json_object_get(model->config, "text_config");
-    const json_t *written = model->inner_path ? json_object_get(model->config, model->inner_path) : model->config;
-    struct tare_tie_level *l = tare_arena_array(arena, 4, sizeof *l);
-    if (!l)
-        return tare_fail_memory(err);
-    const struct tare_tie_level top = {"",         model->config, NULL,  "",
-                                       arch->args, model->args,   false, arch->transformers_tied};
-    /* the rule's own word, whatever inner_prefix is (gemma3n: model.language_model) */
-    const struct tare_tie_level inner = {"language_model",
-                                         model->inner ? model->inner_config : text,
-                                         model->inner_copy ? written : NULL,
-                                         model->inner ? model->inner_path ? model->inner_path : "" : "text_config",
-                                         model->inner ? model->inner->args : NULL,
-                                         model->inner_args,
-                                         model->inner_copy && !json_object_get(written, "tie_word_embeddings"),
-                                         false};
-    l[0] = l[1] = top;
-    l[2] = l[3] = inner;
-    l[1].owner = "model";
-    l[3].owner = tare_arena_format(arena, "%s.model", inner.owner);
-    *levels = l;
-    *n = 4;
-    return l[3].owner ? TARE_OK : tare_fail_memory(err);
+    return model->weights.error.code ? model->weights.error.code : tare_gptq_settle(model, err);
 }

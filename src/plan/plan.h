@@ -82,10 +82,6 @@ struct tare_model {
     void (*loaded_free)(void *); /* called by the last tare_model_free(), when not NULL */
 };
 
-/* tare_plan() of the checkpoint as it would be with the edits (open/edits.h; NULL: as it is), which must outlive it. */
-enum tare_code tare_plan_edited(struct tare_model **model, const char *path, const struct tare_options *options,
-                                const struct tare_edits *edits, struct tare_error *err);
-
 /* One more owner: each takes one tare_model_free(). */
 void tare_model_retain(struct tare_model *model);
 
@@ -113,8 +109,6 @@ void tare_target_replace(struct tare_model *model, const struct tare_parameter *
 /* After stage 7: columns in act-order are sorted into groups where the producer of the input can give them in that
  * order (fold.c). */
 enum tare_code tare_plan_fold(struct tare_model *model, struct tare_error *err);
-/* Stage 7: bind entries to parameters; every missing, unexpected and misshapen one becomes part of the report. */
-enum tare_code tare_plan_close(struct tare_model *model, struct tare_error *err);
 /* After all stages, also after a failure: the report and its account. */
 enum tare_code tare_plan_report(struct tare_model *model);
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * strict.c - stage 7, strict: bind entries to parameters; every missing, unexpected and misshapen one in one report. */
+#include "plan/stages.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
-#include "plan/plan.h"
 
 #define SHAPE_SHOWN 6 /* axes of a shape in a message: a hostile header may give a tensor thousands */
 
@@ -218,5 +219,5 @@ enum tare_code tare_plan_close(struct tare_model *model, struct tare_error *err)
     missing_finding(model);
     if (model->code && err)
         *err = model->error;
-    return model->code;
+    return model->code ? model->code : tare_plan_fold(model, err);
 }

@@ -20,7 +20,7 @@ static enum tare_code try_without(struct tare_repair *r, bool *changed, struct t
     struct tare_model *trial = NULL;
     struct tare_error ignored;
     without.no_index = true;
-    tare_plan_edited(&trial, r->path, &r->options, &without, &ignored);
+    tare_plan_make(&trial, r->path, &r->options, &without, r->stages, &ignored);
     if (!trial)
         return tare_fail_memory(err);
     *changed = opened(trial) && !tare_repair_finding(trial, "shards-absent");

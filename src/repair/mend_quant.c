@@ -72,7 +72,7 @@ static enum tare_code list_stems(struct tare_repair *r, struct tare_stems *stems
     edits.files = files;
     edits.n_files = 2;
     options.no_data = true; /* heads are not compared here */
-    tare_plan_edited(&model, r->path, &options, &edits, &ignored);
+    tare_plan_make(&model, r->path, &options, &edits, r->stages, &ignored);
     if (model)
         model->checkpoint.edits = NULL; /* they do not outlive this function, and all files were read */
     free(config);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * repair.c - tare_repair_find(): plan, mend what is certain, plan again, until nothing is left to mend. */
+ * repair.c - tare_patch_find(): plan, mend what is certain, plan again, until nothing is left to mend. */
 #include "repair/repair.h"
 
 #include <stdlib.h>
@@ -236,7 +236,7 @@ enum tare_code tare_repair_try(struct tare_repair *r, const char *const *path, c
         memcpy(files + 1, r->edited, r->edits.n_files * sizeof *files);
         edits.files = files;
         edits.n_files = r->edits.n_files + 1;
-        tare_plan_edited(trial, r->path, &options, &edits, &ignored);
+        tare_plan_make(trial, r->path, &options, &edits, r->stages, &ignored);
         if (*trial)
             (*trial)->checkpoint.edits = NULL; /* they do not outlive this function, and all files were read */
         else
@@ -269,7 +269,7 @@ static enum tare_code replan(struct tare_repair *r, struct tare_error *err)
 {
     tare_model_free(r->model);
     r->model = NULL;
-    const enum tare_code code = tare_plan_edited(&r->model, r->path, &r->options, &r->edits, err);
+    const enum tare_code code = tare_plan_make(&r->model, r->path, &r->options, &r->edits, r->stages, err);
     return r->model ? TARE_OK : code;
 }
 
@@ -321,8 +321,8 @@ static enum tare_code fail_plan(const struct tare_repair *r, struct tare_error *
     return e->code;
 }
 
-enum tare_code tare_repair_find(tare_repair **repair, const char *path, const struct tare_options *options,
-                                struct tare_error *err)
+enum tare_code tare_patch_find(struct tare_repair **repair, const char *path, const struct tare_options *options,
+                               tare_stages_fn *stages, struct tare_error *err)
 {
     if (!repair || !path)
         return tare_fail(err, TARE_E_ARGUMENT, "", "tare_repair_find needs a place for the patch and a path");
@@ -333,6 +333,7 @@ enum tare_code tare_repair_find(tare_repair **repair, const char *path, const st
         *repair = NULL;
         return tare_fail_memory(err);
     }
+    r->stages = stages;
     r->options = defaults;
     if (options)
         memcpy(&r->options, options, options->size < sizeof r->options ? options->size : sizeof r->options);

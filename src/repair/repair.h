@@ -11,7 +11,7 @@
 
 #include "base/text.h"
 #include "open/edits.h"
-#include "plan/plan.h"
+#include "plan/stages.h"
 
 #define TARE_BEFORE ".before-repair"        /* the old file, kept beside the new one */
 #define TARE_ABSENT ".absent-before-repair" /* an empty file: there was none */
@@ -29,6 +29,7 @@ struct tare_repair {
     struct tare_arena arena; /* owns texts of changes and notes */
     char *path;              /* heap */
     struct tare_options options;
+    tare_stages_fn *stages; /* how a plan is made; given by src/tare.c */
     struct tare_repaired files[TARE_REPAIRED_MOST];
     size_t n_files;
     struct tare_edits edits; /* borrows edited and tensors */
@@ -43,6 +44,9 @@ struct tare_repair {
     struct tare_repair_report report;
 };
 
+/* tare_repair_find(), with the stages that make a plan. */
+enum tare_code tare_patch_find(struct tare_repair **repair, const char *path, const struct tare_options *options,
+                               tare_stages_fn *stages, struct tare_error *err);
 /*
  * Set (or with value NULL remove) one key of config.json or quantize_config.json; path ends with NULL; takes value.
  * Nothing happens where it is so already. Sets *changed otherwise.

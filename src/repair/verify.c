@@ -50,7 +50,7 @@ enum tare_code tare_repair_verify(const struct tare_repair *r, const char *path,
         return tare_fail_memory(err);
     for (size_t k = 0; k < a->checkpoint.n_files; k++)
         written[k] = tare_header_changes(r, k);
-    enum tare_code code = tare_plan(&b, path, &r->options, err);
+    enum tare_code code = tare_plan_make(&b, path, &r->options, NULL, r->stages, err);
     if (!code)
         code = same_parameters(tare_model_report(a), tare_model_report(b), err);
     if (!code && a->checkpoint.n_tensors != b->checkpoint.n_tensors)
