@@ -13,6 +13,7 @@
  */
 #include "plan/stages.h"
 #include "repair/repair.h"
+#include "save/save.h"
 
 /* The eight stages. They stop at the first that fails; each leaves its findings in the model. */
 static enum tare_code stages(struct tare_model *m, const char *path, struct tare_error *err)
@@ -24,7 +25,7 @@ static enum tare_code stages(struct tare_model *m, const char *path, struct tare
         (code = tare_plan_group(m, err)) ||     /* names/   tensors -> modules and formats  */
         (code = tare_plan_rewrite(m, err)) ||   /* names/   checkpoint names -> our names   */
         (code = tare_plan_tie(m, err)) ||       /* tree/    one head or two, and its proof  */
-        (code = tare_target_choose(m, err)) ||  /* plan/    what each module becomes        */
+        (code = tare_target_foresee(m, err)) || /* save/    what a folder would be          */
         (code = tare_plan_close(m, err)))       /* plan/    nothing missing, nothing over   */
         return code;
     return TARE_OK;

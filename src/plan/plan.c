@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "module/pattern.h"
 #include "plan/stages.h"
 
 void tare_plan_finding(struct tare_model *model, enum tare_level level, enum tare_code code, const char *word,
@@ -47,6 +48,22 @@ enum tare_code tare_plan_keep(struct tare_model *model, const struct tare_error 
                           (size_t)error->code < n && words[error->code] ? words[error->code] : "error", error->where,
                           "%s", error->text);
     return error->code;
+}
+
+bool tare_dense_asked(const char *patterns, const char *name)
+{
+    char pattern[256];
+    for (size_t n; patterns && *patterns; patterns += n + (patterns[n] == ',')) {
+        n = strcspn(patterns, ",");
+        if (!n || n >= sizeof pattern)
+            continue;
+        memcpy(pattern, patterns, n);
+        pattern[n] = 0;
+        const struct tare_pattern read = tare_pattern_read(pattern, false);
+        if (tare_pattern_match(&read, name, true, NULL))
+            return true;
+    }
+    return false;
 }
 
 /* What opening found worth saying becomes findings of the plan. */

@@ -30,6 +30,9 @@ struct tare_parameter {
     bool active;                    /* false: a head that tying (or content) left out */
     uint32_t index;                 /* in the tree */
     const struct tare_entry *entry; /* bound by strict, else NULL */
+    /* The entry's recipe with columns or rows in the order of groups, for files whose groups are runs of columns
+     * (plan/fold.c); NULL: they stay in order. */
+    const struct tare_recipe *sorted;
     bool optional;                  /* of running alone, and not active: tare_optional() */
     const struct tare_entry *aside; /* optional: what was set aside and has its name; NULL: the checkpoint has none */
 };
