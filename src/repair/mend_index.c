@@ -18,11 +18,10 @@ static enum tare_code try_without(struct tare_repair *r, bool *changed, struct t
 {
     struct tare_edits without = r->edits;
     struct tare_model *trial = NULL;
-    struct tare_error ignored;
     without.no_index = true;
-    tare_plan_make(&trial, r->path, &r->options, &without, r->stages, &ignored);
-    if (!trial)
-        return tare_fail_memory(err);
+    const enum tare_code code = tare_repair_trial(r, &r->options, &without, &trial, err);
+    if (code)
+        return code;
     *changed = opened(trial) && !tare_repair_finding(trial, "shards-absent");
     tare_model_free(trial);
     return TARE_OK;

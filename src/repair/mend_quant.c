@@ -63,7 +63,6 @@ static enum tare_code list_stems(struct tare_repair *r, struct tare_stems *stems
     struct tare_edits edits = r->edits;
     struct tare_model *model = NULL;
     struct tare_options options = r->options;
-    struct tare_error ignored;
     char *config = plain_config(r->model->config);
     if (!config)
         return tare_fail_memory(err);
@@ -72,11 +71,9 @@ static enum tare_code list_stems(struct tare_repair *r, struct tare_stems *stems
     edits.files = files;
     edits.n_files = 2;
     options.no_data = true; /* heads are not compared here */
-    tare_plan_make(&model, r->path, &options, &edits, r->stages, &ignored);
-    if (model)
-        model->checkpoint.edits = NULL; /* they do not outlive this function, and all files were read */
+    const enum tare_code code = tare_repair_trial(r, &options, &edits, &model, err);
     free(config);
-    return model ? tare_stems_list(stems, model, err) : tare_fail_memory(err);
+    return code ? code : tare_stems_list(stems, model, err);
 }
 
 /* ---- which layout -------------------------------------------------------------------------------------------- */

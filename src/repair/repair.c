@@ -217,6 +217,17 @@ bool tare_repair_better(const struct tare_repair *r, const struct tare_model *tr
     return trial && (!trial->code || (r->model->code && errors_of(trial) < errors_of(r->model)));
 }
 
+enum tare_code tare_repair_trial(const struct tare_repair *r, const struct tare_options *options,
+                                 const struct tare_edits *edits, struct tare_model **trial, struct tare_error *err)
+{
+    struct tare_error ignored;
+    tare_plan_make(trial, r->path, options, edits, r->stages, &ignored);
+    if (!*trial)
+        return tare_fail_memory(err);
+    (*trial)->checkpoint.edits = NULL;
+    return TARE_OK;
+}
+
 enum tare_code tare_repair_try(struct tare_repair *r, const char *const *path, const json_t *value, bool headers,
                                struct tare_model **trial, struct tare_error *err)
 {
@@ -225,7 +236,6 @@ enum tare_code tare_repair_try(struct tare_repair *r, const char *const *path, c
     struct tare_edits edits = r->edits;
     struct tare_options options = r->options;
     struct tare_text out = {0};
-    struct tare_error ignored;
     enum tare_code code = file_of(r, "config.json", &f, err);
     *trial = NULL;
     if (code || !(f->text || f->old))
@@ -236,11 +246,7 @@ enum tare_code tare_repair_try(struct tare_repair *r, const char *const *path, c
         memcpy(files + 1, r->edited, r->edits.n_files * sizeof *files);
         edits.files = files;
         edits.n_files = r->edits.n_files + 1;
-        tare_plan_make(trial, r->path, &options, &edits, r->stages, &ignored);
-        if (*trial)
-            (*trial)->checkpoint.edits = NULL; /* they do not outlive this function, and all files were read */
-        else
-            code = tare_fail_memory(err);
+        code = tare_repair_trial(r, &options, &edits, trial, err);
     } else if (out.failed) {
         code = tare_fail_memory(err);
     }

@@ -54,6 +54,12 @@ enum tare_code tare_patch_find(struct tare_repair **repair, const char *path, co
 enum tare_code tare_repair_set(struct tare_repair *r, const char *file, const char *const *path, json_t *value,
                                const char *because, bool *changed, struct tare_error *err);
 /*
+ * Plan with other options and edits than those of the repair. The plan may fail, and then says why; the code is not OK
+ * only without memory. The edits need not outlive the trial: planning has read all files by then.
+ */
+enum tare_code tare_repair_trial(const struct tare_repair *r, const struct tare_options *options,
+                                 const struct tare_edits *edits, struct tare_model **trial, struct tare_error *err);
+/*
  * What if a key of config.json were set so? *trial receives the plan, the caller's (tare_model_free), or NULL where the
  * text has no place for the key; nothing is changed. headers: no weight is read.
  */
