@@ -29,7 +29,8 @@ struct tare_view {
     const struct tare_module *first; /* NULL: no element */
 };
 
-/* How a parameter is cut into tiles: ranges of one axis, one index of those before it, all of those behind it. */
+/* How a parameter is cut into tiles: ranges of one axis, one index of each axis before it, and all of the axes after
+ * it. */
 struct tare_grid {
     int rank;
     int64_t shape[TARE_AUDIT_AXES];

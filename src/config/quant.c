@@ -82,7 +82,7 @@ static enum tare_code read_awq(const struct tare_quant_reader *r, struct tare_qu
     return read_skipped(r, quant);
 }
 
-/* fp8 (deepseek_v3 and its kin). Scales, and whether there are any, are the tensors' own affair. */
+/* fp8, as deepseek_v3 has it. Whether a module has scales is told by its tensors, not by the config. */
 static enum tare_code read_fp8(const struct tare_quant_reader *r, struct tare_quant *quant)
 {
     const char *format = NULL;
@@ -185,7 +185,7 @@ const struct tare_quant_override *tare_quant_of(const struct tare_quant *quant, 
     return quant->n_overrides ? bsearch(&key, quant->overrides, quant->n_overrides, sizeof key, by_path) : NULL;
 }
 
-/* The first that is there, in the order of formats.md, "Which format is it". */
+/* The settings that count: the first of these places that has some. */
 static const json_t *find(const json_t *config, const json_t *beside, const char **place)
 {
     const json_t *text = json_object_get(config, "text_config");

@@ -151,7 +151,7 @@ enum tare_code tare_quant_read_gptq(const json_t *object, const char *place, str
     return TARE_OK;
 }
 
-/* What AutoRound's own reader takes a packing_format for (auto_round 0.16.1, inference/convert_model.py, backend.py).
+/* How AutoRound's own reader understands packing_format (auto_round 0.16.1, inference/convert_model.py, backend.py).
  */
 static bool container(const char *format, bool *awq, enum tare_gptq_format *gptq)
 {

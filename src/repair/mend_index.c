@@ -13,7 +13,7 @@ static bool opened(const struct tare_model *model)
     return model->checkpoint.n_tensors && model->checkpoint.by_name.count == model->checkpoint.n_tensors;
 }
 
-/* Planning ended at the index: would all shards without it make one checkpoint? */
+/* Planning failed at the index. Would all shards make one checkpoint without it? */
 static enum tare_code try_without(struct tare_repair *r, bool *changed, struct tare_error *err)
 {
     struct tare_edits without = r->edits;
@@ -75,7 +75,7 @@ static json_t *index_of(const struct tare_checkpoint *c, const json_t *old)
     return NULL;
 }
 
-/* How many entries of the new map the old one has otherwise or lacks, and how many it has too many. */
+/* Counts what differs between two weight_maps: tensors in another file, new tensors, and tensors that are gone. */
 static void compare(const json_t *was, const json_t *is, size_t *moved, size_t *added, size_t *gone)
 {
     const char *key;

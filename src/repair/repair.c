@@ -7,7 +7,7 @@
 
 #include "repair/edit_json.h"
 
-#define ROUNDS 64 /* each round takes at least one change; more would be menders that undo each other */
+#define ROUNDS 64 /* Each round makes a change; more rounds than these mean that menders undo each other. */
 #define CONFIG_MOST ((uint64_t)64 << 20)
 
 /* ---- changes and notes --------------------------------------------------------------------------------------- */
@@ -50,7 +50,7 @@ const struct tare_finding *tare_repair_finding(const struct tare_model *model, c
 
 /* ---- side files ---------------------------------------------------------------------------------------------- */
 
-/* The file's record; its text is read when it is the first time. */
+/* The record of a side file, which is read when it is asked for first. */
 static enum tare_code file_of(struct tare_repair *r, const char *name, struct tare_repaired **file,
                               struct tare_error *err)
 {
@@ -113,7 +113,7 @@ static const char *last_key(const char *const *path)
     return path[0];
 }
 
-/* A change of the same key is merged with an earlier one, and vanishes where nothing is left of it. */
+/* Notes a change. One of the same key is merged with the earlier one; where both cancel out, none is left. */
 static bool record(struct tare_repair *r, const char *file, const char *key, const char *before, const char *after,
                    const char *because)
 {
@@ -131,7 +131,7 @@ static bool record(struct tare_repair *r, const char *file, const char *key, con
     return tare_repair_change(r, file, after ? "set" : "remove", key, before, after, because);
 }
 
-/* The text with the key changed, held against what jansson makes of it. */
+/* Edits one key in the text, and checks that jansson reads the result as `want`. */
 static enum tare_code edit(struct tare_repair *r, const char *file, const char *text, size_t size,
                            const char *const *path, json_t *want, const json_t *value, struct tare_error *err)
 {
@@ -161,7 +161,7 @@ static char *joined(struct tare_repair *r, const char *const *path)
     return text;
 }
 
-/* want: the document; gets the change. */
+/* Sets one key. want is the parsed document, and is changed too. */
 static enum tare_code set(struct tare_repair *r, struct tare_repaired *f, const char *const *path, json_t *want,
                           json_t *value, const char *because, bool *changed, struct tare_error *err)
 {
@@ -297,7 +297,7 @@ static enum tare_code rounds(struct tare_repair *r, struct tare_error *err)
             r->report.loaded = !r->model->code;
         if (!code &&
             (r->model->checkpoint.gguf || (r->model->checkpoint.only && !is_safetensors(r->model->checkpoint.only))))
-            return TARE_OK; /* GGUF has its settings inside */
+            return TARE_OK; /* The settings of a GGUF file are inside it. */
         for (size_t k = 0; !code && !changed && k < sizeof menders / sizeof *menders; k++)
             code = menders[k].mend(r, &changed, err);
         if (code || !changed)
@@ -316,7 +316,7 @@ static void finish(struct tare_repair *r)
     r->report.n_notes = r->n_notes;
 }
 
-/* The plan's own error; what was seen and could not be settled says more. */
+/* Why the checkpoint still does not load: a note on what could not be settled says more than the plan's own error. */
 static enum tare_code fail_plan(const struct tare_repair *r, struct tare_error *err)
 {
     const struct tare_error *e = &r->model->error;
