@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * declare.c - stage 3, declare, and the calls of a model's sanitize: the only place that knows of records, wrappers
- * included. */
+ * declare.c - stages 3, declare, and 5, rewrite: what the record of an architecture does in a plan. Wrappers, which
+ * have a text model inside, are known here only. */
 #include "plan/stages.h"
 
 #include <string.h>
@@ -48,7 +48,7 @@ static enum tare_code inner_fragment(struct tare_model *model, struct tare_error
     } else if (arch->inner_flat) {
         fragment = model->config;
     } else if (arch->fill && !fragment) {
-        model->inner_path = arch->inner_config; /* the wrapper's own defaults fill an empty one */
+        model->inner_path = arch->inner_config; /* An empty fragment is filled with the wrapper's own defaults. */
     } else {
         return tare_fail(err, TARE_E_CONFIG, "config.json", "%s is missing; a model of this type needs it",
                          arch->inner_config);
@@ -64,7 +64,7 @@ static enum tare_code inner_fragment(struct tare_model *model, struct tare_error
     return arch->fill(model->inner_copy, model->args, &derive);
 }
 
-/* A wrapper's text model: its fragment, which one it is, its args. */
+/* Finds a wrapper's text model: its fragment of the config, its record, and its args. */
 static enum tare_code inner_model(struct tare_model *model, struct tare_error *err)
 {
     const struct tare_arch *arch = model->arch;

@@ -13,14 +13,16 @@
 
 #include "plan/plan.h"
 
-/* A linear whose columns are sorted, and the parameters beside it. */
+/* A linear layer whose columns are to be sorted, and the block in which it lies. */
 struct folding {
     struct tare_model *model;
     const struct tare_parameter *to;
     const char *prefix; /* "model.layers.0.mlp." */
     size_t n_prefix;
-    const struct tare_module *module; /* of `to` */
-    int32_t *place, *order;           /* where column i goes; which column stands at p */
+    /* The module of `to`. */
+    const struct tare_module *module;
+    /* Column i goes to place[i]; order is the inverse: column order[p] stands at p. */
+    int32_t *place, *order;
 };
 
 static struct tare_parameter *beside(const struct folding *f, const char *name)
@@ -44,7 +46,7 @@ static bool only(const struct folding *f, const char *const *names, size_t n)
     return true;
 }
 
-/* A matrix of so many rows whose rows can be moved: taken as it is from a packing that can. */
+/* Can the rows of this matrix be moved? It must have that many rows and come unchanged from a packing that can. */
 static bool movable(const struct tare_recipe *recipe, int64_t rows)
 {
     return recipe->op == TARE_OP_TAKE && recipe->rank == 2 && recipe->shape[0] == rows &&
@@ -56,7 +58,7 @@ static const struct tare_recipe *moved(const struct folding *f, const struct tar
     struct tare_arena *arena = &f->model->arena;
     struct tare_module *module = tare_arena_alloc(arena, sizeof *module);
     if (!module)
-        return recipe; /* the arena says so */
+        return recipe; /* The arena is marked failed, which the caller reports. */
     *module = *recipe->module;
     module->rows = f->order;
     return tare_recipe_take(arena, module);
@@ -71,7 +73,7 @@ static bool fold_single(const struct folding *f, struct tare_parameter *p, bool 
     return true;
 }
 
-/* gate_up_proj of two halves that the checkpoint has one by one (plan/gptq_judge.c). */
+/* gate_up_proj, joined from two halves that the checkpoint has one by one (plan/gptq_judge.c). */
 static bool fold_halves(const struct folding *f, struct tare_parameter *p, bool apply)
 {
     const struct tare_recipe *join = p ? p->entry->recipe : NULL, *half[2];
@@ -98,7 +100,8 @@ static bool fold_mlp(const struct folding *f)
            fold_single(f, up, true);
 }
 
-/* A gate on the output, a norm of v, fewer heads of k and v: none of these. */
+/* Attention qualifies where v goes into o by heads alone: it has no gate on the output and no norm of v, and q, k and v
+ * have equally many heads. */
 static bool fold_attention(const struct folding *f)
 {
     static const char *const names[] = {"o_proj.weight", "v_proj.weight", "q_proj.weight",
@@ -118,8 +121,8 @@ static bool fold_attention(const struct folding *f)
     return fold_single(f, v, false) && fold_single(f, v, true);
 }
 
-/* Where each column goes, in the order of groups and, within one, of columns. False: a group is not full, or the data
- * is not at hand. */
+/* Fills place and order: columns go by group, and within a group keep their order. *full is false where a group has
+ * fewer or more columns than group_size. */
 static enum tare_code sort(struct folding *f, bool *full, struct tare_error *err)
 {
     const struct tare_module *m = f->module;

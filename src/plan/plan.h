@@ -19,7 +19,7 @@ struct tare_finding {
     const char *code, *where, *text;
 };
 
-/* A parameter and a shape that does not fit it. */
+/* A parameter, and an entry of its name whose shape does not fit it. */
 struct tare_misshapen {
     const struct tare_parameter *parameter;
     const struct tare_entry *entry;
@@ -29,22 +29,27 @@ struct tare_model {
     struct tare_arena arena; /* owns the plan */
     struct tare_options options;
     int references;      /* model and sessions; atomic by __atomic builtins in plan.c only */
-    enum tare_code code; /* of the first error; OK: loads */
+    enum tare_code code; /* of the first error; OK: the model loads */
     struct tare_error error;
 
     struct tare_checkpoint checkpoint; /* 1 open */
     json_t *config, *generation;       /* 2 config; NULL: not read */
     struct tare_quant quant;
     const char *model_type;
+    /* 3 declare: the architecture's record, and its args */
     const struct tare_arch *arch;
-    void *args;                    /* of arch */
-    bool runs;                     /* its record says that logits were compared with the reference */
-    const struct tare_arch *inner; /* of a wrapper: its text model, or NULL */
-    void *inner_args;              /* of inner, or NULL */
-    const json_t *inner_config;    /* the fragment that drove the inner model, or NULL */
-    json_t *inner_copy;            /* owned, when the wrapper filled it in */
-    const char *inner_path;        /* "text_config", or NULL when the inner model read the top level */
-    struct tare_tree tree;         /* 3 declare */
+    void *args;
+    /* Its record says that logits were compared with the reference. */
+    bool runs;
+    /* A wrapper's text model and its args; NULL: the model is not a wrapper. */
+    const struct tare_arch *inner;
+    void *inner_args;
+    /* The fragment of the config that drove the text model, and the copy (owned) if the wrapper filled it in. */
+    const json_t *inner_config;
+    json_t *inner_copy;
+    /* Where that fragment lies: "text_config"; NULL: the text model read the top level. */
+    const char *inner_path;
+    struct tare_tree tree;
     struct tare_decoder *decoder;
     struct tare_module *modules; /* 4 group */
     size_t n_modules;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * strict.c - stage 7, strict: bind entries to parameters; every missing, unexpected and misshapen one in one report. */
+ * strict.c - stage 7, strict: every live entry is bound to a parameter, and what is missing, unexpected or misshapen
+ * goes into one report. */
 #include "plan/stages.h"
 
 #include <stdio.h>
@@ -63,7 +64,7 @@ static void fault_finding(struct tare_model *model, const struct tare_entry *ent
                           fault->fault);
 }
 
-/* P7: two live entries of one name. */
+/* P7: two live entries have one name. */
 static void twice(struct tare_model *model, const struct tare_parameter *p, const struct tare_entry *entry)
 {
     tare_plan_finding(
@@ -182,7 +183,7 @@ static void misshapen_findings(struct tare_model *model)
     }
 }
 
-/* What was set aside, and running needs. One that does not fit must not be left out in silence. */
+/* Binds an entry that mlx-lm sets aside and running needs. One that does not fit must not be left out in silence. */
 static void bind_aside(struct tare_model *model, const struct tare_entry *entry)
 {
     struct tare_parameter *p = tare_tree_find(&model->tree, entry->name);
