@@ -266,7 +266,8 @@ static bool add_module(struct run *run, size_t index)
     return true;
 }
 
-/* Must the module be decoded? Yes where a group is suspected, a scale is 0, or its bits cannot be looked at. */
+/* Adds tasks for modules that must be decoded: a group is suspected, a scale is 0, or their bits cannot be looked at.
+ */
 static bool add_suspects(struct run *run)
 {
     for (size_t k = 0; k < run->verify->n_inspected; k++) {

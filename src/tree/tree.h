@@ -28,8 +28,7 @@ struct tare_parameter {
      * are read (prism_hadamard_qwen35); NULL: nothing is turned. */
     const struct tare_parameter *signs;
     int64_t block;
-    /* Ranges of rows that start and end at multiples of this are multiplied by themselves, too; 0: only the whole is.
-     */
+    /* It is multiplied also in parts of this many rows, or of a multiple of them; 0: only as a whole. */
     int64_t part;
     /* Rows that are read are rounded to float16 before and after they are turned. */
     bool halved;
