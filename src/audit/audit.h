@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "packing/packing.h"
 #include "plan/plan.h"
+#include "plan/put_json.h"
 
 #define TARE_AUDIT_AXES 8         /* parameters are declared, by no more axes than this */
 #define TARE_AUDIT_TILE (1 << 19) /* elements of a tile: with all its forms on both sides some 20 MiB */
@@ -28,7 +29,8 @@ struct tare_view {
     const struct tare_module *first; /* NULL: no element */
 };
 
-/* How a parameter is cut into tiles: ranges of one axis, one index of those before it, all of those behind it. */
+/* How a parameter is cut into tiles: ranges of one axis, one index of each axis before it, and all of the axes after
+ * it. */
 struct tare_grid {
     int rank;
     int64_t shape[TARE_AUDIT_AXES];
@@ -56,11 +58,5 @@ enum tare_code tare_view_doubles(const struct tare_view *view, const struct tare
 /* The neutral form of a tile of whole rows, of a view that has codes; the arrays lie in work. */
 enum tare_code tare_view_codes(const struct tare_view *view, const struct tare_tile *tile, struct tare_codes *codes,
                                struct tare_arena *work, struct tare_error *err);
-
-/* "key": value of JSON, with the comma that belongs before it. */
-void tare_put_key(struct tare_text *text, const char *key);
-void tare_put_text(struct tare_text *text, const char *key, const char *value);
-void tare_put_number(struct tare_text *text, const char *key, uint64_t value);
-void tare_put_bool(struct tare_text *text, const char *key, bool value);
 
 #endif

@@ -66,7 +66,7 @@ static bool same_float(float a, float b)
     return a == b || (isnan(a) && isnan(b));
 }
 
-/* The same zero, whichever way each side spells it? */
+/* Do both sides mean the same zero, whether they store zeros or biases? */
 static bool same_zero(const struct tare_packing *const packing[2], const float scale[2], const float offset[2])
 {
     if (packing[0]->codes != TARE_CODE_INTEGER)

@@ -185,7 +185,7 @@ static bool same_shape(const struct tare_parameter *a, const struct tare_paramet
     return a->rank == b->rank && (!a->rank || !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape));
 }
 
-/* One row; a parameter of both sides and one shape is a pair too. */
+/* Adds one row to the report. A parameter that both sides have in one shape becomes a pair to compare. */
 static enum tare_code add_row(struct tare_diff *diff, struct tare_model *const model[2],
                               const struct tare_parameter *first, const struct tare_parameter *second,
                               struct tare_error *err)

@@ -19,7 +19,7 @@ struct window {
     int64_t from_start, to_start;
 };
 
-/* Where numbers go; one of the two. */
+/* Where the numbers are written: one of the two pointers is set. */
 struct numbers {
     float *floats;
     double *doubles;
@@ -47,7 +47,7 @@ static bool window_of(const struct tare_view *view, const struct tare_tile *tile
     return true;
 }
 
-/* The next index of the first `axes` axes; moves both places along. False: that was the last one. */
+/* Steps to the next index of the first `axes` axes and moves both positions. False: that was the last index. */
 static bool next(const struct window *w, int axes, int64_t at[], int64_t *from, int64_t *to)
 {
     for (int i = axes - 1; i >= 0; i--) {
@@ -94,7 +94,7 @@ static double wide_at(const void *data, enum tare_dtype dtype, int64_t at)
     case TARE_BF16:
     case TARE_F32:
         return (double)tare_float_at(data, dtype, at);
-    default: /* BOOL, U8, and floats of a byte, which only compare as bytes */
+    default: /* BOOL, U8, and floats of one byte, which are compared as bytes only */
         return (double)*bytes;
     }
 #undef READ
@@ -129,7 +129,7 @@ static void put(struct numbers out, int64_t to, const float *from, int64_t n)
         out.doubles[to + i] = (double)from[i];
 }
 
-/* Rows [row, row + rows) of the window's module into x. */
+/* Decodes rows [row, row + rows) of the module into x, and applies the function of the piece. */
 static enum tare_code read_rows(const struct window *w, int64_t row, int64_t rows, float *x, struct tare_arena *work,
                                 struct tare_error *err)
 {
@@ -145,7 +145,7 @@ static enum tare_code read_rows(const struct window *w, int64_t row, int64_t row
     return TARE_OK;
 }
 
-/* One plane of rows that are rows of the module, whole or a part of each. */
+/* Reads one plane whose rows are rows of the module, or parts of them. */
 static enum tare_code read_plane(const struct window *w, int64_t from, int64_t to, float *buffer, struct numbers out,
                                  struct tare_arena *work, struct tare_error *err)
 {
@@ -162,7 +162,8 @@ static enum tare_code read_plane(const struct window *w, int64_t from, int64_t t
     return code;
 }
 
-/* Any other order: the axis along which the module's columns lie goes innermost, so that a row is decoded once. */
+/* Reads in any other order. The axis along which the columns of the module lie becomes the innermost one, so that every
+ * row is decoded once. */
 static enum tare_code read_scattered(const struct window *given, float *buffer, struct numbers out,
                                      struct tare_arena *work, struct tare_error *err)
 {
@@ -253,7 +254,8 @@ enum tare_code tare_view_doubles(const struct tare_view *view, const struct tare
 
 /* ---- codes --------------------------------------------------------------------------------------------------- */
 
-/* Scales and offsets of decoded rows, a group each `size` columns instead of the module's own. */
+/* Repeats the scales and offsets of decoded rows, so that a group has `size` columns instead of the module's own
+ * number. */
 static void spread(const struct window *w, const struct tare_codes *own, int64_t rows, int64_t size,
                    struct tare_codes *to)
 {
@@ -268,7 +270,7 @@ static void spread(const struct window *w, const struct tare_codes *own, int64_t
     }
 }
 
-/* Runs of rows of one plane, decoded where they belong; own is NULL where groups are as the module has them. */
+/* Decodes the rows of one plane into their place. own is NULL where groups have the size that the module has. */
 static void codes_plane(const struct window *w, int64_t from, int64_t to, int64_t size, const struct tare_codes *own,
                         const struct tare_codes *codes)
 {

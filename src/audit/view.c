@@ -78,7 +78,7 @@ struct tare_grid tare_grid_make(int rank, const int64_t *shape, bool whole_rows)
     for (; grid.axis < last && size > TARE_AUDIT_TILE; grid.axis++)
         size /= (double)shape[grid.axis + 1];
     grid.step = size < TARE_AUDIT_TILE ? (int64_t)(TARE_AUDIT_TILE / (size < 1 ? 1 : size)) : 1;
-    if (grid.step > 128) /* rows that share a cache line of awq stay together */
+    if (grid.step > 128) /* Rows that share a cache line in AWQ stay together. */
         grid.step -= grid.step % 128;
     else if (grid.step > 8)
         grid.step -= grid.step % 8;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * declare.c - stage 3, declare, and the calls of a model's sanitize: the only place that knows of records, wrappers
- * included. */
-#include "plan/declare.h"
+ * declare.c - stages 3, declare, and 5, rewrite: what the record of an architecture does in a plan. Wrappers, which
+ * have a text model inside, are known here only. */
+#include "plan/stages.h"
 
 #include <string.h>
 
 #include "models/model.h"
 #include "names/gguf_rows.h"
+#include "plan/gptq_judge.h"
 
 bool tare_published(const struct tare_derive *d, const char *name)
 {
@@ -47,7 +48,7 @@ static enum tare_code inner_fragment(struct tare_model *model, struct tare_error
     } else if (arch->inner_flat) {
         fragment = model->config;
     } else if (arch->fill && !fragment) {
-        model->inner_path = arch->inner_config; /* the wrapper's own defaults fill an empty one */
+        model->inner_path = arch->inner_config; /* An empty fragment is filled with the wrapper's own defaults. */
     } else {
         return tare_fail(err, TARE_E_CONFIG, "config.json", "%s is missing; a model of this type needs it",
                          arch->inner_config);
@@ -63,7 +64,7 @@ static enum tare_code inner_fragment(struct tare_model *model, struct tare_error
     return arch->fill(model->inner_copy, model->args, &derive);
 }
 
-/* A wrapper's text model: its fragment, which one it is, its args. */
+/* Finds a wrapper's text model: its fragment of the config, its record, and its args. */
 static enum tare_code inner_model(struct tare_model *model, struct tare_error *err)
 {
     const struct tare_arch *arch = model->arch;
@@ -78,7 +79,7 @@ static enum tare_code inner_model(struct tare_model *model, struct tare_error *e
                         : err->code;
 }
 
-enum tare_code tare_model_declare(struct tare_model *model, struct tare_error *err)
+enum tare_code tare_plan_declare(struct tare_model *model, struct tare_error *err)
 {
     const json_t *type = json_object_get(model->config, "model_type");
     if (!json_is_string(type))
@@ -121,7 +122,7 @@ static void sanitize(struct tare_model *model, const struct tare_arch *arch, con
     arch->sanitize(&model->weights, args);
 }
 
-enum tare_code tare_names_rewrite(struct tare_model *model, struct tare_error *err)
+enum tare_code tare_plan_rewrite(struct tare_model *model, struct tare_error *err)
 {
     if (model->checkpoint.gguf)
         tare_gguf_restore(&model->weights, &model->checkpoint.facts, model->modules, model->n_modules);
@@ -135,34 +136,5 @@ enum tare_code tare_names_rewrite(struct tare_model *model, struct tare_error *e
         *err = model->weights.error;
     else if (model->arena.failed)
         return tare_fail_memory(err);
-    return model->weights.error.code;
-}
-
-enum tare_code tare_tie_levels(const struct tare_model *model, struct tare_arena *arena, struct tare_tie_level **levels,
-                               size_t *n, struct tare_error *err)
-{
-    const struct tare_arch *arch = model->arch;
-    const json_t *text = json_object_get(model->config, "text_config");
-    const json_t *written = model->inner_path ? json_object_get(model->config, model->inner_path) : model->config;
-    struct tare_tie_level *l = tare_arena_array(arena, 4, sizeof *l);
-    if (!l)
-        return tare_fail_memory(err);
-    const struct tare_tie_level top = {"",         model->config, NULL,  "",
-                                       arch->args, model->args,   false, arch->transformers_tied};
-    /* the rule's own word, whatever inner_prefix is (gemma3n: model.language_model) */
-    const struct tare_tie_level inner = {"language_model",
-                                         model->inner ? model->inner_config : text,
-                                         model->inner_copy ? written : NULL,
-                                         model->inner ? model->inner_path ? model->inner_path : "" : "text_config",
-                                         model->inner ? model->inner->args : NULL,
-                                         model->inner_args,
-                                         model->inner_copy && !json_object_get(written, "tie_word_embeddings"),
-                                         false};
-    l[0] = l[1] = top;
-    l[2] = l[3] = inner;
-    l[1].owner = "model";
-    l[3].owner = tare_arena_format(arena, "%s.model", inner.owner);
-    *levels = l;
-    *n = 4;
-    return l[3].owner ? TARE_OK : tare_fail_memory(err);
+    return model->weights.error.code ? model->weights.error.code : tare_gptq_settle(model, err);
 }

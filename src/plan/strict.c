@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * strict.c - stage 7, strict: bind entries to parameters; every missing, unexpected and misshapen one in one report. */
+ * strict.c - stage 7, strict: every live entry is bound to a parameter, and what is missing, unexpected or misshapen
+ * goes into one report. */
+#include "plan/stages.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
-#include "plan/plan.h"
 
 #define SHAPE_SHOWN 6 /* axes of a shape in a message: a hostile header may give a tensor thousands */
 
@@ -62,7 +64,7 @@ static void fault_finding(struct tare_model *model, const struct tare_entry *ent
                           fault->fault);
 }
 
-/* P7: two live entries of one name. */
+/* P7: two live entries have one name. */
 static void twice(struct tare_model *model, const struct tare_parameter *p, const struct tare_entry *entry)
 {
     tare_plan_finding(
@@ -181,7 +183,7 @@ static void misshapen_findings(struct tare_model *model)
     }
 }
 
-/* What was set aside, and running needs. One that does not fit must not be left out in silence. */
+/* Binds an entry that mlx-lm sets aside and running needs. One that does not fit must not be left out in silence. */
 static void bind_aside(struct tare_model *model, const struct tare_entry *entry)
 {
     struct tare_parameter *p = tare_tree_find(&model->tree, entry->name);
@@ -218,5 +220,5 @@ enum tare_code tare_plan_close(struct tare_model *model, struct tare_error *err)
     missing_finding(model);
     if (model->code && err)
         *err = model->error;
-    return model->code;
+    return model->code ? model->code : tare_plan_fold(model, err);
 }

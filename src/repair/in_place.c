@@ -83,7 +83,7 @@ static enum tare_code add(struct places *p, const char *name, const struct tare_
     return TARE_OK;
 }
 
-/* The folder, held until it is closed: one repair at a time. */
+/* Opens the folder and locks it until it is closed, so that only one repair works in it. */
 static enum tare_code open_folder(const char *path, int *folder, struct tare_error *err)
 {
     *folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -91,10 +91,10 @@ static enum tare_code open_folder(const char *path, int *folder, struct tare_err
         return fail_system(err, path, "opening it");
     if (flock(*folder, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
         return tare_fail(err, TARE_E_EXISTS, path, "another repair works in it");
-    return TARE_OK; /* where a file system has no locks, there is none */
+    return TARE_OK; /* A file system without locks is used without one. */
 }
 
-/* config.json last: until then the folder is the old one to most readers. */
+/* config.json comes last: until it changes, most readers see the old checkpoint. */
 static enum tare_code list(const struct tare_repair *r, struct places *p, struct tare_error *err)
 {
     enum tare_code code = TARE_OK;
@@ -113,7 +113,8 @@ static enum tare_code write_new(const struct tare_repair *r, struct places *p, s
 {
     struct stat info = {.st_mode = 0644};
     fstatat(p->folder, place->name, &info, 0);
-    unlinkat(p->folder, place->temporary, 0); /* of one that was killed: the folder is locked */
+    unlinkat(p->folder, place->temporary,
+             0); /* Left by a killed repair; no other works here, since we hold the lock. */
     const int fd = openat(p->folder, place->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return fail_system(err, place->temporary, "creating it");
@@ -129,7 +130,7 @@ static enum tare_code write_new(const struct tare_repair *r, struct places *p, s
     return tare_folder_finish(fd, place->name, err);
 }
 
-/* Give the old file its second name, or say that there was none. */
+/* Gives the old file its second name, or makes the empty file which says that there was none. */
 static enum tare_code keep(struct places *p, struct place *place, struct tare_error *err)
 {
     if (!place->was_there) {
@@ -165,7 +166,7 @@ static enum tare_code exchange(struct places *p, struct tare_error *err)
     return fsync(p->folder) ? fail_system(err, "the folder", "bringing it to the disk") : TARE_OK;
 }
 
-/* After a failure: everything as it was. */
+/* After a failure everything is put back as it was. */
 static void take_back(struct places *p)
 {
     for (size_t i = p->n; i-- > 0;) {
@@ -234,7 +235,7 @@ static bool cut(char *name, const char *end)
     return true;
 }
 
-/* One entry of the folder: a kept file goes back, a file that was not there goes away. */
+/* Undoes one entry of the folder: a kept file gets its name back, and a file that was not there before is removed. */
 static enum tare_code undo(int folder, const char *entry, size_t *n, struct tare_error *err)
 {
     char *name = strdup(entry);

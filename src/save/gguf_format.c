@@ -42,17 +42,10 @@ static const char *refusal_of(const struct tare_model *model, const struct tare_
     return NULL;
 }
 
-/* The recipe that the job was made of: with columns sorted, where the plan did that (plan/fold.c). */
-static const struct tare_recipe *recipe_of(const struct tare_model *model, const struct tare_job *job)
-{
-    const struct tare_recipe *sorted = model->targets[job->parameter->index].recipe;
-    return sorted ? sorted : job->parameter->entry->recipe;
-}
-
 /* Whether a packed job becomes floats: because the caller asked for it, or because no block holds its codes. */
 static bool becomes_floats(const struct tare_model *model, const struct tare_job *job)
 {
-    const struct tare_recipe *recipe = recipe_of(model, job);
+    const struct tare_recipe *recipe = tare_parameter_recipe(job->parameter);
     bool asked = tare_dense_asked(model->options.dequantize, job->name), floats = false;
     for (size_t k = 0; k < job->flat.n; k++) {
         const struct tare_module *module = job->flat.pieces[k].module;
@@ -182,11 +175,11 @@ static enum tare_code lay_out_floats(struct tare_layout *layout, struct tare_job
 }
 
 /* Gemma's norms multiply by (1 + weight); GGUF stores the sum, since its norms multiply by the weight itself. */
-static enum tare_code add_one(struct tare_layout *layout, const struct tare_model *model, struct tare_job *job,
-                              struct tare_error *err)
+static enum tare_code add_one(struct tare_layout *layout, struct tare_job *job, struct tare_error *err)
 {
     static const struct tare_value one = {.function = TARE_ADD, .operand = 1};
-    const struct tare_recipe *recipe = tare_recipe_value(&layout->arena, recipe_of(model, job), &one, TARE_F32);
+    const struct tare_recipe *recipe =
+        tare_recipe_value(&layout->arena, tare_parameter_recipe(job->parameter), &one, TARE_F32);
     return tare_recipe_flatten(recipe, &layout->arena, &job->flat, err);
 }
 
@@ -207,7 +200,7 @@ static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *mod
     if (job->half && job->flat.shape[0] % (2 * job->half))
         return tare_fail(err, TARE_E_SHAPE, job->name, "its rows are no whole heads");
     if (out->family->norms_plus_one && tare_ends_with(own, "norm.weight")) {
-        const enum tare_code code = add_one(layout, model, job, err);
+        const enum tare_code code = add_one(layout, job, err);
         if (code)
             return code;
     }

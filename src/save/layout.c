@@ -148,9 +148,7 @@ static enum tare_code add_parameters(struct tare_layout *layout, struct tare_mod
         if (!parameter->active || !parameter->entry)
             continue;
         const struct tare_job job = {.name = parameter->name, .parameter = parameter};
-        const struct tare_target *target = &model->targets[parameter->index];
-        const struct tare_recipe *recipe = target->recipe ? target->recipe : parameter->entry->recipe;
-        const enum tare_code code = add_job(layout, model, &job, recipe, options, err);
+        const enum tare_code code = add_job(layout, model, &job, tare_parameter_recipe(parameter), options, err);
         if (code)
             return code;
     }

@@ -65,6 +65,25 @@ struct tare_saved {
     enum tare_part part;
 };
 
+/* What a job becomes in the files of a format. */
+struct tare_target {
+    /* Weight, scales, and what else the format has for packed modules; else one dense tensor. */
+    bool packed;
+    /* MLX's mode of a packed one. */
+    enum tare_mlx_mode mode;
+    /* MLX's nvfp4: a global_scale stands over the scales. */
+    bool global;
+    /* Of the dense tensor, or of the scales and biases of affine. */
+    enum tare_dtype dtype;
+    int bits;
+    /* Of the target: scales are repeated when it is smaller than the source's. */
+    int64_t group_size;
+    /* Why the format cannot hold it, or NULL; converting then fails with this sentence. */
+    const char *refusal;
+    /* Why a packed source becomes dense, or NULL. */
+    const char *because;
+};
+
 struct tare_shard {
     const char *name; /* "model-00001-of-00002.safetensors" */
     uint64_t size;    /* bytes of the whole file */
@@ -149,6 +168,8 @@ struct tare_save_format {
     const char *library;  /* of the model card */
     const char *usage;    /* of the model card: shell lines, %s is the folder's name */
     const char *file;     /* MAY: all is in one file of this name, and the folder holds nothing else */
+    /* MAY: stage 6 of a plan asks what would be worth knowing before anything is written; it becomes findings. */
+    enum tare_code (*foresee)(struct tare_model *model, struct tare_error *err);
     /* MAY: before all jobs. What the format has no form for is refused here. release() is called also after a
      * failure. */
     enum tare_code (*begin)(struct tare_layout *layout, struct tare_model *model,
@@ -184,6 +205,9 @@ struct tare_save_format {
 const struct tare_save_format *tare_format_at(size_t k);
 /* That of a word for --to, or NULL. */
 const struct tare_save_format *tare_format_find(const char *name);
+
+/* Stage 6 of a plan, target: every format is asked what it foresees for the model. */
+enum tare_code tare_target_foresee(struct tare_model *model, struct tare_error *err);
 
 /* From a plan that loads: what the folder holds. layout is zeroed but for its format; tare_layout_release() also after
  * a failure. */

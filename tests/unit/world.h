@@ -9,7 +9,7 @@
 
 #include "fixture.h"
 #include "packing/packing.h"
-#include "plan/plan.h"
+#include "save/save.h"
 
 /* A model whose plan is made here: modules of one file, parameters with recipes over them. */
 struct world {
@@ -122,7 +122,7 @@ static inline enum tare_code convert(struct world *world, const struct tare_conv
                                      struct tare_error *err)
 {
     const char *out = fixture_path(world->folder, "out");
-    const enum tare_code code = tare_target_choose(&world->model, err);
+    const enum tare_code code = tare_target_foresee(&world->model, err);
     return code ? code : tare_convert(&world->model, out, options, err);
 }
 

@@ -11,7 +11,7 @@
 
 #include "fixture.h"
 #include "packing/mlx/to_mlx.h"
-#include "save/save.h"
+#include "save/mlx_target.h"
 #include "world.h"
 
 static char *text_of(const struct world *world, const char *name)
@@ -65,6 +65,21 @@ static void expect_packed(struct world *world, struct tare_checkpoint *out, cons
     tare_arena_release(&work);
 }
 
+static struct tare_mlx_floats mlx_floats(const struct world *world)
+{
+    struct tare_mlx_floats floats;
+    assert_int_equal(tare_mlx_floats(&world->model, &floats, NULL), TARE_OK);
+    return floats;
+}
+
+/* What parameter k becomes in an MLX folder. */
+static struct tare_target mlx_target(struct world *world, size_t k)
+{
+    const struct tare_mlx_floats floats = mlx_floats(world);
+    return tare_mlx_target(&world->model, &world->parameters[k], world->entries[k].recipe, &floats,
+                           &world->model.arena);
+}
+
 static void test_whole(void **state)
 {
     (void)state;
@@ -74,8 +89,7 @@ static void test_whole(void **state)
     small_world(&world);
     if (convert(&world, NULL, &err) != TARE_OK)
         fail_msg("%s: %s", err.where, err.text);
-    assert_true(world.model.casts);
-    assert_int_equal(world.model.n_casts, 1);
+    assert_true(mlx_floats(&world).casts);
     world_open(&world, &out);
     expect_packed(&world, &out, "a", (const size_t[]){0}, 1);
     expect_packed(&world, &out, "b", (const size_t[]){1}, 1);
@@ -188,7 +202,7 @@ static void test_dense_recipes(void **state)
     pair[1] = plus_one(arena, tare_recipe_transpose(arena, dense(&world, "x"), swap));
     add(&world, "pair", TARE_KIND_EXPERTS, tare_recipe_stack(arena, pair, 2));
     assert_int_equal(convert(&world, NULL, &err), TARE_OK);
-    assert_false(world.model.casts);
+    assert_false(mlx_floats(&world).casts);
     world_open(&world, &out);
 
     made = malloc(2 * A * B * C * 2);
@@ -284,9 +298,9 @@ static void test_dequantized(void **state)
         tare_recipe_transpose(&world.model.arena, world.entries[0].recipe, swap));
     add(&world, "plain", TARE_KIND_PLAIN, world.entries[1].recipe);
     assert_int_equal(convert(&world, NULL, &err), TARE_OK);
-    assert_non_null(world.model.targets[4].because);
-    assert_non_null(world.model.targets[5].because);
-    assert_null(world.model.targets[0].because);
+    assert_non_null(mlx_target(&world, 4).because);
+    assert_non_null(mlx_target(&world, 5).because);
+    assert_null(mlx_target(&world, 0).because);
     world_open(&world, &out);
     float *values = malloc(IN * OUT * sizeof *values);
     uint16_t *made = malloc(IN * OUT * 2);
@@ -342,7 +356,7 @@ static void test_group_sizes(void **state)
         struct tare_checkpoint out;
         group_world(&world, cases[k / 3].from, dtypes[k % 3]);
         assert_int_equal(convert(&world, NULL, &err), TARE_OK);
-        assert_int_equal(world.model.targets[0].group_size, cases[k / 3].to);
+        assert_int_equal(mlx_target(&world, 0).group_size, cases[k / 3].to);
         if (cases[k / 3].from == cases[k / 3].to) {
             world_open(&world, &out);
             expect_packed(&world, &out, "m", (const size_t[]){0}, 1);
@@ -426,7 +440,7 @@ static void test_mixed_scales(void **state)
         add(&world, "norm", TARE_KIND_PLAIN, dense(&world, "norm"));
         assert_int_equal(convert(&world, NULL, &err), TARE_OK);
         const enum tare_dtype dtype = more ? TARE_BF16 : TARE_F32;
-        assert_int_equal(world.model.float_dtype, dtype);
+        assert_int_equal(mlx_floats(&world).dtype, dtype);
         assert_int_equal(world.model.n_findings, 1);
         assert_string_equal(world.model.findings[0].code, "mixed-scales");
         unsigned char scales[8 * 4], biases[8 * 4]; /* the bias is rounded to the dtype of its scale, then cast */
@@ -463,8 +477,8 @@ static void test_unlike_experts(void **state)
     pair[1] = awq(&world, "b");
     add(&world, "experts.weight", TARE_KIND_EXPERTS, tare_recipe_stack(&world.model.arena, pair, 2));
     assert_int_equal(convert(&world, NULL, &err), TARE_OK);
-    assert_false(world.model.targets[0].packed);
-    assert_non_null(strstr(world.model.targets[0].because, "unlike"));
+    assert_false(mlx_target(&world, 0).packed);
+    assert_non_null(strstr(mlx_target(&world, 0).because, "unlike"));
     struct tare_checkpoint out;
     struct tare_arena work = {0};
     float values[8 * 64];
@@ -492,7 +506,6 @@ static void test_refused(void **state)
     struct tare_error err = {0};
     struct tare_convert_options options = TARE_CONVERT_OPTIONS_INIT;
     small_world(&world);
-    assert_int_equal(tare_target_choose(&world.model, &err), TARE_OK);
     struct tare_model *model = &world.model;
     fixture_expect(tare_convert(model, "", NULL, &err), &err, TARE_E_ARGUMENT, NULL, "folder");
     fixture_expect(tare_convert(NULL, "x", NULL, &err), &err, TARE_E_ARGUMENT, NULL, NULL);
