@@ -5,9 +5,9 @@
 
 #include "blocks/attention/compressed_attention.h"
 #include "blocks/stream/hyper.h"
-#include "models/family/experts.h"
-#include "models/family/kinds.h"
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 129280)                                                                                       \

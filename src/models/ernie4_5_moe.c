@@ -2,7 +2,8 @@
  * ernie4_5_moe.c - ERNIE 4.5 with routed experts (mlx-lm: models/ernie4_5_moe.py). */
 #include <string.h>
 
-#include "models/family/routed.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -3,8 +3,8 @@
  * those have positions. */
 #include <string.h>
 
-#include "models/family/dense.h"
-#include "models/family/window.h"
+#include "models/family/dense_decoder.h"
+#include "models/family/layer_kinds.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -4,9 +4,8 @@
 #include "blocks/stream/altup.h"
 #include "blocks/stream/laurel.h"
 #include "blocks/stream/pair.h"
-#include "models/family/kinds.h"
-#include "models/family/sparse.h"
-#include "models/family/window.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
 #include "models/family/wrapper.h"
 #include <math.h>
 

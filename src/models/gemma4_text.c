@@ -3,8 +3,7 @@
 #include <string.h>
 
 #include "blocks/stream/pair.h"
-#include "models/family/experts.h"
-#include "models/family/window.h"
+#include "models/family/layer_kinds.h"
 #include "models/model.h"
 
 #define ARGS(ARG)                                                                                                      \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * iquestloopcoder.c - IQuest-Coder that goes twice through its layers, the second time mixing two views by a gate
  * (mlx-lm: models/iquestloopcoder.py). */
-#include "models/family/dense_more.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * lille_130m.c - Lille 130M (mlx-lm: models/lille-130m.py): the norms are inside of the blocks, by name. */
-#include "models/family/dense.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, block_size, REQUIRED)                                                                                     \

@@ -4,11 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "models/family/experts.h"
-#include "models/family/kinds.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
 #include "models/family/muse_vision.h"
-#include "models/family/skeleton.h"
-#include "models/family/window.h"
+#include "models/family/published_experts.h"
 
 /* Of text_config. */
 #define ARGS(ARG)                                                                                                      \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * nemotron_nas.c - Llama-Nemotron (mlx-lm: models/nemotron-nas.py): Llama, of whose blocks a search left out some, made
  * some linear, and gave each its width. */
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 8192)                                                                                        \

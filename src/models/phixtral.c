@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * phixtral.c - Phixtral, Phi 2 with routed experts (mlx-lm: models/phixtral.py; "phi-msft" is an alias). */
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, num_vocab, 51200)                                                                                         \

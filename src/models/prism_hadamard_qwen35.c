@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/map.h"
-#include "models/qwen3_5.h"
+#include "models/family/qwen3_5_family.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, schema_version, 2)                                                                                        \

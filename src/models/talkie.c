@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * talkie.c - Talkie (mlx-lm: models/talkie.py): norms without weights, gains on heads and blocks. */
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 5120)                                                                                        \

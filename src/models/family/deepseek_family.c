@@ -6,10 +6,9 @@
 
 #define PREDICTION_LAYERS_MOST 16 /* published models have one */
 
-#include "models/family/experts.h"
-#include "models/family/kinds.h"
-#include "models/family/skeleton.h"
-#include "models/family/window.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
 
 static bool routed(const struct tare_deepseek_desc *m, int64_t layer)
 {

@@ -4,8 +4,8 @@
 #ifndef TARE_MODELS_FAMILY_DEEPSEEK_FAMILY_H
 #define TARE_MODELS_FAMILY_DEEPSEEK_FAMILY_H
 
+#include "models/family/config_words.h"
 #include "models/family/mla_family.h"
-#include "models/family/nulls.h"
 #include "models/model.h"
 
 /* What deepseek_v2 and after have in common, with mlx-lm's defaults. */
@@ -92,20 +92,6 @@ struct tare_deepseek_desc {
 #define TARE_DEEPSEEK_ROUTED(a)                                                                                        \
     .experts = (a)->n_routed_experts, .shared = (a)->n_shared_experts, .expert_hidden = (a)->moe_intermediate_size,    \
     .first_routed = (a)->first_k_dense_replace
-
-/* The declare and the sanitize of a model file that has  struct tare_deepseek_desc describe(const struct args *). */
-#define TARE_DEEPSEEK_MEMBER                                                                                           \
-    static void declare(struct tare_at root, const void *args, struct tare_decoder *d)                                 \
-    {                                                                                                                  \
-        const struct tare_deepseek_desc desc = describe(args);                                                         \
-        tare_deepseek(root, d, &desc);                                                                                 \
-    }                                                                                                                  \
-    static void sanitize(struct tare_weights *w, const void *args)                                                     \
-    {                                                                                                                  \
-        const struct tare_deepseek_desc desc = describe(args);                                                         \
-        tare_deepseek_rewrite(w, &desc);                                                                               \
-    }                                                                                                                  \
-    struct args
 
 void tare_deepseek(struct tare_at root, struct tare_decoder *d, const struct tare_deepseek_desc *desc);
 

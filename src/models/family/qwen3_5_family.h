@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * qwen3_5.h - what Qwen3.5's models share: the text model inside, dense or with routed experts, and its published
- * names.
+ * qwen3_5_family.h - what Qwen3.5's models share: the text model inside, dense or with routed experts, and its
+ * published names.
  */
-#ifndef TARE_MODELS_QWEN3_5_H
-#define TARE_MODELS_QWEN3_5_H
+#ifndef TARE_MODELS_FAMILY_QWEN3_5_FAMILY_H
+#define TARE_MODELS_FAMILY_QWEN3_5_FAMILY_H
 
 #include "models/model.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * dense.c - the layer that decoders like Llama share. */
-#include "models/family/dense.h"
+ * dense_decoder.c - the layer that decoders like Llama share. */
+#include "models/family/dense_decoder.h"
 
-#include "models/family/theta.h"
+#include "models/family/config_words.h"
 
 static void norms(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
 {

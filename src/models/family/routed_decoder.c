@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * routed.c - routed experts in a decoder like Llama. */
-#include "models/family/routed.h"
-
-#include <string.h>
-
-#include "models/family/experts.h"
-
-static const char *const projections[] = {"gate_proj", "up_proj", "down_proj"};
+ * routed_decoder.c - routed experts in a decoder like Llama. */
+#include "models/family/routed_decoder.h"
 
 /* The dense family's hooks carry the routed model; the model's own ones get its args. */
 static void vary(struct tare_dense *copy, int64_t i)
@@ -45,30 +39,4 @@ void tare_routed_dense(struct tare_at root, struct tare_decoder *d, const struct
     dense.vary = vary;
     dense.more = more;
     tare_dense(root, d, &dense);
-}
-
-enum tare_code tare_topk_method_check(const char *topk_method, const char *place, struct tare_error *err)
-{
-    if (!strcmp(topk_method, "noaux_tc"))
-        return TARE_OK;
-    return tare_fail(err, TARE_E_CONFIG, place, "topk_method is %s; only noaux_tc is known", topk_method);
-}
-
-void tare_routed_rewrite(struct tare_weights *w, const char *block, const char *to, int64_t n, int64_t dim)
-{
-    const char *from = tare_arena_format(w->arena, "%s.experts", block);
-    const char *stacked = tare_arena_format(w->arena, "%s.%s", block, to);
-    if (!from || !stacked) {
-        tare_fail_memory(&w->error);
-        return;
-    }
-    tare_experts_rewrite(w, &(struct tare_experts_desc){.from = from, .to = stacked, .n = n, .dim = dim});
-    for (int i = 0; i < 3; i++) {
-        const char *one = tare_arena_format(w->arena, "%s.#.%s.bias", from, projections[i]);
-        const char *all = tare_arena_format(w->arena, "%s.%s.bias", stacked, projections[i]);
-        if (one && all)
-            tare_stack(w, one, all, n);
-        else
-            tare_fail_memory(&w->error);
-    }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * mamba_mixer.h - what models with a Mamba mixer share: values of their configs, names of their parts. */
-#ifndef TARE_MODELS_FAMILY_MAMBA_MIXER_H
-#define TARE_MODELS_FAMILY_MAMBA_MIXER_H
+ * mamba_family.h - what models with a Mamba mixer share: values of their configs, names of their parts. */
+#ifndef TARE_MODELS_FAMILY_MAMBA_FAMILY_H
+#define TARE_MODELS_FAMILY_MAMBA_FAMILY_H
 
 #include "blocks/recurrent/mamba1_mixer.h"
 #include "blocks/recurrent/mamba2_mixer.h"

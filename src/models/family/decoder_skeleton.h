@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * skeleton.h - what nearly every decoder has: an embedding, numbered layers, a last norm, an output head. */
-#ifndef TARE_MODELS_FAMILY_SKELETON_H
-#define TARE_MODELS_FAMILY_SKELETON_H
+ * decoder_skeleton.h - what nearly every decoder has: an embedding, numbered layers, a last norm, an output head. */
+#ifndef TARE_MODELS_FAMILY_DECODER_SKELETON_H
+#define TARE_MODELS_FAMILY_DECODER_SKELETON_H
 
 #include "models/model.h"
 

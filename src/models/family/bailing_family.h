@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * bailing.h - what the Bailing (Ling, Ring) models with linear attention share: groups of layers of which the last
- * attends to all, experts, and names. */
-#ifndef TARE_MODELS_FAMILY_BAILING_H
-#define TARE_MODELS_FAMILY_BAILING_H
+ * bailing_family.h - what the Bailing (Ling, Ring) models with linear attention share: groups of layers of which the
+ * last attends to all, experts, and names. */
+#ifndef TARE_MODELS_FAMILY_BAILING_FAMILY_H
+#define TARE_MODELS_FAMILY_BAILING_FAMILY_H
 
 #include "models/family/mla_family.h"
-#include "models/family/sparse.h"
+#include "models/family/qwen_experts.h"
 
 struct tare_bailing {
     int64_t dim, heads, head;  /* head: of linear attention */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * dense.h - decoders like Llama: in each layer grouped-query attention and a gated feed-forward block. A member says
- * what differs; what it leaves out is Llama's.
+ * dense_decoder.h - decoders like Llama: in each layer grouped-query attention and a gated feed-forward block. A member
+ * says what differs; what it leaves out is Llama's.
  *
  *     tare_dense(root, d, &(struct tare_dense){TARE_DENSE_LLAMA(a), .attention.bias = a->attention_bias});
  */
-#ifndef TARE_MODELS_FAMILY_DENSE_H
-#define TARE_MODELS_FAMILY_DENSE_H
+#ifndef TARE_MODELS_FAMILY_DENSE_DECODER_H
+#define TARE_MODELS_FAMILY_DENSE_DECODER_H
 
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
 
 struct tare_dense {
     struct tare_skeleton skeleton;  /* without layer; its norm and eps are those of the layers' norms too */
@@ -46,7 +46,12 @@ struct tare_dense {
     TARE_DENSE_USUAL(a), .skeleton.eps = (a)->rms_norm_eps, .skeleton.head = TARE_HEAD_FLAG,                           \
                          .skeleton.tied = (a)->tie_word_embeddings
 
-/* Gemma's: around both blocks. */
+/* Llama's own additions, which many of its heirs have: head_dim and the biases. */
+#define TARE_DENSE_BIASED(a)                                                                                           \
+    .attention.head_dim = (a)->head_dim, .attention.bias = (a)->attention_bias,                                        \
+    .attention.o_bias = (a)->attention_bias, .ffn.bias = (a)->mlp_bias
+
+/* Gemma's norms, before and after both blocks. */
 #define TARE_DENSE_FOUR_NORMS                                                                                          \
     {                                                                                                                  \
         "input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"       \

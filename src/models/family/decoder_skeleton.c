@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * skeleton.c - the loop that nearly every decoder's declare is. */
-#include "models/family/skeleton.h"
+ * decoder_skeleton.c - the loop that nearly every decoder's declare is. */
+#include "models/family/decoder_skeleton.h"
 
 static const char * or (const char *name, const char *usual)
 {

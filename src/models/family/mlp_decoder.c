@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * dense_more.c - what some members of dense.h have in common beyond it. */
-#include "models/family/dense_more.h"
+ * mlp_decoder.c - puts a feed-forward block without a gate into the layers of dense_decoder.h. */
+#include "models/family/mlp_decoder.h"
 
 struct with_mlp {
     const struct tare_dense *dense;

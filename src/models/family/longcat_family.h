@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * longcat.h - LongCat-Flash: in each layer two latent attentions, two dense networks and, beside them, routed experts
- * of which some do nothing. The experts see what the first dense network sees; what they say is added at the end. */
-#ifndef TARE_MODELS_FAMILY_LONGCAT_H
-#define TARE_MODELS_FAMILY_LONGCAT_H
+ * longcat_family.h - LongCat-Flash: in each layer two latent attentions, two dense networks and, beside them, routed
+ * experts of which some do nothing. The experts see what the first dense network sees; what they say is added at the
+ * end. */
+#ifndef TARE_MODELS_FAMILY_LONGCAT_FAMILY_H
+#define TARE_MODELS_FAMILY_LONGCAT_FAMILY_H
 
 #include <string.h>
 
+#include "models/family/config_words.h"
 #include "models/family/mla_family.h"
-#include "models/family/nulls.h"
 #include "models/model.h"
 
 struct tare_longcat_desc {

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * kimi.c - what Kimi Linear and Kimi K3 share. */
-#include "models/family/kimi.h"
+ * kimi_family.c - what Kimi Linear and Kimi K3 share. */
+#include "models/family/kimi_family.h"
 
-#include "models/family/dense.h"
-#include "models/family/experts.h"
-#include "models/family/kinds.h"
-#include "models/family/sparse.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
 
 #define LAYERS_MOST 4096   /* in the list, which is searched for each layer */
 #define WIDTH_MOST 1000000 /* of heads and of a head: so that products fit */
@@ -72,7 +70,7 @@ void tare_kimi_layer(struct tare_layer *l, struct tare_at at, const struct tare_
 void tare_kimi_rewrite(struct tare_weights *w, int64_t n_experts)
 {
     tare_rename(w, "model.layers.*.block_sparse_moe.**", "model.layers.*.mlp.**");
-    tare_sparse_rewrite(w, "mlp", n_experts, 0);
+    tare_layer_experts_rewrite(w, "mlp", n_experts, 0);
     tare_rename(w, "model.layers.*.mlp.gate.e_score_correction_bias", "model.layers.*.mlp.e_score_correction_bias");
     tare_conv_channels_last(w, "model.layers.*.self_attn.*_conv1d.weight");
     tare_rename(w, "model.layers.*.self_attn.*_conv1d.weight", "model.layers.*.self_attn.*_conv.conv.weight");

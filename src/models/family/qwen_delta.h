@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * gated_delta.h - what Qwen3-Next and Qwen3.5 say of their layers of gated delta rule (blocks/recurrent/delta_rule.h)
+ * qwen_delta.h - what Qwen3-Next and Qwen3.5 say of their layers of gated delta rule (blocks/recurrent/delta_rule.h)
  * and of attention between them. */
-#ifndef TARE_MODELS_FAMILY_GATED_DELTA_H
-#define TARE_MODELS_FAMILY_GATED_DELTA_H
+#ifndef TARE_MODELS_FAMILY_QWEN_DELTA_H
+#define TARE_MODELS_FAMILY_QWEN_DELTA_H
 
 #include "blocks/recurrent/delta_rule.h"
 #include "names/rewrite.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * longcat.c - LongCat-Flash's layers, and its published names. */
-#include "models/family/longcat.h"
+ * longcat_family.c - LongCat-Flash's layers, and its published names. */
+#include "models/family/longcat_family.h"
 
 #include <math.h>
 
 #include "blocks/feed_forward/shortcut.h"
-#include "models/family/experts.h"
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/published_experts.h"
 
 double tare_longcat_scale(bool asked, int64_t dim, int64_t rank)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * experts.c - the spellings in which experts are published. */
-#include "models/family/experts.h"
+ * published_experts.c - the spellings in which experts are published. */
+#include "models/family/published_experts.h"
 
 static const char *path(struct tare_weights *w, const char *base, const char *rest)
 {
@@ -52,4 +52,34 @@ void tare_experts_rewrite(struct tare_weights *w, const struct tare_experts_desc
     }
     fused(w, d, "");
     fused(w, d, ".weight");
+}
+
+void tare_layer_experts_rewrite(struct tare_weights *w, const char *block, int64_t n, int64_t dim)
+{
+    const char *from = tare_arena_format(w->arena, "model.layers.*.%s.experts", block);
+    const char *to = tare_arena_format(w->arena, "model.layers.*.%s.switch_mlp", block);
+    if (!from || !to)
+        tare_fail_memory(&w->error);
+    else
+        tare_experts_rewrite(w, &(struct tare_experts_desc){.from = from, .to = to, .n = n, .dim = dim});
+}
+
+void tare_routed_rewrite(struct tare_weights *w, const char *block, const char *to, int64_t n, int64_t dim)
+{
+    static const char *const projections[] = {"gate_proj", "up_proj", "down_proj"};
+    const char *from = tare_arena_format(w->arena, "%s.experts", block);
+    const char *stacked = tare_arena_format(w->arena, "%s.%s", block, to);
+    if (!from || !stacked) {
+        tare_fail_memory(&w->error);
+        return;
+    }
+    tare_experts_rewrite(w, &(struct tare_experts_desc){.from = from, .to = stacked, .n = n, .dim = dim});
+    for (int i = 0; i < 3; i++) {
+        const char *one = tare_arena_format(w->arena, "%s.#.%s.bias", from, projections[i]);
+        const char *all = tare_arena_format(w->arena, "%s.%s.bias", stacked, projections[i]);
+        if (one && all)
+            tare_stack(w, one, all, n);
+        else
+            tare_fail_memory(&w->error);
+    }
 }

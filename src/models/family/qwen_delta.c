@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * gated_delta.c - what Qwen3-Next and Qwen3.5 share around the gated delta rule. */
-#include "models/family/gated_delta.h"
+ * qwen_delta.c - what Qwen3-Next and Qwen3.5 share around the gated delta rule. */
+#include "models/family/qwen_delta.h"
 
 enum tare_code tare_delta_qwen_check(const struct tare_delta_desc *d, const char *place, struct tare_error *err)
 {

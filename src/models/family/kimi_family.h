@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * kimi.h - what Kimi Linear and Kimi K3 share: which layers have delta attention, which have experts, and names. */
-#ifndef TARE_MODELS_FAMILY_KIMI_H
-#define TARE_MODELS_FAMILY_KIMI_H
+ * kimi_family.h - what Kimi Linear and Kimi K3 share: which layers have delta attention, which have experts, and names.
+ */
+#ifndef TARE_MODELS_FAMILY_KIMI_FAMILY_H
+#define TARE_MODELS_FAMILY_KIMI_FAMILY_H
 
 #include "blocks/recurrent/delta_rule.h"
 #include "models/model.h"

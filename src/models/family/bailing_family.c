@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * bailing.c - what the Bailing models with linear attention share. */
-#include "models/family/bailing.h"
+ * bailing_family.c - what the Bailing models with linear attention share. */
+#include "models/family/bailing_family.h"
 
 #include "blocks/recurrent/lightning.h"
-#include "models/family/routed.h"
+#include "models/family/published_experts.h"
 
 bool tare_bailing_global(const struct tare_bailing *b, int64_t layer)
 {

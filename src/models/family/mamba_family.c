@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * mamba_mixer.c - configs and names of Mamba models. */
-#include "models/family/mamba_mixer.h"
+ * mamba_family.c - configs and names of Mamba models. */
+#include "models/family/mamba_family.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * lfm2.h - LFM2's layers: a short gated convolution or attention, then a network of the model's own. */
-#ifndef TARE_MODELS_LFM2_H
-#define TARE_MODELS_LFM2_H
+ * lfm2_family.h - LFM2's layers: a short gated convolution or attention, then a network of the model's own. */
+#ifndef TARE_MODELS_FAMILY_LFM2_FAMILY_H
+#define TARE_MODELS_FAMILY_LFM2_FAMILY_H
 
 #include "models/model.h"
 
