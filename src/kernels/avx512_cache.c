@@ -125,57 +125,6 @@ static void store(enum tare_cache cache, const float *x, int64_t n, unsigned cha
     }
 }
 
-static void load(const struct tare_rows *r, float *x)
-{
-    switch (r->cache) {
-    case TARE_CACHE_F16:
-        load_of(TARE_CACHE_F16, r, x);
-        break;
-    case TARE_CACHE_Q8:
-        load_of(TARE_CACHE_Q8, r, x);
-        break;
-    case TARE_CACHE_Q4:
-        load_of(TARE_CACHE_Q4, r, x);
-        break;
-    default:
-        load_of(TARE_CACHE_F32, r, x);
-    }
-}
-
-static void scores(const float *q, const struct tare_rows *r, float scale, float *into)
-{
-    switch (r->cache) {
-    case TARE_CACHE_F16:
-        scores_of(TARE_CACHE_F16, q, r, scale, into);
-        break;
-    case TARE_CACHE_Q8:
-        scores_of(TARE_CACHE_Q8, q, r, scale, into);
-        break;
-    case TARE_CACHE_Q4:
-        scores_of(TARE_CACHE_Q4, q, r, scale, into);
-        break;
-    default:
-        scores_of(TARE_CACHE_F32, q, r, scale, into);
-    }
-}
-
-static void mix(const float *p, const struct tare_rows *r, float *y)
-{
-    switch (r->cache) {
-    case TARE_CACHE_F16:
-        mix_of(TARE_CACHE_F16, p, r, y);
-        break;
-    case TARE_CACHE_Q8:
-        mix_of(TARE_CACHE_Q8, p, r, y);
-        break;
-    case TARE_CACHE_Q4:
-        mix_of(TARE_CACHE_Q4, p, r, y);
-        break;
-    default:
-        mix_of(TARE_CACHE_F32, p, r, y);
-    }
-}
-
 /* ---- several queries ------------------------------------------------------------------------------------------ */
 
 #define QUERIES 4 /* whose sums stay in registers: of so many keys, or of so many columns of values */
@@ -249,45 +198,13 @@ static void mix_tile(const struct tare_queries *c, int64_t t, const float *value
             _mm512_mask_storeu_ps(y + k * c->dim + 16 * u, mask[u], sum[k][u]);
 }
 
-static struct tare_rows plain(const struct tare_queries *c, const float *rows, int64_t first)
-{
-    return (struct tare_rows){TARE_CACHE_F32, (const unsigned char *)(rows + first * c->dim), c->rows - first, c->dim};
-}
+#include "kernels/cache_queries.h"
 
-static void scores_each(const struct tare_queries *c, const float *keys, float scale)
-{
-    const int64_t whole = c->rows / KEYS * KEYS;
-    const struct tare_rows rest = plain(c, keys, whole), all = plain(c, keys, 0);
-    int64_t t = 0;
-    for (; t + QUERIES <= c->n; t += QUERIES) {
-        for (int64_t j = 0; j < whole; j += KEYS)
-            score_tile(c->x + t * c->dim, keys + j * c->dim, c->dim, scale, c->score + t * c->ld + j, c->ld);
-        for (int64_t k = t; k < t + QUERIES && rest.n; k++)
-            scores_of(TARE_CACHE_F32, c->x + k * c->dim, &rest, scale, c->score + k * c->ld + whole);
-    }
-    for (; t < c->n; t++)
-        scores_of(TARE_CACHE_F32, c->x + t * c->dim, &all, scale, c->score + t * c->ld);
-}
-
-static void mix_each(const struct tare_queries *c, const float *values)
-{
-    const struct tare_rows all = plain(c, values, 0);
-    int64_t t = 0;
-    for (; t + QUERIES <= c->n; t += QUERIES)
-        for (int64_t d = 0; d < c->dim; d += COLUMNS)
-            mix_tile(c, t, values, d);
-    for (; t < c->n; t++)
-        mix_of(TARE_CACHE_F32, c->score + t * c->ld, &all, c->x + t * c->dim);
-}
+#include "kernels/cache_dispatch.h"
 
 void tare_kernels_cache_avx512(struct tare_kernels *kernels)
 {
-    kernels->cache_store = store;
-    kernels->cache_load = load;
-    kernels->cache_scores = scores;
-    kernels->cache_mix = mix;
-    kernels->scores_each = scores_each;
-    kernels->mix_each = mix_each;
+    fill_cache(kernels);
 }
 #else
 void tare_kernels_cache_avx512(struct tare_kernels *kernels)
