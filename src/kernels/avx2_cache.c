@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * avx2_cache.c - attention on rows of 16, 8 and 4 bits: 8 numbers a register, expanded as they are read. */
+ * avx2_cache.c - attention on rows of 32, 16, 8 and 4 bits for AVX2: 8 numbers a register, expanded as they are read.
+ */
 #include "kernels/kernels.h"
 
 #if defined(__AVX2__)
@@ -48,7 +49,7 @@ static inline __m128i eight_bytes(const unsigned char *bytes)
     return _mm_loadl_epi64((const __m128i *)(const void *)bytes);
 }
 
-/* Numbers i .. i + 7 of a row of dim; i is a multiple of 8. */
+/* Expands numbers i .. i + 7 of a row of dim; i is a multiple of 8. */
 static INLINE __m256 eight(enum tare_cache cache, const unsigned char *row, int64_t i, int64_t dim)
 {
     const int64_t b = i / TARE_CACHE_BLOCK, k = i % TARE_CACHE_BLOCK;
@@ -76,7 +77,7 @@ static INLINE void load_of(enum tare_cache cache, const struct tare_rows *r, flo
             put_some(x + i, r->dim - i, eight(cache, row, i, r->dim));
 }
 
-/* K rows at a time: as many sums as hide the latency of an addition. */
+/* Computes K scores together: their sums do not depend on each other, which hides the latency of additions. */
 static INLINE void rows_of(enum tare_cache cache, int K, const float *q, const unsigned char *keys, int64_t dim,
                            float scale, float *into)
 {
@@ -103,7 +104,7 @@ static INLINE void scores_of(enum tare_cache cache, const float *q, const struct
         rows_of(cache, 1, q, r->data + (size_t)j * stride, r->dim, scale, into + j);
 }
 
-/* U registers of y, from number d on, stay while the rows go by. */
+/* Adds up U registers of y, from number d on, which stay in registers while the loop runs over the rows. */
 static INLINE void columns_of(enum tare_cache cache, int U, const float *p, const struct tare_rows *r, int64_t d,
                               float *y)
 {
@@ -142,13 +143,12 @@ static void store(enum tare_cache cache, const float *x, int64_t n, unsigned cha
     }
 }
 
-/* ---- several queries ------------------------------------------------------------------------------------------ */
-
-#define QUERIES 2 /* whose sums stay in registers: of so many keys, or of so many columns of values */
+/* A tile, whose sums stay in registers: that many queries, and that many keys or columns of values. */
+#define QUERIES 2
 #define KEYS 4
 #define COLUMNS 32
 
-/* Four sums at once, each adding its lanes as total() does. */
+/* Adds up the lanes of four registers at once, each in the order of total(). */
 static inline __m128 totals(const __m256 v[4])
 {
     __m128 part[4];
@@ -179,7 +179,7 @@ static void score_tile(const float *q, const float *keys, int64_t dim, float sca
         _mm_storeu_ps(score + t * ld, _mm_mul_ps(_mm_set1_ps(scale), totals(sum[t])));
 }
 
-/* U registers of queries t and t + 1, from column d on. */
+/* Adds up U registers each for queries t and t + 1, from column d on. */
 static INLINE void columns_each(int U, const struct tare_queries *c, int64_t t, const float *values, int64_t d)
 {
     float *y = c->x + t * c->dim + d;

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * avx2_rows.c - kernels for AVX2 with FMA and F16C: 8 floats a register, 16 registers.
- *
- * Packed rows sum x * code a group and correct once: y = scale * sum(x code) + offset * sum(x). The sums of x are made
- * once a call.
- */
+ * avx2_rows.c - kernels for AVX2 with FMA and F16C, for dense weights and for vectors: 8 floats a register, 16
+ * registers. */
 #include "kernels/kernels.h"
 
 #if defined(__AVX2__)
@@ -68,7 +65,8 @@ INLINE void unpack_dense(enum tare_storage storage, const struct tare_matrix *m,
         tare_kernels_scalar.unpack[storage](m, row, start + i, n - i, dst + i);
 }
 
-/* R rows times T tokens, R * T sums in registers; R and T are constants where this is called, so the loops unroll. */
+/* Multiplies R rows by T tokens, with R * T sums in registers; R and T are constants where this is called, so the loops
+ * unroll. */
 INLINE void tile(int R, int T, const float *w, int64_t ldw, const float *x, int64_t ldx, int64_t k, float *y,
                  int64_t ldy, bool add)
 {
@@ -135,7 +133,7 @@ static void scores(const float *q, const float *keys, int64_t n, int64_t dim, fl
     }
 }
 
-/* Eight sums stay in registers while the keys go by. */
+/* Adds up 64 columns: eight sums stay in registers while the loop runs over the rows of values. */
 static inline void mix_wide(const float *p, const float *values, int64_t n, int64_t dim, float *y)
 {
     __m256 sum[8];

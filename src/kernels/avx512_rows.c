@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * avx512_rows.c - kernels for AVX-512 (F, BW, DQ, VL): 16 floats a register, 32 registers. */
+ * avx512_rows.c - kernels for AVX-512 (F, BW, DQ, VL), for dense weights and for vectors: 16 floats a register, 32
+ * registers. */
 #include "kernels/kernels.h"
 
 #if defined(__AVX512F__)
@@ -13,7 +14,7 @@ static __mmask16 tail(int64_t n)
     return (__mmask16)mask;
 }
 
-/* Sixteen dense columns from i on, n of them (at most 16) real. */
+/* Loads sixteen dense columns from i on, with zeros where mask has none. */
 static inline __m512 dense(enum tare_storage storage, const unsigned char *row, int64_t i, __mmask16 mask)
 {
     if (storage == TARE_STORE_F32)
@@ -50,7 +51,8 @@ INLINE void unpack_dense(enum tare_storage storage, const struct tare_matrix *m,
         _mm512_mask_storeu_ps(dst + i, tail(n - i), dense(storage, row_of(m, row), start + i, tail(n - i)));
 }
 
-/* R rows times T tokens, R * T sums in registers; R and T are constants where this is called, so the loops unroll. */
+/* Multiplies R rows by T tokens, with R * T sums in registers; R and T are constants where this is called, so the loops
+ * unroll. */
 INLINE void tile(int R, int T, const float *w, int64_t ldw, const float *x, int64_t ldx, int64_t k, float *y,
                  int64_t ldy, bool add)
 {

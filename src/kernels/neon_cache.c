@@ -9,7 +9,8 @@
 
 #define Q8_BYTES 34 /* of a block */
 #define Q4_BYTES 20
-#define QUERIES 2 /* whose sums stay in registers, with KEYS each or so many columns of values */
+/* That many queries have their sums in registers, with that many keys each. */
+#define QUERIES 2
 #define KEYS 4
 
 TARE_INLINE float32x4_t half(const unsigned char *bytes)
@@ -25,7 +26,7 @@ TARE_INLINE struct tare_eight widened(int16x8_t code)
                                vcvtq_f32_s32(vmovl_s16(vget_high_s16(code)))};
 }
 
-/* Numbers i .. i + 7 of a row of dim; i is a multiple of 8. */
+/* Expands numbers i .. i + 7 of a row of dim; i is a multiple of 8. */
 TARE_INLINE struct tare_eight eight(enum tare_cache cache, const unsigned char *row, int64_t i, int64_t dim)
 {
     const int64_t b = i / TARE_CACHE_BLOCK, k = i % TARE_CACHE_BLOCK;
@@ -46,7 +47,7 @@ TARE_INLINE struct tare_eight eight(enum tare_cache cache, const unsigned char *
                            (struct tare_eight){least, least});
 }
 
-/* T queries from t on times K rows from j on. */
+/* Computes the scores of T queries from t on and K rows from j on. */
 TARE_INLINE void score_tile(enum tare_cache cache, int T, int K, const struct tare_queries *c, int64_t t,
                             const struct tare_rows *r, int64_t j, float scale)
 {
@@ -82,7 +83,8 @@ TARE_INLINE void score_rows(enum tare_cache cache, int T, const struct tare_quer
         score_tile(cache, T, 1, c, t, r, j, scale);
 }
 
-/* T queries from t on, 8 U columns from d on: their sums stay in registers while the rows go by. */
+/* Adds up 8 U columns from d on for T queries from t on. The sums stay in registers while the loop runs over the rows.
+ */
 TARE_INLINE void mix_tile(enum tare_cache cache, int T, int U, const struct tare_queries *c, int64_t t,
                           const struct tare_rows *r, int64_t d)
 {

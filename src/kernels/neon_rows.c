@@ -37,7 +37,7 @@ struct product {
     bool add;
 };
 
-/* The columns that fill no two registers. */
+/* Adds the products of the columns that do not fill two registers. */
 TARE_INLINE float leftover(enum tare_storage storage, const unsigned char *row, const float *x, int64_t start,
                            int64_t end)
 {
@@ -47,8 +47,8 @@ TARE_INLINE float leftover(enum tare_storage storage, const unsigned char *row, 
     return sum;
 }
 
-/* Rows r .. r + R - 1 times tokens t .. t + T - 1, R * T sums in registers. One token alone gives the same bits as
- * among others, and weights that are expanded before the same as those that are expanded here. */
+/* Multiplies rows r .. r + R - 1 by tokens t .. t + T - 1, with R * T sums in registers. One token alone gives the same
+ * bits as among others, and weights that were expanded before give the same bits as those that are expanded here. */
 TARE_INLINE void tile(enum tare_storage storage, int R, int T, const struct product *p, int64_t r, int64_t t)
 {
     const int64_t whole = p->k / 8 * 8;
@@ -99,7 +99,7 @@ static void panel(const float *w, int64_t ldw, int64_t rows, const float *x, int
         some_tokens(TARE_STORE_F32, 1, &p, rows, t);
 }
 
-/* By as many columns as panel() is given at once. */
+/* Takes as many columns at a time as panel() is given at once. */
 TARE_INLINE void dot_dense(enum tare_storage storage, const struct tare_matrix *m, int64_t row, int64_t rows,
                            const float *x, float *y)
 {
