@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Klear.c - Klear (mlx-lm: models/Klear.py): routed and shared experts, weighed against each other. */
+ * Klear.c - Klear (mlx-lm: models/Klear.py): routed experts beside a shared one, whose outputs a gate weighs. */
 #include "models/family/published_experts.h"
 #include "models/family/qwen_experts.h"
 #include "models/family/routed_decoder.h"

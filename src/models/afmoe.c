@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * afmoe.c - Arcee's AFMoE (mlx-lm: models/afmoe.py): gated attention, four norms, positions only in windows. */
+ * afmoe.c - Arcee's AFMoE (mlx-lm: models/afmoe.py): gated attention, four norms, and rotary positions only in
+ * layers with a window. */
 #include <string.h>
 
 #include "models/family/layer_kinds.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * bailing_moe_v3.c - Ling 3: Kimi's delta attention, and latent attention in each group's last layer (mlx-lm:
- * models/bailing_moe_v3.py). Its model_type is bailing_hybrid; "architectures" tells. */
+ * models/bailing_moe_v3.py). Its model_type is bailing_hybrid; "architectures" in
+ * config.json tells the two apart. */
 #include <string.h>
 
 #include "blocks/recurrent/delta_rule.h"

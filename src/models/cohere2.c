@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * cohere2.c - Command-R7B and Command-A (mlx-lm: models/cohere2.py): Cohere's layer, where only layers with a window
- * have positions. */
+ * cohere2.c - Command-R7B and Command-A (mlx-lm: models/cohere2.py): Cohere's layer, but only layers with a window
+ * have rotary positions. */
 #include "models/family/dense_decoder.h"
 #include "models/family/layer_kinds.h"
 

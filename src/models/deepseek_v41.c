@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * deepseek_v41.c - DeepSeek-V4.1: hyper-connections, compressed and chosen pasts (mlx-lm: models/deepseek_v41.py). */
+ * deepseek_v41.c - DeepSeek-V4.1: hyper-connections, and attention to a compressed past of
+ * which an indexer chooses a part (mlx-lm: models/deepseek_v41.py). */
 #include <math.h>
 #include <string.h>
 

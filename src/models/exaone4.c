@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * exaone4.c - EXAONE 4 (mlx-lm: models/exaone4.py): norms after each block, and where some layers have a window, only
- * those have positions. */
+ * exaone4.c - EXAONE 4 (mlx-lm: models/exaone4.py): norms after each block; when some layers have a window, only those
+ * have rotary positions. */
 #include <string.h>
 
 #include "models/family/dense_decoder.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * exaone_moe.c - K-EXAONE (mlx-lm: models/exaone_moe.py): where some layers have a window, only those have
- * positions. */
+ * exaone_moe.c - K-EXAONE (mlx-lm: models/exaone_moe.py): when some layers have a window, only those have
+ * rotary positions. */
 #include <string.h>
 
 #include "models/family/config_words.h"

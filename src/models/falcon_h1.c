@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * falcon_h1.c - Falcon-H1: attention and Mamba-2 side by side in each layer (mlx-lm: models/falcon_h1.py). Its
- * multipliers are folded into the weights, once, on the way from a published checkpoint. */
+ * multipliers are folded into the weights when a published checkpoint is read. */
 #include "models/family/decoder_skeleton.h"
 #include "models/family/mamba_family.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * gear.c - Gear: attention, and mixers that convolve keys and values (mlx-lm: models/gear.py). */
+ * gear.c - Gear: layers of attention, and layers whose mixer convolves keys and values (mlx-lm: models/gear.py). */
 #include "blocks/recurrent/conv_mixer.h"
 #include "models/family/decoder_skeleton.h"
 #include "models/family/layer_kinds.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * gemma3_text.c - Gemma 3 text models (mlx-lm: models/gemma3_text.py). Layers with a window have a rotary base of their
- * own. */
+ * gemma3_text.c - Gemma 3 text models (mlx-lm: models/gemma3_text.py). Layers with a window have another base of the
+ * rotary embedding. */
 #include "models/family/dense_decoder.h"
 #include "models/family/layer_kinds.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * gemma3n.c - the text model of Gemma 3n: several streams of hidden states, an embedding a layer (mlx-lm:
+ * gemma3n.c - the text model of Gemma 3n: several streams of hidden states, and an embedding for each layer (mlx-lm:
  * models/gemma3n.py). */
 #include "blocks/stream/altup.h"
 #include "blocks/stream/laurel.h"

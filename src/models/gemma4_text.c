@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * gemma4_text.c - Gemma 4 text models (mlx-lm: models/gemma4_text.py). The last layers borrow their keys and values. */
+ * gemma4_text.c - Gemma 4 text models (mlx-lm: models/gemma4_text.py). The last layers use the keys and values of
+ * earlier ones. */
 #include <string.h>
 
 #include "blocks/stream/pair.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * gpt_oss.c - gpt-oss: attention with sinks, routed experts with biases (mlx-lm: models/gpt_oss.py, which reads the
- * MXFP4 experts but not the bfloat16 ones). */
+ * gpt_oss.c - gpt-oss: attention with sinks, routed experts with biases (mlx-lm: models/gpt_oss.py, which reads
+ * experts in MXFP4 but not in bfloat16). */
 #include "models/family/decoder_skeleton.h"
 #include "models/family/layer_kinds.h"
 

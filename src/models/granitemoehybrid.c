@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * granitemoehybrid.c - Granite 4: Mamba-2 and attention, dense or with routed experts (mlx-lm:
+ * granitemoehybrid.c - Granite 4: layers of Mamba-2 and of attention, with dense networks or routed experts (mlx-lm:
  * models/granitemoehybrid.py). */
 #include "models/family/decoder_skeleton.h"
 #include "models/family/layer_kinds.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * hunyuan.c - HunYuan Large (mlx-lm: models/hunyuan.py): layers may borrow the keys and values of an earlier one. */
+ * hunyuan.c - HunYuan Large (mlx-lm: models/hunyuan.py): layers may use the keys and values of an earlier one. */
 #include <math.h>
 
 #include "models/family/config_words.h"

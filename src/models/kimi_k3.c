@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * kimi_k3.c - the text model of Kimi K3: delta and latent attention, experts at a width of their own, and attention
- * over the residuals of blocks of layers (mlx-lm: models/kimi_k3.py). */
+ * kimi_k3.c - the text model of Kimi K3: delta and latent attention, experts that work at another width, and
+ * attention over the residuals of blocks of layers (mlx-lm: models/kimi_k3.py). */
 
 #include "models/family/kimi_family.h"
 

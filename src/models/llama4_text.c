@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * llama4_text.c - small dense Llama 4 models, MobileLLM-R1 (mlx-lm: models/llama4_text.py, whose head is "output"). */
+ * llama4_text.c - small dense models with Llama 4's layers, such as MobileLLM-R1 (mlx-lm: models/llama4_text.py, where
+ * the head is called "output"). */
 #include "models/family/config_words.h"
 #include "models/family/decoder_skeleton.h"
 #include "models/family/layer_kinds.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * mellum.c - Mellum with routed experts (mlx-lm: models/mellum.py): layers with a window rotate in their own way. */
+ * mellum.c - Mellum with routed experts (mlx-lm: models/mellum.py): layers with a window have another rotary
+ * embedding. */
 #include "models/family/layer_kinds.h"
 #include "models/family/published_experts.h"
 #include "models/family/routed_decoder.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * mimo_v2_flash.c - MiMo-V2-Flash: layers with a window have heads of their own, and sinks (mlx-lm:
+ * mimo_v2_flash.c - MiMo-V2-Flash: layers with a window have other numbers of heads, and sinks (mlx-lm:
  * models/mimo_v2_flash.py). */
 #include "models/family/config_words.h"
 #include "models/family/decoder_skeleton.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * muse_spark.c - Muse Spark: gated attention, experts at a width of their own, gated residuals (mlx-lm:
+ * muse_spark.c - Muse Spark: gated attention, experts that work at another width, gated residuals (mlx-lm:
  * models/muse_spark.py). */
 #include <math.h>
 #include <string.h>

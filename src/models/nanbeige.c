@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * nanbeige.c - Nanbeige (mlx-lm: models/nanbeige.py): Llama, its layers gone through several times. */
+ * nanbeige.c - Nanbeige (mlx-lm: models/nanbeige.py): Llama, but each token goes through the layers several times. */
 #include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \

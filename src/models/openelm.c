@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * openelm.c - OpenELM (mlx-lm: models/openelm.py): heads and widths of each layer are listed in the config. */
+ * openelm.c - OpenELM (mlx-lm: models/openelm.py): the config lists heads and widths of each layer. */
 #include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \

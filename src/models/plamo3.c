@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * plamo3.c - PLaMo 3 (mlx-lm: models/plamo3.py). Its norms are times offset + weight. */
+ * plamo3.c - PLaMo 3 (mlx-lm: models/plamo3.py). Its norms multiply by offset + weight. */
 #include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \

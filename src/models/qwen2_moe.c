@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * qwen2_moe.c - Qwen2 with routed experts beside a shared one (mlx-lm: models/qwen2_moe.py, which knows no dense
- * layers and no window). */
+ * qwen2_moe.c - Qwen2 with routed experts beside a shared one (mlx-lm: models/qwen2_moe.py, which knows neither
+ * dense layers nor a window). */
 #include "models/family/dense_decoder.h"
 #include "models/family/layer_kinds.h"
 #include "models/family/published_experts.h"

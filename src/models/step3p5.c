@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * step3p5.c - Step 3.5: layers with a window have heads of their own, heads have gates, routed experts stand beside a
- * shared one (mlx-lm: models/step3p5.py). */
+ * step3p5.c - Step 3.5: layers with a window have other numbers of heads, each head has a gate, and routed experts
+ * stand beside a shared one (mlx-lm: models/step3p5.py). */
 #include "models/family/decoder_skeleton.h"
 #include "models/family/layer_kinds.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * talkie.c - Talkie (mlx-lm: models/talkie.py): norms without weights, gains on heads and blocks. */
+ * talkie.c - Talkie (mlx-lm: models/talkie.py): norms without weights; heads and blocks are multiplied by gains. */
 #include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * decoder_skeleton.c - the loop that nearly every decoder's declare is. */
+ * decoder_skeleton.c - declares an embedding, the layers one after another, the last norm and the head. */
 #include "models/family/decoder_skeleton.h"
 
 static const char * or (const char *name, const char *usual)

@@ -6,14 +6,16 @@
 #include "models/model.h"
 
 struct tare_skeleton {
-    const char *model;     /* "model"; "": below the root itself */
+    /* Names of the parts, where they differ from those given here. model "": the parts are right below the root. */
+    const char *model;     /* "model" */
     const char *embedding; /* "embed_tokens" */
     const char *layers;    /* "layers" */
     const char *norm_name; /* "norm" */
     const char *head_name; /* "lm_head" */
     int64_t dim, vocabulary, n_layers, context;
-    int64_t blocks; /* a layer of the model becomes so many of the decoder, and .layer gets the first; 0: one */
-    /* norm: of the last norm; NO_NORM has none, the BARE ones have no weight */
+    /* A layer of the model becomes that many layers of the decoder, and .layer is given the first of them. 0: one. */
+    int64_t blocks;
+    /* The kind of the last norm. With NO_NORM there is none; the BARE kinds have no weight. */
     enum {
         TARE_SKELETON_RMS,
         TARE_SKELETON_RMS_ONE_PLUS,
@@ -22,11 +24,11 @@ struct tare_skeleton {
         TARE_SKELETON_RMS_BARE,
         TARE_SKELETON_LAYER_BARE
     } norm;
-    double norm_offset; /* added to the weights */
-    bool norm_bias;     /* of a layer norm */
+    double norm_offset; /* added to the weights of norms */
+    bool norm_bias;     /* a layer norm has a bias */
     double eps;
     double embedding_scale, logit_scale, logit_soft_cap; /* see struct tare_decoder; 0: none */
-    /* Declare layer i at `at` ("model.layers.3"); must not loop on after an error in at.tree. */
+    /* Declares layer i at `at` ("model.layers.3"). After an error in at.tree its loops must end. */
     void (*layer)(struct tare_layer *l, struct tare_at at, const void *args, int64_t i);
     enum tare_head_kind head; /* OWN, FLAG (with tied), CONTENT, NONE */
     bool tied, head_bias;
@@ -38,10 +40,10 @@ struct tare_skeleton {
 #define TARE_SKELETON_USUAL(a) TARE_SKELETON_SIZES(a), .context = (a)->max_position_embeddings, .eps = (a)->rms_norm_eps
 #define TARE_SKELETON_TIED(a) .head = TARE_HEAD_FLAG, .tied = (a)->tie_word_embeddings
 
-/* A norm of the skeleton's kind; no name: none. */
+/* Declares a norm of the skeleton's kind. Without a name there is none. */
 struct tare_norm tare_skeleton_norm(struct tare_at at, const char *name, const struct tare_skeleton *skeleton);
 
-/* Declare it below root, layer by layer, and describe it in d. The embedding and the head are declared too. */
+/* Declares the decoder below root, with embedding and head, and describes it in d. */
 void tare_skeleton(struct tare_at root, const void *args, struct tare_decoder *d, const struct tare_skeleton *skeleton);
 
 #endif

@@ -13,7 +13,7 @@ double tare_longcat_scale(bool asked, int64_t dim, int64_t rank)
     return asked && rank > 0 ? sqrt((double)dim / (double)rank) : 1;
 }
 
-/* One of the two attentions and dense networks. */
+/* Declares one of the two attentions and one of the two dense networks; each pair is a layer of the decoder. */
 static void half(struct tare_layer *l, struct tare_at at, const struct tare_longcat_desc *m, int which)
 {
     struct tare_mla_desc attention = m->attention;

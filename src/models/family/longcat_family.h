@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * longcat_family.h - LongCat-Flash: in each layer two latent attentions, two dense networks and, beside them, routed
- * experts of which some do nothing. The experts see what the first dense network sees; what they say is added at the
- * end. */
+ * longcat_family.h - LongCat-Flash: each layer has two latent attentions, two dense networks and, beside them, routed
+ * experts, some of which do nothing. The experts read the input of the first dense network, and their output is added
+ * at the end of the layer. */
 #ifndef TARE_MODELS_FAMILY_LONGCAT_FAMILY_H
 #define TARE_MODELS_FAMILY_LONGCAT_FAMILY_H
 
@@ -17,18 +17,19 @@ struct tare_longcat_desc {
     double eps;
     struct tare_mla_desc attention;
     int64_t experts, expert_hidden;
-    int64_t zero_experts;      /* these have no parameters, but the router knows them */
+    int64_t zero_experts;      /* experts without parameters, to which the router may send a token too */
     struct tare_router router; /* without n */
-    bool router_bias, runs;    /* runs: experts without parameters are of a known type */
+    bool router_bias;
+    bool runs; /* the experts without parameters are of a known type */
     double theta;
     const json_t *scaling;
     const char *embedding;
 };
 
-/* What makes up for a low rank: sqrt(dim / rank), where the config asks for it. */
+/* Returns the factor that makes up for a low rank, sqrt(dim / rank), where the config asks for it; else 1. */
 double tare_longcat_scale(bool asked, int64_t dim, int64_t rank);
 
-/* The fields, from args of mlx-lm's names. transformers norms with eps 1e-6, mlx-lm with 1e-5. */
+/* The fields, from args of mlx-lm's names. The eps of attention's norms is that of transformers; mlx-lm has 1e-5. */
 #define TARE_LONGCAT(a)                                                                                                \
     .dim = (a)->hidden_size, .vocabulary = (a)->vocab_size, .n_layers = (a)->num_layers,                               \
     .context = (a)->max_position_embeddings, .hidden = (a)->ffn_hidden_size, .eps = (a)->rms_norm_eps,                 \
@@ -40,7 +41,7 @@ double tare_longcat_scale(bool asked, int64_t dim, int64_t rank);
     .attention.query_scale = tare_longcat_scale((a)->mla_scale_q_lora, (a)->hidden_size, (a)->q_lora_rank),            \
     .attention.latent_scale = tare_longcat_scale((a)->mla_scale_kv_lora, (a)->hidden_size, (a)->kv_lora_rank)
 
-/* The args of both. q_lora_rank may be null: no low rank. */
+/* The args of both models. q_lora_rank may be null: queries then have no low rank. */
 #define TARE_LONGCAT_ARGS(ARG)                                                                                         \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
     ARG(INT, ffn_hidden_size, REQUIRED)                                                                                \

@@ -16,7 +16,7 @@ int64_t tare_mamba_rank(struct tare_at at, const char *key, const json_t *value,
     return 1;
 }
 
-/* Infinity is no number of JSON: json.c makes a string of it. */
+/* JSON has no Infinity, but configs do; json.c reads it as a string. */
 double tare_mamba_limit(const json_t *limit, size_t i)
 {
     const json_t *number = json_array_get(limit, i);

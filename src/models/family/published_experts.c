@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * published_experts.c - the spellings in which experts are published. */
+ * published_experts.c - stacks experts from all spellings in which they are published. */
 #include "models/family/published_experts.h"
 
 static const char *path(struct tare_weights *w, const char *base, const char *rest)
@@ -10,7 +10,8 @@ static const char *path(struct tare_weights *w, const char *base, const char *re
     return text ? text : "";
 }
 
-/* Do they lie transposed, (n, dim, 2 hidden) and (n, hidden, dim)? The first that is no square tells. */
+/* Tells whether fused experts are transposed, that is (n, dim, 2 hidden) and (n, hidden, dim). The first of the two
+ * that is not square decides. */
 static bool turned(const struct tare_entry *gate_up, const struct tare_entry *down, int64_t dim, bool unsure)
 {
     const struct tare_recipe *g = gate_up->recipe, *d = down ? down->recipe : g;

@@ -7,11 +7,11 @@
 
 #include "models/model.h"
 
-/* Below language_model. Its own sanitize stacks experts. */
+/* The text model inside. Its names are those below language_model, and its sanitize stacks experts. */
 extern const struct tare_arch tare_qwen3_5_text;
 
-/* A wrapper's sanitize: towers set aside, the text model's names below language_model, convolutions turned, norms + 1.
- */
+/* A wrapper's sanitize. It sets towers aside, puts the text model's names below language_model, turns convolutions, and
+ * adds 1 to published norms. */
 void tare_qwen3_5_sanitize(struct tare_weights *w, const void *args);
 
 #endif

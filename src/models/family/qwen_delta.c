@@ -33,6 +33,7 @@ void tare_gated_attention(struct tare_layer *l, struct tare_at at, const struct 
                                      .rope = tare_rope_read(at, dims, a->theta, a->scaling, a->context)});
 }
 
+/* Tells whether a convolution still has its published layout (channels, 1, width). */
 static bool published(const struct tare_weights *w)
 {
     for (size_t i = 0; i < w->n; i++) {

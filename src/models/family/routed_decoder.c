@@ -2,7 +2,8 @@
  * routed_decoder.c - routed experts in a decoder like Llama. */
 #include "models/family/routed_decoder.h"
 
-/* The dense family's hooks carry the routed model; the model's own ones get its args. */
+/* While the decoder is declared, the args of the dense description are the routed model; the model's own hooks are
+ * called with its own args. */
 static void vary(struct tare_dense *copy, int64_t i)
 {
     const struct tare_routed_dense *model = copy->args;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * runner.c - threads, work memory and weights of a model that is run. */
+ * runner.c - holds what running a model needs besides the texts: threads, work memory and weights. */
 #include "run/session/runner.h"
 
 #include <stdlib.h>
@@ -7,7 +7,8 @@
 #include "run/weights/head8.h"
 #include "run/weights/loaded.h"
 
-/* Weights are loaded by the first runner. Two that open at once may both load; the later one gives its own up. */
+/* Loads the weights, unless an earlier runner of the model has. Of two that open at once both may load; the one that
+ * finishes later releases its own. */
 static enum tare_code share_loaded(struct tare_runner *r, struct tare_error *err)
 {
     tare_model *model = r->model;
@@ -18,7 +19,7 @@ static enum tare_code share_loaded(struct tare_runner *r, struct tare_error *err
         if (code)
             return code;
         __atomic_store_n(&model->loaded_free, tare_loaded_free,
-                         __ATOMIC_RELAXED); /* by whoever comes first, and again */
+                         __ATOMIC_RELAXED); /* every runner writes the same value */
         if (__atomic_compare_exchange_n(&model->loaded, &shared, own, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
             shared = own;
         else
@@ -28,7 +29,7 @@ static enum tare_code share_loaded(struct tare_runner *r, struct tare_error *err
     return TARE_OK;
 }
 
-/* The decoder's own head, the tree's, or the embedding where the model is tied. */
+/* Takes the decoder's own head, or the tree's, or the embedding where the model is tied. */
 static void choose_head(struct tare_runner *r)
 {
     const struct tare_parameter *plain = r->decoder->head;
@@ -146,7 +147,8 @@ static enum tare_code reserve_pass(struct tare_runner *r, int64_t tokens, struct
     r->memory = memory;
     r->room = tokens;
     const int64_t plane = tokens * d->dim;
-    r->pass.scratch = memory; /* first: some blocks begin it with what is more than floats, and must be aligned */
+    r->pass.scratch =
+        memory; /* comes first, since some blocks begin it with types that need more alignment than floats */
     r->pass.x = memory + scratch;
     r->pass.y = r->pass.x + plane;
     r->pass.normed[0] = r->pass.x + 2 * plane;
@@ -166,7 +168,7 @@ static enum tare_code reserve_work(struct tare_runner *r, int64_t length, struct
     for (int i = 0; i < tare_pool_threads(r->pass.pool); i++) {
         float *work = realloc(r->work[i], room * sizeof *work);
         if (!work)
-            return tare_fail_memory(err); /* those that grew may stay: work_room says what all have */
+            return tare_fail_memory(err); /* those that grew may stay, as work_room is what all of them have */
         r->work[i] = work;
     }
     r->work_room = room;
