@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Klear.c - Klear (mlx-lm: models/Klear.py): routed and shared experts, weighed against each other. */
+ * Klear.c - Klear (mlx-lm: models/Klear.py): routed experts beside a shared one, whose outputs a gate weighs. */
 #include "blocks/feed_forward/mixture_variant.h"
-#include "models/family/routed.h"
-#include "models/family/sparse.h"
+#include "models/family/published_experts.h"
+#include "models/family/qwen_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

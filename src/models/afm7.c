@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * afm7.c - Apple's foundation model: the last layers reuse the keys and values of the last layer before them (mlx-lm:
- * models/afm7.py). */
-#include "models/family/skeleton.h"
+ * afm7.c - Apple's foundation model (mlx-lm: models/afm7.py): the last layers have no keys and values of their own, and
+ * reuse those of the layer before them. */
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * afmoe.c - Arcee's AFMoE (mlx-lm: models/afmoe.py): gated attention, four norms, positions only in windows. */
+ * afmoe.c - Arcee's AFMoE (mlx-lm: models/afmoe.py): gated attention, four norms, and rotary positions only in
+ * layers with a window. */
 #include <string.h>
 
-#include "models/family/routed.h"
-#include "models/family/window.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(JSON, layer_types, REQUIRED)                                                                                   \

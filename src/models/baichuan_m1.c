@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * baichuan_m1.c - Baichuan-M1 (mlx-lm: models/baichuan_m1.py): keys and values are mixed with those of the token
- * before, layers with a window may have heads of their own, and the head's rows have length one. */
-#include "models/family/dense.h"
+ * before, layers with a window may have other numbers of heads, and the rows of the output head have length one. */
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

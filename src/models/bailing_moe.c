@@ -2,8 +2,9 @@
  * bailing_moe.c - Ling's first models (mlx-lm: models/bailing_moe.py). */
 #include <string.h>
 
-#include "models/family/routed.h"
-#include "models/family/theta.h"
+#include "models/family/config_words.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * bitnet.c - BitNet b1.58 (mlx-lm: models/bitnet.py): linears are ternary, four rows to a byte, with one scale each. */
-#include "models/family/dense.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

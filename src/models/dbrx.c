@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * dbrx.c - DBRX (mlx-lm: models/dbrx.py), whose experts mlx-lm keeps one by one. */
 #include "blocks/feed_forward/mixture_variant.h"
-#include "models/family/dense.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

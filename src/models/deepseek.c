@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * deepseek.c - DeepSeek-MoE (mlx-lm: models/deepseek.py). */
-#include "models/family/routed.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 102400)                                                                                       \

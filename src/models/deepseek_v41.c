@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * deepseek_v41.c - DeepSeek-V4.1: hyper-connections, compressed and chosen pasts (mlx-lm: models/deepseek_v41.py). */
+ * deepseek_v41.c - DeepSeek-V4.1: hyper-connections, and attention to a compressed past of
+ * which an indexer chooses a part (mlx-lm: models/deepseek_v41.py). */
 #include <math.h>
 #include <string.h>
 
 #include "blocks/attention/compressed_attention.h"
 #include "blocks/stream/hyper.h"
-#include "models/family/experts.h"
-#include "models/family/kinds.h"
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 129280)                                                                                       \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * dots1.c - dots.llm1 (mlx-lm: models/dots1.py). */
-#include "models/family/routed.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

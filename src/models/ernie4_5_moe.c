@@ -3,7 +3,8 @@
 #include <string.h>
 
 #include "blocks/feed_forward/mixture_variant.h"
-#include "models/family/routed.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

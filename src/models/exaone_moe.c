@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * exaone_moe.c - K-EXAONE (mlx-lm: models/exaone_moe.py): where some layers have a window, only those have
- * positions. */
+ * exaone_moe.c - K-EXAONE (mlx-lm: models/exaone_moe.py): when some layers have a window, only those have
+ * rotary positions. */
 #include <string.h>
 
-#include "models/family/routed.h"
-#include "models/family/window.h"
+#include "models/family/config_words.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

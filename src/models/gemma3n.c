@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * gemma3n.c - the text model of Gemma 3n: several streams of hidden states, an embedding a layer (mlx-lm:
+ * gemma3n.c - the text model of Gemma 3n: several streams of hidden states, and an embedding for each layer (mlx-lm:
  * models/gemma3n.py). */
 #include "blocks/stream/altup.h"
 #include "blocks/stream/laurel.h"
 #include "blocks/stream/pair.h"
-#include "models/family/kinds.h"
-#include "models/family/sparse.h"
-#include "models/family/window.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
 #include "models/family/wrapper.h"
 #include <math.h>
 

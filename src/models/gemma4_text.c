@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * gemma4_text.c - Gemma 4 text models (mlx-lm: models/gemma4_text.py). The last layers borrow their keys and values. */
+ * gemma4_text.c - Gemma 4 text models (mlx-lm: models/gemma4_text.py). The last layers use the keys and values of
+ * earlier ones. */
 #include <string.h>
 
 #include "blocks/after.h"
 #include "blocks/feed_forward/mixture_variant.h"
 #include "blocks/stream/pair.h"
-#include "models/family/experts.h"
-#include "models/family/window.h"
+#include "models/family/layer_kinds.h"
 #include "models/model.h"
 
 #define ARGS(ARG)                                                                                                      \

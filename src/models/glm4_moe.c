@@ -2,8 +2,9 @@
  * glm4_moe.c - GLM-4.5, and Solar Open, which is the same (mlx-lm: models/glm4_moe.py, solar_open.py). */
 #include <string.h>
 
-#include "models/family/routed.h"
-#include "models/family/theta.h"
+#include "models/family/config_words.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * granitemoehybrid.c - Granite 4: Mamba-2 and attention, dense or with routed experts (mlx-lm:
+ * granitemoehybrid.c - Granite 4: layers of Mamba-2 and of attention, with dense networks or routed experts (mlx-lm:
  * models/granitemoehybrid.py). */
 #include "blocks/feed_forward/mixture_variant.h"
-#include "models/family/experts.h"
-#include "models/family/kinds.h"
-#include "models/family/mamba_mixer.h"
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/mamba_family.h"
 
 #include <string.h>
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * hunyuan.c - HunYuan Large (mlx-lm: models/hunyuan.py): layers may borrow the keys and values of an earlier one. */
+ * hunyuan.c - HunYuan Large (mlx-lm: models/hunyuan.py): layers may use the keys and values of an earlier one. */
 #include <math.h>
 
-#include "models/family/experts.h"
-#include "models/family/routed.h"
-#include "models/family/theta.h"
+#include "models/family/config_words.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/published_experts.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

@@ -2,9 +2,10 @@
  * laguna.c - Laguna (mlx-lm: models/laguna.py): gated attention, in which layers differ in heads and rotation. */
 #include <string.h>
 
-#include "models/family/routed.h"
-#include "models/family/theta.h"
-#include "models/family/window.h"
+#include "models/family/config_words.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 100352)                                                                                       \

@@ -2,9 +2,10 @@
  * llama4.c - the text model of Llama 4: every few layers one routed expert beside a shared one (mlx-lm:
  * models/llama4.py). */
 #include "blocks/feed_forward/mixture_variant.h"
-#include "models/family/experts.h"
-#include "models/family/sparse.h"
-#include "models/family/theta.h"
+#include "models/family/config_words.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
 #include "models/family/wrapper.h"
 
 #define ARGS(ARG)                                                                                                      \

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * minimax_m3_vl.c - the text model of MiniMax M3: experts, and layers that attend to blocks of keys which an indexer
  * picks (mlx-lm: models/minimax_m3_vl.py). */
-#include "models/family/experts.h"
-#include "models/family/kinds.h"
-#include "models/family/routed.h"
-#include "models/family/sparse.h"
-#include "models/family/theta.h"
-#include "models/family/window.h"
+#include "models/family/config_words.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
 #include "models/family/wrapper.h"
 
 #define ARGS(ARG)                                                                                                      \

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * muse_spark.c - Muse Spark: gated attention, experts at a width of their own, gated residuals (mlx-lm:
+ * muse_spark.c - Muse Spark: gated attention, experts that work at another width, gated residuals (mlx-lm:
  * models/muse_spark.py). */
 #include <math.h>
 #include <string.h>
 
 #include "blocks/feed_forward/mixture_variant.h"
 #include "blocks/stream/scaled_sum.h"
-#include "models/family/experts.h"
-#include "models/family/kinds.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
 #include "models/family/muse_vision.h"
-#include "models/family/skeleton.h"
-#include "models/family/window.h"
+#include "models/family/published_experts.h"
 
 /* Of text_config. */
 #define ARGS(ARG)                                                                                                      \

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * nemotron_h.c - Nemotron-H: layers of one block each, Mamba-2, attention, a network or routed experts (mlx-lm:
+ * nemotron_h.c - Nemotron-H: each layer is one block: Mamba-2, attention, a network or routed experts (mlx-lm:
  * models/nemotron_h.py). */
 #include "blocks/feed_forward/mixture_variant.h"
-#include "models/family/kinds.h"
-#include "models/family/mamba_mixer.h"
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/mamba_family.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * olmo.c - OLMo as AI2 first published it (mlx-lm: models/olmo.py): norms without weights. */
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, d_model, REQUIRED)                                                                                        \

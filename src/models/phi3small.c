@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * phi3small.c - Phi 3 small (mlx-lm: models/phi3small.py): attention in blocks, GEGELU. */
-#include "models/family/dense.h"
+ * phi3small.c - Phi 3 small (mlx-lm: models/phi3small.py): attention to blocks of keys, and the activation GEGELU. */
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * phixtral.c - Phixtral, Phi 2 with routed experts (mlx-lm: models/phixtral.py; "phi-msft" is an alias). */
 #include "blocks/feed_forward/mixture_variant.h"
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, num_vocab, 51200)                                                                                         \

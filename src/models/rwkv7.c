@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * rwkv7.c - RWKV-7: time mixing and channel mixing, no attention (mlx-lm: models/rwkv7.py). */
 #include "blocks/recurrent/time_mixing.h"
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

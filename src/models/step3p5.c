@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * step3p5.c - Step 3.5: layers with a window have heads of their own, heads have gates, routed experts stand beside a
- * shared one (mlx-lm: models/step3p5.py). */
-#include "models/family/experts.h"
-#include "models/family/kinds.h"
-#include "models/family/sparse.h"
-#include "models/family/window.h"
+ * step3p5.c - Step 3.5: layers with a window have other numbers of heads, each head has a gate, and routed experts
+ * stand beside a shared one (mlx-lm: models/step3p5.py). */
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * talkie.c - Talkie (mlx-lm: models/talkie.py): norms without weights, gains on heads and blocks. */
+ * talkie.c - Talkie (mlx-lm: models/talkie.py): norms without weights; heads and blocks are multiplied by gains. */
 #include "blocks/stream/scaled_sum.h"
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 5120)                                                                                        \

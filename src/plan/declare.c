@@ -9,15 +9,15 @@
 #include "names/gguf_rows.h"
 #include "plan/gptq_judge.h"
 
-bool tare_published(const struct tare_derive *d, const char *name)
+/* Lets the config say what derive() read in the tensors, in the model's own config and so in that of a conversion. */
+static enum tare_code correct(struct tare_model *model, const struct tare_derive *d, struct tare_error *err)
 {
-    return name && tare_checkpoint_find(&d->model->checkpoint, name);
-}
-
-bool tare_config_amend(const struct tare_derive *d, const char *key, json_t *value, const char *why)
-{
-    tare_plan_finding(d->model, TARE_WARNING, TARE_OK, "config-amended", d->place, "%s: %s", key, why);
-    return json_object_set_new((json_t *)(uintptr_t)d->config, key, value) == 0; /* the model's own */
+    const struct tare_derived *found = d->derived;
+    if (!found->corrected)
+        return TARE_OK;
+    tare_plan_finding(model, TARE_WARNING, TARE_OK, "config-amended", d->place, "%s: %s", found->corrected, found->why);
+    json_t *config = (json_t *)(uintptr_t)d->config; /* is const for derive() only */
+    return json_object_set_new(config, found->corrected, found->correction) ? tare_fail_memory(err) : TARE_OK;
 }
 
 static enum tare_code read_args(const struct tare_arch *arch, const json_t *config, const char *place,
@@ -28,11 +28,15 @@ static enum tare_code read_args(const struct tare_arch *arch, const json_t *conf
     *args = tare_arena_alloc(&model->arena, arch->args->size);
     if (!*args)
         return tare_fail_memory(err);
-    const struct tare_derive derive = {&model->arena, config, place, err, model};
+    struct tare_derived found = {0};
+    const struct tare_derive derive = {&model->arena, config, place, err, &model->checkpoint, &found};
     enum tare_code code = tare_args_read(arch->args, config, place, *args, err);
     if (!code && arch->derive)
         code = arch->derive(*args, &derive);
-    return code;
+    if (found.inner)
+        model->inner = found.inner;
+    const enum tare_code corrected = correct(model, &derive, err);
+    return code ? code : corrected;
 }
 
 /* The fragment of config.json that drives the inner model, as the wrapper completes it. */
@@ -60,23 +64,19 @@ static enum tare_code inner_fragment(struct tare_model *model, struct tare_error
     if (!model->inner_copy)
         return tare_fail_memory(err);
     model->inner_config = model->inner_copy;
-    const struct tare_derive derive = {&model->arena, fragment, place, err, model};
+    const struct tare_derive derive = {.arena = &model->arena, .config = fragment, .place = place, .err = err};
     return arch->fill(model->inner_copy, model->args, &derive);
 }
 
-/* Finds a wrapper's text model: its fragment of the config, its record, and its args. */
+/* Reads the args of a wrapper's text model, model->inner, from its fragment. */
 static enum tare_code inner_model(struct tare_model *model, struct tare_error *err)
 {
-    const struct tare_arch *arch = model->arch;
     enum tare_code code = inner_fragment(model, err);
     if (code)
         return code;
     const char *place =
         model->inner_path ? tare_arena_format(&model->arena, "config.json: %s", model->inner_path) : "config.json";
-    const struct tare_derive derive = {&model->arena, model->inner_config, place, err, model};
-    model->inner = arch->choose ? arch->choose(model->inner_config, &derive) : arch->inner;
-    return model->inner ? read_args(model->inner, model->inner_config, place, model, &model->inner_args, err)
-                        : err->code;
+    return read_args(model->inner, model->inner_config, place, model, &model->inner_args, err);
 }
 
 enum tare_code tare_plan_declare(struct tare_model *model, struct tare_error *err)
@@ -88,9 +88,11 @@ enum tare_code tare_plan_declare(struct tare_model *model, struct tare_error *er
     model->model_type = json_string_value(type);
     enum tare_code code =
         tare_arch_find(model->model_type, json_object_get(model->config, "architectures"), &model->arch, err);
-    if (!code)
+    if (!code) {
+        model->inner = model->arch->inner; /* unless derive() names another */
         code = read_args(model->arch, model->config, "config.json", model, &model->args, err);
-    if (!code && (model->arch->inner || model->arch->choose))
+    }
+    if (!code && model->inner)
         code = inner_model(model, err);
     if (code)
         return code;
@@ -127,7 +129,7 @@ enum tare_code tare_plan_rewrite(struct tare_model *model, struct tare_error *er
     if (model->checkpoint.gguf)
         tare_gguf_restore(&model->weights, &model->checkpoint.facts, model->modules, model->n_modules);
     sanitize(model, model->arch, model->args);
-    if (model->inner && !model->arch->inner_as_is) {
+    if (model->inner) {
         tare_scope_enter(&model->weights, model->arch->inner_prefix);
         sanitize(model, model->inner, model->inner_args);
         tare_scope_leave(&model->weights);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * prompt_cache.c - see prompt_cache.h. A file comes from anywhere: its size is held against what the model's states
- * take before anything of it is read, and its hash before anything of it is believed. */
+ * prompt_cache.c - writes and reads the file that prompt_cache.h describes. A file may come from anywhere: its size
+ * must be what the model's states take before it is read, and its hash must be right before its contents are used. */
 #include "run/session/prompt_cache.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 
 static const char MAGIC[8] = "TARE TXT";
 #define VERSION 1u
-#define SAMPLE 64 /* bytes of a tensor */
+#define SAMPLE 64 /* bytes of each tensor that the model's hash covers */
 
 struct header {
     char magic[8];
@@ -84,7 +84,7 @@ static bool write_all(struct stream *s, struct header *header, const struct tare
            fsync(fileno(s->file)) == 0;
 }
 
-/* Under another name first: a file is whole or it is not there. */
+/* Writes under another name first and renames at the end, so that a file is whole or does not exist. */
 enum tare_code tare_prompt_cache_write(const char *path, struct tare_model *model, const struct tare_saved *saved,
                                        struct tare_error *err)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * runner.c - threads, work memory and weights of a model that is run. */
+ * runner.c - holds what running a model needs besides the texts: threads, work memory and weights. */
 #include "run/session/runner.h"
 
 #include <stdlib.h>
@@ -8,7 +8,8 @@
 #include "run/weights/head8.h"
 #include "run/weights/loaded.h"
 
-/* Weights are loaded by the first runner. Two that open at once may both load; the later one gives its own up. */
+/* Loads the weights, unless an earlier runner of the model has. Of two that open at once both may load; the one that
+ * finishes later releases its own. */
 static enum tare_code share_loaded(struct tare_runner *r, struct tare_error *err)
 {
     tare_model *model = r->model;
@@ -19,7 +20,7 @@ static enum tare_code share_loaded(struct tare_runner *r, struct tare_error *err
         if (code)
             return code;
         __atomic_store_n(&model->loaded_free, tare_loaded_free,
-                         __ATOMIC_RELAXED); /* by whoever comes first, and again */
+                         __ATOMIC_RELAXED); /* every runner writes the same value */
         if (__atomic_compare_exchange_n(&model->loaded, &shared, own, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
             shared = own;
         else
@@ -29,7 +30,7 @@ static enum tare_code share_loaded(struct tare_runner *r, struct tare_error *err
     return TARE_OK;
 }
 
-/* The decoder's own head, the tree's, or the embedding where the model is tied. */
+/* Takes the decoder's own head, or the tree's, or the embedding where the model is tied. */
 static void choose_head(struct tare_runner *r)
 {
     const struct tare_parameter *plain = r->decoder->head;
@@ -170,7 +171,7 @@ static enum tare_code reserve_work(struct tare_runner *r, int64_t length, struct
     for (int i = 0; i < tare_pool_threads(r->pass.pool); i++) {
         float *work = realloc(r->work[i], room * sizeof *work);
         if (!work)
-            return tare_fail_memory(err); /* those that grew may stay: work_room says what all have */
+            return tare_fail_memory(err); /* those that grew may stay, as work_room is what all of them have */
         r->work[i] = work;
     }
     r->work_room = room;
