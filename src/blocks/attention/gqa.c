@@ -3,7 +3,7 @@
  *
  *     y = o(gate * attend(q, k, v))         over the keys that position p sees: those of its window or chunk up to p
  */
-#include "blocks/attention/gqa.h"
+#include "blocks/attention/gqa_self.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,79 +1,81 @@
 /* SPDX-License-Identifier: MIT
- * gqa.h - what the files of grouped-query attention share: gqa_declare.c makes the block, gqa_heads.c prepares queries,
- * keys and values, gqa.c attends. Models use blocks.h.
+ * gqa.h - grouped-query attention: several query heads share one head of keys and values (Ainslie et al. 2023). A model
+ * fills in the description; a field left out is off, a name that is NULL takes the usual spelling.
  */
 #ifndef TARE_BLOCKS_ATTENTION_GQA_H
 #define TARE_BLOCKS_ATTENTION_GQA_H
 
-#include "blocks/pass.h"
+#include "blocks/decoder.h"
+#include "blocks/rope.h"
 
-struct tare_gqa_index;
-
-struct tare_gqa_self {
-    struct tare_linear q, k, v, qkv, o; /* q, k, v, or qkv: its weight is NULL where they are apart */
-    struct tare_linear gate;            /* of what the heads give; its weight is NULL without one */
-    struct tare_norm q_norm, k_norm;    /* of a head, or when wide of all of them */
-    const struct tare_norm *each;       /* a norm for each query head, then each key head; NULL: the above */
-    struct tare_norm v_norm, mixed_norm, mixed_head_norm;
-    const struct tare_parameter *conv[2];              /* of keys, of values: (kv_heads, 2); NULL: none */
-    const struct tare_parameter *mixing, *mixing_bias; /* of two attentions: (heads, head_dim), (heads); NULL: none */
-    const struct tare_parameter *rounded[2];           /* of keys, of values; NULL: none */
-    const struct tare_gqa_index *index;                /* NULL: none */
-    const struct tare_parameter *sink;                 /* (heads); NULL: none */
-    const struct tare_parameter *gain;                 /* (heads); NULL: none */
-    int64_t block, near, stride;                       /* block-sparse; block 0: not */
-    bool wide, norm_last, grouped, cycled, k_is_v, gate_softplus, gate_fused;
-    bool borrows; /* attends over what another layer has kept */
-    bool adopts;  /* its keys and values begin as what another layer has kept aside */
-    bool lends;   /* keeps them aside */
-    double query_beta, query_length, query_from;
-    int64_t heads, kv_heads, head_dim;
-    int64_t v_dim; /* of a value */
-    int64_t q_row; /* floats of a query head in what q gives: the gate of its own may follow it */
-    int64_t window, chunk;
-    float scale, soft_cap, clip, v_scale;
+/* Of blocks of `size` keys a query sees the best `top`, the last `local` among them, by small heads of their own: the
+ * best dot product of an index query, one for so many query heads together, with an index key of the block. */
+struct tare_gqa_index_desc {
+    int64_t heads, dim, size, top, local; /* heads below 1: no index */
+    bool one_plus;                        /* its norms */
     struct tare_rope rope;
-    int64_t projected; /* floats of a token's q, k and v together */
 };
 
-/* Parts of the state: of BEFORE there are keys, then values, as they were projected. */
-enum { TARE_GQA_KEYS, TARE_GQA_VALUES, TARE_GQA_BEFORE, TARE_GQA_INDEX = TARE_GQA_BEFORE /* not both */ };
-
-/* One pass of one block. */
-struct tare_gqa_job {
-    const struct tare_gqa_self *b;
-    const struct tare_pass *pass;
-    float *projected; /* (tokens, q heads + k heads + v heads) */
-    float *mixed;     /* (tokens, heads, v_dim) */
-    float *other;     /* the same, where two are mixed */
-    float *index;     /* see gqa_index.h */
-    float *gates;     /* (tokens, gate.out) */
-    float *freq;      /* (spans, rope.dims / 2) */
-    float *factor;    /* (spans) */
-    float *table;     /* (tokens, rope.dims) */
+/* self_attn.{q,k,v,o}_proj, grouped-query attention. */
+struct tare_gqa_desc {
+    const char *name;                              /* "self_attn" */
+    const char *q_name, *k_name, *v_name, *o_name; /* q_proj ... */
+    const char *qkv_name; /* one fused projection, rows q then k then v (phi3: qkv_proj, gpt2: c_attn) */
+    int64_t dim, heads, kv_heads, head_dim;
+    bool bias, o_bias;      /* of q, k, v; of o */
+    bool ternary;           /* q, k, v, o are tare_ternary (bitnet) */
+    const char *mixed_norm; /* an RMS norm of what goes into o; NULL: none */
+    double scale;           /* 0: 1 / sqrt(head_dim) */
+    int64_t window;         /* keys seen: 0 all, else this many (itself included) */
+    double soft_cap;        /* of scores */
+    enum {
+        TARE_QK_NORM_NONE,
+        TARE_QK_NORM_RMS,
+        TARE_QK_NORM_RMS_ONE_PLUS,
+        TARE_QK_NORM_RMS_BARE,             /* without weights */
+        TARE_QK_NORM_RMS_WIDE,             /* over all heads together: (heads * head_dim) */
+        TARE_QK_NORM_RMS_ROWS,             /* per head, with weights of its own: (heads, head_dim), named alone */
+        TARE_QK_NORM_LAYER_ROWS,           /* layer norms with weights of each head's own: (heads, head_dim) */
+        TARE_QK_NORM_LAYER_EACH            /* the same in parameters of their own: q_norm.norms.0.weight */
+    } qk_norm;                             /* per head: q_norm, k_norm (head_dim) */
+    const char *q_norm_name, *k_norm_name; /* "q_norm", "k_norm" */
+    bool norm_last;                        /* after the rotation */
+    double eps;                            /* of qk_norm */
+    bool grouped; /* rows of qkv_name: a key head's queries, the key head, its value head (internlm2, gpt_neox) */
+    bool cycled;  /* query head h has key head h % kv_heads (plamo) */
+    /* queries times 1 + beta * log(1 + floor((position + from) / length)) (ministral3; llama4: from 1) */
+    double query_beta, query_length, query_from;
+    int64_t chunk;         /* keys seen: those of its own chunk of so many positions; 0: by window (llama4) */
+    int64_t v_head_dim;    /* of a value; below 1: head_dim (mimo_v2_flash) */
+    double v_scale;        /* of values; 0: 1 */
+    double clip;           /* q, k (wide norms come first) and v lie within -clip and clip; 0: not (dbrx) */
+    const char *sink_name; /* (heads): a logit that takes its share and gives nothing; NULL: none (gpt_oss) */
+    bool mixed_head_norm;  /* what each head gives is normed as RMS_BARE (muse_spark) */
+    /* What the heads give, after norms, times a gate, sigmoid(..) or softplus(..): of gate_name, a linear, a number a
+     * head or an element (afmoe, laguna, step3p5); of the second half of each head's rows in q_proj (qwen3_next); of
+     * rows of qkv_name behind the values (muse_spark) */
+    enum { TARE_GATE_NONE, TARE_GATE_HEADS, TARE_GATE_ELEMENTS, TARE_GATE_QUERY, TARE_GATE_FUSED } gate;
+    const char *gate_name; /* "g_proj" */
+    bool gate_bias, gate_softplus;
+    bool v_norm;  /* values as RMS_BARE (gemma4) */
+    bool k_is_v;  /* no v_proj: values are the keys before norm and rotation */
+    bool borrows; /* no keys and values: those of the layer->borrows before, of the same shape */
+    bool lends;   /* keeps keys and values as they are projected, too, for those who adopt */
+    bool adopts;  /* its own begin as those of the layer->borrows before (hunyuan) */
+    bool
+        convolved; /* keys and values: conv[h][0] times the token before plus conv[h][1] times this one (baichuan_m1) */
+    const char *rounded[2]; /* numbers: keys and values are rounded to 8 bits, multiples of them; NULL: not (afm7) */
+    int64_t block, near, stride;      /* block-sparse (phi3small): of blocks of so many keys, query head h sees the last
+                                         `near` and every stride-th, those b with (b + h + 1) % stride == 0; block 0: all */
+    struct tare_gqa_index_desc index; /* block-sparse by an index (minimax_m3_vl); not with block, cycled, borrows */
+    const char *gain_name;            /* queries times a number a head: (heads); NULL: not (talkie) */
+    struct tare_rope rope;
 };
-
-/* Where a head lies among what was projected of a token. h: query heads, then key heads, then value heads. */
-float *tare_gqa_head(const struct tare_gqa_job *job, int64_t token, int64_t h);
-
-/* Has it BEFORE? */
-static inline bool tare_gqa_keeps_before(const struct tare_gqa_self *b)
-{
-    return b->conv[0] || b->lends;
-}
-
-/* All tokens: project x (tokens, dim), then clip, norm and rotate queries, keys and values, and keep the latter two. */
-void tare_gqa_prepare(struct tare_gqa_job *job, const float *x);
-
-/* The first key that a query at `last` sees. */
-int64_t tare_gqa_first_key(const struct tare_gqa_self *b, int64_t last);
-/* mixed, and other, of all tokens, whose heads see every key between the first and the last; false: rows are too wide.
- */
-bool tare_gqa_attend(const struct tare_gqa_job *job);
-
-/* Declare the block's parameters at `at`. */
-void tare_gqa_declare(struct tare_gqa_self *b, struct tare_at at, const struct tare_gqa_desc *desc);
-/* Can it be run? Configs that mlx-lm declares and nobody can run exist. */
-bool tare_gqa_runs(const struct tare_gqa_self *b, const struct tare_gqa_desc *desc);
+void tare_gqa(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_desc *desc);
+/* heads, kv_heads, head_dim, scale, window, soft_cap and rope of a block that tare_gqa() made; false: another one. */
+bool tare_gqa_describe(const struct tare_block *block, struct tare_gqa_desc *desc);
+/* Make mixer, a tare_gqa, a copy that sees `window` keys of its own, and all of those of the layer->borrows before.
+ * What either gives is mixed by a gate a head, sigmoid(weight . query + bias), declared at `at` (iquestloopcoder). */
+void tare_gqa_mixing(struct tare_block *mixer, struct tare_at at, int64_t window);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * gqa_attend.c - the queries of some tokens of a sequence that share a key head, together. */
 #include "blocks/attention/attend.h"
-#include "blocks/attention/gqa.h"
+#include "blocks/attention/gqa_self.h"
 
 #define TASKS 4 /* for each thread, so that one that is held up delays little */
 

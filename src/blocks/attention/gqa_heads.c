@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "blocks/attention/gqa.h"
+#include "blocks/attention/gqa_self.h"
 
 float *tare_gqa_head(const struct tare_gqa_job *j, int64_t token, int64_t h)
 {
