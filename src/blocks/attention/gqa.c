@@ -36,17 +36,17 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return tare_gqa_keeps_before(b) || b->index ? 3 : 2;
 }
 
-/* Block-sparse: of blocks of keys, head h at position `last` sees the last few and every stride-th. */
-struct sparse {
-    const struct tare_gqa_self *b;
-    int64_t head, last;
+/* A query whose hook says which keys it sees. */
+struct query {
+    const struct tare_gqa_hooks *hooks;
+    int64_t head;
+    int64_t position;
 };
 
-static bool sees_block(const void *user, int64_t position)
+static bool sees_key(const void *user, int64_t key)
 {
-    const struct sparse *s = user;
-    const int64_t block = position / s->b->block;
-    return s->last / s->b->block - block < s->b->near || (block + s->head + 1) % s->b->stride == 0;
+    const struct query *q = user;
+    return q->hooks->sees(q->hooks->self, q->head, q->position, key);
 }
 
 int64_t tare_gqa_first_key(const struct tare_gqa_self *b, int64_t last)
@@ -60,12 +60,12 @@ int64_t tare_gqa_first_key(const struct tare_gqa_self *b, int64_t last)
 static void attend_head(const struct tare_gqa_job *j, int64_t t, int64_t h, struct tare_attend a, float *score)
 {
     const struct tare_gqa_self *b = j->b;
-    const struct sparse sparse = {b, h, a.last};
+    const struct query query = {&b->hooks, h, a.last};
     const float *q = tare_gqa_head(j, t, h);
     if (b->sink)
         a.sink = tare_loaded_vector(j->pass->loaded, b->sink) + h;
-    if (b->block > 0)
-        a.sees = sees_block, a.user = &sparse;
+    if (b->hooks.sees)
+        a.sees = sees_key, a.user = &query;
     tare_attend(&j->pass->kernels, &a, q, score, j->mixed + (t * b->heads + h) * b->v_dim);
     if (!b->mixing)
         return;
@@ -155,7 +155,8 @@ static void finish(const struct tare_gqa_job *j, const float *x)
     const struct tare_gate gates = gate(j);
     if (b->mixed_head_norm.kind != TARE_NORM_NONE)
         tare_pool_run(pass->pool, (size_t)(pass->tokens * b->heads), norm_mixed, (void *)j);
-    tare_norm_forward(pass, &b->mixed_norm, of_heads(b), j->mixed, j->mixed);
+    if (b->hooks.mix)
+        b->hooks.mix(j, b->hooks.self);
     if (b->gate.weight)
         tare_linear_forward(pass, &b->gate, x, b->gate.in, j->gates, b->gate.out);
     if (b->gate.weight || b->gate_fused || b->q_row > b->head_dim)
@@ -184,7 +185,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     tare_gqa_prepare(&j, x);
     if (b->index)
         tare_gqa_index_prepare(&j, x);
-    if (b->index || b->block > 0 || !tare_gqa_attend(&j))
+    if (b->index || b->hooks.sees || !tare_gqa_attend(&j))
         tare_pool_run(pass->pool, tokens * (size_t)b->kv_heads, attend_group, &j);
     if (b->mixing)
         tare_pool_run(pass->pool, tokens, mix_token, &j);
@@ -214,6 +215,19 @@ void tare_gqa_mixing(struct tare_block *mixer, struct tare_at at, int64_t window
     b.mixing = tare_plain(at, "weight", 2, b.heads, b.head_dim);
     b.mixing_bias = tare_plain(at, "bias", 1, b.heads);
     tare_block_set(mixer, at, &ops, &b, sizeof b);
+}
+
+void tare_gqa_extend(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_hooks *hooks, const void *self,
+                     size_t size)
+{
+    struct tare_block *mixer = &layer->mixer;
+    const void *copy = tare_block_keep(at, self, size);
+    if (!copy || (mixer->ops != &ops && mixer->ops != &borrowing))
+        return;
+    struct tare_gqa_self b = *(const struct tare_gqa_self *)mixer->self;
+    b.hooks = *hooks;
+    b.hooks.self = copy;
+    tare_block_set(mixer, at, mixer->ops, &b, sizeof b);
 }
 
 /* What the description has no words for. */

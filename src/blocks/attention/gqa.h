@@ -22,12 +22,11 @@ struct tare_gqa_desc {
     const char *q_name, *k_name, *v_name, *o_name; /* q_proj ... */
     const char *qkv_name; /* one fused projection, rows q then k then v (phi3: qkv_proj, gpt2: c_attn) */
     int64_t dim, heads, kv_heads, head_dim;
-    bool bias, o_bias;      /* of q, k, v; of o */
-    bool ternary;           /* q, k, v, o are tare_ternary (bitnet) */
-    const char *mixed_norm; /* an RMS norm of what goes into o; NULL: none */
-    double scale;           /* 0: 1 / sqrt(head_dim) */
-    int64_t window;         /* keys seen: 0 all, else this many (itself included) */
-    double soft_cap;        /* of scores */
+    bool bias, o_bias; /* of q, k, v; of o */
+    bool ternary;      /* q, k, v, o are tare_ternary (bitnet) */
+    double scale;      /* 0: 1 / sqrt(head_dim) */
+    int64_t window;    /* keys seen: 0 all, else this many (itself included) */
+    double soft_cap;   /* of scores */
     enum {
         TARE_QK_NORM_NONE,
         TARE_QK_NORM_RMS,
@@ -57,18 +56,12 @@ struct tare_gqa_desc {
     enum { TARE_GATE_NONE, TARE_GATE_HEADS, TARE_GATE_ELEMENTS, TARE_GATE_QUERY, TARE_GATE_FUSED } gate;
     const char *gate_name; /* "g_proj" */
     bool gate_bias, gate_softplus;
-    bool v_norm;  /* values as RMS_BARE (gemma4) */
-    bool k_is_v;  /* no v_proj: values are the keys before norm and rotation */
-    bool borrows; /* no keys and values: those of the layer->borrows before, of the same shape */
-    bool lends;   /* keeps keys and values as they are projected, too, for those who adopt */
-    bool adopts;  /* its own begin as those of the layer->borrows before (hunyuan) */
-    bool
-        convolved; /* keys and values: conv[h][0] times the token before plus conv[h][1] times this one (baichuan_m1) */
-    const char *rounded[2]; /* numbers: keys and values are rounded to 8 bits, multiples of them; NULL: not (afm7) */
-    int64_t block, near, stride;      /* block-sparse (phi3small): of blocks of so many keys, query head h sees the last
-                                         `near` and every stride-th, those b with (b + h + 1) % stride == 0; block 0: all */
-    struct tare_gqa_index_desc index; /* block-sparse by an index (minimax_m3_vl); not with block, cycled, borrows */
-    const char *gain_name;            /* queries times a number a head: (heads); NULL: not (talkie) */
+    bool v_norm;                      /* values as RMS_BARE (gemma4) */
+    bool k_is_v;                      /* no v_proj: values are the keys before norm and rotation */
+    bool borrows;                     /* no keys and values: those of the layer->borrows before, of the same shape */
+    bool lends;                       /* keeps keys and values as they are projected, too, for those who adopt */
+    bool adopts;                      /* its own begin as those of the layer->borrows before (hunyuan) */
+    struct tare_gqa_index_desc index; /* block-sparse by an index (minimax_m3_vl); not with cycled, borrows */
     struct tare_rope rope;
 };
 void tare_gqa(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_desc *desc);

@@ -25,9 +25,11 @@ struct tare_dense {
     bool interleaved, no_rope;
     double residual_scale; /* of both blocks, before the sum; 0 or 1: none */
 
-    const void *args; /* for the two below */
+    const void *args; /* for the three below */
     /* MAY: change what differs in layer i, in a copy. */
     void (*vary)(struct tare_dense *copy, int64_t i);
+    /* MAY: extend the attention, right after tare_gqa() has declared it. */
+    void (*attend)(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense);
     /* MAY: declare what else a layer has. */
     void (*more)(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense);
     bool no_ffn; /* more declares it */
