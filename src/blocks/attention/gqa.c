@@ -56,7 +56,7 @@ int64_t tare_gqa_first_key(const struct tare_gqa_self *b, int64_t last)
     return b->window > 0 && last >= b->window ? last - b->window + 1 : 0;
 }
 
-/* One query head of a token; a: set up for the heads that share its key head. */
+/* Attends with one query head of a token. a is set up for all heads that share its key head. */
 static void attend_head(const struct tare_gqa_job *j, int64_t t, int64_t h, struct tare_attend a, float *score)
 {
     const struct tare_gqa_self *b = j->b;
@@ -74,7 +74,7 @@ static void attend_head(const struct tare_gqa_job *j, int64_t t, int64_t h, stru
     tare_attend(&j->pass->kernels, &a, q, score, j->other + (t * b->heads + h) * b->v_dim);
 }
 
-/* A task: the queries of one token that share a key head, so its keys are read once from memory. */
+/* One task: the queries of a token that share a key head, so that its keys are read from memory once. */
 static void attend_group(void *user, size_t i, int worker)
 {
     const struct tare_gqa_job *j = user;
@@ -122,7 +122,8 @@ static void mix_token(void *user, size_t i, int worker)
     }
 }
 
-/* The gates of a head: what gate gives of x, behind all values, or behind the query in its row. */
+/* Where the gates lie: in job->gates, which a linear filled, or past the values in the projected row, or past each
+ * query in its row. */
 static struct tare_gate gate(const struct tare_gqa_job *j)
 {
     const struct tare_gqa_self *b = j->b;
@@ -147,7 +148,7 @@ static void norm_mixed(void *user, size_t i, int worker)
     tare_norm_row(j->pass, &j->b->mixed_head_norm, head, head);
 }
 
-/* What becomes of the mixed values before o. */
+/* Norms and gates what the heads gave, before the output projection. */
 static void finish(const struct tare_gqa_job *j, const float *x)
 {
     const struct tare_gqa_self *b = j->b;
@@ -230,7 +231,7 @@ void tare_gqa_extend(struct tare_layer *layer, struct tare_at at, const struct t
     tare_block_set(mixer, at, mixer->ops, &b, sizeof b);
 }
 
-/* What the description has no words for. */
+/* Does the block do something that the fields of tare_gqa_describe() do not say? */
 static bool is_special(const struct tare_gqa_self *b)
 {
     return b->sink || b->index || b->gate.weight || b->gate_fused || b->mixed_head_norm.kind != TARE_NORM_NONE ||

@@ -8,67 +8,94 @@
 #include "blocks/decoder.h"
 #include "blocks/rope.h"
 
-/* Of blocks of `size` keys a query sees the best `top`, the last `local` among them, by small heads of their own: the
- * best dot product of an index query, one for so many query heads together, with an index key of the block. */
+/* Attention to chosen blocks of keys (minimax_m3_vl): keys are cut into blocks, and small index heads choose which
+ * blocks a query sees. A block is as good as the best dot product of the index query with an index key of the block. */
 struct tare_gqa_index_desc {
-    int64_t heads, dim, size, top, local; /* heads below 1: no index */
-    bool one_plus;                        /* its norms */
+    int64_t heads; /* index queries of a token, each for heads / this many query heads; below 1: no index */
+    int64_t dim;   /* of an index query and of an index key */
+    int64_t size;  /* keys of a block */
+    int64_t top;   /* blocks that a query sees */
+    int64_t local; /* the last blocks, which are always among them */
+    bool one_plus; /* the norms of index queries and keys multiply by 1 + weight */
     struct tare_rope rope;
 };
 
-/* self_attn.{q,k,v,o}_proj, grouped-query attention. */
+/* The parameters are self_attn.{q,k,v,o}_proj and those that a field names. */
 struct tare_gqa_desc {
-    const char *name;                              /* "self_attn" */
-    const char *q_name, *k_name, *v_name, *o_name; /* q_proj ... */
-    const char *qkv_name; /* one fused projection, rows q then k then v (phi3: qkv_proj, gpt2: c_attn) */
-    int64_t dim, heads, kv_heads, head_dim;
-    bool bias, o_bias; /* of q, k, v; of o */
-    bool ternary;      /* q, k, v, o are tare_ternary (bitnet) */
-    double scale;      /* 0: 1 / sqrt(head_dim) */
-    int64_t window;    /* keys seen: 0 all, else this many (itself included) */
-    double soft_cap;   /* of scores */
+    const char *name; /* the place of all parameters; NULL: "self_attn" */
+    /* The projections; NULL: "q_proj", "k_proj", "v_proj", "o_proj". */
+    const char *q_name;
+    const char *k_name;
+    const char *v_name;
+    const char *o_name;
+    /* One projection in place of three, its rows those of q, then k, then v (phi3: qkv_proj, gpt2: c_attn). */
+    const char *qkv_name;
+    /* The rows of qkv_name alternate: the queries of a key head, the key head, its value head (internlm2, gpt_neox). */
+    bool grouped;
+    int64_t dim; /* of the model */
+    int64_t heads;
+    int64_t kv_heads;   /* divides heads */
+    int64_t head_dim;   /* of a query and of a key */
+    int64_t v_head_dim; /* of a value; below 1: head_dim (mimo_v2_flash) */
+    bool bias;          /* q, k and v have one */
+    bool o_bias;
+    bool ternary;   /* q, k, v and o are tare_ternary() (bitnet) */
+    double scale;   /* of scores; 0: 1 / sqrt(head_dim) */
+    int64_t window; /* a query sees this many keys, its own token's included; 0: all */
+    int64_t chunk;  /* texts are cut into chunks of this many tokens, and a query sees its own chunk; 0: not (llama4) */
+    double soft_cap;       /* scores become cap * tanh(score / cap); 0: not */
+    const char *sink_name; /* (heads): a score that takes its share and has no value; NULL: none (gpt_oss) */
+    /* Norms of queries and keys, each head by itself with q_norm and k_norm (head_dim), unless a kind says more. */
     enum {
         TARE_QK_NORM_NONE,
         TARE_QK_NORM_RMS,
-        TARE_QK_NORM_RMS_ONE_PLUS,
-        TARE_QK_NORM_RMS_BARE,             /* without weights */
-        TARE_QK_NORM_RMS_WIDE,             /* over all heads together: (heads * head_dim) */
-        TARE_QK_NORM_RMS_ROWS,             /* per head, with weights of its own: (heads, head_dim), named alone */
-        TARE_QK_NORM_LAYER_ROWS,           /* layer norms with weights of each head's own: (heads, head_dim) */
-        TARE_QK_NORM_LAYER_EACH            /* the same in parameters of their own: q_norm.norms.0.weight */
-    } qk_norm;                             /* per head: q_norm, k_norm (head_dim) */
-    const char *q_norm_name, *k_norm_name; /* "q_norm", "k_norm" */
-    bool norm_last;                        /* after the rotation */
-    double eps;                            /* of qk_norm */
-    bool grouped; /* rows of qkv_name: a key head's queries, the key head, its value head (internlm2, gpt_neox) */
-    bool cycled;  /* query head h has key head h % kv_heads (plamo) */
-    /* queries times 1 + beta * log(1 + floor((position + from) / length)) (ministral3; llama4: from 1) */
-    double query_beta, query_length, query_from;
-    int64_t chunk;         /* keys seen: those of its own chunk of so many positions; 0: by window (llama4) */
-    int64_t v_head_dim;    /* of a value; below 1: head_dim (mimo_v2_flash) */
-    double v_scale;        /* of values; 0: 1 */
-    double clip;           /* q, k (wide norms come first) and v lie within -clip and clip; 0: not (dbrx) */
-    const char *sink_name; /* (heads): a logit that takes its share and gives nothing; NULL: none (gpt_oss) */
-    bool mixed_head_norm;  /* what each head gives is normed as RMS_BARE (muse_spark) */
-    /* What the heads give, after norms, times a gate, sigmoid(..) or softplus(..): of gate_name, a linear, a number a
-     * head or an element (afmoe, laguna, step3p5); of the second half of each head's rows in q_proj (qwen3_next); of
-     * rows of qkv_name behind the values (muse_spark) */
-    enum { TARE_GATE_NONE, TARE_GATE_HEADS, TARE_GATE_ELEMENTS, TARE_GATE_QUERY, TARE_GATE_FUSED } gate;
-    const char *gate_name; /* "g_proj" */
-    bool gate_bias, gate_softplus;
-    bool v_norm;                      /* values as RMS_BARE (gemma4) */
-    bool k_is_v;                      /* no v_proj: values are the keys before norm and rotation */
-    bool borrows;                     /* no keys and values: those of the layer->borrows before, of the same shape */
-    bool lends;                       /* keeps keys and values as they are projected, too, for those who adopt */
-    bool adopts;                      /* its own begin as those of the layer->borrows before (hunyuan) */
-    struct tare_gqa_index_desc index; /* block-sparse by an index (minimax_m3_vl); not with cycled, borrows */
+        TARE_QK_NORM_RMS_ONE_PLUS, /* times 1 + weight */
+        TARE_QK_NORM_RMS_BARE,     /* without weights */
+        TARE_QK_NORM_RMS_WIDE,     /* of all heads together: (heads * head_dim) */
+        TARE_QK_NORM_RMS_ROWS,     /* each head has weights of its own: (heads, head_dim), named without ".weight" */
+        TARE_QK_NORM_LAYER_ROWS,   /* layer norms, each head with weights of its own: (heads, head_dim) */
+        TARE_QK_NORM_LAYER_EACH    /* the same as parameters of their own: q_norm.norms.0.weight */
+    } qk_norm;
+    const char *q_norm_name; /* NULL: "q_norm" */
+    const char *k_norm_name; /* NULL: "k_norm" */
+    bool norm_last;          /* these norms follow the rotation */
+    double eps;              /* of every norm of this block */
+    double clip;             /* what is projected is clamped to -clip .. clip, after wide norms; 0: not (dbrx, olmoe) */
+    bool v_norm;             /* values are normed as by RMS_BARE (gemma3n, gemma4) */
+    bool cycled;             /* query head h reads key head h % kv_heads, not h / (heads / kv_heads) (plamo) */
+    /* Queries are multiplied by 1 + beta * log(1 + floor((position + from) / length)); beta 0: not (ministral3, and
+     * llama4, where from is 1). */
+    double query_beta;
+    double query_length;
+    double query_from;
+    double v_scale;       /* a factor on values; 0: 1 (mimo_v2_flash) */
+    bool mixed_head_norm; /* what each head gives is normed as by RMS_BARE (muse_spark) */
+    /* A gate on what the heads give, sigmoid(..) or softplus(..), after the norms. */
+    enum {
+        TARE_GATE_NONE,
+        TARE_GATE_HEADS,    /* a linear, gate_name, gives one number a head (laguna, spark2_5) */
+        TARE_GATE_ELEMENTS, /* a linear, gate_name, gives one number an element (afmoe, laguna) */
+        TARE_GATE_QUERY,    /* the second half of each head's rows of q_proj (qwen3_next) */
+        TARE_GATE_FUSED     /* the rows of qkv_name that follow the values (muse_spark) */
+    } gate;
+    const char *gate_name; /* NULL: "g_proj" */
+    bool gate_bias;
+    bool gate_softplus;
+    bool k_is_v;  /* there is no v_proj: values are the keys before norm and rotation (gemma4) */
+    bool borrows; /* the layer has no keys and values and reads those of the layer layer->borrows before it */
+    bool lends;   /* keys and values are kept as they were projected, too, for later layers that adopt them (hunyuan) */
+    bool adopts;  /* keys and values begin as what the layer layer->borrows before it has lent (hunyuan) */
+    struct tare_gqa_index_desc index; /* not with cycled, borrows or lends */
     struct tare_rope rope;
 };
+/* Declares the parameters below at.name, and makes layer->mixer this block unless it cannot be run. */
 void tare_gqa(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_desc *desc);
-/* heads, kv_heads, head_dim, scale, window, soft_cap and rope of a block that tare_gqa() made; false: another one. */
+/* Fills in heads, kv_heads, head_dim, scale, window, soft_cap and rope of a block that tare_gqa() made. False when the
+ * block is another one, or does more than these fields say. */
 bool tare_gqa_describe(const struct tare_block *block, struct tare_gqa_desc *desc);
-/* Make mixer, a tare_gqa, a copy that sees `window` keys of its own, and all of those of the layer->borrows before.
- * What either gives is mixed by a gate a head, sigmoid(weight . query + bias), declared at `at` (iquestloopcoder). */
+/* Replaces mixer, a tare_gqa(), by a copy that attends twice: to `window` keys of its own, and to all keys of the layer
+ * layer->borrows before it. A gate a head, sigmoid(weight . query + bias), declared at `at`, mixes what the two give
+ * (iquestloopcoder). */
 void tare_gqa_mixing(struct tare_block *mixer, struct tare_at at, int64_t window);
 
 #endif

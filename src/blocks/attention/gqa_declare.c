@@ -83,7 +83,7 @@ static const char *given(const char *name, const char *usual)
     return name ? name : usual;
 }
 
-/* Of as much as the heads give, or one a head. */
+/* The linear whose output gates the heads: one number a head, or one for each of the `all` elements. */
 static struct tare_linear declare_gate(struct tare_at at, const struct tare_gqa_desc *d, int64_t all)
 {
     if (d->gate != TARE_GATE_HEADS && d->gate != TARE_GATE_ELEMENTS)
@@ -154,7 +154,8 @@ void tare_gqa_declare(struct tare_gqa_self *b, struct tare_at at, const struct t
     declare_plain(b, at, d);
 }
 
-/* Some things are made for values as wide as keys. */
+/* Several variants read values as if they were as wide as keys, and a gate in q_proj or qkv_name needs its rows there.
+ */
 static bool widths_fit(const struct tare_gqa_self *b)
 {
     const bool same = b->grouped || b->k_is_v || b->lends || b->adopts;

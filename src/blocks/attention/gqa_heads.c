@@ -27,7 +27,7 @@ static void norm_head(const struct tare_gqa_job *j, int64_t h, float *head)
         tare_norm_row(j->pass, b->each ? &b->each[h] : h < b->heads ? &b->q_norm : &b->k_norm, head, head);
 }
 
-/* What queries alone are multiplied by. */
+/* The factor on a query head; keys have none. */
 static float query_factor(const struct tare_gqa_job *j, int64_t h, int64_t position)
 {
     const struct tare_gqa_self *b = j->b;
@@ -37,7 +37,7 @@ static float query_factor(const struct tare_gqa_job *j, int64_t h, int64_t posit
     return gain * (float)(1 + b->query_beta * log(1 + floor(((double)position + b->query_from) / b->query_length)));
 }
 
-/* Norm and rotate a query or key head. */
+/* Norms and rotates a query or key head, in the order that the model wants, and applies the factor of queries. */
 static void prepare_head(const struct tare_gqa_job *j, int64_t h, int64_t position, const float *table, float *head)
 {
     const struct tare_gqa_self *b = j->b;
@@ -54,7 +54,7 @@ static void prepare_head(const struct tare_gqa_job *j, int64_t h, int64_t positi
         head[i] *= factor;
 }
 
-/* Put a token's keys and values aside as they are. */
+/* Keeps a token's keys and values as they were projected, beside those that are normed and rotated. */
 static void keep_token(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -65,7 +65,7 @@ static void keep_token(void *user, size_t i, int worker)
         tare_state_put(&j->pass->kernels, s, TARE_GQA_BEFORE, position, h, tare_gqa_head(j, t, j->b->heads + h));
 }
 
-/* Take those of a token that another layer has put aside. */
+/* Copies into a token's row the keys and values that an earlier layer has kept as they were projected. */
 static void adopt(const struct tare_gqa_job *j, int64_t t, int64_t position)
 {
     const struct tare_state *s = tare_pass_lent(j->pass, tare_pass_span(j->pass, t));
@@ -89,7 +89,7 @@ static void keep_heads(const struct tare_gqa_job *j, struct tare_state *s, int64
     }
 }
 
-/* What is done with all of a token's projection at once. */
+/* Norms over all heads and limits, which act on a token's whole row before it is treated head by head. */
 static void prepare_row(const struct tare_gqa_job *j, int64_t t)
 {
     const struct tare_gqa_self *b = j->b;
@@ -105,7 +105,7 @@ static void prepare_row(const struct tare_gqa_job *j, int64_t t)
         row[i] = fmaxf(-b->clip, fminf(b->clip, row[i]));
 }
 
-/* Norm and rotate a token's queries and keys, and keep keys and values. */
+/* Takes one token from its projected row to rotated queries in place, and to keys and values in the state. */
 static void prepare_token(void *user, size_t i, int worker)
 {
     const struct tare_gqa_job *j = user;
