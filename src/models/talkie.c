@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * talkie.c - Talkie (mlx-lm: models/talkie.py): norms without weights; heads and blocks are multiplied by gains. */
+#include "blocks/attention/gqa_gain.h"
 #include "blocks/stream/scaled_sum.h"
 #include "models/family/decoder_skeleton.h"
 
@@ -35,7 +36,6 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *user, int
                                      .k_name = "attn_key",
                                      .v_name = "attn_value",
                                      .o_name = "attn_resid",
-                                     .gain_name = "head_gain.head_g",
                                      .dim = dim,
                                      .heads = a->num_attention_heads,
                                      .kv_heads = a->num_attention_heads,
@@ -44,6 +44,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *user, int
                                      .norm_last = true,
                                      .eps = a->rms_norm_eps,
                                      .rope = rope});
+    tare_gqa_gain(l, tare_at(at, "attn"), "head_gain.head_g", a->num_attention_heads);
     tare_glu(l, at,
              &(struct tare_glu_desc){.gate_name = "mlp_gate",
                                      .up_name = "mlp_linear",

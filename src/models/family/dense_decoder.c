@@ -49,6 +49,8 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     l->residual_scale = dense.residual_scale;
     norms(l, at, &dense);
     tare_gqa(l, at, attention);
+    if (dense.attend)
+        dense.attend(l, at, &dense);
     if (!dense.no_ffn) {
         dense.ffn.activation = tare_activation_read(at, dense.hidden_act, TARE_SILU);
         tare_glu(l, at, &dense.ffn);

@@ -27,9 +27,11 @@ struct tare_dense {
     bool interleaved, no_rope;
     double residual_scale; /* multiplies what both blocks add; 0 or 1: none */
 
-    const void *args; /* of the model, for the two hooks below */
+    const void *args; /* of the model, for the three hooks below */
     /* MAY: changes what differs in layer i, in a copy of this struct. */
     void (*vary)(struct tare_dense *copy, int64_t i);
+    /* MAY: extends the attention, right after tare_gqa() has declared it. */
+    void (*attend)(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense);
     /* MAY: declares what else a layer has. */
     void (*more)(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense);
     bool no_ffn; /* `more` declares the feed-forward block */
