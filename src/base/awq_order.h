@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * awq_order.h - in which order AWQ has eight 4-bit numbers in a word: columns 0 2 4 6 1 3 5 7, from the lowest bits.
- * Source: formats.md, "AWQ, gemm". */
+ * Source: docs/layouts.md, "AWQ, gemm". */
 #ifndef TARE_BASE_AWQ_ORDER_H
 #define TARE_BASE_AWQ_ORDER_H
 

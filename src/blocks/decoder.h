@@ -58,7 +58,7 @@ struct tare_side {
 
 /* How blocks are tied to the residual stream, where that is more than x += block(norm(x)). Each MAY be NULL: so. What
  * it keeps of a pass lies in pass->side. pass->slot: 2 * layer, and 1 more for the feed-forward block. */
-struct tare_stream {
+struct tare_layer_stream {
     void (*begin)(const void *self, struct tare_pass *pass); /* pass->x: the embedded tokens */
     void (*read)(const void *self, struct tare_pass *pass);  /* what pre[] norms for this slot, into pass->normed[0] */
     void (*write)(const void *self,
@@ -70,7 +70,7 @@ struct tare_stream {
 struct tare_decoder {
     struct tare_arena *arena;
     struct tare_side side;
-    struct tare_stream stream;        /* its layers are sequential ones */
+    struct tare_layer_stream stream;  /* its layers are sequential ones */
     int64_t turned;                   /* inputs of the widest linear that has signs; 0: none has */
     int64_t dim, vocabulary, context; /* context: max_position_embeddings, 0 not known */
     const struct tare_parameter *embedding;

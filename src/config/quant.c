@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * quant.c - quantization_config in its many spellings -> one struct tare_quant. What is not known is refused by name
- * (P12). */
+ * (docs/bad-input.md, P12). */
 #include "config/quant.h"
 
 #include <stdlib.h>
@@ -235,7 +235,7 @@ const struct tare_quant_override *tare_quant_of(const struct tare_quant *quant, 
     return quant->n_overrides ? bsearch(&key, quant->overrides, quant->n_overrides, sizeof key, by_path) : NULL;
 }
 
-/* The first that is there, in the order of formats.md, "Which format is it". */
+/* The first that is there, in the order of docs/layouts.md, "Which format is it". */
 static const json_t *find(const json_t *config, const json_t *beside, const char **place)
 {
     const json_t *text = json_object_get(config, "text_config");

@@ -36,9 +36,9 @@ struct tare_arch {
     /* MAY: names and recipes -> those of declare. A wrapper's comes first, on the whole list; then the inner one's,
      * which sees only what lies below inner_prefix, without that prefix. */
     void (*sanitize)(struct tare_weights *w, const void *args);
-    bool runs;              /* every block has ops, and logits were compared with the reference */
-    bool transformers_tied; /* transformers takes a silent config for tied (golden/tie_defaults.json), or does not know
-                               the type */
+    bool runs; /* every block has ops, and logits were compared with the reference */
+    /* transformers takes a config of this type that says nothing of tying for tied, or does not know the type */
+    bool transformers_tied;
 
     /* Wrappers: a text model inside, under a prefix, with its own fragment of the config. */
     const struct tare_arch *inner;

@@ -25,7 +25,8 @@ enum tare_part {
 
 struct tare_module {
     const char *name; /* checkpoint's own, of the logical tensor: "model.norm.weight", "lm_head.weight" */
-    const struct tare_packing *packing; /* never NULL: plain tensors have &tare_packing_plain */
+    const struct tare_packing *packing; /* plain tensors have &tare_packing_plain; NULL only for want of memory */
+    bool packed;                        /* has codes and scales: is not plain */
     int rank;
     const int64_t *shape;  /* logical: (out, in), experts (n, out, in), plain ones any */
     enum tare_dtype dtype; /* plain: as stored; packed: of the scales, or what its values are rounded to when dense */

@@ -79,7 +79,7 @@ static bool open_stems(struct grouping *g, const struct tare_packing *packing)
             return false;
         if (before != TARE_MAP_NONE)
             continue;
-        g->modules[g->n] = (struct tare_module){.packing = packing, .shape = NULL};
+        g->modules[g->n] = (struct tare_module){.packing = packing, .packed = true};
         g->modules[g->n].name = name_of(g, packing, name, stem);
         if (!g->modules[g->n++].name)
             return false;
@@ -151,7 +151,7 @@ static bool find_by_name(struct grouping *g, const struct tare_packing *packing)
         if (g->place[i] != FREE || n <= m || !ends_with(name, n, key))
             continue;
         struct tare_module *module = &g->modules[g->n];
-        *module = (struct tare_module){.packing = packing};
+        *module = (struct tare_module){.packing = packing, .packed = true};
         for (int k = 0; k < TARE_PARTS; k++)
             module->part[k] = packing->suffix[k] ? free_tensor(g, name, n - m, packing->suffix[k]) : NULL;
         if (packing->which && !(module->packing = packing->which(module, g->quant)))
@@ -175,7 +175,7 @@ static void take_blocks(struct grouping *g)
         const struct tare_packing *packing = tare_packing_of_blocks(tensor->dtype);
         if (!packing)
             continue;
-        g->modules[g->n] = (struct tare_module){.name = tensor->name, .packing = packing};
+        g->modules[g->n] = (struct tare_module){.name = tensor->name, .packing = packing, .packed = true};
         g->modules[g->n++].part[TARE_PART_WEIGHT] = tensor;
         g->place[i] = TAKEN;
     }
@@ -268,7 +268,7 @@ static bool list(struct grouping *g, struct tare_weights *weights)
         const struct tare_module *module = &g->modules[i];
         struct tare_entry *entry = &weights->entries[i];
         *entry = (struct tare_entry){.name = module->name, .recipe = tare_recipe_take(g->arena, module)};
-        if (module->packing != &tare_packing_plain)
+        if (module->packed)
             continue;
         const size_t at = (size_t)(module->part[TARE_PART_WEIGHT] - g->checkpoint->tensors);
         if (g->place[at] != ASIDE)

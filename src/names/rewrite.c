@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "names/verb.h"
-#include "packing/packing.h"
 
 bool tare_entry_alive(const struct tare_entry *entry)
 {
@@ -233,7 +232,7 @@ static void look(void *user, const struct tare_module *module)
 {
     struct tare_leaves *leaves = user;
     leaves->faulty |= module->fault != NULL;
-    leaves->packed |= module->packing->decode != NULL;
+    leaves->packed |= module->packed;
 }
 
 struct tare_leaves tare_leaves_of(const struct tare_recipe *recipe)

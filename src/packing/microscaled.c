@@ -3,7 +3,7 @@
  *
  *     weight[out][in] = scale[out][in / group] * value(code[out][in])
  * mxfp4: e2m1 codes, low nibble first, 32 to an e8m0 scale. mxfp8: e4m3 codes, 32 to an e8m0 scale. nvfp4: e2m1 codes,
- * 16 to an e4m3 scale, all times global_scale / 2688 where there is one. Source: formats.md, "MLX".
+ * 16 to an e4m3 scale, all times global_scale / 2688 where there is one. Source: docs/layouts.md, "MLX".
  */
 #include "packing/microscaled.h"
 

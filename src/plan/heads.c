@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * heads.c - what the proof and the policy (--tie) make of the heads that the rule would drop. design.md, section 3,
- * "prove". */
+ * heads.c - what the proof and the policy (--tie) make of the heads that the rule would drop. docs/head.md, "The
+ * proof". */
 #include <string.h>
 
 #include "plan/plan.h"

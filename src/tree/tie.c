@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * tie.c - is the output head the embedding? The rule of design.md, section 3; its points are numbered here as there. */
+ * tie.c - is the output head the embedding? The rule is docs/head.md; its points are numbered here as there. */
 #include "tree/tie.h"
 
 #include <string.h>
-
-#include "packing/packing.h"
 
 #define FIELD "tie_word_embeddings"
 #define HEAD "lm_head"
@@ -123,7 +121,7 @@ static bool is_weight(const struct tare_entry *entry)
 
 static bool is_dense(const struct tare_entry *entry)
 {
-    return is_weight(entry) && module_of(entry)->packing == &tare_packing_plain;
+    return is_weight(entry) && !module_of(entry)->packed;
 }
 
 bool tare_head_has(const struct tare_head_decision *head, const struct tare_entry *entry)

@@ -51,7 +51,8 @@ static void test_llm(void **state)
     packed_expect(m, &tare_packing_awq_llm, 8, 64, 0);
     float *made = packed_values(p, m);
     for (int64_t r = 0; r < 8; r++)
-        for (int64_t i = 0; i < 64; i++) { /* from the column to where it is stored: formats.md the other way round */
+        for (int64_t i = 0; i < 64;
+             i++) { /* from the column to where it is stored: docs/layouts.md the other way round */
             const int64_t in32 = i % 32, a = in32 % 8 / 2, d = in32 / 8 * 2 + in32 % 2;
             const int64_t e = d % 2 ? 4 + d / 2 : d / 2, at = 64 * (r % 4) + i / 32 * 32 + 8 * a + e;
             const float code = (float)(words[r / 4 * 64 + at / 4] >> 4 * (at % 4) & 15);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * test_tie.c - the rule of design.md, section 3, on trees and weights made by hand: owners, aliases, flags, contents.
+ * test_tie.c - the rule of docs/head.md, on trees and weights made by hand: owners, aliases, flags, contents.
  */
 #include "tree/tie.h"
 
@@ -57,6 +57,7 @@ static void put(struct scene *s, const char *name, const struct tare_packing *pa
     struct tare_module *m = tare_arena_alloc(&s->arena, sizeof *m);
     assert_non_null(m);
     *m = (struct tare_module){.name = name, .packing = packing, .rank = 2, .shape = shape, .dtype = TARE_F16};
+    m->packed = packing->decode != NULL;
     assert_true(tare_grow(&s->weights.entries, &s->weights.room, s->weights.n + 1, sizeof *s->weights.entries));
     s->weights.entries[s->weights.n++] = (struct tare_entry){.name = name, .recipe = tare_recipe_take(&s->arena, m)};
 }

@@ -274,5 +274,5 @@ void tare_altup_close(struct tare_altup *b, struct tare_at at, struct tare_decod
     }
     b->before = decoder->side.width;
     decoder->side.width += floats(&b->d);
-    decoder->stream = (struct tare_stream){.begin = begin, .read = read, .write = write, .end = end, .self = b};
+    decoder->stream = (struct tare_layer_stream){.begin = begin, .read = read, .write = write, .end = end, .self = b};
 }

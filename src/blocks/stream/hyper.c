@@ -216,5 +216,5 @@ void tare_hyper(struct tare_decoder *decoder, struct tare_at model, const struct
     for (int64_t i = 0; !runs && i < layers; i++)
         decoder->layers[i].mixer.ops = NULL;
     if (runs)
-        decoder->stream = (struct tare_stream){begin, read_slot, write_slot, end, b};
+        decoder->stream = (struct tare_layer_stream){begin, read_slot, write_slot, end, b};
 }

@@ -5,8 +5,8 @@
  *     weight[out][in] = scale[group][out] * code[out][in] + bias[group][out]       bias = fp16(-zero * scale), as
  * stored The zero point itself is gone; MLX's biases are these very numbers. Four rows of the weight share a row of
  * words; every 64 columns are 64 of them, which are 256 nibbles in a run, 64 a row. Of each 32 of those, the nibble at
- * 8 * a + e holds column 8 * (d / 2) + 2 * a + d % 2, where d = {0, 2, 4, 6, 1, 3, 5, 7}[e]. Source: formats.md, "AWQ,
- * gemv_fast and llm-awq".
+ * 8 * a + e holds column 8 * (d / 2) + 2 * a + d % 2, where d = {0, 2, 4, 6, 1, 3, 5, 7}[e]. Source: docs/layouts.md,
+ * "AWQ, gemv_fast and llm-awq".
  */
 #include <string.h>
 

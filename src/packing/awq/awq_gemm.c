@@ -5,12 +5,13 @@
  * 4 bits: one word holds eight output columns, interleaved: column j of them lies in nibble {0, 4, 1, 5, 2, 6, 3,
  * 7}[j]. 8 bits, which GPTQModel writes under the same name: four columns, in order.
  *     weight[out][in] = scale[group][out] * (code[in][out] - zero[group][out])     group = in / group_size
- * Without qzeros every zero is 2^(bits - 1). Source: formats.md, "AWQ, gemm".
+ * Without qzeros every zero is 2^(bits - 1). Source: docs/layouts.md, "AWQ, gemm".
  */
 #include <string.h>
 
 #include "base/awq_order.h"
 #include "base/half.h"
+#include "base/number.h"
 #include "packing/awq/awq.h"
 #include "packing/fault.h"
 #include "packing/mlx/to_mlx.h"
@@ -102,13 +103,6 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
         tare_awq_agree(module, quant, arena);
 }
 
-static uint32_t word_at(const void *words, int64_t at)
-{
-    uint32_t word;
-    memcpy(&word, (const unsigned char *)words + 4 * at, sizeof word);
-    return word;
-}
-
 /* Up to a word's rows: columns [first, first + n) of word column w. */
 static void decode_codes(const struct tare_module *module, const void *qweight, int64_t w, int first, int n,
                          uint8_t *code)
@@ -117,7 +111,7 @@ static void decode_codes(const struct tare_module *module, const void *qweight, 
     const int32_t *shift = shifts_of(module) + first;
     const uint32_t mask = (1u << module->bits) - 1;
     for (int64_t i = 0; i < in; i++) {
-        const uint32_t word = word_at(qweight, i * words + w);
+        const uint32_t word = tare_word_at(qweight, i * words + w);
         for (int j = 0; j < n; j++)
             code[j * in + i] = (uint8_t)(word >> shift[j] & mask);
     }
@@ -143,7 +137,7 @@ static void decode(const struct tare_module *module, const void *const part[TARE
         for (int64_t g = 0; g < groups; g++) {
             codes->scale[r * groups + g] = tare_float_at(part[TARE_PART_SCALES], module->dtype, g * out + column);
             codes->offset[r * groups + g] =
-                (float)(zeros ? word_at(zeros, g * words + column / a_word) >> shift & mask : middle);
+                (float)(zeros ? tare_word_at(zeros, g * words + column / a_word) >> shift & mask : middle);
         }
     }
 }

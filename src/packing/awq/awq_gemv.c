@@ -5,7 +5,7 @@
  *     weight[out][in] = scale[out][group] * (code[out][in] - zero[out][group])     eight a word, the lowest first
  * Words of zeros are padded for the kernel, and scales to as many: words = ceil(ceil(groups / 8) / m) * m, m = 4, 2, 1
  * for groups of 32, 64 and more columns. So the shapes do not tell the group size; the config does. The codes are
- * MLX's. Source: formats.md, "AWQ, gemv".
+ * MLX's. Source: docs/layouts.md, "AWQ, gemv".
  */
 #include <string.h>
 

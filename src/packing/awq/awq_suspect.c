@@ -3,14 +3,8 @@
  * one or tell of a word's columns. */
 #include <string.h>
 
+#include "base/number.h"
 #include "packing/suspect.h"
-
-static uint32_t word_at(const void *words, int64_t at)
-{
-    uint32_t word;
-    memcpy(&word, (const unsigned char *)words + 4 * at, sizeof word);
-    return word;
-}
 
 /* Inputs that tell of almost every group: by chance one column in 2^64 has the zero in all of them. */
 #define FEW 16
@@ -24,11 +18,12 @@ static void gather(const unsigned char *words, int64_t stride, int64_t rows, int
     int64_t i = 0;
     for (; i + 4 <= rows; i += 4, words += 4 * stride)
         for (int64_t w = 0; w < n; w++)
-            differs[w] |= (word_at(words, w) ^ zeros[w]) | (word_at(words + stride, w) ^ zeros[w]) |
-                          (word_at(words + 2 * stride, w) ^ zeros[w]) | (word_at(words + 3 * stride, w) ^ zeros[w]);
+            differs[w] |= (tare_word_at(words, w) ^ zeros[w]) | (tare_word_at(words + stride, w) ^ zeros[w]) |
+                          (tare_word_at(words + 2 * stride, w) ^ zeros[w]) |
+                          (tare_word_at(words + 3 * stride, w) ^ zeros[w]);
     for (; i < rows; i++, words += stride)
         for (int64_t w = 0; w < n; w++)
-            differs[w] |= word_at(words, w) ^ zeros[w];
+            differs[w] |= tare_word_at(words, w) ^ zeros[w];
 }
 
 /* Not 0 where a field of the word has no bit. */
@@ -58,8 +53,8 @@ static bool look(const struct tare_module *module, const void *const part[TARE_P
             uint32_t differs[WIDE] = {0}, zeros[WIDE], none = 0;
             const int64_t wide = words - at < WIDE ? words - at : WIDE;
             for (int64_t w = 0; w < wide; w++)
-                zeros[w] =
-                    part[TARE_PART_ZEROS] ? word_at(part[TARE_PART_ZEROS], (unit + g) * words + at + w) : symmetric;
+                zeros[w] = part[TARE_PART_ZEROS] ? tare_word_at(part[TARE_PART_ZEROS], (unit + g) * words + at + w)
+                                                 : symmetric;
             const unsigned char *group = (const unsigned char *)stretch + 4 * (g * size * words + at);
             const int64_t few = size < FEW ? size : FEW;
             gather(group, 4 * words, few, wide, zeros, differs);

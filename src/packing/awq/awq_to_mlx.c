@@ -7,17 +7,11 @@
 #include <string.h>
 
 #include "base/awq_order.h"
+#include "base/number.h"
 #include "kernels/transpose.h"
 #include "packing/mlx/to_mlx.h"
 
 /* Output column j of a word's eight lies in this nibble. */
-
-static uint32_t word_at(const void *words, int64_t at)
-{
-    uint32_t word;
-    memcpy(&word, (const unsigned char *)words + 4 * at, sizeof word);
-    return word;
-}
 
 /* Transpose an 8 x 8 matrix of nibbles: nibble k of a[i] becomes nibble i of a[k]. Blocks of 4, then 2, then 1. */
 static void transpose(uint32_t a[8])
@@ -46,7 +40,7 @@ static void move_codes(const void *qweight, int64_t in, int64_t words, int64_t w
     for (int64_t i = 0; i < in; i += 8) {
         uint32_t a[8];
         for (int k = 0; k < 8; k++)
-            a[k] = word_at(qweight, (i + k) * words + w);
+            a[k] = tare_word_at(qweight, (i + k) * words + w);
         transpose(a);
         for (int j = 0; j < n; j++)
             memcpy(to + (j * in + i) / 2, &a[tare_awq_nibble[first + j]], 4);
@@ -63,7 +57,7 @@ static void move_scales(const struct tare_module *module, const void *const part
         for (int64_t r = 0; r < rows; r++) {
             const int64_t column = row + r;
             const int shift = tare_awq_shift[column % 8];
-            const float zero = zeros ? (float)(word_at(zeros, g * words + column / 8) >> shift & 15) : 8.0f;
+            const float zero = zeros ? (float)(tare_word_at(zeros, g * words + column / 8) >> shift & 15) : 8.0f;
             const float scale = tare_float_at(part[TARE_PART_SCALES], module->dtype, g * out + column);
             tare_float_put(to->scales, module->dtype, r * groups + g, scale);
             tare_float_put(to->biases, module->dtype, r * groups + g, -zero * scale);

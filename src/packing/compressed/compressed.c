@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * compressed.c - compressed-tensors: config against tensors (P6). */
+ * compressed.c - compressed-tensors: config against tensors (docs/bad-input.md, P6). */
 #include "packing/compressed/compressed.h"
 
 #include <string.h>

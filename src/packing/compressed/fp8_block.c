@@ -6,7 +6,7 @@
  * ..). The same with X.weight and X.scale. MLX has no such form: it becomes bfloat16, as in mlx-lm's sanitize:
  *     weight[out][in] = bfloat16(scale[out / 128][in / 128] * e4m3[out][in])     the product in float32
  * fp8: X.weight and X.weight_scale, of compressed-tensors and ModelOpt; it becomes a float of the dtype of the scales.
- * Source: mlx_lm/models/deepseek_v3.py, mistral4.py (dequant); formats.md, "float-quantized".
+ * Source: mlx_lm/models/deepseek_v3.py, mistral4.py (dequant); docs/layouts.md, "float-quantized".
  */
 #include <string.h>
 

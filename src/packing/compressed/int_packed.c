@@ -7,7 +7,7 @@
  * Two packings have this name: one stream of bits, the lowest first, padded to words (0.19), and 32 / bits codes a
  * word, rounded down, whose highest bits are not used (to 0.12). They differ for 3, 5, 6 and 7 bits, and so does the
  * number of their words: ceil(in * bits / 32) or ceil(in / (32 / bits)). The stream is MLX's affine layout; biases =
- * -2^(bits - 1) * scale are exact. Source: formats.md, "pack-quantized"; mlx_lm/models/deepseek_v3.py.
+ * -2^(bits - 1) * scale are exact. Source: docs/layouts.md, "pack-quantized"; mlx_lm/models/deepseek_v3.py.
  */
 #include <string.h>
 

@@ -8,7 +8,7 @@
  *     weight[out][in] = scale_2[part] * scale[out][in / 16] * e2m1[out][in]       MLX: global_scale = 2688 * scale_2
  * nvfp4-packed:   compressed-tensors': X.weight_packed, X.weight_scale, X.weight_global_scale of one number.
  *     weight[out][in] = e2m1[out][in] * (scale[out][in / 16] / global)            MLX: global_scale = 2688 / global
- * Source: mlx_lm/models/muse_spark.py; formats.md, "nvfp4-pack-quantized"; TensorRT-Model-Optimizer's export.
+ * Source: mlx_lm/models/muse_spark.py; docs/layouts.md, "nvfp4-pack-quantized"; TensorRT-Model-Optimizer's export.
  */
 #include "base/small_float.h"
 #include "packing/compressed/compressed.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * gguf_block.c - what GGUF's packings share. Source: formats.md, "GGUF blocks"; ggml-common.h. */
+ * gguf_block.c - what GGUF's packings share. Source: docs/layouts.md, "GGUF blocks"; ggml-common.h. */
 #include "packing/gguf/gguf_block.h"
 
 void tare_block_shape(struct tare_module *module, int bits, int64_t group_size, enum tare_dtype dtype)

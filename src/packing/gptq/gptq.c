@@ -7,12 +7,13 @@
  *     weight[out][in] = scale[group][out] * (code[in][out] - zero[group][out])     group = g_idx[in], or in /
  * group_size What a field of qzeros means: v2 the zero itself; v1 the zero - 1, where GPTQModel subtracts 0x55555555,
  * 0x11111111 or 0x01010101 from whole words of 2, 4 or 8 bits, so that borrows run on (gptq-words). Planar (gptq-p): 32
- * codes have as many words as bits, one plane of bits after another; v2 zeros. Source: formats.md, "GPTQ".
+ * codes have as many words as bits, one plane of bits after another; v2 zeros. Source: docs/layouts.md, "GPTQ".
  *
  * MLX's affine layout has the same stream along the input for each output: its words are those of qweight, transposed.
  */
 #include <string.h>
 
+#include "base/number.h"
 #include "packing/fault.h"
 #include "packing/gptq/gptq.h"
 #include "packing/mlx/to_mlx.h"
@@ -20,18 +21,11 @@
 
 #define BLOCK TARE_GPTQ_BLOCK
 
-static uint32_t word_at(const void *words, int64_t at)
-{
-    uint32_t word;
-    memcpy(&word, (const unsigned char *)words + 4 * at, sizeof word);
-    return word;
-}
-
 /* The words of a block of a stream of n words, `stride` apart from `first` on; what lies behind its end is 0. */
 static void load(const void *words, int64_t first, int64_t stride, int64_t n, int64_t block, int bits, uint32_t *to)
 {
     for (int64_t k = 0; k < bits; k++)
-        to[k] = block * bits + k < n ? word_at(words, first + (block * bits + k) * stride) : 0;
+        to[k] = block * bits + k < n ? tare_word_at(words, first + (block * bits + k) * stride) : 0;
 }
 
 static void unpack_stream(const uint32_t *words, int bits, uint8_t code[BLOCK])
@@ -141,8 +135,8 @@ static void decode_by_rows(const struct tare_module *module, const void *const p
                     codes->code[(block * BLOCK + k - row) * in + i] = code[k];
         }
     for (int64_t r = 0; r < rows; r++) {
-        const int64_t g =
-            part[TARE_PART_G_IDX] ? (int32_t)word_at(part[TARE_PART_G_IDX], row + r) : (row + r) / module->block[0];
+        const int64_t g = part[TARE_PART_G_IDX] ? (int32_t)tare_word_at(part[TARE_PART_G_IDX], row + r)
+                                                : (row + r) / module->block[0];
         for (int64_t i = 0; i < in; i++) {
             if (i % BLOCK == 0)
                 zeros_of(module, part, g, i / BLOCK, zero);
@@ -245,7 +239,7 @@ static enum tare_code check(const struct tare_module *module, const void *const 
     const int64_t groups = module->part[TARE_PART_SCALES]->shape[0];
     const struct tare_tensor *order = module->part[TARE_PART_G_IDX];
     for (int64_t i = 0; order && i < order->shape[0]; i++) {
-        const int32_t group = (int32_t)word_at(part[TARE_PART_G_IDX], i);
+        const int32_t group = (int32_t)tare_word_at(part[TARE_PART_G_IDX], i);
         if (group < 0 || group >= groups)
             return tare_fail(err, TARE_E_FORMAT, order->name, "g_idx[%lld] is %ld, and there are %lld groups",
                              (long long)i, (long)group, (long long)groups);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * gptq_shape.c - GPTQ: bits, group size and logical shape from the shapes of the parts, and what the config says of
- * them (P6).
+ * them (docs/bad-input.md, P6).
  */
 #include "packing/fault.h"
 #include "packing/gptq/gptq.h"

@@ -4,7 +4,7 @@
  *
  * A row is one bit stream, least significant bit first; 3, 5 and 6 bits straddle words.
  *     weight[out][in] = scale[out][group] * code[out][in] + bias[out][group]       group = in / group_size
- * Source: formats.md, "MLX".
+ * Source: docs/layouts.md, "MLX".
  */
 #include <string.h>
 

@@ -15,28 +15,6 @@ struct source {
     float *expanded; /* owned, or NULL */
 };
 
-static float load(const unsigned char *data, enum tare_dtype dtype)
-{
-    uint16_t half;
-    float value;
-    if (dtype == TARE_F32) {
-        memcpy(&value, data, sizeof value);
-        return value;
-    }
-    memcpy(&half, data, sizeof half);
-    return dtype == TARE_F16 ? tare_from_float16(half) : tare_from_bfloat16(half);
-}
-
-static void store(unsigned char *data, enum tare_dtype dtype, float value)
-{
-    if (dtype == TARE_F32) {
-        memcpy(data, &value, sizeof value);
-        return;
-    }
-    const uint16_t half = dtype == TARE_F16 ? tare_to_float16(value) : tare_to_bfloat16(value);
-    memcpy(data, &half, sizeof half);
-}
-
 /* n elements, `stride` apart in the source. */
 static void copy_line(const struct source *s, int64_t from, int64_t stride, int64_t n, enum tare_dtype dtype,
                       unsigned char *dst)
@@ -51,7 +29,7 @@ static void copy_line(const struct source *s, int64_t from, int64_t stride, int6
         if (s->dtype == dtype)
             memcpy(dst + (size_t)i * out, data, size);
         else
-            store(dst + (size_t)i * out, dtype, load(data, s->dtype));
+            tare_float_put(dst, dtype, i, tare_float_at(data, s->dtype, 0));
     }
 }
 
@@ -90,11 +68,8 @@ static enum tare_code expand(const struct tare_piece *p, const void *const part[
         code = tare_module_floats(module, part, row, n, x, &work, err);
         if (!code)
             tare_value_apply(p->value, norms, row, n, columns, x);
-        for (int64_t k = 0; !code && rounds && k < n * columns; k++) {
-            unsigned char rounded[sizeof(float)];
-            store(rounded, p->dtype, x[k]);
-            x[k] = load(rounded, p->dtype);
-        }
+        for (int64_t k = 0; !code && rounds && k < n * columns; k++)
+            x[k] = tare_float_round(p->dtype, x[k]);
         tare_arena_reset(&work);
     }
     tare_arena_release(&work);

@@ -9,18 +9,12 @@
 
 #include "base/awq_order.h"
 #include "base/half.h"
+#include "base/number.h"
 #include "packing/gguf/gguf_block.h"
 #include "packing/gptq/gptq.h"
 
 #define LANES TARE_TILE_ROWS
 #define AHEAD 64 /* rows of AWQ, which lie apart: too far for the processor to foresee them */
-
-static uint32_t word_at(const void *words, int64_t at)
-{
-    uint32_t word;
-    memcpy(&word, (const unsigned char *)words + 4 * at, sizeof word);
-    return word;
-}
 
 static uint16_t half_at(const void *halves, int64_t at)
 {
@@ -145,7 +139,7 @@ static void awq_numbers(const struct tare_stretch *s)
             const int64_t at = group_of(s, g) * out + s->from + t * LANES;
             memcpy(scale, (const unsigned char *)s->part[TARE_PART_SCALES] + 2 * at, sizeof scale);
             for (int r = 0; r < LANES; r++) {
-                const uint32_t word = zeros ? word_at(zeros, (at + r) / 8) : 0x88888888;
+                const uint32_t word = zeros ? tare_word_at(zeros, (at + r) / 8) : 0x88888888;
                 offset[r] = zero[word >> tare_awq_shift[r % 8] & 15];
             }
             put_numbers(s, t, g, scale, offset);
@@ -190,7 +184,7 @@ static void gptq_numbers(const struct tare_stretch *s)
             const int64_t row = s->from + t * LANES, stored = group_of(s, g);
             memcpy(scale, (const unsigned char *)s->part[TARE_PART_SCALES] + 2 * (stored * out + row), sizeof scale);
             for (int r = 0; r < LANES; r++) {
-                const uint32_t word = word_at(s->part[TARE_PART_ZEROS], stored * words + (row + r) / 8) + carried;
+                const uint32_t word = tare_word_at(s->part[TARE_PART_ZEROS], stored * words + (row + r) / 8) + carried;
                 offset[r] = zero[((word >> (row + r) % 8 * 4) + one) & 15];
             }
             put_numbers(s, t, g, scale, offset);
@@ -257,7 +251,7 @@ static inline void q4_0_block(const unsigned char *nibbles, unsigned char *to)
 {
     const uint32_t mask = 0x0f0f0f0f;
     for (int k = 0; k < 2; k++, nibbles += 8, to += TARE_STEP_BYTES) {
-        const uint32_t a = word_at(nibbles, 0), b = word_at(nibbles, 1);
+        const uint32_t a = tare_word_at(nibbles, 0), b = tare_word_at(nibbles, 1);
         const uint32_t low = (a & mask) | (b & mask) << 4, high = (a >> 4 & mask) | (b & ~mask);
         memcpy(to, &low, sizeof low);
         memcpy(to + (ptrdiff_t)2 * TARE_STEP_BYTES, &high, sizeof high);
@@ -267,7 +261,7 @@ static inline void q4_0_block(const unsigned char *nibbles, unsigned char *to)
 static inline void q8_0_block(const unsigned char *bytes, unsigned char *to)
 {
     for (int k = 0; k < 8; k++, to += TARE_STEP_BYTES) {
-        const uint32_t word = word_at(bytes, k) ^ 0x80808080;
+        const uint32_t word = tare_word_at(bytes, k) ^ 0x80808080;
         memcpy(to, &word, sizeof word);
     }
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/number.h"
 #include "kernels/tiles.h"
 #include "run/weights/weight_source.h"
 
@@ -134,11 +135,6 @@ static enum tare_code load_ternary(const struct loading *l, const struct tare_pa
     return TARE_OK;
 }
 
-static int64_t common_group(int64_t a, int64_t b)
-{
-    return b ? common_group(b, a % b) : a;
-}
-
 /* Can the rows be tiled? Rows of experts, or of other parts, must not share a tile with another's. */
 static bool tiles(const struct tare_matrix *m, const struct tare_parameter *p)
 {
@@ -260,7 +256,7 @@ static enum tare_code load_packed(const struct loading *l, const struct tare_par
     for (size_t i = 0; i < flat->n; i++) {
         const struct tare_module *module = flat->pieces[i].module;
         bits = module->bits > bits ? module->bits : bits;
-        m->group = common_group(m->group, module->group_size > 0 ? module->group_size : m->in);
+        m->group = tare_common_divisor(m->group, module->group_size > 0 ? module->group_size : m->in);
     }
     m->storage = bits <= 4 ? TARE_STORE_Q4 : TARE_STORE_Q8;
     m->groups = m->in / m->group;
