@@ -18,7 +18,7 @@ void tare_verb_no_memory(struct tare_weights *w)
         tare_fail_memory(&w->error);
 }
 
-/* "<what><which> (models/x.c)", without printf: a rename makes one for each of many thousand names. */
+/* "<what><which> (models/NAME.c)", without printf: a rename makes one for each of many thousand names. */
 const char *tare_verb_sentence(struct tare_weights *w, const char *what, const char *which)
 {
     const char *const part[] = {what, which, " (", w->source ? w->source : "", ")"};

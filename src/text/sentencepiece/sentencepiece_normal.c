@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * sentencepiece_normal.c - SentencePiece's normalizer: replacements by a table, then what becomes of spaces.
  * Source: sentencepiece 0.2, normalizer.cc. */
-#include "text/sentencepiece.h"
+#include "text/sentencepiece/sentencepiece.h"
 
 #include <string.h>
 
