@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * gguf_rows.c - what GGUF stores otherwise than the checkpoint it was made of, undone by verbs: rows of q and k, norms
- * plus one, factors of the rotary embedding as tensors. */
+ * gguf_rows.c - undoes, by verbs, what a GGUF file stores otherwise than the checkpoint that it was made of: the order
+ * of the rows of q and k, norms stored plus one, and factors of the rotary embedding stored as tensors. */
 #include "names/gguf_rows.h"
 
 #include "names/verb.h"
