@@ -56,10 +56,10 @@ void tare_vocab_release(struct tare_vocab *vocab);
 /* One normalizer, pre-tokenizer or decoder; which fields it uses is its own affair. Texts are owned by the tokenizer.
  */
 struct tare_text_step {
-    const void *kind;                  /* row of its stage's table */
+    const void *kind;                  /* the row of the table of its stage, which says what it does */
     const struct tare_added_set *kept; /* texts that it leaves as they are; borrowed, NULL: none */
     struct tare_slice literal;
-    struct tare_regex *regex; /* owned; in place of literal */
+    struct tare_regex *regex; /* owned; NULL: the step has a literal */
     struct tare_slice content;
     uint32_t character;
     bool flag, other;
@@ -71,7 +71,7 @@ struct tare_steps {
     size_t n, room;
 };
 
-/* Where a step is read from, and where its texts go. */
+/* The JSON that a step is read from, and the arena that receives its texts. */
 struct tare_step_source {
     const json_t *json;
     char where[96]; /* "tokenizer.json: pre_tokenizer[1]" */
@@ -260,10 +260,12 @@ enum tare_code tare_decoding_put(struct tare_decoding *decoding, int32_t id, boo
 enum tare_code tare_decoding_end(struct tare_decoding *decoding);
 void tare_decoding_release(struct tare_decoding *decoding);
 
-int tare_byte_token(const char *text, size_t size); /* the byte of a token like <0x0A>, or -1 */
+int tare_byte_token(const char *text,
+                    size_t size); /* the byte that a token like <0x0A> stands for; -1 for any other text */
 /*
- * What an id adds to a text that goes on: bytes, not always whole characters. None for special ids, and for those that
- * have no token. Decoders that look at other tokens (WordPiece's clean-up, CTC) are taken as they act in the middle.
+ * The bytes that an id adds in the middle of a text; they need not be whole characters. Special ids and ids without a
+ * token add none. A decoder that looks at neighbouring tokens (WordPiece's clean-up, CTC) is taken as it acts in the
+ * middle.
  */
 enum tare_code tare_token_spell(const struct tare_tokenizer *tokenizer, int32_t id, struct tare_text *bytes,
                                 struct tare_error *err);
