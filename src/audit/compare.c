@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
+
 void tare_comparer_release(struct tare_comparer *c)
 {
     tare_arena_release(&c->arena[0]);
@@ -56,11 +58,6 @@ bool tare_views_alike(const struct tare_view *first, const struct tare_view *sec
 
 /* ---- codes --------------------------------------------------------------------------------------------------- */
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-    return b ? gcd(b, a % b) : a;
-}
-
 static bool same_float(float a, float b)
 {
     return a == b || (isnan(a) && isnan(b));
@@ -82,7 +79,7 @@ static void compare_groups(const struct tare_view side[2], const struct tare_cod
 {
     const struct tare_packing *const packing[2] = {side[0].first->packing, side[1].first->packing};
     const int64_t size[2] = {side[0].group_size, side[1].group_size};
-    const int64_t groups[2] = {columns / size[0], columns / size[1]}, step = gcd(size[0], size[1]);
+    const int64_t groups[2] = {columns / size[0], columns / size[1]}, step = tare_common_divisor(size[0], size[1]);
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < columns; i += step) {
             float scale[2], offset[2];

@@ -64,42 +64,6 @@ static bool next(const struct window *w, int axes, int64_t at[], int64_t *from, 
 
 /* ---- plain numbers ------------------------------------------------------------------------------------------- */
 
-static double wide_at(const void *data, enum tare_dtype dtype, int64_t at)
-{
-    const unsigned char *bytes = (const unsigned char *)data + at * (int64_t)tare_dtype_size(dtype);
-#define READ(type)                                                                                                     \
-    do {                                                                                                               \
-        type value;                                                                                                    \
-        memcpy(&value, bytes, sizeof value);                                                                           \
-        return (double)value;                                                                                          \
-    } while (0)
-    switch (dtype) {
-    case TARE_I8:
-        READ(int8_t);
-    case TARE_I16:
-        READ(int16_t);
-    case TARE_U16:
-        READ(uint16_t);
-    case TARE_I32:
-        READ(int32_t);
-    case TARE_U32:
-        READ(uint32_t);
-    case TARE_I64:
-        READ(int64_t);
-    case TARE_U64:
-        READ(uint64_t);
-    case TARE_F64:
-        READ(double);
-    case TARE_F16:
-    case TARE_BF16:
-    case TARE_F32:
-        return (double)tare_float_at(data, dtype, at);
-    default: /* BOOL, U8, and floats of one byte, which are compared as bytes only */
-        return (double)*bytes;
-    }
-#undef READ
-}
-
 static void gather(const struct window *w, struct numbers out)
 {
     const enum tare_dtype dtype = w->piece->module->dtype;
@@ -110,7 +74,7 @@ static void gather(const struct window *w, struct numbers out)
         const int64_t n = w->shape[last], step = w->from[last];
         if (out.doubles)
             for (int64_t i = 0; i < n; i++)
-                out.doubles[to + i] = wide_at(data, dtype, from + i * step);
+                out.doubles[to + i] = tare_number_at(data, dtype, from + i * step);
         else if (step == 1 && dtype == TARE_F32)
             memcpy(out.floats + to, (const unsigned char *)data + 4 * from, (size_t)n * 4);
         else

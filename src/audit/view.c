@@ -4,16 +4,12 @@
 
 #include <string.h>
 
+#include "base/number.h"
 #include "packing/value.h"
 
 static bool is_plain(const struct tare_module *module)
 {
     return module->packing == &tare_packing_plain;
-}
-
-static int64_t gcd(int64_t a, int64_t b)
-{
-    return b ? gcd(b, a % b) : a;
 }
 
 /* What all pieces have in common. */
@@ -27,7 +23,7 @@ static void judge(struct tare_view *view, bool packed)
         const struct tare_piece *piece = &flat->pieces[k];
         const struct tare_module *module = piece->module, *first = view->first;
         const bool plain = is_plain(module);
-        view->group_size = !k ? module->group_size : gcd(view->group_size, module->group_size);
+        view->group_size = !k ? module->group_size : tare_common_divisor(view->group_size, module->group_size);
         if (!plain && !tare_module_even(module))
             view->group_size = 1;
         view->wide |= plain && !piece->value && (module->dtype == TARE_F64 || !tare_dtype_is_float(module->dtype));

@@ -2,8 +2,10 @@
  * error.c - the one way to fail, and the names of codes. */
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #define TEXT(x) #x
 #define VERSION(a, b, c) TEXT(a) "." TEXT(b) "." TEXT(c)
@@ -49,6 +51,13 @@ enum tare_code tare_fail(struct tare_error *err, enum tare_code code, const char
 enum tare_code tare_fail_memory(struct tare_error *err)
 {
     return tare_fail(err, TARE_E_MEMORY, "", "out of memory");
+}
+
+enum tare_code tare_fail_system(struct tare_error *err, const char *where, const char *what)
+{
+    const int number = errno;
+    const bool space = number == ENOSPC || number == EDQUOT || number == EFBIG;
+    return tare_fail(err, space ? TARE_E_SPACE : TARE_E_IO, where, "%s: %s", what, strerror(number));
 }
 
 const char *tare_version(void)

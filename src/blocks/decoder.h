@@ -66,7 +66,7 @@ struct tare_before {
 
 /* How blocks are tied to the residual stream where that is more than x += block(norm(x)). Each function MAY be NULL,
  * which leaves its part as it is for other models. pass->slot is 2 * layer, and 1 more for the feed-forward block. */
-struct tare_stream {
+struct tare_layer_stream {
     /* Starts from pass->x, the embedded tokens. */
     void (*begin)(const void *self, struct tare_pass *pass);
     /* Puts what pre[] norms for this slot into pass->normed[0]. */
@@ -81,7 +81,7 @@ struct tare_stream {
 struct tare_decoder {
     struct tare_arena *arena;
     struct tare_before before;
-    struct tare_stream stream;        /* with one, all layers are sequential */
+    struct tare_layer_stream stream;  /* with one, all layers are sequential */
     int64_t slices[TARE_SLICES];      /* floats a token of each */
     int64_t turned;                   /* inputs of the widest linear that a Hadamard transform precedes; 0: none */
     int64_t dim, vocabulary, context; /* context: max_position_embeddings, 0 not known */

@@ -9,7 +9,8 @@
 #define TARE_BLOCKS_PASS_H
 
 #include "base/pool.h"
-#include "blocks/blocks.h"
+#include "blocks/activation.h"
+#include "blocks/decoder.h"
 #include "blocks/weights.h"
 #include "kernels/kernels.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * quant_compressed.c - quantization_config of compressed-tensors: its config_groups and ignore lists. What they say of
  * each module is held against its tensors later (names/targets.c, packing/compressed/compressed.c); what is not known
- * here is refused by name. Source: formats.md, "compressed-tensors".
+ * here is refused by name. Source: docs/layouts.md, "compressed-tensors".
  */
 #include <string.h>
 

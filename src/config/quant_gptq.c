@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * quant_gptq.c - quantization_config of GPTQ (AutoGPTQ, GPTQModel, AutoRound), and of AutoRound's own containers.
- * Sources: formats.md, "GPTQ" and "AutoRound containers"; the config.json files of these programs.
+ * Sources: docs/layouts.md, "GPTQ" and "AutoRound containers"; the config.json files of these programs.
  */
 #include <string.h>
 

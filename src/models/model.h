@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * model.h - the words a model file is written in: args (config/args.h), parameters (tree/tree.h), blocks
- * (blocks/blocks.h), rewriting (names/rewrite.h), and the record that ties them together. docs/add-a-model.md tells the
+ * (models/blocks.h), rewriting (names/rewrite.h), and the record that ties them together. docs/add-a-model.md tells the
  * steps.
  */
 #ifndef TARE_MODELS_MODEL_H
 #define TARE_MODELS_MODEL_H
 
-#include "blocks/blocks.h"
 #include "config/args.h"
+#include "models/blocks.h"
 #include "names/rewrite.h"
 #include "tree/tree.h"
 
@@ -53,8 +53,7 @@ struct tare_arch {
     void (*sanitize)(struct tare_weights *w, const void *args);
     /* Every block has ops, and logits were compared with the reference. */
     bool runs;
-    /* transformers takes a config that does not say so for tied (golden/tie_defaults.json), or does not know the type.
-     */
+    /* transformers takes a config of this type that says nothing of tying for tied, or does not know the type. */
     bool transformers_tied;
 
     /* Only for wrappers: the text model inside, below a prefix, with its own fragment of the config. */

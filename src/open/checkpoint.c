@@ -111,7 +111,7 @@ static enum tare_code sort_tensors(struct tare_checkpoint *checkpoint, struct ta
 enum tare_code tare_checkpoint_open(struct tare_checkpoint *checkpoint, const char *path,
                                     const struct tare_options *options, struct tare_error *err)
 {
-    struct tare_index index = {0};
+    struct tare_shard_index index = {0};
     const char *index_name = NULL;
     size_t room = 0;
     enum tare_code code = tare_checkpoint_locate(checkpoint, path, options, err);

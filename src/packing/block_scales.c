@@ -4,12 +4,8 @@
 
 #include <string.h>
 
+#include "base/number.h"
 #include "packing/fault.h"
-
-static int64_t gcd(int64_t a, int64_t b)
-{
-    return b ? gcd(b, a % b) : a;
-}
 
 /* The size of the scales' axis that belongs to axis k of the weight; an axis missing in front counts as 1. */
 static int64_t axis_of(const struct tare_tensor *scales, int rank, int k)
@@ -51,7 +47,7 @@ static int64_t group_of(const struct tare_module *module, int64_t columns)
 {
     const int64_t last = axis_of(module->part[TARE_PART_SCALES], module->rank, module->rank - 1);
     if (module->block[1])
-        return columns <= module->block[1] ? columns : gcd(columns, module->block[1]);
+        return columns <= module->block[1] ? columns : tare_common_divisor(columns, module->block[1]);
     return last == 1 ? columns : 1;
 }
 

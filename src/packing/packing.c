@@ -179,27 +179,10 @@ static void dequantize_floats(const struct tare_codes *codes, int64_t rows, int6
 static enum tare_code plain_floats(const struct tare_module *module, const void *data, int64_t first, int64_t n,
                                    float *dst, struct tare_error *err)
 {
-    const unsigned char *bytes = data;
-    switch (module->dtype) {
-    case TARE_F32:
-        memcpy(dst, bytes + 4 * first, (size_t)n * 4);
+    if (tare_floats_at(data, module->dtype, first, n, dst))
         return TARE_OK;
-    case TARE_F16:
-    case TARE_BF16:
-        for (int64_t k = 0; k < n; k++)
-            dst[k] = tare_float_at(bytes, module->dtype, first + k);
-        return TARE_OK;
-    case TARE_F64:
-        for (int64_t k = 0; k < n; k++) {
-            double value;
-            memcpy(&value, bytes + 8 * (first + k), sizeof value);
-            dst[k] = (float)value;
-        }
-        return TARE_OK;
-    default:
-        return tare_fail(err, TARE_E_SHAPE, module->name, "%s where floats are needed (F16, BF16, F32 or F64)",
-                         tare_dtype_name(module->dtype));
-    }
+    return tare_fail(err, TARE_E_SHAPE, module->name, "%s where floats are needed (F16, BF16, F32 or F64)",
+                     tare_dtype_name(module->dtype));
 }
 
 void tare_codes_floats(const struct tare_module *module, const struct tare_codes *codes, int64_t rows, float *dst)

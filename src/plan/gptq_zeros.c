@@ -8,8 +8,8 @@
  * Measured over the producers' checkpoints: 0.98 .. 1.00 and -0.02 .. 0 where it is known to 0.02; of 8 bits it often
  * is not known well enough, and says nothing then.
  *
- * And a v1 field of all ones means z = 0 to some writers and has damaged its neighbours in others (formats.md): only
- * GPTQModel's rule is known.
+ * And a v1 field of all ones means z = 0 to some writers and has damaged its neighbours in others (docs/layouts.md):
+ * only GPTQModel's rule is known.
  */
 #include <math.h>
 #include <stdlib.h>

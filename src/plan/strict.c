@@ -97,7 +97,8 @@ static bool bind(struct tare_model *model, const struct tare_entry *entry)
     else if (!fits(p, entry->recipe)) {
         const struct tare_misshapen row = {p, entry};
         return push(&model->misshapen, &model->misshapen_room, &model->n_misshapen, &row, sizeof row);
-    } else if (!tare_dtype_is_float(entry->recipe->dtype) && p->kind != TARE_KIND_INTEGERS) { /* P8 */
+    } else if (!tare_dtype_is_float(entry->recipe->dtype) &&
+               p->kind != TARE_KIND_INTEGERS) { /* docs/bad-input.md, P8 */
         tare_plan_finding(model, TARE_ERROR, TARE_E_SHAPE, "dtype", p->name, "%s: stored as %s; a float was expected%s",
                           file_of(model, entry), tare_dtype_name(entry->recipe->dtype),
                           entry->recipe->dtype == TARE_U32 || entry->recipe->dtype == TARE_I32

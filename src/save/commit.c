@@ -26,13 +26,6 @@
 #define LOCK "lock"                     /* a file: NFS locks no folder */
 #define WRITE_AT_ONCE ((size_t)1 << 30) /* Linux writes at most 2^31 - 4096 bytes a call */
 
-enum tare_code tare_fail_system(struct tare_error *err, const char *where, const char *what)
-{
-    const int number = errno;
-    const bool space = number == ENOSPC || number == EDQUOT || number == EFBIG;
-    return tare_fail(err, space ? TARE_E_SPACE : TARE_E_IO, where, "%s: %s", what, strerror(number));
-}
-
 /* The last part of a path, slashes at its end not counted; *parent receives what lies before it. Both are the caller's.
  */
 static bool split(const char *path, char **parent, char **name)

@@ -4,7 +4,7 @@
  * Codes keep their values: Q4_0 is d * (q - 8), which holds symmetric codes of 4 bits and all of fewer; Q8_0 d * q with
  * q of 8 bits and a sign, which holds code - zero of up to 7 bits, and of 8 where the zero is 128; Q4_1 d * q + m,
  * where m = -zero * scale must be a float16 too, and is rounded. d is the scale, repeated in every 32 columns of its
- * group. Source: formats.md, "GGUF blocks" and "Is a bit-exact repack possible?"; ggml, docs/gguf.md.
+ * group. Source: docs/layouts.md, "GGUF blocks"; ggml's specification of GGUF.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * gguf_pairs.c - metadata of GGUF v3: key, type, value, little-endian; a text is its length in 64 bits and its bytes.
- * Source: ggml, docs/gguf.md. */
+ * Source: ggml's specification of GGUF. */
 #include <string.h>
 
 #include "gguf/spelling.h"

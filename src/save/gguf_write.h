@@ -6,8 +6,8 @@
 #ifndef TARE_SAVE_GGUF_WRITE_H
 #define TARE_SAVE_GGUF_WRITE_H
 
-#include "blocks/blocks.h"
 #include "gguf/spelling.h"
+#include "models/blocks.h"
 #include "save/save.h"
 
 /* Metadata as they lie in the file: pairs one after another. */

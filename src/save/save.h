@@ -147,7 +147,7 @@ struct tare_layout {
     void *own; /* the format's, from its begin() to its release() */
 };
 
-/* Whose names the folder has (design.md, "two views"). */
+/* Whose names the folder has. */
 enum tare_save_view {
     TARE_VIEW_PARAMETERS, /* mlx-lm's, after rewriting */
     TARE_VIEW_MODULES     /* the checkpoint's own: every module once, neither stacked nor split */
@@ -254,7 +254,6 @@ struct tare_folder {
     int lock;               /* of the temporary folder */
     bool keep;              /* leave the temporary folder for a later run */
 };
-enum tare_code tare_fail_system(struct tare_error *err, const char *where, const char *what); /* of errno */
 
 /* Zeroed by the caller. Refuses an output that exists, lies in the input, or whose parent is missing. input may be
  * NULL. What an earlier run left is kept until tare_folder_clear(). One that another process writes just now is

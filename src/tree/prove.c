@@ -95,7 +95,7 @@ static enum tare_code read_side(const struct side *side, int64_t row, int64_t ro
     const enum tare_code code = tare_module_floats(side->module, side->part, row, rows, t->value, work, err);
     if (code)
         return code;
-    if (!side->module->packing->decode) {
+    if (!side->module->packed) {
         for (size_t i = 0; i < n; i++) {
             /* infinity * 0 and infinity - infinity would be NaN. */
             const float slack = isinf(t->value[i]) ? 0 : fabsf(t->value[i]) * side->rounding + side->least;
@@ -173,7 +173,7 @@ enum tare_code tare_head_prove(struct tare_checkpoint *checkpoint, const struct 
     struct proving p = {
         .head = side_of(head), .embedding = side_of(embedding), .rows = head->shape[0], .columns = head->shape[1]};
     /* Two plain sides: only the coarser dtype has rounded anything. */
-    if (head->dtype == embedding->dtype && !head->packing->decode && !embedding->packing->decode)
+    if (head->dtype == embedding->dtype && !head->packed && !embedding->packed)
         p.head.rounding = p.embedding.rounding = p.head.least = p.embedding.least = 0;
     enum tare_code code = tare_module_data(checkpoint, head, p.head.part, err);
     if (!code)

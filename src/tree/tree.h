@@ -105,8 +105,6 @@ struct tare_at tare_at(struct tare_at parent, const char *format, ...) TARE_PRIN
 /* Declare <at>.<name>, a tensor of any rank that is not packed: tare_plain(at, "A_log", 1, heads). Dimensions are
  * int64_t. */
 struct tare_parameter *tare_plain(struct tare_at at, const char *name, int rank, ...);
-/* The same for what the architecture itself unpacks: any dtype. */
-struct tare_parameter *tare_integers(struct tare_at at, const char *name, int rank, ...);
 struct tare_linear tare_linear(struct tare_at at, const char *name, int64_t in, int64_t out, bool bias);
 /* BitNet's: <name>.weight is ternary, row r in byte row r % (out / 4); .weight_scale is its scale. */
 struct tare_linear tare_ternary(struct tare_at at, const char *name, int64_t in, int64_t out, bool bias);

@@ -94,6 +94,7 @@ static const struct tare_recipe *awq(struct world *world, const char *path)
     struct tare_module *module = module_new(world);
     module->name = tare_arena_format(&world->model.arena, "%s.weight", path);
     module->packing = &tare_packing_awq_gemm;
+    module->packed = true;
     for (int k = 0; k < 3; k++)
         module->part[k] = tare_checkpoint_find(&world->model.checkpoint,
                                                tare_arena_format(&world->model.arena, "%s.%s", path, parts[k]));

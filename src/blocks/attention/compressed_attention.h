@@ -15,7 +15,8 @@
 #ifndef TARE_BLOCKS_ATTENTION_COMPRESSED_ATTENTION_H
 #define TARE_BLOCKS_ATTENTION_COMPRESSED_ATTENTION_H
 
-#include "blocks/blocks.h"
+#include "blocks/decoder.h"
+#include "blocks/rope.h"
 
 enum { TARE_COMPRESSED_NONE = -1 };
 

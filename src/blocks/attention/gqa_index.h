@@ -7,6 +7,7 @@
 #ifndef TARE_BLOCKS_ATTENTION_GQA_INDEX_H
 #define TARE_BLOCKS_ATTENTION_GQA_INDEX_H
 
+#include "blocks/attention/gqa.h"
 #include "blocks/attention/gqa_self.h"
 
 struct tare_gqa_index {

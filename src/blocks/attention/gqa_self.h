@@ -5,6 +5,7 @@
 #ifndef TARE_BLOCKS_ATTENTION_GQA_SELF_H
 #define TARE_BLOCKS_ATTENTION_GQA_SELF_H
 
+#include "blocks/attention/gqa.h"
 #include "blocks/pass.h"
 
 struct tare_gqa_index;

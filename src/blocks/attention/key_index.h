@@ -12,6 +12,7 @@
 #define TARE_BLOCKS_ATTENTION_KEY_INDEX_H
 
 #include "blocks/pass.h"
+#include "blocks/rope.h"
 
 struct tare_index_desc {
     int64_t heads, width; /* heads below 1: there is none */

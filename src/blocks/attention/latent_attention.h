@@ -14,7 +14,8 @@
 #define TARE_BLOCKS_ATTENTION_LATENT_ATTENTION_H
 
 #include "blocks/attention/key_index.h"
-#include "blocks/blocks.h"
+#include "blocks/decoder.h"
+#include "blocks/rope.h"
 
 struct tare_mla_desc {
     const char *name; /* "self_attn" */

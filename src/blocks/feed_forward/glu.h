@@ -4,8 +4,8 @@
 #ifndef TARE_BLOCKS_FEED_FORWARD_GLU_H
 #define TARE_BLOCKS_FEED_FORWARD_GLU_H
 
+#include "blocks/activation.h"
 #include "blocks/decoder.h"
-#include "blocks/feed_forward/activation.h"
 #include "blocks/feed_forward/glu_unit.h"
 
 struct tare_glu_desc {

@@ -5,7 +5,7 @@
 #ifndef TARE_BLOCKS_FEED_FORWARD_GLU_UNIT_H
 #define TARE_BLOCKS_FEED_FORWARD_GLU_UNIT_H
 
-#include "blocks/feed_forward/activation.h"
+#include "blocks/activation.h"
 
 struct tare_pass;
 

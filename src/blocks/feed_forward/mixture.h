@@ -7,8 +7,8 @@
 #ifndef TARE_BLOCKS_FEED_FORWARD_MIXTURE_H
 #define TARE_BLOCKS_FEED_FORWARD_MIXTURE_H
 
+#include "blocks/activation.h"
 #include "blocks/decoder.h"
-#include "blocks/feed_forward/activation.h"
 #include "blocks/feed_forward/router.h"
 
 struct tare_mixture_variant; /* blocks/feed_forward/mixture_variant.h */

@@ -4,8 +4,8 @@
 #ifndef TARE_BLOCKS_FEED_FORWARD_MLP_H
 #define TARE_BLOCKS_FEED_FORWARD_MLP_H
 
+#include "blocks/activation.h"
 #include "blocks/decoder.h"
-#include "blocks/feed_forward/activation.h"
 
 struct tare_mlp_desc {
     const char *name;        /* "mlp" */

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "blocks/feed_forward/activation.h"
+#include "blocks/activation.h"
 
 bool tare_router_fits(const struct tare_router *r)
 {

@@ -13,7 +13,7 @@
 #ifndef TARE_BLOCKS_RECURRENT_DELTA_RULE_H
 #define TARE_BLOCKS_RECURRENT_DELTA_RULE_H
 
-#include "blocks/blocks.h"
+#include "blocks/decoder.h"
 
 struct tare_delta_desc {
     const char *name; /* "linear_attn" */

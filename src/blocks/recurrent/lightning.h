@@ -11,7 +11,8 @@
 #ifndef TARE_BLOCKS_RECURRENT_LIGHTNING_H
 #define TARE_BLOCKS_RECURRENT_LIGHTNING_H
 
-#include "blocks/blocks.h"
+#include "blocks/decoder.h"
+#include "blocks/rope.h"
 
 struct tare_lightning_desc {
     const char *name; /* "attention" */

@@ -13,7 +13,7 @@
 #ifndef TARE_BLOCKS_RECURRENT_TIME_MIXING_H
 #define TARE_BLOCKS_RECURRENT_TIME_MIXING_H
 
-#include "blocks/blocks.h"
+#include "blocks/decoder.h"
 
 struct tare_time_mixing_desc {
     const char *name; /* "attn" */

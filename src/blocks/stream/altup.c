@@ -277,5 +277,5 @@ void tare_altup_close(struct tare_altup *b, struct tare_at at, struct tare_decod
     }
     struct job counted;
     tare_slice_declare(decoder, TARE_SLICE_STREAM, (int64_t)cut(b, 1, NULL, &counted));
-    decoder->stream = (struct tare_stream){.begin = begin, .read = read, .write = write, .end = end, .self = b};
+    decoder->stream = (struct tare_layer_stream){.begin = begin, .read = read, .write = write, .end = end, .self = b};
 }

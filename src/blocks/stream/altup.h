@@ -14,7 +14,8 @@
 #ifndef TARE_BLOCKS_STREAM_ALTUP_H
 #define TARE_BLOCKS_STREAM_ALTUP_H
 
-#include "blocks/blocks.h"
+#include "blocks/decoder.h"
+#include "blocks/stream/per_layer.h"
 
 struct tare_altup_desc {
     int64_t dim, streams, active, layers; /* 0 <= active < streams */

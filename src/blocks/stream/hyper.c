@@ -236,5 +236,5 @@ void tare_hyper(struct tare_decoder *decoder, struct tare_at model, const struct
         return;
     struct job counted;
     tare_slice_declare(decoder, TARE_SLICE_STREAM, (int64_t)lay_out(b, 1, NULL, &counted));
-    decoder->stream = (struct tare_stream){begin, read_slot, write_slot, end, b};
+    decoder->stream = (struct tare_layer_stream){begin, read_slot, write_slot, end, b};
 }

@@ -132,5 +132,5 @@ void tare_residual_attention(struct tare_decoder *decoder, struct tare_at model,
     if (d->size < 1 || n < 1)
         return;
     tare_slice_declare(decoder, TARE_SLICE_STREAM, tare_mul(model, blocks(b), d->dim) + blocks(b) + 1);
-    decoder->stream = (struct tare_stream){.read = read_slot, .write = write_slot, .end = end, .self = b};
+    decoder->stream = (struct tare_layer_stream){.read = read_slot, .write = write_slot, .end = end, .self = b};
 }

@@ -82,7 +82,7 @@ void tare_scaled_sum_close(struct tare_scaled_sum *sums, struct tare_at at, stru
     const struct sums *kept = tare_block_keep(at, &b, sizeof b);
     if (!kept)
         return;
-    decoder->stream = (struct tare_stream){.begin = b.skips ? begin : NULL, .write = write_slot, .self = kept};
+    decoder->stream = (struct tare_layer_stream){.begin = b.skips ? begin : NULL, .write = write_slot, .self = kept};
     if (b.skips)
         tare_slice_declare(decoder, TARE_SLICE_STREAM, decoder->dim);
 }

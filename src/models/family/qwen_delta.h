@@ -5,6 +5,7 @@
 #define TARE_MODELS_FAMILY_QWEN_DELTA_H
 
 #include "blocks/recurrent/delta_rule.h"
+#include "models/blocks.h"
 #include "names/rewrite.h"
 
 /* The sizes of a struct tare_delta_desc, from args of the usual names. */

@@ -2,7 +2,8 @@
  * gguf.c - header, metadata and tensors of a GGUF file, every bound checked before anything is allocated for it.
  *
  * Little-endian: "GGUF", u32 version, u64 tensors, u64 pairs; each pair a text, a u32 type and a value; each tensor a
- * text, u32 axes, u64 sizes (innermost first), u32 type, u64 offset; padding; the data. Source: ggml's docs/gguf.md. */
+ * text, u32 axes, u64 sizes (innermost first), u32 type, u64 offset; padding; the data. Source: ggml's specification of
+ * GGUF. */
 #include "open/gguf/gguf.h"
 
 #include <inttypes.h>

@@ -11,6 +11,7 @@
 
 #include "base/awq_order.h"
 #include "base/half.h"
+#include "base/number.h"
 #include "packing/awq/awq.h"
 #include "packing/fault.h"
 #include "packing/mlx/to_mlx.h"

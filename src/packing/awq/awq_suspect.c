@@ -3,6 +3,7 @@
  * one or look at all columns of a word at once. */
 #include <string.h>
 
+#include "base/number.h"
 #include "packing/suspect.h"
 
 /* These first inputs settle almost every group: by chance, one column in 2^64 has the zero in all 16 of them. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/awq_order.h"
+#include "base/number.h"
 #include "kernels/transpose.h"
 #include "packing/mlx/to_mlx.h"
 

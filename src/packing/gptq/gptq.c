@@ -15,6 +15,7 @@
  */
 #include <string.h>
 
+#include "base/number.h"
 #include "packing/fault.h"
 #include "packing/gptq/gptq.h"
 #include "packing/mlx/to_mlx.h"

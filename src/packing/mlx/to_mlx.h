@@ -3,7 +3,7 @@
 #ifndef TARE_PACKING_MLX_TO_MLX_H
 #define TARE_PACKING_MLX_TO_MLX_H
 
-#include "base/half.h"
+#include "base/dtype.h"
 #include "packing/packing.h"
 
 /* Is it affine, mxfp4, mxfp8 or nvfp4? NULL means affine. */
@@ -43,47 +43,5 @@ void tare_awq_to_mlx_portable(const struct tare_module *module, const void *cons
 
 /* The to_tiles() of MLX's affine layout of 4 bits. */
 bool tare_mlx_to_tiles(const struct tare_stretch *stretch);
-
-/* The value after storing it in a dtype: F16 and BF16 round it, others keep it. */
-static inline float tare_float_round(enum tare_dtype dtype, float value)
-{
-    return dtype == TARE_F16    ? tare_from_float16(tare_to_float16(value))
-           : dtype == TARE_BF16 ? tare_from_bfloat16(tare_to_bfloat16(value))
-                                : value;
-}
-
-/* Element `at` of an array of F16, BF16 or F32. */
-static inline float tare_float_at(const void *data, enum tare_dtype dtype, int64_t at)
-{
-    uint16_t half;
-    float value;
-    if (dtype == TARE_F32) {
-        memcpy(&value, (const unsigned char *)data + 4 * at, sizeof value);
-        return value;
-    }
-    memcpy(&half, (const unsigned char *)data + 2 * at, sizeof half);
-    return dtype == TARE_F16 ? tare_from_float16(half) : tare_from_bfloat16(half);
-}
-
-/* The same, of F64 too. */
-static inline double tare_real_at(const void *data, enum tare_dtype dtype, int64_t at)
-{
-    double value;
-    if (dtype != TARE_F64)
-        return (double)tare_float_at(data, dtype, at);
-    memcpy(&value, (const unsigned char *)data + 8 * at, sizeof value);
-    return value;
-}
-
-/* Round value to F16, BF16 or F32 and store it as element `at`. */
-static inline void tare_float_put(void *data, enum tare_dtype dtype, int64_t at, float value)
-{
-    if (dtype == TARE_F32) {
-        memcpy((unsigned char *)data + 4 * at, &value, sizeof value);
-        return;
-    }
-    const uint16_t half = dtype == TARE_F16 ? tare_to_float16(value) : tare_to_bfloat16(value);
-    memcpy((unsigned char *)data + 2 * at, &half, sizeof half);
-}
 
 #endif

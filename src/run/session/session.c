@@ -386,25 +386,25 @@ const int32_t *tare_session_ids(const tare_session *s)
     return s->ids;
 }
 
-static struct tare_saved saved_of(const tare_session *s)
+static struct tare_saved_session saved_of(const tare_session *s)
 {
-    return (struct tare_saved){.length = s->length,
-                               .n_states = 2 * s->decoder->n_layers,
-                               .ids = s->ids,
-                               .states = s->states,
-                               .turn = s->turn,
-                               .kv_bits = s->kv_bits};
+    return (struct tare_saved_session){.length = s->length,
+                                       .n_states = 2 * s->decoder->n_layers,
+                                       .ids = s->ids,
+                                       .states = s->states,
+                                       .turn = s->turn,
+                                       .kv_bits = s->kv_bits};
 }
 
 enum tare_code tare_session_save(const tare_session *s, const char *path, struct tare_error *err)
 {
-    const struct tare_saved saved = saved_of(s);
+    const struct tare_saved_session saved = saved_of(s);
     return tare_prompt_cache_write(path, s->runner->model, &saved, err);
 }
 
 enum tare_code tare_session_load(tare_session *s, const char *path, struct tare_error *err)
 {
-    struct tare_saved saved = saved_of(s);
+    struct tare_saved_session saved = saved_of(s);
     const enum tare_code code = tare_prompt_cache_read(path, s->runner->model, &saved, s->context, err);
     s->length = code ? 0 : saved.length;
     s->turn = code ? 0 : saved.turn;

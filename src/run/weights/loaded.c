@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/number.h"
 #include "kernels/tiles.h"
 #include "run/weights/weight_plan.h"
 #include "run/weights/weight_source.h"

@@ -5,10 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "blocks/blocks.h"
 #include "blocks/feed_forward/mixture_variant.h"
 #include "blocks/stream/laurel.h"
 #include "blocks/stream/pair.h"
+#include "models/blocks.h"
 #include "sample.h"
 
 enum { DIM = 12, HIDDEN = 10, EXPERTS = 5, TOP = 2, TOKENS = 9 };

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "blocks/blocks.h"
+#include "models/blocks.h"
 #include "sample.h"
 
 enum { DIM = 24, TOKENS = 23, HEADS = 4, KV = 2, HEAD = 8, MOST = 2 * HEADS * HEAD + 2 * KV * HEAD + HEADS * HEAD };

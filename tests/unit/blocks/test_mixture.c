@@ -2,6 +2,7 @@
  * test_mixture.c - routed experts against plain loops in double, a token at a time: every expert is computed, those
  * that a token did not choose count for nothing. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "blocks/blocks.h"
 #include "fixture.h"
+#include "models/blocks.h"
 
 static struct tare_arena arena;
 static struct tare_tree tree;

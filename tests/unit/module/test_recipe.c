@@ -37,6 +37,7 @@ static struct tare_module *module_of(const char *name, const struct tare_packing
     for (int k = 0; k < rank; k++)
         own[k] = shape[k];
     *m = (struct tare_module){.name = name, .packing = packing, .rank = rank, .shape = own, .dtype = TARE_F16};
+    m->packed = packing->decode != NULL;
     return m;
 }
 

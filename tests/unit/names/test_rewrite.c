@@ -45,6 +45,7 @@ static struct tare_module *add_module(const char *name, const struct tare_packin
     memcpy(own, shape, sizeof shape);
     *m = (struct tare_module){
         .name = tare_arena_text(&arena, name), .packing = packing, .rank = rank, .shape = own, .dtype = TARE_F16};
+    m->packed = packing->decode != NULL;
     assert_true(tare_grow(&w.entries, &w.room, w.n + 1, sizeof *w.entries));
     w.entries[w.n++] = (struct tare_entry){.name = m->name, .recipe = tare_recipe_take(&arena, m)};
     return m;
@@ -65,6 +66,7 @@ static void put_faulty(const char *name)
     m->shape = NULL;
     m->rank = 0;
     m->packing = &packed;
+    m->packed = true;
     w.entries[w.n - 1].recipe = tare_recipe_take(&arena, m);
 }
 

@@ -74,6 +74,7 @@ static struct tare_module *module_of(struct world *world, const struct packed *p
     struct tare_module *module = module_new(world);
     module->name = "w.weight";
     module->packing = p->packing;
+    module->packed = true;
     for (int k = 0; k < TARE_PARTS; k++)
         if (p->packing->suffix[k])
             module->part[k] = tare_checkpoint_find(

@@ -43,6 +43,7 @@ static struct tare_module module_of(struct tare_checkpoint *c, const char *name,
     const bool packed = !strcmp(side->dtype, "U8");
     struct tare_module m = {.name = name,
                             .packing = packed ? &fake_packing : &tare_packing_plain,
+                            .packed = packed,
                             .rank = 2,
                             .shape = shape,
                             .dtype = side->as,

@@ -57,6 +57,7 @@ static void put(struct scene *s, const char *name, const struct tare_packing *pa
     struct tare_module *m = tare_arena_alloc(&s->arena, sizeof *m);
     assert_non_null(m);
     *m = (struct tare_module){.name = name, .packing = packing, .rank = 2, .shape = shape, .dtype = TARE_F16};
+    m->packed = packing->decode != NULL;
     assert_true(tare_grow(&s->weights.entries, &s->weights.room, s->weights.n + 1, sizeof *s->weights.entries));
     s->weights.entries[s->weights.n++] = (struct tare_entry){.name = name, .recipe = tare_recipe_take(&s->arena, m)};
 }

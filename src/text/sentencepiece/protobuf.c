@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * protobuf.c - the fields of a protobuf message. Source: protobuf.dev, "Encoding". */
-#include "text/protobuf.h"
+#include "text/sentencepiece/protobuf.h"
 
 #include <string.h>
 

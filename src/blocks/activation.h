@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * activation.h - the nonlinear functions between two projections of a feed-forward block.
  */
-#ifndef TARE_BLOCKS_FEED_FORWARD_ACTIVATION_H
-#define TARE_BLOCKS_FEED_FORWARD_ACTIVATION_H
+#ifndef TARE_BLOCKS_ACTIVATION_H
+#define TARE_BLOCKS_ACTIVATION_H
 
 #include "kernels/kernels.h"
 #include "tree/tree.h"

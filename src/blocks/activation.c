@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * activation.c - the nonlinearities between two projections. */
-#include "blocks/feed_forward/activation.h"
+#include "blocks/activation.h"
 
 #include <math.h>
 #include <string.h>

@@ -2,14 +2,14 @@
  * sentencepiece.c - tokenizer.model, SentencePiece's own file: a protobuf message of pieces with scores, what was asked
  * for in training, and how texts are normalized. Source: sentencepiece 0.2, sentencepiece_model.proto, model_interface,
  * bpe_model and unigram_model. */
-#include "text/sentencepiece.h"
+#include "text/sentencepiece/sentencepiece.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "text/made.h"
-#include "text/protobuf.h"
+#include "text/sentencepiece/protobuf.h"
 #include "text/unicode.h"
 
 static const char file[] = "tokenizer.model";

@@ -16,7 +16,7 @@ enum {
  * The one normalizer of a tokenizer.model. charsmap: as in the file, borrowed, may be empty; kept: texts that stay as
  * they are, borrowed. where: the file, for errors.
  */
-enum tare_code tare_sentencepiece_normalizer(struct tare_step *step, struct tare_slice charsmap, int mode,
+enum tare_code tare_sentencepiece_normalizer(struct tare_text_step *step, struct tare_slice charsmap, int mode,
                                              const struct tare_added_set *kept, const char *where,
                                              struct tare_error *err);
 

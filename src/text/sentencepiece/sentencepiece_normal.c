@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * sentencepiece_normal.c - SentencePiece's normalizer: replacements by a table, then what becomes of spaces.
  * Source: sentencepiece 0.2, normalizer.cc. */
-#include "text/sentencepiece.h"
+#include "text/sentencepiece/sentencepiece.h"
 
 #include <string.h>
 
@@ -11,7 +11,7 @@
 static const char mark[] = "\xe2\x96\x81"; /* U+2581 */
 
 /* What the text begins with, and what it becomes: a kept text, the longest key of the table, or a character. */
-static size_t head_of(const struct tare_step *step, const char *text, size_t size, struct tare_slice *becomes)
+static size_t head_of(const struct tare_text_step *step, const char *text, size_t size, struct tare_slice *becomes)
 {
     size_t n = tare_added_longest(step->kept, text, size);
     if (!n && (n = tare_charsmap_longest(step, text, size, becomes)))
@@ -22,14 +22,15 @@ static size_t head_of(const struct tare_step *step, const char *text, size_t siz
     return n;
 }
 
-static void add_space(const struct tare_step *step, struct tare_text *out)
+static void add_space(const struct tare_text_step *step, struct tare_text *out)
 {
     tare_text_puts(out, step->mode & TARE_SPACE_MARKED ? mark : " ");
 }
 
 /* *after_space: a space went before, so that more of them are left out. A head of which nothing is left says nothing.
  */
-static void add_head(const struct tare_step *step, struct tare_slice head, bool *after_space, struct tare_text *out)
+static void add_head(const struct tare_text_step *step, struct tare_slice head, bool *after_space,
+                     struct tare_text *out)
 {
     while (*after_space && head.size && head.text[0] == ' ')
         head = (struct tare_slice){head.text + 1, head.size - 1};
@@ -44,7 +45,7 @@ static void add_head(const struct tare_step *step, struct tare_slice head, bool 
     }
 }
 
-static void strip_end(const struct tare_step *step, struct tare_text *out)
+static void strip_end(const struct tare_text_step *step, struct tare_text *out)
 {
     const char *space = step->mode & TARE_SPACE_MARKED ? mark : " ";
     const size_t n = strlen(space);
@@ -52,7 +53,7 @@ static void strip_end(const struct tare_step *step, struct tare_text *out)
         out->size -= n;
 }
 
-static enum tare_code run(const struct tare_step *step, const char *text, size_t size, struct tare_normal *normal,
+static enum tare_code run(const struct tare_text_step *step, const char *text, size_t size, struct tare_normal *normal,
                           struct tare_text *out, struct tare_error *err)
 {
     (void)normal, (void)err;
@@ -80,11 +81,11 @@ static enum tare_code run(const struct tare_step *step, const char *text, size_t
     return TARE_OK;
 }
 
-enum tare_code tare_sentencepiece_normalizer(struct tare_step *step, struct tare_slice charsmap, int mode,
+enum tare_code tare_sentencepiece_normalizer(struct tare_text_step *step, struct tare_slice charsmap, int mode,
                                              const struct tare_added_set *kept, const char *where,
                                              struct tare_error *err)
 {
     static const struct tare_step_type kind = {"SentencePiece", NULL, (void (*)(void))run};
-    *step = (struct tare_step){.kind = &kind, .mode = mode, .kept = kept};
+    *step = (struct tare_text_step){.kind = &kind, .mode = mode, .kept = kept};
     return charsmap.size ? tare_charsmap_split(step, charsmap, where, err) : TARE_OK;
 }
