@@ -55,7 +55,7 @@ static int run_verb(const char *name, int argc, char **argv)
     }
     if (name[0] == '-')
         return cli_wrong("unknown flag %s; tare --help lists what there is", name);
-    if (near.distance[0] <= 3)
+    if (near.distance[0] <= 2)
         return cli_wrong("unknown verb \"%s\"; did you mean tare %s?", name, near.name[0]);
     return cli_wrong("unknown verb \"%s\"; tare --help lists them (the nearest is %s)", name, near.name[0]);
 }

@@ -52,23 +52,31 @@ bool cli_real(const char *text, double least, double most, double *number)
     return true;
 }
 
-static void print_flag(const struct cli_flag *flag)
+enum { FLAG_SIZE = 64 };
+
+/* Writes the left column of the help: "-o, --output DIR". Returns its length. */
+static int flag_text(const struct cli_flag *flag, char text[FLAG_SIZE])
 {
-    char left[64];
-    if (flag->letter)
-        snprintf(left, sizeof left, "-%c, --%s%s%s", flag->letter, flag->name, flag->value ? " " : "",
-                 flag->value ? flag->value : "");
-    else
-        snprintf(left, sizeof left, "--%s%s%s", flag->name, flag->value ? " " : "", flag->value ? flag->value : "");
-    printf("  %-20s %s\n", left, flag->help);
+    const char letter[] = {'-', flag->letter, ',', ' ', 0};
+    return snprintf(text, FLAG_SIZE, "%s--%s%s%s", flag->letter ? letter : "", flag->name, flag->value ? " " : "",
+                    flag->value ? flag->value : "");
 }
 
 static int print_help(const struct cli_verb *verb, const struct cli_flag *flags, size_t n)
 {
     printf("tare %s %s\n\n%s\n\n", verb->name, verb->usage, verb->summary);
-    for (size_t i = 0; i < n; i++)
-        print_flag(&flags[i]);
-    printf("  %-20s %s\n", "--help", "this text");
+    char left[FLAG_SIZE];
+    int width = 20;
+    for (size_t i = 0; i < n; i++) {
+        const int length = flag_text(&flags[i], left);
+        width = length > width ? length : width;
+    }
+    for (size_t i = 0; i < n; i++) {
+        flag_text(&flags[i], left);
+        /* A line break in a help text is written for a column of 20. */
+        printf("  %-*s %s\n", width, left, flags[i].help);
+    }
+    printf("  %-*s %s\n", width, "--help", "this text");
     return 0;
 }
 

@@ -13,10 +13,12 @@
 static const size_t LARGEST = (size_t)16 << 20;
 
 /* Reads all of standard input, without its last line end, which the shell added. */
-static int read_input(struct cli_prompt *prompt)
+static int read_input(struct cli_prompt *prompt, const char *verb)
 {
     struct cli_file file;
-    const int status = cli_file_take(&file, stdin, "run: the prompt on standard input", LARGEST);
+    char name[64];
+    snprintf(name, sizeof name, "%s: standard input", verb);
+    const int status = cli_file_take(&file, stdin, name, LARGEST);
     prompt->text = prompt->owned = file.data;
     prompt->size = file.size;
     if (prompt->size && prompt->owned[prompt->size - 1] == '\n')
@@ -24,11 +26,11 @@ static int read_input(struct cli_prompt *prompt)
     return status;
 }
 
-int cli_prompt_get(struct cli_prompt *prompt, const char *word, bool fable)
+int cli_prompt_get(struct cli_prompt *prompt, const char *verb, const char *word, bool fable, const char *missing)
 {
     *prompt = (struct cli_prompt){.text = word, .size = word ? strlen(word) : 0};
     if (!word && !cli_is_terminal(stdin)) {
-        const int status = read_input(prompt);
+        const int status = read_input(prompt, verb);
         if (status != CLI_GO_ON)
             return status;
     }
@@ -37,6 +39,6 @@ int cli_prompt_get(struct cli_prompt *prompt, const char *word, bool fable)
         prompt->size = strlen(cli_fable_prompt);
     }
     if (prompt->size == 0)
-        return cli_wrong("run: no prompt: give it as a word, tare run MODEL PROMPT, or on standard input");
+        return cli_wrong("%s: %s", verb, missing);
     return CLI_GO_ON;
 }

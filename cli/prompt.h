@@ -12,7 +12,9 @@ struct cli_prompt {
     char *owned; /* free() */
 };
 
-/* `word` is from the command line, or NULL. Prints the error. Returns CLI_GO_ON or the exit status. */
-int cli_prompt_get(struct cli_prompt *prompt, const char *word, bool fable);
+/* Takes `word` of the command line, or without it (NULL) standard input, or where that is empty and `fable` holds, the
+ * prompt that belongs to fable. Prints the error, which names `verb`; `missing` is the message when there is no text at
+ * all. Returns CLI_GO_ON or the exit status. */
+int cli_prompt_get(struct cli_prompt *prompt, const char *verb, const char *word, bool fable, const char *missing);
 
 #endif

@@ -160,7 +160,8 @@ static int plan_and_tell(struct writer *w, const struct cli_source *source, cons
     if (cli_source_plan(source, &w->model, &err) != TARE_OK)
         return cli_fail(&err);
     cli_report_warn(w->model);
-    int status = cli_prompt_get(&prompt, word, source->fable);
+    int status = cli_prompt_get(&prompt, "run", word, source->fable,
+                                "no prompt: give it as a word, tare run MODEL PROMPT, or on standard input");
     if (status == CLI_GO_ON) {
         cli_interrupt_catch();
         status = tell(w, source, &prompt);

@@ -50,7 +50,10 @@ int cli_template(const struct cli_verb *verb, int argc, char **argv)
         return cli_wrong("template: which model? usage: tare template %s", verb->usage);
     if (cli_source_find(&source, argv[0], &err))
         return cli_fail(&err);
-    if ((status = cli_prompt_get(&prompt, NULL, false)) != CLI_GO_ON)
+    status = cli_prompt_get(&prompt, "template", NULL, false,
+                            as_json ? "standard input is empty: give it {\"messages\": [..], \"tools\": [..]}"
+                                    : "standard input is empty: give it what the user says, or with --json messages");
+    if (status != CLI_GO_ON)
         return status;
     char *text = strndup(prompt.text, prompt.size);
     const struct tare_turn turn = {"user", text};

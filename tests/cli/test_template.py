@@ -78,6 +78,10 @@ class Files(unittest.TestCase):
         self.assertEqual(render({"tokenizer_config.json": {}}, {"messages": HELLO}, "--json")[0], 3)
         self.assertEqual(render({"chat_template.jinja": "x"}, "[1]", "--json")[0], 4)
         self.assertEqual(render({"chat_template.jinja": "x"}, {"messages": 3}, "--json")[0], 4)
+        for flags in ([], ["--json"]):
+            code, out, err = render({"chat_template.jinja": "x"}, "", *flags)
+            self.assertEqual((code, out), (2, ""))
+            self.assertIn("template: standard input is empty", err)
 
 
 class Limits(unittest.TestCase):
