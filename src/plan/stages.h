@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * stages.h - the stages of a plan, each a function that reads what the earlier ones left in the model.
  *
- * src/tare.c has the list of all eight. It stands at the top because stage 6 belongs to save/; whoever plans from a
+ * src/tare.c has the list of all eight. It stands at the top because stage 7 belongs to save/; whoever plans from a
  * room below (repair/ plans again after every edit) is given the list as a tare_stages_fn.
  */
 #ifndef TARE_PLAN_STAGES_H
@@ -28,10 +28,10 @@ enum tare_code tare_plan_declare(struct tare_model *model, struct tare_error *er
 enum tare_code tare_plan_group(struct tare_model *model, struct tare_error *err);
 /* 5 rewrite: the architecture's sanitize; then GPTQ's biases of zeros and split halves. */
 enum tare_code tare_plan_rewrite(struct tare_model *model, struct tare_error *err);
-/* 5 tie: the rule of the head, its proof, and the policy. */
+/* 6 tie: the rule of the head, its proof, and the policy. */
 enum tare_code tare_plan_tie(struct tare_model *model, struct tare_error *err);
 /*
- * 7 strict: bind entries to parameters; every missing, unexpected and misshapen one becomes part of the report. In a
+ * 8 strict: bind entries to parameters; every missing, unexpected and misshapen one becomes part of the report. In a
  * plan that loads, columns in act-order are then sorted into groups where that can be done (plan/fold.c).
  */
 enum tare_code tare_plan_close(struct tare_model *model, struct tare_error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * strict.c - stage 7, strict: every live entry is bound to a parameter, and what is missing, unexpected or misshapen
+ * strict.c - stage 8, strict: every live entry is bound to a parameter, and what is missing, unexpected or misshapen
  * goes into one report. */
 #include "plan/stages.h"
 

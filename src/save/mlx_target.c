@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * mlx_target.c - what each parameter becomes in an MLX folder: packed or dense, dtype, group size, or why MLX cannot
- * hold it. Everything is decided from headers, so a plan can foresee what an MLX folder would be (stage 6).
+ * hold it. Everything is decided from headers, so a plan can foresee what an MLX folder would be (stage 7).
  */
 #include "save/mlx_target.h"
 

@@ -168,7 +168,7 @@ struct tare_save_format {
     const char *library;  /* of the model card */
     const char *usage;    /* of the model card: shell lines, %s is the folder's name */
     const char *file;     /* MAY: all is in one file of this name, and the folder holds nothing else */
-    /* MAY: stage 6 of a plan asks what would be worth knowing before anything is written; it becomes findings. */
+    /* MAY: stage 7 of a plan asks what would be worth knowing before anything is written; it becomes findings. */
     enum tare_code (*foresee)(struct tare_model *model, struct tare_error *err);
     /* MAY: before all jobs. What the format has no form for is refused here. release() is called also after a
      * failure. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * tie.h - stage 5, tie: is the output head the embedding? docs/head.md is the rule; tie.c follows it point by point.
+ * tie.h - stage 6, tie: is the output head the embedding? docs/head.md is the rule; tie.c follows it point by point.
  */
 #ifndef TARE_TREE_TIE_H
 #define TARE_TREE_TIE_H

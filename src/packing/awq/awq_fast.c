@@ -2,8 +2,9 @@
  * awq_fast.c - AWQ as gemv_fast (AutoAWQ) and llm-awq write it, 4 bits: qweight I16 (out / 4, in), scales (8 * words,
  * out), and zeros as floats of the same shape, named qzeros or scaled_zeros; rows padded as in gemv (awq_gemv.c).
  *
- *     weight[out][in] = scale[group][out] * code[out][in] + bias[group][out]       bias = fp16(-zero * scale), as
- * stored. The zero point itself is gone; MLX's biases are these very numbers. Four rows of the weight share a row of
+ *     weight[out][in] = scale[group][out] * code[out][in] + bias[group][out]
+ *
+ * bias is fp16(-zero * scale), as stored. The zero point itself is gone; MLX's biases are these very numbers. Four rows of the weight share a row of
  * words; every 64 columns are 64 of them, which are 256 nibbles in a run, 64 a row. Of each 32 of those, the nibble at
  * 8 * a + e holds column 8 * (d / 2) + 2 * a + d % 2, where d = {0, 2, 4, 6, 1, 3, 5, 7}[e]. Source: docs/layouts.md,
  * "AWQ, gemv_fast and llm-awq".

@@ -3,11 +3,12 @@
  * (.., out, groups) or one number, weight_zero_point I32 (out * bits / 32, groups) packed along the output, or none;
  * weight_g_idx I32 (in) under act-order; weight_shape [2], (out, in) once more.
  *
- *     weight[out][in] = scale[out][group] * (code[out][in] - zero[out][group])      zero is 2^(bits - 1) where none is
- * stored Two packings have this name: one stream of bits, the lowest first, padded to words (0.19), and 32 / bits codes
- * a word, rounded down, whose highest bits are not used (to 0.12). They differ for 3, 5, 6 and 7 bits, and so does the
- * number of their words: ceil(in * bits / 32) or ceil(in / (32 / bits)). The stream is MLX's affine layout; biases =
- * -2^(bits - 1) * scale are exact. Source: docs/layouts.md, "pack-quantized"; mlx_lm/models/deepseek_v3.py.
+ *     weight[out][in] = scale[out][group] * (code[out][in] - zero[out][group])
+ *
+ * Where no zero is stored it is 2^(bits - 1). Two packings have this name: one stream of bits, the lowest first, padded
+ * to words (0.19), and 32 / bits codes a word, rounded down, whose highest bits are not used (to 0.12). They differ for
+ * 3, 5, 6 and 7 bits, and so does the number of their words: ceil(in * bits / 32) or ceil(in / (32 / bits)). The stream
+ * is MLX's affine layout; biases = -2^(bits - 1) * scale are exact. Source: docs/layouts.md, "pack-quantized"; mlx_lm/models/deepseek_v3.py.
  */
 #include <string.h>
 
