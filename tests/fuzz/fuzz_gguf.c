@@ -26,22 +26,6 @@ static void check_tensors(const struct tare_options *options, size_t size)
     tare_checkpoint_release(&c);
 }
 
-static void check_plan(const struct tare_options *options)
-{
-    struct tare_error err = {0};
-    tare_model *model = NULL;
-    const enum tare_code code = tare_plan(&model, "fuzz", options, &err);
-    const struct tare_report *r = tare_model_report(model);
-    if (r) {
-        FUZZ_CHECK(code == r->code && r->loads == !code && (!code || err.text[0]));
-        FUZZ_CHECK(r->sources == r->used + r->n_set_aside + r->n_unexpected + r->misshapen_sources);
-        char *json = tare_model_json(model, true);
-        FUZZ_CHECK(json && json[0] == '{');
-        tare_text_free(json);
-    }
-    tare_model_free(model);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct tare_memory_file file = {"model.gguf", data, size};
@@ -51,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     options.n_files = 1;
     options.threads = 1;
     check_tensors(&options, size);
-    check_plan(&options);
+    fuzz_plan(&options);
     tare_tokenizer *tokenizer = NULL;
     const enum tare_code code = tare_tokenizer_open(&tokenizer, NULL, &options, &err);
     FUZZ_CHECK(code == err.code && code != TARE_E_INTERNAL && (!code || err.text[0]));

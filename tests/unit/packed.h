@@ -104,6 +104,29 @@ static inline void packed_refused(const struct fixture_tensor *tensors, size_t n
     packed_close(p);
 }
 
+/* A module of tensors without data has this fault, at a tensor. */
+static inline void packed_fault(struct tare_module module, const struct tare_quant *quant, enum tare_code code,
+                                const char *where, const char *phrase)
+{
+    struct tare_arena arena = {0};
+    module.packing->shape(&module, quant, &arena);
+    assert_non_null(module.fault);
+    if (!strstr(module.fault, phrase))
+        fail_msg("\"%s\" does not say \"%s\"", module.fault, phrase);
+    assert_int_equal(module.fault_code, code);
+    assert_string_equal(module.fault_name, where);
+    tare_arena_release(&arena);
+}
+
+/* The same tensor with another shape, which must outlive it. */
+static inline struct tare_tensor packed_reshaped(const struct tare_tensor *tensor, int rank, const int64_t *shape)
+{
+    struct tare_tensor changed = *tensor;
+    changed.rank = rank;
+    changed.shape = shape;
+    return changed;
+}
+
 /* All values of a module, a few rows at a time; free(). */
 static inline float *packed_values(struct packed *p, const struct tare_module *m)
 {

@@ -7,6 +7,7 @@
 #include "fixture.h"
 #include "kernels/transpose.h"
 #include "open/checkpoint.h"
+#include "packed.h"
 #include "packing/mlx/to_mlx.h"
 
 static const struct tare_quant sound = {.method = TARE_METHOD_AWQ,
@@ -72,19 +73,6 @@ static void test_shape(void **state)
     tare_arena_release(&arena);
 }
 
-static void expect_fault(struct tare_module module, const struct tare_quant *quant, enum tare_code code,
-                         const char *name, const char *phrase)
-{
-    struct tare_arena arena = {0};
-    tare_packing_awq_gemm.shape(&module, quant, &arena);
-    assert_non_null(module.fault);
-    if (!strstr(module.fault, phrase))
-        fail_msg("\"%s\" does not say \"%s\"", module.fault, phrase);
-    assert_int_equal(module.fault_code, code);
-    assert_string_equal(module.fault_name, name);
-    tare_arena_release(&arena);
-}
-
 static struct tare_tensor with_dtype(const struct tare_tensor *tensor, enum tare_dtype dtype)
 {
     struct tare_tensor changed = *tensor;
@@ -95,11 +83,11 @@ static struct tare_tensor with_dtype(const struct tare_tensor *tensor, enum tare
 static void test_missing_parts(void **state)
 {
     (void)state;
-    expect_fault(module_of(&sound_weight, NULL, &sound_zeros), &sound, TARE_E_STRICT, "m.qweight",
+    packed_fault(module_of(&sound_weight, NULL, &sound_zeros), &sound, TARE_E_STRICT, "m.qweight",
                  "qweight and qzeros without scales");
-    expect_fault(module_of(NULL, &sound_scales, &sound_zeros), &sound, TARE_E_STRICT, "m.scales", "without qweight");
-    expect_fault(module_of(NULL, NULL, &sound_zeros), &sound, TARE_E_STRICT, "m.qzeros", "qzeros without qweight");
-    expect_fault(module_of(&sound_weight, &sound_scales, NULL), &sound, TARE_E_CONFIG, "m.qweight",
+    packed_fault(module_of(NULL, &sound_scales, &sound_zeros), &sound, TARE_E_STRICT, "m.scales", "without qweight");
+    packed_fault(module_of(NULL, NULL, &sound_zeros), &sound, TARE_E_STRICT, "m.qzeros", "qzeros without qweight");
+    packed_fault(module_of(&sound_weight, &sound_scales, NULL), &sound, TARE_E_CONFIG, "m.qweight",
                  "m.qzeros is missing");
 }
 
@@ -109,20 +97,12 @@ static void test_wrong_dtypes(void **state)
     static const enum tare_dtype no_scale[] = {TARE_F64, TARE_I32, TARE_F8_E4M3, TARE_U8, TARE_BOOL};
     for (size_t k = 0; k < FIXTURE_COUNT(no_scale); k++) {
         const struct tare_tensor scales = with_dtype(&sound_scales, no_scale[k]);
-        expect_fault(module_of(&sound_weight, &scales, &sound_zeros), &sound, TARE_E_SHAPE, "m.scales",
+        packed_fault(module_of(&sound_weight, &scales, &sound_zeros), &sound, TARE_E_SHAPE, "m.scales",
                      tare_dtype_name(no_scale[k]));
     }
     const struct tare_tensor weight = with_dtype(&sound_weight, TARE_U32), zeros = with_dtype(&sound_zeros, TARE_F16);
-    expect_fault(module_of(&weight, &sound_scales, &sound_zeros), &sound, TARE_E_SHAPE, "m.qweight", "needs I32");
-    expect_fault(module_of(&sound_weight, &sound_scales, &zeros), &sound, TARE_E_SHAPE, "m.qzeros", "qzeros is F16");
-}
-
-static struct tare_tensor with_shape(const struct tare_tensor *tensor, int rank, const int64_t *shape)
-{
-    struct tare_tensor changed = *tensor;
-    changed.rank = rank;
-    changed.shape = shape;
-    return changed;
+    packed_fault(module_of(&weight, &sound_scales, &sound_zeros), &sound, TARE_E_SHAPE, "m.qweight", "needs I32");
+    packed_fault(module_of(&sound_weight, &sound_scales, &zeros), &sound, TARE_E_SHAPE, "m.qzeros", "qzeros is F16");
 }
 
 static void test_wrong_shapes(void **state)
@@ -130,20 +110,23 @@ static void test_wrong_shapes(void **state)
     (void)state;
     const int64_t gptq[] = {16, 16}, flat[] = {256}, three[] = {3, 16}, wide[] = {4, 24}, none[] = {0, 16},
                   few[] = {2, 2};
-    const struct tare_tensor as_gptq = with_shape(&sound_weight, 2, gptq), one = with_shape(&sound_weight, 1, flat);
-    const struct tare_tensor odd = with_shape(&sound_scales, 2, three), other = with_shape(&sound_scales, 2, wide);
-    const struct tare_tensor empty = with_shape(&sound_scales, 2, none), short_zeros = with_shape(&sound_zeros, 2, few);
+    const struct tare_tensor as_gptq = packed_reshaped(&sound_weight, 2, gptq),
+                             one = packed_reshaped(&sound_weight, 1, flat);
+    const struct tare_tensor odd = packed_reshaped(&sound_scales, 2, three),
+                             other = packed_reshaped(&sound_scales, 2, wide);
+    const struct tare_tensor empty = packed_reshaped(&sound_scales, 2, none),
+                             short_zeros = packed_reshaped(&sound_zeros, 2, few);
     const struct tare_tensor g_idx = {.name = "m.g_idx", .dtype = TARE_I32, .rank = 1, .shape = flat};
-    expect_fault(module_of(&as_gptq, &sound_scales, &sound_zeros), &sound, TARE_E_SHAPE, "m.qweight",
+    packed_fault(module_of(&as_gptq, &sound_scales, &sound_zeros), &sound, TARE_E_SHAPE, "m.qweight",
                  "this is how gptq packs");
-    expect_fault(module_of(&one, &sound_scales, &sound_zeros), &sound, TARE_E_SHAPE, "m.qweight", "qweight is [256]");
-    expect_fault(module_of(&sound_weight, &odd, &sound_zeros), &sound, TARE_E_SHAPE, "m.scales", "3 groups");
-    expect_fault(module_of(&sound_weight, &other, &sound_zeros), &sound, TARE_E_SHAPE, "m.qweight", "scales [4, 24]");
-    expect_fault(module_of(&sound_weight, &empty, &sound_zeros), &sound, TARE_E_SHAPE, "m.scales", "0 groups");
-    expect_fault(module_of(&sound_weight, &sound_scales, &short_zeros), &sound, TARE_E_SHAPE, "m.qzeros", "[2, 2]");
+    packed_fault(module_of(&one, &sound_scales, &sound_zeros), &sound, TARE_E_SHAPE, "m.qweight", "qweight is [256]");
+    packed_fault(module_of(&sound_weight, &odd, &sound_zeros), &sound, TARE_E_SHAPE, "m.scales", "3 groups");
+    packed_fault(module_of(&sound_weight, &other, &sound_zeros), &sound, TARE_E_SHAPE, "m.qweight", "scales [4, 24]");
+    packed_fault(module_of(&sound_weight, &empty, &sound_zeros), &sound, TARE_E_SHAPE, "m.scales", "0 groups");
+    packed_fault(module_of(&sound_weight, &sound_scales, &short_zeros), &sound, TARE_E_SHAPE, "m.qzeros", "[2, 2]");
     struct tare_module with_order = module_of(&sound_weight, &sound_scales, &sound_zeros);
     with_order.part[TARE_PART_G_IDX] = &g_idx;
-    expect_fault(with_order, &sound, TARE_E_FORMAT, "m.g_idx", "looks like gptq");
+    packed_fault(with_order, &sound, TARE_E_FORMAT, "m.g_idx", "looks like gptq");
 }
 
 static void test_config_against_tensors(void **state)
@@ -153,12 +136,12 @@ static void test_config_against_tensors(void **state)
     for (size_t k = 0; k < FIXTURE_COUNT(wrong); k++) {
         struct tare_quant quant = sound;
         quant.group_size = wrong[k];
-        expect_fault(module_of(&sound_weight, &sound_scales, &sound_zeros), &quant, TARE_E_CONFIG, "m.scales",
+        packed_fault(module_of(&sound_weight, &sound_scales, &sound_zeros), &quant, TARE_E_CONFIG, "m.scales",
                      "tare repair");
     }
     struct tare_quant quant = sound;
     quant.bits = 8;
-    expect_fault(module_of(&sound_weight, &sound_scales, &sound_zeros), &quant, TARE_E_CONFIG, "m.qweight", "8 bits");
+    packed_fault(module_of(&sound_weight, &sound_scales, &sound_zeros), &quant, TARE_E_CONFIG, "m.qweight", "8 bits");
 }
 
 static void test_choose(void **state)

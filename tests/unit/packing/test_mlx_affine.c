@@ -6,6 +6,7 @@
 
 #include "fixture.h"
 #include "open/checkpoint.h"
+#include "packed.h"
 #include "packing/mlx/to_mlx.h"
 
 static const struct tare_quant sound = {
@@ -23,14 +24,6 @@ static struct tare_module module_of(const struct tare_tensor *w, const struct ta
     return (struct tare_module){.name = "m.weight", .packing = &tare_packing_mlx_affine, .part = {w, s, b}};
 }
 
-static struct tare_tensor with_shape(const struct tare_tensor *tensor, int rank, const int64_t *shape)
-{
-    struct tare_tensor changed = *tensor;
-    changed.rank = rank;
-    changed.shape = shape;
-    return changed;
-}
-
 static void test_shape(void **state)
 {
     (void)state;
@@ -45,8 +38,9 @@ static void test_shape(void **state)
     assert_int_equal(module.group_size, 64);
     assert_int_equal(module.dtype, TARE_BF16);
 
-    const struct tare_tensor w = with_shape(&weight, 3, shape_experts), s = with_shape(&scales, 3, shape_expert_scales),
-                             b = with_shape(&biases, 3, shape_expert_scales);
+    const struct tare_tensor w = packed_reshaped(&weight, 3, shape_experts),
+                             s = packed_reshaped(&scales, 3, shape_expert_scales),
+                             b = packed_reshaped(&biases, 3, shape_expert_scales);
     module = module_of(&w, &s, &b);
     tare_packing_mlx_affine.shape(&module, &sound, &arena);
     assert_null(module.fault);
@@ -56,7 +50,7 @@ static void test_shape(void **state)
     static const struct tare_quant_override overrides[] = {
         {"m", true, 6, 32, "affine"}}; /* 24 words are 128 codes of six bits */
     static const int64_t four[] = {16, 4};
-    const struct tare_tensor s6 = with_shape(&scales, 2, four), b6 = with_shape(&biases, 2, four);
+    const struct tare_tensor s6 = packed_reshaped(&scales, 2, four), b6 = packed_reshaped(&biases, 2, four);
     struct tare_quant quant = sound;
     quant.overrides = overrides;
     quant.n_overrides = 1;
@@ -68,43 +62,30 @@ static void test_shape(void **state)
     tare_arena_release(&arena);
 }
 
-static void expect_fault(struct tare_module module, const struct tare_quant *quant, enum tare_code code,
-                         const char *name, const char *phrase)
-{
-    struct tare_arena arena = {0};
-    tare_packing_mlx_affine.shape(&module, quant, &arena);
-    assert_non_null(module.fault);
-    if (!strstr(module.fault, phrase))
-        fail_msg("\"%s\" does not say \"%s\"", module.fault, phrase);
-    assert_int_equal(module.fault_code, code);
-    assert_string_equal(module.fault_name, name);
-    tare_arena_release(&arena);
-}
-
 static void test_faults(void **state)
 {
     (void)state;
     static const int64_t flat[] = {384}, other[] = {15, 3}, seven[] = {16, 7}, none[] = {16, 0};
     struct tare_tensor bad = weight;
     bad.dtype = TARE_I32;
-    expect_fault(module_of(&bad, &scales, &biases), &sound, TARE_E_SHAPE, "m.weight", "needs U32");
+    packed_fault(module_of(&bad, &scales, &biases), &sound, TARE_E_SHAPE, "m.weight", "needs U32");
     bad = scales;
     bad.dtype = TARE_U8;
-    expect_fault(module_of(&weight, &bad, &biases), &sound, TARE_E_SHAPE, "m.scales", "scales is U8");
+    packed_fault(module_of(&weight, &bad, &biases), &sound, TARE_E_SHAPE, "m.scales", "scales is U8");
     bad = biases;
     bad.dtype = TARE_F16;
-    expect_fault(module_of(&weight, &scales, &bad), &sound, TARE_E_SHAPE, "m.biases", "needs BF16");
-    expect_fault(module_of(&weight, &scales, NULL), &sound, TARE_E_STRICT, "m.weight",
+    packed_fault(module_of(&weight, &scales, &bad), &sound, TARE_E_SHAPE, "m.biases", "needs BF16");
+    packed_fault(module_of(&weight, &scales, NULL), &sound, TARE_E_STRICT, "m.weight",
                  "weight and scales without biases");
-    expect_fault(module_of(NULL, &scales, &biases), &sound, TARE_E_STRICT, "m.scales", "without weight");
-    bad = with_shape(&weight, 1, flat);
-    expect_fault(module_of(&bad, &scales, &biases), &sound, TARE_E_SHAPE, "m.weight", "two or three axes");
-    bad = with_shape(&scales, 2, other);
-    expect_fault(module_of(&weight, &bad, &biases), &sound, TARE_E_SHAPE, "m.scales", "[15, 3]");
-    const struct tare_tensor s = with_shape(&scales, 2, seven), b = with_shape(&biases, 2, seven);
-    expect_fault(module_of(&weight, &s, &b), &sound, TARE_E_CONFIG, "m.scales", "tare repair");
-    const struct tare_tensor s0 = with_shape(&scales, 2, none), b0 = with_shape(&biases, 2, none);
-    expect_fault(module_of(&weight, &s0, &b0), &sound, TARE_E_CONFIG, "m.scales", "do not fit");
+    packed_fault(module_of(NULL, &scales, &biases), &sound, TARE_E_STRICT, "m.scales", "without weight");
+    bad = packed_reshaped(&weight, 1, flat);
+    packed_fault(module_of(&bad, &scales, &biases), &sound, TARE_E_SHAPE, "m.weight", "two or three axes");
+    bad = packed_reshaped(&scales, 2, other);
+    packed_fault(module_of(&weight, &bad, &biases), &sound, TARE_E_SHAPE, "m.scales", "[15, 3]");
+    const struct tare_tensor s = packed_reshaped(&scales, 2, seven), b = packed_reshaped(&biases, 2, seven);
+    packed_fault(module_of(&weight, &s, &b), &sound, TARE_E_CONFIG, "m.scales", "tare repair");
+    const struct tare_tensor s0 = packed_reshaped(&scales, 2, none), b0 = packed_reshaped(&biases, 2, none);
+    packed_fault(module_of(&weight, &s0, &b0), &sound, TARE_E_CONFIG, "m.scales", "do not fit");
 }
 
 static void test_config_against_tensors(void **state)
@@ -114,24 +95,24 @@ static void test_config_against_tensors(void **state)
     for (size_t k = 0; k < FIXTURE_COUNT(wrong_bits); k++) {
         struct tare_quant quant = sound;
         quant.bits = wrong_bits[k];
-        expect_fault(module_of(&weight, &scales, &biases), &quant, TARE_E_CONFIG, "m.scales", "2, 3, 4, 5, 6 and 8");
+        packed_fault(module_of(&weight, &scales, &biases), &quant, TARE_E_CONFIG, "m.scales", "2, 3, 4, 5, 6 and 8");
     }
     static const int64_t wrong_groups[] = {32, 128, 63, 192};
     for (size_t k = 0; k < FIXTURE_COUNT(wrong_groups); k++) {
         struct tare_quant quant = sound;
         quant.group_size = wrong_groups[k];
-        expect_fault(module_of(&weight, &scales, &biases), &quant, TARE_E_CONFIG, "m.scales", "tare repair");
+        packed_fault(module_of(&weight, &scales, &biases), &quant, TARE_E_CONFIG, "m.scales", "tare repair");
     }
     struct tare_quant quant = sound;
     quant.bits = 8;
-    expect_fault(module_of(&weight, &scales, &biases), &quant, TARE_E_CONFIG, "m.scales", "8 bits");
+    packed_fault(module_of(&weight, &scales, &biases), &quant, TARE_E_CONFIG, "m.scales", "8 bits");
     static const struct tare_quant_override no[] = {{"m", false, 0, 0, NULL}}, mxfp4[] = {{"m", true, 4, 32, "mxfp4"}};
     quant = sound;
     quant.overrides = no;
     quant.n_overrides = 1;
-    expect_fault(module_of(&weight, &scales, &biases), &quant, TARE_E_CONFIG, "m.scales", "\"m\": false");
+    packed_fault(module_of(&weight, &scales, &biases), &quant, TARE_E_CONFIG, "m.scales", "\"m\": false");
     quant.overrides = mxfp4;
-    expect_fault(module_of(&weight, &scales, &biases), &quant, TARE_E_CONFIG, "m.scales", "mxfp4");
+    packed_fault(module_of(&weight, &scales, &biases), &quant, TARE_E_CONFIG, "m.scales", "mxfp4");
 }
 
 /* Rows as mlx quantized them, against its own dequantization: tools/packing_data.py. */
