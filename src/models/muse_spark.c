@@ -140,7 +140,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *user, int
     const struct args *a = parts->a;
     const int64_t dim = a->hidden_size;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
-    l->pre[0].rounded = i == 0; /* mlx-lm, whose later norms go on in float32 */
+    l->pre[0].rounded = i == 0; /* as in mlx-lm, whose later norms take float32 */
     l->pre[1] = tare_rms_norm(at, "pre_feedforward_layernorm", dim, a->rms_norm_eps);
     l->post[0] = (struct tare_norm){.kind = TARE_NORM_RMS, .dim = dim, .eps = a->post_norm_eps};
     l->post[1] = tare_rms_norm(at, "post_feedforward_layernorm", dim, a->post_norm_eps);

@@ -41,7 +41,7 @@ struct tare_matcher {
     unsigned char *symbols; /* one a character */
     size_t n, room;
     bool ascii;                    /* symbols and bytes have the same offsets */
-    size_t from, last;             /* symbols: where to go on, end of the last match (SIZE_MAX: none) */
+    size_t from, last;             /* symbols: where to continue, end of the last match (SIZE_MAX: none) */
     size_t seen_symbol, seen_byte; /* the same place in both, for translating offsets */
     void *match, *context, *stack; /* PCRE2's */
 };

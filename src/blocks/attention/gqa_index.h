@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * gqa_index.h - block-sparse attention with an index (MiniMax M3): small heads of their own score all keys, and of
- * blocks of so many keys a query sees the best `top`, by their best key, the last `local` ones among them:
+ * blocks of `size` keys a query sees the best `top`, by their best key, the last `local` ones among them:
  *
  *     best[b] = max over keys j of block b, j <= p, of q_index[h] . k_index[j]
  */

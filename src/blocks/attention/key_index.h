@@ -35,7 +35,7 @@ struct tare_index tare_index_declare(struct tare_at at, const struct tare_index_
                                      const struct tare_index_sizes *sizes);
 /* Floats a token of TARE_SLICE_CHOSEN. */
 int64_t tare_index_side(int64_t top);
-/* Floats of scratch for so many tokens. */
+/* Floats of scratch for that many tokens. */
 size_t tare_index_scratch(const struct tare_index *index, int64_t tokens);
 
 /* What goes into it for a pass. */
