@@ -9,7 +9,7 @@ import sys
 import tempfile
 
 LEVELS = [["base"], ["open", "config", "kernels"], ["text", "template"], ["grammar"], ["names", "tree", "packing", "module"], ["blocks"],
-          ["models"], ["plan"], ["run"], ["save"], ["audit"], ["repair"], ["."]]  # "." is src/tare.c
+          ["models"], ["plan"], ["run"], ["save"], ["read"], ["audit"], ["repair"], ["."]]  # "." is src/tare.c
 BESIDE = {"config": {"open"}, "template": {"text"}, "module": {"packing"}, "names": {"tree", "packing", "module"},
           "tree": {"names", "packing", "module"}, "packing": {"names", "tree", "module"}}
 LONGEST = 600  # lines; a file that says in its first five lines that it is generated may be longer
