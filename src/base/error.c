@@ -51,6 +51,11 @@ enum tare_code tare_fail_memory(struct tare_error *err)
     return tare_fail(err, TARE_E_MEMORY, "", "out of memory");
 }
 
+int tare_version_number(void)
+{
+    return 10000 * TARE_VERSION_MAJOR + 100 * TARE_VERSION_MINOR + TARE_VERSION_PATCH;
+}
+
 const char *tare_version(void)
 {
     return VERSION(TARE_VERSION_MAJOR, TARE_VERSION_MINOR, TARE_VERSION_PATCH);

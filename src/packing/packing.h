@@ -20,7 +20,7 @@
 #include "module/module.h"
 
 /* What a code is: an unsigned integer, or a small float (base/small_float.h). */
-enum tare_code_kind { TARE_CODE_INTEGER, TARE_CODE_E2M1, TARE_CODE_E4M3 };
+enum tare_code_form { TARE_CODE_INTEGER, TARE_CODE_E2M1, TARE_CODE_E4M3 };
 
 /* MLX's forms of a packed weight. */
 enum tare_mlx_mode {
@@ -53,7 +53,7 @@ struct tare_packing {
     bool casts;                     /* all floats of the checkpoint take the dtype of the scales (AWQ, as in mlx-lm) */
     bool by_name;                   /* looked for in every checkpoint, whatever its config announces: by the key */
     bool reorders; /* decode and to_mlx follow the module's place and rows, so act-order can be undone */
-    enum tare_code_kind codes;
+    enum tare_code_form codes;
     enum tare_mlx_mode mode; /* MLX's form of it */
     enum tare_dtype blocks;  /* MAY: GGUF's kind of block, which alone tells the packing; else 0 */
     /* MAY: is this the packing that the config announces? */

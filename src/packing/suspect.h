@@ -16,6 +16,6 @@ extern const struct tare_suspect tare_suspect_gptq;
 /* Of GGUF's blocks of 32: gguf_suspect.c. It suspects scales within blocks too. Its units are rows. */
 extern const struct tare_suspect tare_suspect_blocks;
 /* Of `groups` groups of codes that follow one another, each of so many bytes and codes of so many bits. */
-bool tare_stream_suspect(const void *stream, int64_t groups, int64_t group_bytes, int bits, enum tare_code_kind kind);
+bool tare_stream_suspect(const void *stream, int64_t groups, int64_t group_bytes, int bits, enum tare_code_form kind);
 
 #endif
