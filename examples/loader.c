@@ -105,33 +105,16 @@ static enum tare_code load(const tare_model *model, const char *name, enum tare_
     return code;
 }
 
-/* The module that a source tensor belongs to: "a.b" of "a.b.qweight". */
-static void module_of(const char *tensor, char *module, size_t room)
-{
-    const char *dot = strrchr(tensor, '.');
-    snprintf(module, room, "%.*s", dot ? (int)(dot - tensor) : (int)strlen(tensor), tensor);
-}
-
 static enum tare_code load_all(const tare_model *model, struct tare_error *err)
 {
-    const size_t n = tare_model_sources(model, NULL, 0);
-    struct tare_source_info *sources = calloc(n + 1, sizeof *sources);
-    char last[1024] = "", name[1024];
-    enum tare_code code = sources ? TARE_OK : TARE_E_MEMORY;
-    if (sources)
-        sources[0].size = sizeof *sources;
-    if (!code)
-        tare_model_sources(model, sources, n);
-    for (size_t k = 0; !code && k < n; k++) {
-        module_of(sources[k].name, name, sizeof name);
-        if (!strcmp(name, last))
-            continue;
-        snprintf(last, sizeof last, "%s", name);
-        code = load(model, name, TARE_VIEW_SOURCE, err);
-        if (code == TARE_E_ABSENT) /* a tensor that is no ".weight", such as a bias: parameters have it */
-            code = TARE_OK;
-    }
-    free(sources);
+    const size_t n = tare_model_names(model, TARE_VIEW_SOURCE, NULL, 0);
+    const char **names = calloc(n + 1, sizeof *names);
+    enum tare_code code = names ? TARE_OK : TARE_E_MEMORY;
+    if (names)
+        tare_model_names(model, TARE_VIEW_SOURCE, names, n);
+    for (size_t k = 0; !code && k < n; k++)
+        code = load(model, names[k], TARE_VIEW_SOURCE, err);
+    free(names);
     return code;
 }
 

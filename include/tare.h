@@ -29,7 +29,9 @@ extern "C" {
 #define TARE_VERSION_MINOR 1
 #define TARE_VERSION_PATCH 0
 
-#if defined(__GNUC__)
+/* A host that compiles the library into itself may define TARE_API before it includes this. */
+#if defined(TARE_API)
+#elif defined(__GNUC__)
 #define TARE_API __attribute__((visibility("default")))
 #else
 #define TARE_API
@@ -319,6 +321,13 @@ TARE_API enum tare_code tare_read_codes(const tare_reader *reader, int64_t row, 
  * codes. */
 TARE_API enum tare_code tare_reader_groups(const tare_reader *reader, int32_t *group_of_column, size_t room,
                                            struct tare_error *err);
+
+/*
+ * The names of a view that tare_reader_open() takes, in the plan's order: fills at most `room` entries of names, which
+ * are borrowed from the model, and returns how many there are. names may be NULL when room is 0. Modules with a fault
+ * are left out; a module that was set aside is not.
+ */
+TARE_API size_t tare_model_names(const tare_model *model, enum tare_view view, const char **names, size_t room);
 
 /* What a parameter becomes in an MLX folder (tare_convert to "mlx" with its default options). */
 struct tare_mlx_info {

@@ -219,6 +219,20 @@ enum tare_code tare_reader_groups(const struct tare_reader *reader, int32_t *gro
     return TARE_OK;
 }
 
+size_t tare_model_names(const struct tare_model *model, enum tare_view view, const char **names, size_t room)
+{
+    size_t n = 0;
+    for (size_t k = 0; model && view == TARE_VIEW_PARAMETER && k < model->tree.n; k++) {
+        const struct tare_parameter *parameter = model->tree.parameters[k];
+        if (parameter->active && parameter->entry && n++ < room && names)
+            names[n - 1] = parameter->name;
+    }
+    for (size_t k = 0; model && view == TARE_VIEW_SOURCE && k < model->n_modules; k++)
+        if (!model->modules[k].fault && n++ < room && names)
+            names[n - 1] = model->modules[k].name;
+    return n;
+}
+
 enum tare_code tare_model_file(const struct tare_model *model, const char *name, char **text, size_t *size,
                                struct tare_error *err)
 {
