@@ -426,6 +426,12 @@ TARE_API const char *tare_convert_format(size_t index);
 TARE_API enum tare_code tare_convert(tare_model *model, const char *folder, const struct tare_convert_options *options,
                                      struct tare_error *err);
 
+/* The config.json that a conversion to the format (NULL: "mlx") would write, for a host that builds the model in
+ * memory. *text is owned by the caller, tare_text_free(). TARE_E_ARGUMENT: no such format, or one without a
+ * config.json. */
+TARE_API enum tare_code tare_convert_config(const tare_model *model, const char *to, char **text,
+                                            struct tare_error *err);
+
 /* ---- diff -------------------------------------------------------------------------------------------------------- */
 
 typedef struct tare_diff tare_diff;

@@ -108,6 +108,12 @@ class Model(collections.abc.Mapping):
         """config.json."""
         return json.loads(self.file("config.json"))
 
+    def convert_config(self, to="mlx"):
+        """The config.json that convert(to=..) would write."""
+        text = ffi.new("char **")
+        call(lib.tare_convert_config, self._model, to.encode(), text)
+        return json.loads(taken(text[0]))
+
     def convert(self, folder, to="mlx", dtype=None, exact=False, keep_dtypes=False, proof=False, threads=0, shard_size=0, progress=None):
         """Write the model in another format; the notes about what was rounded come back as (where, text)."""
         options, summary, notes = ffi.new("struct tare_convert_options *"), ffi.new("struct tare_convert_summary *"), []
