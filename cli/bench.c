@@ -13,34 +13,53 @@
 #include "report.h"
 #include "source.h"
 
-#define READ_BYTES ((uint64_t)512 << 20) /* more than caches hold */
+#define READ_BYTES ((uint64_t)512 << 20) /* far more than the caches hold */
 
 enum { MOST_COUNTS = 16, SOME_IDS = 1000 };
 
-/* Of one phase: the least of the runs. */
+/* What a phase took, in the fastest of its runs. */
 struct cost {
-    double wall, cpu; /* seconds; cpu: of all threads together, waiting ones included */
+    /* Seconds on the clock. */
+    double wall;
+    /* Seconds of processor time of all threads together, while they wait, too. */
+    double cpu;
 };
 
+/* The measurements with one number of threads. */
 struct row {
     int threads;
-    struct cost prefill, decode, batch;
-    double read; /* bytes a second that memory gives; 0: not measured */
+    struct cost prefill;
+    struct cost decode;
+    struct cost batch;
+    /* Bytes a second that memory gives; 0: not measured. */
+    double read;
 };
 
 struct bench {
     tare_model *model;
-    int64_t prompt, context, generate, runs; /* tokens; context: those before the decoded ones */
+    /* Tokens of a prefill; tokens in the session before decoding starts; tokens that are decoded. */
+    int64_t prompt;
+    int64_t context;
+    int64_t generate;
+    int64_t runs;
     int64_t kv_bits;
-    int64_t sequences; /* that go on in one step; 0: not measured */
-    bool exact, no_read;
+    /* How many sequences are decoded together in one step; 0: that is not measured. */
+    int64_t sequences;
+    bool exact;
+    bool no_read;
     const char *kernels;
     struct row rows[MOST_COUNTS];
     size_t n;
-    int32_t *ids;       /* as many as the longest feed */
-    float *logits;      /* a row a sequence */
-    double load, first; /* seconds from the start to a session, and to a token after `context` of them */
-    uint64_t weights, peak;
+    /* Room for the longest feed. */
+    int32_t *ids;
+    /* One row for each sequence. */
+    float *logits;
+    /* Seconds from the start of the command to an open session, and to the first token after `context` of them. */
+    double load;
+    double first;
+    /* Bytes. */
+    uint64_t weights;
+    uint64_t peak;
 };
 
 static struct cost now(void)
@@ -50,6 +69,7 @@ static struct cost now(void)
     return (struct cost){cli_seconds(), (double)t.tv_sec + 1e-9 * (double)t.tv_nsec};
 }
 
+/* Ends a measurement that began at `start`, and keeps the smaller times of all runs. */
 static void keep_least(struct cost *least, struct cost start)
 {
     const struct cost end = now();
@@ -77,7 +97,7 @@ static enum tare_code open_session(const struct bench *b, int threads, int64_t c
     return tare_session_open(session, b->model, &options, err);
 }
 
-/* Ids that every vocabulary has; which they are does not matter. */
+/* Any ids do, as long as every vocabulary has them: speed does not depend on the text. */
 static enum tare_code make_ids(struct bench *b, int64_t vocabulary, struct tare_error *err)
 {
     const int64_t n = b->prompt > b->context ? b->prompt : b->context;
@@ -92,7 +112,7 @@ static enum tare_code make_ids(struct bench *b, int64_t vocabulary, struct tare_
     return TARE_OK;
 }
 
-/* The first session loads the weights. start: when the command began. */
+/* Measures loading, which the first session does. `start` is when the command began. */
 static enum tare_code first_token(struct bench *b, double start, struct tare_error *err)
 {
     tare_session *session = NULL;
@@ -112,6 +132,7 @@ static enum tare_code first_token(struct bench *b, double start, struct tare_err
     return code;
 }
 
+/* Measures how long an empty session takes for a prompt that is fed at once. */
 static enum tare_code time_prefill(struct bench *b, struct row *row, struct tare_error *err)
 {
     tare_session *session = NULL;
@@ -125,6 +146,7 @@ static enum tare_code time_prefill(struct bench *b, struct row *row, struct tare
     return code;
 }
 
+/* Measures tokens that are fed one by one, after `context` tokens. */
 static enum tare_code time_decode(struct bench *b, struct row *row, struct tare_error *err)
 {
     tare_session *session = NULL;
@@ -140,7 +162,7 @@ static enum tare_code time_decode(struct bench *b, struct row *row, struct tare_
     return code;
 }
 
-/* Sequences that share their context and go on by a token each in one step. */
+/* Measures steps that decode one token of each of several sequences, which share their context. */
 static enum tare_code time_batch(struct bench *b, struct row *row, struct tare_error *err)
 {
     struct tare_feed *feeds = calloc((size_t)b->sequences, sizeof *feeds);
@@ -167,6 +189,7 @@ static enum tare_code time_batch(struct bench *b, struct row *row, struct tare_e
     return code;
 }
 
+/* The most memory that the process has had so far, in bytes. */
 static uint64_t peak_memory(void)
 {
     struct rusage usage;
@@ -268,7 +291,7 @@ static void print_json(const struct bench *b)
     puts("]}");
 }
 
-/* "1,2,8": thread counts; NULL: 1, 2, 4 .. and as many as there are cores. */
+/* Reads "1,2,8" as numbers of threads. NULL stands for 1, 2, 4 and so on, and the number of cores. */
 static int parse_counts(const char *list, struct bench *b)
 {
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -320,9 +343,9 @@ int cli_bench(const struct cli_verb *verb, int argc, char **argv)
         {"prompt", 0, CLI_WHOLE, &b.prompt, "N", "tokens of the prefill; default 512", 1, 1 << 20, NULL},
         {"context", 0, CLI_WHOLE, &b.context, "N", "tokens before those decoded; default 64", 1, 1 << 20, NULL},
         {"generate", 0, CLI_WHOLE, &b.generate, "N", "tokens decoded one by one; default 64", 1, 1 << 20, NULL},
-        {"sequences", 0, CLI_WHOLE, &b.sequences, "N", "also decode so many sequences at once", 1, 1024, NULL},
+        {"sequences", 0, CLI_WHOLE, &b.sequences, "N", "also decode that many sequences at once", 1, 1024, NULL},
         CLI_FLAG_KV_BITS(&b.kv_bits),
-        {"runs", 0, CLI_WHOLE, &b.runs, "N", "the best of so many; default 3", 1, 1000, NULL},
+        {"runs", 0, CLI_WHOLE, &b.runs, "N", "the best of that many; default 3", 1, 1000, NULL},
         {"exact", 0, CLI_SWITCH, &b.exact, NULL, "all in float32; without it activations are rounded to 8 bits", 0, 0,
          NULL},
         {"kernels", 0, CLI_TEXT, &b.kernels, "SET",

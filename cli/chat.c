@@ -14,8 +14,8 @@
 #include "sampling.h"
 #include "source.h"
 
-#define ANSWER_TOKENS 2048 /* most of an answer, unless --max-tokens says */
-#define ROOM_FOR_ANSWER 64 /* tokens of the context that a question leaves free */
+#define ANSWER_TOKENS 2048 /* the longest answer, unless --max-tokens says otherwise */
+#define ROOM_FOR_ANSWER 64 /* tokens of the context that a question must leave free */
 
 struct talk {
     tare_model *model;
@@ -27,10 +27,15 @@ struct talk {
     const char *system; /* --system, or NULL */
     int64_t context, kv_bits;
     struct cli_lines *lines;
-    char *answer; /* owned */
-    size_t size, room;
-    int64_t fed, written; /* tokens of the last question and its answer */
-    double feed_seconds, seconds;
+    /* The text of the answer so far, `size` bytes in an allocation of `room`; owned. */
+    char *answer;
+    size_t size;
+    size_t room;
+    /* Tokens of the last question and of its answer, and the seconds that they took. */
+    int64_t fed;
+    int64_t written;
+    double feed_seconds;
+    double seconds;
 };
 
 static void talk_release(struct talk *t)
@@ -72,7 +77,7 @@ static void note(const char *text)
     putc('\n', stderr);
 }
 
-/* The ids of the conversation, shortened until they fit. */
+/* Encodes the conversation; drops its oldest turns until it fits into the context. */
 static enum tare_code fitting_ids(struct talk *t, int32_t **ids, size_t *n, struct tare_error *err)
 {
     const int64_t context = tare_session_context(t->session);
@@ -96,6 +101,7 @@ static enum tare_code fitting_ids(struct talk *t, int32_t **ids, size_t *n, stru
     }
 }
 
+/* Adds to the text of the answer, which grows. Returns false when memory ran out. */
 static bool append(struct talk *t, const char *text, size_t size)
 {
     if (t->size + size + 1 > t->room) {
@@ -112,7 +118,7 @@ static bool append(struct talk *t, const char *text, size_t size)
     return true;
 }
 
-/* Write an answer to ids[0 .. n); of a plain conversation the space that opens it is left out. */
+/* Writes an answer to the ids. In a conversation without a template the space that opens the answer is left out. */
 static enum tare_code write_answer(struct talk *t, const int32_t *ids, size_t n, struct tare_error *err)
 {
     tare_generation *g = NULL;
@@ -143,7 +149,7 @@ static enum tare_code write_answer(struct talk *t, const int32_t *ids, size_t n,
     return code;
 }
 
-/* Feed what the session does not hold yet, and let it answer. */
+/* Feeds the ids that the session does not hold yet, and lets it answer. */
 static enum tare_code answer(struct talk *t, struct tare_error *err)
 {
     int32_t *ids = NULL;
@@ -152,7 +158,8 @@ static enum tare_code answer(struct talk *t, struct tare_error *err)
     if (code == TARE_OK) {
         const int32_t *held = tare_session_ids(t->session);
         const size_t length = (size_t)tare_session_length(t->session);
-        while (same < length && same + 1 < n && held[same] == ids[same]) /* one id at least is fed */
+        /* At least one id must be fed, for its logits. */
+        while (same < length && same + 1 < n && held[same] == ids[same])
             same++;
         code = tare_session_rewind(t->session, (int64_t)same, err);
     }
@@ -176,6 +183,7 @@ static void print_stats(const struct talk *t)
                (long long)t->written, t->seconds > 0 ? (double)(t->written - 1) / t->seconds : 0.0);
 }
 
+/* Obeys /save: writes the conversation into a file as JSON. */
 static void save(const struct talk *t, const char *path)
 {
     FILE *file = *path ? fopen(path, "wxe") : NULL;
@@ -199,10 +207,10 @@ static void print_help(void)
          "/save FILE     write it as JSON, for tare template --json\n"
          "/stats         tokens and speed\n"
          "/quit          or Ctrl-D\n"
-         "A line that ends in \\ goes on; so does what stands between lines of \"\"\". Ctrl-C stops an answer.");
+         "A line that ends in \\ continues; so does what stands between lines of \"\"\". Ctrl-C stops an answer.");
 }
 
-/* A line that begins with /. False: quit. */
+/* Obeys a line that begins with "/". Returns false to quit. */
 static bool command(struct talk *t, const char *line, struct tare_error *err)
 {
     const size_t word = strcspn(line, " \t");
@@ -226,7 +234,7 @@ static bool command(struct talk *t, const char *line, struct tare_error *err)
     return true;
 }
 
-/* Lines that belong together, joined into t->answer, which is free at that time. NULL: the end of input. */
+/* Joins lines that belong together, in t->answer, which holds nothing else at that time. NULL at the end of input. */
 static const char *whole_input(struct talk *t, const char *line)
 {
     bool interrupted, block = !strcmp(line, "\"\"\"");
@@ -248,7 +256,8 @@ static const char *whole_input(struct talk *t, const char *line)
     return append(t, line, length) ? t->answer : NULL;
 }
 
-/* Says one turn. An answer that was stopped stays as far as it came; a question that failed is taken back. */
+/* Takes one turn of the conversation. An answer that was stopped is kept as far as it came; a question that failed is
+ * taken back. */
 static enum tare_code turn(struct talk *t, const char *text, struct tare_error *err)
 {
     enum tare_code code = cli_conversation_say(&t->said, "user", text, err);
@@ -283,7 +292,7 @@ static int converse(struct talk *t)
         }
         if (code != TARE_OK)
             status = cli_fail(&err);
-        if (code != TARE_OK && !cli_is_terminal(stdin)) /* a script wants to know */
+        if (code != TARE_OK && !cli_is_terminal(stdin)) /* a script learns of it by the exit status */
             break;
         status = code == TARE_OK ? 0 : status;
     }

@@ -13,10 +13,12 @@ enum { CLI_USAGE = 2 }; /* exit status of wrong usage; those of errors are tare_
 
 struct cli_verb {
     const char *name;
-    const char *usage;   /* what follows the name */
-    const char *summary; /* one line */
-    int (*run)(const struct cli_verb *verb, int argc,
-               char **argv); /* argv: what follows the verb; gives the exit status */
+    /* The words after the name, for the help. */
+    const char *usage;
+    /* One line. */
+    const char *summary;
+    /* argv has the words after the verb. Returns the exit status. */
+    int (*run)(const struct cli_verb *verb, int argc, char **argv);
 };
 
 int cli_check(const struct cli_verb *verb, int argc, char **argv);
@@ -50,16 +52,23 @@ struct cli_list {
 };
 
 struct cli_flag {
-    const char *name; /* without dashes */
-    char letter;      /* a second name, or 0 */
+    /* Without dashes. */
+    const char *name;
+    /* A second name, or 0. */
+    char letter;
     enum cli_kind kind;
+    /* Where the value goes; its kind says of which type. */
     void *to;
-    const char *value; /* its placeholder in the help */
+    /* The placeholder of the value in the help. */
+    const char *value;
     const char *help;
-    int64_t least, most;
-    const char *const *choices; /* ends with NULL */
+    int64_t least;
+    int64_t most;
+    /* CLI_CHOICE: the words, NULL after the last one. */
+    const char *const *choices;
 };
 
+/* Returned instead of an exit status when nothing went wrong so far. */
 enum { CLI_GO_ON = -1 };
 
 /*
@@ -70,14 +79,14 @@ enum { CLI_GO_ON = -1 };
 int cli_parse(const struct cli_verb *verb, const struct cli_flag *flags, size_t n, int argc, char **argv, int room,
               int *words);
 
-/* A whole number or a real one with nothing after it; false where it is none or outside the range. */
+/* Read a whole number, or a real one, that fills the whole text. Return false when it is none or out of range. */
 bool cli_whole(const char *text, int64_t least, int64_t most, int64_t *number);
 bool cli_real(const char *text, double least, double most, double *number);
 
-/* One line on stderr, "tare: ...", and the status of wrong usage. */
+/* Writes one line on stderr, "tare: ...", and returns CLI_USAGE. */
 int cli_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* The flags that several verbs have, to stand in their lists. */
+/* The flags that several verbs share: each macro is an element of a verb's list of flags. */
 extern const char *const cli_tie_choices[];
 #define CLI_FLAG_TIE(to)                                                                                               \
     {                                                                                                                  \

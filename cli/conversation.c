@@ -31,7 +31,7 @@ enum tare_code cli_conversation_open(struct cli_conversation *c, const tare_toke
 
 static void drop(struct cli_conversation *c, size_t at)
 {
-    free((char *)(size_t)c->turns[at].content); /* ours, by strdup() */
+    free((char *)(size_t)c->turns[at].content); /* a copy that cli_conversation_say() made */
     memmove(c->turns + at, c->turns + at + 1, (c->n - at - 1) * sizeof *c->turns);
     c->n--;
 }
@@ -111,7 +111,7 @@ enum tare_code cli_conversation_ids(const struct cli_conversation *c, int32_t **
     request.add_generation_prompt = true;
     request.clock = clock;
     enum tare_code code = tare_template_render(c->form, &request, &text, &size, err);
-    if (code == TARE_OK) /* a template has its special tokens in it; the plain one does not */
+    if (code == TARE_OK) /* the text of a template has its special tokens; plain text needs them added */
         code = tare_tokenizer_encode(c->tokenizer, text, size, c->plain, ids, n, err);
     tare_text_free(text);
     return code;

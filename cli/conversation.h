@@ -8,27 +8,40 @@
 #include "tare.h"
 
 struct cli_conversation {
-    tare_template *form; /* the model's own, or a plain one */
+    /* The model's own template, or the plain one. */
+    tare_template *form;
     const tare_tokenizer *tokenizer;
     bool plain;
-    struct tare_turn *turns; /* owned, with their contents */
-    size_t n, room;
+    /* n turns in room for `room`; owned, and so are their contents. */
+    struct tare_turn *turns;
+    size_t n;
+    size_t room;
 };
 
-/* The template of the model at path; a model without one gets "User: .." and "Assistant: .." in lines. */
+/* Reads the template of the model at path. A model without one gets a plain template: lines of "User: .." and
+ * "Assistant: ..". */
 enum tare_code cli_conversation_open(struct cli_conversation *c, const tare_tokenizer *tokenizer, const char *path,
                                      const struct tare_options *options, struct tare_error *err);
 void cli_conversation_close(struct cli_conversation *c);
-/* role is static. A system turn takes the place of the one before. */
+
+/* Adds a turn. `role` is static, `text` is copied. A system turn replaces the earlier one. */
 enum tare_code cli_conversation_say(struct cli_conversation *c, const char *role, const char *text,
                                     struct tare_error *err);
-void cli_conversation_forget(struct cli_conversation *c); /* all but what the system said */
-void cli_conversation_undo(struct cli_conversation *c);   /* the last turn */
-/* All turns and what opens an answer, as ids; tare_ids_free(). */
+
+/* Drops all turns but the system's. */
+void cli_conversation_forget(struct cli_conversation *c);
+
+/* Drops the last turn. */
+void cli_conversation_undo(struct cli_conversation *c);
+
+/* Encodes all turns and what opens an answer. The ids are owned by the caller, tare_ids_free(). */
 enum tare_code cli_conversation_ids(const struct cli_conversation *c, int32_t **ids, size_t *n, struct tare_error *err);
-/* Drop the oldest turns until the next one of the user, but not the system's nor the last; false: none is left. */
+
+/* Drops the oldest turns up to the user's next one. The system's turn and the last one stay; returns false when there
+ * is no other. */
 bool cli_conversation_shorten(struct cli_conversation *c);
-/* [{"role": .., "content": ..}, ..], as `tare template --json` takes it in "messages". */
+
+/* Prints [{"role": .., "content": ..}, ..], which `tare template --json` reads as "messages". */
 void cli_conversation_print(const struct cli_conversation *c, FILE *file);
 
 #endif

@@ -18,25 +18,29 @@ static void note(void *user, const char *where, const char *text)
     fprintf(stderr, "%s%s\n", *where ? ": " : "", text);
 }
 
-static int execute(tare_model *model, const char *folder, const struct tare_convert_options *options,
+/* Converts, with notes and a bar on stderr, and says what was done. Returns the exit status. */
+static int execute(tare_model *model, const char *folder, struct tare_convert_options *options,
                    struct cli_progress *progress)
 {
     struct tare_error err = {0};
+    struct tare_convert_summary done = {0};
     const double start = cli_seconds();
+    options->note = note;
+    options->progress = cli_progress_show;
+    options->user = progress;
+    options->summary = &done;
     const enum tare_code code = tare_convert(model, folder, options, &err);
     cli_progress_wipe(progress);
     if (code != TARE_OK)
         return cli_fail(&err);
-    const struct tare_convert_summary *summary = options->summary;
-    if (summary->proved)
-        fprintf(stderr, "proved: the way back gives the source's bytes, all %zu modules\n", summary->modules);
+    if (done.proved)
+        fprintf(stderr, "proved: the way back gives the source's bytes, all %zu modules\n", done.modules);
     if (progress->on) {
-        if (summary->kept)
-            fprintf(stderr, "%zu of %zu modules were there already, from an earlier run\n", summary->kept,
-                    summary->modules);
-        if (summary->numbers)
+        if (done.kept)
+            fprintf(stderr, "%zu of %zu modules were there already, from an earlier run\n", done.kept, done.modules);
+        if (done.numbers)
             fprintf(stderr, "%s numbers were rounded, by %g at most; tare.json says which\n",
-                    cli_number(summary->numbers).text, summary->most);
+                    cli_number(done.numbers).text, done.most);
         const struct tare_report *report = tare_model_report(model);
         fprintf(stderr, "%s read in %.1f s, written to ", cli_bytes(report->bytes).text, cli_seconds() - start);
         cli_put(stderr, folder);
@@ -45,7 +49,7 @@ static int execute(tare_model *model, const char *folder, const struct tare_conv
     return 0;
 }
 
-/* The words of --to, and "what to write: mlx, dense". */
+/* Lists the words that --to takes, and makes the flag's help of them: "what to write: mlx, dense". */
 static void list_targets(const char *targets[16], char what[256])
 {
     int at = snprintf(what, 256, "what to write");
@@ -59,7 +63,6 @@ static void list_targets(const char *targets[16], char what[256])
 int cli_convert(const struct cli_verb *verb, int argc, char **argv)
 {
     struct tare_convert_options convert = TARE_CONVERT_OPTIONS_INIT;
-    struct tare_convert_summary summary = {0};
     struct cli_progress progress = cli_progress_init();
     const char *folder = NULL, *dequantize = NULL;
     bool no_data = false;
@@ -110,10 +113,6 @@ int cli_convert(const struct cli_verb *verb, int argc, char **argv)
         convert.to = targets[to];
         convert.dtype = dtype < 0 ? NULL : dtypes[dtype];
         convert.threads = (int)threads;
-        convert.note = note;
-        convert.progress = cli_progress_show;
-        convert.user = &progress;
-        convert.summary = &summary;
         result = execute(model, folder, &convert, &progress);
     }
     tare_model_free(model);

@@ -20,6 +20,8 @@ static void put_side(const struct tare_diff_side *side)
         printf(" group %" PRId64, side->group_size);
 }
 
+/* Prints one line on a parameter that differs: both forms, the largest difference and its place, and how many numbers
+ * differ. */
 static void put_row(const struct tare_diff_row *row)
 {
     printf("  %-11s", row->sameness == TARE_ONLY_FIRST    ? "only in A"

@@ -9,9 +9,10 @@
 #include "print.h"
 #include "report.h"
 
-enum { COLUMNS = 3 }; /* name, shape, packing; what follows is not aligned */
+enum { COLUMNS = 3 }; /* name, shape and packing are aligned; the recipe and the sources after them are not */
 
-/* Printed width: what cli_put() makes of a plain name. Names with control characters are rare enough to stand out. */
+/* The width of a name on the terminal. Control characters, which cli_put() makes longer, are not counted: they are so
+ * rare in names that a crooked column is right for them. */
 static int width_of(const char *text)
 {
     return (int)strlen(text);

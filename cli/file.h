@@ -7,14 +7,16 @@
 #include <stdio.h>
 
 struct cli_file {
-    char *data; /* of `size` bytes; free() */
+    /* `size` bytes; the caller calls free(). */
+    char *data;
     size_t size;
 };
 
-/* All that is left of `from`, at most `most` bytes. name: for messages. Prints the error; CLI_GO_ON or the exit status.
- */
+/* Reads all that is left of `from`, at most `most` bytes; `name` is used in messages. Prints the error. Returns
+ * CLI_GO_ON or the exit status. */
 int cli_file_take(struct cli_file *file, FILE *from, const char *name, size_t most);
-/* The same of the file at path; "-" is standard input. */
+
+/* The same for the file at path, where "-" is standard input. */
 int cli_file_read(struct cli_file *file, const char *path, size_t most);
 
 #endif

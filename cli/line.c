@@ -32,7 +32,7 @@ static char *show_prompt(EditLine *edit)
     return (char *)(size_t)((struct cli_lines *)data)->prompt; /* libedit asks for a char * and does not write to it */
 }
 
-/* Wait for a byte. SIGINT is let in while waiting only, so that none is missed just before. */
+/* Waits for a byte. SIGINT is blocked but for the time of waiting, so that none is missed just before. */
 static bool wait_for_key(void)
 {
     sigset_t with, without;
@@ -47,7 +47,8 @@ static bool wait_for_key(void)
     return ready > 0 && !cli_interrupt_came();
 }
 
-/* One character of UTF-8; what is none comes byte by byte. 1, 0 at the end, -1 after Ctrl-C. */
+/* Reads one character of UTF-8; bytes that are no UTF-8 come one by one. Returns 1, 0 at the end of input, or -1 after
+ * Ctrl-C. */
 static int read_key(EditLine *edit, wchar_t *key)
 {
     unsigned char byte;
@@ -98,7 +99,7 @@ void cli_lines_close(struct cli_lines *l)
     free(l);
 }
 
-/* A line that libedit owns becomes our own. */
+/* Copies a line that libedit owns. */
 static bool keep(struct cli_lines *l, const char *text, size_t n)
 {
     if (n + 1 > l->room) {

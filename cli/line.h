@@ -8,15 +8,17 @@
 
 struct cli_lines;
 
-/* NULL: no memory. */
+/* Returns NULL when memory ran out. */
 struct cli_lines *cli_lines_open(const char *program);
 void cli_lines_close(struct cli_lines *lines);
+
 /*
- * One line without its end, valid until the next call; NULL at the end of input. *interrupted: Ctrl-C was pressed
- * instead, and the line is empty. A prompt is shown on a terminal only.
+ * Reads one line. The result has no line end and is valid until the next call; it is NULL at the end of input. When
+ * Ctrl-C was pressed instead, *interrupted is true and the line is empty. The prompt is shown on a terminal only.
  */
 const char *cli_lines_next(struct cli_lines *lines, const char *prompt, bool *interrupted);
-/* What was said, as one entry of the history. */
+
+/* Adds a text to the history, as one entry. */
 void cli_lines_remember(struct cli_lines *lines, const char *text);
 
 #endif

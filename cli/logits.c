@@ -18,7 +18,7 @@ struct ids {
     size_t n;
 };
 
-/* "1,2,3": whole numbers from 0 to 2^31 - 1, commas between, nothing else. */
+/* Reads "1,2,3": whole numbers from 0 to 2^31 - 1 with commas between them and nothing else. */
 static int parse_ids(const char *text, struct ids *ids)
 {
     size_t most = 1;
@@ -51,7 +51,7 @@ static void print_piece(const tare_tokenizer *tokenizer, int32_t id)
     tare_text_free(text);
 }
 
-/* The TOP greatest of a row, greatest first; of equal ones the lower id. */
+/* Finds the ids of the TOP greatest logits of a row, greatest first; of equal ones the lower id comes first. */
 static void print_top(const float *row, int64_t n, const tare_tokenizer *tokenizer)
 {
     int64_t best[TOP] = {0};
@@ -76,7 +76,7 @@ static void print_top(const float *row, int64_t n, const tare_tokenizer *tokeniz
 
 static void print_rows(const struct cli_source *source, const struct ids *ids, const float *logits, int64_t columns)
 {
-    tare_tokenizer *tokenizer = NULL; /* words help, but are not needed */
+    tare_tokenizer *tokenizer = NULL; /* its words make the list readable; without one only ids are shown */
     if (tare_tokenizer_open(&tokenizer, source->path, &source->options, NULL) != TARE_OK)
         tokenizer = NULL;
     for (size_t i = 0; i < ids->n; i++) {
@@ -88,7 +88,7 @@ static void print_rows(const struct cli_source *source, const struct ids *ids, c
     tare_tokenizer_free(tokenizer);
 }
 
-/* The first ids at once, the rest one by one; logits: (n, columns). */
+/* Feeds the first ids at once and the rest one by one. logits has shape (n, columns). */
 static enum tare_code feed(tare_session *session, const struct ids *ids, size_t first, float *logits,
                            struct tare_error *err)
 {

@@ -7,15 +7,21 @@
 
 struct cli_look {
     bool json;
-    int words;         /* of the command line, at the front of argv */
-    tare_model *model; /* the caller's to free */
+    /* How many words, beside flags, stand at the front of argv. */
+    int words;
+    /* The caller frees it. */
+    tare_model *model;
+    /* Never NULL, also when the model does not load. */
     const struct tare_report *report;
-    enum tare_code code; /* of the plan; a report is there all the same */
+    /* What tare_plan() returned. */
+    enum tare_code code;
     struct tare_error err;
-    int status; /* of the plan: 0, or that of err, which is printed */
+    /* 0, or the exit status of err, which is printed already. */
+    int status;
 };
 
-/* CLI_GO_ON with all of look filled, or the exit status to end with. room: how many words the verb takes. */
+/* Reads the flags and plans the model. The verb takes at most `room` words. Returns CLI_GO_ON with *look filled, or
+ * the exit status to end with. */
 int cli_look(const struct cli_verb *verb, const char *json_help, int room, int argc, char **argv,
              struct cli_look *look);
 

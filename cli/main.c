@@ -16,7 +16,7 @@ static const struct cli_verb verbs[] = {
      cli_convert},
     {"repair", "MODEL [-o DIR | --in-place | --undo] [--json]",
      "Mend config.json, index and headers; shows the patch first.", cli_repair},
-    {"run", "[MODEL] [PROMPT] [--max-tokens N] [--temp T]", "Go on with a text.", cli_run},
+    {"run", "[MODEL] [PROMPT] [--max-tokens N] [--temp T]", "Continue a text.", cli_run},
     {"chat", "[MODEL] [--system TEXT] [--temp T]", "Talk with it.", cli_chat},
     {"logits", "[MODEL] --ids 1,2,3 [-o FILE.npy]", "The model's float32 logits for some ids.", cli_logits},
     {"perplexity", "MODEL FILE [--context N] [--json]", "How well it predicts a text.", cli_perplexity},

@@ -12,7 +12,8 @@ static size_t min3(size_t a, size_t b, size_t c)
     return d < c ? d : c;
 }
 
-/* Levenshtein's, by rows; names over 255 letters are as far as they are long. */
+/* Levenshtein's distance, computed row by row. Of a name over 255 letters it is the length of the longer one, so such
+ * a name is never near. */
 static size_t distance(const char *a, const char *b)
 {
     size_t row[LONGEST + 1];

@@ -10,8 +10,10 @@ enum { CLI_NEAR = 3 };
 struct cli_near {
     const char *word;
     size_t n;
-    const char *name[CLI_NEAR]; /* nearest first, borrowed */
-    size_t distance[CLI_NEAR];  /* letters to add, drop or change; a name that holds the word whole counts as 1 */
+    /* The nearest name comes first; borrowed. */
+    const char *name[CLI_NEAR];
+    /* How many letters must be added, dropped or changed; 1 for a name that contains the whole word. */
+    size_t distance[CLI_NEAR];
 };
 
 struct cli_near cli_near_init(const char *word);

@@ -14,9 +14,10 @@
 
 #include "print.h"
 
-enum { ALIGN = 64, PREFIX = 10 }; /* PREFIX: magic (6), version (2), length (2) */
+/* The data begins at a multiple of ALIGN bytes. PREFIX is the size of magic (6), version (2) and length (2). */
+enum { ALIGN = 64, PREFIX = 10 };
 
-/* The order of bytes, as numpy writes it: data goes out as it lies in memory. */
+/* numpy's sign for the order of bytes of this machine, in which the data is written. */
 static char byte_order(void)
 {
     const unsigned short one = 1;

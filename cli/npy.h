@@ -6,8 +6,8 @@
 #include <stddef.h>
 
 /*
- * Write rows * columns floats, row by row, as `path`: a .npy file of format 1.0, under a temporary name first, then
- * renamed. What is there and no regular file (a pipe, /dev/null) is written to in place. Prints the error; gives the
+ * Writes rows * columns floats, row by row, into a .npy file of format 1.0. The file is written under a temporary name
+ * and then renamed to path; if path is a pipe or a device it is written to directly. Prints the error and returns the
  * exit status.
  */
 int cli_npy_write(const char *path, const float *data, size_t rows, size_t columns);

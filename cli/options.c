@@ -29,7 +29,7 @@ int cli_wrong(const char *format, ...)
 bool cli_whole(const char *text, int64_t least, int64_t most, int64_t *number)
 {
     char *end = NULL;
-    if (!(*text == '-' || (*text >= '0' && *text <= '9'))) /* strtoll skips spaces and takes a plus */
+    if (!(*text == '-' || (*text >= '0' && *text <= '9'))) /* strtoll() would also skip spaces and take a plus */
         return false;
     errno = 0;
     const long long value = strtoll(text, &end, 10);
@@ -131,7 +131,7 @@ static int set_flag(const struct cli_verb *verb, const struct cli_flag *flag, co
     return CLI_USAGE;
 }
 
-/* The flag that a word names, "-o" or "--name" or "--name=value"; NULL when there is none. */
+/* Finds the flag that a word names: "-o", "--name" or "--name=value". NULL when there is none. */
 static const struct cli_flag *find_flag(const struct cli_flag *flags, size_t n, const char *word)
 {
     const size_t length = strcspn(word, "=");
@@ -147,7 +147,7 @@ static const struct cli_flag *find_flag(const struct cli_flag *flags, size_t n, 
 int cli_parse(const struct cli_verb *verb, const struct cli_flag *flags, size_t n, int argc, char **argv, int room,
               int *words)
 {
-    bool open = true; /* flags may still come */
+    bool open = true; /* until "--", which ends the flags */
     *words = 0;
     for (int i = 0; i < argc; i++) {
         char *word = argv[i];

@@ -21,16 +21,20 @@
 #include "source.h"
 
 #define LARGEST_TEXT ((size_t)1 << 30)
-#define LOGITS_BYTES ((size_t)64 << 20) /* logits that are held at once */
-#define MOST_ROWS 256                   /* the same; more at once would not be faster */
+/* How many logits are held at once: that many bytes and rows at most. More rows would not be faster. */
+#define LOGITS_BYTES ((size_t)64 << 20)
+#define MOST_ROWS 256
 
 enum { USUAL, EXACT, PATHS };
 
-/* A way of computing; both go through the same windows. */
+/* One way of computing. All paths score the same windows. */
 struct path {
     tare_session *session;
-    float *logits;       /* (rows, columns) */
-    double sum, squares; /* of -ln p, and of its square */
+    /* (rows, columns). */
+    float *logits;
+    /* The sums of -ln p and of its square, over the scored ids. */
+    double sum;
+    double squares;
 };
 
 struct measure {
@@ -38,23 +42,29 @@ struct measure {
     tare_model *model;
     tare_tokenizer *tokenizer;
     int threads;
-    bool as_run,
-        against; /* the first path is that of run and chat, else exact; there is a second one, which is exact */
+    /* The first path computes as run and chat do; otherwise it is exact. */
+    bool as_run;
+    /* There is a second path, an exact one, with which the first is compared. */
+    bool against;
     struct path paths[PATHS];
     int n_paths;
     int32_t *ids;
     size_t n;
     int64_t context, windows;
     size_t rows, columns;
-    double divergence; /* sum of KL(exact, usual) */
-    uint64_t scored, same_best;
+    /* The sum of KL(exact, usual). */
+    double divergence;
+    /* How many ids were scored, and for how many of them both paths have the same best id. */
+    uint64_t scored;
+    uint64_t same_best;
     double seconds;
 };
 
-/* ln sum exp of a row, in double: a sum of many small parts. best: the first of the largest. */
+/* Computes ln(sum_i exp(row[i])), in double because many small numbers are added. *best receives the place of the
+ * largest number, the first one of equal ones. */
 static double log_sum(const float *row, size_t columns, size_t *best)
 {
-    double sum = 1; /* the largest's own */
+    double sum = 1; /* the largest number contributes exp(0) */
     *best = 0;
     for (size_t i = 1; i < columns; i++)
         *best = row[i] > row[*best] ? i : *best;
@@ -64,7 +74,8 @@ static double log_sum(const float *row, size_t columns, size_t *best)
     return log(sum) + (double)most;
 }
 
-/* sum_i p[i] (ln p[i] - ln q[i]) of two rows of logits, less their log_sum */
+/* Computes sum_i p[i] * (ln p[i] - ln q[i]) of two rows of logits. A logarithm of a probability is the logit less
+ * log_sum(). */
 static double divergence(const float *p, double p_sum, const float *q, double q_sum, size_t columns)
 {
     double total = 0;
@@ -84,7 +95,7 @@ static enum tare_code fail(struct tare_error *err, enum tare_code code, const ch
     return code;
 }
 
-/* One row of logits of each path; next: what comes. */
+/* Scores the id `next` by one row of logits of each path. */
 static enum tare_code score_row(struct measure *m, size_t i, int32_t next, struct tare_error *err)
 {
     const float *rows[PATHS] = {NULL};
@@ -112,7 +123,7 @@ static enum tare_code score_row(struct measure *m, size_t i, int32_t next, struc
     return TARE_OK;
 }
 
-/* Score id[i + 1] after feeding id[i], n of them. */
+/* Feeds n ids, and scores with the logits of each id the id that follows it. */
 static enum tare_code score(struct measure *m, const int32_t *ids, size_t n, struct tare_error *err)
 {
     enum tare_code code = TARE_OK;
@@ -144,7 +155,7 @@ static enum tare_code score_windows(struct measure *m, struct tare_error *err)
     return code;
 }
 
-/* A session of each path, and room for its logits. They share the weights. */
+/* Opens a session for each path, with room for its logits. The sessions share their weights. */
 static enum tare_code open_paths(struct measure *m, struct tare_error *err)
 {
     struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
@@ -187,7 +198,12 @@ static enum tare_code prepare(struct measure *m, const struct cli_source *source
 }
 
 struct figures {
-    double nats, perplexity, error; /* error: of perplexity, one sigma of the mean */
+    /* The mean of -ln p. */
+    double nats;
+    /* exp(nats). */
+    double perplexity;
+    /* One standard error of perplexity. */
+    double error;
 };
 
 static struct figures figures(const struct measure *m, int k)

@@ -10,23 +10,30 @@
 
 #include "tare.h"
 
-/* "tare: where: text" on stderr, on one line. */
+/* Writes "tare: where: text" on stderr, on one line. */
 void cli_error(const char *where, const char *text);
-/* The same for an error of the library; gives its exit status. */
+
+/* The same for an error of the library. Returns its exit status. */
 int cli_fail(const struct tare_error *err);
-/* The same for a failed call of the system (errno), as an error of reading or writing `where`. */
+
+/* The same for a failed system call (errno), as an error of reading or writing `where`. Returns the exit status. */
 int cli_fail_system(const char *where);
 
-/* Text of a checkpoint: control characters become \xNN, so that a name cannot drive the terminal. */
+/* Writes a text from a checkpoint. Control characters become \xNN, so that a name cannot control the terminal. */
 void cli_put(FILE *file, const char *text);
-/* The same, but line ends and tabs are let through. */
+
+/* The same, but line ends and tabs stay as they are. */
 void cli_put_lines(FILE *file, const char *text, size_t size);
-/* What a model says, on stdout at once: a terminal is protected from it, a file or pipe gets it as it is. */
+
+/* Writes what a model says on stdout, without delay. A terminal is protected as by cli_put_lines(); a file or pipe
+ * gets the text unchanged. */
 void cli_write(const char *text, size_t size);
-/* The same as cli_put() as a JSON string, quotes included; bytes beyond ASCII go through as they are. */
+
+/* Writes a text as a JSON string, quotes included. Bytes beyond ASCII stay as they are. */
 void cli_put_json(FILE *file, const char *text);
 
-/* A text that the library made, with an end of line; frees it. NULL is no memory. Gives the status, or that of it. */
+/* Writes a text that the library made, adds a line end and frees the text. Returns `status`; when text is NULL, memory
+ * ran out, and the status of that error is returned. */
 int cli_put_made(char *text, int status);
 
 struct cli_size {
@@ -43,10 +50,11 @@ struct cli_shape cli_shape(int rank, const int64_t *shape);
 
 enum cli_colour { CLI_PLAIN, CLI_GOOD, CLI_DOUBT, CLI_BAD, CLI_FAINT };
 bool cli_is_terminal(FILE *file);
-/* Start a colour, and end it with CLI_PLAIN; nothing where it is no terminal or NO_COLOR is set. */
+
+/* Starts a colour; CLI_PLAIN ends it. Does nothing when the file is no terminal or NO_COLOR is set. */
 void cli_colour(FILE *file, enum cli_colour colour);
 
-/* Write out stdout; the status to end with: `status`, or that of a failed write. */
+/* Flushes stdout. Returns the status to end with: `status`, or that of a failed write. */
 int cli_finish(int status);
 
 #endif

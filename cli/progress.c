@@ -61,6 +61,7 @@ static struct cli_size amount(const struct cli_progress *p, uint64_t n)
     return p->counts ? cli_number(n) : cli_bytes(n);
 }
 
+/* Draws the bar over the old one: the share that is done, the amounts, the speed and the time that is left. */
 static void draw(struct cli_progress *p, const char *stage, uint64_t done, uint64_t total, double now)
 {
     enum { WIDTH = 24 };

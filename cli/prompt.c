@@ -12,7 +12,7 @@
 
 static const size_t LARGEST = (size_t)16 << 20;
 
-/* All of stdin, less one line end at its end, which is the shell's. */
+/* Reads all of standard input, without its last line end, which the shell added. */
 static int read_input(struct cli_prompt *prompt)
 {
     struct cli_file file;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * prompt.h - the text to go on with: a word, standard input, or fable's own. */
+ * prompt.h - the text to continue: a word of the command line, standard input, or fable's own. */
 #ifndef TARE_CLI_PROMPT_H
 #define TARE_CLI_PROMPT_H
 
@@ -12,7 +12,7 @@ struct cli_prompt {
     char *owned; /* free() */
 };
 
-/* word: from the command line, or NULL. Prints the error; gives CLI_GO_ON or the exit status. */
+/* `word` is from the command line, or NULL. Prints the error. Returns CLI_GO_ON or the exit status. */
 int cli_prompt_get(struct cli_prompt *prompt, const char *word, bool fable);
 
 #endif

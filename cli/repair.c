@@ -16,7 +16,7 @@ static void line(char sign, const char *text)
     putchar('\n');
 }
 
-/* "- key: before", "+ key: after". */
+/* Prints one line of a patch: "- key: before" or "+ key: after". */
 static void key_line(char sign, const char *key, const char *value)
 {
     cli_colour(stdout, sign == '-' ? CLI_BAD : CLI_GOOD);
@@ -43,7 +43,8 @@ static void show_change(const struct tare_repair_change *c)
     }
 }
 
-/* Changes are grouped by file, in the order in which a file comes first; the evidence stands once. */
+/* Prints the changes file by file, in the order of each file's first change. Evidence that several changes share is
+ * printed once. */
 static void show(const struct tare_repair_report *r)
 {
     for (size_t i = 0; i < r->n_changes; i++) {
@@ -114,6 +115,7 @@ static int apply(const tare_repair *repair, const char *folder, bool json)
     return 0;
 }
 
+/* Puts back the files that an earlier repair in place has kept. */
 static int undo(const char *model)
 {
     struct cli_source source;
@@ -125,6 +127,7 @@ static int undo(const char *model)
     return 0;
 }
 
+/* Looks for a patch, shows it, and applies it when that was asked for. Returns the exit status. */
 static int find(struct cli_source *source, const char *folder, bool in_place, bool json)
 {
     struct tare_error err = {0};
@@ -140,7 +143,7 @@ static int find(struct cli_source *source, const char *folder, bool in_place, bo
         show(report);
         verdict(report, folder, in_place);
     }
-    if (!status && report->n_changes) /* also not where the patch could not be shown */
+    if (!status && report->n_changes) /* write nothing that could not be shown */
         status = folder || in_place ? apply(repair, folder, json) : 1;
     tare_repair_free(repair);
     return status;

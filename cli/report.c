@@ -58,6 +58,7 @@ static bool ends(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+/* Does the set of tensors that are set aside contain a packed head? */
 static bool is_quantized_head(const struct tare_report *report)
 {
     for (size_t i = 0; i < report->n_set_aside; i++) {
@@ -68,7 +69,7 @@ static bool is_quantized_head(const struct tare_report *report)
     return false;
 }
 
-/* Why a head was dropped or kept: the file and key that said so, the default that did, or nothing. */
+/* Prints why a head was dropped or kept: the file and key that said so, or the default, or nothing. */
 static void head_reason(const struct tare_report_head *head)
 {
     const bool tied = strcmp(head->decision, "drop") == 0;
@@ -91,6 +92,7 @@ static void head_reason(const struct tare_report_head *head)
     }
 }
 
+/* Prints one line on an output head: what became of it, why, and whether it equals the embedding. */
 static void head_line(const struct tare_report *report, const struct tare_report_head *head)
 {
     label("head");
@@ -143,6 +145,7 @@ static bool same(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+/* Were two tensors set aside by the same rule, on the same evidence? */
 static bool same_reason(const struct tare_report_tensor *a, const struct tare_report_tensor *b)
 {
     return same(a->rule, b->rule) && same(a->evidence, b->evidence);
@@ -157,7 +160,7 @@ void cli_report_set_aside(const struct tare_report *report, bool all)
         while (j < i && !same_reason(&t[i], &t[j]))
             j++;
         if (j < i)
-            continue; /* its rule was printed with the first tensor of it */
+            continue; /* printed with the first tensor of its rule */
         for (j = i; j < n; j++)
             members += same_reason(&t[i], &t[j]);
         label("set aside");

@@ -7,19 +7,22 @@
 
 #include "tare.h"
 
-/* What it is: model type, parameters, bytes; its formats; its heads. */
+/* Prints what the model is: its type, the number of its parameters, its bytes and its formats. */
 void cli_report_what(const struct tare_report *report);
 void cli_report_heads(const struct tare_report *report);
-/* By rule; `all` names every tensor, else a few of each rule. */
+
+/* Prints the tensors that are set aside, rule by rule: all of them, or a few of each rule. */
 void cli_report_set_aside(const struct tare_report *report, bool all);
-/* Missing, unexpected and misshapen tensors. */
+
+/* Prints missing, unexpected and misshapen tensors. */
 void cli_report_strict(const struct tare_report *report, bool all);
 void cli_report_account(const struct tare_report *report);
 void cli_report_findings(const struct tare_report *report);
 
-/* How many findings are at least of a level. */
+/* Counts the findings of at least this level. */
 size_t cli_report_count(const struct tare_report *report, enum tare_level least);
-/* The warnings and errors of a plan that is about to be used, a line each on stderr. */
+
+/* Prints the warnings and errors of a plan that is about to be used on stderr, one line each. */
 void cli_report_warn(const tare_model *model);
 
 #endif

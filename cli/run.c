@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * run.c - tare run: go on with a text. */
+ * run.c - tare run: continue a text. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "sampling.h"
 #include "source.h"
 
-/* What one text needs; all owned. */
+/* Everything that writing one text needs; all pointers are owned but `cache`. */
 struct writer {
     tare_model *model;
     tare_tokenizer *tokenizer;
@@ -41,6 +41,7 @@ static void writer_release(struct writer *w)
     tare_model_free(w->model);
 }
 
+/* Opens a session with room for the prompt and the most that may be written, within what the model was made for. */
 static enum tare_code open_session(struct writer *w, int threads, struct tare_error *err)
 {
     struct tare_session_options options = TARE_SESSION_OPTIONS_INIT;
@@ -53,20 +54,22 @@ static enum tare_code open_session(struct writer *w, int threads, struct tare_er
     return tare_session_open(&w->session, w->model, &options, err);
 }
 
-/* What the file of --prompt-cache holds of the prompt is not gone through again. Returns how many ids that are. */
+/* Loads the session from the file of --prompt-cache. *same receives how many ids of the prompt it holds, which are not
+ * fed again. */
 static enum tare_code take_cache(struct writer *w, size_t *same, struct tare_error *err)
 {
     *same = 0;
     if (!w->cache)
         return TARE_OK;
     enum tare_code code = tare_session_load(w->session, w->cache, err);
-    if (code == TARE_E_ABSENT) /* the first time */
+    if (code == TARE_E_ABSENT) /* the file is made at the end of this run */
         return TARE_OK;
     if (code != TARE_OK)
         return code;
     const int32_t *held = tare_session_ids(w->session);
     const size_t length = (size_t)tare_session_length(w->session);
-    while (*same < length && *same + 1 < w->n && held[*same] == w->ids[*same]) /* one id at least is fed */
+    /* At least one id must be fed, for its logits. */
+    while (*same < length && *same + 1 < w->n && held[*same] == w->ids[*same])
         ++*same;
     return tare_session_rewind(w->session, (int64_t)*same, err);
 }
@@ -97,7 +100,7 @@ static enum tare_code write_on(struct writer *w, struct tare_error *err)
     double start = 0;
     while (code == TARE_OK && !step.finish && !cli_interrupt_came() && !ferror(stdout)) {
         code = tare_generate_next(w->generation, &step, err);
-        start = start > 0 ? start : cli_seconds(); /* the first one waits for the prompt */
+        start = start > 0 ? start : cli_seconds(); /* the first token waits for the prompt, so time runs from there */
         w->tokens += step.id >= 0 && step.finish != TARE_FINISH_END;
         cli_write(step.text, step.size);
         w->seconds = cli_seconds() - start;
@@ -110,6 +113,7 @@ static enum tare_code write_on(struct writer *w, struct tare_error *err)
     return code == TARE_OK && cli_interrupt_came() ? TARE_E_CANCELLED : code;
 }
 
+/* On a terminal: says how fast the text was written, and how many guesses of a draft were right. */
 static void print_rate(const struct writer *w)
 {
     if (!cli_is_terminal(stderr))
@@ -125,6 +129,7 @@ static void print_rate(const struct writer *w)
     putc('\n', stderr);
 }
 
+/* Writes the prompt and its continuation, and saves the session when that was asked for. Returns the exit status. */
 static int tell(struct writer *w, const struct cli_source *source, const struct cli_prompt *prompt)
 {
     struct tare_error err = {0};
@@ -147,7 +152,7 @@ static int tell(struct writer *w, const struct cli_source *source, const struct 
     return 0;
 }
 
-/* Plan first: a model that is not there is the better message than a prompt that is not. */
+/* The plan comes first: when model and prompt are both missing, the message about the model helps more. */
 static int plan_and_tell(struct writer *w, const struct cli_source *source, const char *word)
 {
     struct tare_error err = {0};
@@ -174,7 +179,7 @@ int cli_run(const struct cli_verb *verb, int argc, char **argv)
     const struct cli_flag flags[] = {
         CLI_FLAGS_SAMPLING(&asked),
         {"prompt-cache", 0, CLI_TEXT, &cache, "FILE",
-         "go on from the text in it as far as the prompt is the same; kept there", 0, 0, NULL},
+         "continue the text in it as far as the prompt is the same; kept there", 0, 0, NULL},
         {"context", 0, CLI_WHOLE, &w.context, "N",
          "most tokens, prompt and text; default: what they need, at most the model's", 1, INT32_MAX, NULL},
         {"exact", 0, CLI_SWITCH, &w.exact, NULL, "all in float32; without it activations are rounded to 8 bits", 0, 0,

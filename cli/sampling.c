@@ -12,7 +12,7 @@ static const size_t LARGEST = (size_t)1 << 20;
 
 const char *const cli_draft_choices[] = {"none", "lookup", NULL};
 
-/* Another seed each time, where none was asked for. */
+/* Makes a new seed for each run, when none was asked for. */
 static uint64_t any_seed(void)
 {
     struct timespec t;
@@ -20,7 +20,7 @@ static uint64_t any_seed(void)
     return (uint64_t)t.tv_sec * 1000000007u ^ (uint64_t)t.tv_nsec << 20 ^ (uint64_t)getpid();
 }
 
-/* ID=V; V may be -inf. */
+/* Reads "ID=V"; V may be -inf. */
 static bool read_bias(const char *word, struct tare_bias *bias)
 {
     char id[16];
@@ -61,7 +61,7 @@ int cli_sampling_take(const struct cli_verb *verb, const struct cli_sampling *as
                                          .penalty_window = (int)asked->window,
                                          .bias = made->bias,
                                          .n_bias = asked->bias.n};
-    if (asked->window == 0) { /* as in llama.cpp: no token is recent */
+    if (asked->window == 0) { /* as in llama.cpp, 0 means that no token is recent */
         o->sampling.repetition_penalty = 1;
         o->sampling.presence_penalty = o->sampling.frequency_penalty = 0;
     }

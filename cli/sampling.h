@@ -6,7 +6,7 @@
 #include "cli.h"
 #include "file.h"
 
-/* As the flags leave it. */
+/* The values of the flags. */
 struct cli_sampling {
     double temp, top_p, min_p, typical, repetition, presence, frequency;
     int64_t most, top_k, window, seed;
@@ -67,14 +67,17 @@ extern const char *const cli_draft_choices[];
             cli_draft_choices                                                                                            \
     }
 
-/* For the library. options borrows from here and from argv; grammar.data is NULL where there is none. */
+/* The same in the library's terms. options points into this struct and into argv. grammar.data is NULL without a
+ * grammar. */
 struct cli_generation {
     struct tare_generate_options options;
     struct tare_bias bias[CLI_LIST_MOST];
     struct cli_file grammar;
     enum tare_grammar_kind kind;
 };
-/* CLI_GO_ON, or the exit status. Reads the grammar's file. *made must stay where it is. */
+
+/* Translates the flags and reads the file of the grammar. *made must not be moved afterwards. Returns CLI_GO_ON or the
+ * exit status. */
 int cli_sampling_take(const struct cli_verb *verb, const struct cli_sampling *asked, struct cli_generation *made);
 void cli_generation_release(struct cli_generation *made);
 

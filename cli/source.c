@@ -16,7 +16,8 @@ static bool exists(const char *path)
     return stat(path, &st) == 0;
 }
 
-/* ORG/NAME as the hub spells it: two words of letters, digits, '-', '_' and '.', that do not start with a dot. */
+/* Is it ORG/NAME as the hub spells it: two words of letters, digits, '-', '_' and '.', neither of which starts with a
+ * dot? */
 static bool is_hub_name(const char *word)
 {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
@@ -25,7 +26,8 @@ static bool is_hub_name(const char *word)
            word + strspn(word, letters) == slash && !slash[1 + strspn(slash + 1, letters)];
 }
 
-/* An environment variable that is a path, "~/" being the home folder; false when unset or empty, or too long. */
+/* Reads a path from an environment variable; "~/" stands for the home folder. Returns false when the variable is unset
+ * or empty, or the path too long. */
 static bool path_of(const char *variable, const char *more, char *out, size_t room)
 {
     const char *value = getenv(variable), *home = getenv("HOME");
@@ -39,6 +41,7 @@ static bool path_of(const char *variable, const char *more, char *out, size_t ro
     return n > 0 && (size_t)n < room;
 }
 
+/* Looks for ORG/NAME in the Hugging Face cache, which lies where the variables say that the hub's own tools read. */
 static enum tare_code look_in_cache(struct cli_source *source, const char *model, struct tare_error *err)
 {
     char hub[2048];

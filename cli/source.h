@@ -9,22 +9,25 @@
 #include "tare.h"
 
 struct cli_source {
-    struct tare_options options; /* with the files of fable where it is that */
-    const char *path;            /* for the library */
+    /* Options for tare_plan(); for fable they hold its files. */
+    struct tare_options options;
+    /* The path for tare_plan(). */
+    const char *path;
     bool fable;
-    bool cached;      /* found in the cache */
-    char cache[4096]; /* where ORG/NAME is, or was looked for; "" when MODEL is no such name */
+    /* It was found in the cache. */
+    bool cached;
+    /* Where ORG/NAME is, or was looked for; "" when MODEL is no such name. */
+    char cache[4096];
 };
 
-/* model may be NULL: fable. Fails only when the cache's path is too long. */
+/* Finds out what MODEL means; NULL means fable. Fails only when the path of the cache is too long. */
 enum tare_code cli_source_find(struct cli_source *source, const char *model, struct tare_error *err);
-/* Does one word alone name a model (and no prompt)? */
+
+/* Does a single word name a model, and not a prompt? */
 bool cli_source_names_model(const char *word);
 
-/*
- * tare_plan() with a bar. On failure err says it in full: also where a name was looked for. *model may be not NULL
- * then.
- */
+/* Calls tare_plan() and shows a bar. On failure err also says where a name was looked for, and *model may still be a
+ * plan, which the caller frees. */
 enum tare_code cli_source_plan(const struct cli_source *source, tare_model **model, struct tare_error *err);
 
 #endif

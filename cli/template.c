@@ -10,7 +10,7 @@
 #include "prompt.h"
 #include "source.h"
 
-/* What the request says, as one text of JSON or as a user's turn. */
+/* Makes a request of standard input, which is one text of JSON or what the user says. */
 static int render(const struct cli_source *source, const struct tare_template_request *asked)
 {
     struct tare_template_request request = *asked;

@@ -51,7 +51,7 @@ static int encode(const struct request *request)
     return 0;
 }
 
-/* Numbers with anything between them that a list has, or {"ids": [1, 2]}. */
+/* Reads ids: numbers with spaces, commas or brackets between them, or {"ids": [1, 2]}. */
 static int read_ids(struct request *request)
 {
     size_t room = 0;

@@ -1,4 +1,4 @@
-# The output head (design.md, section 3) and bad input (section 6), end to end. TARE_PYTHON: tests/shell.cmake.
+# The output head (docs/head.md) and bad input (docs/bad-input.md), end to end. TARE_PYTHON: tests/shell.cmake.
 foreach(class IN ITEMS Seed16 Count Proof Differs OnlyCopy Incomplete FlagType TwoForms Shards Extras Architectures)
   string(TOLOWER ${class} name)
   add_test(NAME head-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_head.py $<TARGET_FILE:tare> ${class})

@@ -52,7 +52,12 @@ foreach(class IN ITEMS Perplexity Bench)
   set_tests_properties(cli-${name} PROPERTIES LABELS cli)
 endforeach()
 
-# Texts that go on from bad input.
+# What README.md shows is what the program does: its terminals, its list of verbs, its program, its picture.
+add_test(NAME readme COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_readme.py $<TARGET_FILE:tare> ${CMAKE_C_COMPILER})
+add_test(NAME readme-picture COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tools/terminal_picture.py $<TARGET_FILE:tare> --check)
+set_tests_properties(readme readme-picture PROPERTIES LABELS cli TIMEOUT 300)
+
+# Texts that continue from bad input.
 add_test(NAME cli-bad-run COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_bad_input_run.py $<TARGET_FILE:tare>)
 set_tests_properties(cli-bad-run PROPERTIES LABELS cli)
 

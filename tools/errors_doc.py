@@ -6,7 +6,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EXITS = [(0, "all is well; `explain`, `convert`, `run` and `logits` also with warnings"),
-         (1, "`check` only: it loads, but with findings (warnings or errors)"),
+         (1, "`check`, `verify`: it loads, but with findings; `diff`: they differ; `repair`: there is a patch"),
          (2, "wrong usage: an unknown verb or flag, a value out of range, an unknown tensor"),
          (3, "a file is not there"),
          (4, "refused: it does not load, or is ambiguous or unsafe"),

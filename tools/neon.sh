@@ -17,7 +17,7 @@ else
     done
 fi
 
-# Those of CMakeLists.txt.
+# The same warnings and flags as in CMakeLists.txt.
 warnings="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror"
 flags="-std=c11 -O3 -g1 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -ffp-contract=off -fno-math-errno $warnings"
 flags="$flags -Isrc -Iinclude -Itests/neon -Itests/unit"
@@ -38,7 +38,7 @@ for file in src/kernels/*.c src/base/pool.c src/base/error.c; do
 done
 objects=$(echo "$out"/*.o)
 compile tests/unit/guarded.c
-for test in tests/neon/picked.c tests/unit/test_tiles.c tests/unit/test_kernels.c tests/unit/test_cache_kernels.c; do
+for test in tests/neon/picked.c tests/unit/kernels/*.c; do
     compile "$test"
     name=$(basename "$test" .c)
     # shellcheck disable=SC2086
@@ -60,7 +60,8 @@ elif [ "$("$out/picked")" != neon ]; then
     echo "this machine has no dot products of bytes (asimddp)" >&2
     exit 1
 fi
-for name in test_tiles test_kernels test_cache_kernels; do
+for test in tests/unit/kernels/*.c; do
+    name=$(basename "$test" .c)
     echo "$name"
     $run "$out/$name"
 done

@@ -11,6 +11,15 @@ import libtare
 WORDS = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 
 
+def _without_initialization():
+    """transformers' way to leave weights as they are allocated: every one is replaced."""
+    try:
+        from transformers.initialization import no_init_weights
+    except ImportError:  # before 5
+        from transformers.modeling_utils import no_init_weights
+    return no_init_weights()
+
+
 def _config(plan):
     """transformers' config without what it would quantize by."""
     values = plan.convert_config("dense")
@@ -39,7 +48,7 @@ def load(path, dtype=torch.float32, model_class=None, **options):
     if dtype not in WORDS:
         raise ValueError("dtype %s; there are %s" % (dtype, ", ".join(map(str, WORDS))))
     config = _config(plan)
-    with transformers.initialization.no_init_weights():
+    with _without_initialization():
         model = (model_class or transformers.AutoModelForCausalLM).from_config(config, dtype=dtype)
     aside, state = _unused(plan), {}
     for name in plan.sources:

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
+
 void tare_comparer_release(struct tare_comparer *c)
 {
     tare_arena_release(&c->arena[0]);
@@ -33,7 +35,7 @@ static bool same_value(const struct tare_value *a, const struct tare_value *b)
     return !a && !b;
 }
 
-bool tare_views_alike(const struct tare_reading *first, const struct tare_reading *second)
+bool tare_views_alike(const struct tare_readable *first, const struct tare_readable *second)
 {
     if (first->flat.n != second->flat.n || first->flat.rank != second->flat.rank)
         return false;
@@ -56,17 +58,12 @@ bool tare_views_alike(const struct tare_reading *first, const struct tare_readin
 
 /* ---- codes --------------------------------------------------------------------------------------------------- */
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-    return b ? gcd(b, a % b) : a;
-}
-
 static bool same_float(float a, float b)
 {
     return a == b || (isnan(a) && isnan(b));
 }
 
-/* The same zero, whichever way each side spells it? */
+/* Do both sides mean the same zero, whether they store zeros or biases? */
 static bool same_zero(const struct tare_packing *const packing[2], const float scale[2], const float offset[2])
 {
     if (packing[0]->codes != TARE_CODE_INTEGER)
@@ -77,12 +74,12 @@ static bool same_zero(const struct tare_packing *const packing[2], const float s
     return same_float(-offset[zero] * scale[zero], offset[!zero]);
 }
 
-static void compare_groups(const struct tare_reading side[2], const struct tare_codes codes[2], int64_t rows,
+static void compare_groups(const struct tare_readable side[2], const struct tare_codes codes[2], int64_t rows,
                            int64_t columns, struct tare_finding_of_tile *found)
 {
     const struct tare_packing *const packing[2] = {side[0].first->packing, side[1].first->packing};
     const int64_t size[2] = {side[0].group_size, side[1].group_size};
-    const int64_t groups[2] = {columns / size[0], columns / size[1]}, step = gcd(size[0], size[1]);
+    const int64_t groups[2] = {columns / size[0], columns / size[1]}, step = tare_common_divisor(size[0], size[1]);
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < columns; i += step) {
             float scale[2], offset[2];
@@ -97,7 +94,7 @@ static void compare_groups(const struct tare_reading side[2], const struct tare_
 }
 
 /* Room for the codes of a tile, from the arena. */
-static bool codes_room(struct tare_codes *codes, const struct tare_reading *side, int64_t count,
+static bool codes_room(struct tare_codes *codes, const struct tare_readable *side, int64_t count,
                        struct tare_arena *arena)
 {
     const size_t groups = (size_t)(count / side->group_size);
@@ -107,7 +104,7 @@ static bool codes_room(struct tare_codes *codes, const struct tare_reading *side
     return codes->code && codes->scale && codes->offset;
 }
 
-static enum tare_code compare_codes(const struct tare_reading side[2], const struct tare_tile *tile,
+static enum tare_code compare_codes(const struct tare_readable side[2], const struct tare_tile *tile,
                                     struct tare_comparer *c, struct tare_codes codes[2],
                                     struct tare_finding_of_tile *found, struct tare_error *err)
 {
@@ -116,7 +113,7 @@ static enum tare_code compare_codes(const struct tare_reading side[2], const str
         tare_arena_reset(&c->arena[k]);
         if (!codes_room(&codes[k], &side[k], tile->count, &c->arena[k]))
             return tare_fail_memory(err);
-        const enum tare_code code = tare_reading_codes(&side[k], tile, &codes[k], &c->arena[k], err);
+        const enum tare_code code = tare_readable_codes(&side[k], tile, &codes[k], &c->arena[k], err);
         if (code)
             return code;
     }
@@ -140,7 +137,7 @@ static void compare_one(double a, double b, int64_t at, struct tare_finding_of_t
     }
 }
 
-static enum tare_code compare_numbers(const struct tare_reading side[2], const struct tare_tile *tile,
+static enum tare_code compare_numbers(const struct tare_readable side[2], const struct tare_tile *tile,
                                       struct tare_comparer *c, const struct tare_codes *codes,
                                       struct tare_finding_of_tile *found, struct tare_error *err)
 {
@@ -152,8 +149,8 @@ static enum tare_code compare_numbers(const struct tare_reading side[2], const s
             tare_codes_floats(side[k].first, &codes[k], tile->count / side[k].shape[side[k].rank - 1], c->numbers[k]);
             continue;
         }
-        const enum tare_code code = wide ? tare_reading_doubles(&side[k], tile, c->numbers[k], &c->work, err)
-                                         : tare_reading_floats(&side[k], tile, c->numbers[k], &c->work, err);
+        const enum tare_code code = wide ? tare_readable_doubles(&side[k], tile, c->numbers[k], &c->work, err)
+                                         : tare_readable_floats(&side[k], tile, c->numbers[k], &c->work, err);
         if (code)
             return code;
     }
@@ -170,7 +167,7 @@ static enum tare_code compare_numbers(const struct tare_reading side[2], const s
     return TARE_OK;
 }
 
-enum tare_code tare_tiles_compare(const struct tare_reading side[2], const struct tare_tile *tile,
+enum tare_code tare_tiles_compare(const struct tare_readable side[2], const struct tare_tile *tile,
                                   struct tare_comparer *c, struct tare_finding_of_tile *found, struct tare_error *err)
 {
     const bool both = side[0].codes && side[1].codes && side[0].first->bits == side[1].first->bits &&

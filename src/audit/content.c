@@ -46,7 +46,7 @@ struct run {
     atomic_bool stop;
 };
 
-/* Add to the progress; false: cancelled, or somebody failed. Under the lock. */
+/* Adds to the progress, under the lock. False: the caller cancelled, or another task failed. */
 static bool advance(struct run *run, uint64_t bytes)
 {
     run->done += bytes;
@@ -72,7 +72,7 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* n bytes of a part from byte `at` on, wherever they are; NULL: it cannot be read. */
+/* The n bytes of a part from byte `at`, read into the buffer or mapped; NULL: they cannot be read. */
 static const unsigned char *stretch_of(struct run *run, struct worker *worker, const struct tare_inspected *in,
                                        int part, uint64_t at, uint64_t n, struct tare_error *err)
 {
@@ -127,7 +127,7 @@ static void look_at_numbers(struct run *run, const struct task *task, struct wor
     pthread_mutex_unlock(&run->lock);
 }
 
-/* The units of a packed weight: how many, their bytes, and how many of them one task and one reading has. */
+/* How the bits of a packed weight are cut: the number and size of its units, and how many a task and a reading have. */
 struct units {
     int64_t n, task, step;
     uint64_t size;
@@ -266,7 +266,8 @@ static bool add_module(struct run *run, size_t index)
     return true;
 }
 
-/* What has to be decoded: where a group is suspected, its scale is 0, or nobody can look at the bits. */
+/* Adds tasks for modules that must be decoded: a group is suspected, a scale is 0, or their bits cannot be looked at.
+ */
 static bool add_suspects(struct run *run)
 {
     for (size_t k = 0; k < run->verify->n_inspected; k++) {
@@ -306,7 +307,7 @@ static enum tare_code add_modules(struct run *run, struct tare_error *err)
     return TARE_OK;
 }
 
-/* One descriptor a file; where there is none to be had, its mapping does. */
+/* Opens every file once. One that cannot be opened is read through its mapping. */
 static bool open_files(struct run *run)
 {
     const struct tare_checkpoint *checkpoint = &run->verify->model->checkpoint;

@@ -31,9 +31,9 @@ static float slack_of(enum tare_dtype dtype)
     return dtype == TARE_BF16 ? 0x1p-8f : dtype == TARE_F16 ? 0x1p-11f : 0x1p-24f;
 }
 
-/* What has been seen of a group of a row. */
+/* What was seen so far of one group of one row. */
 struct seen {
-    bool any, unlike; /* a code; codes that are no zero, or of integers not the first one */
+    bool any, unlike; /* a code was seen; one was not zero (integers: not equal to the first) */
     uint8_t first;
 };
 
@@ -110,7 +110,8 @@ static void inspect_row(const struct tare_module *module, const void *const part
             note(found, TARE_GROUP_DEAD, at, scale, offset);
         if (is_beyond(module, offset))
             note(found, TARE_GROUP_BEYOND, at, scale, offset);
-        if (module->part[TARE_PART_SCALES]) /* they were looked at by themselves */
+        if (module->part[TARE_PART_SCALES]) /* Scales that are a tensor of their own are checked as numbers
+                                               (specials.c). */
             continue;
         if (!isfinite(scale) || (module->packing->biases && !isfinite(offset)))
             note(found, TARE_GROUP_NAN, at, scale, offset);

@@ -15,7 +15,7 @@
 
 struct pair {
     const struct tare_parameter *parameter[2];
-    struct tare_reading view[2];
+    struct tare_readable view[2];
     struct tare_grid grid;
     struct tare_finding_of_tile found;
     bool alike;         /* may be compared by bytes */
@@ -185,7 +185,7 @@ static bool same_shape(const struct tare_parameter *a, const struct tare_paramet
     return a->rank == b->rank && (!a->rank || !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape));
 }
 
-/* One row; a parameter of both sides and one shape is a pair too. */
+/* Adds one row to the report. A parameter that both sides have in one shape becomes a pair to compare. */
 static enum tare_code add_row(struct tare_diff *diff, struct tare_model *const model[2],
                               const struct tare_parameter *first, const struct tare_parameter *second,
                               struct tare_error *err)
@@ -206,7 +206,7 @@ static enum tare_code add_row(struct tare_diff *diff, struct tare_model *const m
     pair->row = diff->report.n_rows - 1;
     for (int k = 0; k < 2; k++) {
         pair->parameter[k] = parameter[k];
-        const enum tare_code code = tare_reading_make(
+        const enum tare_code code = tare_readable_make(
             &pair->view[k], &model[k]->checkpoint, parameter[k]->entry->recipe, parameter[k]->name, &diff->arena, err);
         if (code)
             return code;

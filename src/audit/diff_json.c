@@ -1,35 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * diff_json.c - a diff in JSON (docs/json.md is the contract), and the few words of JSON that audit/ writes. */
+ * diff_json.c - a diff in JSON; docs/json.md is the contract. */
 #include <math.h>
 #include <string.h>
 
 #include "audit/audit.h"
-
-void tare_put_key(struct tare_text *t, const char *key)
-{
-    if (t->size && t->data[t->size - 1] != '{' && t->data[t->size - 1] != '[')
-        tare_text_puts(t, ", ");
-    tare_text_json(t, key);
-    tare_text_puts(t, ": ");
-}
-
-void tare_put_text(struct tare_text *t, const char *key, const char *value)
-{
-    tare_put_key(t, key);
-    tare_text_json(t, value);
-}
-
-void tare_put_number(struct tare_text *t, const char *key, uint64_t value)
-{
-    tare_put_key(t, key);
-    tare_text_format(t, "%llu", (unsigned long long)value);
-}
-
-void tare_put_bool(struct tare_text *t, const char *key, bool value)
-{
-    tare_put_key(t, key);
-    tare_text_puts(t, value ? "true" : "false");
-}
 
 const char *tare_sameness_word(enum tare_sameness sameness)
 {

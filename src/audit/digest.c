@@ -98,7 +98,7 @@ static bool has_size(const struct tare_digests *all, uint64_t size)
     return false;
 }
 
-/* What else lies in the folder and has a name of the cache, or is as large as a shard. */
+/* Lists the other files of the folder that the cache names by their hash, or that are as large as a shard. */
 static bool add_listed(struct tare_digests *all, const char *name)
 {
     struct stat info;

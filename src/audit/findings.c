@@ -44,7 +44,7 @@ static bool say_hash(struct tare_verify *v, const struct tare_digest *d, int by)
                    d->sha256, d->expected[by]);
 }
 
-/* Files of one content: each but the first is said to be that of the first. */
+/* Reports files of equal content: each of them but the first is said to be a copy of the first. */
 static bool say_duplicate(struct tare_verify *v, size_t k)
 {
     const struct tare_digest *all = v->digests.digests, *d = &all[k];
@@ -113,7 +113,7 @@ static const char *place(struct tare_verify *v, const struct tare_tensor *t, uin
     return copy;
 }
 
-/* One kind of special numbers in one tensor. */
+/* Reports one kind of special numbers in one tensor. */
 static bool say_special(struct tare_verify *v, const struct tare_tensor *t, const struct tare_specials *found,
                         enum tare_special special, const char *code, const char *what, const char *cause)
 {

@@ -93,7 +93,7 @@ static void note(struct tare_specials *found, enum tare_special special, uint64_
         found->first[special] = at;
 }
 
-/* Each element of a block in which there is something. */
+/* Looks at every element of a block in which a fast look found something. */
 static void sift(const unsigned char *data, size_t size, const struct layout *layout, uint64_t at, uint64_t n,
                  bool small, struct tare_specials *found)
 {
@@ -107,7 +107,7 @@ static void sift(const unsigned char *data, size_t size, const struct layout *la
     }
 }
 
-/* e8m0 has one number that is none: 0xff. */
+/* e8m0 has no infinity, and 0xff is its only NaN. */
 static void scan_e8m0(const unsigned char *data, uint64_t at, uint64_t n, struct tare_specials *found)
 {
     for (const unsigned char *hit = data; n && (hit = memchr(hit, 0xff, (size_t)(n - (uint64_t)(hit - data)))); hit++)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * banned.h - what library code does not call; every library source is compiled with -include of this file.
  *
- * Strings are bounded (snprintf, base/text.h), numbers are parsed with their end checked (strtoll), and a library never
- * ends its host. The headers that declare the names come first: poisoned ones may not be declared any more.
+ * Strings are written with a bound (snprintf, base/text.h), numbers are parsed with a check of their end (strtoll), and
+ * a library never ends its host. The headers that declare these names come first, because a poisoned name cannot be
+ * declared any more.
  */
 #ifndef TARE_BASE_BANNED_H
 #define TARE_BASE_BANNED_H

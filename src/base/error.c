@@ -2,8 +2,10 @@
  * error.c - the one way to fail, and the names of codes. */
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #define TEXT(x) #x
 #define VERSION(a, b, c) TEXT(a) "." TEXT(b) "." TEXT(c)
@@ -54,6 +56,13 @@ enum tare_code tare_fail_memory(struct tare_error *err)
 int tare_version_number(void)
 {
     return 10000 * TARE_VERSION_MAJOR + 100 * TARE_VERSION_MINOR + TARE_VERSION_PATCH;
+}
+
+enum tare_code tare_fail_system(struct tare_error *err, const char *where, const char *what)
+{
+    const int number = errno;
+    const bool space = number == ENOSPC || number == EDQUOT || number == EFBIG;
+    return tare_fail(err, space ? TARE_E_SPACE : TARE_E_IO, where, "%s: %s", what, strerror(number));
 }
 
 const char *tare_version(void)

@@ -17,5 +17,8 @@ enum tare_code tare_fail(struct tare_error *err, enum tare_code code, const char
     TARE_PRINTF(4, 5);
 /* The same for the failure of an allocation. */
 enum tare_code tare_fail_memory(struct tare_error *err);
+/* The same for a call of the system that has just failed and left its reason in errno: "what: reason". The code is
+ * TARE_E_SPACE where the disk or a quota is full, else TARE_E_IO. */
+enum tare_code tare_fail_system(struct tare_error *err, const char *where, const char *what);
 
 #endif

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * map.c - names to numbers: open addressing, linear probing, at most half full. */
+ * map.c - names to numbers: a hash table with open addressing and linear probing.
+ *
+ * The number of slots is a power of two, and at most half of them are used, so a search always ends at a free slot. A
+ * slot keeps the hash of its key: growing does not hash anew, and most unequal keys are told apart without their bytes.
+ */
 #include "base/map.h"
 
 #include <stdlib.h>
@@ -14,6 +18,7 @@ struct tare_map_slot {
     uint64_t hash;
 };
 
+/* The slot of a key, or the free slot where it belongs. */
 static struct tare_map_slot *slot_of(const struct tare_map *map, const char *key, size_t size, uint64_t hash)
 {
     size_t at = (size_t)hash & (map->room - 1);

@@ -13,7 +13,10 @@
 #define LINE 64 /* a cache line, and an AVX-512 register */
 #define HUGE_PAGE ((size_t)2 << 20)
 
-/* The number behind `key` at the beginning of a line, or behind nothing when key is ""; UINT64_MAX: no such line. */
+/*
+ * The number that follows `key` at the beginning of a line of a file. An empty key means the first line. Returns
+ * UINT64_MAX when there is no such line or no number in it.
+ */
 static uint64_t number_in(const char *path, const char *key)
 {
     char line[4096];
@@ -34,6 +37,7 @@ static uint64_t number_in(const char *path, const char *key)
     return found;
 }
 
+/* Bytes that a control group still allows; its file pages that were not used lately count as free. */
 static uint64_t left_in_group(const char *group)
 {
     char path[4224];
@@ -80,7 +84,8 @@ void *tare_memory_block(size_t bytes)
     void *block = aligned_alloc(align, (bytes + align) / align * align);
 #if defined(MADV_HUGEPAGE)
     if (block && align == HUGE_PAGE)
-        madvise(block, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish */
+        madvise(block, bytes / HUGE_PAGE * HUGE_PAGE,
+                MADV_HUGEPAGE); /* a request: without huge pages the block works as well */
 #endif
     return block;
 }
@@ -88,7 +93,8 @@ void *tare_memory_block(size_t bytes)
 void tare_memory_give_back(const void *pages, size_t bytes)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = ((uintptr_t)pages + page - 1) / page * page;
-    const uintptr_t end = ((uintptr_t)pages + bytes) / page * page; /* whole pages only: others have neighbours */
+    const uintptr_t end =
+        ((uintptr_t)pages + bytes) / page * page; /* whole pages only: a part of a page may hold other data */
     if (first < end)
         madvise((void *)first, end - first, MADV_DONTNEED);
 }

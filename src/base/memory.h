@@ -6,16 +6,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes, page cache that can be dropped included; the least of the machine's and of its control groups' limits (Linux,
- * cgroup v2). UINT64_MAX: not known. */
+/*
+ * Bytes that this process can still get. The page cache that the system can drop counts as free. On Linux it is the
+ * least of what the machine has and what each control group (cgroup v2) above the process allows. UINT64_MAX: not
+ * known.
+ */
 uint64_t tare_memory_available(void);
 
-/* `bytes` of memory for data that is read over and over, aligned to 64 bytes; in huge pages where it is large and the
- * system has some. NULL: no memory. free() it. */
+/*
+ * Memory for data that is read over and over, such as weights: aligned to 64 bytes, and in huge pages where the block
+ * is large and the system has some. Returns NULL when memory ran out. The caller frees it with free().
+ */
 void *tare_memory_block(size_t bytes);
 
-/* This process gives up pages that are mapped from a file, read-only: whoever reads them all the same gets them again
- * from there. */
+/* Gives pages that are mapped from a file, read-only, back to the system. A later read brings them back from the file.
+ */
 void tare_memory_give_back(const void *pages, size_t bytes);
 
 #endif

@@ -18,12 +18,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define MOST_THREADS 4096 /* no machine has more; beyond it a typing error is likelier */
+#define MOST_THREADS 4096 /* no machine has more cores: a larger number is a typing error */
 #define SPINS 2000        /* some ten microseconds, the time between two calls of a decode step */
-#define ALONE 200         /* of them without looking whether others want the core */
-#define YIELD 32          /* after so many others are let in */
+#define ALONE 200         /* that many of the spins come before the first offer of the core to other threads */
+#define YIELD 32          /* after that, each time this many spins have passed, others are let in */
 #define CLOSED UINT32_MAX
-#define MOST_TASKS ((size_t)CLOSED - 1) /* of one ticket; longer calls are cut */
+#define MOST_TASKS ((size_t)CLOSED - 1) /* the most tasks of one ticket; longer calls are cut into several */
 
 #if defined(__x86_64__) || defined(__i386__)
 #define RELAX() __builtin_ia32_pause()
@@ -62,7 +62,7 @@ static uint32_t ticket_call(uint64_t ticket)
     return (uint32_t)(ticket >> 32);
 }
 
-/* Take and do tasks until there is none left; returns the number of the call last seen. */
+/* Takes and does tasks until none is left; returns the number of the call that it saw last. */
 static uint32_t work_off(struct tare_pool *pool, int worker)
 {
     uint64_t ticket = atomic_load(&pool->ticket);
@@ -86,15 +86,15 @@ static uint32_t work_off(struct tare_pool *pool, int worker)
     }
 }
 
-/* Is there a call after `seen`, or an end of the pool? */
+/* Has a call begun after `seen`, or is the pool about to end? */
 static bool is_awaited(struct tare_pool *pool, uint32_t seen)
 {
     return ticket_call(atomic_load(&pool->ticket)) != seen || atomic_load(&pool->stop);
 }
 
 /*
- * One turn of waiting. Where other processes want the cores, a thread that spins may keep out the very thread it waits
- * for: calls took 53 us for nothing (docs/performance.md).
+ * One turn of waiting. When other processes want the cores, a thread that spins may keep out the very thread that it
+ * waits for. Therefore it offers its core now and then: without this, an empty call took 53 us (docs/performance.md).
  */
 static void spin(int i)
 {
@@ -112,7 +112,7 @@ static void wait_for_work(struct tare_pool *pool, uint32_t seen)
         spin(i);
     }
     pthread_mutex_lock(&pool->lock);
-    atomic_fetch_add(&pool->sleepers, 1); /* before the last look: who calls writes the ticket before it looks here */
+    atomic_fetch_add(&pool->sleepers, 1); /* before the last look: a caller writes the ticket before it reads this */
     while (!is_awaited(pool, seen))
         pthread_cond_wait(&pool->work, &pool->lock);
     atomic_fetch_sub(&pool->sleepers, 1);
@@ -128,6 +128,7 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
+/* Wakes sleeping workers, at most `most` of them: a call with few tasks needs no more. */
 static void wake(struct tare_pool *pool, size_t most)
 {
     if (!atomic_load(&pool->sleepers))
@@ -146,13 +147,15 @@ static void wait_for_end(struct tare_pool *pool, size_t n)
         spin(i);
     }
     pthread_mutex_lock(&pool->lock);
-    atomic_store(&pool->caller_waits, true); /* before the last look: who ends the call counts before it looks here */
+    atomic_store(&pool->caller_waits,
+                 true); /* before the last look: the last worker counts its task before it reads this */
     while (atomic_load(&pool->done) != n)
         pthread_cond_wait(&pool->finished, &pool->lock);
     atomic_store(&pool->caller_waits, false);
     pthread_mutex_unlock(&pool->lock);
 }
 
+/* One call of at most MOST_TASKS tasks. The ticket is closed while the description of the call is written. */
 static void run_ticket(struct tare_pool *pool, size_t base, size_t n, task_fn *task, void *user)
 {
     const uint32_t call = ticket_call(atomic_load(&pool->ticket));
@@ -185,7 +188,7 @@ void tare_pool_run(struct tare_pool *pool, size_t n, void (*task)(void *user, si
 static int cores(void)
 {
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set)) /* more cores than the set has bits for */
+    if (sched_getaffinity(0, sizeof set, &set)) /* it fails on a machine with more cores than the set has bits */
         return (int)sysconf(_SC_NPROCESSORS_ONLN);
     return CPU_COUNT(&set);
 }
@@ -196,7 +199,8 @@ static int cores(void)
 }
 #endif
 
-/* Signals stay with the host's own threads. A thread that the system refuses is done without. */
+/* Workers block all signals, so that those stay with the threads of the host. If the system refuses a thread, the pool
+ * has fewer. */
 static void start_workers(struct tare_pool *pool, int wanted)
 {
     sigset_t all, before;

@@ -7,7 +7,7 @@
 
 struct tare_pool;
 
-/* threads: 0 means one a core available to this process; 1 runs everything in the caller. */
+/* threads: 0 means one for each core that this process may use; 1 runs every task in the caller. */
 enum tare_code tare_pool_open(struct tare_pool **pool, int threads, struct tare_error *err);
 void tare_pool_free(struct tare_pool *pool);
 int tare_pool_threads(const struct tare_pool *pool);
@@ -19,7 +19,8 @@ int tare_pool_threads(const struct tare_pool *pool);
  */
 void tare_pool_run(struct tare_pool *pool, size_t n, void (*task)(void *user, size_t i, int worker), void *user);
 
-/* Memory for whoever runs calls on the pool, aligned to 64 bytes: what one call leaves for the next. It grows only. */
+/* Memory that the callers of a pool share, aligned to 64 bytes. It keeps its content from one call to the next, unless
+ * it grows: then it is new. It never shrinks. */
 enum tare_code tare_pool_reserve(struct tare_pool *pool, size_t bytes, struct tare_error *err);
 unsigned char *tare_pool_scratch(const struct tare_pool *pool); /* NULL before the first tare_pool_reserve() */
 size_t tare_pool_scratch_size(const struct tare_pool *pool);

@@ -8,12 +8,12 @@
 
 #include "base/error.h"
 
-/* Zero-initialise. data is always NUL-terminated once something was added, and owned: free(), or tare_text_release().
+/* Zero-initialise. Once something was added, data ends with a NUL. The caller owns it: free() or tare_text_release().
  */
 struct tare_text {
     char *data;
     size_t size, room;
-    bool failed; /* sticky */
+    bool failed; /* memory ran out: nothing is added any more; check it once at the end */
 };
 
 void tare_text_add(struct tare_text *text, const char *bytes, size_t n);
@@ -22,7 +22,7 @@ void tare_text_format(struct tare_text *text, const char *format, ...) TARE_PRIN
 void tare_text_json(struct tare_text *text, const char *string); /* quoted and escaped; NULL gives null */
 void tare_text_release(struct tare_text *text);
 
-bool tare_ends_with(const char *text, const char *end); /* also where it is all of it */
-int tare_hex_digit(int character);                      /* 0 to 15, of either case; -1: it is none */
+bool tare_ends_with(const char *text, const char *end); /* true as well when end is the whole text */
+int tare_hex_digit(int character); /* 0 to 15, for either case of letters; -1 for any other character */
 
 #endif

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "blocks/after.h"
 #include "blocks/hadamard.h"
 
 /* A config of a few bytes may ask for 2^31 layers; the deepest known models have about 130. */
@@ -30,7 +31,26 @@ struct tare_layer *tare_layers_more(struct tare_decoder *decoder, int64_t more)
     return all + n;
 }
 
-void tare_layers_loop(struct tare_decoder *decoder, int64_t times, struct tare_norm last)
+struct tare_after *tare_after_of(struct tare_layer *layer, struct tare_arena *arena)
+{
+    if (!layer->after)
+        layer->after = tare_arena_array(arena, 1, sizeof *layer->after);
+    return layer->after;
+}
+
+/* Gives a layer, which shares its record with the one that it repeats, a record of its own with a norm at its end. */
+static void norm_after(struct tare_layer *layer, struct tare_norm norm, struct tare_arena *arena)
+{
+    const struct tare_after *shared = layer->after;
+    layer->after = NULL;
+    struct tare_after *after = tare_after_of(layer, arena);
+    if (after && shared)
+        *after = *shared;
+    if (after)
+        after->norm = norm;
+}
+
+void tare_layers_loop(struct tare_decoder *decoder, int64_t times, struct tare_norm between)
 {
     const struct tare_layer *once = decoder->layers;
     const int64_t n = decoder->n_layers;
@@ -40,8 +60,8 @@ void tare_layers_loop(struct tare_decoder *decoder, int64_t times, struct tare_n
         times > 0 && times <= LAYERS_MOST / n ? tare_layers(decoder, times * n) : tare_layers(decoder, INT64_MAX);
     for (int64_t i = 0; i < decoder->n_layers; i++) {
         all[i] = once[i % n];
-        if ((i + 1) % n == 0 && i + 1 < decoder->n_layers)
-            all[i].last = last;
+        if ((i + 1) % n == 0 && i + 1 < decoder->n_layers && between.kind != TARE_NORM_NONE)
+            norm_after(&all[i], between, decoder->arena);
     }
 }
 
@@ -73,14 +93,19 @@ bool tare_decoder_runs(const struct tare_decoder *d)
     return true;
 }
 
+void tare_slice_declare(struct tare_decoder *decoder, enum tare_pass_slice slice, int64_t width)
+{
+    if (width > decoder->slices[slice])
+        decoder->slices[slice] = width;
+}
+
 struct job {
     const struct tare_decoder *d;
     const struct tare_pass *pass;
     const int32_t *ids;
     float *x;
     const float *add;
-    float factor;             /* of add, or of logits */
-    const float *keep, *take; /* of x and of add, element by element; NULL: 1 */
+    float factor; /* of add, or of logits */
     const struct tare_wanted *wanted;
 };
 
@@ -110,12 +135,8 @@ static void add_token(void *user, size_t i, int worker)
     const struct job *j = user;
     float *x = j->x + (int64_t)i * j->d->dim;
     const float *y = j->add + (int64_t)i * j->d->dim;
-    if (j->keep && j->take)
-        for (int64_t k = 0; k < j->d->dim; k++)
-            x[k] = j->keep[k] * x[k] + j->take[k] * j->factor * y[k];
-    else
-        for (int64_t k = 0; k < j->d->dim; k++)
-            x[k] += j->factor * y[k];
+    for (int64_t k = 0; k < j->d->dim; k++)
+        x[k] += j->factor * y[k];
 }
 
 static float number(const struct tare_pass *pass, const struct tare_parameter *p)
@@ -137,15 +158,11 @@ static void run_block(const struct tare_decoder *d, struct tare_pass *pass, cons
         return;
     }
     const float scale = layer->residual_scale != 0 ? (float)layer->residual_scale : 1;
-    struct job j = {.d = d, .x = pass->x, .add = pass->y, .factor = scale * number(pass, layer->gain[which])};
-    if (layer->keep[which] && layer->take[which]) {
-        j.keep = tare_loaded_vector(pass->loaded, layer->keep[which]);
-        j.take = tare_loaded_vector(pass->loaded, layer->take[which]);
-    }
-    tare_pool_run(pass->pool, (size_t)pass->tokens, add_token, &j);
+    tare_pool_run(pass->pool, (size_t)pass->tokens, add_token,
+                  &(struct job){.d = d, .x = pass->x, .add = pass->y, .factor = scale});
 }
 
-/* pre[which] of what the block sees, into normed[which]. */
+/* Norms what the block is to see into normed[which]. */
 static void norm_input(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer, int which)
 {
     const float *from = pass->x;
@@ -166,25 +183,19 @@ static void scale_token(void *user, size_t i, int worker)
         x[k] *= j->factor;
 }
 
-/* What few models do after the two blocks. */
-static void finish_layer(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer)
+static void finish_layer(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_after *after)
 {
     struct job j = {.d = d, .x = pass->x, .add = pass->y, .factor = 1};
-    if (layer->third.ops) {
-        layer->third.ops->forward(layer->third.self, pass, pass->x, pass->y);
-        tare_norm_forward(pass, &layer->third_post, d->dim, pass->y, pass->y);
+    if (after->block.ops) {
+        after->block.ops->forward(after->block.self, pass, pass->x, pass->y);
+        tare_norm_forward(pass, &after->post, d->dim, pass->y, pass->y);
         tare_pool_run(pass->pool, (size_t)pass->tokens, add_token, &j);
     }
-    if (layer->skip) {
-        j.add = pass->embedded;
-        j.factor = number(pass, layer->skip);
-        tare_pool_run(pass->pool, (size_t)pass->tokens, add_token, &j);
-    }
-    if (layer->scale) {
-        j.factor = number(pass, layer->scale);
+    if (after->scale) {
+        j.factor = number(pass, after->scale);
         tare_pool_run(pass->pool, (size_t)pass->tokens, scale_token, &j);
     }
-    tare_norm_forward(pass, &layer->last, d->dim, pass->x, pass->x);
+    tare_norm_forward(pass, &after->norm, d->dim, pass->x, pass->x);
 }
 
 static void run_layer(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer)
@@ -196,10 +207,11 @@ static void run_layer(const struct tare_decoder *d, struct tare_pass *pass, cons
     if (layer->residual == TARE_RESIDUAL_SEQUENTIAL)
         norm_input(d, pass, layer, 1);
     run_block(d, pass, layer, 1, pass->normed[1]);
-    finish_layer(d, pass, layer);
+    if (layer->after)
+        finish_layer(d, pass, layer->after);
 }
 
-/* What becomes of logits after the head. */
+/* Scales and caps one row of logits, and rules out the ids that are never said. */
 static void finish_row(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -219,7 +231,7 @@ static void finish_row(void *user, size_t i, int worker)
     }
 }
 
-/* Rows that follow one another in the pass, with logits that do so too, go through the head together. */
+/* Wanted rows that follow one another in the pass go through the head together if their logits do so in memory, too. */
 static void run_head(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_wanted *wanted)
 {
     const struct tare_matrix *head = pass->head;
@@ -244,10 +256,8 @@ enum tare_code tare_decoder_forward(const struct tare_decoder *d, struct tare_pa
     tare_pool_run(pass->pool, (size_t)pass->tokens, embed_token,
                   &(struct job){.d = d, .pass = pass, .ids = ids, .x = pass->x});
     tare_norm_forward(pass, &d->embedding_norm, d->dim, pass->x, pass->x);
-    if (pass->embedded)
-        memcpy(pass->embedded, pass->x, (size_t)(pass->tokens * d->dim) * sizeof *pass->x);
-    if (d->side.begin)
-        d->side.begin(d->side.self, pass, ids);
+    if (d->before.run)
+        d->before.run(d->before.self, pass, ids);
     if (d->stream.begin)
         d->stream.begin(d->stream.self, pass);
     for (int64_t i = 0; i < d->n_layers; i++) {
@@ -271,9 +281,11 @@ size_t tare_decoder_scratch(const struct tare_decoder *d, int64_t tokens)
 {
     size_t most = 0;
     for (int64_t i = 0; i < d->n_layers; i++) {
-        const struct tare_block *const blocks[] = {&d->layers[i].mixer, &d->layers[i].ffn, &d->layers[i].third};
+        const struct tare_after *after = d->layers[i].after;
+        const struct tare_block *const blocks[] = {&d->layers[i].mixer, &d->layers[i].ffn,
+                                                   after ? &after->block : NULL};
         for (int k = 0; k < 3; k++)
-            if (blocks[k]->ops && blocks[k]->ops->scratch)
+            if (blocks[k] && blocks[k]->ops && blocks[k]->ops->scratch)
                 most = larger(most, blocks[k]->ops->scratch(blocks[k]->self, tokens));
     }
     return most;

@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: MIT
- * pass.h - one forward pass: a few tokens of one sequence or of several, through all layers. What a block's forward may
- * use.
+ * pass.h - one forward pass, which takes a few tokens of one sequence or of several through all layers, and what the
+ * forward of a block may use.
  *
- * All tokens of a pass go through a linear together. What looks at other tokens of its sequence goes by spans: a span
- * is the tokens of one sequence, which follow one another in the pass and in the sequence.
+ * All tokens of a pass go through a linear together. A block that looks at other tokens of a sequence works by spans: a
+ * span is the tokens of one sequence, which follow one another in the pass and in the sequence.
  */
 #ifndef TARE_BLOCKS_PASS_H
 #define TARE_BLOCKS_PASS_H
 
 #include "base/pool.h"
-#include "blocks/blocks.h"
+#include "blocks/activation.h"
+#include "blocks/decoder.h"
 #include "blocks/weights.h"
 #include "kernels/kernels.h"
 
 struct tare_span {
-    int64_t first, tokens; /* rows [first, first + tokens) of the pass */
-    int64_t start;         /* position of the first one in the sequence */
-    int64_t
-        total; /* positions after the whole feed, which may take several passes: ropes that depend on length take it */
-    struct tare_state *const *states; /* of the sequence: two a layer, mixer and ffn, NULL where a block has none */
+    int64_t first; /* rows [first, first + tokens) of the pass are this span */
+    int64_t tokens;
+    int64_t start; /* position of its first token in the sequence */
+    /* Positions of the sequence after the whole feed, which may take several passes. Ropes that depend on the length of
+     * the text take this number. */
+    int64_t total;
+    struct tare_state *const *states; /* of the sequence: two a layer, mixer and ffn; NULL where a block has none */
     int turn;                         /* for tare_state_from() and tare_state_to() */
 };
 
@@ -29,19 +32,18 @@ struct tare_pass {
     int64_t tokens; /* rows of this pass */
     const struct tare_span *spans;
     int64_t n_spans;
-    const int32_t *span_of; /* (tokens) */
-    int64_t slot;           /* the running block's, of span->states */
-    int64_t lender;         /* slot of the mixer it borrows from; -1: none */
-    float *x, *y,
-        *normed[2];  /* the decoder's: residual stream, a block's output, its normed input; (tokens, dim) each */
-    float *embedded; /* the decoder's: what x was at first, (tokens, dim), where a layer has a skip */
-    float *side;     /* (tokens, decoder->side.width) */
-    float *turned;   /* (tokens, decoder->turned), for tare_linear_forward() alone */
-    float *scratch;  /* the running block's own, as many floats as its ops->scratch(tokens) says */
-    float *const
-        *work; /* one a thread, tare_decoder_work() floats: TARE_PANEL_FLOATS, dim, twice the positions so far */
+    const int32_t *span_of;    /* (tokens): the span of each row */
+    int64_t slot;              /* the running block's place in span->states */
+    int64_t lender;            /* slot of the mixer that the running one borrows from; -1: none */
+    float *x;                  /* (tokens, dim), the residual stream; the decoder's, like y and normed */
+    float *y;                  /* (tokens, dim), what a block gives */
+    float *normed[2];          /* (tokens, dim) each, what mixer and ffn take */
+    float *slice[TARE_SLICES]; /* (tokens, decoder->slices[..]) each; see blocks/decoder.h */
+    float *turned;             /* (tokens, decoder->turned), for tare_linear_forward() alone */
+    float *scratch;            /* the running block's own, as many floats as its ops->scratch(tokens) says */
+    float *const *work;        /* of each thread, tare_decoder_work() floats */
     const struct tare_matrix *head;
-    const struct tare_parameter *head_weight; /* whose that is */
+    const struct tare_parameter *head_weight; /* the parameter that `head` was loaded from */
     const float *head_bias;                   /* NULL: none */
     const volatile int *cancel;               /* NULL: never; polled once a layer */
 };
@@ -50,7 +52,7 @@ static inline const struct tare_span *tare_pass_span(const struct tare_pass *pas
 {
     return &pass->spans[pass->span_of[token]];
 }
-/* Where a token stands in its sequence. */
+/* The position of a token in its sequence. */
 static inline int64_t tare_pass_position(const struct tare_pass *pass, int64_t token)
 {
     const struct tare_span *span = tare_pass_span(pass, token);
@@ -61,7 +63,7 @@ static inline struct tare_state *tare_pass_state(const struct tare_pass *pass, c
 {
     return span->states[pass->slot];
 }
-/* That of the mixer it borrows from. */
+/* The state of the mixer that the running one borrows from; NULL: it borrows from none. */
 static inline struct tare_state *tare_pass_lent(const struct tare_pass *pass, const struct tare_span *span)
 {
     return pass->lender < 0 ? NULL : span->states[pass->lender];
@@ -76,9 +78,10 @@ struct tare_wanted {
 /* Run pass->tokens ids through all layers. TARE_E_CANCELLED when *pass->cancel became non-zero. */
 enum tare_code tare_decoder_forward(const struct tare_decoder *decoder, struct tare_pass *pass, const int32_t *ids,
                                     const struct tare_wanted *wanted, struct tare_error *err);
-size_t tare_decoder_scratch(const struct tare_decoder *decoder, int64_t tokens); /* floats for its hungriest block */
-size_t tare_decoder_work(const struct tare_decoder *decoder,
-                         int64_t length); /* floats a thread for `length` positions */
+/* Floats of scratch that suffice for each block. */
+size_t tare_decoder_scratch(const struct tare_decoder *decoder, int64_t tokens);
+/* Floats of work memory a thread: at least TARE_PANEL_FLOATS, dim, and twice the positions of the longest sequence. */
+size_t tare_decoder_work(const struct tare_decoder *decoder, int64_t length);
 
 /* y (tokens, ldy) = linear(x (tokens, ldx)), bias included. */
 void tare_linear_forward(const struct tare_pass *pass, const struct tare_linear *linear, const float *x, int64_t ldx,
@@ -97,19 +100,5 @@ void tare_norm_forward(const struct tare_pass *pass, const struct tare_norm *nor
 
 /* y += x, (tokens, dim) each. */
 void tare_rows_add(const struct tare_pass *pass, int64_t dim, const float *x, float *y);
-
-/* In place: gate = act(gate) * up, n floats; up NULL: act(gate). Not TARE_XIELU. */
-void tare_activation_forward(const struct tare_kernels *kernels, enum tare_activation activation, float *gate,
-                             const float *up, int64_t n);
-float tare_softplus(float x); /* log(1 + e^x) */
-float tare_sigmoid(float x);  /* 1 / (1 + e^-x) */
-/* The same within limits. */
-void tare_unit_forward(const struct tare_kernels *kernels, enum tare_activation activation,
-                       const struct tare_limit *limit, float *gate, float *up, int64_t n);
-/* In place, with its numbers: logarithmic alphas, beta and eps as the files have them. */
-struct tare_xielu {
-    float alpha_positive, alpha_negative, beta, eps;
-};
-void tare_xielu_forward(const struct tare_xielu *xielu, float *x, int64_t n);
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * projection.c - what stands in a block's place: one linear, or nothing. */
+ * projection.c - what stands in the place of a block: one linear, or nothing. */
+#include "blocks/projection.h"
+
 #include <string.h>
 
 #include "blocks/pass.h"
@@ -21,7 +23,7 @@ void tare_projection(struct tare_block *block, struct tare_at at, const char *na
 static void forward_nothing(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
     (void)x;
-    const struct tare_linear *b = block; /* without a weight */
+    const struct tare_linear *b = block; /* has sizes only */
     memset(y, 0, (size_t)(pass->tokens * b->out) * sizeof *y);
 }
 

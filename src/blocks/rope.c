@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "blocks/blocks.h"
+#include "blocks/rope.h"
 
 #define TWO_PI 6.283185307179586
 

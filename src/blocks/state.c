@@ -9,7 +9,7 @@
 
 /* Rows [CHUNK * i, CHUNK * (i + 1)) of all planes: (planes, CHUNK, row_bytes). */
 struct chunk {
-    int holders; /* states that have it; atomic */
+    int holders; /* how many states share it; atomic */
     _Alignas(16) unsigned char rows[];
 };
 
@@ -19,7 +19,7 @@ struct part {
     size_t row_bytes;      /* ROWS */
     struct chunk **chunks; /* ROWS */
     int64_t n_chunks, chunk_room;
-    float *sums; /* SUM: (2, planes * width) */
+    float *sums; /* SUM: (2, planes * width), written by turns */
 };
 
 struct tare_state {
@@ -106,7 +106,7 @@ void tare_state_free(struct tare_state *s)
     free(s);
 }
 
-/* A chunk that another state has too becomes one of our own before it is written. */
+/* Replaces a chunk that another state shares by a copy, since it is about to be written. */
 static bool own_chunk(const struct part *p, struct chunk **c)
 {
     if (__atomic_load_n(&(*c)->holders, __ATOMIC_ACQUIRE) == 1)
@@ -192,7 +192,7 @@ static struct tare_rows rows_at(const struct part *p, int64_t row, int64_t plane
     return (struct tare_rows){p->cache, row_at(p, row, plane), n, p->is.width};
 }
 
-/* Rows from `row` on that lie in one chunk, at most n. */
+/* How many of n rows from `row` on lie in the same chunk. */
 static int64_t together(int64_t row, int64_t n)
 {
     const int64_t left = CHUNK - row % CHUNK;

@@ -14,28 +14,30 @@
 #include "base/error.h"
 #include "kernels/kernels.h"
 
-enum { TARE_STATE_PARTS = 8 }; /* most parts of one block */
+enum { TARE_STATE_PARTS = 8 }; /* the most parts that one block has */
 
 struct tare_state_part {
     enum { TARE_STATE_ROWS, TARE_STATE_SUM } kind;
-    int64_t planes, width; /* ROWS: rows a position, numbers a row. SUM: planes * width numbers in all */
-    int64_t stride; /* ROWS: positions that share a row; 0 and 1: each has its own. Rows are counted by row then */
+    int64_t planes; /* ROWS: rows of each position. SUM: planes * width numbers in all */
+    int64_t width;  /* ROWS: numbers of a row */
+    /* ROWS: that many positions share a row, and functions below count rows, not positions. 0 stands for 1. */
+    int64_t stride;
 };
 
 struct tare_state;
 
-/* The state of parts[0 .. n) for up to `context` positions; nothing of ROWS is there yet. Owned by the caller. */
+/* Opens a state of parts[0 .. n) for up to `context` positions, without memory for ROWS yet. The caller owns it. */
 enum tare_code tare_state_open(struct tare_state **state, const struct tare_state_part *parts, int n, int64_t context,
                                struct tare_error *err);
-/* How the numbers of ROWS are stored, float32 unless this says otherwise: before the first tare_state_reserve(). */
+/* Chooses how the numbers of ROWS are stored, before the first tare_state_reserve(). They are float32 otherwise. */
 void tare_state_keep(struct tare_state *state, enum tare_cache cache);
 void tare_state_free(struct tare_state *state); /* NULL is fine */
-/* Room for positions [0, n), of which [length, n) will be written. After a failure the state holds what it held. */
+/* Makes room for positions [0, n), of which [length, n) will be written. A failure leaves the state as it was. */
 enum tare_code tare_state_reserve(struct tare_state *state, int64_t length, int64_t n, struct tare_error *err);
-/* A state that holds the same; chunks of rows are shared until one of the two writes there. */
+/* Makes a second state with the same contents. The two share chunks of rows until one of them writes there. */
 enum tare_code tare_state_fork(struct tare_state **fork, const struct tare_state *state, struct tare_error *err);
-bool tare_state_sums(const struct tare_state *state);      /* has it parts of kind SUM? */
-void tare_state_clear(struct tare_state *state, int turn); /* SUM: what `from` gives becomes zero */
+bool tare_state_sums(const struct tare_state *state);      /* whether it has parts of kind SUM */
+void tare_state_clear(struct tare_state *state, int turn); /* sets what tare_state_from() gives to zero */
 
 /*
  * A state as bytes, after `length` positions, for saving and loading: visit gets the memory of one piece after another,
@@ -46,12 +48,12 @@ typedef bool tare_state_visit(void *user, void *bytes, size_t n);
 bool tare_state_bytes(struct tare_state *state, int64_t length, int turn, tare_state_visit *visit, void *user);
 uint64_t tare_state_size(const struct tare_state *state, int64_t length); /* of all pieces together */
 
-/* ROWS. row: a position, or position / stride. Threads may put and read different rows at once. */
+/* For ROWS. `row` is position / stride. Threads may write and read different rows at the same time. */
 void tare_state_put(const struct tare_kernels *kernels, struct tare_state *state, int part, int64_t row, int64_t plane,
                     const float *values);
 void tare_state_get(const struct tare_kernels *kernels, const struct tare_state *state, int part, int64_t row,
                     int64_t plane, float *values);
-/* Rows [first, first + n) as they are stored; all within one run of TARE_STATE_TOGETHER rows. */
+/* Rows [first, first + n) as they are stored. They may not cross a multiple of TARE_STATE_TOGETHER. */
 #define TARE_STATE_TOGETHER 128
 struct tare_rows tare_state_rows(const struct tare_state *state, int part, int64_t plane, int64_t first, int64_t n);
 /* scores[i] = scale * q . row[first + i], i in [0, n) */
@@ -61,7 +63,7 @@ void tare_state_scores(const struct tare_kernels *kernels, const struct tare_sta
 void tare_state_mix(const struct tare_kernels *kernels, const struct tare_state *state, int part, int64_t plane,
                     const float *p, int64_t first, int64_t n, float *y);
 
-/* SUM, planes * width floats each, which do not overlap. turn: of the span, see blocks/pass.h. */
+/* For SUM: planes * width floats each, which do not overlap. `turn` is the span's, see blocks/pass.h. */
 const float *tare_state_from(const struct tare_state *state, int part, int turn);
 float *tare_state_to(struct tare_state *state, int part, int turn);
 

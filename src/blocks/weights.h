@@ -9,14 +9,16 @@
 struct tare_head8;
 
 struct tare_loaded {
-    struct tare_matrix
-        *matrices;   /* by parameter index; rows 0: not a matrix. Experts: leading axes flattened into rows */
-    float **vectors; /* by parameter index; NULL: not a vector, or an optional one that is not there */
-    void **owned;    /* heap blocks */
-    size_t n_owned, owned_room;
-    size_t n;                 /* parameters */
-    struct tare_head8 *head8; /* a dense head once more, in 8 bits: made by the first session that wants it; atomic */
-    uint64_t bytes;           /* of memory taken, mapped weights not counted */
+    /* By parameter index; rows are 0 where a parameter is no matrix. Stacked experts are one matrix, whose rows are
+     * those of all experts. */
+    struct tare_matrix *matrices;
+    float **vectors; /* by parameter index; NULL: not a vector, or an optional one that the file lacks */
+    void **owned;    /* heap blocks that are freed with this */
+    size_t n_owned;
+    size_t owned_room;
+    size_t n; /* parameters */
+    /* A dense head once more, in 8 bits, made by the first session that wants it; atomic. */
+    struct tare_head8 *head8;
 };
 
 static inline const struct tare_matrix *tare_loaded_matrix(const struct tare_loaded *loaded,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * args.c - config.json -> a model's args. Types are strict (P3): what Python would take and trip over later is refused
- * here. */
+ * args.c - config.json -> a model's args. Types are strict (docs/bad-input.md, P3): what Python would take and trip
+ * over later is refused here. */
 #include "config/args.h"
 
 #include <string.h>

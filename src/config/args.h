@@ -10,7 +10,7 @@
  *     TARE_ARGS(ARGS);
  *
  * makes `struct args` (int64_t, double, bool, const char *, const json_t *) and `args_info`, so they cannot drift. One
- * macro with the kind as an argument instead of style.md's one macro a kind: a new kind then touches no model file.
+ * macro with the kind as an argument instead of one macro a kind: a new kind then touches no model file.
  *
  * INT    a JSON integer of 0 .. 2^31 - 1 (a REQUIRED one is at least 1); a product of two fits int64_t. ABSENT: -1.
  * REAL   a finite JSON number. ABSENT: NaN.

@@ -6,7 +6,7 @@
 
 #include "base/text.h"
 
-/* The words that Python's json writes for what JSON has no number for. */
+/* What Python's json module writes for floats that JSON cannot express. */
 static const char *const words[] = {"-Infinity", "Infinity", "NaN"};
 
 static bool is_space(char c)
@@ -14,7 +14,7 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* Length of the word at text, or 0: where a value stands, and not before a colon, since a key has to be a string. */
+/* The length of such a word at text, or 0. A word before a colon does not count, since a key has to be a string. */
 static size_t word_at(const char *text, size_t n, char before)
 {
     if (before != ':' && before != ',' && before != '[' && before != '\0')
@@ -68,7 +68,7 @@ static size_t quote_words(const char *text, size_t n, size_t limit, struct tare_
     return i;
 }
 
-/* Where in the text the reader stood: counted in lines and characters, as editors do. */
+/* Where parsing stopped, as line and character, which is how editors count. */
 static void line_and_column(const char *text, size_t at, size_t *line, size_t *column)
 {
     *line = *column = 1;

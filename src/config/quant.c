@@ -1,83 +1,38 @@
 /* SPDX-License-Identifier: MIT
  * quant.c - quantization_config in its many spellings -> one struct tare_quant. What is not known is refused by name
  * (P12). */
-#include "config/quant.h"
+#include "config/quant_reader.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct reader {
-    const json_t *object;
-    const char *place;
-    struct tare_arena *arena;
-    struct tare_error *err;
-};
-
-static enum tare_code wrong(const struct reader *r, const char *key, const char *wanted)
-{
-    return tare_fail(r->err, TARE_E_CONFIG, r->place, "%s must be %s", key, wanted);
-}
-
-/* An absent or null key leaves *into alone. */
-static enum tare_code read_integer(const struct reader *r, const char *key, int64_t least, int64_t most, int64_t *into)
-{
-    const json_t *value = json_object_get(r->object, key);
-    if (!value || json_is_null(value))
-        return TARE_OK;
-    if (!json_is_integer(value) || json_integer_value(value) < least || json_integer_value(value) > most)
-        return tare_fail(r->err, TARE_E_CONFIG, r->place, "%s must be an integer from %lld to %lld", key,
-                         (long long)least, (long long)most);
-    *into = json_integer_value(value);
-    return TARE_OK;
-}
-
-static enum tare_code read_text(const struct reader *r, const char *key, const char **into)
-{
-    const json_t *value = json_object_get(r->object, key);
-    if (!value || json_is_null(value))
-        return TARE_OK;
-    if (!json_is_string(value))
-        return wrong(r, key, "a string");
-    *into = tare_arena_text(r->arena, json_string_value(value));
-    return *into ? TARE_OK : tare_fail_memory(r->err);
-}
-
-/* 0 would read as "not said". */
-static enum tare_code read_group_size(const struct reader *r, const char *key, int64_t *into)
-{
-    const json_t *value = json_object_get(r->object, key);
-    if (json_is_integer(value) && !json_integer_value(value))
-        return wrong(r, key, "at least 1, or -1 for the whole row");
-    return read_integer(r, key, -1, INT32_MAX, into);
-}
-
-static enum tare_code read_bits(const struct reader *r, struct tare_quant *quant)
+static enum tare_code read_bits(const struct tare_quant_reader *r, struct tare_quant *quant)
 {
     int64_t bits = 0;
-    enum tare_code code = read_integer(r, "bits", 1, 16, &bits);
+    enum tare_code code = tare_quant_integer(r, "bits", 1, 16, &bits);
     if (!code && !bits)
-        code = read_integer(r, "w_bit", 1, 16, &bits);
+        code = tare_quant_integer(r, "w_bit", 1, 16, &bits);
     quant->bits = (int)bits;
     if (!code)
-        code = read_group_size(r, "group_size", &quant->group_size);
+        code = tare_quant_group_size(r, "group_size", &quant->group_size);
     if (!code && !quant->group_size)
-        code = read_group_size(r, "q_group_size", &quant->group_size);
+        code = tare_quant_group_size(r, "q_group_size", &quant->group_size);
     return code;
 }
 
-static enum tare_code read_skipped(const struct reader *r, struct tare_quant *quant)
+static enum tare_code read_skipped(const struct tare_quant_reader *r, struct tare_quant *quant)
 {
     const json_t *list = json_object_get(r->object, "modules_to_not_convert");
     if (!list || json_is_null(list))
         return TARE_OK;
     if (!json_is_array(list))
-        return wrong(r, "modules_to_not_convert", "a list of names or null");
+        return tare_quant_wrong(r, "modules_to_not_convert", "a list of names or null");
     const char **names = tare_arena_array(r->arena, json_array_size(list), sizeof *names);
     if (!names)
         return tare_fail_memory(r->err);
     for (size_t i = 0; i < json_array_size(list); i++) {
         if (!json_is_string(json_array_get(list, i)))
-            return wrong(r, "modules_to_not_convert", "a list of names or null");
+            return tare_quant_wrong(r, "modules_to_not_convert", "a list of names or null");
         names[i] = tare_arena_text(r->arena, json_string_value(json_array_get(list, i)));
         if (!names[i])
             return tare_fail_memory(r->err);
@@ -88,13 +43,13 @@ static enum tare_code read_skipped(const struct reader *r, struct tare_quant *qu
 }
 
 /* AutoAWQ says version, GPTQModel the same in checkpoint_format and format, in any one of the three or in all. */
-static enum tare_code read_awq_version(const struct reader *r, struct tare_quant *quant)
+static enum tare_code read_awq_version(const struct tare_quant_reader *r, struct tare_quant *quant)
 {
     static const char *const keys[] = {"version", "checkpoint_format", "format"};
     const char *before = NULL;
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
         const char *text = NULL;
-        const enum tare_code code = read_text(r, keys[k], &text);
+        const enum tare_code code = tare_quant_text(r, keys[k], &text);
         char *lower = code || !text ? NULL : tare_arena_text(r->arena, text); /* older files say "GEMM" */
         if (code || (text && !lower))
             return code ? code : tare_fail_memory(r->err);
@@ -112,7 +67,7 @@ static enum tare_code read_awq_version(const struct reader *r, struct tare_quant
     return TARE_OK;
 }
 
-static enum tare_code read_awq(const struct reader *r, struct tare_quant *quant)
+static enum tare_code read_awq(const struct tare_quant_reader *r, struct tare_quant *quant)
 {
     quant->method = TARE_METHOD_AWQ;
     enum tare_code code = read_bits(r, quant);
@@ -122,49 +77,44 @@ static enum tare_code read_awq(const struct reader *r, struct tare_quant *quant)
         return code;
     const json_t *zero = json_object_get(r->object, "zero_point");
     if (zero && !json_is_null(zero) && !json_is_boolean(zero))
-        return wrong(r, "zero_point", "true or false");
+        return tare_quant_wrong(r, "zero_point", "true or false");
     quant->zero_point = json_is_boolean(zero) ? json_is_true(zero) : -1;
     return read_skipped(r, quant);
 }
 
-static enum tare_code unknown(const struct reader *r, const char *what, const char *value, const char *known)
-{
-    return tare_fail(r->err, TARE_E_UNKNOWN, r->place, "%s \"%.64s\" is not known; tare reads %s", what, value, known);
-}
-
-/* fp8 (deepseek_v3 and its kin). Scales, and whether there are any, are the tensors' own affair. */
-static enum tare_code read_fp8(const struct reader *r, struct tare_quant *quant)
+/* fp8, as deepseek_v3 has it. Whether a module has scales is told by its tensors, not by the config. */
+static enum tare_code read_fp8(const struct tare_quant_reader *r, struct tare_quant *quant)
 {
     const char *format = NULL;
     const json_t *block = json_object_get(r->object, "weight_block_size");
     quant->method = TARE_METHOD_FP8;
-    enum tare_code code = read_text(r, "fmt", &format);
+    enum tare_code code = tare_quant_text(r, "fmt", &format);
     if (code)
         return code;
     if (format && strcmp(format, "e4m3"))
-        return unknown(r, "fp8 fmt", format, "e4m3");
+        return tare_quant_unknown(r, "fp8 fmt", format, "e4m3");
     for (size_t k = 0; block && !json_is_null(block) && k < 2; k++) {
         const json_t *size = json_array_get(block, k);
         if (json_array_size(block) != 2 || !json_is_integer(size) || json_integer_value(size) < 1 ||
             json_integer_value(size) > INT32_MAX)
-            return wrong(r, "weight_block_size", "two integers of at least 1, or null");
+            return tare_quant_wrong(r, "weight_block_size", "two integers of at least 1, or null");
         quant->block[k] = json_integer_value(size);
     }
     return read_skipped(r, quant);
 }
 
 /* ModelOpt: config.json has the settings flat, hf_quant_config.json in "quantization". */
-static enum tare_code read_modelopt(const struct reader *r, struct tare_quant *quant)
+static enum tare_code read_modelopt(const struct tare_quant_reader *r, struct tare_quant *quant)
 {
     const json_t *nested = json_object_get(r->object, "quantization");
-    const struct reader inner = {json_is_object(nested) ? nested : r->object, r->place, r->arena, r->err};
+    const struct tare_quant_reader inner = {json_is_object(nested) ? nested : r->object, r->place, r->arena, r->err};
     const char *algorithm = NULL;
     quant->method = TARE_METHOD_MODELOPT;
     quant->bits = 4;
-    enum tare_code code = read_text(&inner, "quant_algo", &algorithm);
+    enum tare_code code = tare_quant_text(&inner, "quant_algo", &algorithm);
     if (!code && (!algorithm || strcmp(algorithm, "NVFP4")))
-        return unknown(r, "modelopt quant_algo", algorithm ? algorithm : "", "NVFP4");
-    return code ? code : read_group_size(&inner, "group_size", &quant->group_size);
+        return tare_quant_unknown(r, "modelopt quant_algo", algorithm ? algorithm : "", "NVFP4");
+    return code ? code : tare_quant_group_size(&inner, "group_size", &quant->group_size);
 }
 
 static int by_path(const void *a, const void *b)
@@ -173,7 +123,7 @@ static int by_path(const void *a, const void *b)
 }
 
 /* "model.layers.0.mlp.up_proj": {"bits": 8, "group_size": 64} or false; every other key is a general one. */
-static enum tare_code read_override(const struct reader *r, const char *path, const json_t *value,
+static enum tare_code read_override(const struct tare_quant_reader *r, const char *path, const json_t *value,
                                     const struct tare_quant *quant, struct tare_quant_override *over)
 {
     *over = (struct tare_quant_override){tare_arena_text(r->arena, path), false, quant->bits, quant->group_size,
@@ -185,12 +135,12 @@ static enum tare_code read_override(const struct reader *r, const char *path, co
         return TARE_OK;
     }
     const char *place = tare_arena_format(r->arena, "%s: %s", r->place, path);
-    const struct reader inner = {value, place ? place : r->place, r->arena, r->err};
+    const struct tare_quant_reader inner = {value, place ? place : r->place, r->arena, r->err};
     /* without a mode an entry is affine, whatever the general one says: mlx's to_quantized() */
     struct tare_quant own = {.mode = "affine"};
     enum tare_code code = read_bits(&inner, &own);
     if (!code)
-        code = read_text(&inner, "mode", &own.mode);
+        code = tare_quant_text(&inner, "mode", &own.mode);
     over->quantized = true;
     if (strcmp(own.mode, quant->mode) != 0) { /* the general numbers are another mode's: mlx's own defaults hold */
         over->bits = strcmp(own.mode, "affine") != 0 ? 0 : 4;
@@ -204,7 +154,7 @@ static enum tare_code read_override(const struct reader *r, const char *path, co
     return code;
 }
 
-static enum tare_code read_mlx(const struct reader *r, struct tare_quant *quant)
+static enum tare_code read_mlx(const struct tare_quant_reader *r, struct tare_quant *quant)
 {
     const char *key;
     json_t *value;
@@ -212,7 +162,7 @@ static enum tare_code read_mlx(const struct reader *r, struct tare_quant *quant)
     quant->mode = "affine";
     enum tare_code code = read_bits(r, quant);
     if (!code)
-        code = read_text(r, "mode", &quant->mode);
+        code = tare_quant_text(r, "mode", &quant->mode);
     if (code)
         return code;
     struct tare_quant_override *list = tare_arena_array(r->arena, json_object_size(r->object), sizeof *list);
@@ -235,7 +185,7 @@ const struct tare_quant_override *tare_quant_of(const struct tare_quant *quant, 
     return quant->n_overrides ? bsearch(&key, quant->overrides, quant->n_overrides, sizeof key, by_path) : NULL;
 }
 
-/* The first that is there, in the order of formats.md, "Which format is it". */
+/* The settings that count: the first of these places that has some. */
 static const json_t *find(const json_t *config, const json_t *beside, const char **place)
 {
     const json_t *text = json_object_get(config, "text_config");
@@ -256,7 +206,7 @@ static const json_t *find(const json_t *config, const json_t *beside, const char
     return NULL;
 }
 
-static enum tare_code read_method(const struct reader *r, const char *method, struct tare_quant *quant)
+static enum tare_code read_method(const struct tare_quant_reader *r, const char *method, struct tare_quant *quant)
 {
     if (!strcmp(method, "awq"))
         return read_awq(r, quant);
@@ -274,9 +224,9 @@ static enum tare_code read_method(const struct reader *r, const char *method, st
         quant->method = method[4] == '4' ? TARE_METHOD_MXFP4 : TARE_METHOD_MXFP8;
         return read_skipped(r, quant);
     }
-    return unknown(r, "quant_method", method,
-                   "auto-round, awq, compressed-tensors, fp8, gptq, mlx, modelopt, mxfp4 and mxfp8 so "
-                   "far");
+    return tare_quant_unknown(r, "quant_method", method,
+                              "auto-round, awq, compressed-tensors, fp8, gptq, mlx, modelopt, mxfp4 and mxfp8 so "
+                              "far");
 }
 
 enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struct tare_arena *arena,
@@ -287,10 +237,10 @@ enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struc
     const json_t *object = find(config, beside, &quant->place);
     if (!object)
         return TARE_OK;
-    const struct reader r = {object, quant->place, arena, err};
+    const struct tare_quant_reader r = {object, quant->place, arena, err};
     if (!json_is_object(object))
         return tare_fail(err, TARE_E_CONFIG, quant->place, "expected an object");
-    enum tare_code code = read_text(&r, "quant_method", &method);
+    enum tare_code code = tare_quant_text(&r, "quant_method", &method);
     if (code)
         return code;
     if (!method) { /* MLX writes none, and its own files have the same object under both names */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * quant_compressed.c - quantization_config of compressed-tensors: its config_groups and ignore lists. What they say of
  * each module is held against its tensors later (names/targets.c, packing/compressed/compressed.c); what is not known
- * here is refused by name. Source: formats.md, "compressed-tensors".
+ * here is refused by name. Source: docs/layouts.md, "compressed-tensors".
  */
 #include <string.h>
 
@@ -58,7 +58,7 @@ static bool absent(const json_t *value)
     return !value || json_is_null(value);
 }
 
-/* A string out of a list, or "" where it is absent; NULL where it is none of them. */
+/* The value of a key that must be one of the known words; "": it is absent; NULL: it is another value. */
 static const char *word_of(const struct reader *r, const char *key, const char *const *known, size_t n)
 {
     const json_t *value = json_object_get(r->object, key);
@@ -169,7 +169,7 @@ static enum tare_code read_group(const struct reader *r, const char *format, str
     return code ? code : read_weights(&inner, to);
 }
 
-/* What changes the weights beyond their packing. */
+/* Refuses settings that change weights beyond packing them. */
 static enum tare_code refuse_more(const struct reader *r)
 {
     const json_t *sparse = json_object_get(json_object_get(r->object, "sparsity_config"), "format");

@@ -1,81 +1,41 @@
 /* SPDX-License-Identifier: MIT
  * quant_gptq.c - quantization_config of GPTQ (AutoGPTQ, GPTQModel, AutoRound), and of AutoRound's own containers.
- * Sources: formats.md, "GPTQ" and "AutoRound containers"; the config.json files of these programs.
+ * Sources: docs/layouts.md, "GPTQ" and "AutoRound containers"; the config.json files of these programs.
  */
 #include <string.h>
 
-#include "config/quant.h"
+#include "config/quant_reader.h"
 
-struct reader {
-    const json_t *object;
-    const char *place;
-    struct tare_arena *arena;
-    struct tare_error *err;
-};
-
-static const json_t *get(const struct reader *r, const char *key)
+static const json_t *get(const struct tare_quant_reader *r, const char *key)
 {
     const json_t *value = json_object_get(r->object, key);
     return json_is_null(value) ? NULL : value;
 }
 
-static enum tare_code wrong(const struct reader *r, const char *key, const char *wanted)
-{
-    return tare_fail(r->err, TARE_E_CONFIG, r->place, "%.64s must be %s", key, wanted);
-}
-
-/* An absent or null key leaves *into alone, here and below. */
-static enum tare_code read_integer(const struct reader *r, const char *key, int64_t least, int64_t most, int64_t *into)
-{
-    const json_t *value = get(r, key);
-    if (!value)
-        return TARE_OK;
-    if (!json_is_integer(value) || json_integer_value(value) < least || json_integer_value(value) > most)
-        return tare_fail(r->err, TARE_E_CONFIG, r->place, "%s must be an integer from %lld to %lld", key,
-                         (long long)least, (long long)most);
-    *into = json_integer_value(value);
-    return TARE_OK;
-}
-
-static enum tare_code read_flag(const struct reader *r, const char *key, int *into)
+static enum tare_code read_flag(const struct tare_quant_reader *r, const char *key, int *into)
 {
     const json_t *value = get(r, key);
     if (value && !json_is_boolean(value))
-        return wrong(r, key, "true or false");
+        return tare_quant_wrong(r, key, "true or false");
     if (value)
         *into = json_is_true(value);
     return TARE_OK;
 }
 
-static enum tare_code read_text(const struct reader *r, const char *key, const char **into)
-{
-    const json_t *value = get(r, key);
-    if (value && !json_is_string(value))
-        return wrong(r, key, "a string");
-    if (value)
-        *into = json_string_value(value); /* borrowed: only compared */
-    return TARE_OK;
-}
-
-static enum tare_code unknown(const struct reader *r, const char *key, const char *value, const char *known)
-{
-    return tare_fail(r->err, TARE_E_UNKNOWN, r->place, "%s \"%.64s\" is not known; tare reads %s", key, value, known);
-}
-
 /* bits and group_size, general ones or a module's; 16 bits: a module that is not quantized (AutoRound). */
-static enum tare_code read_sizes(const struct reader *r, int most, int *bits, int64_t *group_size)
+static enum tare_code read_sizes(const struct tare_quant_reader *r, int most, int *bits, int64_t *group_size)
 {
     int64_t number = *bits;
     const json_t *size = get(r, "group_size");
     if (json_is_integer(size) && !json_integer_value(size))
-        return wrong(r, "group_size", "at least 1, or -1 for the whole row");
-    enum tare_code code = read_integer(r, "bits", 2, most, &number);
+        return tare_quant_wrong(r, "group_size", "at least 1, or -1 for the whole row");
+    enum tare_code code = tare_quant_integer(r, "bits", 2, most, &number);
     *bits = (int)number;
-    return code ? code : read_integer(r, "group_size", -1, INT32_MAX, group_size);
+    return code ? code : tare_quant_integer(r, "group_size", -1, INT32_MAX, group_size);
 }
 
 /* checkpoint_format, in older files of GPTQModel only format. The one that is read by its tensors is named. */
-static enum tare_code read_format(const struct reader *r, struct tare_gptq *gptq)
+static enum tare_code read_format(const struct tare_quant_reader *r, struct tare_gptq *gptq)
 {
     static const char *const keys[] = {"checkpoint_format", "format"};
     static const char *const words[] = {
@@ -89,7 +49,7 @@ static enum tare_code read_format(const struct reader *r, struct tare_gptq *gptq
     for (size_t i = 0; !code && i < 2 && !gptq->said; i++) {
         const char *format = NULL;
         bool found = false;
-        if ((code = read_text(r, keys[i], &format)) || !format)
+        if ((code = tare_quant_text(r, keys[i], &format)) || !format)
             continue;
         for (int k = 0; k < 3 && !found; k++)
             if (!strcmp(format, words[k])) {
@@ -97,7 +57,7 @@ static enum tare_code read_format(const struct reader *r, struct tare_gptq *gptq
                 found = true;
             }
         if (!found)
-            return unknown(r, keys[i], format, "gptq, gptq_v2 and gptq_p");
+            return tare_quant_unknown(r, keys[i], format, "gptq, gptq_v2 and gptq_p");
         if (!(gptq->said = tare_arena_format(r->arena, "%s is %s", keys[i], format)))
             return tare_fail_memory(r->err);
     }
@@ -118,11 +78,12 @@ static bool by_gptqmodel(const json_t *object)
     return false;
 }
 
-static enum tare_code read_rule(const struct reader *r, const char *key, bool autoround, struct tare_quant_rule *rule)
+static enum tare_code read_rule(const struct tare_quant_reader *r, const char *key, bool autoround,
+                                struct tare_quant_rule *rule)
 {
     const bool sign = !autoround && (!strncmp(key, "+:", 2) || !strncmp(key, "-:", 2));
     if (!json_is_object(r->object))
-        return wrong(r, key, "an object");
+        return tare_quant_wrong(r, key, "an object");
     *rule = (struct tare_quant_rule){.pattern = tare_arena_text(r->arena, sign ? key + 2 : key),
                                      .anywhere = autoround,
                                      .quantized = !(sign && *key == '-')};
@@ -135,7 +96,8 @@ static enum tare_code read_rule(const struct reader *r, const char *key, bool au
 }
 
 /* GPTQModel's `dynamic` ("-:" entries count first, as in GPTQModel), AutoRound's `extra_config`. */
-static enum tare_code read_rules(const struct reader *r, const char *key, bool autoround, struct tare_gptq *gptq)
+static enum tare_code read_rules(const struct tare_quant_reader *r, const char *key, bool autoround,
+                                 struct tare_gptq *gptq)
 {
     const json_t *table = get(r, key);
     const char *name;
@@ -143,7 +105,7 @@ static enum tare_code read_rules(const struct reader *r, const char *key, bool a
     if (!table || json_is_false(table))
         return TARE_OK;
     if (!json_is_object(table))
-        return wrong(r, key, "an object of module names");
+        return tare_quant_wrong(r, key, "an object of module names");
     struct tare_quant_rule *rules = tare_arena_array(r->arena, gptq->n_rules + json_object_size(table), sizeof *rules);
     const char *place = tare_arena_format(r->arena, "%s: %s", r->place, key);
     if (!rules || !place)
@@ -153,7 +115,7 @@ static enum tare_code read_rules(const struct reader *r, const char *key, bool a
     for (int negative = 1; negative >= 0; negative--)
         json_object_foreach((json_t *)(uintptr_t)table, name, value)
         {
-            const struct reader inner = {value, place, r->arena, r->err};
+            const struct tare_quant_reader inner = {value, place, r->arena, r->err};
             if (!strncmp(name, "-", 1) != (negative == 1))
                 continue;
             const enum tare_code code = read_rule(&inner, name, autoround, &rules[gptq->n_rules++]);
@@ -164,17 +126,17 @@ static enum tare_code read_rules(const struct reader *r, const char *key, bool a
     return TARE_OK;
 }
 
-static enum tare_code read_pack_dtype(const struct reader *r)
+static enum tare_code read_pack_dtype(const struct tare_quant_reader *r)
 {
     const char *dtype = NULL;
-    const enum tare_code code = read_text(r, "pack_dtype", &dtype);
-    return code || !dtype || !strcmp(dtype, "int32") ? code : unknown(r, "pack_dtype", dtype, "int32");
+    const enum tare_code code = tare_quant_text(r, "pack_dtype", &dtype);
+    return code || !dtype || !strcmp(dtype, "int32") ? code : tare_quant_unknown(r, "pack_dtype", dtype, "int32");
 }
 
 enum tare_code tare_quant_read_gptq(const json_t *object, const char *place, struct tare_arena *arena,
                                     struct tare_quant *quant, struct tare_error *err)
 {
-    const struct reader r = {object, place, arena, err};
+    const struct tare_quant_reader r = {object, place, arena, err};
     struct tare_gptq *gptq = &quant->gptq;
     int desc_act = 0;
     quant->method = TARE_METHOD_GPTQ;
@@ -189,7 +151,7 @@ enum tare_code tare_quant_read_gptq(const json_t *object, const char *place, str
     return TARE_OK;
 }
 
-/* What AutoRound's own reader takes a packing_format for (auto_round 0.16.1, inference/convert_model.py, backend.py).
+/* How AutoRound's own reader understands packing_format (auto_round 0.16.1, inference/convert_model.py, backend.py).
  */
 static bool container(const char *format, bool *awq, enum tare_gptq_format *gptq)
 {
@@ -218,16 +180,16 @@ static bool container(const char *format, bool *awq, enum tare_gptq_format *gptq
 enum tare_code tare_quant_read_autoround(const json_t *object, const char *place, struct tare_arena *arena,
                                          struct tare_quant *quant, struct tare_error *err)
 {
-    const struct reader r = {object, place, arena, err};
+    const struct tare_quant_reader r = {object, place, arena, err};
     const char *name = NULL;
     enum tare_gptq_format format = TARE_GPTQ_V1;
     bool awq = false;
-    enum tare_code code = read_text(&r, "packing_format", &name);
+    enum tare_code code = tare_quant_text(&r, "packing_format", &name);
     if (code)
         return code;
     if (!container(name, &awq, &format))
-        return unknown(&r, "packing_format", name,
-                       "auto_round, auto_round:auto_gptq, auto_round:gptqmodel and auto_round:auto_awq");
+        return tare_quant_unknown(&r, "packing_format", name,
+                                  "auto_round, auto_round:auto_gptq, auto_round:gptqmodel and auto_round:auto_awq");
     if (awq) { /* AWQ's gemm tensors; qzeros are always there */
         quant->method = TARE_METHOD_AWQ;
         quant->version = "gemm";

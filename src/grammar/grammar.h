@@ -65,7 +65,7 @@ enum tare_code tare_schema_write(struct tare_text *gbnf, const char *text, size_
 
 /* ---- the machine ------------------------------------------------------------------------------------------------- */
 
-#define TARE_STATE_DEAD 0u           /* no text goes on from here */
+#define TARE_STATE_DEAD 0u           /* no text can continue from here */
 #define TARE_STATE_FAILED UINT32_MAX /* memory or a limit ran out */
 
 /* States of an automaton, made as they are met; of one thread. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * machine.c - what a grammar allows after some text: a set of stacks, which is a state of an automaton over bytes.
- * States and the steps between them are made when they are first met and kept, so a text that repeats itself costs a
- * look-up a byte.
+ * States and the steps between them are made when they are first met, and kept: a text whose states are known costs one
+ * look-up for each byte.
  *
- * A stack is a node: an item that waits for a byte, and the stack below it, whose item goes on when the alternative
- * ends. Nodes are made once for each (item, below), so stacks share what they have in common and are compared by
- * number. A call that stands last in its alternative pushes nothing: lists of any length need no depth.
+ * A stack is a node: an item that waits for a byte, and the stack below it, whose item continues when the alternative
+ * ends. There is one node for each pair (item, below), so stacks share their common part and are compared by number. A
+ * call that stands last in its alternative pushes nothing, so lists of any length need no depth.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -116,7 +116,7 @@ static bool visit(struct tare_machine *m, uint32_t node)
     return push(&m->work, &m->n_work, &m->work_room, node);
 }
 
-/* Where a stack goes on at `item` above `below`. */
+/* Adds the stack that continues at `item` above `below`. At the end of an alternative that is the item below. */
 static bool go_on(struct tare_machine *m, uint32_t item, uint32_t below)
 {
     while (m->rules->items[item].kind == TARE_ITEM_END && below != BOTTOM) {

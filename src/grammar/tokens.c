@@ -47,7 +47,11 @@ static enum tare_code spell(struct tare_token_tree *tree, const struct tare_toke
     return !code && all.failed ? tare_fail_memory(err) : code;
 }
 
-/* Nodes of sorted tokens, in depth-first order; open: the path of nodes whose subtree goes on. */
+/*
+ * Makes the nodes of the sorted tokens, in depth-first order: a token shares the nodes of the bytes that it has in
+ * common with the token before. `open` is the path from the root to the last node; the subtrees of these are not
+ * complete yet.
+ */
 static bool plant(struct tare_token_tree *tree, const struct token *tokens, uint32_t *open)
 {
     size_t depth = 0, room = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * avx2_cache.c - attention on rows of 16, 8 and 4 bits: 8 numbers a register, expanded as they are read. */
+ * avx2_cache.c - attention on rows of 32, 16, 8 and 4 bits for AVX2: 8 numbers a register, expanded as they are read.
+ */
 #include "kernels/kernels.h"
 
 #if defined(__AVX2__)
@@ -48,7 +49,7 @@ static inline __m128i eight_bytes(const unsigned char *bytes)
     return _mm_loadl_epi64((const __m128i *)(const void *)bytes);
 }
 
-/* Numbers i .. i + 7 of a row of dim; i is a multiple of 8. */
+/* Expands numbers i .. i + 7 of a row of dim; i is a multiple of 8. */
 static INLINE __m256 eight(enum tare_cache cache, const unsigned char *row, int64_t i, int64_t dim)
 {
     const int64_t b = i / TARE_CACHE_BLOCK, k = i % TARE_CACHE_BLOCK;
@@ -76,7 +77,7 @@ static INLINE void load_of(enum tare_cache cache, const struct tare_rows *r, flo
             put_some(x + i, r->dim - i, eight(cache, row, i, r->dim));
 }
 
-/* K rows at a time: as many sums as hide the latency of an addition. */
+/* Computes K scores together: their sums do not depend on each other, which hides the latency of additions. */
 static INLINE void rows_of(enum tare_cache cache, int K, const float *q, const unsigned char *keys, int64_t dim,
                            float scale, float *into)
 {
@@ -103,7 +104,7 @@ static INLINE void scores_of(enum tare_cache cache, const float *q, const struct
         rows_of(cache, 1, q, r->data + (size_t)j * stride, r->dim, scale, into + j);
 }
 
-/* U registers of y, from number d on, stay while the rows go by. */
+/* Adds up U registers of y, from number d on, which stay in registers while the loop runs over the rows. */
 static INLINE void columns_of(enum tare_cache cache, int U, const float *p, const struct tare_rows *r, int64_t d,
                               float *y)
 {
@@ -142,64 +143,12 @@ static void store(enum tare_cache cache, const float *x, int64_t n, unsigned cha
     }
 }
 
-static void load(const struct tare_rows *r, float *x)
-{
-    switch (r->cache) {
-    case TARE_CACHE_F16:
-        load_of(TARE_CACHE_F16, r, x);
-        break;
-    case TARE_CACHE_Q8:
-        load_of(TARE_CACHE_Q8, r, x);
-        break;
-    case TARE_CACHE_Q4:
-        load_of(TARE_CACHE_Q4, r, x);
-        break;
-    default:
-        load_of(TARE_CACHE_F32, r, x);
-    }
-}
-
-static void scores(const float *q, const struct tare_rows *r, float scale, float *into)
-{
-    switch (r->cache) {
-    case TARE_CACHE_F16:
-        scores_of(TARE_CACHE_F16, q, r, scale, into);
-        break;
-    case TARE_CACHE_Q8:
-        scores_of(TARE_CACHE_Q8, q, r, scale, into);
-        break;
-    case TARE_CACHE_Q4:
-        scores_of(TARE_CACHE_Q4, q, r, scale, into);
-        break;
-    default:
-        scores_of(TARE_CACHE_F32, q, r, scale, into);
-    }
-}
-
-static void mix(const float *p, const struct tare_rows *r, float *y)
-{
-    switch (r->cache) {
-    case TARE_CACHE_F16:
-        mix_of(TARE_CACHE_F16, p, r, y);
-        break;
-    case TARE_CACHE_Q8:
-        mix_of(TARE_CACHE_Q8, p, r, y);
-        break;
-    case TARE_CACHE_Q4:
-        mix_of(TARE_CACHE_Q4, p, r, y);
-        break;
-    default:
-        mix_of(TARE_CACHE_F32, p, r, y);
-    }
-}
-
-/* ---- several queries ------------------------------------------------------------------------------------------ */
-
-#define QUERIES 2 /* whose sums stay in registers: of so many keys, or of so many columns of values */
+/* A tile, whose sums stay in registers: that many queries, and that many keys or columns of values. */
+#define QUERIES 2
 #define KEYS 4
 #define COLUMNS 32
 
-/* Four sums at once, each adding its lanes as total() does. */
+/* Adds up the lanes of four registers at once, each in the order of total(). */
 static inline __m128 totals(const __m256 v[4])
 {
     __m128 part[4];
@@ -230,7 +179,7 @@ static void score_tile(const float *q, const float *keys, int64_t dim, float sca
         _mm_storeu_ps(score + t * ld, _mm_mul_ps(_mm_set1_ps(scale), totals(sum[t])));
 }
 
-/* U registers of queries t and t + 1, from column d on. */
+/* Adds up U registers each for queries t and t + 1, from column d on. */
 static INLINE void columns_each(int U, const struct tare_queries *c, int64_t t, const float *values, int64_t d)
 {
     float *y = c->x + t * c->dim + d;
@@ -260,45 +209,13 @@ static void mix_tile(const struct tare_queries *c, int64_t t, const float *value
             columns_each(1, c, t, values, d);
 }
 
-static struct tare_rows plain(const struct tare_queries *c, const float *rows, int64_t first)
-{
-    return (struct tare_rows){TARE_CACHE_F32, (const unsigned char *)(rows + first * c->dim), c->rows - first, c->dim};
-}
+#include "kernels/cache_queries.h"
 
-static void scores_each(const struct tare_queries *c, const float *keys, float scale)
-{
-    const int64_t whole = c->rows / KEYS * KEYS;
-    const struct tare_rows rest = plain(c, keys, whole), all = plain(c, keys, 0);
-    int64_t t = 0;
-    for (; t + QUERIES <= c->n; t += QUERIES) {
-        for (int64_t j = 0; j < whole; j += KEYS)
-            score_tile(c->x + t * c->dim, keys + j * c->dim, c->dim, scale, c->score + t * c->ld + j, c->ld);
-        for (int64_t k = t; k < t + QUERIES && rest.n; k++)
-            scores_of(TARE_CACHE_F32, c->x + k * c->dim, &rest, scale, c->score + k * c->ld + whole);
-    }
-    for (; t < c->n; t++)
-        scores_of(TARE_CACHE_F32, c->x + t * c->dim, &all, scale, c->score + t * c->ld);
-}
-
-static void mix_each(const struct tare_queries *c, const float *values)
-{
-    const struct tare_rows all = plain(c, values, 0);
-    int64_t t = 0;
-    for (; t + QUERIES <= c->n; t += QUERIES)
-        for (int64_t d = 0; d < c->dim; d += COLUMNS)
-            mix_tile(c, t, values, d);
-    for (; t < c->n; t++)
-        mix_of(TARE_CACHE_F32, c->score + t * c->ld, &all, c->x + t * c->dim);
-}
+#include "kernels/cache_dispatch.h"
 
 void tare_kernels_cache_avx2(struct tare_kernels *kernels)
 {
-    kernels->cache_store = store;
-    kernels->cache_load = load;
-    kernels->cache_scores = scores;
-    kernels->cache_mix = mix;
-    kernels->scores_each = scores_each;
-    kernels->mix_each = mix_each;
+    fill_cache(kernels);
 }
 #else
 void tare_kernels_cache_avx2(struct tare_kernels *kernels)

@@ -1,21 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * avx2_rows.c - kernels for AVX2 with FMA and F16C: 8 floats a register, 16 registers.
- *
- * Packed rows sum x * code a group and correct once: y = scale * sum(x code) + offset * sum(x). The sums of x are made
- * once a call.
- */
+ * avx2_rows.c - kernels for AVX2 with FMA and F16C, for dense weights and for vectors: 8 floats a register, 16
+ * registers. */
 #include "kernels/kernels.h"
 
 #if defined(__AVX2__)
 #include <immintrin.h>
 
-#include "kernels/delta.h"
-#include "kernels/state_step.h"
-
-static const unsigned char *row_of(const struct tare_matrix *m, int64_t row)
-{
-    return m->data + (size_t)row * m->stride;
-}
+#include "kernels/dense_rows.h"
 
 static inline float total(__m256 v)
 {
@@ -44,11 +35,8 @@ static inline __m256 dense(enum tare_storage storage, const unsigned char *row, 
                                      : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
 }
 
-/* Columns [start, end) of R rows times x, added to y as panel() does: one token alone gives the same bits as among
- * others. */
-static inline __attribute__((always_inline)) void dot_part(enum tare_storage storage, int R,
-                                                           const struct tare_matrix *m, int64_t row, int64_t start,
-                                                           int64_t end, const float *x, float *y)
+INLINE void dot_part(enum tare_storage storage, int R, const struct tare_matrix *m, int64_t row, int64_t start,
+                     int64_t end, const float *x, float *y)
 {
     const int64_t whole = start + (end - start) / 8 * 8;
     __m256 sum[4];
@@ -67,38 +55,8 @@ static inline __attribute__((always_inline)) void dot_part(enum tare_storage sto
     }
 }
 
-static inline __attribute__((always_inline)) void dot_dense(enum tare_storage storage, const struct tare_matrix *m,
-                                                            int64_t row, int64_t rows, const float *x, float *y)
-{
-    for (int64_t r = 0, n; r < rows; r += n) {
-        n = rows - r >= 4 ? 4 : 1;
-        for (int64_t start = 0; start < m->in; start += TARE_PANEL_COLUMNS) {
-            const int64_t end = m->in - start < TARE_PANEL_COLUMNS ? m->in : start + TARE_PANEL_COLUMNS;
-            if (n == 4)
-                dot_part(storage, 4, m, row + r, start, end, x, y + r);
-            else
-                dot_part(storage, 1, m, row + r, start, end, x, y + r);
-        }
-    }
-}
-
-static void dot_f32(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
-{
-    dot_dense(TARE_STORE_F32, m, row, rows, x, y);
-}
-
-static void dot_f16(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
-{
-    dot_dense(TARE_STORE_F16, m, row, rows, x, y);
-}
-
-static void dot_bf16(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
-{
-    dot_dense(TARE_STORE_BF16, m, row, rows, x, y);
-}
-
-static inline void unpack_dense(enum tare_storage storage, const struct tare_matrix *m, int64_t row, int64_t start,
-                                int64_t n, float *dst)
+INLINE void unpack_dense(enum tare_storage storage, const struct tare_matrix *m, int64_t row, int64_t start, int64_t n,
+                         float *dst)
 {
     int64_t i = 0;
     for (; i + 8 <= n; i += 8)
@@ -107,28 +65,10 @@ static inline void unpack_dense(enum tare_storage storage, const struct tare_mat
         tare_kernels_scalar.unpack[storage](m, row, start + i, n - i, dst + i);
 }
 
-static void unpack_f16(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
-{
-    unpack_dense(TARE_STORE_F16, m, row, start, n, dst);
-}
-
-static void unpack_bf16(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
-{
-    unpack_dense(TARE_STORE_BF16, m, row, start, n, dst);
-}
-
-/* sum_k w[k] x[k] over the columns that fill no register. */
-static float leftover(const float *w, const float *x, int64_t start, int64_t k)
-{
-    float sum = 0;
-    for (int64_t i = start; i < k; i++)
-        sum += w[i] * x[i];
-    return sum;
-}
-
-/* R rows times T tokens, R * T sums in registers; R and T are constants where this is called, so the loops unroll. */
-static inline __attribute__((always_inline)) void tile(int R, int T, const float *w, int64_t ldw, const float *x,
-                                                       int64_t ldx, int64_t k, float *y, int64_t ldy, bool add)
+/* Multiplies R rows by T tokens, with R * T sums in registers; R and T are constants where this is called, so the loops
+ * unroll. */
+INLINE void tile(int R, int T, const float *w, int64_t ldw, const float *x, int64_t ldx, int64_t k, float *y,
+                 int64_t ldy, bool add)
 {
     const int64_t whole = k / 8 * 8;
     __m256 sum[4][2];
@@ -193,7 +133,7 @@ static void scores(const float *q, const float *keys, int64_t n, int64_t dim, fl
     }
 }
 
-/* Eight sums stay in registers while the keys go by. */
+/* Adds up 64 columns: eight sums stay in registers while the loop runs over the rows of values. */
 static inline void mix_wide(const float *p, const float *values, int64_t n, int64_t dim, float *y)
 {
     __m256 sum[8];
@@ -273,21 +213,13 @@ static float squares(const float *x, int64_t n)
     return total(_mm256_add_ps(sum[0], sum[1]));
 }
 
+#include "kernels/rows_dispatch.h"
+
 void tare_kernels_avx2(struct tare_kernels *k)
 {
-    k->dot[TARE_STORE_F32] = dot_f32;
-    k->dot[TARE_STORE_F16] = dot_f16;
-    k->dot[TARE_STORE_BF16] = dot_bf16;
-    k->unpack[TARE_STORE_F16] = unpack_f16;
-    k->unpack[TARE_STORE_BF16] = unpack_bf16;
-    k->panel = panel;
+    fill_rows(k);
     k->scores = scores;
     k->mix = mix;
-    k->exponents = exponents;
-    k->silu = silu;
-    k->squares = squares;
-    k->scan = scan;
-    k->delta = delta;
 }
 #else
 void tare_kernels_avx2(struct tare_kernels *k)

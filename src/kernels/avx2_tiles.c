@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * avx2_tiles.c - kernels of tiles for AVX2: a register is half a step, 8 rows of four columns. vpmaddubsw makes sums of
- * two products in 16 bits, of which a few fit before they go on to 32: 4 * 2 * 127 * 31 is below
- * 2^15. Codes of T4 and halves of codes of T8 are at most 15, what a table gives at most 31. */
+ * two products in 16 bits, of which four can be added before they must be widened to 32: codes of T4 and halves of
+ * codes of T8 are at most 15, entries of a table at most 31, and 4 * 2 * 127 * 31 is below 2^15. */
 #include "kernels/tiles.h"
 
 #if defined(__AVX2__)
@@ -10,7 +10,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #define BLOCK TARE_ACTIVATION_BLOCK
 #define LANES 8
-enum { TOKENS = 4 }; /* most whose sums stay in registers */
+enum { TOKENS = 4 }; /* the most tokens whose sums stay in registers */
 
 /* Eight of sixteen scales or offsets. */
 INLINE __m256 numbers_at(const struct tare_matrix *m, const unsigned char *at, int half)
@@ -36,7 +36,8 @@ INLINE __m256i four(const int8_t *q)
 
 #define EACH_TOKEN _Pragma("GCC unroll 4") for (int t = 0; t < T; t++)
 
-/* Four registers of codes times sixteen activations, in 16 bits. */
+/* Multiplies four registers of codes, 16 columns of 8 rows, by 16 activations. Each lane of 16 bits is the sum over
+ * half of the columns. */
 INLINE __m256i products(const __m256i code[4], const int8_t *q)
 {
     const __m256i a =
@@ -46,7 +47,7 @@ INLINE __m256i products(const __m256i code[4], const int8_t *q)
     return _mm256_add_epi16(a, b);
 }
 
-/* A block of 16 columns of T4, 8 rows: dot[t], in 32 bits. */
+/* Multiplies a block of T4, 16 columns of 8 rows, by T tokens: dot[t] has a sum of 32 bits for each row. */
 INLINE void block_t4(int T, bool look_up, __m256i table, const unsigned char *steps, const int8_t *q, int64_t in,
                      __m256i dot[TOKENS])
 {
@@ -65,7 +66,8 @@ INLINE void block_t4(int T, bool look_up, __m256i table, const unsigned char *st
     dot[t] = _mm256_madd_epi16(products(code, q + t * in), ones);
 }
 
-/* The same of T8: low and high halves of the codes apart, as 255 * 127 * 2 does not fit into 16 bits. */
+/* The same for T8. Low and high halves of the codes are multiplied apart, since 255 * 127 * 2 does not fit into 16
+ * bits; the high ones then count sixteen times. */
 INLINE void block_t8(int T, const unsigned char *steps, const int8_t *q, int64_t in, __m256i dot[TOKENS])
 {
     const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1), sixteen = _mm256_set1_epi16(16);
@@ -80,7 +82,7 @@ INLINE void block_t8(int T, const unsigned char *steps, const int8_t *q, int64_t
                               _mm256_madd_epi16(products(high, q + t * in), sixteen));
 }
 
-/* Rows [8 half, 8 half + 8) of a tile. */
+/* Multiplies rows [8 half, 8 half + 8) of a tile by T tokens. */
 INLINE void half_tile(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m, int64_t tile,
                       int half, const struct tare_tokens *x, __m256 total[TOKENS])
 {
@@ -120,7 +122,7 @@ INLINE void half_tile(enum tare_storage storage, bool look_up, int T, const stru
     }
 }
 
-/* Those of eight rows from `row` on that there are. */
+/* Stores up to eight sums, for the rows from `row` on; fewer when the matrix ends first. */
 INLINE void store(const struct tare_matrix *m, int64_t row, __m256 value, float *y)
 {
     float all[LANES];
@@ -146,9 +148,7 @@ INLINE void some_tiles(enum tare_storage storage, bool look_up, int T, const str
         }
 }
 
-/* ---- exactly ----------------------------------------------------------------------------------------------------- */
-
-/* Weights of column j of four, for 8 rows: each 32-bit lane's byte j. */
+/* Returns the weights of column j of four, for 8 rows: byte j of each 32-bit lane of codes. */
 INLINE __m256 column(const struct tare_matrix *m, __m256i codes, int j, __m256 s, __m256 o)
 {
     const __m256i byte = _mm256_and_si256(_mm256_srli_epi32(codes, 8 * j), _mm256_set1_epi32(255));
@@ -156,6 +156,7 @@ INLINE __m256 column(const struct tare_matrix *m, __m256i codes, int j, __m256 s
     return m->zeros ? _mm256_mul_ps(s, _mm256_sub_ps(code, o)) : _mm256_fmadd_ps(s, code, o);
 }
 
+/* Unpacks the codes of four columns of 8 rows. In T4 a step has eight columns, and `which` chooses the second four. */
 INLINE void exact_codes(enum tare_storage storage, const struct tare_matrix *m, const unsigned char *step, int which,
                         __m256i *codes)
 {
@@ -166,6 +167,7 @@ INLINE void exact_codes(enum tare_storage storage, const struct tare_matrix *m, 
             _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)m->table)), *codes);
 }
 
+/* Multiplies 8 rows of a tile by T tokens in float32. Two sums a token take turns, to hide the latency of addition. */
 INLINE void exact_half(enum tare_storage storage, int T, const struct tare_matrix *m, int64_t tile, int half,
                        const float *x, int64_t ldx, __m256 sum[TOKENS][2])
 {
@@ -202,8 +204,7 @@ INLINE void exact_tiles(enum tare_storage storage, int T, const struct tare_matr
         }
 }
 
-/* ---- activations ------------------------------------------------------------------------------------------------- */
-
+/* Loads 8 activations, in the order of the matrix's columns. */
 INLINE __m256 eight(const float *x, const int32_t *order, int64_t i)
 {
     return order ? _mm256_i32gather_ps(x, load((const unsigned char *)(order + i)), 4) : _mm256_loadu_ps(x + i);
@@ -230,7 +231,7 @@ static void quantize(const float *x, const int32_t *order, int64_t n, const stru
     const __m256 positive = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
     for (int64_t i = 0; i < n; i += BLOCK, scale++, sum++) {
         const __m256 a = eight(x, order, i), b = eight(x, order, i + LANES), zero = _mm256_setzero_ps();
-        /* A NaN in the first operand of max gives the second. */
+        /* max gives its second operand when the first is a NaN, so the NaNs of a and b are left out here. */
         const float top =
             greatest(_mm256_max_ps(_mm256_and_ps(a, positive), _mm256_max_ps(_mm256_and_ps(b, positive), zero)));
         const __m256 inverse = _mm256_set1_ps(tare_activation_inverse(top));
@@ -239,6 +240,7 @@ static void quantize(const float *x, const int32_t *order, int64_t n, const stru
         const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(c, d), 0xd8);
         const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
         _mm_storeu_si128((__m128i *)(void *)(q + i), bytes);
+        /* A NaN or an infinity times zero is a NaN. */
         const __m256 poison = _mm256_add_ps(_mm256_mul_ps(a, zero), _mm256_mul_ps(b, zero));
         *scale = _mm256_movemask_ps(_mm256_cmp_ps(poison, poison, _CMP_UNORD_Q)) ? __builtin_nanf("") : top / 127;
         *sum = *scale * (float)total_of(_mm256_add_epi32(c, d));

@@ -14,8 +14,8 @@
 
 #include "base/awq_order.h"
 
-#define BLOCKS 16 /* of eight input rows: a step */
-#define AHEAD 128 /* input rows: what is fetched for the next step */
+#define BLOCKS 16 /* of eight input rows, in a step */
+#define AHEAD 128 /* input rows that are prefetched for the next step */
 
 bool tare_transpose_avx2(void)
 {
@@ -28,7 +28,8 @@ static inline __m256i load(const unsigned char *at)
     return _mm256_loadu_si256((const __m256i *)(const void *)at);
 }
 
-/* In each 32-bit lane an 8 x 8 matrix of nibbles over a[0..7]: halves of 4, then 2, then 1 change places. */
+/* Transposes, in each 32-bit lane, the 8 x 8 matrix of nibbles that a[0..7] hold: quarters of 4 x 4 nibbles change
+ * places, then those of 2 x 2, then single ones. */
 static inline void transpose_nibbles(__m256i a[8])
 {
     const __m256i bytes = _mm256_set1_epi16(0x00ff), nibbles = _mm256_set1_epi8(0x0f);
@@ -51,7 +52,7 @@ static inline void transpose_nibbles(__m256i a[8])
     }
 }
 
-/* 8 x 8 words: word w of a[b] becomes word b of a[w]. */
+/* Transposes 8 x 8 words: word w of a[b] becomes word b of a[w]. */
 static inline void transpose_words(__m256i a[8])
 {
     __m256i t[8], u[8];
@@ -71,7 +72,7 @@ static inline void transpose_words(__m256i a[8])
     }
 }
 
-/* 8 input rows x 16 words: word [k][w] of the result holds nibble k of column word w. */
+/* Transposes the nibbles of 8 input rows of 16 words: word [k][w] of the result holds nibble k of column word w. */
 static inline void take_block(const unsigned char *from, int64_t stride, __m256i held[8][2])
 {
     for (int half = 0; half < 2; half++) {
@@ -85,8 +86,8 @@ static inline void take_block(const unsigned char *from, int64_t stride, __m256i
 }
 
 /*
- * Eight blocks are 32 bytes of each of 128 output rows; n times eight, n times as many. A row gets all its bytes at
- * once: rows may lie a power of two apart, and the cache then holds few of them.
+ * Writes eight blocks as 32 bytes of each of 128 output rows, and n times eight blocks as 32 n bytes of each. A row
+ * gets all its bytes at once: rows may lie a power of two apart, and the cache then holds only few of them.
  */
 static inline void give_eights(__m256i (*held)[8][2], int n, int64_t row_bytes, unsigned char *to)
 {
@@ -106,7 +107,7 @@ static inline void give_eights(__m256i (*held)[8][2], int n, int64_t row_bytes, 
         }
 }
 
-/* What is left of a row: one word a row. */
+/* Writes one more word of each row, where fewer than eight blocks are left. */
 static void give_one(__m256i held[8][2], int64_t row_bytes, unsigned char *to)
 {
     uint32_t words[16];
@@ -117,7 +118,7 @@ static void give_one(__m256i held[8][2], int64_t row_bytes, unsigned char *to)
     }
 }
 
-/* One step: n blocks of eight input rows from `first` on, 16 words. */
+/* Does one step: 16 words of n blocks of eight input rows from `first` on. */
 static void step(const unsigned char *from, int64_t stride, int64_t first, int n, int64_t in, unsigned char *to)
 {
     __m256i held[BLOCKS][8][2];
@@ -138,7 +139,7 @@ static void step(const unsigned char *from, int64_t stride, int64_t first, int n
         give_one(held[b], row_bytes, to + 4 * (first + b));
 }
 
-/* All words of a few input rows before the next rows: the input is read along its lines. */
+/* Takes all words of a few input rows before the next rows, so that the input is read along its lines. */
 void tare_awq_codes_avx2(const void *qweight, int64_t in, int64_t words, int64_t w, int64_t n, unsigned char *to)
 {
     const unsigned char *from = (const unsigned char *)qweight + 4 * w;
@@ -149,7 +150,7 @@ void tare_awq_codes_avx2(const void *qweight, int64_t in, int64_t words, int64_t
     }
 }
 
-/* Eight float32 to bfloat16, to nearest even; NaN stays NaN, quiet. As base/half.h. */
+/* Rounds eight float32 to bfloat16, to nearest even, as base/half.h does; a NaN becomes a quiet NaN. */
 static inline __m128i to_bfloat16(__m256 value)
 {
     const __m256i bits = _mm256_castps_si256(value);

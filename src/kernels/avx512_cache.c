@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * avx512_cache.c - attention on rows of 16, 8 and 4 bits: 16 numbers a register, expanded as they are read. */
+ * avx512_cache.c - attention on rows of 32, 16, 8 and 4 bits for AVX-512: 16 numbers a register, expanded as they are
+ * read. */
 #include "kernels/kernels.h"
 
 #if defined(__AVX512F__)
@@ -28,7 +29,7 @@ static inline __m512 codes(__m128i bytes)
 
 #define INLINE inline __attribute__((always_inline)) /* `cache` is a constant where these are called */
 
-/* Numbers i .. i + 15 of a row of dim, zeros after them; i is a multiple of 16. */
+/* Expands numbers i .. i + 15 of a row of dim, with zeros past its end; i is a multiple of 16. */
 static INLINE __m512 sixteen(enum tare_cache cache, const unsigned char *row, int64_t i, int64_t dim)
 {
     const int64_t u = i / 16;
@@ -56,7 +57,8 @@ static INLINE void load_of(enum tare_cache cache, const struct tare_rows *r, flo
             _mm512_mask_storeu_ps(x + i, tail(r->dim - i), sixteen(cache, row, i, r->dim));
 }
 
-/* K rows at a time: sums that hide the latency of one another, and queries that are loaded once for all. */
+/* Computes K scores together: their sums do not depend on each other, which hides the latency of additions, and the
+ * query is loaded once for all. */
 static INLINE void rows_of(enum tare_cache cache, int K, const float *q, const unsigned char *keys, int64_t dim,
                            float scale, float *into)
 {
@@ -85,7 +87,7 @@ static INLINE void scores_of(enum tare_cache cache, const float *q, const struct
         rows_of(cache, 1, q, r->data + (size_t)j * stride, r->dim, scale, into + j);
 }
 
-/* U registers of y, from number d on, stay while the rows go by. */
+/* Adds up U registers of y, from number d on, which stay in registers while the loop runs over the rows. */
 static INLINE void columns_of(enum tare_cache cache, int U, const float *p, const struct tare_rows *r, int64_t d,
                               float *y)
 {
@@ -125,64 +127,13 @@ static void store(enum tare_cache cache, const float *x, int64_t n, unsigned cha
     }
 }
 
-static void load(const struct tare_rows *r, float *x)
-{
-    switch (r->cache) {
-    case TARE_CACHE_F16:
-        load_of(TARE_CACHE_F16, r, x);
-        break;
-    case TARE_CACHE_Q8:
-        load_of(TARE_CACHE_Q8, r, x);
-        break;
-    case TARE_CACHE_Q4:
-        load_of(TARE_CACHE_Q4, r, x);
-        break;
-    default:
-        load_of(TARE_CACHE_F32, r, x);
-    }
-}
-
-static void scores(const float *q, const struct tare_rows *r, float scale, float *into)
-{
-    switch (r->cache) {
-    case TARE_CACHE_F16:
-        scores_of(TARE_CACHE_F16, q, r, scale, into);
-        break;
-    case TARE_CACHE_Q8:
-        scores_of(TARE_CACHE_Q8, q, r, scale, into);
-        break;
-    case TARE_CACHE_Q4:
-        scores_of(TARE_CACHE_Q4, q, r, scale, into);
-        break;
-    default:
-        scores_of(TARE_CACHE_F32, q, r, scale, into);
-    }
-}
-
-static void mix(const float *p, const struct tare_rows *r, float *y)
-{
-    switch (r->cache) {
-    case TARE_CACHE_F16:
-        mix_of(TARE_CACHE_F16, p, r, y);
-        break;
-    case TARE_CACHE_Q8:
-        mix_of(TARE_CACHE_Q8, p, r, y);
-        break;
-    case TARE_CACHE_Q4:
-        mix_of(TARE_CACHE_Q4, p, r, y);
-        break;
-    default:
-        mix_of(TARE_CACHE_F32, p, r, y);
-    }
-}
-
-/* ---- several queries ------------------------------------------------------------------------------------------ */
-
-#define QUERIES 4 /* whose sums stay in registers: of so many keys, or of so many columns of values */
+/* A tile, whose sums stay in registers: that many queries, and that many keys or columns of values. */
+#define QUERIES 4
 #define KEYS 4
 #define COLUMNS 64
 
-/* 16 lanes of four sums -> 4 lanes of each, one after another; adds lanes as _mm512_reduce_add_ps() does. */
+/* Adds the 16 lanes of each of four sums to 4 lanes; the result holds the four results one after another. Lanes are
+ * added in the order of _mm512_reduce_add_ps(). */
 static inline __m512 four_quarters(__m512 v[4])
 {
     const __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(v[0], v[1], 0x44), _mm512_shuffle_f32x4(v[0], v[1], 0xee));
@@ -190,7 +141,7 @@ static inline __m512 four_quarters(__m512 v[4])
     return _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
 }
 
-/* Of 4 keys and 4 queries: lane 4 t + k of the result is the sum of key k and query t. */
+/* Adds up the lanes for 4 keys and 4 queries: lane 4 t + k of the result is the sum of key k and query t. */
 static inline __m512 sixteen_sums(__m512 sum[KEYS][QUERIES])
 {
     const __m512 a = four_quarters(sum[0]), b = four_quarters(sum[1]), c = four_quarters(sum[2]),
@@ -249,45 +200,13 @@ static void mix_tile(const struct tare_queries *c, int64_t t, const float *value
             _mm512_mask_storeu_ps(y + k * c->dim + 16 * u, mask[u], sum[k][u]);
 }
 
-static struct tare_rows plain(const struct tare_queries *c, const float *rows, int64_t first)
-{
-    return (struct tare_rows){TARE_CACHE_F32, (const unsigned char *)(rows + first * c->dim), c->rows - first, c->dim};
-}
+#include "kernels/cache_queries.h"
 
-static void scores_each(const struct tare_queries *c, const float *keys, float scale)
-{
-    const int64_t whole = c->rows / KEYS * KEYS;
-    const struct tare_rows rest = plain(c, keys, whole), all = plain(c, keys, 0);
-    int64_t t = 0;
-    for (; t + QUERIES <= c->n; t += QUERIES) {
-        for (int64_t j = 0; j < whole; j += KEYS)
-            score_tile(c->x + t * c->dim, keys + j * c->dim, c->dim, scale, c->score + t * c->ld + j, c->ld);
-        for (int64_t k = t; k < t + QUERIES && rest.n; k++)
-            scores_of(TARE_CACHE_F32, c->x + k * c->dim, &rest, scale, c->score + k * c->ld + whole);
-    }
-    for (; t < c->n; t++)
-        scores_of(TARE_CACHE_F32, c->x + t * c->dim, &all, scale, c->score + t * c->ld);
-}
-
-static void mix_each(const struct tare_queries *c, const float *values)
-{
-    const struct tare_rows all = plain(c, values, 0);
-    int64_t t = 0;
-    for (; t + QUERIES <= c->n; t += QUERIES)
-        for (int64_t d = 0; d < c->dim; d += COLUMNS)
-            mix_tile(c, t, values, d);
-    for (; t < c->n; t++)
-        mix_of(TARE_CACHE_F32, c->score + t * c->ld, &all, c->x + t * c->dim);
-}
+#include "kernels/cache_dispatch.h"
 
 void tare_kernels_cache_avx512(struct tare_kernels *kernels)
 {
-    kernels->cache_store = store;
-    kernels->cache_load = load;
-    kernels->cache_scores = scores;
-    kernels->cache_mix = mix;
-    kernels->scores_each = scores_each;
-    kernels->mix_each = mix_each;
+    fill_cache(kernels);
 }
 #else
 void tare_kernels_cache_avx512(struct tare_kernels *kernels)

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * avx512_rows.c - kernels for AVX-512 (F, BW, DQ, VL): 16 floats a register, 32 registers. */
+ * avx512_rows.c - kernels for AVX-512 (F, BW, DQ, VL), for dense weights and for vectors: 16 floats a register, 32
+ * registers. */
 #include "kernels/kernels.h"
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
 
-#include "kernels/delta.h"
-#include "kernels/state_step.h"
-
-static const unsigned char *row_of(const struct tare_matrix *m, int64_t row)
-{
-    return m->data + (size_t)row * m->stride;
-}
+#include "kernels/dense_rows.h"
 
 static __mmask16 tail(int64_t n)
 {
@@ -19,7 +14,7 @@ static __mmask16 tail(int64_t n)
     return (__mmask16)mask;
 }
 
-/* Sixteen dense columns from i on, n of them (at most 16) real. */
+/* Loads sixteen dense columns from i on, with zeros where mask has none. */
 static inline __m512 dense(enum tare_storage storage, const unsigned char *row, int64_t i, __mmask16 mask)
 {
     if (storage == TARE_STORE_F32)
@@ -29,11 +24,8 @@ static inline __m512 dense(enum tare_storage storage, const unsigned char *row, 
                                      : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
 
-/* Columns [start, end) of R rows times x, added to y as panel() does: one token alone gives the same bits as among
- * others. */
-static inline __attribute__((always_inline)) void dot_part(enum tare_storage storage, int R,
-                                                           const struct tare_matrix *m, int64_t row, int64_t start,
-                                                           int64_t end, const float *x, float *y)
+INLINE void dot_part(enum tare_storage storage, int R, const struct tare_matrix *m, int64_t row, int64_t start,
+                     int64_t end, const float *x, float *y)
 {
     const int64_t whole = start + (end - start) / 16 * 16;
     __m512 sum[4];
@@ -52,60 +44,17 @@ static inline __attribute__((always_inline)) void dot_part(enum tare_storage sto
     }
 }
 
-static inline __attribute__((always_inline)) void dot_dense(enum tare_storage storage, const struct tare_matrix *m,
-                                                            int64_t row, int64_t rows, const float *x, float *y)
-{
-    for (int64_t r = 0, n; r < rows; r += n) {
-        n = rows - r >= 4 ? 4 : 1;
-        for (int64_t start = 0; start < m->in; start += TARE_PANEL_COLUMNS) {
-            const int64_t end = m->in - start < TARE_PANEL_COLUMNS ? m->in : start + TARE_PANEL_COLUMNS;
-            if (n == 4)
-                dot_part(storage, 4, m, row + r, start, end, x, y + r);
-            else
-                dot_part(storage, 1, m, row + r, start, end, x, y + r);
-        }
-    }
-}
-
-static void dot_f32(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
-{
-    dot_dense(TARE_STORE_F32, m, row, rows, x, y);
-}
-
-static void dot_f16(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
-{
-    dot_dense(TARE_STORE_F16, m, row, rows, x, y);
-}
-
-static void dot_bf16(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
-{
-    dot_dense(TARE_STORE_BF16, m, row, rows, x, y);
-}
-
-static void unpack_f16(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
+INLINE void unpack_dense(enum tare_storage storage, const struct tare_matrix *m, int64_t row, int64_t start, int64_t n,
+                         float *dst)
 {
     for (int64_t i = 0; i < n; i += 16)
-        _mm512_mask_storeu_ps(dst + i, tail(n - i), dense(TARE_STORE_F16, row_of(m, row), start + i, tail(n - i)));
+        _mm512_mask_storeu_ps(dst + i, tail(n - i), dense(storage, row_of(m, row), start + i, tail(n - i)));
 }
 
-static void unpack_bf16(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
-{
-    for (int64_t i = 0; i < n; i += 16)
-        _mm512_mask_storeu_ps(dst + i, tail(n - i), dense(TARE_STORE_BF16, row_of(m, row), start + i, tail(n - i)));
-}
-
-/* sum_k w[k] x[k] over the columns that fill no register. */
-static float leftover(const float *w, const float *x, int64_t start, int64_t k)
-{
-    float sum = 0;
-    for (int64_t i = start; i < k; i++)
-        sum += w[i] * x[i];
-    return sum;
-}
-
-/* R rows times T tokens, R * T sums in registers; R and T are constants where this is called, so the loops unroll. */
-static inline __attribute__((always_inline)) void tile(int R, int T, const float *w, int64_t ldw, const float *x,
-                                                       int64_t ldx, int64_t k, float *y, int64_t ldy, bool add)
+/* Multiplies R rows by T tokens, with R * T sums in registers; R and T are constants where this is called, so the loops
+ * unroll. */
+INLINE void tile(int R, int T, const float *w, int64_t ldw, const float *x, int64_t ldx, int64_t k, float *y,
+                 int64_t ldy, bool add)
 {
     const int64_t whole = k / 16 * 16;
     __m512 sum[4][6];
@@ -252,21 +201,13 @@ static float squares(const float *x, int64_t n)
     return _mm512_reduce_add_ps(sum);
 }
 
+#include "kernels/rows_dispatch.h"
+
 void tare_kernels_avx512(struct tare_kernels *k)
 {
-    k->dot[TARE_STORE_F32] = dot_f32;
-    k->dot[TARE_STORE_F16] = dot_f16;
-    k->dot[TARE_STORE_BF16] = dot_bf16;
-    k->unpack[TARE_STORE_F16] = unpack_f16;
-    k->unpack[TARE_STORE_BF16] = unpack_bf16;
-    k->panel = panel;
+    fill_rows(k);
     k->scores = scores;
     k->mix = mix;
-    k->exponents = exponents;
-    k->silu = silu;
-    k->squares = squares;
-    k->scan = scan;
-    k->delta = delta;
 }
 #else
 void tare_kernels_avx512(struct tare_kernels *k)

@@ -20,7 +20,7 @@ INLINE __m512 numbers_at(const struct tare_matrix *m, const unsigned char *at)
                                         : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
 
-/* Which of the rows of a tile there are. */
+/* Returns a mask of the tile's rows that the matrix has; only its last tile may have fewer than 16. */
 INLINE __mmask16 rows_of(const struct tare_matrix *m, int64_t tile)
 {
     const int64_t left = m->rows - tile * TARE_TILE_ROWS;
@@ -28,7 +28,7 @@ INLINE __mmask16 rows_of(const struct tare_matrix *m, int64_t tile)
     return (__mmask16)mask;
 }
 
-/* The registers of codes, four columns each, that make a block. */
+/* Unpacks the codes of a block into registers of four columns each. */
 INLINE void block_codes(enum tare_storage storage, const unsigned char *steps, bool look_up, __m512i table,
                         __m512i code[REGISTERS])
 {
@@ -58,15 +58,15 @@ INLINE __m512i four(const int8_t *q)
 
 #define EACH_TOKEN _Pragma("GCC unroll 8") for (int t = 0; t < T; t++)
 
-/* The processor's own guesses come too late for a stream that is read once and computed on for long:
- * docs/performance.md has what this is worth. An address behind the end does no harm. */
+/* Prefetches the codes that are needed in a while. The processor's own guesses come too late for a stream that is read
+ * once and computed on for long; docs/performance.md tells the gain. An address past the end does no harm. */
 INLINE void ask_ahead(const unsigned char *steps, int lines)
 {
     for (int k = 0; k < lines; k++)
         _mm_prefetch((const char *)steps + TARE_TILE_AHEAD + k * TARE_STEP_BYTES, _MM_HINT_T0);
 }
 
-/* A block of columns of a tile times T tokens, added to part[t]. */
+/* Multiplies a block of columns of a tile by T tokens, and adds the sums to part[t]. */
 INLINE void block_sums(enum tare_storage storage, bool look_up, int T, const unsigned char *steps, __m512i table,
                        const struct tare_tokens *x, int64_t block, __m512 part[TARE_TILE_TOKENS])
 {
@@ -128,7 +128,7 @@ INLINE void some_tiles(enum tare_storage storage, bool look_up, int T, const str
             one_tile(storage, look_up, false, T, m, tile + i, x, y + i * TARE_TILE_ROWS, ldy);
 }
 
-/* Weights of column j of four, for 16 rows: each 32-bit lane's byte j. */
+/* Returns the weights of column j of four, for 16 rows: byte j of each 32-bit lane. */
 INLINE __m512 column(const struct tare_matrix *m, __m512i four_columns, int j, __m512 s, __m512 o)
 {
     const __m512i byte = _mm512_and_si512(_mm512_srli_epi32(four_columns, (unsigned)(8 * j)), _mm512_set1_epi32(255));
@@ -136,6 +136,7 @@ INLINE __m512 column(const struct tare_matrix *m, __m512i four_columns, int j, _
     return m->zeros ? _mm512_mul_ps(s, _mm512_sub_ps(code, o)) : _mm512_fmadd_ps(s, code, o);
 }
 
+/* Multiplies a tile by T tokens in float32. Two sums a token take turns, to hide the latency of addition. */
 INLINE void exact_tile(enum tare_storage storage, int T, const struct tare_matrix *m, int64_t tile, const float *x,
                        int64_t ldx, float *y, int64_t ldy)
 {
@@ -172,6 +173,7 @@ INLINE void exact_tiles(enum tare_storage storage, int T, const struct tare_matr
         exact_tile(storage, T, m, tile + i, x, ldx, y + i * TARE_TILE_ROWS, ldy);
 }
 
+/* Loads 16 activations, in the order of the matrix's columns. */
 INLINE __m512 sixteen(const float *x, const int32_t *order, int64_t i)
 {
     return order ? _mm512_i32gather_ps(_mm512_loadu_si512(order + i), x, 4) : _mm512_loadu_ps(x + i);
@@ -187,7 +189,7 @@ static void quantize(const float *x, const int32_t *order, int64_t n, const stru
         const __mmask16 bad =
             _mm512_cmp_ps_mask(_mm512_mul_ps(v, _mm512_setzero_ps()), _mm512_setzero_ps(), _CMP_UNORD_Q);
         const __m512 scaled = _mm512_mul_ps(v, _mm512_set1_ps(tare_activation_inverse(most)));
-        /* A NaN, and what is beside one, is 0: else the sum overflows. */
+        /* A block with a NaN gets codes 0, or their sum would overflow. */
         const __mmask16 fits = _mm512_cmp_ps_mask(_mm512_abs_ps(scaled), _mm512_set1_ps(128), _CMP_LT_OQ);
         const __m512i c = _mm512_maskz_cvtps_epi32(fits, scaled);
         _mm_storeu_si128((__m128i *)(void *)(q + i), _mm512_cvtsepi32_epi8(c));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * kernels.c - picks a set of kernels when the program runs, and packs rows into their layout. */
+ * kernels.c - picks a set of kernels when the program runs, and knows the layout of packed rows. */
 #include "kernels/kernels.h"
 
 #include <string.h>

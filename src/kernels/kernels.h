@@ -25,10 +25,12 @@ enum tare_storage {
 };
 
 /*
- * A matrix (rows, in). By rows: they lie `stride` bytes apart; data need not be aligned.
- *   Q4  blocks of 128 columns in 64 bytes: 16 words of 32 bits; bits 4k .. 4k + 3 of word l hold column 16k + l of the
- * block. So one shift of a register of 16 words brings 16 neighbouring columns to the lowest bits. Q8  one byte a
- * column
+ * A matrix (rows, in). Stored by rows, these lie `stride` bytes apart, and data need not be aligned.
+ *
+ *   Q4  blocks of 128 columns in 64 bytes, which are 16 words of 32 bits: bits 4k .. 4k + 3 of word l hold column
+ *       16k + l of the block. So one shift of a register of 16 words brings 16 neighbouring columns to the lowest bits.
+ *
+ *   Q8  one byte a column
  *
  * By tiles (kernels/tiles.h): 16 rows together, `stride` bytes a tile, aligned to 64 bytes. Everything of a tile lies
  * in the order in which it is used, so that a product reads one stream.
@@ -40,10 +42,14 @@ struct tare_matrix {
     size_t stride;
     const float *scale, *offset; /* (rows, groups); NULL unless Q4, Q8 */
     int64_t group, groups;
-    enum { TARE_SCALES_F32, TARE_SCALES_F16, TARE_SCALES_BF16 } scales; /* tiles: how scales and offsets are stored */
-    bool zeros; /* tiles: an offset is a zero point z, w = scale * (code - z); else w = scale * code + offset */
-    const uint8_t *table; /* T4: code c stands for table[c], 16 bytes, each below 32; NULL: for itself */
-    const int32_t *order; /* tiles: column i meets x[order[i]]; NULL: x[i] */
+    /* Tiles only: how scales and offsets are stored. */
+    enum { TARE_SCALES_F32, TARE_SCALES_F16, TARE_SCALES_BF16 } scales;
+    /* Tiles only: an offset is a zero point z, and w = scale * (code - z); otherwise w = scale * code + offset. */
+    bool zeros;
+    /* T4 only: code c stands for table[c], one of 16 bytes, each below 32. NULL: it stands for itself. */
+    const uint8_t *table;
+    /* Tiles only: column i is multiplied by x[order[i]]. NULL: by x[i]. */
+    const int32_t *order;
 };
 
 #define TARE_Q4_BLOCK 128 /* columns */
@@ -78,23 +84,25 @@ struct tare_rows {
 };
 
 /*
- * Rows of x, quantized to 8 bits by blocks of 16 columns: x[i] ~ scale[i / 16] * q[i], scale = max |x| / 127. sum[b] is
- * scale[b] times the sum of the block's q. A block with a NaN or infinity has scale NaN.
+ * Activations: rows of x, quantized to 8 bits by blocks of 16 columns. x[i] ~ scale[i / 16] * q[i], where scale is
+ * max |x| / 127 of the block. sum[b] is scale[b] times the sum of the block's q. A block with a NaN or an infinity has
+ * the scale NaN.
  */
-#define TARE_ACTIVATION_BLOCK                                                                                          \
-    16 /* with 32 the KL divergence of SmolLM2-135M is 1.4 times as large; docs/performance.md */
+/* With 32 the KL divergence of SmolLM2-135M is 1.4 times as large; see docs/performance.md. */
+#define TARE_ACTIVATION_BLOCK 16
 struct tare_activations {
     int8_t *q;          /* (tokens, in) */
     float *scale, *sum; /* (tokens, in / 16) */
     int64_t in;
 };
-/* The sum of a group's first block becomes that of the whole group, which is what tiles() reads. */
+/* Replaces the sum of each group's first block by the sum of the whole group, which is what tiles() reads. */
 void tare_activations_group(const struct tare_activations *x, int64_t token, int64_t group);
 #define TARE_TILE_ROWS 16
-#define TARE_TILE_TOKENS 8 /* most that one call takes */
+#define TARE_TILE_TOKENS 8 /* the most tokens that one call takes */
+
 /* One step of a selective state space (Gu & Dao 2023), for some channels, each with the same number of states:
  *     h[k][i] = decay[k][i] h[k][i] + b[k] x[i]          y[i] = sum_k c[k] h[k][i]
- * ldd 0: all states of a channel decay alike. Nothing overlaps. */
+ * With ldd 0 all states of a channel decay alike. The arrays do not overlap. */
 struct tare_scan {
     float *h; /* (states, channels), rows ldh apart */
     int64_t ldh;
@@ -105,12 +113,13 @@ struct tare_scan {
     float *y; /* (channels) */
 };
 
-/* One step of a delta rule, for some channels: a state decays, and is corrected by what it says of a key (Schlag et al.
- * 2021; gated: Yang et al. 2024; RWKV-7: Peng et al. 2025).
+/* One step of a delta rule, for some channels: the state decays, and is corrected by the value that it holds for a key
+ * (Schlag et al. 2021; gated: Yang et al. 2024; RWKV-7: Peng et al. 2025).
  *     said[i] = sum_k ask[k] from[k][i]
  *     h[k][i] = decay[k] from[k][i] + key[k] x[i] + back[k] said[i]          y[i] = sum_k query[k] h[k][i]
- * h may be from, and y may be x; nothing else overlaps. Channels lie by tiles, whose sums stay in registers while the
- * states go by: those of [at, at + n), n = TARE_DELTA_TILE or what is left, begin at h + at * states, (states, n). */
+ * h may be the same array as from, and y the same as x; nothing else overlaps. Channels are stored by tiles, whose sums
+ * stay in registers while the loop runs over the states. The tile of channels [at, at + n), where n is TARE_DELTA_TILE
+ * or what is left of the channels, begins at h + at * states and has the shape (states, n). */
 #define TARE_DELTA_TILE 32
 struct tare_delta_step {
     float *h;                                      /* by tiles */
@@ -132,18 +141,22 @@ struct tare_queries {
 struct tare_kernels {
     const char *name;
     bool exact; /* activations stay float32 */
-    /* One row of n floats (a multiple of 16) -> row `token` of to; order: see tare_matrix. */
+    /* Quantizes one row of n floats (a multiple of 16) into row `token` of to. order is that of struct tare_matrix. */
     void (*quantize)(const float *x, const int32_t *order, int64_t n, const struct tare_activations *to, int64_t token);
     /*
      * y[t * ldy + r] = sum_i w[row][i] * x[first + t][i] for the rows of tiles [tile, tile + n) that the matrix has, r
-     * counted from the first of them; tokens at most TARE_TILE_TOKENS. Integer sums by blocks, float32 between them,
-     * the same for each row and token whatever it is computed beside: g = sum over blocks of scale[b] * (code . q[b]),
-     * of a group; v = sum[first b] zeros:   y = y + s * (g - z v)           else     y = (y + s * g) + o * v each a
-     * fused multiply-add
+     * counted from the first of them; tokens is at most TARE_TILE_TOKENS. Sums are integers within a block of columns
+     * and float32 between blocks. Each row and token gets the same bits, whatever is computed beside it. Of a group:
+     *
+     *   g = sum over its blocks of scale[b] * (code . q[b]),   v = sum[its first block]
+     *   with zeros:      y = y + s * (g - z * v)
+     *   without:         y = (y + s * g) + o * v
+     *
+     * Each sum of a product is a fused multiply-add.
      */
     void (*tiles[TARE_STORES])(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_activations *x,
                                int64_t first, int tokens, float *y, int64_t ldy);
-    /* The same with float32 x (tokens, ldx), columns in the matrix's order. */
+    /* The same with float32 x (tokens, ldx), whose columns are in the matrix's order already. */
     void (*tiles_exact[TARE_STORES])(const struct tare_matrix *m, int64_t tile, int64_t n, const float *x, int64_t ldx,
                                      int tokens, float *y, int64_t ldy);
     /* y[r] = sum_i w[row + r][i] * x[i], r in [0, rows) */
@@ -153,12 +166,13 @@ struct tare_kernels {
     /* y[t * ldy + r] (+)= sum_k w[r * ldw + k] * x[t * ldx + k]; adds when `add` */
     void (*panel)(const float *w, int64_t ldw, int64_t rows, const float *x, int64_t ldx, int64_t tokens, int64_t k,
                   float *y, int64_t ldy, bool add);
-    /* Rows of an attention cache. Whoever loads rows and uses `scores` and `mix` on them gets the same bits. */
-    void (*cache_store)(enum tare_cache cache, const float *x, int64_t n, unsigned char *row); /* alike in all sets */
-    void (*cache_load)(const struct tare_rows *rows, float *x);                                /* (n, dim) */
+    /* Rows of an attention cache. cache_store gives the same bytes in all sets; cache_load writes x (n, dim).
+     * cache_scores and cache_mix give the same bits as loading the rows and calling `scores` and `mix` on them. */
+    void (*cache_store)(enum tare_cache cache, const float *x, int64_t n, unsigned char *row);
+    void (*cache_load)(const struct tare_rows *rows, float *x);
     void (*cache_scores)(const float *q, const struct tare_rows *keys, float scale, float *scores);
     void (*cache_mix)(const float *p, const struct tare_rows *values, float *y);
-    /* What `scores` and `mix` do, for each of several queries; the same bits. */
+    /* `scores` and `mix` for each of several queries, with the same bits. */
     void (*scores_each)(const struct tare_queries *queries, const float *keys, float scale);
     void (*mix_each)(const struct tare_queries *queries, const float *values);
     /* scores[j] = scale * sum_d q[d] * keys[j * dim + d] */
@@ -175,14 +189,15 @@ struct tare_kernels {
 };
 
 extern const struct tare_kernels tare_kernels_scalar;
-/* Its parts that stand in scalar_cache.c. */
+/* The entries of tare_kernels_scalar that scalar_cache.c defines. */
 void tare_scalar_cache_store(enum tare_cache cache, const float *x, int64_t n, unsigned char *row);
 void tare_scalar_cache_load(const struct tare_rows *rows, float *x);
 void tare_scalar_cache_scores(const float *q, const struct tare_rows *keys, float scale, float *scores);
 void tare_scalar_cache_mix(const float *p, const struct tare_rows *values, float *y);
 void tare_scalar_scores_each(const struct tare_queries *queries, const float *keys, float scale);
 void tare_scalar_mix_each(const struct tare_queries *queries, const float *values);
-/* Overwrite what the set does better. Each is compiled for its own CPU family, and empty on others. */
+/* Each overwrites the entries that its set does better. Each is compiled for its own CPU family, and empty on others.
+ */
 void tare_kernels_avx2(struct tare_kernels *kernels);
 void tare_kernels_avx2_tiles(struct tare_kernels *kernels);
 void tare_kernels_avx512(struct tare_kernels *kernels);
@@ -194,15 +209,15 @@ void tare_kernels_cache_avx512(struct tare_kernels *kernels);
 void tare_kernels_cache_neon(struct tare_kernels *kernels);
 
 /*
- * The best set of this CPU, or the one called `name` ("scalar", "avx2", "avx512", "neon"); NULL: best. False when the
- * CPU lacks it or there is no such name.
+ * Fills in the set called `name` ("scalar", "avx2", "avx512", "neon"), or with NULL the best set of this CPU. Returns
+ * false when the CPU lacks the set or there is none of that name.
  */
 bool tare_kernels_pick(struct tare_kernels *kernels, const char *name);
 
 /* Bytes of one row of `in` columns in Q4 and Q8; a multiple of 64. */
 size_t tare_q4_stride(int64_t in);
 size_t tare_q8_stride(int64_t in);
-/* codes (in), each below 16 -> one row in Q4. */
+/* Packs codes (in), each below 16, into one row of Q4. */
 void tare_q4_pack(const uint8_t *codes, int64_t in, unsigned char *row);
 
 struct tare_pool;
@@ -214,31 +229,34 @@ struct tare_pool;
 void tare_matmul(const struct tare_kernels *kernels, struct tare_pool *pool, const struct tare_matrix *m,
                  const float *bias, const float *x, int64_t ldx, int64_t tokens, float *y, int64_t ldy,
                  float *const *work);
-/* The same for several products at once, as those of a token's experts: their tasks are handed out together. */
+/* The same for several products at once, such as those of a token's experts: their tasks are handed out together. */
 struct tare_product {
     struct tare_matrix matrix;
     const float *bias, *x; /* bias NULL: none */
     int64_t ldx, tokens;   /* 0: nothing to do */
     float *y;
     int64_t ldy;
-    int64_t first; /* filled in, as what follows: its first task */
+    /* tare_matmul_each() fills in the rest: the product's first task, and its input in the form that tiles read. */
+    int64_t first;
     struct tare_input {
         struct tare_activations quantized;
         const float *exact; /* (tokens, ldx) */
         int64_t ldx;
-        bool ready; /* it is that of the product before */
+        bool ready; /* the product before has the same input, which is shared */
     } input;
 };
 void tare_matmul_each(const struct tare_kernels *kernels, struct tare_pool *pool, struct tare_product *products,
                       size_t n, float *const *work);
-/* Rows [first, first + rows) as a matrix of their own. Of tiles, first is a multiple of TARE_TILE_ROWS. */
+/* Returns rows [first, first + rows) as a matrix of their own. With tiles, first is a multiple of TARE_TILE_ROWS. */
 struct tare_matrix tare_matrix_part(const struct tare_matrix *m, int64_t first, int64_t rows);
-/* Bytes of the pool's scratch (base/pool.h) that a product of so many tokens asks for; with less it goes by parts. */
+/* Bytes of the pool's scratch (base/pool.h) that a product of that many tokens asks for; with less, the product is
+ * computed in parts. */
 size_t tare_matmul_scratch(int64_t in, int64_t tokens);
-/* dst (in) = row `row`. */
+/* Unpacks one row of m into dst (in). */
 void tare_matrix_row(const struct tare_kernels *kernels, const struct tare_matrix *m, int64_t row, float *dst);
 
-/* Bytes that a product with m reads: its codes or floats, scales and offsets. 0 for a matrix without rows. */
+/* Counts the bytes that a product with m reads: its codes or floats, scales and offsets. 0 for a matrix without rows.
+ */
 uint64_t tare_matrix_bytes(const struct tare_matrix *m);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * matmul.c - products of weights with the rows of a few or of many tokens, shared out over threads.
+ * matmul.c - products of weights with the activations of one or many tokens, shared out over threads.
  *
- * Tiles: the rows of x are quantized once (or, exactly, put into the order of the columns), then each task takes some
- * tiles through all tokens. By rows: one token is a dot product a row; for many, rows are unpacked to float32 a panel
- * at a time and multiplied by blocks.
+ * With tiles, the rows of x are quantized once (or only put into the order of the columns, when the product is exact);
+ * then each task multiplies some tiles by all tokens. With weights by rows, one token is a dot product for each row;
+ * for many tokens, rows are unpacked to float32 one panel at a time and multiplied by blocks.
  */
 #include "kernels/tiles.h"
 
@@ -23,8 +23,9 @@ static bool is_tiled(const struct tare_matrix *m)
     return m->storage >= TARE_STORE_T4;
 }
 
-/* Row by row. Sets leave dot() of packed rows to scalar, whose order is not that of their panel(), and a token alone
- * must get the bits that it has among others: those are expanded for one token too. */
+/* Tells whether one token is multiplied row by row, by dot(). A token alone must get the same bits as among others. The
+ * vector sets leave dot() of packed rows to the scalar set, whose order of additions is not that of their panel(): they
+ * unpack such rows for one token too. */
 static bool by_dots(const struct tare_product *p)
 {
     return p->tokens == 1 && p->matrix.storage < TARE_STORE_Q4;
@@ -63,7 +64,7 @@ static void many_tiles(const struct tare_kernels *kernels, const struct tare_pro
     }
 }
 
-/* Rows of one task; of tiles a multiple of TARE_TILE_ROWS. */
+/* Returns how many rows one task takes; of tiles a multiple of TARE_TILE_ROWS. */
 static int64_t rows_a_task(const struct tare_product *p)
 {
     const size_t stride = p->matrix.stride ? p->matrix.stride : 1;
@@ -73,7 +74,7 @@ static int64_t rows_a_task(const struct tare_product *p)
     return !by_dots(p) ? TARE_PANEL_ROWS : fit < 4 ? 4 : fit;
 }
 
-/* The product that task i is of: the last one whose first task is not beyond i. */
+/* Finds the product that task i belongs to: the last one whose first task is not after i. */
 static const struct tare_product *product_of(const struct job *j, int64_t i)
 {
     size_t low = 0, high = j->n;
@@ -103,11 +104,9 @@ static void task(void *user, size_t i, int worker)
     add_bias(p, row, rows);
 }
 
-/* ---- what goes into tiles ---------------------------------------------------------------------------------------- */
-
 size_t tare_matmul_scratch(int64_t in, int64_t tokens)
 {
-    return (size_t)tokens * (size_t)in * sizeof(float) + 64; /* exact ones; quantized they take a third of that */
+    return (size_t)tokens * (size_t)in * sizeof(float) + 64; /* for exact inputs; quantized ones take a third of that */
 }
 
 static size_t input_bytes(const struct tare_kernels *kernels, const struct tare_product *p, int64_t tokens)
@@ -126,8 +125,8 @@ static bool same_input(const struct tare_product *a, const struct tare_product *
            is_tiled(&a->matrix) == is_tiled(&b->matrix);
 }
 
-/* Lay a product's input into memory, or take that of the product before where it is the same. Returns the bytes used.
- */
+/* Assigns memory to a product's input, or shares that of the product before where it is the same. Returns the bytes
+ * used. */
 static size_t lay_input(const struct tare_kernels *kernels, struct tare_product *p, const struct tare_product *before,
                         unsigned char *memory)
 {
@@ -147,7 +146,7 @@ static size_t lay_input(const struct tare_kernels *kernels, struct tare_product 
     return bytes;
 }
 
-/* Token i of those of all products. */
+/* Prepares the input of one token: token i, counted through all products. */
 static void prepare_token(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -181,7 +180,7 @@ static void prepare(struct job *j, struct tare_pool *pool)
         prepare_token(j, (size_t)t, 0);
 }
 
-/* Products whose inputs fit into the scratch together. */
+/* Computes products whose inputs fit into the scratch together. */
 static void run_batch(const struct tare_kernels *kernels, struct tare_pool *pool, struct tare_product *products,
                       size_t n, float *const *work)
 {
@@ -197,7 +196,7 @@ static void run_batch(const struct tare_kernels *kernels, struct tare_pool *pool
         tare_pool_run(pool, (size_t)tasks, task, &j);
 }
 
-/* One product whose input does not fit: by parts of its tokens. */
+/* Computes one product whose input does not fit into the scratch, some of its tokens at a time. */
 static void run_parts(const struct tare_kernels *kernels, struct tare_pool *pool, const struct tare_product *whole,
                       float *const *work)
 {

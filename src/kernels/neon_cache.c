@@ -9,7 +9,8 @@
 
 #define Q8_BYTES 34 /* of a block */
 #define Q4_BYTES 20
-#define QUERIES 2 /* whose sums stay in registers, with KEYS each or so many columns of values */
+/* That many queries have their sums in registers, with that many keys each. */
+#define QUERIES 2
 #define KEYS 4
 
 TARE_INLINE float32x4_t half(const unsigned char *bytes)
@@ -25,7 +26,7 @@ TARE_INLINE struct tare_eight widened(int16x8_t code)
                                vcvtq_f32_s32(vmovl_s16(vget_high_s16(code)))};
 }
 
-/* Numbers i .. i + 7 of a row of dim; i is a multiple of 8. */
+/* Expands numbers i .. i + 7 of a row of dim; i is a multiple of 8. */
 TARE_INLINE struct tare_eight eight(enum tare_cache cache, const unsigned char *row, int64_t i, int64_t dim)
 {
     const int64_t b = i / TARE_CACHE_BLOCK, k = i % TARE_CACHE_BLOCK;
@@ -46,7 +47,7 @@ TARE_INLINE struct tare_eight eight(enum tare_cache cache, const unsigned char *
                            (struct tare_eight){least, least});
 }
 
-/* T queries from t on times K rows from j on. */
+/* Computes the scores of T queries from t on and K rows from j on. */
 TARE_INLINE void score_tile(enum tare_cache cache, int T, int K, const struct tare_queries *c, int64_t t,
                             const struct tare_rows *r, int64_t j, float scale)
 {
@@ -82,7 +83,8 @@ TARE_INLINE void score_rows(enum tare_cache cache, int T, const struct tare_quer
         score_tile(cache, T, 1, c, t, r, j, scale);
 }
 
-/* T queries from t on, 8 U columns from d on: their sums stay in registers while the rows go by. */
+/* Adds up 8 U columns from d on for T queries from t on. The sums stay in registers while the loop runs over the rows.
+ */
 TARE_INLINE void mix_tile(enum tare_cache cache, int T, int U, const struct tare_queries *c, int64_t t,
                           const struct tare_rows *r, int64_t d)
 {
@@ -139,74 +141,21 @@ TARE_INLINE void load_of(enum tare_cache cache, const struct tare_rows *r, float
             tare_eight_store(x + i, r->dim - i, eight(cache, row, i, r->dim));
 }
 
-static void load(const struct tare_rows *r, float *x)
+TARE_INLINE void scores_of(enum tare_cache cache, const float *q, const struct tare_rows *r, float scale, float *into)
 {
-    switch (r->cache) {
-    case TARE_CACHE_F16:
-        load_of(TARE_CACHE_F16, r, x);
-        break;
-    case TARE_CACHE_Q8:
-        load_of(TARE_CACHE_Q8, r, x);
-        break;
-    case TARE_CACHE_Q4:
-        load_of(TARE_CACHE_Q4, r, x);
-        break;
-    default:
-        load_of(TARE_CACHE_F32, r, x);
-    }
+    const struct tare_queries one = {1, r->n, r->dim, (float *)q, into, r->n}; /* with keys, x is only read */
+    score_rows(cache, 1, &one, 0, r, scale);
 }
 
-static void cache_scores(const float *q, const struct tare_rows *r, float scale, float *into)
+TARE_INLINE void mix_of(enum tare_cache cache, const float *p, const struct tare_rows *r, float *y)
 {
-    const struct tare_queries one = {1, r->n, r->dim, (float *)q, into, r->n}; /* of keys, x is only read */
-    switch (r->cache) {
-    case TARE_CACHE_F16:
-        score_rows(TARE_CACHE_F16, 1, &one, 0, r, scale);
-        break;
-    case TARE_CACHE_Q8:
-        score_rows(TARE_CACHE_Q8, 1, &one, 0, r, scale);
-        break;
-    case TARE_CACHE_Q4:
-        score_rows(TARE_CACHE_Q4, 1, &one, 0, r, scale);
-        break;
-    default:
-        score_rows(TARE_CACHE_F32, 1, &one, 0, r, scale);
-    }
-}
-
-static void cache_mix(const float *p, const struct tare_rows *r, float *y)
-{
-    const struct tare_queries one = {1, r->n, r->dim, y, (float *)p, r->n}; /* of values, scores are only read */
-    switch (r->cache) {
-    case TARE_CACHE_F16:
-        mix_rows(TARE_CACHE_F16, 1, &one, 0, r);
-        break;
-    case TARE_CACHE_Q8:
-        mix_rows(TARE_CACHE_Q8, 1, &one, 0, r);
-        break;
-    case TARE_CACHE_Q4:
-        mix_rows(TARE_CACHE_Q4, 1, &one, 0, r);
-        break;
-    default:
-        mix_rows(TARE_CACHE_F32, 1, &one, 0, r);
-    }
+    const struct tare_queries one = {1, r->n, r->dim, y, (float *)p, r->n}; /* with values, scores are only read */
+    mix_rows(cache, 1, &one, 0, r);
 }
 
 static struct tare_rows plain(const float *rows, int64_t n, int64_t dim)
 {
     return (struct tare_rows){TARE_CACHE_F32, (const unsigned char *)rows, n, dim};
-}
-
-static void scores(const float *q, const float *keys, int64_t n, int64_t dim, float scale, float *into)
-{
-    const struct tare_rows rows = plain(keys, n, dim);
-    cache_scores(q, &rows, scale, into);
-}
-
-static void mix(const float *p, const float *values, int64_t n, int64_t dim, float *y)
-{
-    const struct tare_rows rows = plain(values, n, dim);
-    cache_mix(p, &rows, y);
 }
 
 static void scores_each(const struct tare_queries *c, const float *keys, float scale)
@@ -229,16 +178,25 @@ static void mix_each(const struct tare_queries *c, const float *values)
         mix_rows(TARE_CACHE_F32, 1, c, t, &rows);
 }
 
+#include "kernels/cache_dispatch.h"
+
+static void scores(const float *q, const float *keys, int64_t n, int64_t dim, float scale, float *into)
+{
+    const struct tare_rows rows = plain(keys, n, dim);
+    cache_scores(q, &rows, scale, into);
+}
+
+static void mix(const float *p, const float *values, int64_t n, int64_t dim, float *y)
+{
+    const struct tare_rows rows = plain(values, n, dim);
+    cache_mix(p, &rows, y);
+}
+
 void tare_kernels_cache_neon(struct tare_kernels *kernels)
 {
-    kernels->cache_store = store;
-    kernels->cache_load = load;
-    kernels->cache_scores = cache_scores;
-    kernels->cache_mix = cache_mix;
+    fill_cache(kernels);
     kernels->scores = scores;
     kernels->mix = mix;
-    kernels->scores_each = scores_each;
-    kernels->mix_each = mix_each;
 }
 #else
 void tare_kernels_cache_neon(struct tare_kernels *kernels)

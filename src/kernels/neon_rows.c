@@ -5,9 +5,7 @@
 
 #if defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
 #include "base/half.h"
-#include "kernels/delta.h"
 #include "kernels/neon.h"
-#include "kernels/state_step.h"
 
 TARE_INLINE float32x4_t four_of(enum tare_storage storage, const unsigned char *row, int64_t i)
 {
@@ -39,7 +37,7 @@ struct product {
     bool add;
 };
 
-/* The columns that fill no two registers. */
+/* Adds the products of the columns that do not fill two registers. */
 TARE_INLINE float leftover(enum tare_storage storage, const unsigned char *row, const float *x, int64_t start,
                            int64_t end)
 {
@@ -49,8 +47,8 @@ TARE_INLINE float leftover(enum tare_storage storage, const unsigned char *row, 
     return sum;
 }
 
-/* Rows r .. r + R - 1 times tokens t .. t + T - 1, R * T sums in registers. One token alone gives the same bits as
- * among others, and weights that are expanded before the same as those that are expanded here. */
+/* Multiplies rows r .. r + R - 1 by tokens t .. t + T - 1, with R * T sums in registers. One token alone gives the same
+ * bits as among others, and weights that were expanded before give the same bits as those that are expanded here. */
 TARE_INLINE void tile(enum tare_storage storage, int R, int T, const struct product *p, int64_t r, int64_t t)
 {
     const int64_t whole = p->k / 8 * 8;
@@ -101,7 +99,7 @@ static void panel(const float *w, int64_t ldw, int64_t rows, const float *x, int
         some_tokens(TARE_STORE_F32, 1, &p, rows, t);
 }
 
-/* By as many columns as panel() is given at once. */
+/* Takes as many columns at a time as panel() is given at once. */
 TARE_INLINE void dot_dense(enum tare_storage storage, const struct tare_matrix *m, int64_t row, int64_t rows,
                            const float *x, float *y)
 {
@@ -118,21 +116,6 @@ TARE_INLINE void dot_dense(enum tare_storage storage, const struct tare_matrix *
     }
 }
 
-static void dot_f32(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
-{
-    dot_dense(TARE_STORE_F32, m, row, rows, x, y);
-}
-
-static void dot_f16(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
-{
-    dot_dense(TARE_STORE_F16, m, row, rows, x, y);
-}
-
-static void dot_bf16(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
-{
-    dot_dense(TARE_STORE_BF16, m, row, rows, x, y);
-}
-
 TARE_INLINE void unpack_dense(enum tare_storage storage, const struct tare_matrix *m, int64_t row, int64_t start,
                               int64_t n, float *dst)
 {
@@ -142,16 +125,6 @@ TARE_INLINE void unpack_dense(enum tare_storage storage, const struct tare_matri
         vst1q_f32(dst + i, four_of(storage, from, i));
     for (; i < n; i++)
         dst[i] = one_of(storage, from, i);
-}
-
-static void unpack_f16(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
-{
-    unpack_dense(TARE_STORE_F16, m, row, start, n, dst);
-}
-
-static void unpack_bf16(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
-{
-    unpack_dense(TARE_STORE_BF16, m, row, start, n, dst);
 }
 
 /* exp x = 2^n * exp r, n = round(x / ln 2), |r| <= ln 2 / 2: the eighth Taylor term is below 2^-27. ln 2 in two parts,
@@ -209,19 +182,11 @@ static float squares(const float *x, int64_t n)
     return tare_eight_total(sum[0]) + tare_eight_total(sum[1]);
 }
 
+#include "kernels/rows_dispatch.h"
+
 void tare_kernels_neon(struct tare_kernels *k)
 {
-    k->dot[TARE_STORE_F32] = dot_f32;
-    k->dot[TARE_STORE_F16] = dot_f16;
-    k->dot[TARE_STORE_BF16] = dot_bf16;
-    k->unpack[TARE_STORE_F16] = unpack_f16;
-    k->unpack[TARE_STORE_BF16] = unpack_bf16;
-    k->panel = panel;
-    k->exponents = exponents;
-    k->silu = silu;
-    k->squares = squares;
-    k->scan = scan;
-    k->delta = delta;
+    fill_rows(k);
 }
 #else
 void tare_kernels_neon(struct tare_kernels *k)

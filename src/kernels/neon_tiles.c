@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * neon_tiles.c - kernels of tiles for 64-bit ARM with dot products of bytes: a register is a quarter of a step, 4 rows
- * of four columns, and one lane of 16 activations meets it (sdot by element). Codes of T4 and what a table gives are
- * below 32, so signed bytes hold them; of a code of T8 128 is taken away, and 128 times the block's sum of q put back,
- * all in integers. */
+ * of four columns, and is multiplied by one lane of 16 activations (sdot by element). Codes of T4 and entries of a
+ * table are below 32, so signed bytes hold them. From a code of T8 128 is subtracted, and 128 times the block's sum of
+ * q is added back to the product, all in integers. */
 #include "kernels/tiles.h"
 
 #if defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
@@ -10,7 +10,7 @@
 
 #define BLOCK TARE_ACTIVATION_BLOCK
 #define LANES 4
-enum { TOKENS = 4, QUARTERS = 4 }; /* most whose sums stay in registers; not both at once */
+enum { TOKENS = 4, QUARTERS = 4 }; /* the most whose sums stay in registers; not both at once */
 
 /* Four of sixteen scales or offsets. */
 TARE_INLINE float32x4_t numbers_at(const struct tare_matrix *m, const unsigned char *at, int quarter)
@@ -20,7 +20,7 @@ TARE_INLINE float32x4_t numbers_at(const struct tare_matrix *m, const unsigned c
     return m->scales == TARE_SCALES_F16 ? tare_four_f16(at + 8 * quarter) : tare_four_bf16(at + 8 * quarter);
 }
 
-/* One block of 16 columns of four rows: code[k] has columns 4k .. 4k + 3. */
+/* Unpacks a block of 16 columns of four rows: code[k] has columns 4k .. 4k + 3. */
 TARE_INLINE void block_codes(enum tare_storage storage, bool look_up, uint8x16_t table, const unsigned char *steps,
                              int8x16_t code[4])
 {
@@ -50,7 +50,8 @@ TARE_INLINE int32x4_t block_dot(const int8x16_t code[4], int8x16_t q, int32x4_t 
     return vdotq_laneq_s32(dot, code[3], q, 3);
 }
 
-/* Block b, whose codes for the first of Q quarters begin at steps: part[quarter][token] grows. */
+/* Multiplies block b, whose codes for the first of Q quarters begin at steps, by T tokens, and adds the sums to
+ * part[quarter][token]. */
 TARE_INLINE void block(enum tare_storage storage, bool look_up, int Q, int T, uint8x16_t table,
                        const unsigned char *steps, const struct tare_tokens *x, int64_t b,
                        float32x4_t part[QUARTERS][TOKENS])
@@ -71,7 +72,7 @@ TARE_INLINE void block(enum tare_storage storage, bool look_up, int Q, int T, ui
     }
 }
 
-/* Rows [4 quarter, 4 quarter + 4 Q) of a tile. */
+/* Multiplies rows [4 quarter, 4 quarter + 4 Q) of a tile by T tokens. */
 TARE_INLINE void some_rows(enum tare_storage storage, bool look_up, int Q, int T, const struct tare_matrix *m,
                            int64_t tile, int quarter, const struct tare_tokens *x, float32x4_t total[QUARTERS][TOKENS])
 {
@@ -101,13 +102,14 @@ TARE_INLINE void some_rows(enum tare_storage storage, bool look_up, int Q, int T
     }
 }
 
-/* Those of four rows from `row` on that there are. */
+/* Stores up to four sums, for the rows from `row` on; fewer when the matrix ends first. */
 TARE_INLINE void store(const struct tare_matrix *m, int64_t row, float32x4_t value, float *y)
 {
     tare_four_store(y, m->rows - row, value);
 }
 
-/* Two tokens go through whole tiles, four through halves: 32 registers hold 8 sums, 4 registers of codes and q. */
+/* Up to two tokens are multiplied by whole tiles, four by half ones: 32 registers hold 8 sums, 4 registers of codes and
+ * the activations. */
 TARE_INLINE void some_tiles(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m, int64_t tile,
                             int64_t n, const struct tare_tokens *x, float *y, int64_t ldy)
 {
@@ -124,9 +126,7 @@ TARE_INLINE void some_tiles(enum tare_storage storage, bool look_up, int T, cons
         }
 }
 
-/* ---- exactly ----------------------------------------------------------------------------------------------------- */
-
-/* Codes of columns 4i .. 4i + 3 of a group, for four rows; `at` is the quarter's first step. */
+/* Unpacks the codes of columns 4i .. 4i + 3 of a group, for four rows; `at` is the quarter's first step. */
 TARE_INLINE uint32x4_t exact_codes(enum tare_storage storage, const struct tare_matrix *m, const unsigned char *at,
                                    int64_t i)
 {
@@ -137,7 +137,7 @@ TARE_INLINE uint32x4_t exact_codes(enum tare_storage storage, const struct tare_
     return vreinterpretq_u32_u8(m->table ? vqtbl1q_u8(vld1q_u8(m->table), code) : code);
 }
 
-/* Weights of column j of four, for four rows: each 32-bit lane's byte j. */
+/* Returns the weights of column j of four, for four rows: byte j of each 32-bit lane. */
 TARE_INLINE float32x4_t column(const struct tare_matrix *m, uint32x4_t codes, int j, float32x4_t s, float32x4_t o)
 {
     const uint32x4_t byte = vandq_u32(vshlq_u32(codes, vdupq_n_s32(-8 * j)), vdupq_n_u32(255));
@@ -178,8 +178,6 @@ TARE_INLINE void exact_tiles(enum tare_storage storage, int T, const struct tare
         }
 }
 
-/* ---- activations ------------------------------------------------------------------------------------------------- */
-
 TARE_INLINE float32x4_t four_at(const float *x, const int32_t *order, int64_t i)
 {
     if (!order)
@@ -188,7 +186,7 @@ TARE_INLINE float32x4_t four_at(const float *x, const int32_t *order, int64_t i)
     return vld1q_f32(four);
 }
 
-/* Rounded to even; a NaN becomes 0. */
+/* Rounds to integers, to even ones from halves; a NaN becomes 0. */
 TARE_INLINE int16x4_t rounded(float32x4_t scaled)
 {
     return vmovn_s32(vcvtnq_s32_f32(scaled));
@@ -202,7 +200,7 @@ static void quantize(const float *x, const int32_t *order, int64_t n, const stru
         float32x4_t value[4], most = vdupq_n_f32(0), poison = vdupq_n_f32(0);
         for (int k = 0; k < 4; k++) {
             value[k] = four_at(x, order, i + 4 * k);
-            most = vmaxnmq_f32(most, vabsq_f32(value[k])); /* the number, where the other is none */
+            most = vmaxnmq_f32(most, vabsq_f32(value[k])); /* of a number and a NaN it takes the number */
             poison = vfmaq_n_f32(poison, value[k], 0);
         }
         const float top = vmaxnmvq_f32(most), inverse = tare_activation_inverse(top);

@@ -37,7 +37,7 @@ static void unpack_f32(const struct tare_matrix *m, int64_t row, int64_t start, 
     memcpy(dst, m->data + (size_t)row * m->stride + (size_t)start * 4, (size_t)n * 4);
 }
 
-/* Tensors of a file need not be aligned to their elements: memcpy. */
+/* Tensors of a file need not be aligned to their elements, hence memcpy. */
 static uint16_t load16(const unsigned char *bytes)
 {
     uint16_t value;
@@ -64,7 +64,7 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Runs of columns that share a shift and a group. */
+/* Goes through runs of columns that share a shift and a group. */
 static void unpack_q4(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
 {
     const unsigned char *data = m->data + (size_t)row * m->stride;

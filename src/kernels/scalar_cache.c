@@ -38,7 +38,7 @@ static float get_half(const unsigned char *bytes)
     return tare_from_float16(half);
 }
 
-/* Rounded to float16, the largest one at most; returns what was put. */
+/* Writes x rounded to float16, clamped to the largest one, and returns the value that was written. */
 static float put_half(unsigned char *bytes, float x)
 {
     const uint16_t half = tare_to_float16(x > LARGEST ? LARGEST : x < -LARGEST ? -LARGEST : x);
@@ -123,7 +123,7 @@ static void load_q4(const unsigned char *row, int64_t n, float *x)
     }
 }
 
-/* Numbers [start, start + n) of a row; start is a multiple of BLOCK. */
+/* Expands numbers [start, start + n) of a row; start is a multiple of BLOCK. */
 static void load_piece(enum tare_cache cache, const unsigned char *row, int64_t start, int64_t n, float *x)
 {
     row += (size_t)(start / BLOCK) * block_bytes(cache);
@@ -155,7 +155,7 @@ void tare_scalar_cache_load(const struct tare_rows *r, float *x)
         load_piece(r->cache, r->data + (size_t)j * tare_cache_row(r->cache, r->dim), 0, r->dim, x + j * r->dim);
 }
 
-/* As in scalar.c: the sums of `scores` on loaded rows, bit for bit. */
+/* Adds in the order of scores() in scalar.c, so that the sums are those of loaded rows, bit for bit. */
 void tare_scalar_cache_scores(const float *q, const struct tare_rows *r, float scale, float *into)
 {
     float piece[PIECE];

@@ -27,7 +27,7 @@ static void put_number(const struct tare_matrix *m, unsigned char *numbers, int6
     memcpy(numbers + 2 * i, &half, sizeof half);
 }
 
-/* Eight codes of a row, four low and four high, into four bytes; see tiles.h. */
+/* Packs eight codes of a row into four bytes, four in the low halves and four in the high ones; see tiles.h. */
 static void put_codes(unsigned char *steps, const uint8_t *codes, int64_t n)
 {
     for (int64_t i = 0; i < n; i += 8, steps += TARE_STEP_BYTES) {
@@ -57,7 +57,7 @@ void tare_tile_put(const struct tare_matrix *m, unsigned char *data, int64_t row
     }
 }
 
-/* Column i of a group, row `lane`. */
+/* Returns the code of column i of a group, in row `lane` of the tile. */
 static int code_at(const struct tare_matrix *m, const unsigned char *steps, int64_t lane, int64_t i)
 {
     if (m->storage == TARE_STORE_T8)
@@ -105,7 +105,7 @@ void tare_scalar_quantize(const float *x, const int32_t *order, int64_t n, const
         }
         const float inverse = tare_activation_inverse(most);
         for (int64_t k = 0; k < TARE_ACTIVATION_BLOCK; k++) {
-            const float scaled = value[k] * inverse; /* NaN: any code, as the scale is NaN too */
+            const float scaled = value[k] * inverse; /* a NaN may get any code, as its scale is NaN too */
             q[k] = (int8_t)(scaled > -127.5f && scaled < 127.5f ? (int)rintf(scaled) : 0);
             total += q[k];
         }

@@ -17,7 +17,7 @@
 #include "kernels/kernels.h"
 
 #define TARE_STEP_BYTES 64
-#define TARE_TILE_AHEAD 8192 /* bytes that are asked for before they are needed */
+#define TARE_TILE_AHEAD 8192 /* bytes between what is used and what is prefetched */
 
 static inline size_t tare_tile_scales(const struct tare_matrix *m) /* bytes of 16 scales */
 {
@@ -53,11 +53,12 @@ static inline float tare_tile_number(const struct tare_matrix *m, const unsigned
     return m->scales == TARE_SCALES_F16 ? tare_from_float16(half) : tare_from_bfloat16(half);
 }
 
-/* Put a row where it belongs, into memory that m describes: codes (in) below 16 or 256, scale and offset (groups). */
+/* Writes one row into the tiles that m describes: codes (in), below 16 or 256, and its scale and offset (groups). */
 void tare_tile_put(const struct tare_matrix *m, unsigned char *data, int64_t row, const uint8_t *codes,
                    const float *scale, const float *offset);
 
-/* What a block's activations are multiplied by; 0 where that would be infinite, as where most is 0: all codes are 0. */
+/* Returns the factor that turns a block's activations into codes, given their largest absolute value. It is 0, and so
+ * are all codes, where it would be infinite and where most is 0. */
 static inline float tare_activation_inverse(float most)
 {
     const float inverse = most > 0 ? 127 / most : 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * transpose.h - awq's columns into mlx's rows, by AVX2. Each answers false where the processor or the build lacks it:
- * the caller then goes its portable way, which gives the same bits.
+ * transpose.h - turns awq's columns into mlx's rows, with AVX2. tare_transpose_avx2() answers false where the processor
+ * or the build lacks it; the caller then takes its portable way, which gives the same bits.
  */
 #ifndef TARE_KERNELS_TRANSPOSE_H
 #define TARE_KERNELS_TRANSPOSE_H
@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #if defined(__x86_64__) && defined(__GNUC__)
-/* Does this processor run what is declared here? */
+/* Tells whether this processor runs the two functions below. */
 bool tare_transpose_avx2(void);
 /*
  * Word columns [w, w + 16) of qweight, (in, words) words of eight interleaved nibbles, in a multiple of 8, become 128

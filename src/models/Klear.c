@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Klear.c - Klear (mlx-lm: models/Klear.py): routed and shared experts, weighed against each other. */
-#include "models/family/routed.h"
-#include "models/family/sparse.h"
+ * Klear.c - Klear (mlx-lm: models/Klear.py): routed experts beside a shared one, whose outputs a gate weighs. */
+#include "blocks/feed_forward/mixture_variant.h"
+#include "models/family/published_experts.h"
+#include "models/family/qwen_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -55,8 +57,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                        .hidden = a->moe_intermediate_size,
                        .correction = "expert_bias",
                        .experts = "experts",
-                       .shared_hidden = a->moe_intermediate_size * a->n_shared_experts,
-                       .mix = "coefficient"},
+                       .shared.hidden = a->moe_intermediate_size * a->n_shared_experts,
+                       .variant = &(struct tare_mixture_variant){.mix = "coefficient"}},
         });
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * afm7.c - Apple's foundation model: the last layers reuse the keys and values of the last layer before them (mlx-lm:
- * models/afm7.py). */
-#include "models/family/skeleton.h"
+ * afm7.c - Apple's foundation model (mlx-lm: models/afm7.py): the last layers have no keys and values of their own, and
+ * reuse those of the layer before them. */
+#include "blocks/attention/gqa_rounded.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \
@@ -44,15 +45,14 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                       .borrows = i >= own,
                                       .rope = tare_rope_read(at, head, a->rope_theta, NULL, 0)};
     attention.rope.interleaved = true;
-    if (i < own) {
+    if (i < own)
         attention.qkv_name = "qkv_proj";
-        attention.rounded[0] = "quant_key_scale";
-        attention.rounded[1] = "quant_value_scale";
-    }
     l->borrows = i < own ? 0 : i - own + 1;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", dim, a->rms_norm_eps);
     tare_gqa(l, at, &attention);
+    if (i < own)
+        tare_gqa_rounded(l, tare_at(at, "self_attn"), "quant_key_scale", "quant_value_scale");
     tare_glu(l, at, &(struct tare_glu_desc){.dim = dim, .hidden = tare_share(dim, a->hidden_dim_scale_factor)});
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * afmoe.c - Arcee's AFMoE (mlx-lm: models/afmoe.py): gated attention, four norms, positions only in windows. */
+ * afmoe.c - Arcee's AFMoE (mlx-lm: models/afmoe.py): gated attention, four norms, and rotary positions only in
+ * layers with a window. */
 #include <string.h>
 
-#include "models/family/routed.h"
-#include "models/family/window.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(JSON, layer_types, REQUIRED)                                                                                   \
@@ -71,7 +73,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                        .gate = "router.gate",
                        .correction = "expert_bias",
                        .experts = "experts",
-                       .shared_hidden = a->moe_intermediate_size * a->num_shared_experts},
+                       .shared.hidden = a->moe_intermediate_size * a->num_shared_experts},
         });
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * apertus.c - Apertus (mlx-lm: models/apertus.py). Its feed-forward block has an activation with parameters, xIELU. */
-#include "models/family/dense_more.h"
+#include "models/family/mlp_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

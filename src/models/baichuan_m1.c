@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * baichuan_m1.c - Baichuan-M1 (mlx-lm: models/baichuan_m1.py): keys and values are mixed with those of the token
- * before, layers with a window may have heads of their own, and the head's rows have length one. */
-#include "models/family/dense.h"
+ * before, layers with a window may have other numbers of heads, and the rows of the output head have length one. */
+#include "blocks/attention/gqa_convolved.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \
@@ -50,6 +51,11 @@ static void vary(struct tare_dense *dense, int64_t layer)
         dense->attention.kv_heads = a->num_swa_key_value_heads;
 }
 
+static void convolve(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
+{
+    tare_gqa_convolved(l, tare_at(at, "self_attn"), dense->attention.kv_heads);
+}
+
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
@@ -59,7 +65,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .attention.qkv_name = "W_pack",
                    .args = a,
                    .vary = vary,
-                   .attention.convolved = true,
+                   .attend = convolve,
                });
 }
 

@@ -3,8 +3,9 @@
  * models/bailing_hybrid.py). */
 #include <string.h>
 
-#include "models/family/bailing.h"
-#include "models/family/theta.h"
+#include "models/family/bailing_family.h"
+#include "models/family/config_words.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

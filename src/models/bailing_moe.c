@@ -2,8 +2,9 @@
  * bailing_moe.c - Ling's first models (mlx-lm: models/bailing_moe.py). */
 #include <string.h>
 
-#include "models/family/routed.h"
-#include "models/family/theta.h"
+#include "models/family/config_words.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -80,8 +81,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                        .gate = "gate.gate_proj",
                        .correction = a->moe_router_enable_expert_bias ? "gate.expert_bias" : NULL,
                        .bias = a->use_bias,
-                       .shared_hidden = shared_hidden(a),
-                       .shared_bias = a->use_bias},
+                       .shared.hidden = shared_hidden(a),
+                       .shared.bias = a->use_bias},
         });
 }
 

@@ -2,8 +2,9 @@
  * bailing_moe_linear.c - Ling 2 and Ring 2 with linear attention (mlx-lm: models/bailing_moe_linear.py). */
 #include <string.h>
 
-#include "models/family/bailing.h"
-#include "models/family/theta.h"
+#include "models/family/bailing_family.h"
+#include "models/family/config_words.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * bailing_moe_v3.c - Ling 3: Kimi's delta attention, and latent attention in each group's last layer (mlx-lm:
- * models/bailing_moe_v3.py). Its model_type is bailing_hybrid; "architectures" tells. */
+ * models/bailing_moe_v3.py). Its model_type is bailing_hybrid; "architectures" in
+ * config.json tells the two apart. */
 #include <string.h>
 
 #include "blocks/recurrent/delta_rule.h"
-#include "models/family/bailing.h"
-#include "models/family/nulls.h"
+#include "models/family/bailing_family.h"
+#include "models/family/config_words.h"
+#include "models/family/decoder_skeleton.h"
+#include "open/checkpoint.h"
 
 #define LAYERS_MOST 128 /* that are renamed one by one; the published model has 24 */
 
@@ -43,18 +46,24 @@
     ARG(FLAG, tie_word_embeddings, false)
 TARE_ARGS(ARGS);
 
-/* transformers' class writes q_proj whatever q_lora_rank says, and calls the delta layers' output dense. */
-static enum tare_code as_published(struct args *a, const struct tare_derive *d)
+static bool is_published(const struct tare_derive *d, const char *name)
+{
+    return name && tare_checkpoint_find(d->checkpoint, name);
+}
+
+/* Reads q_lora_rank as null where the checkpoint has q_proj in one piece: transformers' class writes it so, whatever
+ * q_lora_rank says. */
+static void as_published(struct args *a, const struct tare_derive *d)
 {
     const long long global = a->layer_group_size <= a->num_hidden_layers ? (long long)a->layer_group_size - 1 : 0;
     const char *whole = tare_arena_format(d->arena, "model.layers.%lld.attention.q_proj.weight", global);
     const char *packed = tare_arena_format(d->arena, "model.layers.%lld.attention.q_proj.qweight", global);
-    if (a->q_lora_rank < 1 || (!tare_published(d, whole) && !tare_published(d, packed)))
-        return TARE_OK;
+    if (a->q_lora_rank < 1 || (!is_published(d, whole) && !is_published(d, packed)))
+        return;
     a->q_lora_rank = -1;
-    return tare_config_amend(d, "q_lora_rank", json_null(), "the checkpoint has q_proj in one piece; read as null")
-               ? TARE_OK
-               : tare_fail_memory(d->err);
+    d->derived->corrected = "q_lora_rank";
+    d->derived->correction = json_null();
+    d->derived->why = "the checkpoint has q_proj in one piece; read as null";
 }
 
 static enum tare_code derive(void *args, const struct tare_derive *d)
@@ -70,7 +79,8 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     if (delta && (!a->kda_safe_gate || !a->no_kda_lora))
         return tare_fail(d->err, TARE_E_CONFIG, d->place, "%s is false; this model needs true",
                          a->kda_safe_gate ? "no_kda_lora" : "kda_safe_gate");
-    return as_published(a, d);
+    as_published(a, d);
+    return TARE_OK;
 }
 
 static struct tare_bailing describe(const struct args *a)

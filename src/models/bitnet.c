@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * bitnet.c - BitNet b1.58 (mlx-lm: models/bitnet.py): linears are ternary, four rows to a byte, with one scale each. */
-#include "models/family/dense.h"
+#include "blocks/attention/gqa_mixed_norm.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -41,17 +42,18 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                      .bias = a->attention_bias,
                                      .o_bias = a->attention_bias,
                                      .ternary = true,
-                                     .mixed_norm = "attn_sub_norm",
                                      .eps = a->rms_norm_eps,
                                      .rope = rope});
+    tare_gqa_mixed_norm(l, tare_at(at, "self_attn"), "attn_sub_norm", tare_mul(at, a->num_attention_heads, head),
+                        a->rms_norm_eps);
+    const struct tare_norm norm =
+        tare_rms_norm(tare_at(at, "mlp"), "ffn_sub_norm", a->intermediate_size, a->rms_norm_eps);
     tare_glu(l, at,
              &(struct tare_glu_desc){.dim = dim,
                                      .hidden = a->intermediate_size,
                                      .bias = a->mlp_bias,
-                                     .ternary = true,
-                                     .hidden_norm = "ffn_sub_norm",
-                                     .eps = a->rms_norm_eps,
-                                     .activation = TARE_RELU2});
+                                     .linear = tare_ternary,
+                                     .unit = tare_unit_normed(TARE_RELU2, norm)});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

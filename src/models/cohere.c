@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * cohere.c - Command-R and Aya (mlx-lm: models/cohere.py): attention and feed-forward block side by side. */
-#include "models/family/dense.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 8192)                                                                                        \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * cohere2.c - Command-R7B and Command-A (mlx-lm: models/cohere2.py): Cohere's layer, where only layers with a window
- * have positions. */
-#include "models/family/dense.h"
-#include "models/family/window.h"
+ * cohere2.c - Command-R7B and Command-A (mlx-lm: models/cohere2.py): Cohere's layer, but only layers with a window
+ * have rotary positions. */
+#include "models/family/dense_decoder.h"
+#include "models/family/layer_kinds.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 4096)                                                                                        \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * dbrx.c - DBRX (mlx-lm: models/dbrx.py), whose experts mlx-lm keeps one by one. */
-#include "models/family/dense.h"
+#include "blocks/feed_forward/mixture_variant.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \
@@ -66,17 +67,17 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     attention(l, at, a);
     l->pre[1] = tare_layer_norm(at, "norm_attn_norm.norm_2", dim, 1e-5, NO_BIAS);
     tare_routed(l, at,
-                &(struct tare_routed_desc){.name = "ffn",
-                                           .dim = dim,
-                                           .router = {.n = tare_json_integer(a->ffn_config, "moe_num_experts", 0),
-                                                      .top = tare_json_integer(a->ffn_config, "moe_top_k", 1),
-                                                      .normalize = !json_is_null(norm)},
-                                           .hidden = tare_json_integer(a->ffn_config, "ffn_hidden_size", 0),
-                                           .activation = activation(at, a),
-                                           .gate = "router.layer",
-                                           .experts = "experts",
-                                           .parts = {"w1", "v1", "w2"},
-                                           .one_by_one = true});
+                &(struct tare_routed_desc){
+                    .name = "ffn",
+                    .dim = dim,
+                    .router = {.n = tare_json_integer(a->ffn_config, "moe_num_experts", 0),
+                               .top = tare_json_integer(a->ffn_config, "moe_top_k", 1),
+                               .normalize = !json_is_null(norm)},
+                    .hidden = tare_json_integer(a->ffn_config, "ffn_hidden_size", 0),
+                    .activation = activation(at, a),
+                    .gate = "router.layer",
+                    .experts = "experts",
+                    .variant = &(struct tare_mixture_variant){.parts = {"w1", "v1", "w2"}, .one_by_one = true}});
     if (json_is_number(norm) && json_number_value(norm) != 1) /* the order of a norm; only the first is written */
         l->ffn = (struct tare_block){0};
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * deepseek.c - DeepSeek-MoE (mlx-lm: models/deepseek.py). */
-#include "models/family/routed.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 102400)                                                                                       \
@@ -49,8 +50,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
             .is_routed = routed,
             .routed = {.router = {.n = a->n_routed_experts, .top = a->num_experts_per_tok},
                        .hidden = a->moe_intermediate_size,
-                       .gate_bare = true,
-                       .shared_hidden = a->moe_intermediate_size * a->n_shared_experts},
+                       .gate_kind = TARE_ROUTER_PARAMETER,
+                       .shared.hidden = a->moe_intermediate_size * a->n_shared_experts},
         });
 }
 

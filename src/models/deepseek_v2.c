@@ -2,6 +2,7 @@
  * deepseek_v2.c - DeepSeek-V2, with kv_b_proj kept whole (mlx-lm: models/deepseek_v2.py). */
 #include <string.h>
 
+#include "models/family/config_words.h"
 #include "models/family/deepseek_family.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -26,7 +27,17 @@ static struct tare_deepseek_desc describe(const struct args *a)
     return desc;
 }
 
-TARE_DEEPSEEK_MEMBER;
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct tare_deepseek_desc desc = describe(args);
+    tare_deepseek(root, d, &desc);
+}
+
+static void sanitize(struct tare_weights *w, const void *args)
+{
+    const struct tare_deepseek_desc desc = describe(args);
+    tare_deepseek_rewrite(w, &desc);
+}
 
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * deepseek_v32.c - DeepSeek-V3.2: an indexer chooses the keys (mlx-lm: models/deepseek_v32.py). */
+#include "models/family/config_words.h"
 #include "models/family/deepseek_family.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -28,7 +29,17 @@ static struct tare_deepseek_desc describe(const struct args *a)
                                        .head = TARE_HEAD_OWN};
 }
 
-TARE_DEEPSEEK_MEMBER;
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct tare_deepseek_desc desc = describe(args);
+    tare_deepseek(root, d, &desc);
+}
+
+static void sanitize(struct tare_weights *w, const void *args)
+{
+    const struct tare_deepseek_desc desc = describe(args);
+    tare_deepseek_rewrite(w, &desc);
+}
 
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {

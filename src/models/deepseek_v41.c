@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * deepseek_v41.c - DeepSeek-V4.1: hyper-connections, compressed and chosen pasts (mlx-lm: models/deepseek_v41.py). */
+ * deepseek_v41.c - DeepSeek-V4.1: hyper-connections, and attention to a compressed past of
+ * which an indexer chooses a part (mlx-lm: models/deepseek_v41.py). */
 #include <math.h>
 #include <string.h>
 
 #include "blocks/attention/compressed_attention.h"
 #include "blocks/stream/hyper.h"
-#include "models/family/experts.h"
-#include "models/family/kinds.h"
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 129280)                                                                                       \
@@ -194,26 +195,19 @@ static void experts(struct tare_layer *l, struct tare_at at, const struct args *
                                .scale = a->routed_scaling_factor},
                     .dim = a->hidden_size,
                     .hidden = a->moe_intermediate_size,
-                    .gate_bare = true,
+                    .gate_kind = TARE_ROUTER_PARAMETER,
                     .correction = "gate.e_score_correction_bias",
                     .experts = "experts.switch_mlp",
-                    .shared_hidden = a->moe_intermediate_size,
+                    .shared.hidden = a->moe_intermediate_size,
                     .limit = limit,
-                    .shared_limit = limit,
+                    .shared.limit = limit,
                 });
 }
 
-struct described {
-    const struct args *args;
-    int64_t side; /* floats before the choices */
-};
-
-static void layer(struct tare_layer *l, struct tare_at at, const void *desc, int64_t i)
+static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
 {
-    const struct described *m = desc;
-    const struct args *a = m->args;
-    struct tare_compressed_desc mixer = attention(a, i);
-    mixer.side = m->side;
+    const struct args *a = args;
+    const struct tare_compressed_desc mixer = attention(a, i);
     l->pre[0] = tare_rms_norm(at, "input_layernorm", a->hidden_size, a->rms_norm_eps);
     tare_compressed(l, at, &mixer);
     l->pre[1] = tare_rms_norm(at, "post_attention_layernorm", a->hidden_size, a->rms_norm_eps);
@@ -228,8 +222,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                           .iterations = a->hc_sinkhorn_iters,
                                           .eps = a->hc_eps,
                                           .norm_eps = a->rms_norm_eps};
-    const struct described desc = {a, tare_hyper_side(&hyper)};
-    tare_skeleton(root, &desc, d,
+    tare_skeleton(root, a, d,
                   &(struct tare_skeleton){.dim = a->hidden_size,
                                           .vocabulary = a->vocab_size,
                                           .n_layers = a->num_hidden_layers,
@@ -238,8 +231,9 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                           .layer = layer,
                                           .head = TARE_HEAD_OWN});
     tare_hyper(d, tare_at(root, "model"), &hyper);
-    d->side.width =
-        desc.side + tare_compressed_side(a->index_topk, a->candidate_topk_blocks > 0 ? a->candidate_topk_blocks : 0);
+    tare_slice_declare(
+        d, TARE_SLICE_CHOSEN,
+        tare_compressed_side(a->index_topk, a->candidate_topk_blocks > 0 ? a->candidate_topk_blocks : 0));
 }
 
 /* What published names become, in this order. */

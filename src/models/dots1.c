@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * dots1.c - dots.llm1 (mlx-lm: models/dots1.py). */
-#include "models/family/routed.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -48,11 +49,11 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                                 .groups = a->n_group,
                                                 .top_groups = a->topk_group},
                                      .hidden = a->moe_intermediate_size,
-                                     .gate_bare = true,
+                                     .gate_kind = TARE_ROUTER_PARAMETER,
                                      .correction = "gate.e_score_correction_bias",
                                      .experts = "experts",
-                                     .shared_hidden = a->moe_intermediate_size * a->n_shared_experts,
-                                     .shared_bias = a->mlp_bias},
+                                     .shared.hidden = a->moe_intermediate_size * a->n_shared_experts,
+                                     .shared.bias = a->mlp_bias},
                       });
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * ernie4_5.c - ERNIE 4.5 without experts (mlx-lm: models/ernie4_5.py). */
-#include "models/family/dense.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -2,7 +2,9 @@
  * ernie4_5_moe.c - ERNIE 4.5 with routed experts (mlx-lm: models/ernie4_5_moe.py). */
 #include <string.h>
 
-#include "models/family/routed.h"
+#include "blocks/feed_forward/mixture_variant.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -92,11 +94,11 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                   .score = strcmp(a->moe_gate_act, "sigmoid") ? TARE_SCORE_SOFTMAX : TARE_SCORE_SIGMOID,
                                   .normalize = true},
                        .correction = "moe_statics.e_score_correction_bias", /* mlx-lm chooses without it */
-                       .correction_optional = true,
+                       .variant = &(struct tare_mixture_variant){.correction_optional = true},
                        .hidden = a->moe_intermediate_size,
                        .bias = a->use_bias,
-                       .shared_hidden = a->moe_intermediate_size * a->moe_num_shared_experts,
-                       .shared_bias = a->use_bias},
+                       .shared.hidden = a->moe_intermediate_size * a->moe_num_shared_experts,
+                       .shared.bias = a->use_bias},
         });
 }
 

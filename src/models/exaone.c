@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * exaone.c - EXAONE 3 and 3.5 (mlx-lm: models/exaone.py): Llama under GPT-2's names. */
-#include "models/family/dense.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

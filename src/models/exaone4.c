@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * exaone4.c - EXAONE 4 (mlx-lm: models/exaone4.py): norms after each block, and where some layers have a window, only
- * those have positions. */
+ * exaone4.c - EXAONE 4 (mlx-lm: models/exaone4.py): norms after each block; when some layers have a window, only those
+ * have rotary positions. */
 #include <string.h>
 
-#include "models/family/dense.h"
-#include "models/family/window.h"
+#include "models/family/dense_decoder.h"
+#include "models/family/layer_kinds.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

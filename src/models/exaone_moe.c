@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * exaone_moe.c - K-EXAONE (mlx-lm: models/exaone_moe.py): where some layers have a window, only those have
- * positions. */
+ * exaone_moe.c - K-EXAONE (mlx-lm: models/exaone_moe.py): when some layers have a window, only those have
+ * rotary positions. */
 #include <string.h>
 
-#include "models/family/routed.h"
-#include "models/family/window.h"
+#include "models/family/config_words.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \
@@ -84,9 +86,9 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                                 .groups = a->n_group,
                                                 .top_groups = a->topk_group},
                                      .hidden = a->moe_intermediate_size,
-                                     .gate_bare = true,
+                                     .gate_kind = TARE_ROUTER_PARAMETER,
                                      .correction = "gate.e_score_correction_bias",
-                                     .shared_hidden = a->moe_intermediate_size * a->num_shared_experts},
+                                     .shared.hidden = a->moe_intermediate_size * a->num_shared_experts},
                       });
 }
 

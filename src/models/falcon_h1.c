@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * falcon_h1.c - Falcon-H1: attention and Mamba-2 side by side in each layer (mlx-lm: models/falcon_h1.py). Its
- * multipliers are folded into the weights, once, on the way from a published checkpoint. */
-#include "models/family/mamba_mixer.h"
-#include "models/family/skeleton.h"
+ * multipliers are folded into the weights when a published checkpoint is read. */
+#include "models/family/decoder_skeleton.h"
+#include "models/family/mamba_family.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(FLAG, attention_bias, false)                                                                                   \

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * gear.c - Gear: attention, and mixers that convolve keys and values (mlx-lm: models/gear.py). */
+ * gear.c - Gear: layers of attention, and layers whose mixer convolves keys and values (mlx-lm: models/gear.py). */
 #include "blocks/recurrent/conv_mixer.h"
-#include "models/family/kinds.h"
-#include "models/family/sparse.h"
-#include "models/family/window.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

@@ -2,7 +2,7 @@
  * gemma.c - Gemma (mlx-lm: models/gemma.py). */
 #include <string.h>
 
-#include "models/family/dense.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

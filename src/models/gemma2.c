@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * gemma2.c - Gemma 2 (mlx-lm: models/gemma2.py). */
-#include "models/family/dense.h"
-#include "models/family/window.h"
+#include "models/family/dense_decoder.h"
+#include "models/family/layer_kinds.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * gemma3_text.c - Gemma 3 text models (mlx-lm: models/gemma3_text.py). Layers with a window have a rotary base of their
- * own. */
-#include "models/family/dense.h"
-#include "models/family/window.h"
+ * gemma3_text.c - Gemma 3 text models (mlx-lm: models/gemma3_text.py). Layers with a window have another base of the
+ * rotary embedding. */
+#include "models/family/dense_decoder.h"
+#include "models/family/layer_kinds.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 1152)                                                                                        \

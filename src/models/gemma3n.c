@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * gemma3n.c - the text model of Gemma 3n: several streams of hidden states, an embedding a layer (mlx-lm:
+ * gemma3n.c - the text model of Gemma 3n: several streams of hidden states, and an embedding for each layer (mlx-lm:
  * models/gemma3n.py). */
 #include "blocks/stream/altup.h"
 #include "blocks/stream/laurel.h"
 #include "blocks/stream/pair.h"
-#include "models/family/kinds.h"
-#include "models/family/sparse.h"
-#include "models/family/window.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
 #include "models/family/wrapper.h"
 #include <math.h>
 
@@ -146,8 +145,10 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *user, int
     tare_glu(l, at,
              &(struct tare_glu_desc){.dim = dim,
                                      .hidden = tare_mul(at, 1, hidden(a, i)),
-                                     .activation = TARE_GELU_TANH,
-                                     .sparsity = sparsity(a, i)});
+                                     .unit = tare_unit_sparse(TARE_GELU_TANH, sparsity(a, i)),
+                                     .activation = TARE_GELU_TANH});
+    if (sparsity(a, i) >= 1) /* no gate would be left */
+        l->ffn = (struct tare_block){0};
     l->post[1] = tare_rms_norm(at, "post_feedforward_layernorm", dim, a->rms_norm_eps);
     tare_altup_layer(parts->altup, at, i);
 }

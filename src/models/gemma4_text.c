@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * gemma4_text.c - Gemma 4 text models (mlx-lm: models/gemma4_text.py). The last layers borrow their keys and values. */
+ * gemma4_text.c - Gemma 4 text models (mlx-lm: models/gemma4_text.py). The last layers use the keys and values of
+ * earlier ones. */
 #include <string.h>
 
+#include "blocks/after.h"
+#include "blocks/feed_forward/mixture_variant.h"
 #include "blocks/stream/pair.h"
-#include "models/family/experts.h"
-#include "models/family/window.h"
+#include "models/family/layer_kinds.h"
 #include "models/model.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -125,18 +127,19 @@ static void experts(struct tare_layer *l, struct tare_at at, const struct args *
     const int64_t dim = a->hidden_size;
     struct tare_pair pair = {.part[0] = l->ffn, .pre[0] = l->pre[1], .dim = dim};
     tare_routed(l, at,
-                &(struct tare_routed_desc){.name = "",
-                                           .dim = dim,
-                                           .router = {.n = a->num_experts, .top = a->top_k_experts, .normalize = true},
-                                           .hidden = a->moe_intermediate_size,
-                                           .gate = "router.proj",
-                                           .experts = "experts.switch_glu",
-                                           .apart = {.gate = "router.scale",
-                                                     .experts = "pre_feedforward_layernorm_2",
-                                                     .gain = "router.per_expert_scale",
-                                                     .logit_scale = 1 / sqrt((double)dim),
-                                                     .eps = a->rms_norm_eps},
-                                           .activation = TARE_GELU_TANH});
+                &(struct tare_routed_desc){
+                    .name = "",
+                    .dim = dim,
+                    .router = {.n = a->num_experts, .top = a->top_k_experts, .normalize = true},
+                    .hidden = a->moe_intermediate_size,
+                    .gate = "router.proj",
+                    .experts = "experts.switch_glu",
+                    .variant = &(struct tare_mixture_variant){.apart = {.gate = "router.scale",
+                                                                        .experts = "pre_feedforward_layernorm_2",
+                                                                        .gain = "router.per_expert_scale",
+                                                                        .logit_scale = 1 / sqrt((double)dim),
+                                                                        .eps = a->rms_norm_eps}},
+                    .activation = TARE_GELU_TANH});
     pair.part[1] = l->ffn;
     pair.post[0] = tare_rms_norm(at, "post_feedforward_layernorm_1", dim, a->rms_norm_eps);
     pair.post[1] = tare_rms_norm(at, "post_feedforward_layernorm_2", dim, a->rms_norm_eps);
@@ -186,7 +189,10 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
         feed_forward(l, at, a, i >= first_shared(a));
         if (per_layer.width > 0)
             tare_per_layer(l, at, i, &per_layer);
-        l->scale = tare_plain(at, "layer_scalar", 1, (int64_t)1);
+        const struct tare_parameter *scale = tare_plain(at, "layer_scalar", 1, (int64_t)1);
+        struct tare_after *after = tare_after_of(l, d->arena);
+        if (after)
+            after->scale = scale;
     }
     if (per_layer.width > 0)
         tare_per_layer_inputs(d, model, &per_layer);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * glm.c - GLM-4 and GLM-Edge as transformers saves them (mlx-lm: models/glm.py). */
-#include "models/family/dense.h"
-#include "models/family/theta.h"
+#include "models/family/config_words.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

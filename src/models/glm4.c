@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * glm4.c - GLM-4-0414 (mlx-lm: models/glm4.py): GLM with norms on both sides of each block. */
-#include "models/family/dense.h"
-#include "models/family/theta.h"
+#include "models/family/config_words.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

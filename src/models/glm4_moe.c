@@ -2,8 +2,9 @@
  * glm4_moe.c - GLM-4.5, and Solar Open, which is the same (mlx-lm: models/glm4_moe.py, solar_open.py). */
 #include <string.h>
 
-#include "models/family/routed.h"
-#include "models/family/theta.h"
+#include "models/family/config_words.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \
@@ -70,9 +71,9 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                   .groups = a->n_group,
                                   .top_groups = a->topk_group},
                        .hidden = a->moe_intermediate_size,
-                       .gate_bare = true,
+                       .gate_kind = TARE_ROUTER_PARAMETER,
                        .correction = "gate.e_score_correction_bias",
-                       .shared_hidden = a->moe_intermediate_size * a->n_shared_experts},
+                       .shared.hidden = a->moe_intermediate_size * a->n_shared_experts},
         });
 }
 

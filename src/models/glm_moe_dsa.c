@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * glm_moe_dsa.c - GLM-5: DeepSeek-V3.2 with args of its own (mlx-lm: models/glm_moe_dsa.py). */
+#include "models/family/config_words.h"
 #include "models/family/deepseek_family.h"
-#include "models/family/theta.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \
@@ -61,7 +61,18 @@ static struct tare_deepseek_desc describe(const struct args *a)
                                        .index_dim = a->index_head_dim,
                                        .head = TARE_HEAD_OWN};
 }
-TARE_DEEPSEEK_MEMBER;
+
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct tare_deepseek_desc desc = describe(args);
+    tare_deepseek(root, d, &desc);
+}
+
+static void sanitize(struct tare_weights *w, const void *args)
+{
+    const struct tare_deepseek_desc desc = describe(args);
+    tare_deepseek_rewrite(w, &desc);
+}
 
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * gpt_bigcode.c - StarCoder and SantaCoder (mlx-lm: models/gpt_bigcode.py): GPT-2 with one key and value head. */
-#include "models/family/dense_more.h"
+#include "models/family/mlp_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, n_embd, REQUIRED)                                                                                         \

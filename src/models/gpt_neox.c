@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * gpt_neox.c - GPT-NeoX and Pythia (mlx-lm: models/gpt_neox.py). Its fused projection holds q, k, v head by head. */
-#include "models/family/skeleton.h"
-#include "models/family/theta.h"
+#include "models/family/config_words.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, max_position_embeddings, REQUIRED)                                                                        \

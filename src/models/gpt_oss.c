@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * gpt_oss.c - gpt-oss: attention with sinks, routed experts with biases (mlx-lm: models/gpt_oss.py, which reads the
- * MXFP4 experts but not the bfloat16 ones). */
-#include "models/family/sparse.h"
-#include "models/family/window.h"
+ * gpt_oss.c - gpt-oss: attention with sinks, routed experts with biases (mlx-lm: models/gpt_oss.py, which reads
+ * experts in MXFP4 but not in bfloat16). */
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, num_hidden_layers, 36)                                                                                    \
@@ -62,7 +62,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                     .router = {.n = a->num_local_experts, .top = a->num_experts_per_tok, .normalize = true},
                     .hidden = a->intermediate_size,
                     .gate = "router",
-                    .gate_bias = BIAS,
+                    .gate_kind = TARE_ROUTER_LINEAR_BIAS,
                     .experts = "experts",
                     .bias = BIAS,
                     .limit = {.kind = TARE_LIMIT_BEFORE, .most = a->swiglu_limit}});

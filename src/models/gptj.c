@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * gptj.c - GPT-J (mlx-lm: models/gptj.py): one norm, attention and feed-forward side by side. */
-#include "models/family/dense_more.h"
+#include "models/family/mlp_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, n_embd, 4096)                                                                                             \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * granite.c - Granite 3 (mlx-lm: models/granite.py): Llama with four multipliers. */
-#include "models/family/dense.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * granitemoe.c - Granite 3 with routed experts (mlx-lm: models/granitemoe.py). */
-#include "models/family/routed.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * granitemoehybrid.c - Granite 4: Mamba-2 and attention, dense or with routed experts (mlx-lm:
+ * granitemoehybrid.c - Granite 4: layers of Mamba-2 and of attention, with dense networks or routed experts (mlx-lm:
  * models/granitemoehybrid.py). */
-#include "models/family/experts.h"
-#include "models/family/kinds.h"
-#include "models/family/mamba_mixer.h"
-#include "models/family/skeleton.h"
+#include "blocks/feed_forward/mixture_variant.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/mamba_family.h"
 
 #include <string.h>
 
@@ -74,18 +74,18 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
 static void routed(struct tare_layer *l, struct tare_at at, const struct args *a)
 {
     tare_mul(at, 1, a->shared_intermediate_size); /* absent is an error */
-    tare_routed(l, at,
-                &(struct tare_routed_desc){
-                    .name = "",
-                    .router = {.n = a->num_local_experts, .top = a->num_experts_per_tok, .normalize = true},
-                    .dim = a->hidden_size,
-                    .hidden = a->intermediate_size,
-                    .gate = "block_sparse_moe.router.layer",
-                    .experts = "block_sparse_moe.switch_mlp",
-                    .shared = "shared_mlp",
-                    .shared_gate_up = "input_linear",
-                    .shared_down = "output_linear",
-                    .shared_hidden = a->shared_intermediate_size});
+    tare_routed(
+        l, at,
+        &(struct tare_routed_desc){
+            .name = "",
+            .router = {.n = a->num_local_experts, .top = a->num_experts_per_tok, .normalize = true},
+            .dim = a->hidden_size,
+            .hidden = a->intermediate_size,
+            .gate = "block_sparse_moe.router.layer",
+            .experts = "block_sparse_moe.switch_mlp",
+            .shared.name = "shared_mlp",
+            .variant = &(struct tare_mixture_variant){.shared_gate_up = "input_linear", .shared_down = "output_linear"},
+            .shared.hidden = a->shared_intermediate_size});
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * helium.c - Helium (mlx-lm: models/helium.py). It declares a head even where the embedding is used instead. */
-#include "models/family/dense.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

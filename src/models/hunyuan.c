@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * hunyuan.c - HunYuan Large (mlx-lm: models/hunyuan.py): layers may borrow the keys and values of an earlier one. */
+ * hunyuan.c - HunYuan Large (mlx-lm: models/hunyuan.py): layers may use the keys and values of an earlier one. */
 #include <math.h>
 
-#include "models/family/experts.h"
-#include "models/family/routed.h"
-#include "models/family/theta.h"
+#include "models/family/config_words.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/published_experts.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \
@@ -106,8 +106,8 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                         .router = {.n = a->num_experts, .top = of_layer(a->moe_topk, i)},
                         .hidden = a->moe_intermediate_size ? of_layer(a->moe_intermediate_size, i) : hidden,
                         .gate = "gate.wg",
-                        .shared = "shared_mlp",
-                        .shared_hidden = a->use_mixed_mlp_moe ? hidden * of_layer(a->num_shared_expert, i) : 0});
+                        .shared.name = "shared_mlp",
+                        .shared.hidden = a->use_mixed_mlp_moe ? hidden * of_layer(a->num_shared_expert, i) : 0});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

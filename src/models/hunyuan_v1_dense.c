@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * hunyuan_v1_dense.c - HunYuan without experts (mlx-lm: models/hunyuan_v1_dense.py): heads are normalized after they
- * are rotated. */
-#include "models/family/dense.h"
+ * hunyuan_v1_dense.c - HunYuan without experts (mlx-lm: models/hunyuan_v1_dense.py): queries and keys are normalized
+ * after they are rotated. */
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * internlm2.c - InternLM 2 and 2.5 (mlx-lm: models/internlm2.py). */
-#include "models/family/dense.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

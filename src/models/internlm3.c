@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * internlm3.c - InternLM 3 (mlx-lm: models/internlm3.py). */
-#include "models/family/dense.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * iquestloopcoder.c - IQuest-Coder that goes twice through its layers, the second time mixing two views by a gate
- * (mlx-lm: models/iquestloopcoder.py). */
-#include "models/family/dense_more.h"
+ * iquestloopcoder.c - IQuest-Coder (mlx-lm: models/iquestloopcoder.py): each token goes twice through the layers; in
+ * the second pass a gate mixes attention to the keys of the first pass with that to its own. */
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

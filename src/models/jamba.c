@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * jamba.c - Jamba: Mamba-1 and attention, some layers with routed experts (mlx-lm: models/jamba.py). */
-#include "models/family/experts.h"
-#include "models/family/kinds.h"
-#include "models/family/mamba_mixer.h"
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/mamba_family.h"
+#include "models/family/published_experts.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * kimi_k3.c - the text model of Kimi K3: delta and latent attention, experts at a width of their own, and attention
- * over the residuals of blocks of layers (mlx-lm: models/kimi_k3.py). */
+ * kimi_k3.c - the text model of Kimi K3: delta and latent attention, experts that work at another width, and
+ * attention over the residuals of blocks of layers (mlx-lm: models/kimi_k3.py). */
 
-#include "models/family/kimi.h"
+#include "models/family/kimi_family.h"
 
 #include <string.h>
 
 #include "blocks/stream/residual_attention.h"
+#include "models/family/decoder_skeleton.h"
 #include "models/family/mla_family.h"
-#include "models/family/sparse.h"
 #include "models/family/wrapper.h"
 
 #define ARGS(ARG)                                                                                                      \

@@ -3,9 +3,9 @@
  * models/kimi_linear.py). */
 #include <string.h>
 
-#include "models/family/kimi.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/kimi_family.h"
 #include "models/family/mla_family.h"
-#include "models/family/skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

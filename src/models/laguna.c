@@ -2,9 +2,10 @@
  * laguna.c - Laguna (mlx-lm: models/laguna.py): gated attention, in which layers differ in heads and rotation. */
 #include <string.h>
 
-#include "models/family/routed.h"
-#include "models/family/theta.h"
-#include "models/family/window.h"
+#include "models/family/config_words.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 100352)                                                                                       \
@@ -118,8 +119,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                        .hidden = a->moe_intermediate_size,
                        .gate = "gate.proj",
                        .correction = "gate.e_score_correction_bias",
-                       .shared = "shared_expert",
-                       .shared_hidden = a->shared_expert_intermediate_size},
+                       .shared.name = "shared_expert",
+                       .shared.hidden = a->shared_expert_intermediate_size},
         });
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * lfm2_moe.c - LFM2 with routed experts (mlx-lm: models/lfm2_moe.py). */
-#include "models/family/experts.h"
-#include "models/family/skeleton.h"
-#include "models/lfm2.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/lfm2_family.h"
+#include "models/family/published_experts.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * lille_130m.c - Lille 130M (mlx-lm: models/lille-130m.py): the norms are inside of the blocks, by name. */
-#include "models/family/dense.h"
+ * lille_130m.c - Lille 130M (mlx-lm: models/lille-130m.py): the names of the norms are below those of the blocks. */
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, block_size, REQUIRED)                                                                                     \

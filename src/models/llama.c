@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * llama.c - Llama and Mistral text models (mlx-lm: models/llama.py; "mistral" is an alias). */
-#include "models/family/dense.h"
+#include "models/family/dense_decoder.h"
 
 #include <string.h>
 
-#include "models/family/window.h"
+#include "models/family/layer_kinds.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

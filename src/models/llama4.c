@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * llama4.c - the text model of Llama 4: every few layers one routed expert beside a shared one (mlx-lm:
  * models/llama4.py). */
-#include "models/family/experts.h"
-#include "models/family/sparse.h"
-#include "models/family/theta.h"
+#include "blocks/feed_forward/mixture_variant.h"
+#include "models/family/config_words.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
 #include "models/family/wrapper.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -101,12 +103,12 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                     .name = "feed_forward",
                     .dim = dim,
                     .router = {.n = a->num_local_experts, .top = a->num_experts_per_tok, .score = TARE_SCORE_SIGMOID},
-                    .weigh_input = true,
+                    .variant = &(struct tare_mixture_variant){.weigh_input = true},
                     .hidden = a->intermediate_size,
                     .gate = "router",
                     .experts = "experts",
-                    .shared = "shared_expert",
-                    .shared_hidden = a->intermediate_size});
+                    .shared.name = "shared_expert",
+                    .shared.hidden = a->intermediate_size});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * llama4_text.c - small dense Llama 4 models, MobileLLM-R1 (mlx-lm: models/llama4_text.py, whose head is "output"). */
-#include "models/family/experts.h"
-#include "models/family/sparse.h"
-#include "models/family/theta.h"
+ * llama4_text.c - small dense models with Llama 4's layers, such as MobileLLM-R1 (mlx-lm: models/llama4_text.py, where
+ * the head is called "output"). */
+#include "models/family/config_words.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

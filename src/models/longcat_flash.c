@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * longcat_flash.c - LongCat-Flash (mlx-lm: models/longcat_flash.py). */
-#include "models/family/longcat.h"
+#include "models/family/config_words.h"
+#include "models/family/longcat_family.h"
 
 #define ARGS(ARG)                                                                                                      \
     TARE_LONGCAT_ARGS(ARG)                                                                                             \

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * longcat_flash_ngram.c - LongCat-Flash with embeddings of the last tokens (mlx-lm: models/longcat_flash_ngram.py). */
+ * longcat_flash_ngram.c - LongCat-Flash with embeddings of n-grams of the last tokens (mlx-lm:
+ * models/longcat_flash_ngram.py). */
 #include "blocks/stream/ngram.h"
-#include "models/family/longcat.h"
+#include "models/family/config_words.h"
+#include "models/family/longcat_family.h"
 
 #define ARGS(ARG)                                                                                                      \
     TARE_LONGCAT_ARGS(ARG)                                                                                             \

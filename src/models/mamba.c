@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * mamba.c - Mamba and Falcon-Mamba (mlx-lm: models/mamba.py; "falcon_mamba" is an alias). */
-#include "models/family/mamba_mixer.h"
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/mamba_family.h"
 
 #include <string.h>
 

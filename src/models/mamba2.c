@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * mamba2.c - Mamba-2 (mlx-lm: models/mamba2.py). */
-#include "models/family/mamba_mixer.h"
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/mamba_family.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, num_heads, REQUIRED)                                                                                      \

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * mellum.c - Mellum with routed experts (mlx-lm: models/mellum.py): layers with a window rotate in their own way. */
-#include "models/family/routed.h"
-#include "models/family/window.h"
+ * mellum.c - Mellum with routed experts (mlx-lm: models/mellum.py): layers with a window have another rotary
+ * embedding. */
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
+#include "models/family/routed_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

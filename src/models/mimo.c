@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * mimo.c - MiMo 7B (mlx-lm: models/mimo.py): Qwen2 with layers that predict further tokens, which are left out. */
-#include "models/family/dense.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

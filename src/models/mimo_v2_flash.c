@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * mimo_v2_flash.c - MiMo-V2-Flash: layers with a window have heads of their own, and sinks (mlx-lm:
+ * mimo_v2_flash.c - MiMo-V2-Flash: layers with a window have other numbers of heads, and sinks (mlx-lm:
  * models/mimo_v2_flash.py). */
-#include "models/family/experts.h"
-#include "models/family/sparse.h"
-#include "models/family/theta.h"
+#include "models/family/config_words.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
 
 #include <string.h>
 
@@ -104,9 +105,9 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                .groups = a->n_group,
                                .top_groups = a->topk_group},
                     .hidden = hidden,
-                    .gate_bare = true,
+                    .gate_kind = TARE_ROUTER_PARAMETER,
                     .correction = "gate.e_score_correction_bias",
-                    .shared_hidden = a->n_shared_experts > 0 ? tare_mul(at, hidden, a->n_shared_experts) : 0});
+                    .shared.hidden = a->n_shared_experts > 0 ? tare_mul(at, hidden, a->n_shared_experts) : 0});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -125,7 +126,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 static void sanitize(struct tare_weights *w, const void *args)
 {
     const struct args *a = args;
-    tare_sparse_rewrite(w, "mlp", a->n_routed_experts, a->hidden_size);
+    tare_layer_experts_rewrite(w, "mlp", a->n_routed_experts, a->hidden_size);
     tare_rename(w, "model.layers.*.self_attn.sinks", "model.layers.*.self_attn.attention_sink_bias");
     tare_drop(w, "model.mtp*", "predicts further tokens at once; not used in running");
 }

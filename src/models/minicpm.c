@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * minicpm.c - MiniCPM (mlx-lm: models/minicpm.py): Llama with scales for embedding, residual sums and logits. */
-#include "models/family/dense.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

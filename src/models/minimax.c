@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * minimax.c - MiniMax M2: routed experts in every layer, chosen by corrected scores (mlx-lm: models/minimax.py;
  * "minimax_m2" is an alias). */
-#include "models/family/experts.h"
-#include "models/family/sparse.h"
-#include "models/family/theta.h"
+#include "models/family/config_words.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/published_experts.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -79,7 +79,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 static void sanitize(struct tare_weights *w, const void *args)
 {
     const struct args *a = args;
-    tare_sparse_rewrite(w, "block_sparse_moe", a->num_local_experts, a->hidden_size);
+    tare_layer_experts_rewrite(w, "block_sparse_moe", a->num_local_experts, a->hidden_size);
 }
 
 const struct tare_arch tare_arch_minimax = {

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * minimax_m3_vl.c - the text model of MiniMax M3: experts, and layers that attend to blocks of keys which an indexer
  * picks (mlx-lm: models/minimax_m3_vl.py). */
-#include "models/family/experts.h"
-#include "models/family/kinds.h"
-#include "models/family/routed.h"
-#include "models/family/sparse.h"
-#include "models/family/theta.h"
-#include "models/family/window.h"
+#include "models/family/config_words.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
 #include "models/family/wrapper.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -143,9 +141,9 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                                       .scale = a->routed_scaling_factor},
                                            .hidden = a->intermediate_size,
                                            .correction = "e_score_correction_bias",
-                                           .shared_hidden = a->shared_intermediate_size,
+                                           .shared.hidden = a->shared_intermediate_size,
                                            .limit = limit,
-                                           .shared_limit = limit});
+                                           .shared.limit = limit});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * ministral3.c - Ministral 3: Llama with queries scaled by their position (mlx-lm: models/ministral3.py). */
-#include "models/family/dense.h"
-#include "models/family/window.h"
+#include "models/family/dense_decoder.h"
+#include "models/family/layer_kinds.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

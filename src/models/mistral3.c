@@ -14,13 +14,15 @@ static enum tare_code fill(json_t *inner, const void *args, const struct tare_de
     return TARE_OK;
 }
 
-static const struct tare_arch *choose(const json_t *inner, const struct tare_derive *d)
+/* The text model inside is the one that its own config names, or else Llama. */
+static enum tare_code derive(void *args, const struct tare_derive *d)
 {
-    const char *type = tare_json_text(inner, "model_type", "");
-    const struct tare_arch *arch = &tare_arch_llama;
-    if (strcmp(type, "ministral3") && strcmp(type, "mistral4"))
-        return arch;
-    return tare_arch_find(type, NULL, &arch, d->err) ? NULL : arch;
+    (void)args;
+    const char *type = tare_json_text(json_object_get(d->config, "text_config"), "model_type", "");
+    d->derived->inner = !strcmp(type, "ministral3") ? &tare_arch_ministral3
+                        : !strcmp(type, "mistral4") ? &tare_arch_mistral4
+                                                    : &tare_arch_llama;
+    return TARE_OK;
 }
 
 static void sanitize(struct tare_weights *w, const void *args)
@@ -35,11 +37,11 @@ static void sanitize(struct tare_weights *w, const void *args)
 const struct tare_arch tare_arch_mistral3 = {
     .name = "mistral3",
     .args = &tare_wrapper_args,
+    .derive = derive,
     .sanitize = sanitize,
-    .runs = true, /* each that it may choose does */
+    .runs = true, /* as each of the three text models does */
     .transformers_tied = true,
     .inner_config = "text_config",
     .inner_prefix = "language_model",
-    .choose = choose,
     .fill = fill,
 };

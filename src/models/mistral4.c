@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * mistral4.c - Mistral 4, also the text model inside mistral3 (mlx-lm: models/mistral4.py). */
+#include "models/family/config_words.h"
 #include "models/family/deepseek_family.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -53,7 +54,18 @@ static struct tare_deepseek_desc describe(const struct args *a)
     desc.attention.query_length = tare_json_real(a->rope_parameters, "original_max_position_embeddings", 0);
     return desc;
 }
-TARE_DEEPSEEK_MEMBER;
+
+static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
+{
+    const struct tare_deepseek_desc desc = describe(args);
+    tare_deepseek(root, d, &desc);
+}
+
+static void sanitize(struct tare_weights *w, const void *args)
+{
+    const struct tare_deepseek_desc desc = describe(args);
+    tare_deepseek_rewrite(w, &desc);
+}
 
 static enum tare_code derive(void *args, const struct tare_derive *d)
 {

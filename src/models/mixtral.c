@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * mixtral.c - Mixtral (mlx-lm: models/mixtral.py). */
-#include "models/family/experts.h"
-#include "models/family/sparse.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/published_experts.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, 32000)                                                                                        \
@@ -73,7 +73,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 static void sanitize(struct tare_weights *w, const void *args)
 {
     const struct args *a = args;
-    tare_sparse_rewrite(w, "block_sparse_moe", a->num_local_experts, a->hidden_size);
+    tare_layer_experts_rewrite(w, "block_sparse_moe", a->num_local_experts, a->hidden_size);
 }
 
 const struct tare_arch tare_arch_mixtral = {

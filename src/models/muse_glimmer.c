@@ -4,9 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "models/family/kinds.h"
-#include "models/family/skeleton.h"
-#include "models/family/window.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 6656)                                                                                        \

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * muse_spark.c - Muse Spark: gated attention, experts at a width of their own, gated residuals (mlx-lm:
+ * muse_spark.c - Muse Spark: gated attention, experts that work at another width, gated residuals (mlx-lm:
  * models/muse_spark.py). */
 #include <math.h>
 #include <string.h>
 
-#include "models/family/experts.h"
-#include "models/family/kinds.h"
+#include "blocks/feed_forward/mixture_variant.h"
+#include "blocks/stream/scaled_sum.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
 #include "models/family/muse_vision.h"
-#include "models/family/skeleton.h"
-#include "models/family/window.h"
+#include "models/family/published_experts.h"
 
 /* Of text_config. */
 #define ARGS(ARG)                                                                                                      \
@@ -93,16 +94,16 @@ static void experts(struct tare_layer *l, struct tare_at at, const struct args *
                                .scale = a->routed_scaling_factor},
                     .dim = a->hidden_size,
                     .hidden = a->moe_intermediate_size,
-                    .gate_bare = true,
+                    .gate_kind = TARE_ROUTER_PARAMETER,
                     .correction = "gate.e_score_correction_bias",
                     .experts = "experts",
-                    .latent = {.width = a->moe_hidden_size,
-                               .down = "pre_expert_proj",
-                               .up = "post_expert_proj",
-                               .down_norm = "pre_expert_norm",
-                               .eps = a->rms_norm_eps,
-                               .each_norm = "post_expert_norm",
-                               .each_eps = a->post_norm_eps},
+                    .variant = &(struct tare_mixture_variant){.latent = {.width = a->moe_hidden_size,
+                                                                         .down = "pre_expert_proj",
+                                                                         .up = "post_expert_proj",
+                                                                         .down_norm = "pre_expert_norm",
+                                                                         .eps = a->rms_norm_eps,
+                                                                         .each_norm = "post_expert_norm",
+                                                                         .each_eps = a->post_norm_eps}},
                 });
 }
 
@@ -126,10 +127,17 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
     tare_gqa(l, at, &desc);
 }
 
-static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)
+/* What the skeleton hands to each layer. */
+struct parts {
+    const struct args *a;
+    struct tare_scaled_sum *sums;
+};
+
+static void layer(struct tare_layer *l, struct tare_at at, const void *user, int64_t i)
 {
     static const char *const gates[] = {"add_attn_alpha", "add_attn_beta", "add_ffn_alpha", "add_ffn_beta"};
-    const struct args *a = &((const struct whole *)args)->text;
+    const struct parts *parts = user;
+    const struct args *a = parts->a;
     const int64_t dim = a->hidden_size;
     l->pre[0] = tare_rms_norm(at, "input_layernorm", dim, a->rms_norm_eps);
     l->pre[0].rounded = i == 0; /* mlx-lm, whose later norms go on in float32 */
@@ -140,8 +148,8 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     attention(l, at, a, i);
     experts(l, at, a);
     for (int k = 0; k < 2; k++) {
-        l->keep[k] = tare_plain(at, gates[2 * k], 1, dim);
-        l->take[k] = tare_plain(at, gates[2 * k + 1], 1, dim);
+        parts->sums[i].keep[k] = tare_plain(at, gates[2 * k], 1, dim);
+        parts->sums[i].take[k] = tare_plain(at, gates[2 * k + 1], 1, dim);
     }
 }
 
@@ -149,7 +157,10 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 {
     const struct whole *all = args;
     const struct args *a = &all->text;
-    tare_skeleton(root, args, d,
+    const struct parts parts = {a, tare_scaled_sum_open(root, a->num_hidden_layers)};
+    if (!parts.sums)
+        return;
+    tare_skeleton(root, &parts, d,
                   &(struct tare_skeleton){.model = "model.language_model",
                                           .dim = a->hidden_size,
                                           .vocabulary = a->vocab_size,
@@ -159,6 +170,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                           .logit_soft_cap = a->final_logit_softcapping,
                                           .layer = layer,
                                           .head = TARE_HEAD_OWN});
+    tare_scaled_sum_close(parts.sums, root, d);
     d->norm.rounded = true;
     d->embedding_norm = (struct tare_norm){.kind = TARE_NORM_RMS, .dim = a->hidden_size, .eps = a->rms_norm_eps};
     if (all->vision)

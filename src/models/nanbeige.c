@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * nanbeige.c - Nanbeige (mlx-lm: models/nanbeige.py): Llama, its layers gone through several times. */
-#include "models/family/dense_more.h"
+ * nanbeige.c - Nanbeige (mlx-lm: models/nanbeige.py): Llama, but each token goes through the layers several times. */
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * nanochat.c - nanochat (mlx-lm: models/nanochat.py): norms without weights, squared ReLU, logits capped at 15. */
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 1280)                                                                                        \

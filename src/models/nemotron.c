@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * nemotron.c - Nemotron (mlx-lm: models/nemotron.py): layer norms times 1 + weight, squared ReLU. */
-#include "models/family/dense_more.h"
-#include "models/family/theta.h"
+ * nemotron.c - Nemotron (mlx-lm: models/nemotron.py): layer norms that multiply by 1 + weight, and squared ReLU. */
+#include "models/family/config_words.h"
+#include "models/family/mlp_decoder.h"
 
 #include <string.h>
 

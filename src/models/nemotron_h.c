@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * nemotron_h.c - Nemotron-H: layers of one block each, Mamba-2, attention, a network or routed experts (mlx-lm:
+ * nemotron_h.c - Nemotron-H: each layer is one block: Mamba-2, attention, a network or routed experts (mlx-lm:
  * models/nemotron_h.py). */
-#include "models/family/kinds.h"
-#include "models/family/mamba_mixer.h"
-#include "models/family/skeleton.h"
+#include "blocks/feed_forward/mixture_variant.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/mamba_family.h"
 
 #include <string.h>
 
@@ -116,15 +117,18 @@ static void routed(struct tare_layer *l, struct tare_at at, const struct args *a
                                               .top_groups = a->topk_group},
                                    .dim = a->hidden_size,
                                    .hidden = a->moe_intermediate_size,
-                                   .gate_bare = true,
+                                   .gate_kind = TARE_ROUTER_PARAMETER,
                                    .correction = "gate.e_score_correction_bias",
-                                   .parts = {NULL, "fc1", "fc2"},
-                                   .ungated = true,
-                                   .latent = {latent, "fc1_latent_proj", "fc2_latent_proj", a->mlp_bias, NULL, 0},
-                                   .shared_hidden = a->n_shared_experts < 0 ? 0
+                                   .variant = &(struct tare_mixture_variant){.parts = {NULL, "fc1", "fc2"},
+                                                                             .ungated = true,
+                                                                             .latent = {.width = latent,
+                                                                                        .down = "fc1_latent_proj",
+                                                                                        .up = "fc2_latent_proj",
+                                                                                        .bias = a->mlp_bias}},
+                                   .shared.hidden = a->n_shared_experts < 0 ? 0
                                                     : shared > 0            ? shared
                                                                             : a->intermediate_size,
-                                   .shared_bias = a->mlp_bias,
+                                   .shared.bias = a->mlp_bias,
                                    .activation = tare_activation_read(at, a->mlp_hidden_act, TARE_RELU2)});
 }
 

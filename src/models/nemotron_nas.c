@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * nemotron_nas.c - Llama-Nemotron (mlx-lm: models/nemotron-nas.py): Llama, of whose blocks a search left out some, made
- * some linear, and gave each its width. */
-#include "models/family/skeleton.h"
+ * nemotron_nas.c - Llama-Nemotron (mlx-lm: models/nemotron-nas.py): Llama, changed by a search that left some blocks
+ * out, replaced some by a linear, and chose the width of each. */
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 8192)                                                                                        \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * olmo.c - OLMo as AI2 first published it (mlx-lm: models/olmo.py): norms without weights. */
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, d_model, REQUIRED)                                                                                        \
@@ -49,7 +49,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
     tare_glu(l, at,
              &(struct tare_glu_desc){.name = "",
                                      .gate_up_name = "ff_proj",
-                                     .up_first = true,
+                                     .unit = tare_unit_up_first(TARE_SILU),
                                      .down_name = "ff_out",
                                      .dim = dim,
                                      .hidden = hidden / 2});

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * olmo2.c - OLMo 2 (mlx-lm: models/olmo2.py): norms after the blocks, and over all queries and all keys. */
-#include "models/family/dense_more.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * olmo3.c - OLMo 3 (mlx-lm: models/olmo3.py): OLMo 2 with windows, and rotation scaled only where there is none. */
-#include "models/family/dense.h"
-#include "models/family/theta.h"
-#include "models/family/window.h"
+ * olmo3.c - OLMo 3 (mlx-lm: models/olmo3.py): OLMo 2 with windows. The rotary embedding is scaled only in layers
+ * without one. */
+#include "models/family/config_words.h"
+#include "models/family/dense_decoder.h"
+#include "models/family/layer_kinds.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -3,10 +3,9 @@
  * models/olmo_hybrid.py, which cannot read the published names). */
 #include <math.h>
 
-#include "models/family/gated_delta.h"
-#include "models/family/kinds.h"
-#include "models/family/sparse.h"
-#include "models/family/window.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/qwen_delta.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

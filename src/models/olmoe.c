@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * olmoe.c - OLMoE: routed experts in every layer, norms over all queries and all keys (mlx-lm: models/olmoe.py). */
-#include "models/family/experts.h"
-#include "models/family/sparse.h"
+#include "models/family/config_words.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/published_experts.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -83,7 +84,7 @@ static void sanitize(struct tare_weights *w, const void *args)
 {
     const struct args *a = args;
     tare_stack(w, "model.layers.*.mlp.experts.#.*.bias", "model.layers.*.mlp.switch_mlp.*.bias", a->num_experts);
-    tare_sparse_rewrite(w, "mlp", a->num_experts, a->hidden_size);
+    tare_layer_experts_rewrite(w, "mlp", a->num_experts, a->hidden_size);
 }
 
 const struct tare_arch tare_arch_olmoe = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * openelm.c - OpenELM (mlx-lm: models/openelm.py): heads and widths of each layer are listed in the config. */
-#include "models/family/dense.h"
+ * openelm.c - OpenELM (mlx-lm: models/openelm.py): the config lists heads and widths of each layer. */
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, head_dim, REQUIRED)                                                                                       \

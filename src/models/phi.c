@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * phi.c - Phi 1, 1.5 and 2 (mlx-lm: models/phi.py): one norm, attention and feed-forward side by side. */
-#include "models/family/dense_more.h"
-#include "models/family/theta.h"
+#include "models/family/config_words.h"
+#include "models/family/mlp_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, max_position_embeddings, 2048)                                                                            \

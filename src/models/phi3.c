@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * phi3.c - Phi-3, Phi-3.5 and Phi-4 text models (mlx-lm: models/phi3.py). */
-#include "models/family/theta.h"
-#include "models/family/window.h"
+#include "models/family/config_words.h"
+#include "models/family/layer_kinds.h"
 #include "models/model.h"
 
 #define ARGS(ARG)                                                                                                      \

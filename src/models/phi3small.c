@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * phi3small.c - Phi 3 small (mlx-lm: models/phi3small.py): attention in blocks, GEGELU. */
-#include "models/family/dense.h"
+ * phi3small.c - Phi 3 small (mlx-lm: models/phi3small.py): attention to blocks of keys, and the activation GEGELU. */
+#include "blocks/attention/gqa_strided.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -57,14 +58,16 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                      .bias = true,
                                      .o_bias = true,
                                      .scale = a->mup_use_scaling ? a->mup_attn_multiplier / (double)head : 0,
-                                     .block = dense ? 0 : a->blocksparse_block_size,
-                                     .near = a->blocksparse_num_local_blocks,
-                                     .stride = a->blocksparse_vert_stride,
                                      .rope = rope});
+    if (!dense)
+        tare_gqa_strided(l, at,
+                         &(struct tare_gqa_strided){.size = a->blocksparse_block_size,
+                                                    .near = a->blocksparse_num_local_blocks,
+                                                    .stride = a->blocksparse_vert_stride});
     l->pre[1] = tare_layer_norm(at, "post_attention_layernorm", dim, a->layer_norm_epsilon, BIAS);
     tare_glu(l, at,
              &(struct tare_glu_desc){.gate_up_name = "up_proj",
-                                     .gegelu_limit = a->gegelu_limit,
+                                     .unit = tare_unit_gegelu(a->gegelu_limit),
                                      .dim = dim,
                                      .hidden = a->ff_intermediate_size,
                                      .bias = true});

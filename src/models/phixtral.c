@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * phixtral.c - Phixtral, Phi 2 with routed experts (mlx-lm: models/phixtral.py; "phi-msft" is an alias). */
-#include "models/family/skeleton.h"
+#include "blocks/feed_forward/mixture_variant.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, num_vocab, 51200)                                                                                         \
@@ -36,8 +37,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                     .dim = dim,
                     .router = {.n = a->num_local_experts, .top = a->num_experts_per_tok, .normalize = true},
                     .hidden = tare_mul(at, 4, dim),
-                    .ungated = true,
-                    .parts = {NULL, "fc1", "fc2"},
+                    .variant = &(struct tare_mixture_variant){.ungated = true, .parts = {NULL, "fc1", "fc2"}},
                     .bias = BIAS,
                     .activation = TARE_GELU_TANH});
 }

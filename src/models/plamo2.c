@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * plamo2.c - PLaMo 2: its own Mamba mixer, every second layer attention (mlx-lm: models/plamo2.py). */
 #include "blocks/recurrent/plamo_mixer.h"
-#include "models/family/mamba_mixer.h"
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/mamba_family.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 4096)                                                                                        \

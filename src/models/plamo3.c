@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * plamo3.c - PLaMo 3 (mlx-lm: models/plamo3.py). Its norms are times offset + weight. */
-#include "models/family/dense.h"
+ * plamo3.c - PLaMo 3 (mlx-lm: models/plamo3.py). Its norms multiply by offset + weight. */
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 4096)                                                                                        \

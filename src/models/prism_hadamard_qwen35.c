@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * prism_hadamard_qwen35.c - Qwen3.5 in 2 bits, the inputs of its packed linears rotated by signed Hadamard transforms
- * (mlx-lm: models/prism_hadamard_qwen35.py). A list in config.json says which modules. Their "dtype" is
- * float16 throughout, and so what comes out of a packed embedding is rounded to it. */
+ * (mlx-lm: models/prism_hadamard_qwen35.py). A list in config.json names these modules. The "dtype" of all is float16,
+ * so the output of a packed embedding is rounded to it. */
 #include <string.h>
 
 #include "base/map.h"
-#include "models/qwen3_5.h"
+#include "models/family/qwen3_5_family.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, schema_version, 2)                                                                                        \
@@ -32,7 +32,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return TARE_OK;
 }
 
-/* The text model below does not see the wrapper's keys but by its fragment. */
+/* Copies `modules` into the fragment, as the text model sees no other keys. */
 static enum tare_code fill(json_t *inner, const void *args, const struct tare_derive *d)
 {
     const struct args *a = args;
@@ -68,7 +68,7 @@ static bool block_fits(int64_t block, int64_t width)
            ((block == 512 || block == 1024 || block == 2048 || block == 4096 || block == 8192) && width % block == 0);
 }
 
-/* One module of the list: NULL, or what is wrong. Its signs are declared. */
+/* Declares the signs of one module of the list. Returns NULL, or what is wrong with it. */
 static const char *rotated(struct tare_at root, const json_t *module, struct tare_decoder *d)
 {
     const char *path = tare_json_text(module, "path", ""), *dtype = tare_json_text(module, "dtype", "");

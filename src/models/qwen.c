@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * qwen.c - Qwen 1 (mlx-lm: models/qwen.py). */
-#include "models/family/dense.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, 2048)                                                                                        \

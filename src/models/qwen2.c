@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * qwen2.c - Qwen2 and Qwen2.5 text models (mlx-lm: models/qwen2.py). */
-#include "models/family/dense.h"
-#include "models/family/window.h"
+#include "models/family/dense_decoder.h"
+#include "models/family/layer_kinds.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * qwen2_moe.c - Qwen2 with routed experts beside a shared one (mlx-lm: models/qwen2_moe.py, which knows no dense
- * layers and no window). */
-#include "models/family/dense.h"
-#include "models/family/sparse.h"
-#include "models/family/window.h"
+ * qwen2_moe.c - Qwen2 with routed experts beside a shared one (mlx-lm: models/qwen2_moe.py, which knows neither
+ * dense layers nor a window). */
+#include "models/family/dense_decoder.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
+#include "models/family/qwen_experts.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -76,7 +77,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 static void sanitize(struct tare_weights *w, const void *args)
 {
     const struct args *a = args;
-    tare_sparse_rewrite(w, "mlp", a->num_experts, a->hidden_size);
+    tare_layer_experts_rewrite(w, "mlp", a->num_experts, a->hidden_size);
 }
 
 const struct tare_arch tare_arch_qwen2_moe = {

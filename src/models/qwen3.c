@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * qwen3.c - Qwen3 text models (mlx-lm: models/qwen3.py). */
-#include "models/family/dense.h"
-#include "models/family/theta.h"
-#include "models/family/window.h"
+#include "models/family/config_words.h"
+#include "models/family/dense_decoder.h"
+#include "models/family/layer_kinds.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * qwen3_5_moe.c - Qwen3.5 with routed experts (mlx-lm: models/qwen3_5_moe.py). */
+#include "models/family/qwen3_5_family.h"
 #include "models/family/wrapper.h"
-#include "models/qwen3_5.h"
 
 const struct tare_arch tare_arch_qwen3_5_moe = {
     .name = "qwen3_5_moe",

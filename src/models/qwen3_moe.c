@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * qwen3_moe.c - Qwen3 with routed experts (mlx-lm: models/qwen3_moe.py). */
-#include "models/family/dense.h"
-#include "models/family/experts.h"
-#include "models/family/sparse.h"
-#include "models/family/theta.h"
-#include "models/family/window.h"
+#include "models/family/config_words.h"
+#include "models/family/dense_decoder.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
+#include "models/family/qwen_experts.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -74,7 +74,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
 static void sanitize(struct tare_weights *w, const void *args)
 {
     const struct args *a = args;
-    tare_sparse_rewrite(w, "mlp", a->num_experts, a->hidden_size);
+    tare_layer_experts_rewrite(w, "mlp", a->num_experts, a->hidden_size);
 }
 
 const struct tare_arch tare_arch_qwen3_moe = {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * qwen3_next.c - Qwen3-Next: three layers of gated delta rule to one of gated attention, and experts (mlx-lm:
  * models/qwen3_next.py). */
-#include "models/family/gated_delta.h"
-#include "models/family/sparse.h"
-#include "models/family/theta.h"
+#include "models/family/config_words.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/published_experts.h"
+#include "models/family/qwen_delta.h"
+#include "models/family/qwen_experts.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \
@@ -92,7 +94,7 @@ static void sanitize(struct tare_weights *w, const void *args)
 {
     const struct args *a = args;
     tare_delta_qwen_rewrite(w);
-    tare_sparse_rewrite(w, "mlp", a->num_experts, a->hidden_size);
+    tare_layer_experts_rewrite(w, "mlp", a->num_experts, a->hidden_size);
 }
 
 const struct tare_arch tare_arch_qwen3_next = {

@@ -2,7 +2,7 @@
  * recurrent_gemma.c - RecurrentGemma, or Griffin (mlx-lm: models/recurrent_gemma.py). */
 #include <string.h>
 
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(FLAG, attention_bias, REQUIRED)                                                                                \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * rwkv7.c - RWKV-7: time mixing and channel mixing, no attention (mlx-lm: models/rwkv7.py). */
 #include "blocks/recurrent/time_mixing.h"
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \
@@ -44,7 +44,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     if (d->n_layers < 1)
         return;
     d->embedding_norm = tare_layer_norm(tare_at(root, "model.layers.0"), "pre_norm", a->hidden_size, a->norm_eps, BIAS);
-    d->side.width = a->hidden_size; /* the first layer's values */
+    tare_slice_declare(d, TARE_SLICE_VALUES, a->hidden_size);
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

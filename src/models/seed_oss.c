@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * seed_oss.c - Seed-OSS (mlx-lm: models/seed_oss.py). */
-#include "models/family/dense.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

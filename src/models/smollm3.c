@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * smollm3.c - SmolLM 3 (mlx-lm: models/smollm3.py): Llama, some of its layers without rotation. */
-#include "models/family/dense_more.h"
-#include "models/family/window.h"
+#include "models/family/dense_decoder.h"
+#include "models/family/layer_kinds.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * spark2_5.c - Spark 2.5: attention gated head by head, three windowed layers to one full (mlx-lm: models/spark2_5.py).
+ * spark2_5.c - Spark 2.5: attention with a gate for each head, and one full layer after three with a window (mlx-lm:
+ * models/spark2_5.py).
  */
-#include "models/family/kinds.h"
-#include "models/family/skeleton.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * stablelm.c - StableLM 2 and StableLM 3B (mlx-lm: models/stablelm.py). */
-#include "models/family/dense.h"
-#include "models/family/theta.h"
+#include "models/family/config_words.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, vocab_size, REQUIRED)                                                                                     \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * starcoder2.c - StarCoder 2 (mlx-lm: models/starcoder2.py). mlx-lm has no window and a fixed GELU; the config has
- * both. */
-#include "models/family/dense_more.h"
-#include "models/family/window.h"
+ * starcoder2.c - StarCoder 2 (mlx-lm: models/starcoder2.py). mlx-lm knows no window and always takes GELU; here the
+ * config decides both. */
+#include "models/family/layer_kinds.h"
+#include "models/family/mlp_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * step3p5.c - Step 3.5: layers with a window have heads of their own, heads have gates, routed experts stand beside a
- * shared one (mlx-lm: models/step3p5.py). */
-#include "models/family/experts.h"
-#include "models/family/kinds.h"
-#include "models/family/sparse.h"
-#include "models/family/window.h"
+ * step3p5.c - Step 3.5: layers with a window have other numbers of heads, each head has a gate, and routed experts
+ * stand beside a shared one (mlx-lm: models/step3p5.py). */
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -147,9 +145,9 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                            .gate = "gate.gate",
                                            .correction = "gate.router_bias",
                                            .limit = limit_of(a->swiglu_limits, i),
-                                           .shared = "share_expert",
-                                           .shared_hidden = a->share_expert_dim,
-                                           .shared_limit = limit_of(a->swiglu_limits_shared, i)});
+                                           .shared.name = "share_expert",
+                                           .shared.hidden = a->share_expert_dim,
+                                           .shared.limit = limit_of(a->swiglu_limits_shared, i)});
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * telechat3.c - TeleChat 3 (mlx-lm: models/telechat3.py). */
-#include "models/family/dense_more.h"
+#include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
     ARG(INT, hidden_size, REQUIRED)                                                                                    \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * youtu_llm.c - Youtu-LLM: latent attention in a dense model (mlx-lm: models/youtu_llm.py). */
+#include "models/family/config_words.h"
 #include "models/family/deepseek_family.h"
 
 #define ARGS(ARG)                                                                                                      \

@@ -27,7 +27,7 @@ struct boxes {
     struct tare_error *err;
 };
 
-/* Room for `rank` numbers in each array of a box. */
+/* Gives a box three arrays of `rank` numbers each. One number more is allocated, so that a rank of 0 has an array. */
 static bool box_arrays(struct boxes *b, struct box *box, int rank)
 {
     const size_t each = (size_t)rank + 1;
@@ -113,7 +113,10 @@ static const struct tare_module *first_leaf(const struct tare_recipe *r)
 
 enum { BOXES_MOST = 1 << 22 }; /* a rewriting that needs more pieces is no rewriting of a model */
 
-/* A box of rank `rank`, like `from` before axis k and, `shift` axes further, behind axis `end`. */
+/*
+ * Makes a box of rank `rank` with the axes of `from` before k at its start and those from `end` on at its end. The
+ * caller fills in the axes between.
+ */
 static bool respaced(struct boxes *b, const struct box *from, int rank, int k, int end, struct box *to)
 {
     *to = *from;
@@ -143,7 +146,10 @@ static enum tare_code put(struct boxes *b, const struct box *box)
     return TARE_OK;
 }
 
-/* Axes k and k + 1 of a space become one; `length` is that of axis k + 1. */
+/*
+ * Axes k and k + 1 become one axis; `length` is the length of axis k + 1 in the whole space. Index (i, j) becomes
+ * i * length + j. A box that has all of axis k + 1 and steps evenly stays one box; else each of its rows becomes one.
+ */
 static enum tare_code merge_box(struct boxes *b, const struct box *from, int k, int64_t length)
 {
     const bool whole = from->at[k + 1] == 0 && from->shape[k + 1] == length;
@@ -163,8 +169,7 @@ static enum tare_code merge_box(struct boxes *b, const struct box *from, int k, 
     return code;
 }
 
-/* A range of axis k, at least one long, as `high` rows of `length` from index (row, column) of the two axes it becomes.
- */
+/* Puts a range of axis k, from index `at` on, as a box of rows by columns of the two axes that replace it. */
 static enum tare_code put_rows(struct boxes *b, const struct box *from, int k, int64_t length, int64_t at, int64_t rows,
                                int64_t columns)
 {
@@ -181,7 +186,11 @@ static enum tare_code put_rows(struct boxes *b, const struct box *from, int k, i
     return put(b, &to);
 }
 
-/* Axis k of a space becomes two, the second one `length` long. */
+/*
+ * Axis k becomes two axes, the second of them `length` long: index i becomes (i / length, i % length). A range of
+ * indices is a box only when it consists of whole rows, so it is cut into a first partial row, whole rows, and a last
+ * one.
+ */
 static enum tare_code split_box(struct boxes *b, const struct box *from, int k, int64_t length)
 {
     int64_t at = from->at[k];
@@ -199,6 +208,7 @@ static enum tare_code split_box(struct boxes *b, const struct box *from, int k, 
     return code;
 }
 
+/* A single number gets one axis of length 1. */
 static enum tare_code number_box(struct boxes *b, const struct box *from, int k, int64_t length)
 {
     struct box to = *from;
@@ -209,7 +219,7 @@ static enum tare_code number_box(struct boxes *b, const struct box *from, int k,
     return put(b, &to);
 }
 
-/* Apply a step to all boxes from `first` on: what it puts takes their place. */
+/* Applies a step to all boxes from `first` on; the boxes that it puts replace them. */
 static enum tare_code each_box(struct boxes *b, size_t first, int k, int64_t length,
                                enum tare_code (*step)(struct boxes *, const struct box *, int, int64_t))
 {
@@ -311,7 +321,7 @@ static enum tare_code compute(struct boxes *b, const struct tare_recipe *r, size
     return TARE_OK;
 }
 
-/* Append the pieces of r. */
+/* Appends the boxes of r: first those of its inputs, one input after another, then moved by what r does. */
 static enum tare_code collect(struct boxes *b, const struct tare_recipe *r)
 {
     const size_t first = b->n;

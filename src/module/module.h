@@ -24,44 +24,64 @@ enum tare_part {
 };
 
 struct tare_module {
-    const char *name; /* checkpoint's own, of the logical tensor: "model.norm.weight", "lm_head.weight" */
-    const struct tare_packing *packing; /* never NULL: plain tensors have &tare_packing_plain */
+    /* The checkpoint's own name of the logical tensor: "model.norm.weight", "lm_head.weight". */
+    const char *name;
+    /* &tare_packing_plain for a plain tensor; NULL only in the module that recipes show when memory ran out. */
+    const struct tare_packing *packing;
+    /* The module has codes and scales: its packing is not the plain one. */
+    bool packed;
     int rank;
-    const int64_t *shape;  /* logical: (out, in), experts (n, out, in), plain ones any */
-    enum tare_dtype dtype; /* plain: as stored; packed: of the scales, or what its values are rounded to when dense */
-    int bits;              /* 0: plain */
-    int64_t group_size;    /* columns that share a scale; 0: plain. The last group may have fewer */
-    bool act_order;        /* the group of column i is g_idx[i], not i / group_size: tare_module_group() */
-    const int32_t *place;  /* act-order undone by sorting: the stored column i is column place[i]; NULL: it is i */
-    const int32_t
-        *rows;    /* row r is the stored row rows[r]; NULL: it is r. Both only where packing->reorders: plan/fold.c */
-    bool by_rows; /* GPTQ's embeddings: packed along rows, of which block[0] share the scale of each column */
-    int64_t block[2]; /* rows and columns that share a stored scale, where scales are by blocks; else 0 */
+    /* The logical shape: (out, in) of a matrix, (n, out, in) of experts, any other of a plain tensor. */
+    const int64_t *shape;
+    /* Plain: as stored. Packed: the dtype of the scales, or the one that values are rounded to when they are expanded.
+     */
+    enum tare_dtype dtype;
+    /* Bits of a code; 0 when plain. */
+    int bits;
+    /* Columns that share a scale; 0 when plain. The last group of a row may have fewer. */
+    int64_t group_size;
+    /* The group of column i is g_idx[i], not i / group_size (GPTQ); tare_module_group() knows both. */
+    bool act_order;
+    /* Act-order that plan/fold.c has undone by sorting: stored column i is column place[i]. NULL: it is column i. */
+    const int32_t *place;
+    /* Row r is the stored row rows[r]. NULL: it is row r. Only packings with `reorders` follow place and rows. */
+    const int32_t *rows;
+    /* An embedding of GPTQ: packed along rows, and block[0] rows share the scale of each column. */
+    bool by_rows;
+    /* Rows and columns that share a stored scale, where scales are stored by blocks; else 0. */
+    int64_t block[2];
+    /* The stored tensors; NULL for a part that the module lacks. */
     const struct tare_tensor *part[TARE_PARTS];
-    const struct tare_quant_group *said; /* compressed-tensors: the group of the config that targets it, or NULL */
-    bool ignored;                        /* the same: `ignore` names it */
-    const struct tare_recipe
-        *restored;    /* GGUF: the checkpoint's own tensor, made of this plain one; NULL: it is this */
-    bool whole_codes; /* pack-quantized: words hold whole codes and are not filled; else they are one stream of bits */
-    const char *unusable;   /* loads by its shapes, but its data cannot be read; or NULL */
-    const char *fault;      /* why it cannot be used (a part is missing, a shape is off), or NULL */
-    const char *fault_name; /* the tensor at fault */
+    /* compressed-tensors: the group of the config that targets the module, or NULL. */
+    const struct tare_quant_group *said;
+    /* compressed-tensors: the config's `ignore` names the module. */
+    bool ignored;
+    /* GGUF: how the checkpoint's own tensor is made of this plain one. NULL: it is this one. */
+    const struct tare_recipe *restored;
+    /* pack-quantized: each word holds whole codes and may have unused bits; else all words are one stream of bits. */
+    bool whole_codes;
+    /* Why its data cannot be read although its shapes load; or NULL. */
+    const char *unusable;
+    /* Why the module cannot be used at all (a part is missing, a shape is wrong), or NULL; and the tensor at fault. */
+    const char *fault;
+    const char *fault_name;
     enum tare_code fault_code;
 };
 
-#define TARE_RANK_MOST 8 /* axes that a rewriting may pass through */
+/* Axes that a rewriting may pass through. */
+#define TARE_RANK_MOST 8
 
 enum tare_op {
     TARE_OP_TAKE,      /* a module as it is */
     TARE_OP_TRANSPOSE, /* axes reordered: output axis k is input axis order[k] */
     TARE_OP_STACK,     /* inputs along a new first axis */
     TARE_OP_RESHAPE,   /* other axes over the same elements in order */
-    TARE_OP_SLICE,     /* start, start + step .. of an axis, shape[axis] of them */
+    TARE_OP_SLICE,     /* the indices start, start + step, .. of an axis, shape[axis] in number */
     TARE_OP_JOIN,      /* inputs one after another along an axis */
     TARE_OP_VALUE      /* a function of each element, rounded once to dtype */
 };
 
-/* Functions of an element x of a module, in float32. A chain is applied from its innermost `before` outwards. */
+/* A function of an element x of a module, computed in float32. Of a chain the innermost `before` is applied first. */
 enum tare_function {
     TARE_ADD,            /* x + operand */
     TARE_MULTIPLY,       /* x * operand */
@@ -104,12 +124,12 @@ struct tare_entry {
     const struct tare_step *steps; /* last one first */
     const char *rule;              /* why it was set aside; NULL while it is alive */
     const char *evidence;
-    bool redundant; /* set aside, and no format of output keeps it: something else says the same, or it says nothing */
-    bool absorbed;  /* became an input of another entry: neither alive nor set aside */
-    bool hidden;    /* outside of the scope: no verb sees it */
+    bool redundant; /* set aside, and no output keeps it: another tensor says the same, or it says nothing */
+    bool absorbed;  /* it became an input of another entry: it is neither alive nor set aside */
+    bool hidden;    /* it lies outside of the scope, where no verb sees it */
 };
 
-/* A packed module of which a dense one would be stored the other way round, (in, out): gpt2's Conv1D. */
+/* A packed module whose dense counterpart is stored as (in, out): gpt2's Conv1D. */
 struct tare_turned {
     const struct tare_module *module;
     const struct tare_turned *before;
@@ -120,14 +140,16 @@ struct tare_weights {
     const struct tare_turned *turned; /* all of them, last one first */
     struct tare_entry *entries;       /* heap */
     size_t n, room;
-    const char *source;      /* who edits: "models/qwen2.c"; becomes the rule's origin */
-    const char *scope;       /* the prefix that names are without just now, or NULL */
-    struct tare_error error; /* sticky: the first one */
+    const char *source;      /* the model file whose verbs edit now: "models/qwen2.c"; explain and reports cite it */
+    const char *scope;       /* the prefix that is taken off all names at this moment, or NULL */
+    struct tare_error error; /* the first failure; verbs do nothing after it */
 };
 
-/* Recipes. They never return NULL: without memory a shared dummy comes back and the arena is marked failed. Asked for
- * what the inputs do not have (stacking unlike shapes, slicing too far), the first input comes back: strict loading
- * reports it. */
+/*
+ * Constructors of recipes. None returns NULL: when memory runs out they return a shared dummy and mark the arena as
+ * failed. When the inputs do not have what is asked for (unlike shapes to stack, a slice too far), they return the
+ * first input unchanged, and strict loading reports its shape.
+ */
 const struct tare_recipe *tare_recipe_take(struct tare_arena *arena, const struct tare_module *module);
 const struct tare_recipe *tare_recipe_transpose(struct tare_arena *arena, const struct tare_recipe *input,
                                                 const int *order);

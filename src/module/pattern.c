@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * pattern.c - names with wildcards. Matching goes back to the last "*" and the last "**" only: what came before them
- * matched as early as it could, and starting it later would help nothing. So it takes a product of lengths, never a
- * power. */
+ * pattern.c - names with wildcards.
+ *
+ * When a match fails, only the last "*" of the component and the last "**" of the pattern take more. What stands before
+ * them has matched at the earliest place there is, and a later place would leave less of the name for the rest. So the
+ * time is at most the product of the two lengths; a matcher that retried every wildcard would need a power of them.
+ */
 #include "module/pattern.h"
 
 #include <string.h>
@@ -107,12 +110,12 @@ static bool match_component(bool numbered, const char *p, const char *p_end, con
     return true;
 }
 
-/* Component by component; "**" takes one more each time that what follows it does not match. */
+/* Matches component by component. Each time the part after a "**" does not match, the "**" takes one component more. */
 static bool match_name(const struct tare_pattern *pattern, const char *s, bool leading, struct tare_match *match)
 {
-    const char *p = pattern->text; /* NULL: no component left */
-    const char *many = NULL, *from = NULL,
-               *taken = NULL; /* after the last "**"; what it took: [from, taken), NULL: all */
+    const char *p = pattern->text;          /* NULL: no component left */
+    const char *many = NULL;                /* the pattern after the last "**" */
+    const char *from = NULL, *taken = NULL; /* that "**" took [from, taken); taken is NULL when it took all */
     bool has_many = false;
     size_t k = 0, many_k = 0;
     for (;;) {

@@ -15,11 +15,11 @@
 #define TARE_WILDCARDS_MOST 8
 
 struct tare_pattern {
-    const char *text; /* borrowed */
-    bool numbered;    /* "#" stands for a number; else for itself */
-    size_t wildcards; /* how many "*" and "**" */
-    size_t prefix;    /* so many bytes at the start, and `suffix` at the end, every match has literally */
-    const char *suffix;
+    const char *text;   /* borrowed */
+    bool numbered;      /* "#" stands for a number; else for itself */
+    size_t wildcards;   /* how many "*" and "**" */
+    size_t prefix;      /* every match begins with that many bytes of the text */
+    const char *suffix; /* and ends with these; both let most names be refused without matching */
     size_t suffix_size;
 };
 

@@ -9,14 +9,11 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "packing/packing.h"
 
 /* What stands for a recipe when memory ran out. */
 static const int64_t no_shape[1];
-static const struct tare_packing no_packing = {.name = "none"};
 static const struct tare_module no_module = {
     .name = "",
-    .packing = &no_packing,
     .shape = no_shape,
     .fault = "out of memory",
     .fault_name = "",
@@ -91,7 +88,7 @@ const struct tare_recipe *tare_recipe_take(struct tare_arena *arena, const struc
     if (!r)
         return &dummy;
     r->dtype = module->dtype;
-    r->packed = module->packing->decode != NULL;
+    r->packed = module->packed;
     r->module = module;
     return r;
 }

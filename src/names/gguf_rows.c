@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * gguf_rows.c - what GGUF stores otherwise than the checkpoint it was made of, undone by verbs: rows of q and k, norms
- * plus one, factors of the rotary embedding as tensors. */
+ * gguf_rows.c - undoes, by verbs, what a GGUF file stores otherwise than the checkpoint that it was made of: the order
+ * of the rows of q and k, norms stored plus one, and factors of the rotary embedding stored as tensors. */
 #include "names/gguf_rows.h"
 
 #include "names/verb.h"
-#include "packing/packing.h"
 
 /*
  * ggml rotates neighbouring rows (2j, 2j + 1) of a head, the checkpoint has them half a head apart. The writer took
@@ -15,7 +14,7 @@ static const struct tare_recipe *unite_halves(struct tare_arena *arena, const st
 {
     static const int order[4] = {0, 2, 1, 3};
     (void)how;
-    if (r->op != TARE_OP_TAKE || r->module->packing != &tare_packing_plain)
+    if (r->op != TARE_OP_TAKE || r->module->packed)
         return r;
     const int64_t heads = r->module->part[TARE_PART_WEIGHT]->heads, in = r->rank == 2 ? r->shape[1] : 1;
     if (!heads)

@@ -15,18 +15,19 @@
 #include "names/targets.h"
 #include "packing/fault.h"
 
+/* FREE: in no module yet. TAKEN: a part of a packed module. ASIDE: stands beside one and is not needed. */
 enum place { FREE, TAKEN, ASIDE };
 
 struct grouping {
     const struct tare_checkpoint *checkpoint;
     const struct tare_quant *quant;
     struct tare_arena *arena;
-    struct tare_map stems; /* of the announced packing: stem -> module */
+    struct tare_map stems; /* stem -> module, for the packing that the config announces */
     struct tare_module *modules;
     size_t n;
-    unsigned char *place; /* of each tensor: enum place */
-    char *name;           /* room for any name of a part */
-    size_t longest;       /* name of a tensor */
+    unsigned char *place; /* an enum place for each tensor */
+    char *name;           /* room for the name of any part */
+    size_t longest;       /* length of the longest name of a tensor */
     struct tare_targets targets;
     struct tare_error *err;
 };
@@ -65,7 +66,8 @@ static const char *name_of(struct grouping *g, const struct tare_packing *packin
     return tare_arena_format(g->arena, "%.*s%s", (int)n, stem, dotted ? ".weight" : "");
 }
 
-/* First pass over the announced packing: the stems that have a tensor of a suffix of their own get a module. */
+/* First pass for the announced packing: each stem that has a tensor with a suffix that plain tensors never have opens a
+ * module. */
 static bool open_stems(struct grouping *g, const struct tare_packing *packing)
 {
     for (size_t i = 0; i < g->checkpoint->n_tensors; i++) {
@@ -79,7 +81,7 @@ static bool open_stems(struct grouping *g, const struct tare_packing *packing)
             return false;
         if (before != TARE_MAP_NONE)
             continue;
-        g->modules[g->n] = (struct tare_module){.packing = packing, .shape = NULL};
+        g->modules[g->n] = (struct tare_module){.packing = packing, .packed = true};
         g->modules[g->n].name = name_of(g, packing, name, stem);
         if (!g->modules[g->n++].name)
             return false;
@@ -87,7 +89,7 @@ static bool open_stems(struct grouping *g, const struct tare_packing *packing)
     return true;
 }
 
-/* Second pass: every tensor of such a stem finds its module. */
+/* Second pass: every tensor of such a stem becomes a part of its module. */
 static void place_tensors(struct grouping *g, const struct tare_packing *packing)
 {
     for (size_t i = 0; i < g->checkpoint->n_tensors; i++) {
@@ -124,8 +126,8 @@ static void set_aside(struct grouping *g, const char *stem, size_t n, const char
 }
 
 /*
- * Scales of activations and of the cache of keys and values, beside a weight or, the cache's, beside its module: nobody
- * here quantizes either. mlx-lm drops them likewise.
+ * Sets scales of activations aside, which stand beside a weight, and scales of the cache of keys and values, which
+ * stand beside its module. tare quantizes neither, and mlx-lm drops them likewise.
  */
 static void set_beside(struct grouping *g, const char *stem, size_t n)
 {
@@ -141,7 +143,8 @@ static void set_beside(struct grouping *g, const char *stem, size_t n)
     set_aside(g, stem, parent ? parent - 1 : 0, cache, sizeof cache / sizeof *cache);
 }
 
-/* The stems of a packing that is known by name, each with all its parts. */
+/* For a packing that is known by its names: each stem of a key part opens a module and takes all parts that are there.
+ */
 static bool find_by_name(struct grouping *g, const struct tare_packing *packing)
 {
     const char *key = packing->suffix[packing->key];
@@ -151,7 +154,7 @@ static bool find_by_name(struct grouping *g, const struct tare_packing *packing)
         if (g->place[i] != FREE || n <= m || !ends_with(name, n, key))
             continue;
         struct tare_module *module = &g->modules[g->n];
-        *module = (struct tare_module){.packing = packing};
+        *module = (struct tare_module){.packing = packing, .packed = true};
         for (int k = 0; k < TARE_PARTS; k++)
             module->part[k] = packing->suffix[k] ? free_tensor(g, name, n - m, packing->suffix[k]) : NULL;
         if (packing->which && !(module->packing = packing->which(module, g->quant)))
@@ -175,12 +178,13 @@ static void take_blocks(struct grouping *g)
         const struct tare_packing *packing = tare_packing_of_blocks(tensor->dtype);
         if (!packing)
             continue;
-        g->modules[g->n] = (struct tare_module){.name = tensor->name, .packing = packing};
+        g->modules[g->n] = (struct tare_module){.name = tensor->name, .packing = packing, .packed = true};
         g->modules[g->n++].part[TARE_PART_WEIGHT] = tensor;
         g->place[i] = TAKEN;
     }
 }
 
+/* A module of one plain tensor. */
 static void plain(struct grouping *g, const struct tare_tensor *tensor)
 {
     struct tare_module *m = &g->modules[g->n++];
@@ -203,7 +207,8 @@ static void fault_missing(struct tare_module *m, struct tare_arena *arena, enum 
                                  tare_part_name(m, lacks, arena));
 }
 
-/* What shape() may rely on: the weight and the scales are there. */
+/* Lets the packing work out the shape. It may rely on the weight and the scales: without them the module has a fault.
+ */
 static void shape(struct tare_module *m, const struct tare_quant *quant, struct tare_arena *arena)
 {
     for (int k = 0; k < TARE_PARTS && !m->rank; k++)
@@ -259,7 +264,7 @@ static bool group(struct grouping *g, const struct tare_packing *announced)
     return true;
 }
 
-/* One live entry a module, but for what stands beside a packed one without need. */
+/* One entry for each module. All are live but the tensors that stand beside a packed module and are not needed. */
 static bool list(struct grouping *g, struct tare_weights *weights)
 {
     if (!tare_grow(&weights->entries, &weights->room, g->n, sizeof *weights->entries))
@@ -268,7 +273,7 @@ static bool list(struct grouping *g, struct tare_weights *weights)
         const struct tare_module *module = &g->modules[i];
         struct tare_entry *entry = &weights->entries[i];
         *entry = (struct tare_entry){.name = module->name, .recipe = tare_recipe_take(g->arena, module)};
-        if (module->packing != &tare_packing_plain)
+        if (module->packed)
             continue;
         const size_t at = (size_t)(module->part[TARE_PART_WEIGHT] - g->checkpoint->tensors);
         if (g->place[at] != ASIDE)

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "names/verb.h"
-#include "packing/packing.h"
 
 bool tare_entry_alive(const struct tare_entry *entry)
 {
@@ -19,7 +18,7 @@ void tare_verb_no_memory(struct tare_weights *w)
         tare_fail_memory(&w->error);
 }
 
-/* "<what><which> (models/x.c)", without printf: a rename makes one for each of many thousand names. */
+/* "<what><which> (models/NAME.c)", without printf: a rename makes one for each of many thousand names. */
 const char *tare_verb_sentence(struct tare_weights *w, const char *what, const char *which)
 {
     const char *const part[] = {what, which, " (", w->source ? w->source : "", ")"};
@@ -71,12 +70,12 @@ static void set_aside(struct tare_weights *w, struct tare_entry *entry, const ch
     entry->evidence = w->source;
 }
 
-/* Which entries a drop means. */
+/* Which entries a drop sets aside. */
 struct dropping {
     const char *pattern; /* NULL: any name with `within` in it */
     const char *within;
-    bool leading;  /* what lies below a match, too */
-    bool numbered; /* only where "#" is at least `first` */
+    bool leading;  /* entries below a match too: "a.b" also means "a.b.weight" */
+    bool numbered; /* only entries whose "#" is at least `first` */
     int64_t first;
 };
 
@@ -88,7 +87,8 @@ static bool means(const struct dropping *d, const struct tare_pattern *p, const 
     return tare_pattern_match(p, name, d->leading, &match) && (!d->numbered || match.number >= d->first);
 }
 
-/* `why` may be the caller's own: it is copied at the first match, and the step's text is shared by all. */
+/* `why` is borrowed: the first match copies it into the arena, and all entries share that copy and the text of the
+ * step. */
 static void drop(struct tare_weights *w, const struct dropping *d, const char *why)
 {
     const struct tare_pattern p = tare_pattern_read(d->pattern ? d->pattern : "**", d->numbered);
@@ -130,6 +130,7 @@ void tare_drop_containing(struct tare_weights *w, const char *text, const char *
 
 /* ---- names ---- */
 
+/* Gives an entry a copy of `name` in the arena and records the old name as a step. */
 static void rename_entry(struct tare_weights *w, struct tare_entry *entry, const struct tare_text *name)
 {
     const char *own = name->failed ? NULL : tare_arena_copy(w->arena, name->data, name->size);
@@ -154,7 +155,7 @@ void tare_rename(struct tare_weights *w, const char *pattern, const char *target
             continue;
         name.size = 0;
         tare_pattern_expand(&name, target, &match);
-        /* "model.**" -> "**" would leave a tensor "model" without a name */
+        /* renaming "model.**" to "**" would leave a tensor called "model" without a name: it keeps its own */
         if (name.failed || (name.size && strcmp(name.data, entry->name)))
             rename_entry(w, entry, &name);
     }
@@ -233,7 +234,7 @@ static void look(void *user, const struct tare_module *module)
 {
     struct tare_leaves *leaves = user;
     leaves->faulty |= module->fault != NULL;
-    leaves->packed |= module->packing->decode != NULL;
+    leaves->packed |= module->packed;
 }
 
 struct tare_leaves tare_leaves_of(const struct tare_recipe *recipe)

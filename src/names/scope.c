@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * scope.c - what lies below a prefix, seen without it, while an inner model's sanitize runs. */
+ * scope.c - narrows the list to the names below a prefix while an inner model's sanitize runs.
+ *
+ * Entering a scope takes the prefix off these names and hides all other entries; leaving it puts the prefix back, also
+ * on entries that were renamed or made in between. */
 #include "names/rewrite.h"
 
 #include <string.h>

@@ -42,7 +42,7 @@ void tare_targets_release(struct tare_targets *targets)
     tare_matcher_release(&targets->matcher);
 }
 
-/* Python's re.match(): from the start, to anywhere. */
+/* Does a pattern match from the start of the path, as Python's re.match()? It may end anywhere. */
 static enum tare_code begins(struct tare_targets *targets, const struct tare_regex *regex, const char *path, bool *does,
                              struct tare_error *err)
 {
@@ -55,8 +55,11 @@ static enum tare_code begins(struct tare_targets *targets, const struct tare_reg
     return code;
 }
 
-/* Classes begin with a capital, modules do not. Which of the two a module is, is told from its last component: the
- * tables of embeddings are called so by every architecture. */
+/*
+ * Does a target name the class of this module? Classes ("Linear", "Embedding") begin with a capital, paths of modules
+ * do not. The class of a module is told from the last component of its path, because every architecture calls its
+ * tables of embeddings by one of these names.
+ */
 static bool of_class(const char *target, const char *path)
 {
     const char *dot = strrchr(path, '.'), *last = dot ? dot + 1 : path;
@@ -71,7 +74,7 @@ enum tare_code tare_targets_find(struct tare_targets *targets, const char *path,
 {
     const struct tare_quant *quant = targets->quant;
     size_t at = 0;
-    int best = 0; /* 3: by name, 2: by a pattern, 1: by class */
+    int best = 0; /* how the best target so far fits: 3 by name, 2 by a pattern, 1 by class, 0 not at all */
     *group = NULL;
     *ignored = false;
     for (size_t k = 0; k < quant->n_groups; k++)

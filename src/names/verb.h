@@ -12,9 +12,9 @@
 
 bool tare_entry_alive(const struct tare_entry *entry);
 void tare_verb_no_memory(struct tare_weights *w);
-/* "<what><which> (models/x.c)". */
+/* "<what><which> (models/NAME.c)". */
 const char *tare_verb_sentence(struct tare_weights *w, const char *what, const char *which);
-/* The steps of an entry, and one more. */
+/* The steps of an entry with one more put before them. */
 const struct tare_step *tare_verb_step(struct tare_weights *w, const struct tare_step *before, const char *text);
 /* Read a pattern and check its target: one with a wildcard too many is a mistake in a model file. */
 bool tare_verb_pair(struct tare_weights *w, const char *text, bool numbered, const char *target,
@@ -26,10 +26,11 @@ struct tare_leaves {
 };
 struct tare_leaves tare_leaves_of(const struct tare_recipe *recipe);
 
-/* A new recipe for an entry; the same one back: nothing is done. */
+/* Makes a new recipe for an entry. If it returns the one that it was given, the verb leaves the entry alone. */
 typedef const struct tare_recipe *tare_edit(struct tare_arena *arena, const struct tare_recipe *recipe,
                                             const void *how);
-/* Edit each sound entry that matches as a whole, packed ones too or not; what: the step ("transposed"). */
+/* Edits each entry without a fault whose name matches as a whole; packed ones only with packed_too. `what` becomes the
+ * text of the step: "transposed". */
 void tare_verb_edit(struct tare_weights *w, const char *pattern, bool packed_too, tare_edit *edit, const void *how,
                     const char *what);
 

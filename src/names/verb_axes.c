@@ -2,7 +2,7 @@
  * verb_axes.c - verbs that give a tensor other axes. */
 #include "names/verb.h"
 
-/* The last two axes change places. */
+/* Swaps the last two axes. */
 static const struct tare_recipe *swap(struct tare_arena *arena, const struct tare_recipe *r, const void *how)
 {
     int order[TARE_RANK_MOST];
@@ -64,12 +64,15 @@ static void note_turned(void *user, const struct tare_module *module)
     struct tare_weights *w = user;
     struct tare_turned *turned = tare_arena_alloc(w->arena, sizeof *turned);
     if (!turned)
-        return; /* the arena says so */
+        return; /* the arena is marked as failed, and the end of the stage reports it */
     *turned = (struct tare_turned){module, w->turned};
     w->turned = turned;
 }
 
-/* Packed ones are (out, in) already; who writes them as floats has to know. */
+/*
+ * A packed matrix is (out, in) whatever the dense one is. An output that writes it as floats needs to know that readers
+ * expect (in, out) here.
+ */
 static void note_packed(struct tare_weights *w, const char *pattern)
 {
     const struct tare_pattern p = tare_pattern_read(pattern, false);

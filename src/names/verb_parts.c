@@ -10,9 +10,10 @@ struct cutting {
     size_t n;
     const int64_t *sizes;
     bool alternating;
-    bool numbered; /* one target for all, "#" for the part's number */
+    bool numbered; /* one target for all parts, in which "#" stands for the number of the part */
 };
 
+/* Do the parts fill the axis exactly? */
 static bool fits(const struct tare_recipe *r, const struct cutting *c, int axis)
 {
     int64_t sum = 0;
@@ -26,6 +27,7 @@ static bool fits(const struct tare_recipe *r, const struct cutting *c, int axis)
     return sum == r->shape[axis];
 }
 
+/* The recipe of part k: the elements k, k + n, .. of the axis, or a run of it. */
 static const struct tare_recipe *part(struct tare_arena *arena, const struct tare_recipe *r, const struct cutting *c,
                                       int axis, size_t k)
 {
@@ -38,7 +40,7 @@ static const struct tare_recipe *part(struct tare_arena *arena, const struct tar
     return tare_recipe_slice(arena, r, axis, start, c->sizes ? c->sizes[k] : each);
 }
 
-/* Part k of `from`; takes the place of entry `at`. */
+/* Entry `at` becomes part k of `from`. */
 static void put(struct tare_weights *w, const struct tare_entry *from, size_t at, const struct cutting *c, int axis,
                 size_t k, const struct tare_text *name)
 {

@@ -6,14 +6,17 @@
 #include "base/map.h"
 #include "names/verb.h"
 
-/* An entry that matched, and a target with the entries that go there. All three arrays are heap. */
+/*
+ * A member is an entry that matched; a group is a target with the members that go there. `first` is where the slots of
+ * the group begin in the array that fill_slots() makes. The arrays of a stacking lie on the heap.
+ */
 struct member {
     uint32_t group, entry;
     int64_t number;
 };
 struct group {
     const char *target;
-    size_t n, first; /* members; where its slots begin */
+    size_t n, first; /* n members */
 };
 struct stacking {
     struct tare_map by_target;
@@ -37,7 +40,10 @@ static struct group *group_of(struct stacking *s, struct tare_arena *arena, cons
     return &s->groups[s->n_groups++];
 }
 
-/* number: of every entry that matches; -1: what "#" stands for, below n. */
+/*
+ * Adds every entry that matches as a member of the group of its target. Its number within the group is `number`, or,
+ * when that is -1, what "#" stands for in its name; then entries with a number of n or more are left alone.
+ */
 static void gather(struct tare_weights *w, struct stacking *s, const struct tare_pattern *p, const char *target,
                    int64_t n, int64_t number)
 {
@@ -62,13 +68,14 @@ static void gather(struct tare_weights *w, struct stacking *s, const struct tare
     tare_text_release(&name);
 }
 
-/* How entries become one: along a new first axis, or along an axis of theirs (negative: from the end). */
+/* How entries become one: stacked along a new first axis, or joined along an axis that they have (-1 is the last one).
+ */
 struct combining {
     bool join;
     int axis;
 };
 
-/* May the entries in slot[0 .. n) be combined? Unlike dtypes may not: one of them would be rounded. */
+/* Can the entries in slot[0 .. n) be combined? Not when their dtypes differ, because one of them would be rounded. */
 static bool fits(const struct tare_weights *w, const struct combining *c, const uint32_t *slot, size_t n)
 {
     const struct tare_recipe *first = w->entries[slot[0]].recipe;
@@ -86,6 +93,7 @@ static bool fits(const struct tare_weights *w, const struct combining *c, const 
     return true;
 }
 
+/* Appends the combined entry. Its inputs stay in the list as absorbed ones, so that explain can follow them. */
 static void combine(struct tare_weights *w, const struct combining *c, const char *target, const uint32_t *slot,
                     const struct tare_recipe **inputs, size_t n)
 {
@@ -113,7 +121,10 @@ static void combine(struct tare_weights *w, const struct combining *c, const cha
         tare_verb_no_memory(w);
 }
 
-/* Sort the members of groups that may be complete into slots by expert; a number that comes twice spoils its group. */
+/*
+ * Sorts members into the slots of their group, by number. Only a group of exactly n members can be complete; if a
+ * number comes twice, another is missing, and n = 0 marks the group as unusable.
+ */
 static void fill_slots(struct stacking *s, uint32_t *slot, size_t n)
 {
     size_t first = 0;

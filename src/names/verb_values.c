@@ -47,7 +47,7 @@ void tare_residual_gate(struct tare_weights *w, const char *pattern, const char 
     tare_verb_edit(w, take, true, gate, &taken, "the share of the branch");
 }
 
-/* Rows by segments. */
+/* Segments of rows, from the first row on: size[k] rows are multiplied by factor[k]. */
 struct segments {
     const double *factor;
     const int64_t *size;

@@ -19,7 +19,7 @@
 
 /* ---- headers ------------------------------------------------------------------------------------------------- */
 
-/* What a checkpoint in memory has, or what was made of the metadata of a GGUF file. */
+/* A side file that was given in memory, or that was made of the metadata of a GGUF file; NULL: there is none. */
 static const struct tare_memory_file *memory_file(const struct tare_checkpoint *checkpoint, const char *name)
 {
     const struct tare_memory_file *files = checkpoint->gguf ? checkpoint->made : checkpoint->memory;
@@ -53,7 +53,7 @@ static enum tare_code open_memory(struct tare_checkpoint *checkpoint, size_t at,
     return code ? code : parse_header(checkpoint, at, (const char *)memory->data + 8, n, room, err);
 }
 
-/* Only the header is read: the data may be larger than memory, or far away. */
+/* Reads only the header, because the data may be larger than memory or on a slow disk. */
 static enum tare_code open_disk(struct tare_checkpoint *checkpoint, size_t at, size_t *room, struct tare_error *err)
 {
     struct tare_file *file = &checkpoint->files[at];
@@ -111,7 +111,7 @@ static enum tare_code sort_tensors(struct tare_checkpoint *checkpoint, struct ta
 enum tare_code tare_checkpoint_open(struct tare_checkpoint *checkpoint, const char *path,
                                     const struct tare_options *options, struct tare_error *err)
 {
-    struct tare_index index = {0};
+    struct tare_shard_index index = {0};
     const char *index_name = NULL;
     size_t room = 0;
     enum tare_code code = tare_checkpoint_locate(checkpoint, path, options, err);

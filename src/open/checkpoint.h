@@ -6,43 +6,9 @@
 #include <pthread.h>
 
 #include "base/arena.h"
+#include "base/dtype.h"
 #include "base/map.h"
 #include "open/mapping.h"
-
-/* safetensors' dtypes: code, bytes an element, is it a float. */
-/* clang-format off */
-#define TARE_DTYPES(X)                                                                                                 \
-    X(BOOL, 1, false) X(U8, 1, false) X(I8, 1, false) X(I16, 2, false) X(U16, 2, false) X(I32, 4, false)               \
-    X(U32, 4, false) X(I64, 8, false) X(U64, 8, false) X(F8_E4M3, 1, true) X(F8_E5M2, 1, true) X(F8_E8M0, 1, true)     \
-    X(F16, 2, true) X(BF16, 2, true) X(F32, 4, true) X(F64, 8, true)
-
-/* GGUF's blocks, which no safetensors file has: name, ggml's number, columns and bytes of one. Source: formats.md, "GGUF
- * blocks"; ggml's ggml.h and ggml-common.h. */
-#define TARE_BLOCKS(X)                                                                                                 \
-    X(Q4_0, 2, 32, 18) X(Q4_1, 3, 32, 20) X(Q5_0, 6, 32, 22) X(Q5_1, 7, 32, 24) X(Q8_0, 8, 32, 34) X(Q2_K, 10, 256, 84) \
-    X(Q3_K, 11, 256, 110) X(Q4_K, 12, 256, 144) X(Q5_K, 13, 256, 176) X(Q6_K, 14, 256, 210) X(MXFP4, 39, 32, 17)
-
-enum tare_dtype {
-#define TARE_DTYPE_ENUM(name, size, real) TARE_##name,
-    TARE_DTYPES(TARE_DTYPE_ENUM)
-#undef TARE_DTYPE_ENUM
-    TARE_DTYPE_COUNT,
-    TARE_DTYPE_BEFORE_BLOCKS = TARE_DTYPE_COUNT - 1,
-#define TARE_BLOCK_ENUM(name, number, columns, bytes) TARE_##name,
-    TARE_BLOCKS(TARE_BLOCK_ENUM)
-#undef TARE_BLOCK_ENUM
-    TARE_DTYPE_END
-};
-/* clang-format on */
-const char *tare_dtype_name(enum tare_dtype dtype); /* "BF16", "Q4_K" */
-size_t tare_dtype_size(enum tare_dtype dtype);      /* bytes an element; 0 for GGUF's blocks */
-bool tare_dtype_is_float(enum tare_dtype dtype);    /* F8_*, F16, BF16, F32, F64 */
-
-/* Columns and bytes of a block; {1, size} for what has none. */
-struct tare_block_size {
-    int64_t columns, bytes;
-};
-struct tare_block_size tare_dtype_block(enum tare_dtype dtype);
 
 /* One tensor of a file, as its header has it. */
 struct tare_tensor {
@@ -52,7 +18,7 @@ struct tare_tensor {
     const int64_t *shape;
     uint32_t file;         /* index in checkpoint.files */
     uint64_t offset, size; /* bytes, from the start of the file */
-    int64_t heads;         /* GGUF: row 2j + k of each of so many heads is the checkpoint's row k * half + j; else 0 */
+    int64_t heads; /* GGUF: row 2j + k of each of that many heads is the checkpoint's row k * half + j; else 0 */
 };
 
 struct tare_file {
@@ -71,8 +37,8 @@ struct tare_remark {
     const char *code, *where, *text;
 };
 
-/* What a GGUF file has otherwise than the checkpoint that it was made of, beside tensor.heads; names/gguf_rows.c undoes
- * it. */
+/* How the tensors of a GGUF file differ from the checkpoint that it was made of, together with tensor.heads;
+ * names/gguf_rows.c undoes the difference. */
 struct tare_gguf_facts {
     const char *architecture; /* "llama" */
     const char *const *aside; /* tensors whose values are in the config, ended by NULL; their names here */
@@ -110,8 +76,8 @@ struct tare_checkpoint {
 /*
  * Open a checkpoint and read the headers of its shards. With model.safetensors.index.json the index says which shards
  * count; without one, all *.safetensors of the folder that are no adapter do. checkpoint is zeroed by the caller and
- * released by tare_checkpoint_release() also after a failure. Rules and errors: design.md, section 6 (P1, P2, P4, P5,
- * P8 to P11, P14, P15).
+ * released by tare_checkpoint_release() also after a failure. Rules and errors: docs/bad-input.md, P1, P2, P4, P5,
+ * P8 to P11, P14 and P15.
  */
 enum tare_code tare_checkpoint_open(struct tare_checkpoint *checkpoint, const char *path,
                                     const struct tare_options *options, struct tare_error *err);

@@ -5,12 +5,12 @@
 
 #include "open/checkpoint.h"
 
-/* A side file as it would be; text NULL: not there. */
+/* The text that a side file would have; text is NULL when the file would not exist. */
 struct tare_edited_file {
     const char *name, *text;
     size_t size;
 };
-/* A tensor under another name; to NULL: dropped. Its bytes stay where they are. */
+/* A tensor that would have another name; `to` is NULL when it would be dropped. Its bytes stay where they are. */
 struct tare_edited_tensor {
     const char *from, *to;
 };
@@ -24,7 +24,7 @@ struct tare_edits {
     bool no_index; /* as if there were no index */
 };
 
-/* The file as it would be, or NULL: as it is. edits may be NULL. */
+/* The edit of this file, or NULL when it stays as it is. edits may be NULL. */
 const struct tare_edited_file *tare_edits_file(const struct tare_edits *edits, const char *name);
 /* Rename and drop in the table of tensors, which is to be sorted anew; by_name is that of the table as it is. */
 void tare_edits_apply(const struct tare_edits *edits, struct tare_checkpoint *checkpoint);

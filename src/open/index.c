@@ -16,7 +16,7 @@
 enum place { START, TOP, WEIGHT_MAP, WEIGHT_MAP_START, SKIP };
 
 struct parser {
-    struct tare_index *index;
+    struct tare_shard_index *index;
     const char *file_name;
     struct tare_error *err;
     enum place place;
@@ -88,7 +88,7 @@ static int on_number(void *context, const char *digits, size_t n)
 
 static int find_shard(struct parser *p, const char *name, size_t n, uint32_t *shard)
 {
-    struct tare_index *index = p->index;
+    struct tare_shard_index *index = p->index;
     *shard = tare_map_get(&index->by_shard, name, n);
     if (*shard != TARE_MAP_NONE)
         return 1;
@@ -123,7 +123,7 @@ static int on_string(void *context, const unsigned char *text, size_t n)
 
 static int tensor_key(struct parser *p, const char *key, size_t n)
 {
-    struct tare_index *index = p->index;
+    struct tare_shard_index *index = p->index;
     uint32_t before;
     if (!(p->tensor = tare_arena_copy(&index->arena, key, n)) ||
         !tare_grow(&index->entries, &index->entries_room, index->n_entries + 1, sizeof *index->entries) ||
@@ -205,7 +205,7 @@ static int on_start_array(void *context)
     return p->place == SKIP ? skip_into(p, 0) : other_value(p, "a list");
 }
 
-enum tare_code tare_index_parse(struct tare_index *index, const char *file_name, const char *text, size_t n,
+enum tare_code tare_index_parse(struct tare_shard_index *index, const char *file_name, const char *text, size_t n,
                                 struct tare_error *err)
 {
     static const yajl_callbacks callbacks = {
@@ -232,12 +232,12 @@ enum tare_code tare_index_parse(struct tare_index *index, const char *file_name,
     return code;
 }
 
-void tare_index_release(struct tare_index *index)
+void tare_index_release(struct tare_shard_index *index)
 {
     free(index->entries);
     free(index->shards);
     tare_map_release(&index->by_tensor);
     tare_map_release(&index->by_shard);
     tare_arena_release(&index->arena);
-    *index = (struct tare_index){0};
+    *index = (struct tare_shard_index){0};
 }

@@ -16,7 +16,7 @@ struct tare_index_entry {
 };
 
 /* Zero-initialise; release also after a failure. */
-struct tare_index {
+struct tare_shard_index {
     struct tare_arena arena;
     struct tare_index_entry *entries; /* in the order of the file */
     struct tare_index_shard *shards;  /* in order of appearance */
@@ -26,10 +26,10 @@ struct tare_index {
 
 /*
  * Refused: not JSON, duplicate keys at any level, no weight_map or an empty one, an entry that is no string, a shard
- * that is not one plain name ending in .safetensors (P4). Keys beside weight_map are skipped.
+ * that is not one plain name ending in .safetensors (docs/bad-input.md, P4). Keys beside weight_map are skipped.
  */
-enum tare_code tare_index_parse(struct tare_index *index, const char *file_name, const char *text, size_t n,
+enum tare_code tare_index_parse(struct tare_shard_index *index, const char *file_name, const char *text, size_t n,
                                 struct tare_error *err);
-void tare_index_release(struct tare_index *index);
+void tare_index_release(struct tare_shard_index *index);
 
 #endif

@@ -18,7 +18,8 @@ enum tare_code tare_listing_read(struct tare_listing *listing, struct tare_check
 void tare_listing_release(struct tare_listing *listing);
 bool tare_listing_has(const struct tare_listing *listing, const char *name);
 
-/* One plain file name (P4): not empty, no '/', neither "." nor "..", no control character, at most 255 bytes. */
+/* One plain file name (docs/bad-input.md, P4): not empty, no '/', neither "." nor "..", no control character, at most
+ * 255 bytes. */
 bool tare_name_is_plain(const char *name, size_t n);
 /* Path of a file beside config.json, in the arena; NULL: no memory. */
 char *tare_checkpoint_path(struct tare_checkpoint *checkpoint, const char *name);

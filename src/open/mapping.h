@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 
-/* Read-only and private, alive until released. */
+/* A file's bytes, read-only and private, valid until the mapping is released. */
 struct tare_mapping {
     const unsigned char *data;
     uint64_t size;

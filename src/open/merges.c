@@ -17,7 +17,7 @@ struct joining {
     size_t n, room;
 };
 
-/* By score, then letters of the left and of the right part, all from the highest down. */
+/* Sorts by score, then by the letters of the left part, then of the right part, each in descending order. */
 static int by_score(const void *left, const void *right)
 {
     const struct tare_merge *a = left, *b = right;

@@ -46,49 +46,6 @@ struct range {
     const char *name;
 };
 
-static const struct {
-    const char *name;
-    size_t size;
-    bool real;
-} dtypes[] = {
-#define DTYPE_ROW(name, size, real) {#name, size, real},
-    TARE_DTYPES(DTYPE_ROW)
-#undef DTYPE_ROW
-};
-
-static const struct {
-    const char *name;
-    struct tare_block_size block;
-} blocks[] = {
-#define BLOCK_ROW(name, number, columns, bytes) {#name, {columns, bytes}},
-    TARE_BLOCKS(BLOCK_ROW)
-#undef BLOCK_ROW
-};
-
-const char *tare_dtype_name(enum tare_dtype dtype)
-{
-    if ((unsigned)dtype < TARE_DTYPE_COUNT)
-        return dtypes[dtype].name;
-    return (unsigned)dtype < TARE_DTYPE_END ? blocks[dtype - TARE_DTYPE_COUNT].name : "?";
-}
-
-struct tare_block_size tare_dtype_block(enum tare_dtype dtype)
-{
-    if ((unsigned)dtype >= TARE_DTYPE_COUNT && (unsigned)dtype < TARE_DTYPE_END)
-        return blocks[dtype - TARE_DTYPE_COUNT].block;
-    return (struct tare_block_size){1, (int64_t)tare_dtype_size(dtype)};
-}
-
-size_t tare_dtype_size(enum tare_dtype dtype)
-{
-    return (unsigned)dtype < TARE_DTYPE_COUNT ? dtypes[dtype].size : 0;
-}
-
-bool tare_dtype_is_float(enum tare_dtype dtype)
-{
-    return (unsigned)dtype < TARE_DTYPE_COUNT && dtypes[dtype].real;
-}
-
 int64_t tare_shape_count(int rank, const int64_t *shape)
 {
     int64_t count = 1;
@@ -188,12 +145,14 @@ static int on_string(void *context, const unsigned char *text, size_t n)
     }
     if (p->place != FIELD || p->field != DTYPE)
         return refuse_type(p, "a string");
-    for (unsigned i = 0; i < TARE_DTYPE_COUNT; i++)
-        if (strlen(dtypes[i].name) == n && !memcmp(dtypes[i].name, text, n)) {
+    for (unsigned i = 0; i < TARE_DTYPE_COUNT; i++) {
+        const char *name = tare_dtype_name((enum tare_dtype)i);
+        if (strlen(name) == n && !memcmp(name, text, n)) {
             p->dtype = (enum tare_dtype)i;
             p->place = ENTRY;
             return 1;
         }
+    }
     return refuse(p, TARE_E_UNKNOWN, p->name,
                   "dtype \"%s\" is not known to tare (it reads BOOL, U8 to U64, I8 to I64, "
                   "F8_E4M3, F8_E5M2, F8_E8M0, F16, BF16, F32, F64)",
@@ -294,7 +253,7 @@ static int entry_end(struct parser *p)
         if (!(p->had & field))
             return refuse(p, TARE_E_FORMAT, p->name, "its entry has no %s", field_name((enum field)field));
     const int64_t count = tare_shape_count(p->rank, p->shape);
-    const uint64_t item = dtypes[p->dtype].size;
+    const uint64_t item = tare_dtype_size(p->dtype);
     if (count < 0 || (uint64_t)count > (uint64_t)INT64_MAX / item)
         return refuse(p, TARE_E_FORMAT, p->name,
                       "the product of its shape does not fit 63 bits: the header is damaged");
@@ -304,7 +263,7 @@ static int entry_end(struct parser *p)
     if (p->end - p->begin != (uint64_t)count * item)
         return refuse(p, TARE_E_FORMAT, p->name,
                       "data_offsets span %" PRIu64 " bytes, its shape needs %" PRIu64 " of %s: the header is damaged",
-                      p->end - p->begin, (uint64_t)count * item, dtypes[p->dtype].name);
+                      p->end - p->begin, (uint64_t)count * item, tare_dtype_name(p->dtype));
     if (!tare_grow(p->tensors, p->room, *p->n_tensors + 1, sizeof **p->tensors))
         return refuse_memory(p);
     (*p->tensors)[(*p->n_tensors)++] = (struct tare_tensor){
@@ -370,7 +329,7 @@ static int by_begin(const void *left, const void *right)
     return (a->end > b->end) - (a->end < b->end); /* empty tensors before the one that starts where they lie */
 }
 
-/* Contiguous from 0, and up to the end of the file: then nothing overlaps, and no byte belongs to nobody. */
+/* The ranges must be contiguous from 0 to the end of the file. Then no two overlap, and every byte belongs to one. */
 static int check_ranges(struct parser *p, struct range *ranges, size_t n, uint64_t file_size)
 {
     const uint64_t data = file_size - p->data_start;

@@ -92,7 +92,7 @@ static long escape_at(const unsigned char *s, size_t n)
     return value;
 }
 
-/* A backslash at s: how many bytes it takes, or 0 when it is half a surrogate pair. What else is wrong, yajl says. */
+/* The number of bytes of the escape at s, or 0 when it is half a surrogate pair. yajl reports all other errors. */
 static size_t escape_length(const unsigned char *s, size_t n)
 {
     const long first = escape_at(s, n);

@@ -92,7 +92,7 @@ static enum tare_code find_index(const struct tare_listing *listing, const char 
     return TARE_OK;
 }
 
-static enum tare_code check_present(const struct tare_index *index, const struct tare_listing *listing,
+static enum tare_code check_present(const struct tare_shard_index *index, const struct tare_listing *listing,
                                     const char *index_name, struct tare_error *err)
 {
     const struct tare_index_shard *first = NULL;
@@ -120,7 +120,7 @@ static enum tare_code check_present(const struct tare_index *index, const struct
                      index_name, first->tensors, first->tensors == 1 ? "" : "s", absent, index->n_shards);
 }
 
-static enum tare_code read_index(struct tare_checkpoint *checkpoint, struct tare_index *index, const char *name,
+static enum tare_code read_index(struct tare_checkpoint *checkpoint, struct tare_shard_index *index, const char *name,
                                  struct tare_error *err)
 {
     char *text = NULL;
@@ -149,7 +149,7 @@ static enum tare_code add_file(struct tare_checkpoint *checkpoint, size_t *room,
     return TARE_OK;
 }
 
-static enum tare_code add_indexed(struct tare_checkpoint *checkpoint, struct tare_index *index,
+static enum tare_code add_indexed(struct tare_checkpoint *checkpoint, struct tare_shard_index *index,
                                   const struct tare_listing *listing, struct tare_error *err)
 {
     enum tare_code code = TARE_OK;
@@ -232,7 +232,7 @@ static enum tare_code add_all(struct tare_checkpoint *checkpoint, const struct t
     return code ? code : remark_absent(checkpoint, err);
 }
 
-/* No weights: say what there is in their place. */
+/* Called when there are no weights: the error names what the folder has instead. */
 static enum tare_code fail_empty(const struct tare_checkpoint *checkpoint, const struct tare_listing *listing,
                                  struct tare_error *err)
 {
@@ -270,8 +270,8 @@ static enum tare_code choose_only(struct tare_checkpoint *checkpoint, struct tar
                      "is no .safetensors or .gguf file: give one, or the folder of the model");
 }
 
-enum tare_code tare_shards_choose(struct tare_checkpoint *checkpoint, struct tare_index *index, const char **index_name,
-                                  struct tare_error *err)
+enum tare_code tare_shards_choose(struct tare_checkpoint *checkpoint, struct tare_shard_index *index,
+                                  const char **index_name, struct tare_error *err)
 {
     struct tare_listing listing = {0};
     *index_name = NULL;
@@ -297,7 +297,7 @@ enum tare_code tare_shards_choose(struct tare_checkpoint *checkpoint, struct tar
 
 /* ---- afterwards ---------------------------------------------------------------------------------------------- */
 
-enum tare_code tare_shards_agree(const struct tare_checkpoint *checkpoint, const struct tare_index *index,
+enum tare_code tare_shards_agree(const struct tare_checkpoint *checkpoint, const struct tare_shard_index *index,
                                  const char *index_name, struct tare_error *err)
 {
     char where[sizeof err->where];

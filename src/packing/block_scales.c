@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: MIT
- * block_scales.c - scales that rows and columns share: by blocks, or any that broadcasts. */
+ * block_scales.c - scales that rows and columns share: by blocks, or of any shape that broadcasts. */
 #include "packing/block_scales.h"
 
 #include <string.h>
 
+#include "base/number.h"
 #include "packing/fault.h"
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-    return b ? gcd(b, a % b) : a;
-}
-
-/* The size of the scales' axis that goes with axis k of the weight: a missing one in front counts as 1. */
+/* The size of the scales' axis that belongs to axis k of the weight; an axis missing in front counts as 1. */
 static int64_t axis_of(const struct tare_tensor *scales, int rank, int k)
 {
     const int at = k - (rank - scales->rank);
     return at < 0 ? 1 : scales->shape[at];
 }
 
+/* Is each axis of the scales 1 or that of the weight, as numpy's broadcasting asks? */
 static bool broadcasts(const struct tare_tensor *weight, const struct tare_tensor *scales)
 {
     for (int k = 0; k < weight->rank; k++)
@@ -26,7 +23,7 @@ static bool broadcasts(const struct tare_tensor *weight, const struct tare_tenso
     return scales->rank <= weight->rank;
 }
 
-/* Blocks along the last two axes, one set of them a matrix. More of them than the weight fills are padding
+/* Are the scales one for each block of the last two axes, for every matrix? Blocks beyond the weight's end are padding
  * (mimo_v2_flash's sanitize pads the weight to them). */
 static bool in_blocks(const struct tare_tensor *weight, const struct tare_tensor *scales, const int64_t block[2])
 {
@@ -44,12 +41,13 @@ static bool in_blocks(const struct tare_tensor *weight, const struct tare_tensor
     return true;
 }
 
-/* The groups of the neutral form must divide the columns: of 576 columns in blocks of 128, groups have 64. */
+/* The columns of a group in neutral form, which must divide all columns: 576 columns in blocks of 128 make groups of
+ * 64. */
 static int64_t group_of(const struct tare_module *module, int64_t columns)
 {
     const int64_t last = axis_of(module->part[TARE_PART_SCALES], module->rank, module->rank - 1);
     if (module->block[1])
-        return columns <= module->block[1] ? columns : gcd(columns, module->block[1]);
+        return columns <= module->block[1] ? columns : tare_common_divisor(columns, module->block[1]);
     return last == 1 ? columns : 1;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * fault.c - why a module cannot be used: one sentence, the tensor at fault, a code. */
+ * fault.c - records why a module cannot be used: one sentence, the tensor at fault and a code. */
 #include "packing/fault.h"
 
 #include <string.h>
@@ -81,7 +81,7 @@ const char *tare_part_name(const struct tare_module *module, enum tare_part part
     const char *suffix = packing->suffix[part] ? packing->suffix[part] : "";
     if (module->part[part])
         return module->part[part]->name;
-    /* the stem is the module's own name where no weight of this packing ends in a suffix of its own */
+    /* where this packing's weights have no suffix of their own, the stem is the module's name itself */
     const char *stem = packing->suffix[TARE_PART_WEIGHT] && packing->suffix[TARE_PART_WEIGHT][0] == '.'
                            ? tare_module_path(module, arena)
                            : module->name;

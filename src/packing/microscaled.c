@@ -3,7 +3,7 @@
  *
  *     weight[out][in] = scale[out][in / group] * value(code[out][in])
  * mxfp4: e2m1 codes, low nibble first, 32 to an e8m0 scale. mxfp8: e4m3 codes, 32 to an e8m0 scale. nvfp4: e2m1 codes,
- * 16 to an e4m3 scale, all times global_scale / 2688 where there is one. Source: formats.md, "MLX".
+ * 16 to an e4m3 scale, all times global_scale / 2688 where there is one. Source: docs/layouts.md, "MLX".
  */
 #include "packing/microscaled.h"
 
@@ -23,12 +23,19 @@ int64_t tare_micro_group(enum tare_mlx_mode mode)
     return mode == TARE_MLX_NVFP4 ? 16 : 32;
 }
 
+/* e2m1 codes are multiples of a half: twice each is a whole number, to which 12 is added so that none is negative. */
+const struct tare_code_table tare_micro_table = {
+    .value = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0},
+    .factor = 0.5f,
+    .zero = 12,
+};
+
 static int64_t ceil_div(int64_t a, int64_t b)
 {
     return a / b + (a % b != 0);
 }
 
-/* "[4, 64, 2]": the shape that scales should have. */
+/* The shape that scales should have, as text: "[4, 64, 2]". */
 static const char *wanted_text(struct tare_arena *arena, int rank, const int64_t *leading, int64_t last,
                                int64_t tile_rows)
 {
@@ -59,7 +66,7 @@ bool tare_micro_fit(struct tare_module *module, struct tare_arena *arena, int ra
     const int64_t group = tare_micro_group(module->packing->mode);
     module->bits = tare_micro_bits(module->packing->mode);
     module->group_size = group;
-    module->dtype = TARE_BF16; /* what mlx's dequantize gives, were it dense */
+    module->dtype = TARE_BF16; /* mlx's dequantize gives this dtype */
     module->block[0] = tile_rows;
     module->block[1] = tile_columns;
     if (columns < 1 || columns % group) {
@@ -89,7 +96,7 @@ bool tare_micro_fit_rows(struct tare_module *module, struct tare_arena *arena)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT];
     const int rank = weight->rank, bits = tare_micro_bits(module->packing->mode);
-    const int64_t codes = (int64_t)tare_dtype_size(weight->dtype) * 8 / bits; /* an element of the tensor */
+    const int64_t codes = (int64_t)tare_dtype_size(weight->dtype) * 8 / bits; /* codes in one element of the tensor */
     if (rank != 2 && rank != 3) {
         tare_module_fault(module, arena, TARE_E_SHAPE, weight, "%s is %s, %s packs two or three axes",
                           tare_part_word(module, TARE_PART_WEIGHT), tare_shape_text(arena, rank, weight->shape),
@@ -118,7 +125,7 @@ bool tare_micro_fit_global(struct tare_module *module, struct tare_arena *arena,
     return false;
 }
 
-/* The scales of one row: where they lie, in the order of tiles. */
+/* Where the scales of a row begin; all rows of a tile share them. */
 static const uint8_t *scales_of(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row)
 {
     const int64_t out = module->shape[module->rank - 2], tiles = ceil_div(out, module->block[0]);

@@ -11,7 +11,7 @@ static const struct tare_packing *const packings[] = {
 #undef PACKING
 };
 
-/* AWQ stores 4 bits; GPTQModel writes 8 in gemm, too. */
+/* AWQ has 4 bits; GPTQModel also writes 8 bits in gemm. */
 static enum tare_code check_bits(const struct tare_quant *quant, struct tare_error *err)
 {
     const bool gemm = !quant->version || !strcmp(quant->version, "gemm");
@@ -34,7 +34,7 @@ enum tare_code tare_packing_choose(const struct tare_quant *quant, const struct 
             return check_bits(quant, err);
         }
     const bool awq = quant->method == TARE_METHOD_AWQ;
-    if (!awq && quant->method != TARE_METHOD_MLX) /* none, or one that is known by the names of its tensors */
+    if (!awq && quant->method != TARE_METHOD_MLX) /* none is announced, or one that the names of its tensors tell */
         return TARE_OK;
     return tare_fail(err, TARE_E_UNKNOWN, quant->place ? quant->place : "quantization_config",
                      "%s \"%s\" is not known%s; tare reads %s", awq ? "awq version" : "mlx mode",
@@ -125,7 +125,7 @@ enum tare_code tare_module_data(struct tare_checkpoint *checkpoint, const struct
     return module->packing->check ? module->packing->check(module, part, err) : TARE_OK;
 }
 
-/* value[r][i] of codes, in float32; rounded after the product and, with biases, after the sum. */
+/* Computes weight[r][i] (packing.h) for even groups of integer codes. */
 static void dequantize(const struct tare_codes *codes, int64_t rows, int64_t columns, int64_t group_size, bool biases,
                        float *dst)
 {
@@ -143,7 +143,7 @@ static void dequantize(const struct tare_codes *codes, int64_t rows, int64_t col
     }
 }
 
-/* The same of zeros where groups are no runs of columns. */
+/* The same where groups are not runs of columns. */
 static void dequantize_uneven(const struct tare_module *module, const void *const part[TARE_PARTS],
                               const struct tare_codes *codes, int64_t rows, float *dst)
 {
@@ -158,7 +158,7 @@ static void dequantize_uneven(const struct tare_module *module, const void *cons
     }
 }
 
-/* The same where codes are floats. */
+/* The same for even groups of codes that are floats. */
 static void dequantize_floats(const struct tare_codes *codes, int64_t rows, int64_t columns, int64_t group_size,
                               enum tare_code_form kind, float *dst)
 {
@@ -179,27 +179,10 @@ static void dequantize_floats(const struct tare_codes *codes, int64_t rows, int6
 static enum tare_code plain_floats(const struct tare_module *module, const void *data, int64_t first, int64_t n,
                                    float *dst, struct tare_error *err)
 {
-    const unsigned char *bytes = data;
-    switch (module->dtype) {
-    case TARE_F32:
-        memcpy(dst, bytes + 4 * first, (size_t)n * 4);
+    if (tare_floats_at(data, module->dtype, first, n, dst))
         return TARE_OK;
-    case TARE_F16:
-    case TARE_BF16:
-        for (int64_t k = 0; k < n; k++)
-            dst[k] = tare_float_at(bytes, module->dtype, first + k);
-        return TARE_OK;
-    case TARE_F64:
-        for (int64_t k = 0; k < n; k++) {
-            double value;
-            memcpy(&value, bytes + 8 * (first + k), sizeof value);
-            dst[k] = (float)value;
-        }
-        return TARE_OK;
-    default:
-        return tare_fail(err, TARE_E_SHAPE, module->name, "%s where floats are needed (F16, BF16, F32 or F64)",
-                         tare_dtype_name(module->dtype));
-    }
+    return tare_fail(err, TARE_E_SHAPE, module->name, "%s where floats are needed (F16, BF16, F32 or F64)",
+                     tare_dtype_name(module->dtype));
 }
 
 void tare_codes_floats(const struct tare_module *module, const struct tare_codes *codes, int64_t rows, float *dst)

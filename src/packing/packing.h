@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: MIT
- * packing.h - the contract of a stored format. One record, one file, one line in packings.def.
+ * packing.h - the contract of a stored format: one record, one file, one line in packings.def.
  *
- * Every packing knows its own layout and the neutral form between: codes, scales, and a zero or a bias a group, by row:
+ * Every packing knows its own layout, and how to turn rows of it into the neutral form: codes, and for each group of
+ * columns a scale and a zero or a bias:
  *     weight[r][i] = scale[r][g] * (code[r][i] - zero[r][g])      with zeros            (AWQ)
  *     weight[r][i] = scale[r][g] * code[r][i] + bias[r][g]        with biases           (MLX affine)
  *     weight[r][i] = scale[r][g] * value(code[r][i])              codes that are floats (fp8, mxfp4)
- * in float32, rounded after the product and, with biases, after the sum. g = i / group_size, as a rule: all groups are
- * runs of group_size columns, and tare_module_even() says so. Else g is tare_module_group(): under GPTQ's act-order
- * (module->act_order) g_idx tells it of each column, and the last group may be short. Codes always stand in the logical
- * order of columns, so only the look-up of a column's scale differs: any user may take tare_module_group() for all
- * modules, and who walks along groups asks tare_module_even() first.
+ * in float32, rounded after the product and, with biases, after the sum.
+ *
+ * As a rule g is i / group_size: every group is a run of group_size columns, and tare_module_even() says so. Otherwise
+ * g is tare_module_group(): under GPTQ's act-order (module->act_order) g_idx tells the group of each column, and the
+ * last group may be short. Codes always stand in the logical order of the columns, so only the look-up of a column's
+ * scale differs. Code that asks tare_module_group() for each column is right for all modules; code that walks along
+ * groups must ask tare_module_even() first.
  */
 #ifndef TARE_PACKING_PACKING_H
 #define TARE_PACKING_PACKING_H
 
 #include <string.h>
 
+#include "base/number.h"
 #include "config/quant.h"
 #include "module/module.h"
 
@@ -31,60 +35,95 @@ enum tare_mlx_mode {
     TARE_MLX_DENSE   /* none of these can hold it */
 };
 
-/* Rows of one module in neutral form; the arrays are the caller's, with room for rows * in and rows * groups. */
+/* Rows of one module in neutral form. The arrays are the caller's, with room for rows * in and rows * groups. */
 struct tare_codes {
     uint8_t *code; /* (rows, in) */
     float *scale;  /* (rows, groups) */
-    float *offset; /* (rows, groups): zeros, or biases when packing->biases; not written where codes are floats */
+    /* (rows, groups): zeros, or biases when packing->biases. Not written where codes are floats. */
+    float *offset;
 };
 
 /* Where rows of a module go in MLX's layout, at the module's own bits, group size and dtype; the caller's. */
 struct tare_mlx_rows {
     void *weight; /* U32 (rows, in * bits / 32) */
     void *scales; /* (rows, groups), dtype of the module's scales; U8 in all modes but affine */
-    void *biases; /* likewise; affine only */
+    void *biases; /* like scales; affine only */
 };
 
+/*
+ * Whole numbers that stand for 4-bit codes which are floats, so that the kernels of integers can compute with them:
+ *     weight = factor * scale * (value[code] - zero)
+ * Each value is below 32, as struct tare_matrix (kernels/kernels.h) asks. The scales of such a packing are powers of
+ * two, so factor * scale is exact in bfloat16.
+ */
+struct tare_code_table {
+    uint8_t value[16];
+    float factor;
+    float zero;
+};
+
+struct tare_stretch;    /* packing/to_tiles.h */
+struct tare_block_kind; /* packing/gguf/gguf_block.h */
+struct tare_suspect;
+
 struct tare_packing {
-    const char *name;               /* "awq-gemm" */
-    const char *suffix[TARE_PARTS]; /* ".qweight", ".scales", ".qzeros", ".g_idx"; NULL: has no such part */
-    enum tare_part key;             /* the part whose presence makes a stem packed */
-    bool biases;                    /* offset is a bias, not a zero point */
-    bool casts;                     /* all floats of the checkpoint take the dtype of the scales (AWQ, as in mlx-lm) */
-    bool by_name;                   /* looked for in every checkpoint, whatever its config announces: by the key */
-    bool reorders; /* decode and to_mlx follow the module's place and rows, so act-order can be undone */
+    const char *name; /* "awq-gemm" */
+    /* The end of each part's name: ".qweight", ".scales", ".qzeros", ".g_idx"; NULL: there is no such part. */
+    const char *suffix[TARE_PARTS];
+    /* The part whose presence makes a stem packed. */
+    enum tare_part key;
+    /* An offset is a bias, not a zero point. */
+    bool biases;
+    /* All floats of the checkpoint take the dtype of the scales (AWQ, as in mlx-lm). */
+    bool casts;
+    /* It is looked for in every checkpoint, whatever the config announces, by its key. */
+    bool by_name;
+    /* decode and to_mlx follow the module's place and rows, so act-order can be undone. */
+    bool reorders;
     enum tare_code_form codes;
-    enum tare_mlx_mode mode; /* MLX's form of it */
-    enum tare_dtype blocks;  /* MAY: GGUF's kind of block, which alone tells the packing; else 0 */
+    /* MLX's form of it. */
+    enum tare_mlx_mode mode;
+    /* MAY: a 16-bit dtype in which all values of a module without TARE_PART_GLOBAL are exact; 0: it takes float32. */
+    enum tare_dtype exact;
+    /* MAY: whole numbers for codes that are floats; NULL: the kernels of integers cannot run them. */
+    const struct tare_code_table *table;
+    /* MAY: the dtype of GGUF's blocks, which alone tells the packing; else 0. With it, what lies where in a block. */
+    enum tare_dtype blocks;
+    const struct tare_block_kind *block;
     /* MAY: is this the packing that the config announces? */
     bool (*announced)(const struct tare_quant *quant);
-    /* MAY: of the packings that share these suffixes, the one that dtypes and shapes of the parts tell; NULL: the
+    /* MAY: of the packings that share these suffixes, the one that dtypes and shapes of the parts tell. NULL: the
      * tensors only happen to have such names, and stay plain. Parts may be missing. */
     const struct tare_packing *(*which)(const struct tare_module *module, const struct tare_quant *quant);
     /* MUST: check the parts against each other and the config; fill rank, shape, dtype, bits, group_size, or fault. */
     void (*shape)(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena);
-    /* MUST (but for plain): rows [row, row + rows) of the module, leading axes flattened; part[k] are the bytes of the
-     * parts. */
+    /* MUST (but for plain): rows [row, row + rows) of the module, leading axes flattened. part[k] points at the bytes
+     * of part k. */
     void (*decode)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                    struct tare_codes *codes);
-    /* MAY (MUST for nvfp4): the same rows straight into MLX's layout; equals decode and encode (to_mlx.h) bit for bit.
-     */
+    /* MAY (MUST for nvfp4): the same rows straight into MLX's layout; the bits are those of decode and encode
+     * (mlx/to_mlx.h). */
     void (*to_mlx)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                    const struct tare_mlx_rows *to);
+    /* MAY: rows straight into the kernels' tiles; the bits are those of decode and tare_tile_put(). False: nothing is
+     * written, this module or matrix takes the way through decode. Only tare_to_tiles() calls it, after its checks. */
+    bool (*to_tiles)(const struct tare_stretch *stretch);
     /* MAY: hold the parts' values against what the plan took from headers; before any decode (tare_module_data). */
     enum tare_code (*check)(const struct tare_module *module, const void *const part[TARE_PARTS],
                             struct tare_error *err);
     /* MAY: MLX's global_scale of a row of a module that has TARE_PART_GLOBAL; values are * global_scale / 2688. */
     float (*global)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row);
-    const struct tare_suspect *suspect; /* MAY: for verify; NULL: decoding tells */
+    /* MAY: a fast look for verify; NULL: only decoding tells. */
+    const struct tare_suspect *suspect;
 };
 
-/* A fast look at the stored bits of a weight, by stretches (packing/suspect.h). */
+/* A fast look at the stored bits of a weight, one stretch after another (packing/suspect.h). */
 struct tare_suspect {
-    int64_t (*units)(const struct tare_module *module); /* equal parts of the weight's bytes, none of which shares a
-                                                           group with another; 0: this module cannot be looked at */
-    /* Units [unit, unit + n), whose bytes are `stretch`. False: surely no group is dead (all codes its zero), and no
-     * zero of them lies beyond what the bits hold. A yes may be wrong. */
+    /* How many equal parts of the weight's bytes there are, none of which shares a group with another; 0: this module
+     * cannot be looked at. */
+    int64_t (*units)(const struct tare_module *module);
+    /* Looks at units [unit, unit + n), whose bytes are `stretch`. False: surely no group is dead (all its codes are its
+     * zero), and no zero lies beyond what the bits hold. True may be wrong. */
     bool (*look)(const struct tare_module *module, const void *const part[TARE_PARTS], const void *stretch,
                  int64_t unit, int64_t n);
 };
@@ -95,38 +134,41 @@ extern const struct tare_packing tare_packing_plain; /* floats and integers as t
 #include "packing/packings.def"
 #undef PACKING
 
-/* Number k of all packings but plain; NULL behind the last one. */
+/* Packing k of all but plain, in the order of packings.def; NULL past the end. */
 const struct tare_packing *tare_packing_at(size_t k);
-/* The packing that the config announces, or NULL when it announces none, or one that is known by its tensors' names; an
- * unknown one is refused by name. */
+/* Finds the packing that the config announces. *packing is NULL when the config announces none, or one that is known by
+ * the names of its tensors. An unknown one is refused by its name. */
 enum tare_code tare_packing_choose(const struct tare_quant *quant, const struct tare_packing **packing,
                                    struct tare_error *err);
 
-/* The packing of GGUF's blocks of a dtype; NULL: it has none. */
+/* The packing of GGUF's blocks of a dtype; NULL when the dtype is not one of blocks. */
 const struct tare_packing *tare_packing_of_blocks(enum tare_dtype dtype);
 
-/* "float16", "awq-gemm": what a format is called in reports; for plain ones the dtype's word in mlx. */
+/* What a format is called in reports: "awq-gemm", or for plain tensors MLX's word for the dtype, "float16". */
 const char *tare_packing_word(const struct tare_packing *packing, enum tare_dtype dtype);
 
 /* Logical rows of a module: product of all axes but the last. */
 int64_t tare_module_rows(const struct tare_module *module);
 int64_t tare_module_columns(const struct tare_module *module);
 int64_t tare_module_groups(const struct tare_module *module); /* columns / group_size, rounded up */
-/* Is group k the columns from k * group_size on, so many of them, for all k? */
+/* Is every group k the group_size columns that begin at k * group_size? */
 bool tare_module_even(const struct tare_module *module);
+/* 16-bit number `at` of an array that need not be aligned. */
+static inline uint16_t tare_half_at(const void *halves, int64_t at)
+{
+    uint16_t half;
+    memcpy(&half, (const unsigned char *)halves + 2 * at, sizeof half);
+    return half;
+}
 /* The group of column i. */
 static inline int64_t tare_module_group(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t i)
 {
-    int32_t group;
-    if (!module->act_order)
-        return i / module->group_size;
-    memcpy(&group, (const unsigned char *)part[TARE_PART_G_IDX] + 4 * i, sizeof group);
-    return group;
+    return module->act_order ? (int32_t)tare_word_at(part[TARE_PART_G_IDX], i) : i / module->group_size;
 }
-/* The bytes of all parts (tare_tensor_data), checked by the packing where it has something to check. */
+/* Gives the bytes of all parts (tare_tensor_data), after the packing's own check() of their values. */
 enum tare_code tare_module_data(struct tare_checkpoint *checkpoint, const struct tare_module *module,
                                 const void *part[TARE_PARTS], struct tare_error *err);
-/* codes of rows as float32: what tare_module_floats() gives for them. */
+/* Turns codes of rows into float32, as tare_module_floats() does. Groups must be even. */
 void tare_codes_floats(const struct tare_module *module, const struct tare_codes *codes, int64_t rows, float *dst);
 /*
  * Rows [row, row + rows) as float32, for any packing, plain floats included. dst has room for rows * columns; work is

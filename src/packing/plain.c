@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * plain.c - floats and integers as they are. */
+ * plain.c - tensors that are not packed: floats and integers as they are. */
 #include "packing/fault.h"
 
 static void shape(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * suspect.c - may a group be dead? Integers: only where all its codes are alike; floats: only where all are zero. */
+ * suspect.c - looks for dead groups in rows that are one stream of bits. A group of integers can only be dead where all
+ * its codes are alike, a group of floats only where all are zero. */
 #include "packing/suspect.h"
 
 #include <string.h>
@@ -13,7 +14,7 @@ static uint64_t load64(const unsigned char *bytes)
 
 /*
  * Codes that are all alike repeat after a byte where a byte holds whole codes, else after `bits` bytes (8 codes). The
- * first four bytes tell of almost every group.
+ * first four bytes already settle it for almost every group.
  */
 static bool alike(const unsigned char *group, int64_t bytes, int64_t lag)
 {
@@ -58,7 +59,7 @@ static int64_t units(const struct tare_module *module)
     if (module->group_size % 8 || !tare_module_even(module)) /* 8 codes are whole bytes, so groups are */
         return 0;
     if ((module->whole_codes && 32 % bits) || module->part[TARE_PART_WEIGHT]->size != rows * columns * bits / 8)
-        return 0; /* no stream, or a padded one */
+        return 0; /* the rows are not one stream, or a padded one */
     return tare_module_rows(module);
 }
 

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: MIT
- * declare.c - stage 3, declare, and the calls of a model's sanitize: the only place that knows of records, wrappers
- * included. */
-#include "plan/declare.h"
+ * declare.c - stages 3, declare, and 5, rewrite: what the record of an architecture does in a plan. Wrappers, which
+ * have a text model inside, are known here only. */
+#include "plan/stages.h"
 
 #include <string.h>
 
 #include "models/model.h"
 #include "names/gguf_rows.h"
+#include "plan/gptq_judge.h"
 
-bool tare_published(const struct tare_derive *d, const char *name)
+/* Lets the config say what derive() read in the tensors, in the model's own config and so in that of a conversion. */
+static enum tare_code correct(struct tare_model *model, const struct tare_derive *d, struct tare_error *err)
 {
-    return name && tare_checkpoint_find(&d->model->checkpoint, name);
-}
-
-bool tare_config_amend(const struct tare_derive *d, const char *key, json_t *value, const char *why)
-{
-    tare_plan_finding(d->model, TARE_WARNING, TARE_OK, "config-amended", d->place, "%s: %s", key, why);
-    return json_object_set_new((json_t *)(uintptr_t)d->config, key, value) == 0; /* the model's own */
+    const struct tare_derived *found = d->derived;
+    if (!found->corrected)
+        return TARE_OK;
+    tare_plan_finding(model, TARE_WARNING, TARE_OK, "config-amended", d->place, "%s: %s", found->corrected, found->why);
+    json_t *config = (json_t *)(uintptr_t)d->config; /* is const for derive() only */
+    return json_object_set_new(config, found->corrected, found->correction) ? tare_fail_memory(err) : TARE_OK;
 }
 
 static enum tare_code read_args(const struct tare_arch *arch, const json_t *config, const char *place,
@@ -27,11 +28,15 @@ static enum tare_code read_args(const struct tare_arch *arch, const json_t *conf
     *args = tare_arena_alloc(&model->arena, arch->args->size);
     if (!*args)
         return tare_fail_memory(err);
-    const struct tare_derive derive = {&model->arena, config, place, err, model};
+    struct tare_derived found = {0};
+    const struct tare_derive derive = {&model->arena, config, place, err, &model->checkpoint, &found};
     enum tare_code code = tare_args_read(arch->args, config, place, *args, err);
     if (!code && arch->derive)
         code = arch->derive(*args, &derive);
-    return code;
+    if (found.inner)
+        model->inner = found.inner;
+    const enum tare_code corrected = correct(model, &derive, err);
+    return code ? code : corrected;
 }
 
 /* The fragment of config.json that drives the inner model, as the wrapper completes it. */
@@ -47,7 +52,7 @@ static enum tare_code inner_fragment(struct tare_model *model, struct tare_error
     } else if (arch->inner_flat) {
         fragment = model->config;
     } else if (arch->fill && !fragment) {
-        model->inner_path = arch->inner_config; /* the wrapper's own defaults fill an empty one */
+        model->inner_path = arch->inner_config; /* An empty fragment is filled with the wrapper's own defaults. */
     } else {
         return tare_fail(err, TARE_E_CONFIG, "config.json", "%s is missing; a model of this type needs it",
                          arch->inner_config);
@@ -59,26 +64,22 @@ static enum tare_code inner_fragment(struct tare_model *model, struct tare_error
     if (!model->inner_copy)
         return tare_fail_memory(err);
     model->inner_config = model->inner_copy;
-    const struct tare_derive derive = {&model->arena, fragment, place, err, model};
+    const struct tare_derive derive = {.arena = &model->arena, .config = fragment, .place = place, .err = err};
     return arch->fill(model->inner_copy, model->args, &derive);
 }
 
-/* A wrapper's text model: its fragment, which one it is, its args. */
+/* Reads the args of a wrapper's text model, model->inner, from its fragment. */
 static enum tare_code inner_model(struct tare_model *model, struct tare_error *err)
 {
-    const struct tare_arch *arch = model->arch;
     enum tare_code code = inner_fragment(model, err);
     if (code)
         return code;
     const char *place =
         model->inner_path ? tare_arena_format(&model->arena, "config.json: %s", model->inner_path) : "config.json";
-    const struct tare_derive derive = {&model->arena, model->inner_config, place, err, model};
-    model->inner = arch->choose ? arch->choose(model->inner_config, &derive) : arch->inner;
-    return model->inner ? read_args(model->inner, model->inner_config, place, model, &model->inner_args, err)
-                        : err->code;
+    return read_args(model->inner, model->inner_config, place, model, &model->inner_args, err);
 }
 
-enum tare_code tare_model_declare(struct tare_model *model, struct tare_error *err)
+enum tare_code tare_plan_declare(struct tare_model *model, struct tare_error *err)
 {
     const json_t *type = json_object_get(model->config, "model_type");
     if (!json_is_string(type))
@@ -87,9 +88,11 @@ enum tare_code tare_model_declare(struct tare_model *model, struct tare_error *e
     model->model_type = json_string_value(type);
     enum tare_code code =
         tare_arch_find(model->model_type, json_object_get(model->config, "architectures"), &model->arch, err);
-    if (!code)
+    if (!code) {
+        model->inner = model->arch->inner; /* unless derive() names another */
         code = read_args(model->arch, model->config, "config.json", model, &model->args, err);
-    if (!code && (model->arch->inner || model->arch->choose))
+    }
+    if (!code && model->inner)
         code = inner_model(model, err);
     if (code)
         return code;
@@ -121,12 +124,12 @@ static void sanitize(struct tare_model *model, const struct tare_arch *arch, con
     arch->sanitize(&model->weights, args);
 }
 
-enum tare_code tare_names_rewrite(struct tare_model *model, struct tare_error *err)
+enum tare_code tare_plan_rewrite(struct tare_model *model, struct tare_error *err)
 {
     if (model->checkpoint.gguf)
         tare_gguf_restore(&model->weights, &model->checkpoint.facts, model->modules, model->n_modules);
     sanitize(model, model->arch, model->args);
-    if (model->inner && !model->arch->inner_as_is) {
+    if (model->inner) {
         tare_scope_enter(&model->weights, model->arch->inner_prefix);
         sanitize(model, model->inner, model->inner_args);
         tare_scope_leave(&model->weights);
@@ -135,34 +138,5 @@ enum tare_code tare_names_rewrite(struct tare_model *model, struct tare_error *e
         *err = model->weights.error;
     else if (model->arena.failed)
         return tare_fail_memory(err);
-    return model->weights.error.code;
-}
-
-enum tare_code tare_tie_levels(const struct tare_model *model, struct tare_arena *arena, struct tare_tie_level **levels,
-                               size_t *n, struct tare_error *err)
-{
-    const struct tare_arch *arch = model->arch;
-    const json_t *text = json_object_get(model->config, "text_config");
-    const json_t *written = model->inner_path ? json_object_get(model->config, model->inner_path) : model->config;
-    struct tare_tie_level *l = tare_arena_array(arena, 4, sizeof *l);
-    if (!l)
-        return tare_fail_memory(err);
-    const struct tare_tie_level top = {"",         model->config, NULL,  "",
-                                       arch->args, model->args,   false, arch->transformers_tied};
-    /* the rule's own word, whatever inner_prefix is (gemma3n: model.language_model) */
-    const struct tare_tie_level inner = {"language_model",
-                                         model->inner ? model->inner_config : text,
-                                         model->inner_copy ? written : NULL,
-                                         model->inner ? model->inner_path ? model->inner_path : "" : "text_config",
-                                         model->inner ? model->inner->args : NULL,
-                                         model->inner_args,
-                                         model->inner_copy && !json_object_get(written, "tie_word_embeddings"),
-                                         false};
-    l[0] = l[1] = top;
-    l[2] = l[3] = inner;
-    l[1].owner = "model";
-    l[3].owner = tare_arena_format(arena, "%s.model", inner.owner);
-    *levels = l;
-    *n = 4;
-    return l[3].owner ? TARE_OK : tare_fail_memory(err);
+    return model->weights.error.code ? model->weights.error.code : tare_gptq_settle(model, err);
 }

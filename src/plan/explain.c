@@ -4,32 +4,11 @@
 
 #include "base/text.h"
 #include "plan/plan.h"
-
-static void key(struct tare_text *t, const char *name)
-{
-    if (t->size && t->data[t->size - 1] != '{' && t->data[t->size - 1] != '[')
-        tare_text_puts(t, ", ");
-    if (name) {
-        tare_text_json(t, name);
-        tare_text_puts(t, ": ");
-    }
-}
-
-static void put_text(struct tare_text *t, const char *name, const char *value)
-{
-    key(t, name);
-    tare_text_json(t, value);
-}
-
-static void put_number(struct tare_text *t, const char *name, uint64_t value)
-{
-    key(t, name);
-    tare_text_format(t, "%llu", (unsigned long long)value);
-}
+#include "plan/put_json.h"
 
 static void put_shape(struct tare_text *t, const char *name, int rank, const int64_t *shape)
 {
-    key(t, name);
+    tare_put_key(t, name);
     tare_text_puts(t, "[");
     for (int i = 0; i < rank; i++)
         tare_text_format(t, "%s%lld", i ? ", " : "", (long long)shape[i]);
@@ -51,31 +30,31 @@ static void open_row(struct tare_text *t)
 static void put_parameter(struct tare_text *t, const struct tare_report_tensor *p)
 {
     open_row(t);
-    put_text(t, "name", p->name);
+    tare_put_text(t, "name", p->name);
     put_shape(t, "shape", p->rank, p->shape);
-    put_text(t, "dtype", p->dtype);
-    put_text(t, "packing", p->packing);
-    put_number(t, "bits", (uint64_t)p->bits);
-    put_number(t, "group_size", (uint64_t)p->group_size);
-    key(t, "sources");
+    tare_put_text(t, "dtype", p->dtype);
+    tare_put_text(t, "packing", p->packing);
+    tare_put_number(t, "bits", (uint64_t)p->bits);
+    tare_put_number(t, "group_size", (uint64_t)p->group_size);
+    tare_put_key(t, "sources");
     tare_text_puts(t, "[");
     for (size_t i = 0; i < p->n_sources; i++)
-        put_text(t, NULL, p->sources[i]);
+        tare_put_text(t, NULL, p->sources[i]);
     tare_text_puts(t, "]");
-    put_text(t, "recipe", p->rule);
+    tare_put_text(t, "recipe", p->rule);
     tare_text_puts(t, "}");
 }
 
 static void put_stored(struct tare_text *t, const struct tare_report_tensor *row, bool rule)
 {
     open_row(t);
-    put_text(t, "name", row->name);
+    tare_put_text(t, "name", row->name);
     put_shape(t, "shape", row->rank, row->shape);
-    put_text(t, "dtype", row->dtype);
-    put_text(t, "file", row->file);
+    tare_put_text(t, "dtype", row->dtype);
+    tare_put_text(t, "file", row->file);
     if (rule) {
-        put_text(t, "rule", row->rule);
-        put_text(t, "evidence", row->evidence);
+        tare_put_text(t, "rule", row->rule);
+        tare_put_text(t, "evidence", row->evidence);
     }
     tare_text_puts(t, "}");
 }
@@ -85,10 +64,10 @@ static void put_formats(struct tare_text *t, const struct tare_report *r)
     open_list(t, "formats");
     for (size_t i = 0; i < r->n_formats; i++) {
         open_row(t);
-        put_text(t, "packing", r->formats[i].packing);
-        put_number(t, "bits", (uint64_t)r->formats[i].bits);
-        put_number(t, "group_size", (uint64_t)r->formats[i].group_size);
-        put_number(t, "modules", r->formats[i].modules);
+        tare_put_text(t, "packing", r->formats[i].packing);
+        tare_put_number(t, "bits", (uint64_t)r->formats[i].bits);
+        tare_put_number(t, "group_size", (uint64_t)r->formats[i].group_size);
+        tare_put_number(t, "modules", r->formats[i].modules);
         tare_text_puts(t, "}");
     }
     tare_text_puts(t, "]");
@@ -97,14 +76,14 @@ static void put_formats(struct tare_text *t, const struct tare_report *r)
 static void put_counts(struct tare_text *t, const struct tare_report *r)
 {
     tare_text_puts(t, ",\n \"counts\": {");
-    put_number(t, "sources", r->sources);
-    put_number(t, "used", r->used);
-    put_number(t, "set_aside", r->n_set_aside);
-    put_number(t, "parameters", r->declared);
-    put_number(t, "bound", r->bound);
-    put_number(t, "missing", r->n_missing);
-    put_number(t, "unexpected", r->n_unexpected);
-    put_number(t, "misshapen", r->n_misshapen);
+    tare_put_number(t, "sources", r->sources);
+    tare_put_number(t, "used", r->used);
+    tare_put_number(t, "set_aside", r->n_set_aside);
+    tare_put_number(t, "parameters", r->declared);
+    tare_put_number(t, "bound", r->bound);
+    tare_put_number(t, "missing", r->n_missing);
+    tare_put_number(t, "unexpected", r->n_unexpected);
+    tare_put_number(t, "misshapen", r->n_misshapen);
     tare_text_puts(t, "}");
 }
 
@@ -114,12 +93,12 @@ static void put_heads(struct tare_text *t, const struct tare_report *r)
     for (size_t i = 0; i < r->n_heads; i++) {
         const struct tare_report_head *h = &r->heads[i];
         open_row(t);
-        put_text(t, "prefix", h->prefix);
-        put_text(t, "decision", h->decision);
-        put_text(t, "owner", h->owner);
-        put_text(t, "evidence", h->evidence);
-        put_text(t, "where", h->where);
-        put_text(t, "proof", h->proof);
+        tare_put_text(t, "prefix", h->prefix);
+        tare_put_text(t, "decision", h->decision);
+        tare_put_text(t, "owner", h->owner);
+        tare_put_text(t, "evidence", h->evidence);
+        tare_put_text(t, "where", h->where);
+        tare_put_text(t, "proof", h->proof);
         tare_text_puts(t, "}");
     }
     tare_text_puts(t, "]");
@@ -134,7 +113,7 @@ static void put_differences(struct tare_text *t, const struct tare_report *r)
     open_list(t, "missing");
     for (size_t i = 0; i < r->n_missing; i++) {
         open_row(t);
-        put_text(t, "name", r->missing[i].name);
+        tare_put_text(t, "name", r->missing[i].name);
         put_shape(t, "shape", r->missing[i].rank, r->missing[i].shape);
         tare_text_puts(t, "}");
     }
@@ -146,7 +125,7 @@ static void put_differences(struct tare_text *t, const struct tare_report *r)
     open_list(t, "misshapen");
     for (size_t i = 0; i < r->n_misshapen; i++) {
         open_row(t);
-        put_text(t, "name", r->misshapen[i].name);
+        tare_put_text(t, "name", r->misshapen[i].name);
         put_shape(t, "shape", r->misshapen[i].rank, r->misshapen[i].shape);
         put_shape(t, "expected", r->misshapen[i].expected_rank, r->misshapen[i].expected);
         tare_text_puts(t, "}");
@@ -160,10 +139,10 @@ static void put_findings(struct tare_text *t, const struct tare_report *r)
     open_list(t, "findings");
     for (size_t i = 0; i < r->n_findings; i++) {
         open_row(t);
-        put_text(t, "level", levels[r->findings[i].level]);
-        put_text(t, "code", r->findings[i].code);
-        put_text(t, "where", r->findings[i].where);
-        put_text(t, "text", r->findings[i].text);
+        tare_put_text(t, "level", levels[r->findings[i].level]);
+        tare_put_text(t, "code", r->findings[i].code);
+        tare_put_text(t, "where", r->findings[i].where);
+        tare_put_text(t, "text", r->findings[i].text);
         tare_text_puts(t, "}");
     }
     tare_text_puts(t, "]");
@@ -185,12 +164,11 @@ char *tare_model_json(const tare_model *model, bool parameters)
     struct tare_text t = {0};
     const struct tare_report *r = &model->report;
     tare_text_puts(&t, "{");
-    put_text(&t, "tare", tare_version());
-    put_text(&t, "model", r->model);
-    put_text(&t, "model_type", r->model_type);
-    key(&t, "loads");
-    tare_text_puts(&t, r->loads ? "true" : "false");
-    put_number(&t, "exit", (uint64_t)exit_of(r));
+    tare_put_text(&t, "tare", tare_version());
+    tare_put_text(&t, "model", r->model);
+    tare_put_text(&t, "model_type", r->model_type);
+    tare_put_bool(&t, "loads", r->loads);
+    tare_put_number(&t, "exit", (uint64_t)exit_of(r));
     put_formats(&t, r);
     put_counts(&t, r);
     put_heads(&t, r);
@@ -255,12 +233,12 @@ static void say_source(void *user, const struct tare_module *module)
         const char *file = s->model->checkpoint.files[t->file].name;
         if (s->json) {
             open_row(s->text);
-            put_text(s->text, "name", t->name);
-            put_text(s->text, "dtype", tare_dtype_name(t->dtype));
+            tare_put_text(s->text, "name", t->name);
+            tare_put_text(s->text, "dtype", tare_dtype_name(t->dtype));
             put_shape(s->text, "shape", t->rank, t->shape);
-            put_text(s->text, "file", file);
-            put_number(s->text, "offset", t->offset);
-            put_number(s->text, "size", t->size);
+            tare_put_text(s->text, "file", file);
+            tare_put_number(s->text, "offset", t->offset);
+            tare_put_number(s->text, "size", t->size);
             tare_text_puts(s->text, "}");
         } else {
             tare_text_format(s->text, "  from    %s  %s ", t->name, tare_dtype_name(t->dtype));
@@ -280,7 +258,7 @@ static void say_steps(struct tare_text *t, const struct tare_step *step, bool js
         return;
     say_steps(t, step->before, json);
     if (json)
-        put_text(t, NULL, step->text);
+        tare_put_text(t, NULL, step->text);
     else
         tare_text_format(t, "  step    %s\n", step->text);
 }
@@ -322,18 +300,18 @@ static void explain_json(const struct tare_model *m, const struct tare_entry *e,
     const struct tare_head_decision *head = head_of(m, e);
     struct tare_arena work = {0};
     tare_text_puts(t, "{");
-    put_text(t, "name", e->name);
-    put_text(t, "fate", fate_of(m, e));
+    tare_put_text(t, "name", e->name);
+    tare_put_text(t, "fate", fate_of(m, e));
     open_list(t, "sources");
     tare_recipe_leaves(e->recipe, say_source, &s);
     tare_text_puts(t, "]");
     open_list(t, "steps");
     say_steps(t, e->steps, true);
     tare_text_puts(t, "]");
-    put_text(t, "recipe", tare_recipe_text(&work, e->recipe));
-    put_text(t, "rule", e->rule);
-    put_text(t, "evidence", e->evidence);
-    put_text(t, "where", head ? head->where : NULL);
+    tare_put_text(t, "recipe", tare_recipe_text(&work, e->recipe));
+    tare_put_text(t, "rule", e->rule);
+    tare_put_text(t, "evidence", e->evidence);
+    tare_put_text(t, "where", head ? head->where : NULL);
     tare_text_puts(t, "}\n");
     tare_arena_release(&work);
 }

@@ -13,20 +13,22 @@
 
 #include "plan/plan.h"
 
-/* A linear whose columns are sorted, and the parameters beside it. */
+/* A linear layer whose columns are to be sorted, and the block in which it lies. */
 struct folding {
     struct tare_model *model;
     const struct tare_parameter *to;
     const char *prefix; /* "model.layers.0.mlp." */
     size_t n_prefix;
-    const struct tare_module *module; /* of `to` */
-    int32_t *place, *order;           /* where column i goes; which column stands at p */
+    /* The module of `to`. */
+    const struct tare_module *module;
+    /* Column i goes to place[i]; order is the inverse: column order[p] stands at p. */
+    int32_t *place, *order;
 };
 
-static const struct tare_parameter *beside(const struct folding *f, const char *name)
+static struct tare_parameter *beside(const struct folding *f, const char *name)
 {
     const char *full = tare_arena_format(&f->model->arena, "%.*s%s", (int)f->n_prefix, f->prefix, name);
-    const struct tare_parameter *p = full ? tare_tree_find(&f->model->tree, full) : NULL;
+    struct tare_parameter *p = full ? tare_tree_find(&f->model->tree, full) : NULL;
     return p && p->active && p->entry ? p : NULL;
 }
 
@@ -44,7 +46,7 @@ static bool only(const struct folding *f, const char *const *names, size_t n)
     return true;
 }
 
-/* A matrix of so many rows whose rows can be moved: taken as it is from a packing that can. */
+/* Can the rows of this matrix be moved? It must have that many rows and come unchanged from a packing that can. */
 static bool movable(const struct tare_recipe *recipe, int64_t rows)
 {
     return recipe->op == TARE_OP_TAKE && recipe->rank == 2 && recipe->shape[0] == rows &&
@@ -56,23 +58,23 @@ static const struct tare_recipe *moved(const struct folding *f, const struct tar
     struct tare_arena *arena = &f->model->arena;
     struct tare_module *module = tare_arena_alloc(arena, sizeof *module);
     if (!module)
-        return recipe; /* the arena says so */
+        return recipe; /* The arena is marked failed, which the caller reports. */
     *module = *recipe->module;
     module->rows = f->order;
     return tare_recipe_take(arena, module);
 }
 
-static bool fold_single(const struct folding *f, const struct tare_parameter *p, bool apply)
+static bool fold_single(const struct folding *f, struct tare_parameter *p, bool apply)
 {
     if (!p || !movable(p->entry->recipe, f->module->shape[1]))
         return false;
     if (apply)
-        tare_target_replace(f->model, p, moved(f, p->entry->recipe));
+        p->sorted = moved(f, p->entry->recipe);
     return true;
 }
 
-/* gate_up_proj of two halves that the checkpoint has one by one (plan/gptq_judge.c). */
-static bool fold_halves(const struct folding *f, const struct tare_parameter *p, bool apply)
+/* gate_up_proj, joined from two halves that the checkpoint has one by one (plan/gptq_judge.c). */
+static bool fold_halves(const struct folding *f, struct tare_parameter *p, bool apply)
 {
     const struct tare_recipe *join = p ? p->entry->recipe : NULL, *half[2];
     if (!join || join->op != TARE_OP_JOIN || join->n_inputs != 2 || join->axis != 0 ||
@@ -81,7 +83,7 @@ static bool fold_halves(const struct folding *f, const struct tare_parameter *p,
     for (int k = 0; apply && k < 2; k++)
         half[k] = moved(f, join->inputs[k]);
     if (apply)
-        tare_target_replace(f->model, p, tare_recipe_join(&f->model->arena, half, 2, 0));
+        p->sorted = tare_recipe_join(&f->model->arena, half, 2, 0);
     return true;
 }
 
@@ -89,7 +91,7 @@ static bool fold_mlp(const struct folding *f)
 {
     static const char *const names[] = {"down_proj.weight", "gate_proj.weight", "up_proj.weight", "gate_up_proj.weight",
                                         "down_proj.bias"};
-    const struct tare_parameter *gate = beside(f, names[1]), *up = beside(f, names[2]), *both = beside(f, names[3]);
+    struct tare_parameter *gate = beside(f, names[1]), *up = beside(f, names[2]), *both = beside(f, names[3]);
     if (!only(f, names, 5))
         return false;
     if (both)
@@ -98,7 +100,8 @@ static bool fold_mlp(const struct folding *f)
            fold_single(f, up, true);
 }
 
-/* A gate on the output, a norm of v, fewer heads of k and v: none of these. */
+/* Attention qualifies where v goes into o by heads alone: it has no gate on the output and no norm of v, and q, k and v
+ * have equally many heads. */
 static bool fold_attention(const struct folding *f)
 {
     static const char *const names[] = {"o_proj.weight", "v_proj.weight", "q_proj.weight",
@@ -114,12 +117,12 @@ static bool fold_attention(const struct folding *f)
     for (int64_t i = 0; i < in; i++)
         if (f->place[i] / (in / heads) != i / (in / heads))
             return false;
-    const struct tare_parameter *v = beside(f, names[1]);
+    struct tare_parameter *v = beside(f, names[1]);
     return fold_single(f, v, false) && fold_single(f, v, true);
 }
 
-/* Where each column goes, in the order of groups and, within one, of columns. False: a group is not full, or the data
- * is not at hand. */
+/* Fills place and order: columns go by group, and within a group keep their order. *full is false where a group has
+ * fewer or more columns than group_size. */
 static enum tare_code sort(struct folding *f, bool *full, struct tare_error *err)
 {
     const struct tare_module *m = f->module;
@@ -154,8 +157,7 @@ static size_t cut(const char *name, const char *end)
     return n > m && !strcmp(name + n - m, end) ? n - m : 0;
 }
 
-static enum tare_code fold(struct tare_model *model, const struct tare_parameter *p, bool *folded,
-                           struct tare_error *err)
+static enum tare_code fold(struct tare_model *model, struct tare_parameter *p, bool *folded, struct tare_error *err)
 {
     const size_t mlp = cut(p->name, "down_proj.weight"), attention = cut(p->name, "o_proj.weight");
     struct folding f = {.model = model, .to = p, .prefix = p->name, .n_prefix = mlp ? mlp : attention};
@@ -175,9 +177,14 @@ static enum tare_code fold(struct tare_model *model, const struct tare_parameter
     *sorted = *f.module;
     sorted->act_order = false;
     sorted->place = f.place;
-    tare_target_replace(model, p, tare_recipe_take(&model->arena, sorted));
+    p->sorted = tare_recipe_take(&model->arena, sorted);
     *folded = true;
     return TARE_OK;
+}
+
+const struct tare_recipe *tare_parameter_recipe(const struct tare_parameter *parameter)
+{
+    return parameter->sorted ? parameter->sorted : parameter->entry->recipe;
 }
 
 enum tare_code tare_plan_fold(struct tare_model *model, struct tare_error *err)
@@ -185,10 +192,10 @@ enum tare_code tare_plan_fold(struct tare_model *model, struct tare_error *err)
     const struct tare_parameter *first = NULL;
     size_t n = 0;
     for (size_t i = 0; i < model->tree.n && !model->options.no_data; i++) {
-        const struct tare_parameter *p = model->tree.parameters[i];
+        struct tare_parameter *p = model->tree.parameters[i];
         bool folded = false;
-        if (!p->active || !p->entry || p->kind != TARE_KIND_LINEAR || !model->targets[p->index].packed ||
-            p->entry->recipe->op != TARE_OP_TAKE || !p->entry->recipe->module->act_order)
+        if (!p->active || !p->entry || p->kind != TARE_KIND_LINEAR || p->entry->recipe->op != TARE_OP_TAKE ||
+            !p->entry->recipe->module->act_order || tare_dense_asked(model->options.dequantize, p->name))
             continue;
         const enum tare_code code = fold(model, p, &folded, err);
         if (code)

@@ -22,13 +22,16 @@ bool tare_gptq_sound(const struct tare_module *module)
 
 #define MATCHES 50000000 /* expressions times modules */
 
-/* For each module the first rule that matches it; SIZE_MAX: none. */
+/* The rules of the config, matched against the paths of modules. */
 struct matching {
     struct tare_model *model;
-    const char **paths; /* of all modules, plain ones too */
+    /* The paths of all modules, plain ones too. */
+    const char **paths;
     struct tare_map by_path;
+    /* By module: the first rule that matches it; SIZE_MAX: none. */
     size_t *rule;
-    bool unread; /* not all rules could be held against the modules: that none matches one means nothing then */
+    /* Some rule could not be read or tried, so a module that matches none may still have one. */
+    bool unread;
 };
 
 static enum tare_code name_modules(struct matching *m, struct tare_error *err)
@@ -47,7 +50,7 @@ static enum tare_code name_modules(struct matching *m, struct tare_error *err)
     return TARE_OK;
 }
 
-/* An entry of AutoRound's that is the path of a module is for that one alone, before any expression. */
+/* Is the rule of AutoRound the path of a module? Then it is for that module alone, and counts before expressions. */
 static bool is_path(const struct matching *m, const struct tare_quant_rule *rule, uint32_t *module)
 {
     *module = rule->anywhere ? tare_map_get(&m->by_path, rule->pattern, strlen(rule->pattern)) : TARE_MAP_NONE;
@@ -68,12 +71,12 @@ static enum tare_code match_all(struct matching *m, size_t number, const struct 
             continue;
         if (!(code = tare_matcher_start(&matcher, regex, m->paths[i], strlen(m->paths[i]), err)))
             code = tare_matcher_next(&matcher, &found, &start, &end, err);
-        if (!code && found && (rule->anywhere || !start)) { /* a match at the start is the first one found */
+        if (!code && found && (rule->anywhere || !start)) { /* If there is a match at the start, it is found first. */
             m->rule[i] = number;
             any = true;
         }
     }
-    /* AutoRound's entries may have the names that a loaded model has: of another prefix than the tensors' */
+    /* AutoRound may write the names of a loaded model, whose prefix differs from that of the tensors. */
     m->unread |= !any && rule->anywhere && rule->quantized;
     tare_matcher_release(&matcher);
     return code;
@@ -99,7 +102,7 @@ static enum tare_code match_rule(struct matching *m, size_t number, struct tare_
     return TARE_OK;
 }
 
-/* A config of a million expressions is no config, and would take hours. */
+/* A hostile config may have a million expressions, which would take hours. */
 static enum tare_code too_many(struct matching *m)
 {
     if (!m->unread)
@@ -163,7 +166,8 @@ static enum tare_code apply_rules(struct tare_model *model, struct tare_error *e
 
 /* ---- the order of columns ---------------------------------------------------------------------------------------- */
 
-/* g_idx itself says whether there is act-order, whatever desc_act says: GPTQModel undoes it before it writes. */
+/* g_idx[i] is the group of column i, and i / group_size without act-order. It counts, not desc_act: GPTQModel sorts the
+ * columns back before it writes. */
 static enum tare_code read_order(struct tare_model *model, struct tare_module *module, struct tare_error *err)
 {
     const struct tare_tensor *order = module->part[TARE_PART_G_IDX];
@@ -188,7 +192,7 @@ static enum tare_code read_order(struct tare_model *model, struct tare_module *m
     return TARE_OK;
 }
 
-/* GPTQ's, or compressed-tensors' with actorder. */
+/* Does a g_idx give the order of columns? GPTQ has one, and compressed-tensors with actorder. */
 static bool has_order(const struct tare_module *module)
 {
     return module->packing->reorders && !module->fault && module->part[TARE_PART_G_IDX];
@@ -229,8 +233,9 @@ static const char *last_of(const char *path)
 }
 
 /*
- * GPTQModel takes an embedding (tokens, features) for a linear of so many inputs and outputs: its groups are of tokens.
- * Turned, each row has scales of its own for each column. Source: gptqmodel 7.7.0, TorchQuantEmbeddings.
+ * GPTQModel packs an embedding (tokens, features) like a linear layer with tokens as inputs, so its groups are runs of
+ * tokens. Turned around, a row is a token, and every column of it has a scale of its own. Source: gptqmodel 7.7.0,
+ * TorchQuantEmbeddings.
  */
 static enum tare_code turn_embedding(struct tare_model *model, struct tare_error *err)
 {
@@ -252,7 +257,7 @@ static enum tare_code turn_embedding(struct tare_model *model, struct tare_error
         module->block[0] = module->group_size;
         module->block[1] = module->group_size = 1;
         module->by_rows = true;
-        module->act_order = false; /* of rows, and decode looks at it */
+        module->act_order = false; /* g_idx is about rows now, and decode reads it all the same. */
         for (size_t k = 0; k < model->weights.n; k++)
             if (model->weights.entries[k].recipe->module == module)
                 model->weights.entries[k].recipe = tare_recipe_take(&model->arena, module);
@@ -282,8 +287,8 @@ static bool has_parameter(const struct tare_model *model, const char *end)
     return false;
 }
 
-/* GPTQModel writes phi3's gate_up_proj as its two halves, and leaves the model type as it is. What is converted from
- * such a file under its own names has them too, packed or not. */
+/* GPTQModel writes phi3's gate_up_proj as its two halves and does not change the model type. A conversion of such a
+ * file under its own names has the halves too, whatever its format is: so every checkpoint is looked at. */
 static void join_gate_up(struct tare_model *model)
 {
     static const char *const halves[] = {"**.gate_proj.weight", "**.up_proj.weight"};
@@ -293,7 +298,7 @@ static void join_gate_up(struct tare_model *model)
     tare_join(&model->weights, halves, 2, 0, "**.gate_up_proj.weight");
 }
 
-/* Is it the bias of a packed module, which the model has no place for? */
+/* Is the entry the bias of a packed module, and does the model have no parameter for it? */
 static bool is_odd_bias(const struct tare_model *model, const struct tare_map *packed, const struct tare_entry *e)
 {
     const struct tare_parameter *p = tare_tree_find(&model->tree, e->name);

@@ -8,8 +8,8 @@
  * Measured over the producers' checkpoints: 0.98 .. 1.00 and -0.02 .. 0 where it is known to 0.02; of 8 bits it often
  * is not known well enough, and says nothing then.
  *
- * And a v1 field of all ones means z = 0 to some writers and has damaged its neighbours in others (formats.md): only
- * GPTQModel's rule is known.
+ * And a v1 field of all ones means z = 0 to some writers and has damaged its neighbours in others (docs/layouts.md):
+ * only GPTQModel's rule is known.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -18,10 +18,13 @@
 #include "plan/gptq_judge.h"
 
 #define BLOCK TARE_GPTQ_BLOCK
-#define MODULES 32     /* whose codes are sampled, at most; all fields of all modules are read */
-#define ROWS 32        /* of each */
-#define CONSTANT 0.995 /* the share of equal fields that makes a file symmetric: single modules may be otherwise */
-#define NEAR 0.4       /* an average closer than this, three standard errors included, is a verdict */
+/* Fields are read in all modules, but codes are sampled in at most that many modules and rows of each. */
+#define MODULES 32
+#define ROWS 32
+/* The share of equal fields that makes a file symmetric; single modules may differ. */
+#define CONSTANT 0.995
+/* |average - expected| + 3 standard errors below this is a verdict. The two expected values, 0 and 1, are 1 apart. */
+#define NEAR 0.4
 
 struct sample {
     double sum, squares;
@@ -58,7 +61,7 @@ static void count_fields(struct evidence *e, const struct tare_module *module, c
         }
 }
 
-/* Groups of some rows in the middle: how far above its field do a group's codes lie? */
+/* For some rows in the middle of a module: by how much does the mean code of each group exceed its field? */
 static enum tare_code sample_codes(struct evidence *e, const struct tare_module *module,
                                    const void *const part[TARE_PARTS], struct tare_arena *work, struct tare_error *err)
 {
@@ -95,7 +98,7 @@ static enum tare_code sample_codes(struct evidence *e, const struct tare_module 
     return TARE_OK;
 }
 
-/* One module a task; their evidence is added up in their order, so that it does not depend on threads. */
+/* Each module is a task. Evidence is added up in the order of modules, so the sum does not depend on threads. */
 struct gathering {
     struct tare_model *model;
     const struct tare_module **modules;
@@ -173,7 +176,7 @@ static enum tare_code gather(struct tare_model *model, struct evidence *e, struc
     return code;
 }
 
-/* The average that is known best, and its standard error; NaN: there is none. */
+/* The average with the smallest standard error = sqrt(variance / n); NaN: nothing was sampled. */
 static double best_average(const struct evidence *e, double *error)
 {
     double best = NAN;

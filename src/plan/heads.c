@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * heads.c - what the proof and the policy (--tie) make of the heads that the rule would drop. design.md, section 3,
- * "prove". */
+ * heads.c - heads that the rule drops are compared with the embedding, and the policy (--tie) has its say. The rule and
+ * the policy are docs/head.md. */
 #include <string.h>
 
 #include "plan/plan.h"
 #include "tree/prove.h"
 
-/* The live module behind a name, when nothing was done to it but renaming; NULL otherwise. */
+/* The module of the live entry of this name, if the entry was only renamed; else NULL. */
 static const struct tare_module *module_of(const struct tare_model *m, const char *name)
 {
     for (size_t i = 0; i < m->weights.n; i++) {
@@ -46,7 +46,7 @@ static enum tare_code prove(struct tare_model *m, struct tare_head_decision *hea
     return code;
 }
 
-/* A g_idx of AWQ is refused with its head; a bias must be zero. */
+/* Point 7: AWQ has no g_idx, so one on its head is refused; a bias on a dropped head must be zero. */
 static enum tare_code settle_bias(struct tare_model *m, const struct tare_head_decision *head, struct tare_error *err)
 {
     const struct tare_entry *weight = weight_of(m, head);
@@ -61,7 +61,7 @@ static enum tare_code settle_bias(struct tare_model *m, const struct tare_head_d
         if (e->rule || e->absorbed || strcmp(e->name, name) != 0 || tare_tree_find(&m->tree, name))
             continue;
         if (m->options.no_data || e->recipe->op != TARE_OP_TAKE)
-            return TARE_OK; /* it stays, and strict loading reports it */
+            return TARE_OK; /* The bias stays, and strict loading reports it. */
         const enum tare_code code = tare_module_is_zero(&m->checkpoint, e->recipe->module, &zero, err);
         if (code)
             return code;
@@ -84,7 +84,8 @@ static enum tare_code restore(struct tare_model *m, struct tare_head_decision *h
                            "a head of its own was asked for, and %s has no name for one", m->model_type);
 }
 
-/* A head that differs where only a default said tied: two readings, and the weights decide where they can. */
+/* The head differs, and only a default said tied. transformers' default decides: untied makes the head the model's own,
+ * tied leaves two readings, and the model is refused. */
 static enum tare_code settle_silent(struct tare_model *m, bool transformers_tied, struct tare_head_decision *head,
                                     struct tare_error *err)
 {

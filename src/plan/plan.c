@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * plan.c - the plan's life, and its findings. */
+ * plan.c - how a plan is made, kept and freed, and how findings get into it. */
 #include "plan/plan.h"
 
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "module/pattern.h"
+#include "plan/stages.h"
 
 void tare_plan_finding(struct tare_model *model, enum tare_level level, enum tare_code code, const char *word,
                        const char *where, const char *format, ...)
@@ -45,6 +48,62 @@ enum tare_code tare_plan_keep(struct tare_model *model, const struct tare_error 
                           (size_t)error->code < n && words[error->code] ? words[error->code] : "error", error->where,
                           "%s", error->text);
     return error->code;
+}
+
+bool tare_dense_asked(const char *patterns, const char *name)
+{
+    char pattern[256];
+    for (size_t n; patterns && *patterns; patterns += n + (patterns[n] == ',')) {
+        n = strcspn(patterns, ",");
+        if (!n || n >= sizeof pattern)
+            continue;
+        memcpy(pattern, patterns, n);
+        pattern[n] = 0;
+        const struct tare_pattern read = tare_pattern_read(pattern, false);
+        if (tare_pattern_match(&read, name, true, NULL))
+            return true;
+    }
+    return false;
+}
+
+/* What opening found worth saying becomes findings of the plan. */
+static void keep_remarks(struct tare_model *m)
+{
+    for (size_t i = 0; i < m->checkpoint.n_remarks; i++) {
+        const struct tare_remark *r = &m->checkpoint.remarks[i];
+        tare_plan_finding(m, r->level, TARE_OK, r->code, r->where, "%s", r->text);
+    }
+}
+
+enum tare_code tare_plan_make(struct tare_model **model, const char *path, const struct tare_options *options,
+                              const struct tare_edits *edits, tare_stages_fn *stages, struct tare_error *err)
+{
+    struct tare_error error = {0};
+    if (!model || (options && options->size < sizeof options->size))
+        return tare_fail(err, TARE_E_ARGUMENT, "",
+                         "tare_plan needs a place for the model and options made by TARE_OPTIONS_INIT");
+    struct tare_model *m = *model = calloc(1, sizeof *m);
+    if (!m)
+        return tare_fail_memory(err);
+    m->references = 1;
+    m->checkpoint.edits = edits;
+    if (options)
+        memcpy(&m->options, options, options->size < sizeof m->options ? options->size : sizeof m->options);
+    if (!path && !m->options.n_files)
+        tare_fail(&error, TARE_E_ARGUMENT, "", "tare_plan needs a path");
+    else
+        stages(m, path ? path : "memory", &error);
+    tare_plan_keep(m, &error);
+    keep_remarks(m);
+    /* When memory ran out, a stage may have left half of its results: such a plan is thrown away. */
+    if (m->code == TARE_E_MEMORY || m->arena.failed || tare_plan_report(m)) {
+        tare_model_free(m);
+        *model = NULL;
+        return tare_fail_memory(err);
+    }
+    if (m->code && err)
+        *err = m->error;
+    return m->code;
 }
 
 void tare_model_retain(struct tare_model *model)

@@ -14,25 +14,12 @@
 struct tare_arch;
 struct tare_decoder;
 
-/* What a bound parameter becomes in an MLX folder (stage 6); check, explain and run do not depend on it. */
-struct tare_target {
-    bool packed;             /* weight U32, scales, and what else its mode has; else one dense tensor */
-    enum tare_mlx_mode mode; /* of a packed one */
-    bool global;             /* nvfp4: with a global_scale */
-    enum tare_dtype dtype;   /* of the dense tensor, or of affine's scales and biases */
-    int bits;
-    int64_t group_size;               /* of the target: scales are repeated when it is smaller than the source's */
-    const char *refusal;              /* why MLX cannot hold it, or NULL; convert then fails with it */
-    const char *because;              /* why a packed source becomes dense, or NULL */
-    const struct tare_recipe *recipe; /* instead of the entry's own: columns or rows in another order; or NULL */
-};
-
 struct tare_finding {
     enum tare_level level;
     const char *code, *where, *text;
 };
 
-/* A parameter and a shape that does not fit it. */
+/* A parameter, and an entry of its name whose shape does not fit it. */
 struct tare_misshapen {
     const struct tare_parameter *parameter;
     const struct tare_entry *entry;
@@ -42,32 +29,32 @@ struct tare_model {
     struct tare_arena arena; /* owns the plan */
     struct tare_options options;
     int references;      /* model and sessions; atomic by __atomic builtins in plan.c only */
-    enum tare_code code; /* of the first error; OK: loads */
+    enum tare_code code; /* of the first error; OK: the model loads */
     struct tare_error error;
 
     struct tare_checkpoint checkpoint; /* 1 open */
     json_t *config, *generation;       /* 2 config; NULL: not read */
     struct tare_quant quant;
     const char *model_type;
+    /* 3 declare: the architecture's record, and its args */
     const struct tare_arch *arch;
-    void *args;                    /* of arch */
-    bool runs;                     /* its record says that logits were compared with the reference */
-    const struct tare_arch *inner; /* of a wrapper: its text model, or NULL */
-    void *inner_args;              /* of inner, or NULL */
-    const json_t *inner_config;    /* the fragment that drove the inner model, or NULL */
-    json_t *inner_copy;            /* owned, when the wrapper filled it in */
-    const char *inner_path;        /* "text_config", or NULL when the inner model read the top level */
-    struct tare_tree tree;         /* 3 declare */
+    void *args;
+    /* Its record says that logits were compared with the reference. */
+    bool runs;
+    /* A wrapper's text model and its args; NULL: the model is not a wrapper. */
+    const struct tare_arch *inner;
+    void *inner_args;
+    /* The fragment of the config that drove the text model, and the copy (owned) if the wrapper filled it in. */
+    const json_t *inner_config;
+    json_t *inner_copy;
+    /* Where that fragment lies: "text_config"; NULL: the text model read the top level. */
+    const char *inner_path;
+    struct tare_tree tree;
     struct tare_decoder *decoder;
     struct tare_module *modules; /* 4 group */
     size_t n_modules;
-    struct tare_weights weights; /* 5 rewrite */
-    struct tare_tie_result tie;  /* 5 tie */
-    struct tare_target *targets; /* 6 target: by parameter index */
-    enum tare_dtype float_dtype; /* of all floats in the MLX folder; meaningful when casts */
-    bool casts;
-    size_t n_casts; /* tensors whose dtype changes in the target */
-
+    struct tare_weights weights;   /* 5 rewrite */
+    struct tare_tie_result tie;    /* 5 tie */
     struct tare_finding *findings; /* heap */
     size_t n_findings, findings_room;
     const struct tare_parameter **missing; /* 7 strict; heap arrays */
@@ -81,10 +68,6 @@ struct tare_model {
     void *loaded;                /* struct tare_loaded of run/, made by the first session; atomic */
     void (*loaded_free)(void *); /* called by the last tare_model_free(), when not NULL */
 };
-
-/* tare_plan() of the checkpoint as it would be with the edits (open/edits.h; NULL: as it is), which must outlive it. */
-enum tare_code tare_plan_edited(struct tare_model **model, const char *path, const struct tare_options *options,
-                                const struct tare_edits *edits, struct tare_error *err);
 
 /* One more owner: each takes one tare_model_free(). */
 void tare_model_retain(struct tare_model *model);
@@ -105,16 +88,13 @@ enum tare_code tare_heads_settle(struct tare_model *model, bool transformers_tie
 /* --dequantize: does one of the patterns, which commas separate, match the parameter, its module, or what either lies
  * in? patterns may be NULL. */
 bool tare_dense_asked(const char *patterns, const char *name);
-/* Stage 6. */
-enum tare_code tare_target_choose(struct tare_model *model, struct tare_error *err);
-/* Another recipe for a parameter: it becomes the target's, and what it becomes is decided anew. */
-void tare_target_replace(struct tare_model *model, const struct tare_parameter *parameter,
-                         const struct tare_recipe *recipe);
-/* After stage 7: columns in act-order are sorted into groups where the producer of the input can give them in that
- * order (fold.c). */
+/*
+ * Columns in act-order are sorted into groups where the producer of their input can give it in that order: sets
+ * parameter->sorted of both (plan/fold.c).
+ */
 enum tare_code tare_plan_fold(struct tare_model *model, struct tare_error *err);
-/* Stage 7: bind entries to parameters; every missing, unexpected and misshapen one becomes part of the report. */
-enum tare_code tare_plan_close(struct tare_model *model, struct tare_error *err);
+/* The recipe by which a bound parameter is written under mlx-lm's names: the sorted one where there is one. */
+const struct tare_recipe *tare_parameter_recipe(const struct tare_parameter *parameter);
 /* After all stages, also after a failure: the report and its account. */
 enum tare_code tare_plan_report(struct tare_model *model);
 

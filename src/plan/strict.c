@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * strict.c - stage 7, strict: bind entries to parameters; every missing, unexpected and misshapen one in one report. */
+ * strict.c - stage 7, strict: every live entry is bound to a parameter, and what is missing, unexpected or misshapen
+ * goes into one report. */
+#include "plan/stages.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
-#include "plan/plan.h"
 
 #define SHAPE_SHOWN 6 /* axes of a shape in a message: a hostile header may give a tensor thousands */
 
@@ -62,7 +64,7 @@ static void fault_finding(struct tare_model *model, const struct tare_entry *ent
                           fault->fault);
 }
 
-/* P7: two live entries of one name. */
+/* P7: two live entries have one name. */
 static void twice(struct tare_model *model, const struct tare_parameter *p, const struct tare_entry *entry)
 {
     tare_plan_finding(
@@ -95,7 +97,8 @@ static bool bind(struct tare_model *model, const struct tare_entry *entry)
     else if (!fits(p, entry->recipe)) {
         const struct tare_misshapen row = {p, entry};
         return push(&model->misshapen, &model->misshapen_room, &model->n_misshapen, &row, sizeof row);
-    } else if (!tare_dtype_is_float(entry->recipe->dtype) && p->kind != TARE_KIND_INTEGERS) { /* P8 */
+    } else if (!tare_dtype_is_float(entry->recipe->dtype) &&
+               p->kind != TARE_KIND_INTEGERS) { /* docs/bad-input.md, P8 */
         tare_plan_finding(model, TARE_ERROR, TARE_E_SHAPE, "dtype", p->name, "%s: stored as %s; a float was expected%s",
                           file_of(model, entry), tare_dtype_name(entry->recipe->dtype),
                           entry->recipe->dtype == TARE_U32 || entry->recipe->dtype == TARE_I32
@@ -181,7 +184,7 @@ static void misshapen_findings(struct tare_model *model)
     }
 }
 
-/* What was set aside, and running needs. One that does not fit must not be left out in silence. */
+/* Binds an entry that mlx-lm sets aside and running needs. One that does not fit must not be left out in silence. */
 static void bind_aside(struct tare_model *model, const struct tare_entry *entry)
 {
     struct tare_parameter *p = tare_tree_find(&model->tree, entry->name);
@@ -218,5 +221,5 @@ enum tare_code tare_plan_close(struct tare_model *model, struct tare_error *err)
     missing_finding(model);
     if (model->code && err)
         *err = model->error;
-    return model->code;
+    return model->code ? model->code : tare_plan_fold(model, err);
 }

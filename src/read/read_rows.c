@@ -37,7 +37,7 @@ static enum tare_code read_wide(const struct tare_reader *reader, const struct t
     double *values = tare_arena_array(buffer, (size_t)tile->count, sizeof *values);
     if (!values)
         return tare_fail_memory(err);
-    const enum tare_code code = tare_reading_doubles(&reader->reading, tile, values, work, err);
+    const enum tare_code code = tare_readable_doubles(&reader->reading, tile, values, work, err);
     for (int64_t i = 0; !code && i < tile->count; i++)
         tare_float_put(to, dtype, i, (float)values[i]);
     return code;
@@ -52,7 +52,7 @@ static enum tare_code read_tile(const struct tare_reader *reader, const struct t
     float *values = direct ? to : tare_arena_array(buffer, (size_t)tile->count, sizeof *values);
     if (!values)
         return tare_fail_memory(err);
-    const enum tare_code code = tare_reading_floats(&reader->reading, tile, values, work, err);
+    const enum tare_code code = tare_readable_floats(&reader->reading, tile, values, work, err);
     for (int64_t i = 0; !code && !direct && i < tile->count; i++)
         tare_float_put(to, dtype, i, values[i]);
     return code;
@@ -119,7 +119,7 @@ enum tare_code tare_read_codes(const struct tare_reader *reader, int64_t row, in
         const struct tare_codes to = {codes + done * info->columns, scales + done * info->groups,
                                       offsets + done * info->groups};
         tare_arena_reset(&work);
-        code = tare_reading_codes(&reader->reading, &tile, &to, &work, err);
+        code = tare_readable_codes(&reader->reading, &tile, &to, &work, err);
         if (!code)
             set_offsets(reader, to.scale, to.offset, n * info->groups);
         done += n;

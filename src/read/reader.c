@@ -79,7 +79,7 @@ static const float *table_of(enum tare_code_form form, struct tare_arena *arena)
 static enum tare_code describe_codes(struct tare_reader *reader, struct tare_error *err)
 {
     struct tare_tensor_info *info = &reader->info;
-    const struct tare_reading *reading = &reader->reading;
+    const struct tare_readable *reading = &reader->reading;
     const enum tare_code_form form = reading->first->packing->codes;
     info->group_size = reading->ordered ? reading->first->group_size : reading->group_size;
     info->groups = reading->groups;
@@ -94,7 +94,7 @@ static enum tare_code describe_codes(struct tare_reader *reader, struct tare_err
 static enum tare_code describe(struct tare_reader *reader, struct tare_error *err)
 {
     struct tare_tensor_info *info = &reader->info;
-    const struct tare_reading *reading = &reader->reading;
+    const struct tare_readable *reading = &reader->reading;
     const struct tare_module *first = reading->first;
     info->size = sizeof *info;
     info->rank = reading->flat.rank;
@@ -126,10 +126,10 @@ static enum tare_code open_reader(struct tare_reader *reader, const char *name, 
     enum tare_code code = view == TARE_VIEW_PARAMETER ? find_parameter(reader, name, &recipe, err)
                                                       : find_module(reader, name, &recipe, err);
     if (!code)
-        code = tare_reading_make(&reader->reading, &reader->model->checkpoint, recipe, name, &reader->arena, err);
+        code = tare_readable_make(&reader->reading, &reader->model->checkpoint, recipe, name, &reader->arena, err);
     if (code)
         return code;
-    tare_reading_keep_order(&reader->reading);
+    tare_readable_keep_order(&reader->reading);
     return describe(reader, err);
 }
 
@@ -182,7 +182,7 @@ enum tare_code tare_reader_check(const struct tare_reader *reader, int64_t row, 
 
 struct tare_tile tare_reader_tile(const struct tare_reader *reader, int64_t row, int64_t rows, int64_t most)
 {
-    const struct tare_reading *reading = &reader->reading;
+    const struct tare_readable *reading = &reader->reading;
     const int last = reading->rank - 1;
     struct tare_tile tile = {.first = row * reader->info.columns};
     tile.high[last] = reading->shape[last];
@@ -207,7 +207,7 @@ enum tare_code tare_reader_groups(const struct tare_reader *reader, int32_t *gro
     if (!reader || !group_of_column)
         return tare_fail(err, TARE_E_ARGUMENT, "", "tare_reader_groups needs a reader and a place for the groups");
     const struct tare_tensor_info *info = &reader->info;
-    const struct tare_reading *reading = &reader->reading;
+    const struct tare_readable *reading = &reader->reading;
     if (!reading->codes)
         return tare_fail(err, TARE_E_ARGUMENT, info->name, "it has no codes, so its columns are in no groups");
     if (room < (size_t)info->columns)

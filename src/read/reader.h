@@ -5,14 +5,14 @@
 #define TARE_READ_READER_H
 
 #include "plan/plan.h"
-#include "read/reading.h"
+#include "read/readable.h"
 
 /* Made at opening and never changed, so threads may share it. */
 struct tare_reader {
     struct tare_model *model; /* a reference of its own */
     struct tare_arena arena;  /* owns what info and reading point to */
     struct tare_tensor_info info;
-    struct tare_reading reading;
+    struct tare_readable reading;
     const struct tare_parameter *parameter; /* NULL: a source module */
 };
 

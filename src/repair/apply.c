@@ -19,7 +19,7 @@ static const struct tare_repaired *text_of(const struct tare_repair *r, const ch
     return NULL;
 }
 
-/* Hidden files are left out, and what an earlier repair kept. */
+/* Hidden files are left out, and so are the files that an earlier repair kept. */
 static bool is_left_out(const char *name)
 {
     return name[0] == '.' || tare_ends_with(name, TARE_BEFORE) || tare_ends_with(name, TARE_ABSENT);
@@ -101,7 +101,7 @@ enum tare_code tare_repair_write(const tare_repair *r, const char *wanted, struc
     struct tare_folder folder = {0};
     enum tare_code code = tare_folder_begin(&folder, wanted, r->model->checkpoint.folder, err);
     if (!code)
-        code = tare_folder_clear(&folder, err); /* what a killed run left is not gone on with */
+        code = tare_folder_clear(&folder, err); /* What a killed run left is thrown away, not continued. */
     if (!code)
         code = put_files(r, &folder, err);
     if (!code)

@@ -24,7 +24,7 @@ static size_t skip_space(const struct scan *s, size_t at)
     return at;
 }
 
-/* Behind the string that begins at `at`. */
+/* The position past the end of the string that begins at `at`. */
 static size_t skip_string(const struct scan *s, size_t at)
 {
     for (at++; at < s->n && s->text[at] != '"'; at++)
@@ -33,7 +33,7 @@ static size_t skip_string(const struct scan *s, size_t at)
     return at < s->n ? at + 1 : s->n;
 }
 
-/* Behind the value that begins at `at`: brackets are counted, strings skipped. */
+/* The position past the end of the value that begins at `at`. Brackets are counted and strings skipped. */
 static size_t skip_value(const struct scan *s, size_t at)
 {
     int depth = 0;
@@ -55,7 +55,7 @@ static size_t skip_value(const struct scan *s, size_t at)
     return s->n;
 }
 
-/* The member at or behind `at`, which lies behind a '{' or a ','; false at the end of the object. */
+/* Reads the next member from `at`, which is a position after a '{' or a ','. False: the object ends there. */
 static bool next_member(const struct scan *s, size_t at, struct member *m)
 {
     at = skip_space(s, at);
@@ -69,8 +69,8 @@ static bool next_member(const struct scan *s, size_t at, struct member *m)
     return true;
 }
 
-/* Does the key stand there as JSON spells it? One that is spelled with other escapes is not found; the caller compares
- * the result. */
+/* Is this the key, spelled as jansson spells it? A key with other escapes is not found; the caller notices, because it
+ * compares the result. */
 static bool key_is(const struct scan *s, const struct member *m, const char *key)
 {
     struct tare_text quoted = {0};
@@ -82,7 +82,7 @@ static bool key_is(const struct scan *s, const struct member *m, const char *key
     return same;
 }
 
-/* What an object has: the member of a key, the first and the last one. */
+/* Three members of an object: the one with the key, the first and the last. */
 struct object {
     size_t open; /* of its '{' */
     struct member found, before, first, last;

@@ -9,8 +9,8 @@
 
 /*
  * text is JSON that tare_json_parse() took, of an object. path: keys from the top, ending with NULL; the objects before
- * the last key must be there. value NULL: remove the key. A new key is put behind the others of its object, on a line
- * of its own where they have one. Returns false when an object of the path is not there, or without memory
+ * the last key must be there. value NULL: remove the key. A new key becomes the last of its object, on a line of
+ * its own where the others have one. Returns false when an object of the path is not there, or without memory
  * (out->failed).
  */
 bool tare_json_edit(struct tare_text *out, const char *text, size_t n, const char *const *path, const json_t *value);

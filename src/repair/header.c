@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * header.c - a shard's header with other names, or without some tensors, and the shard that goes with it. Data ranges
- * stay contiguous: what lies behind a dropped tensor moves up.
+ * stay contiguous: what follows a dropped tensor moves up.
  */
 #if defined(__linux__)
 #define _GNU_SOURCE /* FICLONE lies in linux/fs.h */
@@ -116,7 +116,7 @@ static enum tare_code list_ranges(struct header *h, const struct tare_repair *r,
     return TARE_OK;
 }
 
-/* The entries in the order of their data, as other writers have them. */
+/* Writes the entries in the order of their data, as other programs do. */
 static bool new_json(const struct header *h, const struct tare_repair *r, json_t *top)
 {
     json_t *metadata = json_object_get(h->json, "__metadata__");
@@ -184,7 +184,7 @@ enum tare_code tare_header_fits(struct tare_repair *r, const char **why, struct 
     return r->arena.failed ? tare_fail_memory(err) : TARE_OK;
 }
 
-/* n bytes of one file into another, from one offset to another. */
+/* Copies n bytes from one offset of a file to another offset of another file. */
 static enum tare_code move_bytes(int from, uint64_t at, int to, uint64_t there, uint64_t n, const char *name,
                                  struct tare_error *err)
 {
@@ -244,7 +244,7 @@ static enum tare_code write_head(const struct header *h, uint64_t room, int fd, 
     return code;
 }
 
-/* The data behind the new header; neighbours that stay are moved together. */
+/* Copies the data after the new header. Neighbours that both stay are copied together. */
 static enum tare_code write_data(const struct header *h, const struct tare_file *file, uint64_t room, int fd,
                                  struct tare_error *err)
 {
@@ -272,7 +272,7 @@ enum tare_code tare_header_write(const struct tare_repair *r, size_t at, int fd,
     const struct tare_file *file = &r->model->checkpoint.files[at];
     struct header h = {0};
     enum tare_code code = make(&h, r, at, err);
-    const uint64_t room = keep ? h.old_size : (h.size + 7) / 8 * 8; /* as safetensors aligns it */
+    const uint64_t room = keep ? h.old_size : (h.size + 7) / 8 * 8; /* safetensors aligns the data to 8 bytes */
     if (!code && keep && h.size > room)
         code = tare_fail(err, TARE_E_TARGET, file->name, "the new header does not fit the old one's room");
     if (!code && keep)

@@ -37,13 +37,6 @@ struct places {
     int folder;
 };
 
-static enum tare_code fail_system(struct tare_error *err, const char *where, const char *what)
-{
-    const int number = errno;
-    const bool space = number == ENOSPC || number == EDQUOT || number == EFBIG;
-    return tare_fail(err, space ? TARE_E_SPACE : TARE_E_IO, where, "%s: %s", what, strerror(number));
-}
-
 static char *with(const char *before, const char *name, const char *after)
 {
     struct tare_text text = {0};
@@ -83,18 +76,18 @@ static enum tare_code add(struct places *p, const char *name, const struct tare_
     return TARE_OK;
 }
 
-/* The folder, held until it is closed: one repair at a time. */
+/* Opens the folder and locks it until it is closed, so that only one repair works in it. */
 static enum tare_code open_folder(const char *path, int *folder, struct tare_error *err)
 {
     *folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (*folder < 0)
-        return fail_system(err, path, "opening it");
+        return tare_fail_system(err, path, "opening it");
     if (flock(*folder, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
         return tare_fail(err, TARE_E_EXISTS, path, "another repair works in it");
-    return TARE_OK; /* where a file system has no locks, there is none */
+    return TARE_OK; /* A file system without locks is used without one. */
 }
 
-/* config.json last: until then the folder is the old one to most readers. */
+/* config.json comes last: until it changes, most readers see the old checkpoint. */
 static enum tare_code list(const struct tare_repair *r, struct places *p, struct tare_error *err)
 {
     enum tare_code code = TARE_OK;
@@ -113,15 +106,16 @@ static enum tare_code write_new(const struct tare_repair *r, struct places *p, s
 {
     struct stat info = {.st_mode = 0644};
     fstatat(p->folder, place->name, &info, 0);
-    unlinkat(p->folder, place->temporary, 0); /* of one that was killed: the folder is locked */
+    unlinkat(p->folder, place->temporary,
+             0); /* Left by a killed repair; no other works here, since we hold the lock. */
     const int fd = openat(p->folder, place->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
-        return fail_system(err, place->temporary, "creating it");
+        return tare_fail_system(err, place->temporary, "creating it");
     place->written = true;
     enum tare_code code = place->text ? tare_folder_write(fd, place->name, place->text->text, place->text->size, 0, err)
                                       : tare_header_write(r, place->file, fd, true, err);
     if (!code && fchmod(fd, info.st_mode & 0777))
-        code = fail_system(err, place->temporary, "giving it the old file's permissions");
+        code = tare_fail_system(err, place->temporary, "giving it the old file's permissions");
     if (code) {
         close(fd);
         return code;
@@ -129,20 +123,20 @@ static enum tare_code write_new(const struct tare_repair *r, struct places *p, s
     return tare_folder_finish(fd, place->name, err);
 }
 
-/* Give the old file its second name, or say that there was none. */
+/* Gives the old file its second name, or makes the empty file which says that there was none. */
 static enum tare_code keep(struct places *p, struct place *place, struct tare_error *err)
 {
     if (!place->was_there) {
         const int fd = openat(p->folder, place->absent, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
         if (fd < 0)
-            return fail_system(err, place->absent, "creating it");
+            return tare_fail_system(err, place->absent, "creating it");
         place->kept = true;
         return tare_folder_finish(fd, place->absent, err);
     }
     /* a file system without hard links leaves NAME away for a moment */
     if (linkat(p->folder, place->name, p->folder, place->before, 0) &&
         (errno == EEXIST || renameat(p->folder, place->name, p->folder, place->before)))
-        return fail_system(err, place->name, "keeping it");
+        return tare_fail_system(err, place->name, "keeping it");
     place->kept = true;
     return TARE_OK;
 }
@@ -155,17 +149,17 @@ static enum tare_code exchange(struct places *p, struct tare_error *err)
             return code;
     }
     if (fsync(p->folder))
-        return fail_system(err, "the folder", "bringing it to the disk");
+        return tare_fail_system(err, "the folder", "bringing it to the disk");
     for (size_t i = 0; i < p->n; i++) {
         if (renameat(p->folder, p->list[i].temporary, p->folder, p->list[i].name))
-            return fail_system(err, p->list[i].name, "renaming it");
+            return tare_fail_system(err, p->list[i].name, "renaming it");
         p->list[i].renamed = true;
         p->list[i].written = false;
     }
-    return fsync(p->folder) ? fail_system(err, "the folder", "bringing it to the disk") : TARE_OK;
+    return fsync(p->folder) ? tare_fail_system(err, "the folder", "bringing it to the disk") : TARE_OK;
 }
 
-/* After a failure: everything as it was. */
+/* After a failure everything is put back as it was. */
 static void take_back(struct places *p)
 {
     for (size_t i = p->n; i-- > 0;) {
@@ -234,20 +228,20 @@ static bool cut(char *name, const char *end)
     return true;
 }
 
-/* One entry of the folder: a kept file goes back, a file that was not there goes away. */
+/* Undoes one entry of the folder: a kept file gets its name back, and a file that was not there before is removed. */
 static enum tare_code undo(int folder, const char *entry, size_t *n, struct tare_error *err)
 {
     char *name = strdup(entry);
     enum tare_code code = name ? TARE_OK : tare_fail_memory(err);
     if (name && cut(name, TARE_BEFORE)) {
         if (renameat(folder, entry, folder, name))
-            code = fail_system(err, entry, "putting it back");
+            code = tare_fail_system(err, entry, "putting it back");
         else
             unlinkat(folder, entry, 0); /* where both were the same file, renaming did nothing */
         *n += !code;
     } else if (name && cut(name, TARE_ABSENT)) {
         if ((unlinkat(folder, name, 0) && errno != ENOENT) || unlinkat(folder, entry, 0))
-            code = fail_system(err, name, "removing it, as it was not there before");
+            code = tare_fail_system(err, name, "removing it, as it was not there before");
         *n += !code;
     } else if (name && name[0] == '.' && cut(name, TEMPORARY)) {
         unlinkat(folder, entry, 0); /* of one that was killed */
@@ -262,7 +256,7 @@ static enum tare_code undo_all(int folder, size_t *n, struct tare_error *err)
     DIR *list = again < 0 ? NULL : fdopendir(again);
     char **names = NULL;
     size_t count = 0, room = 0;
-    enum tare_code code = list ? TARE_OK : fail_system(err, "the folder", "listing it");
+    enum tare_code code = list ? TARE_OK : tare_fail_system(err, "the folder", "listing it");
     /* names first: a folder that changes while it is read may show an entry twice */
     for (const struct dirent *entry; !code && (entry = readdir(list));)
         if (!tare_grow(&names, &room, count + 1, sizeof *names) || !(names[count++] = strdup(entry->d_name)))
@@ -293,7 +287,7 @@ enum tare_code tare_repair_undo(const char *path, size_t *n, struct tare_error *
     if (!code)
         code = undo_all(folder, &count, err);
     if (!code && fsync(folder))
-        code = fail_system(err, path, "bringing it to the disk");
+        code = tare_fail_system(err, path, "bringing it to the disk");
     if (folder >= 0)
         close(folder);
     tare_checkpoint_release(&checkpoint);

@@ -28,7 +28,7 @@ static enum tare_code mend_zero_point(struct tare_settings *m)
                                        "no packed tensor has qzeros: every zero is 8, the middle of the codes");
     if (json_is_true(there))
         return TARE_OK;
-    if (json_is_false(there)) { /* GPTQModel writes false and zeros that are all 8 */
+    if (json_is_false(there)) { /* GPTQModel writes false, and still stores zeros, which are all 8. */
         if (m->r->options.no_data)
             return TARE_OK;
         const enum tare_code code = tare_stems_all_eight(m->stems, &eight, m->err);
@@ -60,7 +60,7 @@ enum tare_code tare_mend_awq(struct tare_settings *m, enum tare_layout_bit layou
     if (!code && !(layout == TARE_LAYOUT_AWQ_GEMV_FAST && tare_settings_text(m, "version") &&
                    !strcasecmp(tare_settings_text(m, "version"), "llm-awq")))
         code = tare_settings_want_text(m, "version", version, because);
-    for (size_t k = 0; k < 2 && !code; k++) /* GPTQModel says it twice more */
+    for (size_t k = 0; k < 2 && !code; k++) /* GPTQModel repeats the version under these keys. */
         if (tare_settings_get(m, formats[k]) && layout != TARE_LAYOUT_AWQ_GEMV_FAST)
             code = tare_settings_want_text(m, formats[k], version, because);
     return code || layout == TARE_LAYOUT_AWQ_GEMV_FAST ? code : mend_zero_point(m);

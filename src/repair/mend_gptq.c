@@ -6,7 +6,7 @@
 
 #include "repair/settings.h"
 
-/* The bits of all stems, or 0. */
+/* The number of bits that all stems have in common, or 0. */
 static int common_bits(const struct tare_stems *s, enum tare_layout_bit layout)
 {
     int bits = 0;
@@ -26,7 +26,7 @@ static enum tare_code mend_format(struct tare_settings *m)
     const char *name =
         tare_settings_get(m, "checkpoint_format") || !tare_settings_get(m, "format") ? "checkpoint_format" : "format";
     const int common = finding ? common_bits(m->stems, TARE_LAYOUT_GPTQ) : 0;
-    int zero = -1; /* fields that are all the same, read in order, are not planes */
+    int zero = -1; /* Fields that are all equal when read in order are not stored as planes of bits. */
     const enum tare_code code = common ? tare_stems_one_zero(m->stems, common, &zero, m->err) : TARE_OK;
     if (!finding || code)
         return code;
@@ -44,7 +44,7 @@ static enum tare_code mend_format(struct tare_settings *m)
                              finding->text);
 }
 
-/* What else GPTQ's settings say of the data. */
+/* desc_act and sym: do the data agree with them? */
 static enum tare_code mend_flags(struct tare_settings *m, int bits)
 {
     const struct tare_finding *order = tare_repair_finding(m->r->model, "act-order");
@@ -62,7 +62,7 @@ static enum tare_code mend_flags(struct tare_settings *m, int bits)
                              : tare_settings_set(m, "sym", json_false(), "the zeros differ: the file is not symmetric");
 }
 
-/* Modules of several widths. */
+/* The modules differ in their number of bits, so only the format can be told, or a key found by trial. */
 static enum tare_code mend_mixed(struct tare_settings *m)
 {
     const enum tare_code code = mend_format(m);
@@ -82,7 +82,7 @@ enum tare_code tare_mend_gptq(struct tare_settings *m)
                               first->path, tare_stem_read(first, TARE_LAYOUT_GPTQ).bits,
                               (long long)tare_stem_read(first, TARE_LAYOUT_GPTQ).in);
     enum tare_code code = m->place.owner ? TARE_OK : tare_settings_want_text(m, "quant_method", "gptq", because);
-    if (!code && !bits) /* `dynamic`: the general settings are those of most modules only */
+    if (!code && !bits) /* With `dynamic`, the general settings are those of most modules, not of all. */
         return *m->changed ? TARE_OK : mend_mixed(m);
     if (!code)
         code = tare_settings_want_integer(m, "bits", NULL, bits, because);
@@ -101,7 +101,7 @@ static json_t *gptq_object(int bits, int64_t group, bool symmetric, const char *
                      (json_int_t)group, "sym", (int)symmetric, "desc_act", 0, "checkpoint_format", version);
 }
 
-/* Do the data contradict this version? Then it is the other one, if they contradict only one. */
+/* Do the data contradict this version? If they contradict exactly one of the two, the other is right. */
 static enum tare_code contradicted(struct tare_settings *m, const json_t *object, bool *contradicts)
 {
     const char *const path[] = {"quantization_config", NULL};
@@ -112,8 +112,8 @@ static enum tare_code contradicted(struct tare_settings *m, const json_t *object
     return code;
 }
 
-/* A whole object is made only where one reading is left: of 3, 5, 6 and 7 bits there are two layouts of the same
- * shapes, and zeros may be stored less one or not. */
+/* A whole object is made only where a single reading is left. With 3, 5, 6 or 7 bits two layouts have the same shapes,
+ * and zeros may be stored as they are or less one. */
 enum tare_code tare_make_gptq(struct tare_settings *m)
 {
     static const char *const versions[] = {"gptq", "gptq_v2"};

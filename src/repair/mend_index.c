@@ -13,16 +13,15 @@ static bool opened(const struct tare_model *model)
     return model->checkpoint.n_tensors && model->checkpoint.by_name.count == model->checkpoint.n_tensors;
 }
 
-/* Planning ended at the index: would all shards without it make one checkpoint? */
+/* Planning failed at the index. Would all shards make one checkpoint without it? */
 static enum tare_code try_without(struct tare_repair *r, bool *changed, struct tare_error *err)
 {
     struct tare_edits without = r->edits;
     struct tare_model *trial = NULL;
-    struct tare_error ignored;
     without.no_index = true;
-    tare_plan_edited(&trial, r->path, &r->options, &without, &ignored);
-    if (!trial)
-        return tare_fail_memory(err);
+    const enum tare_code code = tare_repair_trial(r, &r->options, &without, &trial, err);
+    if (code)
+        return code;
     *changed = opened(trial) && !tare_repair_finding(trial, "shards-absent");
     tare_model_free(trial);
     return TARE_OK;
@@ -76,7 +75,7 @@ static json_t *index_of(const struct tare_checkpoint *c, const json_t *old)
     return NULL;
 }
 
-/* How many entries of the new map the old one has otherwise or lacks, and how many it has too many. */
+/* Counts what differs between two weight_maps: tensors in another file, new tensors, and tensors that are gone. */
 static void compare(const json_t *was, const json_t *is, size_t *moved, size_t *added, size_t *gone)
 {
     const char *key;

@@ -11,13 +11,13 @@
 
 static const char because_shapes[] = "weight and scales, over the input columns that the model declares";
 
-/* What one module is, or is said to be. */
+/* What one module is by its tensors, or by the config. */
 struct recipe {
     int64_t bits, group_size;
     const char *mode;
 };
 
-/* (bits, group size) of a module whose scales are bytes tell its mode. */
+/* Where scales are single bytes, the bits and the group size tell the mode. */
 static bool recipe_of(const struct tare_stem *s, struct recipe *recipe)
 {
     const struct tare_reading r = tare_stem_read(s, TARE_LAYOUT_MLX);
@@ -108,7 +108,7 @@ static json_t *recipe_json(const struct recipe *r)
     return object;
 }
 
-/* What a module's own entry has to be: *value NULL: none. False: it is right as it is, or cannot be told. */
+/* What the entry of a module has to be; *value NULL: it needs none. False: it is right already, or cannot be told. */
 static bool own_entry(const struct tare_stem *stem, const json_t *object, const struct recipe *general, json_t **value,
                       bool *room)
 {
@@ -123,7 +123,7 @@ static bool own_entry(const struct tare_stem *stem, const json_t *object, const 
     return true;
 }
 
-/* All entries at once: where hundreds of modules are wrong, a change each would be no easier to read. */
+/* Replaces all entries by one change: hundreds of single changes would be no easier to read. */
 static enum tare_code set_whole(struct tare_repair *r, const struct tare_stems *s, const char *top,
                                 const struct recipe *general, bool *changed, struct tare_error *err)
 {
@@ -131,7 +131,7 @@ static enum tare_code set_whole(struct tare_repair *r, const struct tare_stems *
     const json_t *object = json_object_get(r->model->config, top);
     json_t *whole = json_deep_copy(object), *value;
     bool room = whole != NULL;
-    if (room && !*changed) /* else the general settings come first, and these in the next round */
+    if (room && !*changed) /* Otherwise the general settings are mended first, and these in the next round. */
         for (size_t i = 0; room && i < s->n; i++) {
             if (!own_entry(&s->list[i], object, general, &value, &room))
                 continue;

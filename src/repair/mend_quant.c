@@ -15,7 +15,7 @@ static const json_t *object_at(const json_t *top, const char *key)
     return json_is_object(value) ? value : NULL;
 }
 
-/* In the order in which config/quant.c looks. */
+/* The places of the settings, in the order in which config/quant.c looks. */
 static enum tare_code find_place(struct tare_repair *r, struct tare_place *place, struct tare_error *err)
 {
     const json_t *config = r->model->config, *text = object_at(config, "text_config");
@@ -56,14 +56,13 @@ static char *plain_config(const json_t *config)
     return plain;
 }
 
-/* The stems with what the model declares for them; stems->model stays NULL where nothing was declared. */
+/* Lists the stems with what the model declares for them, by planning without any quantization. */
 static enum tare_code list_stems(struct tare_repair *r, struct tare_stems *stems, struct tare_error *err)
 {
     struct tare_edited_file files[2 + TARE_REPAIRED_MOST];
     struct tare_edits edits = r->edits;
     struct tare_model *model = NULL;
     struct tare_options options = r->options;
-    struct tare_error ignored;
     char *config = plain_config(r->model->config);
     if (!config)
         return tare_fail_memory(err);
@@ -71,12 +70,10 @@ static enum tare_code list_stems(struct tare_repair *r, struct tare_stems *stems
     files[1] = (struct tare_edited_file){"quantize_config.json", NULL, 0};
     edits.files = files;
     edits.n_files = 2;
-    options.no_data = true; /* heads are not compared here */
-    tare_plan_edited(&model, r->path, &options, &edits, &ignored);
-    if (model)
-        model->checkpoint.edits = NULL; /* they do not outlive this function, and all files were read */
+    options.no_data = true; /* Heads need not be compared here. */
+    const enum tare_code code = tare_repair_trial(r, &options, &edits, &model, err);
     free(config);
-    return model ? tare_stems_list(stems, model, err) : tare_fail_memory(err);
+    return code ? code : tare_stems_list(stems, model, err);
 }
 
 /* ---- which layout -------------------------------------------------------------------------------------------- */
@@ -105,7 +102,7 @@ static enum tare_code mend_qweights(struct tare_settings *m, unsigned layouts)
             tare_repair_note(m->r, m->place.file, "how the packed tensors are laid out: two readings fit their shapes");
         return TARE_OK;
     }
-    if (!layouts) /* the plan says of which tensor and why */
+    if (!layouts) /* The plan already says for which tensor, and why. */
         return TARE_OK;
     enum tare_code code = TARE_OK;
     if (!m->place.object && layouts == TARE_LAYOUT_GPTQ) {
@@ -131,7 +128,7 @@ static bool is_foreign(const struct tare_settings *m)
     return false;
 }
 
-/* Settings that the plan refuses, and that are of a kind with which each value is tried. */
+/* The plan refuses these settings, and their kind is one whose values are found by trial (mend_trial.c). */
 static bool tried(const struct tare_settings *m)
 {
     const char *method = tare_settings_text(m, "quant_method");

@@ -34,7 +34,7 @@ static const char *prefix_put(const struct tare_model *m, size_t *n)
     return NULL;
 }
 
-/* The name that the embedding has in checkpoints that are spelled as this one is; NULL: not to be told. */
+/* The name of the embedding as this checkpoint would spell it; NULL: it cannot be told. */
 static const char *embedding_stem(struct tare_repair *r)
 {
     const struct tare_model *m = r->model;
@@ -95,7 +95,7 @@ static bool is_spare(const struct tare_model *m, const struct tare_entry *entry,
     return !(own && own->active) && linear && linear->active && linear->kind == TARE_KIND_LINEAR;
 }
 
-/* What rewriting itself drops (rotary tables, causal masks) is no bias of a linear; what was proved zero by then is. */
+/* What a sanitize drops (rotary tables, causal masks) is not a bias of a linear. What was proved to be zero is one. */
 static enum tare_code mend_biases(struct tare_repair *r, bool *changed, struct tare_error *err)
 {
     struct tare_model *m = r->model;

@@ -9,13 +9,13 @@
 
 #define FIELD "tie_word_embeddings"
 /*
- * Distance of the head from the embedding, relative to the embedding's norm, from which on no quantization explains it:
- * codes of 2 bits leave about 0.35, two matrices that have nothing to do with one another are at 1.4.
+ * |head - embedding| / |embedding| above which no quantization explains the difference. Codes of 2 bits leave about
+ * 0.35; two unrelated matrices of equal norm are at sqrt(2) = 1.4.
  */
 #define APART 0.7
 #define ROWS 128
 
-/* The live module behind a name, when nothing was done to it but renaming; else NULL. */
+/* The module of the live entry of this name, if the entry was only renamed; else NULL. */
 static const struct tare_module *module_of(const struct tare_model *m, const char *name)
 {
     for (size_t i = 0; i < m->weights.n; i++) {
@@ -72,7 +72,7 @@ static enum tare_code distance(struct tare_model *m, const struct tare_module *h
         tare_arena_reset(&work);
     }
     tare_arena_release(&work);
-    *relative = sqrt(sum[0] / sum[1]); /* of a zero embedding NaN or infinity */
+    *relative = sqrt(sum[0] / sum[1]); /* NaN or infinity where the embedding is zero */
     return code;
 }
 
@@ -102,7 +102,7 @@ static enum tare_code set(struct tare_repair *r, const struct tare_head_decision
     return code || !better ? code : tare_repair_set(r, "config.json", path, value, because, changed, err);
 }
 
-/* A head that differs: what does the flag have to say? */
+/* The head differs from the embedding: which value must the flag have? */
 static enum tare_code mend_own(struct tare_repair *r, const struct tare_head_decision *head,
                                const struct tare_module *weight, const struct tare_module *embedding, bool *changed,
                                struct tare_error *err)
@@ -154,7 +154,7 @@ static enum tare_code mend_head(struct tare_repair *r, struct tare_head_decision
     const char *difference = head->difference;
     struct tare_pool *pool = NULL;
     if (!embedding || !weight)
-        return TARE_OK; /* strict loading says what is missing */
+        return TARE_OK; /* Strict loading reports what is missing. */
     if (r->options.no_data) {
         tare_repair_note(r, head->prefix, "whether it is the embedding was not to be read");
         return TARE_OK;

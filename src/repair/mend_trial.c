@@ -69,7 +69,7 @@ static bool reads_alike(const struct tare_model *a, const struct tare_model *b)
     return true;
 }
 
-/* A trial that loads: the first is kept, others are held against it. */
+/* Keeps the first trial that loads, and compares later ones with it. */
 static enum tare_code keep(struct trying *t, size_t last, const char *text, json_t *value, struct tare_model *trial)
 {
     if (!t->how) {
@@ -105,7 +105,7 @@ static enum tare_code try_value(struct trying *t, size_t last, const json_t *the
     return code;
 }
 
-/* One key, below the keys that stand in the path so far. */
+/* Tries the values of one key, in the object to which the path leads so far. */
 static enum tare_code try_key(struct trying *t, const struct candidate *c, const json_t *holder, size_t n)
 {
     const json_t *there = json_object_get(holder, c->key);

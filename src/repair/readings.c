@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "packing/mlx/to_mlx.h"
 
-/* Is it this part of a module, and not the part's name alone? */
+/* Does the name end in this part, with a module's path before it? */
 static bool is_part(const char *name, const char *suffix)
 {
     return strlen(name) > strlen(suffix) && tare_ends_with(name, suffix);
@@ -35,7 +35,7 @@ static bool fits_out(const struct tare_stem *s, int64_t out)
     return out > 0 && (!s->out || s->out == out);
 }
 
-/* Do groups divide the input? Padded ones are not looked at here. */
+/* Do the groups divide the input columns? Padded groups are judged elsewhere. */
 static bool divides(int64_t groups, int64_t in)
 {
     return groups > 0 && in % groups == 0;
@@ -60,7 +60,7 @@ static int64_t words_of(int64_t n, int bits)
     return (n * bits + 31) / 32;
 }
 
-/* The only number of bits that qweight and qzeros fit; 0: none does, or several do. Sizes are below 2^31. */
+/* The only number of bits that fits qweight and qzeros; 0: none fits, or several do. Sizes are below 2^31. */
 static int gptq_bits(const struct tare_stem *s)
 {
     const int64_t rows = s->weight->shape[0], in = gptq_in(s), out = s->scales->shape[1];
@@ -133,7 +133,7 @@ struct tare_reading tare_stem_read(const struct tare_stem *s, enum tare_layout_b
         r.groups = c->shape[0];
         r.bits = layout == TARE_LAYOUT_AWQ_GEMM ? 4 : 8;
         r.in = w->shape[0];
-    } else { /* padded groups: their number is not told by the shapes */
+    } else { /* Groups are padded, so the shapes do not tell how many there are. */
         r.bits = 4;
         r.padded = c->shape[layout == TARE_LAYOUT_AWQ_GEMV ? 1 : 0];
         r.in = layout == TARE_LAYOUT_AWQ_GEMV ? w->shape[1] * 8 : w->shape[1];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * readings.h - how tensors are packed, told from their names, dtypes and shapes, and from the shapes that the model
- * declares; whatever quantization_config says. Layouts: formats.md.
+ * declares; whatever quantization_config says. Layouts: docs/layouts.md.
  */
 #ifndef TARE_REPAIR_READINGS_H
 #define TARE_REPAIR_READINGS_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * repair.c - tare_repair_find(): plan, mend what is certain, plan again, until nothing is left to mend. */
+ * repair.c - tare_patch_find(): plan, mend what is certain, plan again, until nothing is left to mend. */
 #include "repair/repair.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "repair/edit_json.h"
 
-#define ROUNDS 64 /* each round takes at least one change; more would be menders that undo each other */
+#define ROUNDS 64 /* Each round makes a change; more rounds than these mean that menders undo each other. */
 #define CONFIG_MOST ((uint64_t)64 << 20)
 
 /* ---- changes and notes --------------------------------------------------------------------------------------- */
@@ -50,7 +50,7 @@ const struct tare_finding *tare_repair_finding(const struct tare_model *model, c
 
 /* ---- side files ---------------------------------------------------------------------------------------------- */
 
-/* The file's record; its text is read when it is the first time. */
+/* The record of a side file, which is read when it is asked for first. */
 static enum tare_code file_of(struct tare_repair *r, const char *name, struct tare_repaired **file,
                               struct tare_error *err)
 {
@@ -113,7 +113,7 @@ static const char *last_key(const char *const *path)
     return path[0];
 }
 
-/* A change of the same key is merged with an earlier one, and vanishes where nothing is left of it. */
+/* Notes a change. One of the same key is merged with the earlier one; where both cancel out, none is left. */
 static bool record(struct tare_repair *r, const char *file, const char *key, const char *before, const char *after,
                    const char *because)
 {
@@ -131,7 +131,7 @@ static bool record(struct tare_repair *r, const char *file, const char *key, con
     return tare_repair_change(r, file, after ? "set" : "remove", key, before, after, because);
 }
 
-/* The text with the key changed, held against what jansson makes of it. */
+/* Edits one key in the text, and checks that jansson reads the result as `want`. */
 static enum tare_code edit(struct tare_repair *r, const char *file, const char *text, size_t size,
                            const char *const *path, json_t *want, const json_t *value, struct tare_error *err)
 {
@@ -161,7 +161,7 @@ static char *joined(struct tare_repair *r, const char *const *path)
     return text;
 }
 
-/* want: the document; gets the change. */
+/* Sets one key. want is the parsed document, and is changed too. */
 static enum tare_code set(struct tare_repair *r, struct tare_repaired *f, const char *const *path, json_t *want,
                           json_t *value, const char *because, bool *changed, struct tare_error *err)
 {
@@ -217,6 +217,17 @@ bool tare_repair_better(const struct tare_repair *r, const struct tare_model *tr
     return trial && (!trial->code || (r->model->code && errors_of(trial) < errors_of(r->model)));
 }
 
+enum tare_code tare_repair_trial(const struct tare_repair *r, const struct tare_options *options,
+                                 const struct tare_edits *edits, struct tare_model **trial, struct tare_error *err)
+{
+    struct tare_error ignored;
+    tare_plan_make(trial, r->path, options, edits, r->stages, &ignored);
+    if (!*trial)
+        return tare_fail_memory(err);
+    (*trial)->checkpoint.edits = NULL;
+    return TARE_OK;
+}
+
 enum tare_code tare_repair_try(struct tare_repair *r, const char *const *path, const json_t *value, bool headers,
                                struct tare_model **trial, struct tare_error *err)
 {
@@ -225,7 +236,6 @@ enum tare_code tare_repair_try(struct tare_repair *r, const char *const *path, c
     struct tare_edits edits = r->edits;
     struct tare_options options = r->options;
     struct tare_text out = {0};
-    struct tare_error ignored;
     enum tare_code code = file_of(r, "config.json", &f, err);
     *trial = NULL;
     if (code || !(f->text || f->old))
@@ -236,11 +246,7 @@ enum tare_code tare_repair_try(struct tare_repair *r, const char *const *path, c
         memcpy(files + 1, r->edited, r->edits.n_files * sizeof *files);
         edits.files = files;
         edits.n_files = r->edits.n_files + 1;
-        tare_plan_edited(trial, r->path, &options, &edits, &ignored);
-        if (*trial)
-            (*trial)->checkpoint.edits = NULL; /* they do not outlive this function, and all files were read */
-        else
-            code = tare_fail_memory(err);
+        code = tare_repair_trial(r, &options, &edits, trial, err);
     } else if (out.failed) {
         code = tare_fail_memory(err);
     }
@@ -269,7 +275,7 @@ static enum tare_code replan(struct tare_repair *r, struct tare_error *err)
 {
     tare_model_free(r->model);
     r->model = NULL;
-    const enum tare_code code = tare_plan_edited(&r->model, r->path, &r->options, &r->edits, err);
+    const enum tare_code code = tare_plan_make(&r->model, r->path, &r->options, &r->edits, r->stages, err);
     return r->model ? TARE_OK : code;
 }
 
@@ -291,7 +297,7 @@ static enum tare_code rounds(struct tare_repair *r, struct tare_error *err)
             r->report.loaded = !r->model->code;
         if (!code &&
             (r->model->checkpoint.gguf || (r->model->checkpoint.only && !is_safetensors(r->model->checkpoint.only))))
-            return TARE_OK; /* GGUF has its settings inside */
+            return TARE_OK; /* The settings of a GGUF file are inside it. */
         for (size_t k = 0; !code && !changed && k < sizeof menders / sizeof *menders; k++)
             code = menders[k].mend(r, &changed, err);
         if (code || !changed)
@@ -310,7 +316,7 @@ static void finish(struct tare_repair *r)
     r->report.n_notes = r->n_notes;
 }
 
-/* The plan's own error; what was seen and could not be settled says more. */
+/* Why the checkpoint still does not load: a note on what could not be settled says more than the plan's own error. */
 static enum tare_code fail_plan(const struct tare_repair *r, struct tare_error *err)
 {
     const struct tare_error *e = &r->model->error;
@@ -321,8 +327,8 @@ static enum tare_code fail_plan(const struct tare_repair *r, struct tare_error *
     return e->code;
 }
 
-enum tare_code tare_repair_find(tare_repair **repair, const char *path, const struct tare_options *options,
-                                struct tare_error *err)
+enum tare_code tare_patch_find(struct tare_repair **repair, const char *path, const struct tare_options *options,
+                               tare_stages_fn *stages, struct tare_error *err)
 {
     if (!repair || !path)
         return tare_fail(err, TARE_E_ARGUMENT, "", "tare_repair_find needs a place for the patch and a path");
@@ -333,6 +339,7 @@ enum tare_code tare_repair_find(tare_repair **repair, const char *path, const st
         *repair = NULL;
         return tare_fail_memory(err);
     }
+    r->stages = stages;
     r->options = defaults;
     if (options)
         memcpy(&r->options, options, options->size < sizeof r->options ? options->size : sizeof r->options);

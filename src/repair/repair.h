@@ -11,7 +11,7 @@
 
 #include "base/text.h"
 #include "open/edits.h"
-#include "plan/plan.h"
+#include "plan/stages.h"
 
 #define TARE_BEFORE ".before-repair"        /* the old file, kept beside the new one */
 #define TARE_ABSENT ".absent-before-repair" /* an empty file: there was none */
@@ -29,6 +29,7 @@ struct tare_repair {
     struct tare_arena arena; /* owns texts of changes and notes */
     char *path;              /* heap */
     struct tare_options options;
+    tare_stages_fn *stages; /* how a plan is made; given by src/tare.c */
     struct tare_repaired files[TARE_REPAIRED_MOST];
     size_t n_files;
     struct tare_edits edits; /* borrows edited and tensors */
@@ -43,12 +44,21 @@ struct tare_repair {
     struct tare_repair_report report;
 };
 
+/* tare_repair_find(), with the stages that make a plan. */
+enum tare_code tare_patch_find(struct tare_repair **repair, const char *path, const struct tare_options *options,
+                               tare_stages_fn *stages, struct tare_error *err);
 /*
  * Set (or with value NULL remove) one key of config.json or quantize_config.json; path ends with NULL; takes value.
  * Nothing happens where it is so already. Sets *changed otherwise.
  */
 enum tare_code tare_repair_set(struct tare_repair *r, const char *file, const char *const *path, json_t *value,
                                const char *because, bool *changed, struct tare_error *err);
+/*
+ * Plan with other options and edits than those of the repair. The plan may fail, and then says why; the code is not OK
+ * only without memory. The edits need not outlive the trial: planning has read all files by then.
+ */
+enum tare_code tare_repair_trial(const struct tare_repair *r, const struct tare_options *options,
+                                 const struct tare_edits *edits, struct tare_model **trial, struct tare_error *err);
 /*
  * What if a key of config.json were set so? *trial receives the plan, the caller's (tare_model_free), or NULL where the
  * text has no place for the key; nothing is changed. headers: no weight is read.

@@ -41,7 +41,7 @@ const char *tare_settings_text(const struct tare_settings *m, const char *key)
     return json_string_value(tare_settings_get(m, key));
 }
 
-/* Set the key unless it says so already; one of two names that a key may have is kept. */
+/* Sets the key unless it has the value already. Of the two names that a key may have, the present one is kept. */
 enum tare_code tare_settings_want_integer(struct tare_settings *m, const char *key, const char *other, int64_t value,
                                           const char *because)
 {
@@ -78,7 +78,7 @@ int64_t tare_common_group(const struct tare_stems *s, enum tare_layout_bit layou
     return same ? size : whole ? -1 : 0;
 }
 
-/* Does a group size fit every stem? */
+/* Does this group size fit every stem? */
 static bool group_fits(const struct tare_stems *s, enum tare_layout_bit layout, int64_t size)
 {
     for (size_t i = 0; i < s->n; i++) {
@@ -91,7 +91,7 @@ static bool group_fits(const struct tare_stems *s, enum tare_layout_bit layout, 
     return true;
 }
 
-/* Where groups are padded: the only size that fits all stems; 0: several do, which are in `several`. */
+/* For padded groups: the only size that fits all stems; 0: several fit, and `several` lists them. */
 static int64_t padded_group(struct tare_settings *m, enum tare_layout_bit layout, const char **several)
 {
     static const int64_t sizes[] = {32, 64, 128, 256, 512, 1024, -1};

@@ -45,12 +45,12 @@ static enum tare_code same_tensor(struct tare_model *a, const struct tare_tensor
 enum tare_code tare_repair_verify(const struct tare_repair *r, const char *path, struct tare_error *err)
 {
     struct tare_model *a = r->model, *b = NULL;
-    bool *written = calloc(a->checkpoint.n_files + 1, sizeof *written); /* of each file: its header is another one */
+    bool *written = calloc(a->checkpoint.n_files + 1, sizeof *written); /* by file: its header was written anew */
     if (!written)
         return tare_fail_memory(err);
     for (size_t k = 0; k < a->checkpoint.n_files; k++)
         written[k] = tare_header_changes(r, k);
-    enum tare_code code = tare_plan(&b, path, &r->options, err);
+    enum tare_code code = tare_plan_make(&b, path, &r->options, NULL, r->stages, err);
     if (!code)
         code = same_parameters(tare_model_report(a), tare_model_report(b), err);
     if (!code && a->checkpoint.n_tensors != b->checkpoint.n_tensors)

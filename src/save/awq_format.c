@@ -2,7 +2,7 @@
  * awq_format.c - AWQ, gemm: qweight I32 (in, out / 8), qzeros I32 (groups, out / 8), scales (groups, out), 4 bits.
  *
  * Column j of the eight of a word lies in nibble {0, 4, 1, 5, 2, 6, 3, 7}[j]; the zeros likewise. Scales keep their
- * dtype (AutoAWQ writes F16). Source: formats.md, "AWQ, gemm".
+ * dtype (AutoAWQ writes F16). Source: docs/layouts.md, "AWQ, gemm".
  */
 #include <string.h>
 

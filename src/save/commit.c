@@ -3,7 +3,7 @@
  *
  * Beside the output NAME stands ".NAME.tare-partial", whose file "lock" is locked by whoever works in it; the output is
  * its folder "files", which is renamed to NAME when it is complete, and journal.c keeps its notes beside that. A
- * process that is killed leaves .NAME.tare-partial, never NAME; the next one with the same arguments goes on from
+ * process that is killed leaves .NAME.tare-partial, never NAME; the next one with the same arguments continues from
  * there.
  */
 #if defined(__linux__)
@@ -25,13 +25,6 @@
 #define FILES "files"
 #define LOCK "lock"                     /* a file: NFS locks no folder */
 #define WRITE_AT_ONCE ((size_t)1 << 30) /* Linux writes at most 2^31 - 4096 bytes a call */
-
-enum tare_code tare_fail_system(struct tare_error *err, const char *where, const char *what)
-{
-    const int number = errno;
-    const bool space = number == ENOSPC || number == EDQUOT || number == EFBIG;
-    return tare_fail(err, space ? TARE_E_SPACE : TARE_E_IO, where, "%s: %s", what, strerror(number));
-}
 
 /* The last part of a path, slashes at its end not counted; *parent receives what lies before it. Both are the caller's.
  */
@@ -66,7 +59,7 @@ static enum tare_code refuse_input(const struct tare_folder *folder, const char 
     return TARE_OK;
 }
 
-/* Remove what one folder holds; false where something stays. */
+/* Removes the files of one folder; returns false when one could not be removed. */
 static bool remove_files(int fd)
 {
     const int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -119,7 +112,7 @@ static bool take_lock(struct tare_folder *folder)
     return !result;
 }
 
-/* What lies there under the name of the folder beside the output. */
+/* Refuses to use a temporary folder that holds files of another program. */
 static enum tare_code fail_odd(const struct tare_folder *folder, struct tare_error *err)
 {
     return tare_fail(err, TARE_E_EXISTS, folder->wanted, "%s, in which tare would make it, %s; remove it",
@@ -175,7 +168,7 @@ static enum tare_code refuse_existing(const struct tare_folder *folder, struct t
     return errno == ENOENT ? TARE_OK : tare_fail_system(err, folder->wanted, "looking for it");
 }
 
-/* Is what is to get the name still in the temporary folder? */
+/* Whether the file or folder that will get the output's name is still in the temporary folder. */
 static bool has_files(const struct tare_folder *folder)
 {
     char name[64];

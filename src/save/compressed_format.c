@@ -4,7 +4,7 @@
  *
  * Codes are one stream of bits along the input, zeros along the output, the lowest first, padded to whole words: what
  * compressed-tensors 0.19 writes. (Until 0.12 fields of 3, 5, 6 and 7 bits did not straddle words.) Code and zero are
- * unsigned, as the neutral form has them. Scales keep their dtype. Source: formats.md, "pack-quantized".
+ * unsigned, as the neutral form has them. Scales keep their dtype. Source: docs/layouts.md, "pack-quantized".
  */
 #include <string.h>
 

@@ -7,7 +7,7 @@
 
 #include "save/account.h"
 
-/* What the caller gave, whatever version of the struct he has. */
+/* Copies the caller's options, which an older version of the struct may hold in fewer bytes. */
 static struct tare_convert_options options_of(const struct tare_convert_options *given)
 {
     struct tare_convert_options options = TARE_CONVERT_OPTIONS_INIT;
@@ -73,7 +73,7 @@ static enum tare_code write_folder(struct tare_layout *layout, struct tare_model
     return TARE_OK;
 }
 
-/* "mlx, dense": what may stand behind --to. */
+/* "mlx, dense": the words that --to takes. */
 static const char *format_names(char room[256])
 {
     size_t at = 0;

@@ -68,7 +68,7 @@ static struct tare_box box_of(const struct tare_job *job, size_t task)
     return box;
 }
 
-/* Who makes the tiles of a job. */
+/* The function that makes the tiles of a job. */
 static tare_tile_fn *tile_of(const struct tare_layout *layout, const struct tare_job *job)
 {
     if (job->target.packed)

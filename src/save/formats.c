@@ -23,6 +23,15 @@ const struct tare_save_format *tare_format_find(const char *name)
     return NULL;
 }
 
+enum tare_code tare_target_foresee(struct tare_model *model, struct tare_error *err)
+{
+    enum tare_code code = TARE_OK;
+    for (size_t k = 0; !code && k < sizeof formats / sizeof *formats; k++)
+        if (formats[k]->foresee)
+            code = formats[k]->foresee(model, err);
+    return code;
+}
+
 const char *tare_convert_format(size_t index)
 {
     const struct tare_save_format *format = tare_format_at(index);

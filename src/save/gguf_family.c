@@ -6,22 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "open/gguf/gguf.h"
+#include "gguf/spelling.h"
 #include "save/gguf_write.h"
-
-/* By the text model's model_type. "gemma3" is a wrapper whose fragment may be without a word of its own. */
-static const struct tare_gguf_kind kinds[] = {
-    {"llama", "llama", true, false, false, false, 0, "silu"},
-    {"mistral", "llama", true, false, false, false, 0, "silu"},
-    {"mixtral", "llama", true, false, false, false, 0, "silu"},
-    {"qwen2", "qwen2", false, false, false, false, 0, "silu"},
-    {"qwen3", "qwen3", false, false, false, false, 0, "silu"},
-    {"gemma", "gemma", false, true, true, false, 0, NULL},
-    {"gemma2", "gemma2", false, true, true, true, 46, "gelu_pytorch_tanh"},
-    {"gemma3", "gemma3", false, true, false, true, 62, "gelu_pytorch_tanh"},
-    {"gemma3_text", "gemma3", false, true, false, true, 62, "gelu_pytorch_tanh"},
-    {"phi3", "phi3", false, false, false, false, 0, "silu"},
-};
 
 struct family {
     struct tare_gguf_out *out;
@@ -37,7 +23,7 @@ struct family {
 static enum tare_code refuse(const struct family *f, const char *key, const char *why)
 {
     return tare_fail(f->err, TARE_E_TARGET, key, "%s, and GGUF's %s has no key for it; --to dense or mlx keeps it", why,
-                     f->out->kind->architecture);
+                     f->out->family->architecture);
 }
 
 static void note(const struct family *f, const char *where, const char *text)
@@ -46,19 +32,19 @@ static void note(const struct family *f, const char *where, const char *text)
         f->options->note(f->options->user, where, text);
 }
 
-static enum tare_code choose_kind(struct family *f)
+static enum tare_code choose_family(struct family *f)
 {
     const struct tare_model *model = f->model;
     const char *type = tare_json_text(model->inner_config, "model_type", model->model_type ? model->model_type : "");
-    for (size_t k = 0; k < sizeof kinds / sizeof *kinds && !f->out->kind; k++)
-        if (!strcmp(kinds[k].model_type, type))
-            f->out->kind = &kinds[k];
-    if (!f->out->kind || !f->decoder || !f->decoder->n_layers)
-        return tare_fail(
-            f->err, TARE_E_TARGET, type,
-            "is no model that tare writes as GGUF; it writes llama, mistral, mixtral, qwen2, qwen3, gemma, "
-            "gemma2, gemma3 and phi3");
-    f->out->pairs.architecture = f->out->kind->architecture;
+    const struct tare_gguf_family *family = tare_gguf_family_written(type);
+    if (!family || !f->decoder || !f->decoder->n_layers) {
+        const char *known = tare_gguf_families_text(true, f->arena);
+        return known
+                   ? tare_fail(f->err, TARE_E_TARGET, type, "is no model that tare writes as GGUF; it writes %s", known)
+                   : tare_fail_memory(f->err);
+    }
+    f->out->family = family;
+    f->out->pairs.architecture = family->architecture;
     return TARE_OK;
 }
 
@@ -74,7 +60,7 @@ static enum tare_code find_prefix(struct family *f)
     return f->out->prefix ? TARE_OK : tare_fail_memory(f->err);
 }
 
-/* A parameter of layer 0, by its name there; NULL: has none. */
+/* The parameter of layer 0 with this name below the layer; NULL: there is none. */
 static const struct tare_parameter *of_layer(const struct family *f, const char *name)
 {
     const char *whole = tare_arena_format(f->arena, "%smodel.layers.0.%s.weight", f->out->prefix, name);
@@ -94,7 +80,8 @@ static bool same_rope(const struct tare_rope *a, const struct tare_rope *b)
            a->interleaved == b->interleaved;
 }
 
-/* All layers as the first, but for windows, and Gemma 3's rotation in layers with one. */
+/* Refuses a model whose layers differ: metadata of GGUF hold one number for all layers. Windows may differ, and with
+ * them the rotation (Gemma 3); *local receives the rotation of the layers with a window. */
 static enum tare_code check_layers(struct family *f, const struct tare_rope **local)
 {
     const struct tare_gqa_desc *a = &f->first;
@@ -107,9 +94,9 @@ static enum tare_code check_layers(struct family *f, const struct tare_rope **lo
         if (d->heads != a->heads || d->kv_heads != a->kv_heads || d->head_dim != a->head_dim ||
             !near(d->scale, a->scale))
             return refuse(f, "config.json", "its layers have unlike heads");
-        if (d->window && f->out->kind->windows)
+        if (d->window && f->out->family->windows)
             *local = &d->rope;
-        if (!d->window || !f->out->kind->windows)
+        if (!d->window || !f->out->family->windows)
             f->first.rope = d->rope; /* of a layer that sees everything, where there is one */
     }
     for (int64_t i = 0; i < f->decoder->n_layers; i++) {
@@ -125,7 +112,7 @@ static enum tare_code check_layers(struct family *f, const struct tare_rope **lo
 static enum tare_code check_scale(const struct family *f)
 {
     const struct tare_gqa_desc *a = &f->first;
-    const bool wide = f->out->kind->wide && f->decoder->n_layers == f->out->kind->wide;
+    const bool wide = f->out->family->wide && f->decoder->n_layers == f->out->family->wide;
     const int64_t size = wide ? f->decoder->dim / a->heads : a->head_dim;
     if (!near(a->scale, 1 / sqrt((double)size)))
         return refuse(f, "config.json: query_pre_attn_scalar", "its scores are not scaled by the size of a head");
@@ -135,13 +122,13 @@ static enum tare_code check_scale(const struct family *f)
 static enum tare_code check_activation(const struct family *f)
 {
     const char *word = tare_json_text(f->config, "hidden_activation", tare_json_text(f->config, "hidden_act", NULL));
-    const char *usual = f->out->kind->activation;
+    const char *usual = f->out->family->activation;
     if (!word || !usual || !strcmp(word, usual) || (!strcmp(usual, "silu") && !strcmp(word, "swish")))
         return TARE_OK;
     return refuse(f, "config.json: hidden_act", "its activation is another one than all of the family have");
 }
 
-/* Layers with a window: every second one of Gemma 2, and of Gemma 3 all but each n-th, or a list. */
+/* Layers with a window: every second one (ALTERNATE), or all but each n-th or a list of them (LISTED). */
 static enum tare_code put_windows(struct family *f, const struct tare_rope *local)
 {
     const struct tare_decoder *d = f->decoder;
@@ -156,13 +143,13 @@ static enum tare_code put_windows(struct family *f, const struct tare_rope *loca
         pattern = !a.window && !pattern ? i + 1 : pattern;
     }
     if (!window)
-        return strcmp(f->out->kind->architecture, "gemma2")
+        return f->out->family->windows != TARE_GGUF_WINDOWS_ALTERNATE
                    ? TARE_OK
                    : refuse(f, "config.json: sliding_window", "it has no layers with a window");
-    if (!f->out->kind->windows) {
+    if (!f->out->family->windows) {
         note(f, "config.json: sliding_window",
              "readers of GGUF attend to the whole text in every layer: the same up to so many tokens only");
-        tare_pairs_integer(pairs, ".attention.sliding_window", window);
+        tare_pairs_integer(pairs, TARE_GGUF_KEY_WINDOW, window);
         return TARE_OK;
     }
     bool regular = true;
@@ -171,28 +158,29 @@ static enum tare_code put_windows(struct family *f, const struct tare_rope *loca
         tare_gqa_describe(&d->layers[i].mixer, &a);
         regular = regular && (a.window > 0) == ((i + 1) % pattern != 0);
     }
-    tare_pairs_integer(pairs, ".attention.sliding_window", window);
-    if (!strcmp(f->out->kind->architecture, "gemma2"))
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_WINDOW, window);
+    if (f->out->family->windows == TARE_GGUF_WINDOWS_ALTERNATE)
         return regular && pattern == 2
                    ? TARE_OK
                    : refuse(f, "config.json: layer_types", "not every second layer, from the first, has a window");
     if (regular)
-        tare_pairs_integer(pairs, ".attention.sliding_window_pattern", pattern);
+        tare_pairs_integer(pairs, TARE_GGUF_KEY_WINDOW_PATTERN, pattern);
     else
-        tare_pairs_list(pairs, ".attention.sliding_window_pattern", TARE_GGUF_BOOL, (uint64_t)d->n_layers);
+        tare_pairs_list(pairs, TARE_GGUF_KEY_WINDOW_PATTERN, TARE_GGUF_BOOL, (uint64_t)d->n_layers);
     for (int64_t i = 0; !regular && i < d->n_layers; i++) {
         tare_gqa_describe(&d->layers[i].mixer, &a);
         tare_put_bytes(&pairs->text, a.window > 0, 1);
     }
     if (local->kind != TARE_ROPE_DEFAULT)
         return refuse(f, "config.json: rope_parameters", "layers with a window have a rotation that is scaled");
-    tare_pairs_real(pairs, ".rope.freq_base_swa", local->base);
+    tare_pairs_real(pairs, TARE_GGUF_KEY_ROPE_BASE_WINDOW, local->base);
     return TARE_OK;
 }
 
 /* ---- rotation -------------------------------------------------------------------------------------------------- */
 
-/* By how much each frequency is divided: a tensor. `total` decides between the two lists of longrope. */
+/* Makes the tensor of divisors of the rotary frequencies: factor[i] = theta^(-2i / dims) / frequency[i]. For longrope
+ * these are one of its two lists, chosen by `total`, the length of the text. */
 static enum tare_code make_factors(struct family *f, const char *name, int64_t total, float *amplitude)
 {
     const struct tare_rope *rope = &f->first.rope;
@@ -218,16 +206,16 @@ static enum tare_code put_longrope(struct family *f)
     struct tare_pairs *pairs = &f->out->pairs;
     const int64_t original = (int64_t)f->first.rope.original_context;
     float brief = 1, lasting = 1;
-    enum tare_code code = make_factors(f, "rope_factors_long.weight", original + 1, &lasting);
+    enum tare_code code = make_factors(f, TARE_GGUF_ROPE_LONG, original + 1, &lasting);
     if (!code)
-        code = make_factors(f, "rope_factors_short.weight", original, &brief);
+        code = make_factors(f, TARE_GGUF_ROPE_SHORT, original, &brief);
     if (code)
         return code;
     if (!near((double)brief, (double)lasting))
         return refuse(f, "config.json: rope_scaling", "its short and its long factors have unlike amplitudes");
-    tare_pairs_text(pairs, ".rope.scaling.type", "longrope", 8);
-    tare_pairs_integer(pairs, ".rope.scaling.original_context_length", original);
-    tare_pairs_real(pairs, ".rope.scaling.attn_factor", (double)brief);
+    tare_pairs_text(pairs, TARE_GGUF_KEY_SCALING_TYPE, "longrope", 8);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_SCALING_CONTEXT, original);
+    tare_pairs_real(pairs, TARE_GGUF_KEY_SCALING_AMPLITUDE, (double)brief);
     return TARE_OK;
 }
 
@@ -237,11 +225,11 @@ static enum tare_code put_yarn(struct family *f)
     struct tare_pairs *pairs = &f->out->pairs;
     if (rope->attention_factor > 0 || (rope->mscale != 0 && rope->mscale_all_dim != 0) || !rope->truncate)
         return refuse(f, "config.json: rope_scaling", "yarn with attention_factor, mscale or without truncate");
-    tare_pairs_text(pairs, ".rope.scaling.type", "yarn", 4);
-    tare_pairs_real(pairs, ".rope.scaling.factor", rope->factor);
-    tare_pairs_integer(pairs, ".rope.scaling.original_context_length", (int64_t)rope->original_context);
-    tare_pairs_real(pairs, ".rope.scaling.yarn_beta_fast", rope->beta_fast);
-    tare_pairs_real(pairs, ".rope.scaling.yarn_beta_slow", rope->beta_slow);
+    tare_pairs_text(pairs, TARE_GGUF_KEY_SCALING_TYPE, "yarn", 4);
+    tare_pairs_real(pairs, TARE_GGUF_KEY_SCALING_FACTOR, rope->factor);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_SCALING_CONTEXT, (int64_t)rope->original_context);
+    tare_pairs_real(pairs, TARE_GGUF_KEY_SCALING_BETA_FAST, rope->beta_fast);
+    tare_pairs_real(pairs, TARE_GGUF_KEY_SCALING_BETA_SLOW, rope->beta_slow);
     return TARE_OK;
 }
 
@@ -249,30 +237,30 @@ static enum tare_code put_rotation(struct family *f)
 {
     const struct tare_rope *rope = &f->first.rope;
     struct tare_pairs *pairs = &f->out->pairs;
-    const bool permuted = f->out->kind->permuted;
+    const bool permuted = f->out->family->permuted;
     float amplitude;
     if (rope->interleaved && !permuted)
         return refuse(f, "config.json: rope_traditional", "neighbours are rotated");
     if (permuted && rope->dims != f->first.head_dim)
         return refuse(f, "config.json: partial_rotary_factor", "a part of each head is rotated");
     f->out->half = permuted && !rope->interleaved ? rope->dims / 2 : 0;
-    tare_pairs_integer(pairs, ".rope.dimension_count", rope->dims);
-    tare_pairs_real(pairs, ".rope.freq_base", rope->base);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_ROPE_DIMENSIONS, rope->dims);
+    tare_pairs_real(pairs, TARE_GGUF_KEY_ROPE_BASE, rope->base);
     switch (rope->kind) {
     case TARE_ROPE_DEFAULT:
         return TARE_OK;
     case TARE_ROPE_LINEAR:
-        tare_pairs_text(pairs, ".rope.scaling.type", "linear", 6);
-        tare_pairs_real(pairs, ".rope.scaling.factor", rope->factor);
+        tare_pairs_text(pairs, TARE_GGUF_KEY_SCALING_TYPE, "linear", 6);
+        tare_pairs_real(pairs, TARE_GGUF_KEY_SCALING_FACTOR, rope->factor);
         return TARE_OK;
     case TARE_ROPE_YARN:
         return put_yarn(f);
     case TARE_ROPE_LLAMA3:
-        if (!strcmp(f->out->kind->architecture, "llama"))
-            return make_factors(f, "rope_freqs.weight", 1, &amplitude);
+        if (f->out->family->one_factor_list)
+            return make_factors(f, TARE_GGUF_ROPE_FREQS, 1, &amplitude);
         break;
     case TARE_ROPE_LONGROPE:
-        if (permuted || !strcmp(f->out->kind->architecture, "phi3"))
+        if (f->out->family->factor_lists)
             return put_longrope(f);
         break;
     default:
@@ -291,12 +279,12 @@ static enum tare_code put_feed_forward(struct family *f)
     if (!down && !experts)
         return refuse(f, "config.json", "its layers have no feed-forward part that is known");
     if (down)
-        tare_pairs_integer(pairs, ".feed_forward_length", down->shape[1]);
+        tare_pairs_integer(pairs, TARE_GGUF_KEY_FEED_FORWARD_LENGTH, down->shape[1]);
     else
-        tare_pairs_integer(pairs, ".feed_forward_length", experts->shape[2]);
+        tare_pairs_integer(pairs, TARE_GGUF_KEY_FEED_FORWARD_LENGTH, experts->shape[2]);
     if (experts) {
-        tare_pairs_integer(pairs, ".expert_count", experts->shape[0]);
-        tare_pairs_integer(pairs, ".expert_used_count", tare_json_integer(f->config, "num_experts_per_tok", 2));
+        tare_pairs_integer(pairs, TARE_GGUF_KEY_EXPERTS, experts->shape[0]);
+        tare_pairs_integer(pairs, TARE_GGUF_KEY_EXPERTS_USED, tare_json_integer(f->config, "num_experts_per_tok", 2));
     }
     return TARE_OK;
 }
@@ -304,16 +292,16 @@ static enum tare_code put_feed_forward(struct family *f)
 static enum tare_code put_caps(struct family *f)
 {
     struct tare_pairs *pairs = &f->out->pairs;
-    const bool second = !strcmp(f->out->kind->architecture, "gemma2"),
-               third = !strcmp(f->out->kind->architecture, "gemma3");
+    const enum tare_gguf_caps caps = f->out->family->caps;
+    const bool both = caps == TARE_GGUF_CAPS_BOTH;
     const double scores = f->first.soft_cap, logits = f->decoder->logit_soft_cap;
-    if ((scores != 0) != second || (logits != 0 && !second && !third) || (logits == 0 && second))
+    if ((scores != 0) != both || (both && logits == 0) || (logits != 0 && caps == TARE_GGUF_CAPS_NONE))
         return refuse(f, "config.json: attn_logit_softcapping",
                       "its scores or logits are capped, or not, unlike the family's");
     if (scores != 0)
-        tare_pairs_real(pairs, ".attn_logit_softcapping", scores);
+        tare_pairs_real(pairs, TARE_GGUF_KEY_CAP_SCORES, scores);
     if (logits != 0)
-        tare_pairs_real(pairs, ".final_logit_softcapping", logits);
+        tare_pairs_real(pairs, TARE_GGUF_KEY_CAP_LOGITS, logits);
     return TARE_OK;
 }
 
@@ -323,15 +311,15 @@ static enum tare_code put_sizes(struct family *f)
     const struct tare_gqa_desc *a = &f->first;
     struct tare_pairs *pairs = &f->out->pairs;
     /* Readers insist on a length: transformers' own default of Llama where the config has none. */
-    tare_pairs_integer(pairs, ".context_length", d->context > 0 ? d->context : 2048);
-    tare_pairs_integer(pairs, ".embedding_length", d->dim);
-    tare_pairs_integer(pairs, ".block_count", d->n_layers);
-    tare_pairs_integer(pairs, ".attention.head_count", a->heads);
-    tare_pairs_integer(pairs, ".attention.head_count_kv", a->kv_heads);
-    tare_pairs_integer(pairs, ".attention.key_length", a->head_dim);
-    tare_pairs_integer(pairs, ".attention.value_length", a->head_dim);
-    tare_pairs_real(pairs, ".attention.layer_norm_rms_epsilon", d->norm.eps);
-    tare_pairs_integer(pairs, ".vocab_size", d->vocabulary);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_CONTEXT_LENGTH, d->context > 0 ? d->context : 2048);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_EMBEDDING_LENGTH, d->dim);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_BLOCK_COUNT, d->n_layers);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_HEADS, a->heads);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_KV_HEADS, a->kv_heads);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_KEY_LENGTH, a->head_dim);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_VALUE_LENGTH, a->head_dim);
+    tare_pairs_real(pairs, TARE_GGUF_KEY_NORM_EPSILON, d->norm.eps);
+    tare_pairs_integer(pairs, TARE_GGUF_KEY_VOCABULARY, d->vocabulary);
     if (d->logit_scale != 0 && d->logit_scale != 1)
         return refuse(f, "config.json: logit_scale", "its logits are scaled");
     return put_feed_forward(f);
@@ -346,7 +334,7 @@ static void put_name(struct family *f)
         end--;
     for (start = end; start && path[start - 1] != '/'; start--)
         ;
-    tare_pairs_text(&f->out->pairs, "general.name", path + start, end - start);
+    tare_pairs_text(&f->out->pairs, TARE_GGUF_KEY_GENERAL_NAME, path + start, end - start);
 }
 
 enum tare_code tare_gguf_family(struct tare_gguf_out *out, struct tare_model *model, struct tare_arena *arena,
@@ -361,13 +349,13 @@ enum tare_code tare_gguf_family(struct tare_gguf_out *out, struct tare_model *mo
                        .err = err};
     const struct tare_rope *local = NULL;
     enum tare_code code;
-    if ((code = choose_kind(&f)) || (code = find_prefix(&f)))
+    if ((code = choose_family(&f)) || (code = find_prefix(&f)))
         return code;
     if (!tare_gqa_describe(&model->decoder->layers[0].mixer, &f.first))
         return refuse(&f, "config.json", "its attention is not of heads with keys and values of one size");
-    const char *architecture = out->kind->architecture;
-    tare_pairs_text(&out->pairs, "general.architecture", architecture, strlen(architecture));
-    tare_pairs_text(&out->pairs, "general.type", "model", 5);
+    const char *architecture = out->family->architecture;
+    tare_pairs_text(&out->pairs, TARE_GGUF_KEY_ARCHITECTURE, architecture, strlen(architecture));
+    tare_pairs_text(&out->pairs, TARE_GGUF_KEY_GENERAL_TYPE, "model", 5);
     put_name(&f);
     if ((code = check_layers(&f, &local)) || (code = check_scale(&f)) || (code = check_activation(&f)) ||
         (code = put_sizes(&f)) || (code = put_rotation(&f)) || (code = put_windows(&f, local)))

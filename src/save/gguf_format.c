@@ -4,7 +4,7 @@
  * Codes keep their values: Q4_0 is d * (q - 8), which holds symmetric codes of 4 bits and all of fewer; Q8_0 d * q with
  * q of 8 bits and a sign, which holds code - zero of up to 7 bits, and of 8 where the zero is 128; Q4_1 d * q + m,
  * where m = -zero * scale must be a float16 too, and is rounded. d is the scale, repeated in every 32 columns of its
- * group. Source: formats.md, "GGUF blocks" and "Is a bit-exact repack possible?"; ggml, docs/gguf.md.
+ * group. Source: docs/layouts.md, "GGUF blocks"; ggml's specification of GGUF.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -42,17 +42,10 @@ static const char *refusal_of(const struct tare_model *model, const struct tare_
     return NULL;
 }
 
-/* The recipe that the job was made of: with columns sorted, where the plan did that (plan/fold.c). */
-static const struct tare_recipe *recipe_of(const struct tare_model *model, const struct tare_job *job)
-{
-    const struct tare_recipe *sorted = model->targets[job->parameter->index].recipe;
-    return sorted ? sorted : job->parameter->entry->recipe;
-}
-
-/* Why a packed job becomes floats all the same, as in other formats; or NULL. */
+/* Whether a packed job becomes floats: because the caller asked for it, or because no block holds its codes. */
 static bool becomes_floats(const struct tare_model *model, const struct tare_job *job)
 {
-    const struct tare_recipe *recipe = recipe_of(model, job);
+    const struct tare_recipe *recipe = tare_parameter_recipe(job->parameter);
     bool asked = tare_dense_asked(model->options.dequantize, job->name), floats = false;
     for (size_t k = 0; k < job->flat.n; k++) {
         const struct tare_module *module = job->flat.pieces[k].module;
@@ -62,7 +55,7 @@ static bool becomes_floats(const struct tare_model *model, const struct tare_job
     return asked || floats || !recipe->packed;
 }
 
-/* The kind of block that all pieces have already, in a file of GGUF; 0: none. They stay as they are. */
+/* The kind of block that all pieces have already because the source is GGUF: they are copied. 0: there is none. */
 static enum tare_dtype own_type(const struct tare_job *job)
 {
     const enum tare_dtype type = job->flat.pieces[0].module->packing->blocks;
@@ -95,7 +88,7 @@ static enum tare_dtype type_of(const struct tare_model *model, const struct tare
                                                                 : TARE_Q8_0;
 }
 
-/* Rows that are whole rows of their modules, in whatever order. */
+/* Whether each row of the job is a whole row of a module; the rows may be in any order. */
 static bool whole_rows(const struct tare_job *job)
 {
     const int last = job->flat.rank - 1;
@@ -141,7 +134,7 @@ static enum tare_code lay_out_blocks(struct tare_layout *layout, const struct ta
     return tare_layout_add(layout, TARE_PART_WEIGHT, name, type, job->flat.rank, job->flat.shape, err);
 }
 
-/* Vectors and a router's matrix are float32 for readers; all else keeps its dtype. */
+/* llama.cpp expects vectors and the router's matrix in float32; all other tensors keep their dtype. */
 static enum tare_dtype float_of(const struct tare_job *job, const char *name,
                                 const struct tare_convert_options *options)
 {
@@ -181,12 +174,12 @@ static enum tare_code lay_out_floats(struct tare_layout *layout, struct tare_job
     return tare_layout_add(layout, TARE_PART_WEIGHT, name, dtype, job->flat.rank, job->flat.shape, err);
 }
 
-/* GGUF's norms multiply by what they store. */
-static enum tare_code add_one(struct tare_layout *layout, const struct tare_model *model, struct tare_job *job,
-                              struct tare_error *err)
+/* Gemma's norms multiply by (1 + weight); GGUF stores the sum, since its norms multiply by the weight itself. */
+static enum tare_code add_one(struct tare_layout *layout, struct tare_job *job, struct tare_error *err)
 {
     static const struct tare_value one = {.function = TARE_ADD, .operand = 1};
-    const struct tare_recipe *recipe = tare_recipe_value(&layout->arena, recipe_of(model, job), &one, TARE_F32);
+    const struct tare_recipe *recipe =
+        tare_recipe_value(&layout->arena, tare_parameter_recipe(job->parameter), &one, TARE_F32);
     return tare_recipe_flatten(recipe, &layout->arena, &job->flat, err);
 }
 
@@ -196,18 +189,18 @@ static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *mod
     const struct tare_gguf_out *out = layout->own;
     const size_t prefix = strlen(out->prefix);
     const char *own = strncmp(job->name, out->prefix, prefix) ? job->name : job->name + prefix;
-    const char *name = tare_gguf_name_of(out->kind->architecture, own, &layout->arena);
+    const char *name = tare_gguf_name_of(out->family->architecture, own, &layout->arena);
     if (layout->arena.failed)
         return tare_fail_memory(err);
-    if (!name || (out->kind->always_tied && !strncmp(own, "lm_head.", 8)))
-        return tare_fail(err, TARE_E_TARGET, job->name, "GGUF's %s has no such tensor", out->kind->architecture);
+    if (!name || (out->family->always_tied && !strncmp(own, "lm_head.", 8)))
+        return tare_fail(err, TARE_E_TARGET, job->name, "GGUF's %s has no such tensor", out->family->architecture);
     job->exact = options->exact;
     if (strstr(own, ".self_attn.q_proj.") || strstr(own, ".self_attn.k_proj."))
         job->half = out->half;
     if (job->half && job->flat.shape[0] % (2 * job->half))
         return tare_fail(err, TARE_E_SHAPE, job->name, "its rows are no whole heads");
-    if (out->kind->norms_one && tare_ends_with(own, "norm.weight")) {
-        const enum tare_code code = add_one(layout, model, job, err);
+    if (out->family->norms_plus_one && tare_ends_with(own, "norm.weight")) {
+        const enum tare_code code = add_one(layout, job, err);
         if (code)
             return code;
     }
@@ -292,8 +285,8 @@ static enum tare_code header(struct tare_layout *layout, struct tare_shard *shar
 {
     struct tare_gguf_out *out = layout->own;
     struct tare_text text = {0};
-    tare_pairs_integer(&out->pairs, "general.quantization_version", 2);
-    tare_pairs_integer(&out->pairs, "general.file_type", file_type(order, n));
+    tare_pairs_integer(&out->pairs, TARE_GGUF_KEY_QUANTIZATION_VERSION, 2);
+    tare_pairs_integer(&out->pairs, TARE_GGUF_KEY_FILE_TYPE, file_type(order, n));
     tare_text_add(&text, "GGUF", 4);
     tare_put_bytes(&text, 3, 4);
     tare_put_bytes(&text, n + out->n_made, 8);

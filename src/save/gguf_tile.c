@@ -26,7 +26,8 @@ struct tile {
     struct tare_codes codes; /* ROWS rows */
 };
 
-/* Where a row of the parameter lies in the tile: whole heads are. */
+/* The place of a parameter's row within the tile, which holds whole heads: row h * half + j of a head becomes 2j + h.
+ */
 static int64_t place_of(const struct tile *tile, int64_t row)
 {
     const int64_t half = tile->job->half;

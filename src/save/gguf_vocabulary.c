@@ -2,7 +2,7 @@
  * gguf_vocabulary.c - tokenizer.json, tokenizer_config.json and the chat template as metadata of GGUF.
  *
  * llama.cpp has no stages: it knows a few kinds by name. BPE over bytes is "gpt2", with merges, and what cuts the text
- * before by its name (the table of open/gguf/gguf_tokenizer.c); BPE with a fallback to bytes is SentencePiece's,
+ * before by its name (the table of gguf/pre_tokenizers.c); BPE with a fallback to bytes is SentencePiece's,
  * "llama", whose pieces have scores: here the place of the first merge that makes a piece, so that the same neighbours
  * are joined first. What none of its kinds does is refused: it would read text otherwise. Source: llama.cpp,
  * src/llama-vocab.cpp, conversion/base.py; gguf-py, gguf/vocab.py.
@@ -11,13 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "open/gguf/gguf.h"
+#include "gguf/spelling.h"
 #include "save/gguf_write.h"
 #include "text/tokenizer_json.h"
 
 #define MOST ((uint64_t)1 << 30)
 #define SPACE "\xe2\x96\x81" /* U+2581, SentencePiece's space */
-enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5, BYTE = 6 }; /* llama.cpp's kinds of tokens */
 
 struct token {
     const char *text; /* NULL: no token has this number */
@@ -51,9 +50,10 @@ static const char *text_at(const json_t *object, const char *key)
     return json_is_string(value) ? json_string_value(value) : "";
 }
 
-/* ---- which kind ------------------------------------------------------------------------------------------------ */
+/* ---- the kind of tokenizer
+ * ------------------------------------------------------------------------------------------------ */
 
-/* A stage, or the stages of a sequence: number k of them, NULL behind the last. */
+/* A stage, or the stages of a sequence: number k of them, NULL past the end. */
 static const json_t *stage_at(const json_t *stage, const char *list, size_t k)
 {
     if (!json_is_object(stage))
@@ -116,8 +116,8 @@ static enum tare_code put_bytes_kind(struct vocabulary *v)
             found = pre;
     if (!found)
         return refuse(v, "its pre_tokenizer cuts by an expression that tare knows no name for");
-    tare_pairs_text(v->pairs, "tokenizer.ggml.model", "gpt2", 4);
-    tare_pairs_text(v->pairs, "tokenizer.ggml.pre", found->name, strlen(found->name));
+    tare_pairs_text(v->pairs, TARE_GGUF_KEY_TOKENIZER_MODEL, "gpt2", 4);
+    tare_pairs_text(v->pairs, TARE_GGUF_KEY_TOKENIZER_PRE, found->name, strlen(found->name));
     return TARE_OK;
 }
 
@@ -158,9 +158,9 @@ static enum tare_code put_pieces_kind(struct vocabulary *v)
     bool front;
     if (!read_spaces(v->json.root, &front))
         return refuse(v, "it treats spaces otherwise than SentencePiece");
-    tare_pairs_text(v->pairs, "tokenizer.ggml.model", "llama", 5);
-    tare_pairs_text(v->pairs, "tokenizer.ggml.pre", "default", 7);
-    tare_pairs_flag(v->pairs, "tokenizer.ggml.add_space_prefix", front);
+    tare_pairs_text(v->pairs, TARE_GGUF_KEY_TOKENIZER_MODEL, "llama", 5);
+    tare_pairs_text(v->pairs, TARE_GGUF_KEY_TOKENIZER_PRE, "default", 7);
+    tare_pairs_flag(v->pairs, TARE_GGUF_KEY_ADD_SPACE, front);
     return TARE_OK;
 }
 
@@ -189,9 +189,9 @@ static enum tare_code collect(struct vocabulary *v)
         const bool unk = v->pieces && strlen(unknown) == entry->token.size && *unknown &&
                          !memcmp(unknown, entry->token.text, entry->token.size);
         code = set_token(v, entry->id, entry->token.text, entry->token.size,
-                         unk                                                          ? UNKNOWN
-                         : v->pieces && is_byte(entry->token.text, entry->token.size) ? BYTE
-                                                                                      : NORMAL);
+                         unk                                                          ? TARE_GGUF_UNKNOWN
+                         : v->pieces && is_byte(entry->token.text, entry->token.size) ? TARE_GGUF_BYTE
+                                                                                      : TARE_GGUF_NORMAL);
     }
     for (size_t k = 0; !code && k < json_array_size(added); k++) {
         const json_t *token = json_array_get(added, k), *id = json_object_get(token, "id");
@@ -199,22 +199,23 @@ static enum tare_code collect(struct vocabulary *v)
         if (!json_is_integer(id) || !json_is_string(content))
             return tare_fail(v->err, TARE_E_FORMAT, "tokenizer.json", "added_tokens: an entry without id or content");
         const int64_t number = json_integer_value(id);
-        const bool unk = v->pieces && number >= 0 && number < v->n && v->tokens[number].kind == UNKNOWN;
+        const bool unk = v->pieces && number >= 0 && number < v->n && v->tokens[number].kind == TARE_GGUF_UNKNOWN;
         code = set_token(v, number, json_string_value(content), json_string_length(content),
-                         unk                                               ? UNKNOWN
-                         : json_is_true(json_object_get(token, "special")) ? CONTROL
-                                                                           : USER_DEFINED);
+                         unk                                               ? TARE_GGUF_UNKNOWN
+                         : json_is_true(json_object_get(token, "special")) ? TARE_GGUF_CONTROL
+                                                                           : TARE_GGUF_USER_DEFINED);
     }
     return code;
 }
 
-/* Of SentencePiece's kind: minus the place of the first merge that makes the piece. */
+/* The score of a piece is minus the place of the first merge that makes it: llama.cpp joins the neighbours with the
+ * highest score first, so this keeps the order of the merges. */
 static enum tare_code score(struct vocabulary *v)
 {
     struct tare_text joined = {0};
     const size_t n = v->json.n_merges / 2;
     for (int64_t id = 0; id < v->n; id++)
-        v->tokens[id].score = v->tokens[id].kind == NORMAL ? -(double)n - 1 : 0;
+        v->tokens[id].score = v->tokens[id].kind == TARE_GGUF_NORMAL ? -(double)n - 1 : 0;
     for (size_t k = n; k-- > 0;) { /* the first one last */
         const struct tare_slice *both = v->json.merges + 2 * k;
         joined.size = 0;
@@ -232,23 +233,23 @@ static enum tare_code score(struct vocabulary *v)
 static void put_tokens(struct vocabulary *v)
 {
     struct tare_pairs *pairs = v->pairs;
-    tare_pairs_list(pairs, "tokenizer.ggml.tokens", TARE_GGUF_TEXT, (uint64_t)v->n);
+    tare_pairs_list(pairs, TARE_GGUF_KEY_TOKENS, TARE_GGUF_TEXT, (uint64_t)v->n);
     for (int64_t id = 0; id < v->n; id++) {
         char name[40];
         const struct token *token = &v->tokens[id];
         const int n = snprintf(name, sizeof name, "[PAD%lld]", (long long)id);
         tare_put_string(&pairs->text, token->text ? token->text : name, token->text ? token->n : (size_t)n);
     }
-    tare_pairs_list(pairs, "tokenizer.ggml.token_type", TARE_GGUF_I32, (uint64_t)v->n);
+    tare_pairs_list(pairs, TARE_GGUF_KEY_TOKEN_TYPES, TARE_GGUF_I32, (uint64_t)v->n);
     for (int64_t id = 0; id < v->n; id++)
-        tare_put_bytes(&pairs->text, (uint64_t)(v->tokens[id].text ? v->tokens[id].kind : UNUSED), 4);
+        tare_put_bytes(&pairs->text, (uint64_t)(v->tokens[id].text ? v->tokens[id].kind : TARE_GGUF_UNUSED), 4);
     if (v->pieces) {
-        tare_pairs_list(pairs, "tokenizer.ggml.scores", TARE_GGUF_F32, (uint64_t)v->n);
+        tare_pairs_list(pairs, TARE_GGUF_KEY_SCORES, TARE_GGUF_F32, (uint64_t)v->n);
         for (int64_t id = 0; id < v->n; id++)
             tare_put_single(&pairs->text, v->tokens[id].score);
         return;
     }
-    tare_pairs_list(pairs, "tokenizer.ggml.merges", TARE_GGUF_TEXT, v->json.n_merges / 2);
+    tare_pairs_list(pairs, TARE_GGUF_KEY_MERGES, TARE_GGUF_TEXT, v->json.n_merges / 2);
     for (size_t k = 0; k + 1 < v->json.n_merges; k += 2) {
         const struct tare_slice *both = v->json.merges + k;
         tare_put_bytes(&pairs->text, (uint64_t)both[0].size + 1 + both[1].size, 8);
@@ -282,7 +283,7 @@ static int64_t config_id(const struct vocabulary *v, const char *key, size_t k)
     return id < v->n ? id : -1;
 }
 
-static void put_id(const struct vocabulary *v, const char *key, int64_t id)
+static void put_id(const struct vocabulary *v, enum tare_gguf_key key, int64_t id)
 {
     if (id >= 0)
         tare_pairs_integer(v->pairs, key, id);
@@ -318,7 +319,7 @@ static bool read_ends(const struct vocabulary *v, int64_t *bos, int64_t *eos)
 
 static enum tare_code put_special(struct vocabulary *v)
 {
-    static const char *const others[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+    static const enum tare_gguf_key others[] = {TARE_GGUF_KEY_EOT, TARE_GGUF_KEY_EOM};
     const json_t *named = v->config.root;
     int64_t begins, ends, bos = id_of(v, json_object_get(named, "bos_token")),
                           eos = id_of(v, json_object_get(named, "eos_token"));
@@ -326,18 +327,18 @@ static enum tare_code put_special(struct vocabulary *v)
         return refuse(v, "its post_processor adds more than one token on either side");
     bos = begins >= 0 ? begins : bos >= 0 ? bos : config_id(v, "bos_token_id", 0);
     eos = ends >= 0 ? ends : eos >= 0 ? eos : config_id(v, "eos_token_id", 0);
-    put_id(v, "tokenizer.ggml.bos_token_id", bos);
-    put_id(v, "tokenizer.ggml.eos_token_id", eos);
+    put_id(v, TARE_GGUF_KEY_BOS, bos);
+    put_id(v, TARE_GGUF_KEY_EOS, eos);
     size_t n = 0;
     for (size_t k = 0; k < 8 && n < 2; k++) {
         const int64_t id = config_id(v, "eos_token_id", k);
         if (id >= 0 && id != eos)
             put_id(v, others[n++], id);
     }
-    put_id(v, "tokenizer.ggml.unknown_token_id", id_of(v, json_object_get(named, "unk_token")));
-    put_id(v, "tokenizer.ggml.padding_token_id", id_of(v, json_object_get(named, "pad_token")));
-    tare_pairs_flag(v->pairs, "tokenizer.ggml.add_bos_token", begins >= 0);
-    tare_pairs_flag(v->pairs, "tokenizer.ggml.add_eos_token", ends >= 0);
+    put_id(v, TARE_GGUF_KEY_UNKNOWN, id_of(v, json_object_get(named, "unk_token")));
+    put_id(v, TARE_GGUF_KEY_PADDING, id_of(v, json_object_get(named, "pad_token")));
+    tare_pairs_flag(v->pairs, TARE_GGUF_KEY_ADD_BOS, begins >= 0);
+    tare_pairs_flag(v->pairs, TARE_GGUF_KEY_ADD_EOS, ends >= 0);
     return TARE_OK;
 }
 
@@ -352,18 +353,18 @@ static enum tare_code put_template(struct vocabulary *v)
     if (tare_checkpoint_has(checkpoint, "chat_template.jinja")) {
         const enum tare_code code = tare_checkpoint_read(checkpoint, "chat_template.jinja", MOST, &data, &size, v->err);
         if (!code)
-            tare_pairs_text(v->pairs, "tokenizer.chat_template", data, size);
+            tare_pairs_text(v->pairs, TARE_GGUF_KEY_CHAT_TEMPLATE, data, size);
         free(data);
         return code;
     }
     if (json_is_string(given))
-        tare_pairs_text(v->pairs, "tokenizer.chat_template", json_string_value(given), json_string_length(given));
+        tare_pairs_text(v->pairs, TARE_GGUF_KEY_CHAT_TEMPLATE, json_string_value(given), json_string_length(given));
     json_array_foreach((json_t *)(uintptr_t)given, k, one)
     {
         const char *name = text_at(one, "name");
         const json_t *text = json_object_get(one, "template");
         if (json_is_string(text) && !strcmp(name, "default"))
-            tare_pairs_text(v->pairs, "tokenizer.chat_template", json_string_value(text), json_string_length(text));
+            tare_pairs_text(v->pairs, TARE_GGUF_KEY_CHAT_TEMPLATE, json_string_value(text), json_string_length(text));
     }
     return TARE_OK;
 }
@@ -404,7 +405,7 @@ enum tare_code tare_gguf_vocabulary(struct tare_pairs *pairs, const struct tare_
         .model = model, .pairs = pairs, .options = options, .generation = model->generation, .n = rows, .err = err};
     char *text = NULL, *more = NULL;
     if (!tare_checkpoint_has(&model->checkpoint, "tokenizer.json")) {
-        tare_pairs_text(pairs, "tokenizer.ggml.model", "none", 4);
+        tare_pairs_text(pairs, TARE_GGUF_KEY_TOKENIZER_MODEL, "none", 4);
         if (options->note)
             options->note(options->user, "tokenizer.json",
                           "is not there: the GGUF file has no vocabulary, and readers "

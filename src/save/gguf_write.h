@@ -6,46 +6,38 @@
 #ifndef TARE_SAVE_GGUF_WRITE_H
 #define TARE_SAVE_GGUF_WRITE_H
 
-#include "blocks/blocks.h"
+#include "gguf/spelling.h"
+#include "models/blocks.h"
 #include "save/save.h"
 
 /* Metadata as they lie in the file: pairs one after another. */
 struct tare_pairs {
     struct tare_text text;
     uint64_t n;
-    const char *architecture; /* of the keys that begin with a dot: ".block_count" */
+    const char *architecture; /* goes before keys that begin with a dot */
 };
-void tare_pairs_integer(struct tare_pairs *pairs, const char *key, int64_t value); /* u32 */
-void tare_pairs_real(struct tare_pairs *pairs, const char *key, double value);     /* float32 */
-void tare_pairs_flag(struct tare_pairs *pairs, const char *key, bool value);
-void tare_pairs_text(struct tare_pairs *pairs, const char *key, const char *text, size_t n);
-/* The head of a list of `n` items of ggml's type (open/gguf/gguf.h); the items follow by the functions below. */
-void tare_pairs_list(struct tare_pairs *pairs, const char *key, int type, uint64_t n);
+void tare_pairs_integer(struct tare_pairs *pairs, enum tare_gguf_key key, int64_t value); /* u32 */
+void tare_pairs_real(struct tare_pairs *pairs, enum tare_gguf_key key, double value);     /* float32 */
+void tare_pairs_flag(struct tare_pairs *pairs, enum tare_gguf_key key, bool value);
+void tare_pairs_text(struct tare_pairs *pairs, enum tare_gguf_key key, const char *text, size_t n);
+/* The head of a list of `n` items of ggml's type (enum tare_gguf_type); the items follow by the functions below. */
+void tare_pairs_list(struct tare_pairs *pairs, enum tare_gguf_key key, int type, uint64_t n);
 void tare_put_bytes(struct tare_text *text, uint64_t value, int size); /* little-endian */
 void tare_put_single(struct tare_text *text, double value);
 void tare_put_string(struct tare_text *text, const char *string, size_t n);
 
-/* A small tensor that no module has: factors of the rotary embedding. float32. */
+/* A small float32 vector that is no parameter of the model: factors of the rotary embedding. */
 struct tare_made {
     const char *name;
     float *values;
     int64_t n;
 };
 
-/* The family of a model, and what its GGUF has otherwise than the model's own files. */
-struct tare_gguf_kind {
-    const char *model_type, *architecture;
-    bool permuted;    /* rows of q and k change places, for ggml's rotation of neighbours */
-    bool norms_one;   /* norms are stored plus 1 */
-    bool always_tied; /* no output.weight */
-    bool windows;     /* sliding windows are told and kept; else readers attend to everything */
-    int64_t wide;     /* layers of the one size whose scores are scaled by dim / heads, 0: none */
-    const char *activation;
-};
+/* A model as a file of GGUF: its family, and what the file has beside the tensors of the model. */
 struct tare_gguf_out {
-    const struct tare_gguf_kind *kind;
-    const char *prefix; /* of the text model in a wrapper: "language_model."; "" */
-    int64_t half;       /* of a head, where rows change places; else 0 */
+    const struct tare_gguf_family *family;
+    const char *prefix; /* of the text model's names in a wrapper: "language_model."; else "" */
+    int64_t half;       /* rows of half a head, when rows of q and k change places; else 0 */
     struct tare_pairs pairs;
     struct tare_made made[2];
     size_t n_made;
@@ -54,7 +46,7 @@ struct tare_gguf_out {
 /* Fills out from the plan, or refuses by name what no family has. */
 enum tare_code tare_gguf_family(struct tare_gguf_out *out, struct tare_model *model, struct tare_arena *arena,
                                 const struct tare_convert_options *options, struct tare_error *err);
-/* tokenizer.json and its kin into pairs, for a vocabulary of so many rows. */
+/* tokenizer.json and its kin into pairs, for a vocabulary of that many rows. */
 enum tare_code tare_gguf_vocabulary(struct tare_pairs *pairs, const struct tare_model *model, int64_t rows,
                                     const struct tare_convert_options *options, struct tare_error *err);
 tare_tile_fn tare_gguf_tile;

@@ -3,7 +3,8 @@
  * g_idx I32 (in); 2, 3, 4 and 8 bits (of 5, 6 and 7, writers and readers disagree about the layout).
  *
  * Codes are one stream of bits along the input, zeros along the output, the lowest first. gptq (v1) stores zero - 1,
- * which a zero of 0 has no field for; gptq_v2 stores the zero. Scales keep their dtype. Source: formats.md, "GPTQ".
+ * which a zero of 0 has no field for; gptq_v2 stores the zero. Scales keep their dtype. Source: docs/layouts.md,
+ * "GPTQ".
  */
 #include <stdio.h>
 #include <string.h>

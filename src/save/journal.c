@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * journal.c - which jobs are done, so that a run that was killed goes on where it was.
+ * journal.c - which jobs are done, so that a killed run continues where it was.
  *
  * A line of text a job, ended by a hash of itself: what a crash tore off is not read. A line may reach the disk before
  * the tensors that it speaks of (power may fail), so a later run hashes those and believes what it finds.
@@ -27,7 +27,7 @@ static void add(XXH3_state_t *state, const void *data, size_t n)
     XXH3_128bits_update(state, data, n);
 }
 
-/* Texts with their ends, so that none runs into the next. */
+/* Hashes texts with their final NUL, so that "ab", "c" and "a", "bc" differ. */
 static void add_text(XXH3_state_t *state, const char *text)
 {
     add(state, text ? text : "\1", text ? strlen(text) + 1 : 2);
@@ -57,7 +57,7 @@ static enum tare_code add_configs(XXH3_state_t *state, const struct tare_checkpo
     return TARE_OK;
 }
 
-/* A file on disk by size and time, one in memory by its content. */
+/* Identifies a file on disk by its size and time, one in memory by its content. */
 static enum tare_code add_files(XXH3_state_t *state, const struct tare_checkpoint *checkpoint, struct tare_error *err)
 {
     for (size_t k = 0; k < checkpoint->n_files; k++) {
@@ -249,7 +249,7 @@ static enum tare_code read_journal(struct tare_account *account, struct tare_fol
     return code;
 }
 
-/* ---- going on ------------------------------------------------------------------------------------------------ */
+/* ---- resuming ----------------------------------------------------------------------------------------------- */
 
 struct check {
     struct tare_account *account;
@@ -257,7 +257,7 @@ struct check {
     atomic_bool memory;
 };
 
-/* Does what was written still have the sums of its line? */
+/* Whether the tensors of a job still have the checksums of its line. */
 static void check_job(void *user, size_t number, int thread)
 {
     struct check *check = user;
@@ -373,7 +373,7 @@ enum tare_code tare_journal_begin(struct tare_account *account, struct tare_fold
     return append(account, &text, err);
 }
 
-/* Shards first: a line then seldom speaks of what is not there. */
+/* The shards are synced first, so that after a crash a line seldom describes data that are not on the disk. */
 static enum tare_code sync_all(struct tare_account *account, struct tare_error *err)
 {
     for (size_t k = 0; k < account->layout->n_shards; k++)

@@ -145,8 +145,7 @@ static enum tare_code add_parameter(struct tare_layout *layout, struct tare_mode
                                     struct tare_error *err)
 {
     const struct tare_job job = {.name = parameter->name, .parameter = parameter};
-    const struct tare_target *target = &model->targets[parameter->index];
-    return add_job(layout, model, &job, target->recipe ? target->recipe : parameter->entry->recipe, options, err);
+    return add_job(layout, model, &job, tare_parameter_recipe(parameter), options, err);
 }
 
 static enum tare_code add_parameters(struct tare_layout *layout, struct tare_model *model,
@@ -261,7 +260,7 @@ static int by_form(const void *a, const void *b)
     return order ? order : x->last < y->last ? -1 : 1;
 }
 
-/* The form that most packed jobs have; of equally frequent ones that of which the last comes first. */
+/* The form that most packed jobs have. On a tie, the form whose last job comes first wins. */
 static enum tare_code find_usual(struct tare_layout *layout, struct tare_error *err)
 {
     struct form *forms = calloc(layout->n_jobs + 1, sizeof *forms);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * mlx_format.c - MLX: parameters by mlx-lm's names, packed as affine, mxfp4, mxfp8 or nvfp4, and what its config.json
- * says. plan/target.c decided what each becomes; packed_tile.c makes the rows.
+ * says. mlx_target.c decides what each becomes; packed_tile.c makes the rows.
  */
 #include <string.h>
 
 #include "packing/mlx/to_mlx.h"
-#include "save/save.h"
+#include "save/mlx_target.h"
 
 #define PACKED_BYTES 1048576.0 /* of a tile: it is made in memory and should stay in the cache */
 #define PACKED_ROWS 128        /* its rows are a multiple of these: a cache line of awq's words */
@@ -18,12 +18,22 @@ static bool dequantizes(const struct tare_job *job)
     return false;
 }
 
-/* What a parameter becomes: the plan's target, or what the options ask for instead. exact: nothing is rounded, so
- * scales and biases are float32 and floats keep their dtype. */
-static struct tare_target target_of(const struct tare_model *model, const struct tare_job *job,
-                                    const struct tare_convert_options *options)
+/* What all jobs have in common, before the first of them. */
+static enum tare_code begin(struct tare_layout *layout, struct tare_model *model,
+                            const struct tare_convert_options *options, struct tare_error *err)
 {
-    struct tare_target target = model->targets[job->parameter->index];
+    (void)options;
+    layout->own = tare_arena_alloc(&layout->arena, sizeof(struct tare_mlx_floats));
+    return layout->own ? tare_mlx_floats(model, layout->own, err) : tare_fail_memory(err);
+}
+
+/* What a job becomes: what headers and mlx-lm's habits say, or what the options ask for instead. exact: nothing is
+ * rounded, so scales and biases are float32 and floats keep their dtype. */
+static struct tare_target target_of(struct tare_layout *layout, const struct tare_model *model,
+                                    const struct tare_job *job, const struct tare_convert_options *options)
+{
+    const struct tare_recipe *recipe = tare_parameter_recipe(job->parameter);
+    struct tare_target target = tare_mlx_target(model, job->parameter, recipe, layout->own, &layout->arena);
     if (!options->keep_dtypes && !options->exact) {
         if (!target.packed && tare_dtype_is_float(target.dtype))
             target.dtype = tare_dtype_wanted(options, target.dtype);
@@ -130,7 +140,8 @@ static enum tare_code find_globals(struct tare_layout *layout, struct tare_job *
     return code;
 }
 
-/* Rows of a packed tile: whole cache lines of awq, and as many as stay in the cache; fewer where a row is very long. */
+/* Rows of a packed tile: a multiple of a cache line of awq's words, few enough to stay in the cache. Very long rows
+ * come in multiples of 8. */
 static int64_t packed_step(double row_bytes)
 {
     const int64_t fit = (int64_t)(PACKED_BYTES / row_bytes);
@@ -144,7 +155,7 @@ static int64_t packed_step(double row_bytes)
 static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
                               const struct tare_convert_options *options, struct tare_error *err)
 {
-    job->target = target_of(model, job, options);
+    job->target = target_of(layout, model, job, options);
     job->exact = options->exact;
     job->way = job->target.global && job->flat.pieces[0].module->packing != &tare_packing_mlx_nvfp4
                    ? TARE_WAY_ROUNDED /* the scale over all scales is another number in MLX */
@@ -229,6 +240,8 @@ const struct tare_save_format tare_format_mlx = {
     .metadata = "mlx",
     .library = "mlx",
     .usage = "pip install mlx-lm\nmlx_lm.generate --model ./%s --prompt \"Once upon a time\"",
+    .foresee = tare_mlx_foresee,
+    .begin = begin,
     .lay_out = lay_out,
     .tile = tare_packed_tile,
     .config = config,

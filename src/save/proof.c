@@ -202,7 +202,7 @@ static enum tare_code compare_rows(struct comparison *c, int64_t from, int64_t t
     return TARE_OK;
 }
 
-/* The next index of a box of `rank` axes; false behind the last. */
+/* The next index of a box of `rank` axes; false past the end. */
 static bool step(int64_t *at, const int64_t *shape, int rank)
 {
     int i = rank - 1;
@@ -276,7 +276,7 @@ static enum tare_code compare_plain(struct comparison *c, const struct tare_piec
     return TARE_OK;
 }
 
-/* The whole module lies in both as one stretch. */
+/* The whole module is one contiguous range in both files. */
 static bool same_stretch(const struct comparison *c, const struct tare_piece *piece)
 {
     const struct tare_flat *flat = &c->job->flat;

@@ -18,25 +18,26 @@
 
 #define TARE_JOURNAL "journal" /* the file of journal.c */
 
-/* Parameters are declared, by no more axes than this. */
+/* The largest number of axes that a parameter has. */
 #define TARE_SAVE_AXES 8
 
-/* Does the way back from what was written give the bytes of the source? */
+/* Whether the source's bytes can be computed again from what was written. */
 enum tare_way {
     TARE_WAY_EXACT,
-    TARE_WAY_ROUNDED, /* codes, yes; of the floats not all */
-    TARE_WAY_ONE      /* there is none: values were computed, or codes became floats */
+    TARE_WAY_ROUNDED, /* the codes can; some of the floats were rounded */
+    TARE_WAY_ONE      /* they cannot: values were computed, or codes became floats */
 };
 
-/* Numbers that are not stored as what they are. */
+/* Counts the numbers that were rounded when they were stored. */
 struct tare_tally {
-    uint64_t rounded, lost; /* lost: of these, those that the way back cannot restore */
-    double most;            /* the largest difference */
+    uint64_t rounded;
+    uint64_t lost; /* the rounded numbers that the way back cannot restore */
+    double most;   /* the largest difference |exact - stored| */
 };
 static inline void tare_tally_add(struct tare_tally *tally, double exact, double stored, bool lost)
 {
     const double difference = exact < stored ? stored - exact : exact - stored;
-    if (!(difference > 0)) /* equal; or no numbers, which stay so */
+    if (!(difference > 0)) /* they are equal, or one is NaN, which stays NaN */
         return;
     tally->rounded++;
     tally->lost += lost;
@@ -64,18 +65,39 @@ struct tare_saved {
     enum tare_part part;
 };
 
+/* What a job becomes in the files of a format. */
+struct tare_target {
+    /* Weight, scales, and what else the format has for packed modules; else one dense tensor. */
+    bool packed;
+    /* MLX's mode of a packed one. */
+    enum tare_mlx_mode mode;
+    /* MLX's nvfp4: a global_scale stands over the scales. */
+    bool global;
+    /* Of the dense tensor, or of the scales and biases of affine. */
+    enum tare_dtype dtype;
+    int bits;
+    /* Of the target: scales are repeated when it is smaller than the source's. */
+    int64_t group_size;
+    /* Why the format cannot hold it, or NULL; converting then fails with this sentence. */
+    const char *refusal;
+    /* Why a packed source becomes dense, or NULL. */
+    const char *because;
+};
+
 struct tare_shard {
     const char *name; /* "model-00001-of-00002.safetensors" */
-    uint64_t size;    /* of the file */
-    char *header;     /* owned; the length before it included */
+    uint64_t size;    /* bytes of the whole file */
+    char *header;     /* owned; begins with its own length in 8 bytes */
     size_t header_size;
-    int fd;               /* -1: closed */
-    pthread_mutex_t lock; /* one writer a file: the system has it so, but lets the others spin instead of sleep */
+    int fd; /* -1: closed */
+    /* One thread writes to a file at a time. The kernel ensures this too, but its waiting threads spin. */
+    pthread_mutex_t lock;
 };
 
 /*
- * One parameter or module to be made: its recipe laid flat, and cut into tasks. What target says is the format's; for
- * all of them `packed` means that its own tile() makes it, and bits, group_size and mode are what config.json has.
+ * One parameter or module to be made: its recipe laid flat, and cut into tasks. Each format fills in target for itself;
+ * in all of them `packed` means that the format's own tile() makes the bytes, and bits, group_size and mode are those
+ * that config.json will have.
  */
 struct tare_job {
     const char *name;                       /* of the parameter, or of the module's logical tensor */
@@ -92,16 +114,17 @@ struct tare_job {
     enum tare_way way;                    /* the best that the format can promise; ROUNDED: a number may get lost */
     bool exact;                           /* mlx: biases are computed in target.dtype, not in that of the scales */
     bool symmetric;                       /* every zero is 2^(bits - 1), and the format leaves them out */
-    int64_t half; /* gguf: rows of half a head, which change places (gguf_tile.c); 0: rows stay in order */
-    int rank;     /* of flat, a number counts as one axis; 2 of packed modules */
+    int64_t half; /* gguf: how many rows half a head has, when rows change places (gguf_tile.c); 0: they do not */
+    int rank;     /* of flat; 1 for a single number, 2 for packed modules */
     int64_t shape[TARE_SAVE_AXES];
-    int axis;               /* tiles are ranges of this axis: all axes before it are one index each */
-    int64_t step;           /* of the range */
-    int64_t leading, tiles; /* indices before axis; tiles an index */
+    int axis;        /* a tile is a range of this axis, at one index of all axes before it */
+    int64_t step;    /* length of the range */
+    int64_t leading; /* product of the axes before `axis` */
+    int64_t tiles;   /* tiles for each of these indices */
     size_t first_task;
 };
 
-/* What most packed jobs are; the others are written as exceptions to it. bits 0: none is packed. */
+/* The form that most packed jobs have; config.json lists the others as exceptions. bits is 0 when none is packed. */
 struct tare_form {
     int bits;
     int64_t group_size;
@@ -124,7 +147,7 @@ struct tare_layout {
     void *own; /* the format's, from its begin() to its release() */
 };
 
-/* Whose names the folder has (design.md, "two views"). */
+/* Whose names the folder has. */
 enum tare_save_view {
     TARE_VIEW_PARAMETERS, /* mlx-lm's, after rewriting */
     TARE_VIEW_MODULES     /* the checkpoint's own: every module once, neither stacked nor split */
@@ -145,6 +168,8 @@ struct tare_save_format {
     const char *library;  /* of the model card */
     const char *usage;    /* of the model card: shell lines, %s is the folder's name */
     const char *file;     /* MAY: all is in one file of this name, and the folder holds nothing else */
+    /* MAY: stage 6 of a plan asks what would be worth knowing before anything is written; it becomes findings. */
+    enum tare_code (*foresee)(struct tare_model *model, struct tare_error *err);
     /* MAY: before all jobs. What the format has no form for is refused here. release() is called also after a
      * failure. */
     enum tare_code (*begin)(struct tare_layout *layout, struct tare_model *model,
@@ -176,10 +201,13 @@ struct tare_save_format {
 #include "save/formats.def"
 #undef FORMAT
 
-/* Number k of all formats; NULL behind the last. */
+/* Format number k; NULL past the end. */
 const struct tare_save_format *tare_format_at(size_t k);
 /* That of a word for --to, or NULL. */
 const struct tare_save_format *tare_format_find(const char *name);
+
+/* Stage 6 of a plan, target: every format is asked what it foresees for the model. */
+enum tare_code tare_target_foresee(struct tare_model *model, struct tare_error *err);
 
 /* From a plan that loads: what the folder holds. layout is zeroed but for its format; tare_layout_release() also after
  * a failure. */
@@ -213,9 +241,9 @@ enum tare_code tare_layout_add_dense(struct tare_layout *layout, struct tare_job
 /* A lay_out() for the view by module: plain ones as they are or in --dtype, packed ones dequantized. */
 enum tare_code tare_lay_out_dense(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
                                   const struct tare_convert_options *options, struct tare_error *err);
-/* Cut a dense job into tiles. */
+/* Cuts a dense job into tiles. */
 void tare_job_cut(struct tare_job *job);
-/* Cut a packed job into ranges of its rows; the axes before them are one index each. */
+/* Cuts a packed job into ranges of its rows; a tile lies at one index of the axes before them. */
 void tare_job_cut_rows(struct tare_job *job, int64_t step);
 /* dtype of options->dtype, or `kept` where it is NULL. */
 enum tare_dtype tare_dtype_wanted(const struct tare_convert_options *options, enum tare_dtype kept);
@@ -230,49 +258,48 @@ struct tare_folder {
     int lock;               /* of the temporary folder */
     bool keep;              /* leave the temporary folder for a later run */
 };
-enum tare_code tare_fail_system(struct tare_error *err, const char *where, const char *what); /* of errno */
 
 /* Zeroed by the caller. Refuses an output that exists, lies in the input, or whose parent is missing. input may be
  * NULL. What an earlier run left is kept until tare_folder_clear(). One that another process writes just now is
  * refused. */
 enum tare_code tare_folder_begin(struct tare_folder *folder, const char *wanted, const char *input,
                                  struct tare_error *err);
-/* A new file in it, of so many bytes already set aside where the file system can; *fd is the caller's. */
+/* Creates a file in the folder and sets its bytes aside where the file system can; the caller closes *fd. */
 enum tare_code tare_folder_create(struct tare_folder *folder, const char *name, uint64_t size, int *fd,
                                   struct tare_error *err);
-/* Remove all that it holds, and the journal. */
+/* Removes all files of the folder, and the journal. */
 enum tare_code tare_folder_clear(struct tare_folder *folder, struct tare_error *err);
-/* Remove what keep() does not want. */
+/* Removes the files for which keep() returns false. */
 enum tare_code tare_folder_keep_only(struct tare_folder *folder, bool (*keep)(const void *user, const char *name),
                                      const void *user, struct tare_error *err);
 /* Names of its files, sorted; tare_folder_list_free() also after a failure. */
 enum tare_code tare_folder_list(const struct tare_folder *folder, char ***names, size_t *n, struct tare_error *err);
 void tare_folder_list_free(char **names, size_t n);
-/* A file that an earlier run left, of this very size. */
+/* Opens a file that an earlier run left, when it has exactly this size. */
 bool tare_folder_reopen(struct tare_folder *folder, const char *name, uint64_t size, int *fd);
 /* One of its files, to be read; and its size. */
 bool tare_folder_read(const struct tare_folder *folder, const char *name, int *fd);
 bool tare_folder_size(const struct tare_folder *folder, const char *name, uint64_t *size);
 /* The journal beside it: new, or the one that is there; *fd is the caller's, -1: there is none. */
 enum tare_code tare_folder_journal(struct tare_folder *folder, bool create, int *fd, struct tare_error *err);
-/* All n bytes at offset. */
+/* Writes all n bytes at the offset, or fails. */
 enum tare_code tare_folder_write(int fd, const char *name, const void *data, size_t n, uint64_t offset,
                                  struct tare_error *err);
-/* Bring a file to the disk and close it; closes also after a failure. */
+/* Syncs a file to the disk and closes it; it is closed also after a failure. */
 enum tare_code tare_folder_finish(int fd, const char *name, struct tare_error *err);
-/* A whole small file, finished. */
+/* Writes a whole small file, synced and closed. */
 enum tare_code tare_folder_put(struct tare_folder *folder, const char *name, const void *data, size_t n,
                                struct tare_error *err);
-/* Give the folder its name; syncs it and its parent. */
+/* Gives the folder its name, and syncs it and its parent. */
 enum tare_code tare_folder_commit(struct tare_folder *folder, struct tare_error *err);
-/* Remove what was not committed, but for `keep`, and forget all. */
+/* Removes what was not committed, unless `keep` is set, and releases the struct. */
 void tare_folder_release(struct tare_folder *folder);
 
 /* Headers of the shards and the places of tensors; then the files; tare_shards_finish() syncs and closes. */
 enum tare_code tare_shards_place(struct tare_layout *layout, struct tare_error *err);
 enum tare_code tare_shards_begin(struct tare_layout *layout, struct tare_folder *folder, struct tare_error *err);
 enum tare_code tare_shards_finish(struct tare_layout *layout, struct tare_error *err);
-/* n bytes of a tensor, from its byte `at` on; from any thread. */
+/* Writes n bytes of a tensor, from its byte `at` on. Any thread may call it. */
 enum tare_code tare_saved_write(const struct tare_layout *layout, const struct tare_saved *saved, const void *data,
                                 size_t n, uint64_t at, struct tare_error *err);
 /* Stretches of n bytes that follow one another in data, and lie `stride` bytes apart in the tensor, from `at` on. */

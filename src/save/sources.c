@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * sources.c - the view by source module: what of the checkpoint goes into a folder that keeps its names. design.md,
- * section 1, "two views".
+ * sources.c - the view by source module: what of the checkpoint goes into a folder that keeps its names.
  */
 #include <stdlib.h>
 

@@ -19,11 +19,13 @@
 
 #define TARE_JINJA_FUEL ((int64_t)50000000)     /* steps: a node visited, an item seen, 64 bytes made */
 #define TARE_JINJA_TEXT_MOST ((size_t)16 << 20) /* bytes of the output, and of each text on the way */
-#define TARE_JINJA_MADE_MOST ((size_t)16 << 20) /* bytes of all values together; nothing is freed before the end .. */
-#define TARE_JINJA_MADE_GIVEN 8                 /* .. and so many times those of the variables, which are copied */
-#define TARE_JINJA_CALLS_MOST 200               /* macros and recursive loops inside one another */
-#define TARE_JINJA_DEPTH_MOST 3000              /* nodes inside one another, over all calls */
-#define TARE_JINJA_NEST_MOST 200                /* parentheses, blocks, lists in lists */
+/* Values are freed at the end only. All of them together may take MADE_MOST bytes and, because variables are copied,
+ * MADE_GIVEN times the bytes of the given variables. */
+#define TARE_JINJA_MADE_MOST ((size_t)16 << 20)
+#define TARE_JINJA_MADE_GIVEN 8
+#define TARE_JINJA_CALLS_MOST 200  /* macros and recursive loops inside one another */
+#define TARE_JINJA_DEPTH_MOST 3000 /* nodes inside one another, over all calls */
+#define TARE_JINJA_NEST_MOST 200   /* parentheses, blocks, lists in lists */
 #define TARE_JINJA_RANGE_MOST 100000
 
 enum tare_jinja_kind {

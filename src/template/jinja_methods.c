@@ -264,7 +264,7 @@ BUILTIN(raise_exception)
 
 BUILTIN_IS(lipsum, tare_jinja_fail(s, "lipsum() is not supported"));
 
-/* A character, 0 for none, and up to so many digits behind it. */
+/* Reads the character `before` (0: none) and then a number of at most `digits` digits. */
 static bool read_part(const char **at, char before, int digits, int *number)
 {
     if (before && **at != before)

@@ -116,7 +116,7 @@ static int compare_tokens(const void *a, const void *b)
     return order ? order : (x->size > y->size) - (x->size < y->size);
 }
 
-/* By content, and of tokens with the same content the one that was put in first. */
+/* Orders tokens by content; tokens with the same content stand in the order in which they were added. */
 static int compare_order(const void *a, const void *b)
 {
     const struct tare_added_token *x = a, *y = b;
@@ -199,7 +199,8 @@ void tare_added_release(struct tare_added *added)
 
 /* ---- finding ----------------------------------------------------------------------------------------------------- */
 
-/* The longest token that the text begins with, or NULL: narrows the sorted tokens byte after byte. */
+/* The longest token that the text begins with, or NULL. Each byte narrows the range of the sorted tokens that still
+ * fit. */
 static const struct tare_added_token *longest(const struct tare_added_set *set, const char *text, size_t size)
 {
     const unsigned char head = (unsigned char)text[0];
@@ -258,7 +259,7 @@ static bool single(const char *text, size_t size, size_t start, size_t end)
 enum tare_code tare_added_split(const struct tare_added_set *set, const char *text, size_t size, tare_added_fn each,
                                 void *user)
 {
-    size_t from = 0; /* end of what was handed on */
+    size_t from = 0; /* the end of the text that was handed on so far */
     enum tare_code code = TARE_OK;
     for (size_t i = 0; i < size && set->n;) {
         const unsigned char head = (unsigned char)text[i];
@@ -276,7 +277,7 @@ enum tare_code tare_added_split(const struct tare_added_set *set, const char *te
         while (token->lstrip && start > from &&
                tare_unicode_in(white, tare_utf8_get(text + before(text, start), &bytes)))
             start = before(text, start);
-        if (token->lstrip && start < from) /* the spaces are those of the token before */
+        if (token->lstrip && start < from) /* the spaces belong to the token before */
             start = from;
         while (token->rstrip && end < size && tare_unicode_in(white, tare_utf8_get(text + end, &bytes)))
             end += bytes;

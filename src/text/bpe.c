@@ -10,13 +10,13 @@
 #include "text/token_model.h"
 #include "text/unicode.h"
 
-#define SHORT_WORD 32   /* symbols: up to here the lowest pair is searched for, beyond a heap knows it */
-#define CACHED_BYTES 30 /* of a word that the cache holds */
+#define SHORT_WORD 32   /* symbols of a word whose lowest pair is found by a search; of longer words by a heap */
+#define CACHED_BYTES 30 /* the cache holds words of at most that many bytes */
 #define CACHED_IDS 7
 #define CACHE_MOST 16384 /* words; a power of two */
 #define NO_RANK UINT32_MAX
 
-struct pair { /* merges left and right to id; id NO_RANK: free */
+struct pair { /* left and right merge to id; a free entry has the id NO_RANK */
     uint32_t left, right, rank, id;
 };
 
@@ -80,7 +80,8 @@ static enum tare_code add_merge(struct bpe *bpe, const struct tare_slice both[2]
         return no_token("right side", both[1].text, both[1].size, err);
     if (id == TARE_TOKEN_NONE)
         return no_token("result", joined->data, joined->size, err);
-    *pair_of(bpe, left, right) = (struct pair){left, right, rank, id}; /* of two the later one counts */
+    *pair_of(bpe, left, right) =
+        (struct pair){left, right, rank, id}; /* when a pair comes twice, the later one counts */
     return TARE_OK;
 }
 
@@ -202,7 +203,7 @@ static enum tare_code read_fields(struct bpe *bpe, const json_t *model, struct t
     return code;
 }
 
-/* What is asked for most: tokens of one character and of one byte. */
+/* Looks up the tokens that are asked for most often: those of one character and those of one byte. */
 static void read_small(struct bpe *bpe)
 {
     for (uint32_t c = 0; c < 0x800; c++) {
@@ -335,7 +336,7 @@ static struct candidate pop(struct work *work)
     return top;
 }
 
-/* The pair that begins at a symbol goes on the heap, if it can be merged. */
+/* Puts the pair that begins at a symbol on the heap, if some merge joins it. */
 static bool propose(const struct bpe *bpe, struct work *work, uint32_t at)
 {
     const uint32_t after = at == NO_RANK ? NO_RANK : work->symbols[at].after;
@@ -426,7 +427,7 @@ static uint32_t token_of(const struct bpe *bpe, const char *text, size_t size)
     return tare_vocab_find(bpe->vocab, text, size);
 }
 
-/* A character that is no token as the tokens of its bytes; *done is false when one of them is missing. */
+/* Encodes a character that is no token as the tokens of its bytes; *done is false when one of these is missing. */
 static enum tare_code fall_back(const struct bpe *bpe, struct work *work, const char *text, size_t size, bool *done,
                                 struct tare_error *err)
 {
@@ -439,7 +440,7 @@ static enum tare_code fall_back(const struct bpe *bpe, struct work *work, const 
     return code;
 }
 
-/* The character with the prefix of a word's inner part and the suffix of its end. */
+/* The text of a character within a word: with the prefix of inner parts, and at the end of the word with its suffix. */
 static const char *decorate(const struct bpe *bpe, struct work *work, bool first, bool last, const char *text,
                             size_t *size)
 {

@@ -17,7 +17,7 @@ static uint32_t number_at(const char *bytes)
     return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
 }
 
-enum tare_code tare_charsmap_open(struct tare_step *step, const struct tare_source *source)
+enum tare_code tare_charsmap_open(struct tare_text_step *step, const struct tare_step_source *source)
 {
     struct tare_slice coded;
     const enum tare_code code = tare_source_text(source, "precompiled_charsmap", &coded);
@@ -32,7 +32,7 @@ enum tare_code tare_charsmap_open(struct tare_step *step, const struct tare_sour
     return tare_charsmap_split(step, (struct tare_slice){bytes, (uint32_t)size}, source->where, source->err);
 }
 
-enum tare_code tare_charsmap_split(struct tare_step *step, struct tare_slice bytes, const char *where,
+enum tare_code tare_charsmap_split(struct tare_text_step *step, struct tare_slice bytes, const char *where,
                                    struct tare_error *err)
 {
     const uint32_t array = bytes.size >= 4 ? number_at(bytes.text) : 0;
@@ -101,13 +101,13 @@ static bool text_at(const struct tare_slice *texts, uint32_t at, struct tare_sli
 
 /* What text is replaced by, by its shortest key: that, not the longest, is what the reference takes. False: it stays.
  */
-static bool replacement_of(const struct tare_step *step, const char *text, size_t size, struct tare_slice *with)
+static bool replacement_of(const struct tare_text_step *step, const char *text, size_t size, struct tare_slice *with)
 {
     uint32_t at;
     return find(&step->literal, text, size, false, &at) && text_at(&step->content, at, with);
 }
 
-size_t tare_charsmap_longest(const struct tare_step *step, const char *text, size_t size, struct tare_slice *with)
+size_t tare_charsmap_longest(const struct tare_text_step *step, const char *text, size_t size, struct tare_slice *with)
 {
     uint32_t at;
     const size_t n = find(&step->literal, text, size, true, &at);
@@ -116,7 +116,7 @@ size_t tare_charsmap_longest(const struct tare_step *step, const char *text, siz
     return whole && text_at(&step->content, at, with) ? n : 0;
 }
 
-enum tare_code tare_charsmap_run(const struct tare_step *step, const char *text, size_t size,
+enum tare_code tare_charsmap_run(const struct tare_text_step *step, const char *text, size_t size,
                                  struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     (void)normal, (void)err;

@@ -9,7 +9,7 @@
 
 /* The state of one decoder on one text. */
 struct tare_decoding_step {
-    const struct tare_step *step;
+    const struct tare_text_step *step;
     struct tare_text held; /* bytes that wait for what follows */
     struct tare_text work;
     struct tare_matcher matcher;
@@ -190,7 +190,7 @@ static enum tare_code run_fuse(struct tare_decoding *decoding, size_t number, co
 /* ---- Strip: a character, up to `start` times from the start of each token and `stop` times from its end -----------
  */
 
-static enum tare_code open_strip(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_strip(struct tare_text_step *step, const struct tare_step_source *source)
 {
     enum tare_code code = tare_source_character(source, "content", &step->character);
     if (!code)
@@ -250,7 +250,7 @@ static enum tare_code run_strip(struct tare_decoding *decoding, size_t number, c
 
 /* ---- Replace, in each token -------------------------------------------------------------------------------------- */
 
-static enum tare_code open_replace(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_replace(struct tare_text_step *step, const struct tare_step_source *source)
 {
     const enum tare_code code = tare_source_text(source, "content", &step->content);
     return code ? code : tare_source_pattern(source, step);
@@ -281,7 +281,7 @@ static enum tare_code run_replace(struct tare_decoding *decoding, size_t number,
 /* ---- Metaspace: its character becomes a space, or nothing in the first token --------------------------------------
  */
 
-static enum tare_code open_metaspace(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_metaspace(struct tare_text_step *step, const struct tare_step_source *source)
 {
     const bool yes = true;
     bool add_prefix = true;
@@ -317,7 +317,7 @@ static enum tare_code run_metaspace(struct tare_decoding *decoding, size_t numbe
 /* ---- BPEDecoder: the suffix of a word's end becomes a space, but not in the last token ----------------------------
  */
 
-static enum tare_code open_bpe(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_bpe(struct tare_text_step *step, const struct tare_step_source *source)
 {
     const enum tare_code code = tare_source_text(source, "suffix", &step->literal);
     if (!code && !step->literal.size)
@@ -329,7 +329,7 @@ static enum tare_code open_bpe(struct tare_step *step, const struct tare_source 
 static enum tare_code bpe_token(struct tare_decoding *decoding, size_t number, const char *space, bool ends)
 {
     struct tare_decoding_step *state = state_of(decoding, number);
-    struct tare_step step = *state->step;
+    struct tare_text_step step = *state->step;
     step.content = (struct tare_slice){space, (uint32_t)strlen(space)};
     state->work.size = 0;
     tare_text_puts(&state->work, "");
@@ -370,7 +370,7 @@ static enum tare_code run_bpe(struct tare_decoding *decoding, size_t number, con
 /* ---- WordPiece: a space before each token but the first, or its prefix taken off ----------------------------------
  */
 
-static enum tare_code open_word_piece(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_word_piece(struct tare_text_step *step, const struct tare_step_source *source)
 {
     const bool yes = true;
     const enum tare_code code = tare_source_text(source, "prefix", &step->content);
@@ -383,8 +383,8 @@ static bool clean_up(struct tare_decoding_step *state)
                                            {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
                                            {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
-        const struct tare_step step = {.literal = {pairs[i][0], (uint32_t)strlen(pairs[i][0])},
-                                       .content = {pairs[i][1], (uint32_t)strlen(pairs[i][1])}};
+        const struct tare_text_step step = {.literal = {pairs[i][0], (uint32_t)strlen(pairs[i][0])},
+                                            .content = {pairs[i][1], (uint32_t)strlen(pairs[i][1])}};
         state->work.size = 0;
         tare_text_puts(&state->work, "");
         if (tare_step_replace(&step, &state->matcher, state->held.data, state->held.size, &state->work, NULL))
@@ -438,7 +438,7 @@ static const struct tare_step_type types[] = {
     {NULL, NULL, NULL},
 };
 
-enum tare_code tare_decoders_read(struct tare_steps *steps, const struct tare_source *source)
+enum tare_code tare_decoders_read(struct tare_steps *steps, const struct tare_step_source *source)
 {
     return tare_steps_read(steps, types, "decoders", source);
 }

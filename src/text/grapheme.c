@@ -29,14 +29,14 @@ enum cluster_kind {
     HANGUL_LV
 };
 
-/* What of a cluster matters for whether it goes on. */
+/* The properties of a grapheme cluster that decide whether the next character joins it (Unicode Annex 29). */
 struct cluster {
     enum cluster_kind last;
-    bool odd;      /* its regional indicators so far */
-    bool picture;  /* a picture and what extends it */
-    bool joined;   /* and a ZWJ after that */
-    bool conjunct; /* a consonant and what extends it */
-    bool linked;   /* and a linker among that */
+    bool odd;      /* it has an odd number of regional indicators: one more completes a flag */
+    bool picture;  /* it ends in a picture and what extends it */
+    bool joined;   /* it ends in those and a ZWJ: another picture joins it */
+    bool conjunct; /* it ends in a consonant and what extends it */
+    bool linked;   /* a linker is among what extends that consonant: another consonant joins it */
 };
 
 static enum cluster_kind kind_of(uint32_t c)

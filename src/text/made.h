@@ -31,7 +31,7 @@ enum tare_code tare_tekken_read(struct tare_tokenizer *tokenizer, struct tare_to
 
 /* ---- for these readers. They give NULL or false when memory runs out. ----------------------------------------- */
 
-bool tare_made_vocab(struct tare_tokenizer_json *json, size_t n); /* room for so many entries and scores */
+bool tare_made_vocab(struct tare_tokenizer_json *json, size_t n); /* makes room for n entries and scores */
 /* json->merges and json->ranks: every cut of a piece into two; those of equal scores share a rank. */
 bool tare_made_merges(struct tare_tokenizer_json *json, const struct tare_scored *pieces, size_t n);
 /* One of "added_tokens". */

@@ -63,8 +63,8 @@ static size_t compose(int32_t *points, size_t n)
 }
 
 /* One stretch of text that may change. */
-static enum tare_code normalize_run(enum tare_form form, const char *text, size_t size, struct tare_normal *normal,
-                                    struct tare_text *out, struct tare_error *err)
+static enum tare_code normalize_run(enum tare_unicode_form form, const char *text, size_t size,
+                                    struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     const utf8proc_option_t options =
         UTF8PROC_DECOMPOSE | UTF8PROC_STABLE | (form == TARE_NFKC || form == TARE_NFKD ? UTF8PROC_COMPAT : 0);
@@ -96,12 +96,12 @@ static enum tare_code normalize_run(enum tare_form form, const char *text, size_
 }
 
 /* Below these, a form changes nothing, unless a composing mark follows. */
-static uint32_t inert_below(enum tare_form form)
+static uint32_t inert_below(enum tare_unicode_form form)
 {
     return form == TARE_NFC ? 0x300 : form == TARE_NFD ? 0xc0 : 0xa0;
 }
 
-enum tare_code tare_normal_form(enum tare_form form, const char *text, size_t size, struct tare_normal *normal,
+enum tare_code tare_normal_form(enum tare_unicode_form form, const char *text, size_t size, struct tare_normal *normal,
                                 struct tare_text *out, struct tare_error *err)
 {
     const uint32_t inert = inert_below(form);

@@ -7,7 +7,7 @@
 #include "text/tokenizer.h"
 #include "text/unicode.h"
 
-typedef enum tare_code (*run_fn)(const struct tare_step *step, const char *text, size_t size,
+typedef enum tare_code (*run_fn)(const struct tare_text_step *step, const char *text, size_t size,
                                  struct tare_normal *normal, struct tare_text *out, struct tare_error *err);
 
 /* ---- ByteLevel's alphabet: printable Latin-1 stands for itself, other bytes for U+0100 and on -------------------- */
@@ -42,38 +42,38 @@ void tare_byte_level_add(struct tare_text *out, const char *text, size_t size)
 
 /* ---- the normalizers --------------------------------------------------------------------------------------------- */
 
-static enum tare_code open_nfc(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_nfc(struct tare_text_step *step, const struct tare_step_source *source)
 {
     (void)source;
     step->mode = TARE_NFC;
     return TARE_OK;
 }
 
-static enum tare_code open_nfd(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_nfd(struct tare_text_step *step, const struct tare_step_source *source)
 {
     (void)source;
     step->mode = TARE_NFD;
     return TARE_OK;
 }
 
-static enum tare_code open_nfkc(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_nfkc(struct tare_text_step *step, const struct tare_step_source *source)
 {
     (void)source;
     step->mode = TARE_NFKC;
     return TARE_OK;
 }
 
-static enum tare_code open_nfkd(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_nfkd(struct tare_text_step *step, const struct tare_step_source *source)
 {
     (void)source;
     step->mode = TARE_NFKD;
     return TARE_OK;
 }
 
-static enum tare_code run_form(const struct tare_step *step, const char *text, size_t size, struct tare_normal *normal,
-                               struct tare_text *out, struct tare_error *err)
+static enum tare_code run_form(const struct tare_text_step *step, const char *text, size_t size,
+                               struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
-    return tare_normal_form((enum tare_form)step->mode, text, size, normal, out, err);
+    return tare_normal_form((enum tare_unicode_form)step->mode, text, size, normal, out, err);
 }
 
 static void add_lower(struct tare_text *out, uint32_t c)
@@ -85,7 +85,7 @@ static void add_lower(struct tare_text *out, uint32_t c)
         tare_text_add(out, written, tare_utf8_put(written, lower[k]));
 }
 
-static enum tare_code run_lowercase(const struct tare_step *step, const char *text, size_t size,
+static enum tare_code run_lowercase(const struct tare_text_step *step, const char *text, size_t size,
                                     struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     (void)step, (void)normal, (void)err;
@@ -94,14 +94,14 @@ static enum tare_code run_lowercase(const struct tare_step *step, const char *te
     return TARE_OK;
 }
 
-static enum tare_code open_strip(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_strip(struct tare_text_step *step, const struct tare_step_source *source)
 {
     const enum tare_code code = tare_source_flag(source, "strip_left", NULL, &step->flag);
     return code ? code : tare_source_flag(source, "strip_right", NULL, &step->other);
 }
 
-static enum tare_code run_strip(const struct tare_step *step, const char *text, size_t size, struct tare_normal *normal,
-                                struct tare_text *out, struct tare_error *err)
+static enum tare_code run_strip(const struct tare_text_step *step, const char *text, size_t size,
+                                struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     (void)err;
     size_t start = 0, end = size, bytes;
@@ -120,7 +120,7 @@ static enum tare_code run_strip(const struct tare_step *step, const char *text, 
     return TARE_OK;
 }
 
-static enum tare_code run_accents(const struct tare_step *step, const char *text, size_t size,
+static enum tare_code run_accents(const struct tare_text_step *step, const char *text, size_t size,
                                   struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     (void)step, (void)err;
@@ -132,8 +132,8 @@ static enum tare_code run_accents(const struct tare_step *step, const char *text
     return TARE_OK;
 }
 
-static enum tare_code run_nmt(const struct tare_step *step, const char *text, size_t size, struct tare_normal *normal,
-                              struct tare_text *out, struct tare_error *err)
+static enum tare_code run_nmt(const struct tare_text_step *step, const char *text, size_t size,
+                              struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     (void)step, (void)err;
     for (size_t i = 0, bytes; i < size; i += bytes) {
@@ -148,12 +148,12 @@ static enum tare_code run_nmt(const struct tare_step *step, const char *text, si
     return TARE_OK;
 }
 
-static enum tare_code open_prepend(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_prepend(struct tare_text_step *step, const struct tare_step_source *source)
 {
     return tare_source_text(source, "prepend", &step->content);
 }
 
-static enum tare_code run_prepend(const struct tare_step *step, const char *text, size_t size,
+static enum tare_code run_prepend(const struct tare_text_step *step, const char *text, size_t size,
                                   struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     (void)normal, (void)err;
@@ -163,13 +163,13 @@ static enum tare_code run_prepend(const struct tare_step *step, const char *text
     return TARE_OK;
 }
 
-static enum tare_code open_replace(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_replace(struct tare_text_step *step, const struct tare_step_source *source)
 {
     const enum tare_code code = tare_source_text(source, "content", &step->content);
     return code ? code : tare_source_pattern(source, step);
 }
 
-static enum tare_code run_replace(const struct tare_step *step, const char *text, size_t size,
+static enum tare_code run_replace(const struct tare_text_step *step, const char *text, size_t size,
                                   struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     bool found = false;
@@ -183,7 +183,7 @@ static enum tare_code run_replace(const struct tare_step *step, const char *text
     return code ? code : tare_step_replace(step, &normal->matcher, text, size, out, err);
 }
 
-static enum tare_code run_byte_level(const struct tare_step *step, const char *text, size_t size,
+static enum tare_code run_byte_level(const struct tare_text_step *step, const char *text, size_t size,
                                      struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     (void)step, (void)normal, (void)err;
@@ -194,7 +194,7 @@ static enum tare_code run_byte_level(const struct tare_step *step, const char *t
 /* What BertNormalizer does, in this order. */
 enum bert { BERT_CLEAN = 1, BERT_CHINESE = 2, BERT_ACCENTS = 4, BERT_LOWER = 8 };
 
-static enum tare_code open_bert(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_bert(struct tare_text_step *step, const struct tare_step_source *source)
 {
     bool clean = true, chinese = true, lower = true, accents = true;
     const bool yes = true;
@@ -234,8 +234,8 @@ static bool bert_clean(int mode, const char *text, size_t size, struct tare_text
     return lost;
 }
 
-static enum tare_code run_bert(const struct tare_step *step, const char *text, size_t size, struct tare_normal *normal,
-                               struct tare_text *out, struct tare_error *err)
+static enum tare_code run_bert(const struct tare_text_step *step, const char *text, size_t size,
+                               struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     struct tare_text *clean = &normal->work[0], *decomposed = &normal->work[1];
     clean->size = decomposed->size = 0;
@@ -282,7 +282,7 @@ static const struct tare_step_type types[] = {
     {NULL, NULL, NULL},
 };
 
-enum tare_code tare_normalizers_read(struct tare_steps *steps, const struct tare_source *source)
+enum tare_code tare_normalizers_read(struct tare_steps *steps, const struct tare_step_source *source)
 {
     return tare_steps_read(steps, types, "normalizers", source);
 }

@@ -10,8 +10,8 @@
 /* What becomes of the matches of a pattern. */
 enum behavior { REMOVED, ISOLATED, MERGED_WITH_PREVIOUS, MERGED_WITH_NEXT, CONTIGUOUS };
 
-typedef enum tare_code (*run_fn)(struct tare_encoder *encoder, size_t number, const struct tare_step *step,
-                                 struct tare_piece piece);
+typedef enum tare_code (*run_fn)(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
+                                 struct tare_text_piece piece);
 
 /* ---- cutting ----------------------------------------------------------------------------------------------------- */
 
@@ -19,7 +19,7 @@ typedef enum tare_code (*run_fn)(struct tare_encoder *encoder, size_t number, co
 struct cutter {
     struct tare_encoder *encoder;
     size_t number; /* of the step */
-    struct tare_piece piece;
+    struct tare_text_piece piece;
     enum behavior behavior;
     bool map_bytes;        /* hand on in ByteLevel's alphabet */
     bool held, held_match; /* a part that may still grow */
@@ -28,7 +28,7 @@ struct cutter {
 
 static enum tare_code hand_on(struct cutter *cutter, size_t start, size_t end)
 {
-    struct tare_piece part = {cutter->piece.text + start, end - start, cutter->piece.first && !start};
+    struct tare_text_piece part = {cutter->piece.text + start, end - start, cutter->piece.first && !start};
     if (start == end)
         return TARE_OK;
     if (cutter->map_bytes) {
@@ -84,7 +84,7 @@ static enum tare_code cut(struct cutter *cutter, size_t start, size_t end, bool 
 }
 
 /* Cut at what the step's pattern matches; inverted, what lies between counts as the match. */
-static enum tare_code cut_pattern(struct cutter *cutter, const struct tare_step *step, bool invert)
+static enum tare_code cut_pattern(struct cutter *cutter, const struct tare_text_step *step, bool invert)
 {
     struct tare_matcher *matcher = &cutter->encoder->work[cutter->number].matcher;
     struct tare_error *err = cutter->encoder->err;
@@ -128,7 +128,7 @@ static enum tare_code cut_set(struct cutter *cutter, const uint32_t *pairs, size
 }
 #define CUT_SET(cutter, name) cut_set(cutter, tare_unicode_##name, tare_unicode_##name##_count)
 
-static enum tare_code read_behavior(struct tare_step *step, const struct tare_source *source, int fallback)
+static enum tare_code read_behavior(struct tare_text_step *step, const struct tare_step_source *source, int fallback)
 {
     static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
     struct tare_slice name;
@@ -148,7 +148,7 @@ static enum tare_code read_behavior(struct tare_step *step, const struct tare_so
 }
 
 /* The piece with a prefix, in the step's own text. */
-static bool prefixed(struct tare_step_work *work, struct tare_piece *piece, const char *prefix, size_t size)
+static bool prefixed(struct tare_step_work *work, struct tare_text_piece *piece, const char *prefix, size_t size)
 {
     work->text.size = 0;
     tare_text_add(&work->text, prefix, size);
@@ -160,7 +160,7 @@ static bool prefixed(struct tare_step_work *work, struct tare_piece *piece, cons
 
 /* ---- the pre-tokenizers ------------------------------------------------------------------------------------------ */
 
-static enum tare_code open_byte_level(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_byte_level(struct tare_text_step *step, const struct tare_step_source *source)
 {
     static const char words[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
     const bool yes = true;
@@ -172,8 +172,8 @@ static enum tare_code open_byte_level(struct tare_step *step, const struct tare_
     return code;
 }
 
-static enum tare_code run_byte_level(struct tare_encoder *encoder, size_t number, const struct tare_step *step,
-                                     struct tare_piece piece)
+static enum tare_code run_byte_level(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
+                                     struct tare_text_piece piece)
 {
     if (step->flag && (!piece.size || piece.text[0] != ' ') && !prefixed(&encoder->work[number], &piece, " ", 1))
         return tare_fail_memory(encoder->err);
@@ -182,7 +182,7 @@ static enum tare_code run_byte_level(struct tare_encoder *encoder, size_t number
     return step->other ? cut_pattern(&cutter, step, false) : hand_on(&cutter, 0, piece.size);
 }
 
-static enum tare_code open_split(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_split(struct tare_text_step *step, const struct tare_step_source *source)
 {
     enum tare_code code = read_behavior(step, source, -1);
     if (!code)
@@ -190,42 +190,42 @@ static enum tare_code open_split(struct tare_step *step, const struct tare_sourc
     return code ? code : tare_source_pattern(source, step);
 }
 
-static enum tare_code run_split(struct tare_encoder *encoder, size_t number, const struct tare_step *step,
-                                struct tare_piece piece)
+static enum tare_code run_split(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
+                                struct tare_text_piece piece)
 {
     struct cutter cutter = {
         .encoder = encoder, .number = number, .piece = piece, .behavior = (enum behavior)step->mode};
     return cut_pattern(&cutter, step, step->flag);
 }
 
-static enum tare_code open_digits(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_digits(struct tare_text_step *step, const struct tare_step_source *source)
 {
     return tare_source_flag(source, "individual_digits", NULL, &step->flag);
 }
 
-static enum tare_code run_digits(struct tare_encoder *encoder, size_t number, const struct tare_step *step,
-                                 struct tare_piece piece)
+static enum tare_code run_digits(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
+                                 struct tare_text_piece piece)
 {
     struct cutter cutter = {
         .encoder = encoder, .number = number, .piece = piece, .behavior = step->flag ? ISOLATED : CONTIGUOUS};
     return CUT_SET(&cutter, numeric);
 }
 
-static enum tare_code open_punctuation(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_punctuation(struct tare_text_step *step, const struct tare_step_source *source)
 {
     return read_behavior(step, source, ISOLATED);
 }
 
-static enum tare_code run_punctuation(struct tare_encoder *encoder, size_t number, const struct tare_step *step,
-                                      struct tare_piece piece)
+static enum tare_code run_punctuation(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
+                                      struct tare_text_piece piece)
 {
     struct cutter cutter = {
         .encoder = encoder, .number = number, .piece = piece, .behavior = (enum behavior)step->mode};
     return CUT_SET(&cutter, punctuation);
 }
 
-static enum tare_code run_white_split(struct tare_encoder *encoder, size_t number, const struct tare_step *step,
-                                      struct tare_piece piece)
+static enum tare_code run_white_split(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
+                                      struct tare_text_piece piece)
 {
     (void)step;
     struct cutter cutter = {.encoder = encoder, .number = number, .piece = piece, .behavior = REMOVED};
@@ -233,8 +233,8 @@ static enum tare_code run_white_split(struct tare_encoder *encoder, size_t numbe
 }
 
 /* \w+|[^\w\s]+, by Rust's idea of \w; what it does not match is dropped. */
-static enum tare_code run_whitespace(struct tare_encoder *encoder, size_t number, const struct tare_step *step,
-                                     struct tare_piece piece)
+static enum tare_code run_whitespace(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
+                                     struct tare_text_piece piece)
 {
     (void)step;
     struct cutter cutter = {.encoder = encoder, .number = number, .piece = piece};
@@ -255,8 +255,8 @@ static enum tare_code run_whitespace(struct tare_encoder *encoder, size_t number
 }
 
 /* Spaces removed, punctuation isolated. */
-static enum tare_code run_bert(struct tare_encoder *encoder, size_t number, const struct tare_step *step,
-                               struct tare_piece piece)
+static enum tare_code run_bert(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
+                               struct tare_text_piece piece)
 {
     (void)step;
     struct cutter cutter = {.encoder = encoder, .number = number, .piece = piece};
@@ -275,20 +275,20 @@ static enum tare_code run_bert(struct tare_encoder *encoder, size_t number, cons
     return code ? code : hand_on(&cutter, from, piece.size);
 }
 
-static enum tare_code open_delimiter(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_delimiter(struct tare_text_step *step, const struct tare_step_source *source)
 {
     return tare_source_character(source, "delimiter", &step->character);
 }
 
-static enum tare_code run_delimiter(struct tare_encoder *encoder, size_t number, const struct tare_step *step,
-                                    struct tare_piece piece)
+static enum tare_code run_delimiter(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
+                                    struct tare_text_piece piece)
 {
     struct cutter cutter = {.encoder = encoder, .number = number, .piece = piece, .behavior = REMOVED};
     const uint32_t pair[2] = {step->character, step->character};
     return cut_set(&cutter, pair, 2);
 }
 
-static enum tare_code open_fixed(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_fixed(struct tare_text_step *step, const struct tare_step_source *source)
 {
     const size_t five = 5; /* the reference's default */
     const enum tare_code code = tare_source_number(source, "length", &five, &step->start);
@@ -297,8 +297,8 @@ static enum tare_code open_fixed(struct tare_step *step, const struct tare_sourc
     return code;
 }
 
-static enum tare_code run_fixed(struct tare_encoder *encoder, size_t number, const struct tare_step *step,
-                                struct tare_piece piece)
+static enum tare_code run_fixed(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
+                                struct tare_text_piece piece)
 {
     struct cutter cutter = {.encoder = encoder, .number = number, .piece = piece};
     size_t from = 0, n = 0;
@@ -316,7 +316,7 @@ static enum tare_code run_fixed(struct tare_encoder *encoder, size_t number, con
 
 enum scheme { SCHEME_ALWAYS, SCHEME_FIRST, SCHEME_NEVER };
 
-static enum tare_code open_metaspace(struct tare_step *step, const struct tare_source *source)
+static enum tare_code open_metaspace(struct tare_text_step *step, const struct tare_step_source *source)
 {
     const bool yes = true;
     bool add_prefix = true;
@@ -345,8 +345,8 @@ static enum tare_code open_metaspace(struct tare_step *step, const struct tare_s
     return TARE_OK;
 }
 
-static enum tare_code run_metaspace(struct tare_encoder *encoder, size_t number, const struct tare_step *step,
-                                    struct tare_piece piece)
+static enum tare_code run_metaspace(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
+                                    struct tare_text_piece piece)
 {
     struct tare_text *text = &encoder->work[number].text;
     const struct tare_slice *mark = &step->content;
@@ -372,8 +372,8 @@ static enum tare_code run_metaspace(struct tare_encoder *encoder, size_t number,
 }
 
 /* Cut between scripts; as in the reference, what stands before the first character with a script is lost. */
-static enum tare_code run_scripts(struct tare_encoder *encoder, size_t number, const struct tare_step *step,
-                                  struct tare_piece piece)
+static enum tare_code run_scripts(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
+                                  struct tare_text_piece piece)
 {
     (void)step;
     struct cutter cutter = {.encoder = encoder, .number = number, .piece = piece};
@@ -408,7 +408,7 @@ static const struct tare_step_type types[] = {
     {NULL, NULL, NULL},
 };
 
-enum tare_code tare_pre_tokenizers_read(struct tare_steps *steps, const struct tare_source *source)
+enum tare_code tare_pre_tokenizers_read(struct tare_steps *steps, const struct tare_step_source *source)
 {
     return tare_steps_read(steps, types, "pretokenizers", source);
 }
@@ -421,13 +421,13 @@ bool tare_pre_tokenizers_map_bytes(const struct tare_steps *steps)
     return false;
 }
 
-enum tare_code tare_pre_tokenize(struct tare_encoder *encoder, size_t number, struct tare_piece piece)
+enum tare_code tare_pre_tokenize(struct tare_encoder *encoder, size_t number, struct tare_text_piece piece)
 {
     const struct tare_tokenizer *tokenizer = encoder->tokenizer;
     if (!piece.size)
         return TARE_OK;
     if (number == tokenizer->pre_tokenizers.n)
         return tokenizer->model_kind->encode(tokenizer->model, encoder->model_work, encoder, piece.text, piece.size);
-    const struct tare_step *step = &tokenizer->pre_tokenizers.items[number];
+    const struct tare_text_step *step = &tokenizer->pre_tokenizers.items[number];
     return ((run_fn)((const struct tare_step_type *)step->kind)->run)(encoder, number, step, piece);
 }

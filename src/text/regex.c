@@ -308,7 +308,7 @@ enum tare_code tare_matcher_next(struct tare_matcher *matcher, bool *found, size
         }
         const PCRE2_SIZE *offsets = pcre2_get_ovector_pointer(matcher->match);
         const size_t s = offsets[0], e = offsets[1];
-        if (s == e && e == matcher->last) { /* empty, right behind the last match: one character on */
+        if (s == e && e == matcher->last) { /* an empty match directly after the last one: move one character on */
             matcher->from++;
             continue;
         }

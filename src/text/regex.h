@@ -48,7 +48,7 @@ struct tare_matcher {
 /* text is valid UTF-8 and borrowed until the next start. */
 enum tare_code tare_matcher_start(struct tare_matcher *matcher, const struct tare_regex *regex, const char *text,
                                   size_t size, struct tare_error *err);
-/* The next match in bytes; *found is false at the end. An empty match right behind the last one is passed over. */
+/* The next match in bytes; *found is false at the end. An empty match directly after the last one is skipped. */
 enum tare_code tare_matcher_next(struct tare_matcher *matcher, bool *found, size_t *start, size_t *end,
                                  struct tare_error *err);
 void tare_matcher_release(struct tare_matcher *matcher);

@@ -12,14 +12,14 @@
 
 /* ---- fields ------------------------------------------------------------------------------------------------------ */
 
-static enum tare_code wrong_field(const struct tare_source *source, const char *key, const char *expected)
+static enum tare_code wrong_field(const struct tare_step_source *source, const char *key, const char *expected)
 {
     const json_t *value = json_object_get(source->json, key);
     return tare_fail(source->err, TARE_E_FORMAT, source->where, "%s is %s, expected %s", key,
                      value ? "of another kind" : "missing", expected);
 }
 
-static enum tare_code text_of(const struct tare_source *source, const json_t *value, struct tare_slice *text)
+static enum tare_code text_of(const struct tare_step_source *source, const json_t *value, struct tare_slice *text)
 {
     const size_t size = json_string_length(value);
     if (size > UINT32_MAX / 2)
@@ -29,13 +29,13 @@ static enum tare_code text_of(const struct tare_source *source, const json_t *va
     return copy ? TARE_OK : tare_fail_memory(source->err);
 }
 
-enum tare_code tare_source_text(const struct tare_source *source, const char *key, struct tare_slice *text)
+enum tare_code tare_source_text(const struct tare_step_source *source, const char *key, struct tare_slice *text)
 {
     const json_t *value = json_object_get(source->json, key);
     return json_is_string(value) ? text_of(source, value, text) : wrong_field(source, key, "a text");
 }
 
-enum tare_code tare_source_character(const struct tare_source *source, const char *key, uint32_t *c)
+enum tare_code tare_source_character(const struct tare_step_source *source, const char *key, uint32_t *c)
 {
     struct tare_slice text = {0};
     const enum tare_code code = tare_source_text(source, key, &text);
@@ -47,7 +47,8 @@ enum tare_code tare_source_character(const struct tare_source *source, const cha
     return size && size == text.size ? TARE_OK : wrong_field(source, key, "one character");
 }
 
-enum tare_code tare_source_flag(const struct tare_source *source, const char *key, const bool *fallback, bool *flag)
+enum tare_code tare_source_flag(const struct tare_step_source *source, const char *key, const bool *fallback,
+                                bool *flag)
 {
     const json_t *value = json_object_get(source->json, key);
     if (!value && fallback)
@@ -59,7 +60,7 @@ enum tare_code tare_source_flag(const struct tare_source *source, const char *ke
     return TARE_OK;
 }
 
-enum tare_code tare_source_number(const struct tare_source *source, const char *key, const size_t *fallback,
+enum tare_code tare_source_number(const struct tare_step_source *source, const char *key, const size_t *fallback,
                                   size_t *number)
 {
     const json_t *value = json_object_get(source->json, key);
@@ -72,7 +73,7 @@ enum tare_code tare_source_number(const struct tare_source *source, const char *
     return TARE_OK;
 }
 
-enum tare_code tare_source_pattern(const struct tare_source *source, struct tare_step *step)
+enum tare_code tare_source_pattern(const struct tare_step_source *source, struct tare_text_step *step)
 {
     const json_t *pattern = json_object_get(source->json, "pattern");
     const json_t *literal = json_object_get(pattern, "String"), *regex = json_object_get(pattern, "Regex");
@@ -91,7 +92,7 @@ enum tare_code tare_source_pattern(const struct tare_source *source, struct tare
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 static enum tare_code read_one(struct tare_steps *steps, const struct tare_step_type *table,
-                               const struct tare_source *source)
+                               const struct tare_step_source *source)
 {
     const char *type = json_string_value(json_object_get(source->json, "type"));
     if (!type)
@@ -105,13 +106,13 @@ static enum tare_code read_one(struct tare_steps *steps, const struct tare_step_
                          "the type \"%.64s\" is not known to this version of tare", type);
     if (!tare_grow(&steps->items, &steps->room, steps->n + 1, sizeof *steps->items))
         return tare_fail_memory(source->err);
-    struct tare_step *step = &steps->items[steps->n++];
-    *step = (struct tare_step){.kind = table};
+    struct tare_text_step *step = &steps->items[steps->n++];
+    *step = (struct tare_text_step){.kind = table};
     return table->open ? table->open(step, source) : TARE_OK;
 }
 
 static enum tare_code read_nested(struct tare_steps *steps, const struct tare_step_type *table, const char *list,
-                                  const struct tare_source *source, int depth)
+                                  const struct tare_step_source *source, int depth)
 {
     const char *type = json_string_value(json_object_get(source->json, "type"));
     if (!type || strcmp(type, "Sequence") != 0)
@@ -123,7 +124,7 @@ static enum tare_code read_nested(struct tare_steps *steps, const struct tare_st
         return wrong_field(source, list, "a list");
     enum tare_code code = TARE_OK;
     for (size_t i = 0; i < json_array_size(items) && !code; i++) {
-        struct tare_source inner = {.json = json_array_get(items, i), .arena = source->arena, .err = source->err};
+        struct tare_step_source inner = {.json = json_array_get(items, i), .arena = source->arena, .err = source->err};
         snprintf(inner.where, sizeof inner.where, "%.80s[%zu]", source->where, i % 1000000);
         code = read_nested(steps, table, list, &inner, depth + 1);
     }
@@ -131,7 +132,7 @@ static enum tare_code read_nested(struct tare_steps *steps, const struct tare_st
 }
 
 enum tare_code tare_steps_read(struct tare_steps *steps, const struct tare_step_type *table, const char *list,
-                               const struct tare_source *source)
+                               const struct tare_step_source *source)
 {
     return !source->json || json_is_null(source->json) ? TARE_OK : read_nested(steps, table, list, source, 0);
 }
@@ -157,7 +158,7 @@ enum tare_code tare_text_limit(const struct tare_text *text, struct tare_error *
     return TARE_OK;
 }
 
-enum tare_code tare_step_start(const struct tare_step *step, struct tare_matcher *matcher, const char *text,
+enum tare_code tare_step_start(const struct tare_text_step *step, struct tare_matcher *matcher, const char *text,
                                size_t size, struct tare_error *err)
 {
     if (step->regex)
@@ -168,8 +169,8 @@ enum tare_code tare_step_start(const struct tare_step *step, struct tare_matcher
     return TARE_OK;
 }
 
-enum tare_code tare_step_next(const struct tare_step *step, struct tare_matcher *matcher, bool *found, size_t *start,
-                              size_t *end, struct tare_error *err)
+enum tare_code tare_step_next(const struct tare_text_step *step, struct tare_matcher *matcher, bool *found,
+                              size_t *start, size_t *end, struct tare_error *err)
 {
     if (step->regex)
         return tare_matcher_next(matcher, found, start, end, err);
@@ -193,7 +194,7 @@ enum tare_code tare_step_next(const struct tare_step *step, struct tare_matcher 
     return TARE_OK;
 }
 
-enum tare_code tare_step_replace(const struct tare_step *step, struct tare_matcher *matcher, const char *text,
+enum tare_code tare_step_replace(const struct tare_text_step *step, struct tare_matcher *matcher, const char *text,
                                  size_t size, struct tare_text *out, struct tare_error *err)
 {
     size_t from = 0, start, end;

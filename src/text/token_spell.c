@@ -5,7 +5,7 @@
 #include "text/tokenizer.h"
 #include "text/unicode.h"
 
-static bool is(const struct tare_step *step, const char *type)
+static bool is(const struct tare_text_step *step, const char *type)
 {
     return !strcmp(((const struct tare_step_type *)step->kind)->type, type);
 }
@@ -23,7 +23,7 @@ static void byte_level(struct tare_text *text, struct tare_text *out)
     }
 }
 
-static void metaspace(const struct tare_step *step, struct tare_text *text, struct tare_text *out)
+static void metaspace(const struct tare_text_step *step, struct tare_text *text, struct tare_text *out)
 {
     for (size_t i = 0, n; i < text->size; i += n) {
         if (tare_utf8_get(text->data + i, &n) == step->character)
@@ -33,7 +33,7 @@ static void metaspace(const struct tare_step *step, struct tare_text *text, stru
     }
 }
 
-static void word_piece(const struct tare_step *step, struct tare_text *text, struct tare_text *out)
+static void word_piece(const struct tare_text_step *step, struct tare_text *text, struct tare_text *out)
 {
     const struct tare_slice *prefix = &step->content;
     const bool inside = text->size >= prefix->size && !memcmp(text->data, prefix->text, prefix->size);
@@ -43,11 +43,11 @@ static void word_piece(const struct tare_step *step, struct tare_text *text, str
 }
 
 /* *bytes: the text is bytes from here on, which no step after this one looks at. */
-static enum tare_code apply(const struct tare_step *step, struct tare_text *text, struct tare_text *out, bool *bytes,
-                            struct tare_error *err)
+static enum tare_code apply(const struct tare_text_step *step, struct tare_text *text, struct tare_text *out,
+                            bool *bytes, struct tare_error *err)
 {
     struct tare_matcher matcher = {0};
-    const struct tare_step space = {.literal = step->literal, .content = {" ", 1}};
+    const struct tare_text_step space = {.literal = step->literal, .content = {" ", 1}};
     enum tare_code code = TARE_OK;
     const int byte = tare_byte_token(text->data, text->size);
     out->size = 0;

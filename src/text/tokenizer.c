@@ -43,12 +43,12 @@ static enum tare_code find_model(struct tare_tokenizer *tokenizer, const struct 
         type);
 }
 
-typedef enum tare_code (*stage_fn)(struct tare_steps *steps, const struct tare_source *source);
+typedef enum tare_code (*stage_fn)(struct tare_steps *steps, const struct tare_step_source *source);
 
 static enum tare_code read_stage(struct tare_tokenizer *tokenizer, const json_t *root, const char *key, stage_fn read,
                                  struct tare_steps *steps, struct tare_error *err)
 {
-    struct tare_source source = {.json = json_object_get(root, key), .arena = &tokenizer->arena, .err = err};
+    struct tare_step_source source = {.json = json_object_get(root, key), .arena = &tokenizer->arena, .err = err};
     snprintf(source.where, sizeof source.where, "%s: %s", file, key);
     return read(steps, &source);
 }
@@ -186,7 +186,7 @@ static enum tare_code normalized_part(void *user, uint32_t id, size_t start, siz
     const struct section *section = user;
     if (id != TARE_TOKEN_NONE)
         return tare_encoder_put(section->encoder, id);
-    const struct tare_piece piece = {section->text + start, end - start, section->first && !start};
+    const struct tare_text_piece piece = {section->text + start, end - start, section->first && !start};
     return tare_pre_tokenize(section->encoder, 0, piece);
 }
 

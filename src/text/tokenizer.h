@@ -55,11 +55,11 @@ void tare_vocab_release(struct tare_vocab *vocab);
 
 /* One normalizer, pre-tokenizer or decoder; which fields it uses is its own affair. Texts are owned by the tokenizer.
  */
-struct tare_step {
-    const void *kind;                  /* row of its stage's table */
+struct tare_text_step {
+    const void *kind;                  /* the row of the table of its stage, which says what it does */
     const struct tare_added_set *kept; /* texts that it leaves as they are; borrowed, NULL: none */
     struct tare_slice literal;
-    struct tare_regex *regex; /* owned; in place of literal */
+    struct tare_regex *regex; /* owned; NULL: the step has a literal */
     struct tare_slice content;
     uint32_t character;
     bool flag, other;
@@ -67,18 +67,18 @@ struct tare_step {
     size_t start, stop;
 };
 struct tare_steps {
-    struct tare_step *items;
+    struct tare_text_step *items;
     size_t n, room;
 };
 
-/* Where a step is read from, and where its texts go. */
-struct tare_source {
+/* The JSON that a step is read from, and the arena that receives its texts. */
+struct tare_step_source {
     const json_t *json;
     char where[96]; /* "tokenizer.json: pre_tokenizer[1]" */
     struct tare_arena *arena;
     struct tare_error *err;
 };
-typedef enum tare_code (*tare_step_open)(struct tare_step *step, const struct tare_source *source);
+typedef enum tare_code (*tare_step_open)(struct tare_text_step *step, const struct tare_step_source *source);
 struct tare_step_type {
     const char *type;
     tare_step_open open; /* may be NULL */
@@ -89,32 +89,33 @@ struct tare_step_type {
  * table, which ends with a NULL type, are refused by name.
  */
 enum tare_code tare_steps_read(struct tare_steps *steps, const struct tare_step_type *table, const char *list,
-                               const struct tare_source *source);
+                               const struct tare_step_source *source);
 void tare_steps_release(struct tare_steps *steps);
 
 /* Fields of a step's object. Those that have no fallback must be there. */
-enum tare_code tare_source_text(const struct tare_source *source, const char *key, struct tare_slice *text);
-enum tare_code tare_source_character(const struct tare_source *source, const char *key, uint32_t *c);
-enum tare_code tare_source_flag(const struct tare_source *source, const char *key, const bool *fallback, bool *flag);
-enum tare_code tare_source_number(const struct tare_source *source, const char *key, const size_t *fallback,
+enum tare_code tare_source_text(const struct tare_step_source *source, const char *key, struct tare_slice *text);
+enum tare_code tare_source_character(const struct tare_step_source *source, const char *key, uint32_t *c);
+enum tare_code tare_source_flag(const struct tare_step_source *source, const char *key, const bool *fallback,
+                                bool *flag);
+enum tare_code tare_source_number(const struct tare_step_source *source, const char *key, const size_t *fallback,
                                   size_t *number);
 /* "pattern": {"String": ..} or {"Regex": ..} */
-enum tare_code tare_source_pattern(const struct tare_source *source, struct tare_step *step);
+enum tare_code tare_source_pattern(const struct tare_step_source *source, struct tare_text_step *step);
 
 /* Refuse a text that steps made too long. */
 enum tare_code tare_text_limit(const struct tare_text *text, struct tare_error *err);
 /* A walk over what a step's pattern matches. */
-enum tare_code tare_step_start(const struct tare_step *step, struct tare_matcher *matcher, const char *text,
+enum tare_code tare_step_start(const struct tare_text_step *step, struct tare_matcher *matcher, const char *text,
                                size_t size, struct tare_error *err);
-enum tare_code tare_step_next(const struct tare_step *step, struct tare_matcher *matcher, bool *found, size_t *start,
-                              size_t *end, struct tare_error *err);
+enum tare_code tare_step_next(const struct tare_text_step *step, struct tare_matcher *matcher, bool *found,
+                              size_t *start, size_t *end, struct tare_error *err);
 /* out += text with what matches replaced by the step's content. */
-enum tare_code tare_step_replace(const struct tare_step *step, struct tare_matcher *matcher, const char *text,
+enum tare_code tare_step_replace(const struct tare_text_step *step, struct tare_matcher *matcher, const char *text,
                                  size_t size, struct tare_text *out, struct tare_error *err);
 
 /* ---- normalizers ------------------------------------------------------------------------------------------------- */
 
-enum tare_code tare_normalizers_read(struct tare_steps *steps, const struct tare_source *source);
+enum tare_code tare_normalizers_read(struct tare_steps *steps, const struct tare_step_source *source);
 /* Work memory of normalizing; zero-initialise, release. */
 struct tare_normal {
     struct tare_text text[2];
@@ -129,9 +130,9 @@ enum tare_code tare_normalize(const struct tare_steps *steps, struct tare_normal
                               const char **out, size_t *out_size, struct tare_error *err);
 void tare_normal_release(struct tare_normal *normal);
 
-enum tare_form { TARE_NFC, TARE_NFD, TARE_NFKC, TARE_NFKD };
+enum tare_unicode_form { TARE_NFC, TARE_NFD, TARE_NFKC, TARE_NFKD };
 /* A Unicode normal form as the reference has it (Unicode 9). */
-enum tare_code tare_normal_form(enum tare_form form, const char *text, size_t size, struct tare_normal *normal,
+enum tare_code tare_normal_form(enum tare_unicode_form form, const char *text, size_t size, struct tare_normal *normal,
                                 struct tare_text *out, struct tare_error *err);
 
 /* ---- added tokens ------------------------------------------------------------------------------------------------ */
@@ -184,7 +185,7 @@ struct tare_tokenizer {
     size_t n_ends, ends_room;
 };
 
-struct tare_piece {
+struct tare_text_piece {
     const char *text;
     size_t size;
     bool first; /* begins where the whole text begins */
@@ -206,9 +207,9 @@ struct tare_encoder {
 uint32_t tare_tokenizer_find(const struct tare_tokenizer *tokenizer, const char *text, size_t size);
 enum tare_code tare_encoder_put(struct tare_encoder *encoder, uint32_t id);
 
-enum tare_code tare_pre_tokenizers_read(struct tare_steps *steps, const struct tare_source *source);
+enum tare_code tare_pre_tokenizers_read(struct tare_steps *steps, const struct tare_step_source *source);
 /* Run a piece through the pre-tokenizers from number `step` on, and what comes out through the model. */
-enum tare_code tare_pre_tokenize(struct tare_encoder *encoder, size_t step, struct tare_piece piece);
+enum tare_code tare_pre_tokenize(struct tare_encoder *encoder, size_t step, struct tare_text_piece piece);
 bool tare_pre_tokenizers_map_bytes(const struct tare_steps *steps); /* does ByteLevel run? */
 uint32_t tare_byte_level(unsigned char byte);                       /* its character in ByteLevel's alphabet */
 int tare_byte_level_back(uint32_t c);                               /* the byte, or -1 */
@@ -241,7 +242,7 @@ void tare_post_release(struct tare_tokenizer *tokenizer);
 
 /* ---- decoding ---------------------------------------------------------------------------------------------------- */
 
-enum tare_code tare_decoders_read(struct tare_steps *steps, const struct tare_source *source);
+enum tare_code tare_decoders_read(struct tare_steps *steps, const struct tare_step_source *source);
 
 /* The decoders at work on one text, token after token. Zero-initialise with tare_decoding_init(). */
 struct tare_decoding_step;
@@ -259,10 +260,12 @@ enum tare_code tare_decoding_put(struct tare_decoding *decoding, int32_t id, boo
 enum tare_code tare_decoding_end(struct tare_decoding *decoding);
 void tare_decoding_release(struct tare_decoding *decoding);
 
-int tare_byte_token(const char *text, size_t size); /* the byte of a token like <0x0A>, or -1 */
+int tare_byte_token(const char *text,
+                    size_t size); /* the byte that a token like <0x0A> stands for; -1 for any other text */
 /*
- * What an id adds to a text that goes on: bytes, not always whole characters. None for special ids, and for those that
- * have no token. Decoders that look at other tokens (WordPiece's clean-up, CTC) are taken as they act in the middle.
+ * The bytes that an id adds in the middle of a text; they need not be whole characters. Special ids and ids without a
+ * token add none. A decoder that looks at neighbouring tokens (WordPiece's clean-up, CTC) is taken as it acts in the
+ * middle.
  */
 enum tare_code tare_token_spell(const struct tare_tokenizer *tokenizer, int32_t id, struct tare_text *bytes,
                                 struct tare_error *err);

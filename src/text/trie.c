@@ -7,7 +7,7 @@
 
 #include "base/arena.h"
 
-#define NODES_MOST ((size_t)1 << 24) /* so that a node and a byte fit in 32 bits */
+#define NODES_MOST ((size_t)1 << 24) /* a node and a byte must fit in 32 bits */
 
 struct tare_trie_edge {
     uint32_t from; /* node << 8 | byte */
@@ -35,7 +35,7 @@ uint32_t tare_trie_step(const struct tare_trie *trie, uint32_t node, unsigned ch
     return edge_of(trie, node << 8 | byte)->to;
 }
 
-/* Keep half of the table free. */
+/* Keeps half of the table free, so that a search ends soon. */
 static bool reserve(struct tare_trie *trie)
 {
     if (trie->room && trie->n_edges < trie->room / 2)

@@ -8,7 +8,7 @@
 #include "text/trie.h"
 #include "text/unicode.h"
 
-#define UNKNOWN_PENALTY 10.0 /* an unknown character scores that much less than the least token */
+#define UNKNOWN_PENALTY 10.0 /* the score of an unknown character is that far below the least score of a token */
 
 struct unigram {
     const struct tare_vocab *vocab;
@@ -18,7 +18,7 @@ struct unigram {
     uint32_t unknown; /* TARE_TOKEN_NONE: none */
     uint32_t bytes[256];
     bool byte_fallback;
-    bool narrow; /* sums are float32, and unknown characters no token, as in SentencePiece itself */
+    bool narrow; /* as SentencePiece itself: sums are float32, and an unknown character is no token */
 };
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
@@ -125,7 +125,7 @@ static void reach(const struct unigram *unigram, struct node *node, double score
         *node = (struct node){score, id, (uint32_t)from};
 }
 
-/* Every token that begins at a place, and the unknown one where no token has just the character there. */
+/* Tries every token that begins at a place, and the unknown token when no token is exactly the character there. */
 static enum tare_code reach_from(const struct unigram *unigram, struct node *nodes, const char *text, size_t size,
                                  size_t at, size_t bytes, struct tare_error *err)
 {
@@ -150,7 +150,8 @@ static enum tare_code reach_from(const struct unigram *unigram, struct node *nod
     return TARE_OK;
 }
 
-/* A run of unknown characters: a token after all, or bytes, or the unknown token, once. */
+/* Encodes a run of unknown characters: as the token of that text if there is one, else by bytes, else as one unknown
+ * token. */
 static enum tare_code put_unknown(const struct unigram *unigram, struct tare_encoder *encoder, const char *text,
                                   size_t size)
 {
@@ -168,7 +169,7 @@ static enum tare_code put_unknown(const struct unigram *unigram, struct tare_enc
     return code;
 }
 
-/* The best way, read from its end: neighbouring unknown characters become one run. */
+/* Reads the best way from its end to its start; neighbouring unknown characters become one run. */
 static enum tare_code walk_back(const struct unigram *unigram, struct work *work, size_t size, struct tare_error *err)
 {
     work->n = 0;

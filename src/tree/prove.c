@@ -5,17 +5,17 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Rows of a tile: AWQ packs along the output, and 128 columns of 4 bits fill a cache line. */
+/* Rows of a tile. AWQ packs along the output, and 128 of its 4-bit codes fill a cache line of 64 bytes. */
 #define TILE 128
-/* Scales are rounded to 16 bits after a producer has chosen the codes: half a step, and a little. */
+/* Half a quantization step, and a little more, since producers round scales to 16 bits after they chose the codes. */
 #define HALF_STEP 0.51f
 
 /* One side of the comparison, a tile at a time. */
 struct side {
     const struct tare_module *module;
     const void *part[TARE_PARTS];
-    float rounding; /* of its dtype, relative */
-    float least;    /* the same of subnormal numbers, absolute */
+    /* The rounding error of its dtype: relative, and absolute for subnormal numbers. */
+    float rounding, least;
 };
 
 struct proving {
@@ -45,7 +45,8 @@ static struct side side_of(const struct tare_module *module)
     return (struct side){module, {0}, rounding_of(module->dtype), module->dtype == TARE_F16 ? 0x1p-25f : 0};
 }
 
-/* A code of 0 stands for everything beyond the range on its side, the largest one likewise. */
+/* Each value may lie within half a step. Producers clip, so code 0 also stands for everything below, and the largest
+ * code for everything above. */
 static void packed_ranges(const struct side *side, const struct tare_codes *c, int64_t rows, int64_t columns,
                           struct tile *t)
 {
@@ -56,14 +57,14 @@ static void packed_ranges(const struct side *side, const struct tare_codes *c, i
         for (int64_t i = 0; i < columns; i++) {
             const int64_t at = r * columns + i, group = r * groups + tare_module_group(m, side->part, i);
             const float step = fabsf(c->scale[group]) * HALF_STEP;
-            /* of a scale of 0 all codes are the same value: none is at an end */
+            /* With a scale of 0 all codes are one value, and none is at an end. */
             const int first = c->scale[group] >= 0 ? 0 : most, last = most - first;
             t->low[at] = c->code[at] == first && step != 0 ? -INFINITY : t->value[at] - step;
             t->high[at] = c->code[at] == last && step != 0 ? INFINITY : t->value[at] + step;
         }
 }
 
-/* Where codes are floats, half a step is relative: an e4m3 has 3 bits behind the point, an e2m1 has one. */
+/* Where codes are floats, half a step is relative to the value: e4m3 has 3 bits of mantissa, e2m1 has one. */
 static void float_ranges(const struct tare_module *m, const struct tare_codes *c, int64_t rows, int64_t columns,
                          struct tile *t)
 {
@@ -94,9 +95,9 @@ static enum tare_code read_side(const struct side *side, int64_t row, int64_t ro
     const enum tare_code code = tare_module_floats(side->module, side->part, row, rows, t->value, work, err);
     if (code)
         return code;
-    if (!side->module->packing->decode) {
+    if (!side->module->packed) {
         for (size_t i = 0; i < n; i++) {
-            /* infinity times 0 would be NaN, and infinity minus itself too */
+            /* infinity * 0 and infinity - infinity would be NaN. */
             const float slack = isinf(t->value[i]) ? 0 : fabsf(t->value[i]) * side->rounding + side->least;
             t->low[i] = t->value[i] - slack;
             t->high[i] = t->value[i] + slack;
@@ -116,7 +117,7 @@ static enum tare_code read_side(const struct side *side, int64_t row, int64_t ro
     return TARE_OK;
 }
 
-/* The intervals of the two sides must meet; NaN never does. */
+/* Finds the first element whose intervals do not overlap. NaN overlaps with nothing. */
 static void prove_tile(void *user, size_t index, int worker)
 {
     struct proving *p = user;
@@ -172,7 +173,7 @@ enum tare_code tare_head_prove(struct tare_checkpoint *checkpoint, const struct 
     struct proving p = {
         .head = side_of(head), .embedding = side_of(embedding), .rows = head->shape[0], .columns = head->shape[1]};
     /* Two plain sides: only the coarser dtype has rounded anything. */
-    if (head->dtype == embedding->dtype && !head->packing->decode && !embedding->packing->decode)
+    if (head->dtype == embedding->dtype && !head->packed && !embedding->packed)
         p.head.rounding = p.embedding.rounding = p.head.least = p.embedding.least = 0;
     enum tare_code code = tare_module_data(checkpoint, head, p.head.part, err);
     if (!code)

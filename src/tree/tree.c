@@ -104,15 +104,6 @@ struct tare_parameter *tare_optional(struct tare_at at, const char *name, int ra
     return p;
 }
 
-struct tare_parameter *tare_integers(struct tare_at at, const char *name, int rank, ...)
-{
-    va_list axes;
-    va_start(axes, rank);
-    struct tare_parameter *p = add_axes(at, name, TARE_KIND_INTEGERS, rank, axes);
-    va_end(axes);
-    return p;
-}
-
 struct tare_linear tare_linear(struct tare_at at, const char *name, int64_t in, int64_t out, bool bias)
 {
     struct tare_linear l = {.in = in, .out = out};

@@ -21,17 +21,30 @@ struct tare_parameter {
     enum tare_kind kind;
     int rank;
     const int64_t *shape;
-    int64_t ternary; /* INTEGERS, U8: so many rows, four to a byte, codes 0, 1, 2 for -1, 0, 1; 0: not so */
-    const struct tare_parameter *signs; /* what it multiplies is turned by these (in) in blocks of `block`, and its rows
-                                           are turned back where they are read (prism_hadamard_qwen35); NULL: not */
+    /* INTEGERS, U8: the number of ternary rows, four of them in a byte with codes 0, 1, 2 for -1, 0, 1; 0: not ternary.
+     */
+    int64_t ternary;
+    /* What it multiplies is turned by these signs (in) in blocks of `block`, and its rows are turned back where they
+     * are read (prism_hadamard_qwen35); NULL: nothing is turned. */
+    const struct tare_parameter *signs;
     int64_t block;
-    int64_t part;                   /* multiplied by so many rows, too, and multiples of them; 0: as a whole */
-    bool halved;                    /* rows that are read are rounded to float16, before and after they are turned */
-    bool active;                    /* false: a head that tying (or content) left out */
-    uint32_t index;                 /* in the tree */
-    const struct tare_entry *entry; /* bound by strict, else NULL */
-    bool optional;                  /* of running alone, and not active: tare_optional() */
-    const struct tare_entry *aside; /* optional: what was set aside and has its name; NULL: the checkpoint has none */
+    /* It is multiplied also in parts of this many rows, or of a multiple of them; 0: only as a whole. */
+    int64_t part;
+    /* Rows that are read are rounded to float16 before and after they are turned. */
+    bool halved;
+    /* false: a head that tying (or content) left out */
+    bool active;
+    /* its place in tree->parameters */
+    uint32_t index;
+    /* bound by strict, else NULL */
+    const struct tare_entry *entry;
+    /* The entry's recipe with columns or rows in the order of groups, for files whose groups are runs of columns
+     * (plan/fold.c); NULL: they stay in order. */
+    const struct tare_recipe *sorted;
+    /* Only running needs it, and it is not active: tare_optional(). */
+    bool optional;
+    /* optional: the entry of its name that was set aside; NULL: the checkpoint has none. */
+    const struct tare_entry *aside;
 };
 
 /* How a model comes by its output head. */
@@ -92,8 +105,6 @@ struct tare_at tare_at(struct tare_at parent, const char *format, ...) TARE_PRIN
 /* Declare <at>.<name>, a tensor of any rank that is not packed: tare_plain(at, "A_log", 1, heads). Dimensions are
  * int64_t. */
 struct tare_parameter *tare_plain(struct tare_at at, const char *name, int rank, ...);
-/* The same for what the architecture itself unpacks: any dtype. */
-struct tare_parameter *tare_integers(struct tare_at at, const char *name, int rank, ...);
 struct tare_linear tare_linear(struct tare_at at, const char *name, int64_t in, int64_t out, bool bias);
 /* BitNet's: <name>.weight is ternary, row r in byte row r % (out / 4); .weight_scale is its scale. */
 struct tare_linear tare_ternary(struct tare_at at, const char *name, int64_t in, int64_t out, bool bias);

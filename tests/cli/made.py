@@ -20,7 +20,7 @@ LLAMA = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "nu
          "quantization_config": AWQ}
 GPT2 = {"model_type": "gpt2", "n_embd": 64, "n_head": 4, "n_layer": 1, "n_ctx": 128, "n_positions": 128, "vocab_size": 160,
         "layer_norm_epsilon": 1e-05, "quantization_config": AWQ}
-# Column j of the eight of a word lies in this nibble (formats.md, "AWQ, gemm").
+# Column j of the eight of a word lies in this nibble (docs/layouts.md, "AWQ, gemm").
 NIBBLE = [0, 4, 1, 5, 2, 6, 3, 7]
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""test_bad_input.py TARE [CLASS ...]: P1 to P15 of design.md, section 6, end to end. Standard library and numpy.
+"""test_bad_input.py TARE [CLASS ...]: P1 to P15 of docs/bad-input.md, end to end. Standard library and numpy.
 
 A way to break a checkpoint is a row: name, what it does to a folder, the exit code of `check`, what the message must say (a phrase, and
 the file, tensor or key), or the code of a finding where it loads. Each is tried with `check --json` and with `convert`.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""test_bad_input_run.py TARE: texts that go on from bad input: each a clear error or a stated choice. Standard library.
+"""test_bad_input_run.py TARE: texts that continue from bad input; each ends in a clear error or a choice that is told. Standard library.
 
 The models are copies of fable (2048 ids, a context of 256) with one thing changed.
 """

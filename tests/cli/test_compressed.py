@@ -285,7 +285,7 @@ def awq_gemv(p, group):
 
 
 def fast_words(codes):
-    """[out, in] -> int16 [out / 4, in], as formats.md, "gemv_fast and llm-awq" undoes it."""
+    """[out, in] -> int16 [out / 4, in], which docs/layouts.md, "AWQ, gemv_fast and llm-awq" undoes."""
     out, columns = codes.shape
     stored = np.zeros((out, columns), np.int64)
     for i in range(columns):

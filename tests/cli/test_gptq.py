@@ -13,7 +13,7 @@ import made
 from made import LLAMA, Case, llama, read_raw, spawn, values, write_json
 
 P = "model.layers.0."
-PLANES = {3: [(2, 0), (1, 2)], 5: [(4, 0), (1, 4)], 6: [(4, 0), (2, 4)], 7: [(4, 0), (2, 4), (1, 6)]}  # formats.md: width, offset
+PLANES = {3: [(2, 0), (1, 2)], 5: [(4, 0), (1, 4)], 6: [(4, 0), (2, 4)], 7: [(4, 0), (2, 4), (1, 6)]}  # docs/layouts.md: width, offset
 
 
 def to_words(bits):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""test_head.py TARE [CLASS ...]: the output head, as design.md, section 3 has it. Standard library and numpy."""
+"""test_head.py TARE [CLASS ...]: the rule of the output head (docs/head.md). Standard library and numpy."""
 import json
 import os
 import shutil

@@ -13,7 +13,7 @@ static const char shard_a[] = HEADER("a"), shard_b[] = HEADER("b");
 
 static void check_index(const char *text, size_t size)
 {
-    struct tare_index index = {0};
+    struct tare_shard_index index = {0};
     size_t placed = 0;
     if (!tare_index_parse(&index, "i", text, size, NULL)) {
         FUZZ_CHECK(index.n_shards && index.n_entries >= index.n_shards);

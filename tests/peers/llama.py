@@ -15,7 +15,7 @@ import numpy as np
 tare, peer, root = (os.path.abspath(p) for p in sys.argv[1:4])
 golden = os.path.abspath(sys.argv[4]) if len(sys.argv) > 4 else None
 data = os.path.join(root, "tests/data")
-PROMPT = [1, 5, 9, 42, 77, 100, 133, 159]  # golden/README.md
+PROMPT = [1, 5, 9, 42, 77, 100, 133, 159]  # the prompt of the records of the reference
 FAMILIES = ("llama_silent_redundant_head", "llama_untied_2shards", "qwen2_symmetric", "gemma2", "gemma3_text_tied_redundant_head", "phi3")
 MORE = ("llama_silent_real_packed_head", "mistral_untied_quantized_head", "qwen2_tied_redundant_head", "qwen3_tied_redundant_head_symmetric",
         "qwen3_untied_quantized_head")

@@ -1,4 +1,4 @@
-"""GGUF v3 read by numpy, from formats.md and ggml's docs/gguf.md: metadata, tensors, and blocks as float32."""
+"""GGUF v3 read by numpy, from docs/layouts.md and the GGUF specification of ggml: metadata, tensors, and blocks as float32."""
 import struct
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Small llama checkpoints in any of the packed layouts, made of random codes by an encoder of its own (numpy, from formats.md), for the
+"""Small llama checkpoints in any of the packed layouts, made of random codes by an encoder of its own (numpy, from docs/layouts.md), for the
 tests of conversions: what tare makes of one layout must be what this makes of the other."""
 import json
 import os

@@ -3,7 +3,7 @@
 
 SHIM is the library made of kill_at.c, FOLDER holds checkpoints. Each is converted to several formats, killed at random calls that change a
 file, by one thread and by four, and run again (and killed again) until it is through: the output must be what an undisturbed run gives.
-SIGTERM and SIGINT end with 130 and leave what the next run goes on from. Of two at once one wins and the other says so. tare.json has
+SIGTERM and SIGINT end with 130 and leave what the next run continues from. Of two at once one wins and the other says so. tare.json has
 the sha256 of every file.
 """
 import hashlib

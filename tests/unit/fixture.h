@@ -60,7 +60,7 @@ struct fixture_opened {
 };
 struct fixture_opened *fixture_open(const char *path);
 void fixture_close(struct fixture_opened *opened);
-/* Opening path fails like this; opens, with so many tensors and files and this one remark (NULL: none). */
+/* Opening path fails like this; or it opens, with that many tensors and files and this one remark (NULL: none). */
 void fixture_refuse(const char *path, enum tare_code code, const char *where, const char *phrase);
 void fixture_accept(const char *path, size_t tensors, size_t files, const char *remark, const char *where);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * guarded.h - for tests of kernels: random numbers that every run repeats, buffers that end at a page which may not be
- * touched, and all sets of kernels by turns. */
+ * touched, and each set of kernels in turn. */
 #ifndef TARE_TESTS_GUARDED_H
 #define TARE_TESTS_GUARDED_H
 

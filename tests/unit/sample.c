@@ -167,10 +167,12 @@ void sample_run(struct sample_block *b, struct sample_text *texts, const int64_t
     b->pass.n_spans = n;
     b->pass.span_of = span_of;
     b->pass.scratch = malloc((mixer->ops->scratch(mixer->self, tokens) + 1) * sizeof(float));
-    b->pass.side = malloc((size_t)(tokens * b->dim + 1) * sizeof(float));
-    memcpy(b->pass.side, x, (size_t)(tokens * b->dim) * sizeof(float));
+    float *slice = malloc((size_t)(tokens * b->dim + 1) * sizeof(float));
+    memcpy(slice, x, (size_t)(tokens * b->dim) * sizeof(float));
+    for (int i = 0; i < TARE_SLICES; i++)
+        b->pass.slice[i] = slice;
     mixer->ops->forward(mixer->self, &b->pass, x, y);
-    free(b->pass.side);
+    free(slice);
     free(b->pass.scratch);
 }
 

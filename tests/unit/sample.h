@@ -36,7 +36,8 @@ struct sample_text {
 };
 void sample_text_begin(struct sample_text *text, const struct sample_block *b);
 void sample_text_end(struct sample_text *text);
-/* One pass of n texts, counts[i] tokens of each; x and y (tokens, dim). pass->side is as wide, and begins as x. */
+/* One pass of n texts, counts[i] tokens of each; x and y (tokens, dim). All slices are one, as wide as x, and begin as
+ * x. */
 void sample_run(struct sample_block *b, struct sample_text *texts, const int64_t *counts, int64_t n, const float *x,
                 float *y);
 

@@ -9,7 +9,7 @@
 
 #include "fixture.h"
 #include "packing/packing.h"
-#include "plan/plan.h"
+#include "save/save.h"
 
 /* A model whose plan is made here: modules of one file, parameters with recipes over them. */
 struct world {
@@ -94,6 +94,7 @@ static const struct tare_recipe *awq(struct world *world, const char *path)
     struct tare_module *module = module_new(world);
     module->name = tare_arena_format(&world->model.arena, "%s.weight", path);
     module->packing = &tare_packing_awq_gemm;
+    module->packed = true;
     for (int k = 0; k < 3; k++)
         module->part[k] = tare_checkpoint_find(&world->model.checkpoint,
                                                tare_arena_format(&world->model.arena, "%s.%s", path, parts[k]));
@@ -122,7 +123,7 @@ static inline enum tare_code convert(struct world *world, const struct tare_conv
                                      struct tare_error *err)
 {
     const char *out = fixture_path(world->folder, "out");
-    const enum tare_code code = tare_target_choose(&world->model, err);
+    const enum tare_code code = tare_target_foresee(&world->model, err);
     return code ? code : tare_convert(&world->model, out, options, err);
 }
 

@@ -15,7 +15,8 @@
 #ifndef TARE_BLOCKS_ATTENTION_COMPRESSED_ATTENTION_H
 #define TARE_BLOCKS_ATTENTION_COMPRESSED_ATTENTION_H
 
-#include "blocks/blocks.h"
+#include "blocks/decoder.h"
+#include "blocks/rope.h"
 
 enum { TARE_COMPRESSED_NONE = -1 };
 
@@ -34,12 +35,11 @@ struct tare_compressed_desc {
     int64_t index_heads, index_dim, top;
     enum { TARE_CANDIDATES_NONE, TARE_CANDIDATES_FIND, TARE_CANDIDATES_KEEP } candidates;
     int64_t candidate_blocks, candidate_size; /* so many blocks of so many groups; 0: all */
-    int64_t side;                             /* where the choices begin in pass->side: floats a token before them */
     bool runs;                                /* false: declare only */
 };
 void tare_compressed(struct tare_layer *layer, struct tare_at at, const struct tare_compressed_desc *desc);
 
-/* Floats of pass->side a token for the choices of all layers. */
+/* Floats a token of TARE_SLICE_CHOSEN for the choices of all layers. */
 int64_t tare_compressed_side(int64_t top, int64_t candidate_blocks);
 
 #endif

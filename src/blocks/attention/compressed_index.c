@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * compressed_index.c - which groups of a compressed past a token attends to. In pass->side, behind what lies before, of
+ * compressed_index.c - which groups of a compressed past a token attends to. In TARE_SLICE_CHOSEN, of
  * each token: how many are chosen and those, then how many blocks are candidates and those; layers without an index
  * read what the last one with an index wrote. */
 #include <math.h>
@@ -18,7 +18,7 @@ int64_t tare_compressed_side(int64_t top, int64_t candidate_blocks)
 static int32_t *list_of(const struct tare_compressed_job *j, int64_t token)
 {
     const struct tare_compressed_desc *d = &j->b->d;
-    void *side = j->pass->side + j->pass->tokens * d->side; /* floats that hold integers: both are 4 bytes */
+    void *side = j->pass->slice[TARE_SLICE_CHOSEN]; /* floats that hold integers: both are 4 bytes */
     return (int32_t *)side + token * tare_compressed_side(d->top, d->candidate_blocks);
 }
 

@@ -5,8 +5,11 @@
 
 #include "blocks/pass.h"
 
-/* y[t][h][d] *= opening(gate[t * ld + h * n' + d]), in place: y (tokens, heads, width); of each head n gates count, as
- * many as it is wide or one for all of it. n' is step, or n where step is 0. */
+/* In place, for y (tokens, heads, width):
+ *
+ *     y[t][h][d] *= opening(gate[t * ld + h * step + d])
+ *
+ * A head has n gates: `width` of them, or one that serves all its elements. Where step is 0, it is n. */
 struct tare_gate {
     const float *gate;
     int64_t ld, step, n;

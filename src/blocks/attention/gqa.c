@@ -3,7 +3,7 @@
  *
  *     y = o(gate * attend(q, k, v))         over the keys that position p sees: those of its window or chunk up to p
  */
-#include "blocks/attention/gqa.h"
+#include "blocks/attention/gqa_self.h"
 
 #include <math.h>
 #include <string.h>
@@ -36,17 +36,17 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return tare_gqa_keeps_before(b) || b->index ? 3 : 2;
 }
 
-/* Block-sparse: of blocks of keys, head h at position `last` sees the last few and every stride-th. */
-struct sparse {
-    const struct tare_gqa_self *b;
-    int64_t head, last;
+/* A query whose hook says which keys it sees. */
+struct query {
+    const struct tare_gqa_hooks *hooks;
+    int64_t head;
+    int64_t position;
 };
 
-static bool sees_block(const void *user, int64_t position)
+static bool sees_key(const void *user, int64_t key)
 {
-    const struct sparse *s = user;
-    const int64_t block = position / s->b->block;
-    return s->last / s->b->block - block < s->b->near || (block + s->head + 1) % s->b->stride == 0;
+    const struct query *q = user;
+    return q->hooks->sees(q->hooks->self, q->head, q->position, key);
 }
 
 int64_t tare_gqa_first_key(const struct tare_gqa_self *b, int64_t last)
@@ -56,16 +56,16 @@ int64_t tare_gqa_first_key(const struct tare_gqa_self *b, int64_t last)
     return b->window > 0 && last >= b->window ? last - b->window + 1 : 0;
 }
 
-/* One query head of a token; a: set up for the heads that share its key head. */
+/* Attends with one query head of a token. a is set up for all heads that share its key head. */
 static void attend_head(const struct tare_gqa_job *j, int64_t t, int64_t h, struct tare_attend a, float *score)
 {
     const struct tare_gqa_self *b = j->b;
-    const struct sparse sparse = {b, h, a.last};
+    const struct query query = {&b->hooks, h, a.last};
     const float *q = tare_gqa_head(j, t, h);
     if (b->sink)
         a.sink = tare_loaded_vector(j->pass->loaded, b->sink) + h;
-    if (b->block > 0)
-        a.sees = sees_block, a.user = &sparse;
+    if (b->hooks.sees)
+        a.sees = sees_key, a.user = &query;
     tare_attend(&j->pass->kernels, &a, q, score, j->mixed + (t * b->heads + h) * b->v_dim);
     if (!b->mixing)
         return;
@@ -74,7 +74,7 @@ static void attend_head(const struct tare_gqa_job *j, int64_t t, int64_t h, stru
     tare_attend(&j->pass->kernels, &a, q, score, j->other + (t * b->heads + h) * b->v_dim);
 }
 
-/* A task: the queries of one token that share a key head, so its keys are read once from memory. */
+/* One task: the queries of a token that share a key head, so that its keys are read from memory once. */
 static void attend_group(void *user, size_t i, int worker)
 {
     const struct tare_gqa_job *j = user;
@@ -122,7 +122,8 @@ static void mix_token(void *user, size_t i, int worker)
     }
 }
 
-/* The gates of a head: what gate gives of x, behind all values, or behind the query in its row. */
+/* Where the gates lie: in job->gates, which a linear filled, or past the values in the projected row, or past each
+ * query in its row. */
 static struct tare_gate gate(const struct tare_gqa_job *j)
 {
     const struct tare_gqa_self *b = j->b;
@@ -147,7 +148,7 @@ static void norm_mixed(void *user, size_t i, int worker)
     tare_norm_row(j->pass, &j->b->mixed_head_norm, head, head);
 }
 
-/* What becomes of the mixed values before o. */
+/* Norms and gates what the heads gave, before the output projection. */
 static void finish(const struct tare_gqa_job *j, const float *x)
 {
     const struct tare_gqa_self *b = j->b;
@@ -155,7 +156,8 @@ static void finish(const struct tare_gqa_job *j, const float *x)
     const struct tare_gate gates = gate(j);
     if (b->mixed_head_norm.kind != TARE_NORM_NONE)
         tare_pool_run(pass->pool, (size_t)(pass->tokens * b->heads), norm_mixed, (void *)j);
-    tare_norm_forward(pass, &b->mixed_norm, of_heads(b), j->mixed, j->mixed);
+    if (b->hooks.mix)
+        b->hooks.mix(j, b->hooks.self);
     if (b->gate.weight)
         tare_linear_forward(pass, &b->gate, x, b->gate.in, j->gates, b->gate.out);
     if (b->gate.weight || b->gate_fused || b->q_row > b->head_dim)
@@ -184,7 +186,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     tare_gqa_prepare(&j, x);
     if (b->index)
         tare_gqa_index_prepare(&j, x);
-    if (b->index || b->block > 0 || !tare_gqa_attend(&j))
+    if (b->index || b->hooks.sees || !tare_gqa_attend(&j))
         tare_pool_run(pass->pool, tokens * (size_t)b->kv_heads, attend_group, &j);
     if (b->mixing)
         tare_pool_run(pass->pool, tokens, mix_token, &j);
@@ -216,7 +218,20 @@ void tare_gqa_mixing(struct tare_block *mixer, struct tare_at at, int64_t window
     tare_block_set(mixer, at, &ops, &b, sizeof b);
 }
 
-/* What the description has no words for. */
+void tare_gqa_extend(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_hooks *hooks, const void *self,
+                     size_t size)
+{
+    struct tare_block *mixer = &layer->mixer;
+    const void *copy = tare_block_keep(at, self, size);
+    if (!copy || (mixer->ops != &ops && mixer->ops != &borrowing))
+        return;
+    struct tare_gqa_self b = *(const struct tare_gqa_self *)mixer->self;
+    b.hooks = *hooks;
+    b.hooks.self = copy;
+    tare_block_set(mixer, at, mixer->ops, &b, sizeof b);
+}
+
+/* Does the block do something that the fields of tare_gqa_describe() do not say? */
 static bool is_special(const struct tare_gqa_self *b)
 {
     return b->sink || b->index || b->gate.weight || b->gate_fused || b->mixed_head_norm.kind != TARE_NORM_NONE ||

@@ -1,79 +1,101 @@
 /* SPDX-License-Identifier: MIT
- * gqa.h - what the files of grouped-query attention share: gqa_declare.c makes the block, gqa_heads.c prepares queries,
- * keys and values, gqa.c attends. Models use blocks.h.
+ * gqa.h - grouped-query attention: several query heads share one head of keys and values (Ainslie et al. 2023). A model
+ * fills in the description; a field left out is off, a name that is NULL takes the usual spelling.
  */
 #ifndef TARE_BLOCKS_ATTENTION_GQA_H
 #define TARE_BLOCKS_ATTENTION_GQA_H
 
-#include "blocks/pass.h"
+#include "blocks/decoder.h"
+#include "blocks/rope.h"
 
-struct tare_gqa_index;
-
-struct tare_gqa_self {
-    struct tare_linear q, k, v, qkv, o; /* q, k, v, or qkv: its weight is NULL where they are apart */
-    struct tare_linear gate;            /* of what the heads give; its weight is NULL without one */
-    struct tare_norm q_norm, k_norm;    /* of a head, or when wide of all of them */
-    const struct tare_norm *each;       /* a norm for each query head, then each key head; NULL: the above */
-    struct tare_norm v_norm, mixed_norm, mixed_head_norm;
-    const struct tare_parameter *conv[2];              /* of keys, of values: (kv_heads, 2); NULL: none */
-    const struct tare_parameter *mixing, *mixing_bias; /* of two attentions: (heads, head_dim), (heads); NULL: none */
-    const struct tare_parameter *rounded[2];           /* of keys, of values; NULL: none */
-    const struct tare_gqa_index *index;                /* NULL: none */
-    const struct tare_parameter *sink;                 /* (heads); NULL: none */
-    const struct tare_parameter *gain;                 /* (heads); NULL: none */
-    int64_t block, near, stride;                       /* block-sparse; block 0: not */
-    bool wide, norm_last, grouped, cycled, k_is_v, gate_softplus, gate_fused;
-    bool borrows; /* attends over what another layer has kept */
-    bool adopts;  /* its keys and values begin as what another layer has kept aside */
-    bool lends;   /* keeps them aside */
-    double query_beta, query_length, query_from;
-    int64_t heads, kv_heads, head_dim;
-    int64_t v_dim; /* of a value */
-    int64_t q_row; /* floats of a query head in what q gives: the gate of its own may follow it */
-    int64_t window, chunk;
-    float scale, soft_cap, clip, v_scale;
+/* Attention to chosen blocks of keys (minimax_m3_vl): keys are cut into blocks, and small index heads choose which
+ * blocks a query sees. A block is as good as the best dot product of the index query with an index key of the block. */
+struct tare_gqa_index_desc {
+    int64_t heads; /* index queries of a token, each for heads / this many query heads; below 1: no index */
+    int64_t dim;   /* of an index query and of an index key */
+    int64_t size;  /* keys of a block */
+    int64_t top;   /* blocks that a query sees */
+    int64_t local; /* the last blocks, which are always among them */
+    bool one_plus; /* the norms of index queries and keys multiply by 1 + weight */
     struct tare_rope rope;
-    int64_t projected; /* floats of a token's q, k and v together */
 };
 
-/* Parts of the state: of BEFORE there are keys, then values, as they were projected. */
-enum { TARE_GQA_KEYS, TARE_GQA_VALUES, TARE_GQA_BEFORE, TARE_GQA_INDEX = TARE_GQA_BEFORE /* not both */ };
-
-/* One pass of one block. */
-struct tare_gqa_job {
-    const struct tare_gqa_self *b;
-    const struct tare_pass *pass;
-    float *projected; /* (tokens, q heads + k heads + v heads) */
-    float *mixed;     /* (tokens, heads, v_dim) */
-    float *other;     /* the same, where two are mixed */
-    float *index;     /* see gqa_index.h */
-    float *gates;     /* (tokens, gate.out) */
-    float *freq;      /* (spans, rope.dims / 2) */
-    float *factor;    /* (spans) */
-    float *table;     /* (tokens, rope.dims) */
+/* The parameters are self_attn.{q,k,v,o}_proj and those that a field names. */
+struct tare_gqa_desc {
+    const char *name; /* the place of all parameters; NULL: "self_attn" */
+    /* The projections; NULL: "q_proj", "k_proj", "v_proj", "o_proj". */
+    const char *q_name;
+    const char *k_name;
+    const char *v_name;
+    const char *o_name;
+    /* One projection in place of three, its rows those of q, then k, then v (phi3: qkv_proj, gpt2: c_attn). */
+    const char *qkv_name;
+    /* The rows of qkv_name alternate: the queries of a key head, the key head, its value head (internlm2, gpt_neox). */
+    bool grouped;
+    int64_t dim; /* of the model */
+    int64_t heads;
+    int64_t kv_heads;   /* divides heads */
+    int64_t head_dim;   /* of a query and of a key */
+    int64_t v_head_dim; /* of a value; below 1: head_dim (mimo_v2_flash) */
+    bool bias;          /* q, k and v have one */
+    bool o_bias;
+    bool ternary;   /* q, k, v and o are tare_ternary() (bitnet) */
+    double scale;   /* of scores; 0: 1 / sqrt(head_dim) */
+    int64_t window; /* a query sees this many keys, its own token's included; 0: all */
+    int64_t chunk;  /* texts are cut into chunks of this many tokens, and a query sees its own chunk; 0: not (llama4) */
+    double soft_cap;       /* scores become cap * tanh(score / cap); 0: not */
+    const char *sink_name; /* (heads): a score that takes its share and has no value; NULL: none (gpt_oss) */
+    /* Norms of queries and keys, each head by itself with q_norm and k_norm (head_dim), unless a kind says more. */
+    enum {
+        TARE_QK_NORM_NONE,
+        TARE_QK_NORM_RMS,
+        TARE_QK_NORM_RMS_ONE_PLUS, /* times 1 + weight */
+        TARE_QK_NORM_RMS_BARE,     /* without weights */
+        TARE_QK_NORM_RMS_WIDE,     /* of all heads together: (heads * head_dim) */
+        TARE_QK_NORM_RMS_ROWS,     /* each head has weights of its own: (heads, head_dim), named without ".weight" */
+        TARE_QK_NORM_LAYER_ROWS,   /* layer norms, each head with weights of its own: (heads, head_dim) */
+        TARE_QK_NORM_LAYER_EACH    /* the same as parameters of their own: q_norm.norms.0.weight */
+    } qk_norm;
+    const char *q_norm_name; /* NULL: "q_norm" */
+    const char *k_norm_name; /* NULL: "k_norm" */
+    bool norm_last;          /* these norms follow the rotation */
+    double eps;              /* of every norm of this block */
+    double clip;             /* what is projected is clamped to -clip .. clip, after wide norms; 0: not (dbrx, olmoe) */
+    bool v_norm;             /* values are normed as by RMS_BARE (gemma3n, gemma4) */
+    bool cycled;             /* query head h reads key head h % kv_heads, not h / (heads / kv_heads) (plamo) */
+    /* Queries are multiplied by 1 + beta * log(1 + floor((position + from) / length)); beta 0: not (ministral3, and
+     * llama4, where from is 1). */
+    double query_beta;
+    double query_length;
+    double query_from;
+    double v_scale;       /* a factor on values; 0: 1 (mimo_v2_flash) */
+    bool mixed_head_norm; /* what each head gives is normed as by RMS_BARE (muse_spark) */
+    /* A gate on what the heads give, sigmoid(..) or softplus(..), after the norms. */
+    enum {
+        TARE_GATE_NONE,
+        TARE_GATE_HEADS,    /* a linear, gate_name, gives one number a head (laguna, spark2_5) */
+        TARE_GATE_ELEMENTS, /* a linear, gate_name, gives one number an element (afmoe, laguna) */
+        TARE_GATE_QUERY,    /* the second half of each head's rows of q_proj (qwen3_next) */
+        TARE_GATE_FUSED     /* the rows of qkv_name that follow the values (muse_spark) */
+    } gate;
+    const char *gate_name; /* NULL: "g_proj" */
+    bool gate_bias;
+    bool gate_softplus;
+    bool k_is_v;  /* there is no v_proj: values are the keys before norm and rotation (gemma4) */
+    bool borrows; /* the layer has no keys and values and reads those of the layer layer->borrows before it */
+    bool lends;   /* keys and values are kept as they were projected, too, for later layers that adopt them (hunyuan) */
+    bool adopts;  /* keys and values begin as what the layer layer->borrows before it has lent (hunyuan) */
+    struct tare_gqa_index_desc index; /* not with cycled, borrows or lends */
+    struct tare_rope rope;
 };
-
-/* Where a head lies among what was projected of a token. h: query heads, then key heads, then value heads. */
-float *tare_gqa_head(const struct tare_gqa_job *job, int64_t token, int64_t h);
-
-/* Has it BEFORE? */
-static inline bool tare_gqa_keeps_before(const struct tare_gqa_self *b)
-{
-    return b->conv[0] || b->lends;
-}
-
-/* All tokens: project x (tokens, dim), then clip, norm and rotate queries, keys and values, and keep the latter two. */
-void tare_gqa_prepare(struct tare_gqa_job *job, const float *x);
-
-/* The first key that a query at `last` sees. */
-int64_t tare_gqa_first_key(const struct tare_gqa_self *b, int64_t last);
-/* mixed, and other, of all tokens, whose heads see every key between the first and the last; false: rows are too wide.
- */
-bool tare_gqa_attend(const struct tare_gqa_job *job);
-
-/* Declare the block's parameters at `at`. */
-void tare_gqa_declare(struct tare_gqa_self *b, struct tare_at at, const struct tare_gqa_desc *desc);
-/* Can it be run? Configs that mlx-lm declares and nobody can run exist. */
-bool tare_gqa_runs(const struct tare_gqa_self *b, const struct tare_gqa_desc *desc);
+/* Declares the parameters below at.name, and makes layer->mixer this block unless it cannot be run. */
+void tare_gqa(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_desc *desc);
+/* Fills in heads, kv_heads, head_dim, scale, window, soft_cap and rope of a block that tare_gqa() made. False when the
+ * block is another one, or does more than these fields say. */
+bool tare_gqa_describe(const struct tare_block *block, struct tare_gqa_desc *desc);
+/* Replaces mixer, a tare_gqa(), by a copy that attends twice: to `window` keys of its own, and to all keys of the layer
+ * layer->borrows before it. A gate a head, sigmoid(weight . query + bias), declared at `at`, mixes what the two give
+ * (iquestloopcoder). */
+void tare_gqa_mixing(struct tare_block *mixer, struct tare_at at, int64_t window);
 
 #endif

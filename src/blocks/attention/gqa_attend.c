@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * gqa_attend.c - the queries of some tokens of a sequence that share a key head, together. */
 #include "blocks/attention/attend.h"
-#include "blocks/attention/gqa.h"
+#include "blocks/attention/gqa_self.h"
 
 #define TASKS 4 /* for each thread, so that one that is held up delays little */
 
@@ -10,7 +10,7 @@ struct tiles {
     int64_t tokens, most; /* of a tile; queries at a time */
 };
 
-/* Queries that wait until there are enough of them. */
+/* Queries are collected until a tile is full, since the kernel reads each key once for all of them. */
 struct batch {
     struct tare_query queries[TARE_ATTEND_MOST];
     int64_t n;
@@ -28,7 +28,8 @@ static void flush(const struct tiles *tiles, const struct tare_attend *a, struct
     batch->n = 0;
 }
 
-/* Tokens [t, end) of one span. other: the second attention, over all that the layer before saw. */
+/* Attends for tokens [t, end) of one span. other: the second of two mixed attentions, over all keys of an earlier
+ * layer. */
 static void attend_span(const struct tiles *tiles, int64_t kv, int64_t t, int64_t end, bool other, float *work)
 {
     const struct tare_gqa_job *j = tiles->job;

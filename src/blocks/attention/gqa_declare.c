@@ -83,7 +83,7 @@ static const char *given(const char *name, const char *usual)
     return name ? name : usual;
 }
 
-/* Of as much as the heads give, or one a head. */
+/* The linear whose output gates the heads: one number a head, or one for each of the `all` elements. */
 static struct tare_linear declare_gate(struct tare_at at, const struct tare_gqa_desc *d, int64_t all)
 {
     if (d->gate != TARE_GATE_HEADS && d->gate != TARE_GATE_ELEMENTS)
@@ -113,19 +113,10 @@ static void declare_linears(struct tare_gqa_self *b, struct tare_at at, const st
     }
     b->gate = declare_gate(at, d, all);
     b->o = linear(at, given(d->o_name, "o_proj"), all, d->dim, d->o_bias);
-    if (d->mixed_norm)
-        b->mixed_norm = tare_rms_norm(at, d->mixed_norm, all, d->eps);
 }
 
 static void declare_plain(struct tare_gqa_self *b, struct tare_at at, const struct tare_gqa_desc *d)
 {
-    const int64_t one = 1, two = 2;
-    for (int i = 0; i < 2 && d->convolved; i++)
-        b->conv[i] = tare_plain(at, i ? "conv_v" : "conv_k", 5, one, one, d->kv_heads, one, two);
-    for (int i = 0; i < 2 && d->rounded[0]; i++)
-        b->rounded[i] = tare_plain(at, d->rounded[i], 0);
-    if (d->gain_name)
-        b->gain = tare_plain(at, d->gain_name, 1, d->heads);
     if (d->sink_name)
         b->sink = tare_plain(at, d->sink_name, 1, d->heads);
     if (d->index.heads > 0)
@@ -148,9 +139,6 @@ void tare_gqa_declare(struct tare_gqa_self *b, struct tare_at at, const struct t
                                 .rope = d->rope,
                                 .grouped = d->grouped,
                                 .cycled = d->cycled,
-                                .block = d->block,
-                                .near = d->near,
-                                .stride = d->stride > 0 ? d->stride : 1,
                                 .k_is_v = d->k_is_v && !d->borrows,
                                 .borrows = d->borrows,
                                 .adopts = d->adopts,
@@ -166,16 +154,15 @@ void tare_gqa_declare(struct tare_gqa_self *b, struct tare_at at, const struct t
     declare_plain(b, at, d);
 }
 
-/* Some things are made for values as wide as keys. */
+/* Several variants read values as if they were as wide as keys, and a gate in q_proj or qkv_name needs its rows there.
+ */
 static bool widths_fit(const struct tare_gqa_self *b)
 {
-    const bool same = b->grouped || b->k_is_v || b->conv[0] || b->rounded[0] || b->lends || b->adopts;
+    const bool same = b->grouped || b->k_is_v || b->lends || b->adopts;
     const bool plain_row = b->grouped || b->wide || b->qkv.weight;
     if (b->gate_fused && (b->grouped || !b->qkv.weight))
         return false;
     if (b->q_row > b->head_dim && (plain_row || b->v_dim != b->head_dim))
-        return false;
-    if (b->gate_fused && (b->grouped || !b->qkv.weight))
         return false;
     return !same || b->v_dim == b->head_dim;
 }
@@ -185,7 +172,7 @@ bool tare_gqa_runs(const struct tare_gqa_self *b, const struct tare_gqa_desc *d)
     const bool norms = b->each || !normed_each(d);
     const bool tuned = d->query_beta == 0 || d->query_length > 0;
     const bool index = d->index.heads < 1 || (b->index && tare_gqa_index_runs(b->index, d));
-    const bool apart = !b->index || (!tare_gqa_keeps_before(b) && !b->borrows && !b->block && !b->cycled);
+    const bool apart = !b->index || (!tare_gqa_keeps_before(b) && !b->borrows && !b->cycled);
     return norms && tuned && index && apart && widths_fit(b) && !(b->borrows && b->adopts) && d->kv_heads > 0 &&
            d->heads % d->kv_heads == 0 && d->rope.dims >= 0 && d->rope.dims <= d->head_dim;
 }

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "blocks/attention/gqa.h"
+#include "blocks/attention/gqa_self.h"
 
 float *tare_gqa_head(const struct tare_gqa_job *j, int64_t token, int64_t h)
 {
@@ -27,17 +27,17 @@ static void norm_head(const struct tare_gqa_job *j, int64_t h, float *head)
         tare_norm_row(j->pass, b->each ? &b->each[h] : h < b->heads ? &b->q_norm : &b->k_norm, head, head);
 }
 
-/* What queries alone are multiplied by. */
+/* The factor on a query head; keys have none. */
 static float query_factor(const struct tare_gqa_job *j, int64_t h, int64_t position)
 {
     const struct tare_gqa_self *b = j->b;
-    const float gain = b->gain ? tare_loaded_vector(j->pass->loaded, b->gain)[h] : 1;
+    const float gain = b->hooks.query_factor ? b->hooks.query_factor(j, b->hooks.self, h) : 1;
     if (b->query_beta == 0)
         return gain;
     return gain * (float)(1 + b->query_beta * log(1 + floor(((double)position + b->query_from) / b->query_length)));
 }
 
-/* Norm and rotate a query or key head. */
+/* Norms and rotates a query or key head, in the order that the model wants, and applies the factor of queries. */
 static void prepare_head(const struct tare_gqa_job *j, int64_t h, int64_t position, const float *table, float *head)
 {
     const struct tare_gqa_self *b = j->b;
@@ -47,14 +47,14 @@ static void prepare_head(const struct tare_gqa_job *j, int64_t h, int64_t positi
         tare_rope_rotate(&b->rope, table, head);
     if (b->norm_last)
         norm_head(j, h, head);
-    if (h >= b->heads || (!b->gain && b->query_beta == 0))
+    if (h >= b->heads || (!b->hooks.query_factor && b->query_beta == 0))
         return;
     const float factor = query_factor(j, h, position);
     for (int64_t i = 0; i < b->head_dim; i++)
         head[i] *= factor;
 }
 
-/* Put a token's keys and values aside as they are. */
+/* Keeps a token's keys and values as they were projected, beside those that are normed and rotated. */
 static void keep_token(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -65,7 +65,7 @@ static void keep_token(void *user, size_t i, int worker)
         tare_state_put(&j->pass->kernels, s, TARE_GQA_BEFORE, position, h, tare_gqa_head(j, t, j->b->heads + h));
 }
 
-/* Take those of a token that another layer has put aside. */
+/* Copies into a token's row the keys and values that an earlier layer has kept as they were projected. */
 static void adopt(const struct tare_gqa_job *j, int64_t t, int64_t position)
 {
     const struct tare_state *s = tare_pass_lent(j->pass, tare_pass_span(j->pass, t));
@@ -73,28 +73,7 @@ static void adopt(const struct tare_gqa_job *j, int64_t t, int64_t position)
         tare_state_get(&j->pass->kernels, s, TARE_GQA_BEFORE, position, h, tare_gqa_head(j, t, j->b->heads + h));
 }
 
-/* A token's keys and values, with those of the token before. */
-static void convolve(const struct tare_gqa_job *j, const struct tare_state *s, int64_t t, int64_t position,
-                     float *before)
-{
-    const struct tare_gqa_self *b = j->b;
-    for (int64_t h = 0; h < 2 * b->kv_heads; h++) {
-        const float *w = tare_loaded_vector(j->pass->loaded, b->conv[h / b->kv_heads]) + 2 * (h % b->kv_heads);
-        float *head = tare_gqa_head(j, t, b->heads + h);
-        if (position > 0)
-            tare_state_get(&j->pass->kernels, s, TARE_GQA_BEFORE, position - 1, h, before);
-        for (int64_t d = 0; d < b->head_dim; d++)
-            head[d] = (position > 0 ? before[d] * w[0] : 0) + head[d] * w[1];
-    }
-}
-
-static void round_head(float *head, int64_t dim, float step)
-{
-    for (int64_t d = 0; d < dim; d++)
-        head[d] = fmaxf(-128, fminf(127, rintf(head[d] / step))) * step;
-}
-
-/* Round and norm what is kept of a token, and put it into the state. */
+/* Norms and scales the values of a token, and keeps its keys and values in the state. */
 static void keep_heads(const struct tare_gqa_job *j, struct tare_state *s, int64_t t, int64_t position)
 {
     const struct tare_gqa_self *b = j->b;
@@ -103,14 +82,14 @@ static void keep_heads(const struct tare_gqa_job *j, struct tare_state *s, int64
         tare_norm_row(j->pass, &b->v_norm, value, value);
         for (int64_t d = 0; b->v_scale != 1 && d < b->v_dim; d++)
             value[d] *= b->v_scale;
-        for (int k = 0; k < 2 && b->rounded[0]; k++)
-            round_head(k ? value : key, b->head_dim, *tare_loaded_vector(j->pass->loaded, b->rounded[k]));
+        if (b->hooks.keep)
+            b->hooks.keep(j, b->hooks.self, key, value);
         tare_state_put(&j->pass->kernels, s, TARE_GQA_KEYS, position, h, key);
         tare_state_put(&j->pass->kernels, s, TARE_GQA_VALUES, position, h, value);
     }
 }
 
-/* What is done with all of a token's projection at once. */
+/* Norms over all heads and limits, which act on a token's whole row before it is treated head by head. */
 static void prepare_row(const struct tare_gqa_job *j, int64_t t)
 {
     const struct tare_gqa_self *b = j->b;
@@ -126,7 +105,7 @@ static void prepare_row(const struct tare_gqa_job *j, int64_t t)
         row[i] = fmaxf(-b->clip, fminf(b->clip, row[i]));
 }
 
-/* Norm and rotate a token's queries and keys, and keep keys and values. */
+/* Takes one token from its projected row to rotated queries in place, and to keys and values in the state. */
 static void prepare_token(void *user, size_t i, int worker)
 {
     const struct tare_gqa_job *j = user;
@@ -139,8 +118,8 @@ static void prepare_token(void *user, size_t i, int worker)
         tare_rope_table(&b->rope, j->freq + span * dims, j->factor[span], position, table);
     if (b->adopts)
         adopt(j, t, position);
-    if (b->conv[0])
-        convolve(j, s, t, position, j->pass->work[worker]);
+    if (b->hooks.project)
+        b->hooks.project(j, b->hooks.self, t, j->pass->work[worker]);
     prepare_row(j, t);
     for (int64_t h = 0; h < b->heads + (b->borrows ? 0 : b->kv_heads); h++)
         prepare_head(j, h, position, table, tare_gqa_head(j, t, h));

@@ -8,6 +8,7 @@
 #define TARE_BLOCKS_ATTENTION_GQA_INDEX_H
 
 #include "blocks/attention/gqa.h"
+#include "blocks/attention/gqa_self.h"
 
 struct tare_gqa_index {
     struct tare_linear q, k;

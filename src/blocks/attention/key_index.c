@@ -43,7 +43,7 @@ size_t tare_index_scratch(const struct tare_index *b, int64_t tokens)
 
 static int32_t *chosen_of(const struct tare_pass *pass, int64_t top, int64_t token)
 {
-    void *side = pass->side; /* floats that hold integers: both are 4 bytes */
+    void *side = pass->slice[TARE_SLICE_CHOSEN]; /* floats that hold integers: both are 4 bytes */
     return (int32_t *)side + token * tare_index_side(top);
 }
 

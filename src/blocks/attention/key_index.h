@@ -5,13 +5,14 @@
  *     score[j] = sum_h w[h] * max(0, q[h] . k[j])         j: all positions so far; w = weights_proj x, up to a factor
  *     q = rope(wq_b r), k = rope(layer norm(wk x))        r: what the attention's own q_b_proj takes
  *
- * What is chosen stands in pass->side until another index writes there, so that layers without one may share it: for
- * each token, int32 numbers, how many keys and then those, ascending; -1: all.
+ * What is chosen stands in TARE_SLICE_CHOSEN until another index writes there, so that layers without one may share it:
+ * for each token, int32 numbers, how many keys and then those, ascending; -1: all.
  */
 #ifndef TARE_BLOCKS_ATTENTION_KEY_INDEX_H
 #define TARE_BLOCKS_ATTENTION_KEY_INDEX_H
 
 #include "blocks/pass.h"
+#include "blocks/rope.h"
 
 struct tare_index_desc {
     int64_t heads, width; /* heads below 1: there is none */
@@ -32,7 +33,7 @@ struct tare_index_sizes {
 /* Declares the parameters below at ("self_attn.indexer"). */
 struct tare_index tare_index_declare(struct tare_at at, const struct tare_index_desc *desc,
                                      const struct tare_index_sizes *sizes);
-/* Floats of pass->side a token. */
+/* Floats a token of TARE_SLICE_CHOSEN. */
 int64_t tare_index_side(int64_t top);
 /* Floats of scratch for so many tokens. */
 size_t tare_index_scratch(const struct tare_index *index, int64_t tokens);

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "blocks/attention/gate.h"
 #include "blocks/attention/running.h"
 #include "blocks/scratch.h"
@@ -371,17 +372,6 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 
 static const struct tare_block_ops ops = {.name = "mla", .state = state, .scratch = scratch, .forward = forward};
 
-/* The greatest number that divides both. */
-static int64_t common(int64_t a, int64_t b)
-{
-    while (b > 0) {
-        const int64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 static void declare_projections(struct mla *b, struct tare_at at, const struct tare_mla_desc *d)
 {
     const int64_t q = tare_mul(at, d->heads, d->nope + d->rope);
@@ -397,7 +387,8 @@ static void declare_projections(struct mla *b, struct tare_at at, const struct t
     if (d->kv_b_whole) {
         b->unembed = tare_linear(at, "kv_b_proj", d->kv_rank, tare_mul(at, d->heads, d->nope + d->v), NO_BIAS);
         if (!at.tree->error.code)
-            b->unembed.weight->part = common(d->nope, d->v); /* rows of a head: its keys', then its values' */
+            b->unembed.weight->part =
+                tare_common_divisor(d->nope, d->v); /* rows of a head: its keys', then its values' */
     } else {
         b->embed = tare_experts(at, "embed_q", d->heads, d->nope, d->kv_rank, NO_BIAS);
         b->unembed = tare_experts(at, "unembed_out", d->heads, d->kv_rank, d->v, NO_BIAS);

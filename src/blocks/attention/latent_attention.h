@@ -14,7 +14,8 @@
 #define TARE_BLOCKS_ATTENTION_LATENT_ATTENTION_H
 
 #include "blocks/attention/key_index.h"
-#include "blocks/blocks.h"
+#include "blocks/decoder.h"
+#include "blocks/rope.h"
 
 struct tare_mla_desc {
     const char *name; /* "self_attn" */
@@ -36,8 +37,8 @@ struct tare_mla_desc {
     struct tare_index_desc index;    /* keys are chosen */
 };
 
-/* Attaches ops where such a block can run: heads and sizes of at least 1, pairs to rotate. With an index the decoder's
- * side must be tare_index_side(top) wide. */
+/* Attaches ops where such a block can run: heads and sizes of at least 1, pairs to rotate. With an index
+ * TARE_SLICE_CHOSEN must be tare_index_side(top) wide. */
 void tare_mla(struct tare_layer *layer, struct tare_at at, const struct tare_mla_desc *desc);
 
 #endif

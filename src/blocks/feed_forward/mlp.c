@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * mlp.c - the plain feed-forward block: second(act(first x)). */
+#include "blocks/feed_forward/mlp.h"
+
 #include "blocks/pass.h"
 
 struct mlp {

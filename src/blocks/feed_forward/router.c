@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * router.c - which experts a token takes, and with what weights. Shazeer et al. 2017; groups and the correction of
  * scores: DeepSeek-V3, 2024; sparse mixer: Liu et al. 2023, at inference. */
+#include "blocks/feed_forward/router.h"
+
 #include <math.h>
 
-#include "blocks/pass.h"
+#include "blocks/activation.h"
 
 bool tare_router_fits(const struct tare_router *r)
 {
@@ -13,7 +15,8 @@ bool tare_router_fits(const struct tare_router *r)
                              r->top <= r->n / r->groups * r->top_groups);
 }
 
-/* The numbers of the `top` largest, largest first, of equals the first; distinct even among NaNs. */
+/* Finds the indices of the `top` largest numbers, the largest first, and the first of equal ones. They are distinct
+ * even when some are NaN. */
 static void largest(const float *x, int64_t n, int64_t top, int32_t *chosen)
 {
     int64_t have = 0;
@@ -35,7 +38,7 @@ static float greatest(const float *x, int64_t n)
     return most;
 }
 
-/* logits -> scores, in place. */
+/* Turns logits into scores, in place. */
 static void score(const struct tare_router *r, float *x)
 {
     const float most = greatest(x, r->n);
@@ -52,7 +55,7 @@ static void score(const struct tare_router *r, float *x)
         x[i] /= sum;
 }
 
-/* The experts of all but the best groups become -inf, so that a negative score of a good group beats them. */
+/* Sets the experts of all but the best groups to -inf, so that even a negative score in a good group beats them. */
 static void mask_groups(const struct tare_router *r, float *choice, float *group)
 {
     const int64_t each = r->n / r->groups;
@@ -66,7 +69,7 @@ static void mask_groups(const struct tare_router *r, float *choice, float *group
         group[g] = r->group_by_best || each < 2 ? best : best + second;
     }
     for (int64_t g = 0; g < r->groups; g++) {
-        int64_t better = 0; /* of equals the first is better */
+        int64_t better = 0; /* of equal groups the first counts as better */
         for (int64_t k = 0; k < r->groups; k++)
             better += group[k] > group[g] || (k < g && group[k] == group[g]);
         for (int64_t i = g * each; better >= r->top_groups && i < (g + 1) * each; i++)
@@ -74,7 +77,7 @@ static void mask_groups(const struct tare_router *r, float *choice, float *group
     }
 }
 
-/* Each of the chosen is weighed by a softmax over those not yet chosen that are near to it: within twice the jitter. */
+/* Weighs each chosen expert by a softmax over the experts not yet chosen whose logits are within twice the jitter. */
 static void mix_sparsely(const struct tare_router *r, const float *logits, const int32_t *chosen, float *weight)
 {
     for (int64_t k = 0; k < r->top; k++) {
@@ -105,7 +108,9 @@ void tare_router_choose(const struct tare_router *r, const float *correction, fl
         mix_sparsely(r, logits, chosen, weight);
         return;
     }
-    const bool plain = !correction && r->groups < 2; /* scores grow with logits, and may round to equals */
+    const bool plain =
+        !correction &&
+        r->groups < 2; /* the order of scores is that of logits, which round less often to equal numbers */
     if (plain)
         largest(logits, r->n, r->top, chosen);
     score(r, logits);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "blocks/after.h"
 #include "blocks/pass.h"
 
 struct pair {
@@ -26,7 +27,7 @@ static size_t scratch(const void *block, int64_t tokens)
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
     const struct pair *b = block;
-    b->later.ops->forward(b->later.self, pass, x, pass->side);
+    b->later.ops->forward(b->later.self, pass, x, pass->slice[TARE_SLICE_LATER]);
     b->now.ops->forward(b->now.self, pass, x, y);
 }
 
@@ -34,7 +35,7 @@ static void deliver(const void *block, struct tare_pass *pass, const float *x, f
 {
     const struct pair *b = block;
     (void)x;
-    memcpy(y, pass->side, (size_t)(pass->tokens * b->dim) * sizeof *y);
+    memcpy(y, pass->slice[TARE_SLICE_LATER], (size_t)(pass->tokens * b->dim) * sizeof *y);
 }
 
 static const struct tare_block_ops ops = {.name = "shortcut", .scratch = scratch, .forward = forward};
@@ -47,5 +48,7 @@ void tare_shortcut(struct tare_layer *from, struct tare_block beside, struct tar
         *b = (struct pair){from->ffn, beside, from->pre[1].dim};
     const bool runs = b && b->now.ops && b->later.ops && !b->now.ops->state && !b->later.ops->state;
     from->ffn = (struct tare_block){runs ? &ops : NULL, b};
-    to->third = (struct tare_block){runs ? &delivering : NULL, b};
+    struct tare_after *after = tare_after_of(to, arena);
+    if (after)
+        after->block = (struct tare_block){runs ? &delivering : NULL, b};
 }

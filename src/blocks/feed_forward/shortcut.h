@@ -6,9 +6,9 @@
 
 #include "blocks/decoder.h"
 
-/* Let `beside` see what from->ffn sees, and add what it says to x at the end of `to`, a later layer. None of the two
- * has a state. It waits in pass->side, so the decoder's side must be dim wide and serve nothing else meanwhile. Where
- * one of the two does not run, from->ffn does not either. */
+/* Lets `beside` see what from->ffn sees, and adds its output to x at the end of `to`, a later layer. Neither of the two
+ * has a state. It waits in TARE_SLICE_LATER, which the caller declares dim wide, so that one shortcut ends before the
+ * next one begins. Where one of the two does not run, from->ffn does not either. */
 void tare_shortcut(struct tare_layer *from, struct tare_block beside, struct tare_layer *to, struct tare_arena *arena);
 
 #endif

@@ -2,6 +2,7 @@
  * channel_mixing.c - RWKV-7's feed-forward block, which sees the token before. */
 #include "blocks/recurrent/time_mixing.h"
 #include "blocks/recurrent/token_shift.h"
+#include "blocks/scratch.h"
 
 struct channel_mixing {
     const struct tare_parameter *mix; /* (dim) */
@@ -12,6 +13,7 @@ struct channel_mixing {
 struct job {
     const struct channel_mixing *b;
     const struct tare_pass *pass;
+    float *mixed;  /* (tokens, dim) */
     float *hidden; /* (tokens, hidden) */
 };
 
@@ -21,10 +23,18 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return 1;
 }
 
+static size_t lay_out(const struct channel_mixing *b, int64_t tokens, float *memory, struct job *j)
+{
+    struct tare_scratch s = {memory, 0};
+    j->mixed = tare_scratch_take(&s, tokens, b->dim);
+    j->hidden = tare_scratch_take(&s, tokens, b->hidden);
+    return s.floats;
+}
+
 static size_t scratch(const void *block, int64_t tokens)
 {
-    const struct channel_mixing *b = block;
-    return (size_t)tokens * (size_t)(b->dim + b->hidden);
+    struct job counted;
+    return lay_out(block, tokens, NULL, &counted);
 }
 
 static void activate_token(void *user, size_t i, int worker)
@@ -37,12 +47,12 @@ static void activate_token(void *user, size_t i, int worker)
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
     const struct channel_mixing *b = block;
-    float *u = pass->scratch;
-    const struct job j = {b, pass, u + pass->tokens * b->dim};
-    tare_token_shift(pass, 0, b->dim, tare_loaded_vector(pass->loaded, b->mix), x, u);
+    struct job j = {.b = b, .pass = pass};
+    lay_out(b, pass->tokens, pass->scratch, &j);
+    tare_token_shift(pass, 0, b->dim, tare_loaded_vector(pass->loaded, b->mix), x, j.mixed);
     tare_token_shift_keep(pass, 0, b->dim, x);
-    tare_linear_forward(pass, &b->key, u, b->dim, j.hidden, b->hidden);
-    tare_pool_run(pass->pool, (size_t)pass->tokens, activate_token, (void *)&j);
+    tare_linear_forward(pass, &b->key, j.mixed, b->dim, j.hidden, b->hidden);
+    tare_pool_run(pass->pool, (size_t)pass->tokens, activate_token, &j);
     tare_linear_forward(pass, &b->value, j.hidden, b->hidden, y, b->dim);
 }
 

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "blocks/recurrent/short_conv.h"
+#include "blocks/scratch.h"
 
 enum { KEY, VALUE }; /* parts of the state */
 
@@ -31,10 +32,21 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return 2;
 }
 
+static size_t lay_out(const struct mixer *b, int64_t tokens, float *memory, struct job *j)
+{
+    struct tare_scratch s = {memory, 0};
+    j->q = tare_scratch_take(&s, tokens, b->heads * b->head_dim);
+    j->kv[KEY] = tare_scratch_take(&s, tokens, b->kv_heads * b->head_dim);
+    j->kv[VALUE] = tare_scratch_take(&s, tokens, b->kv_heads * b->head_dim);
+    j->convolved[KEY] = tare_scratch_take(&s, tokens, b->kv_heads * b->head_dim);
+    j->convolved[VALUE] = tare_scratch_take(&s, tokens, b->kv_heads * b->head_dim);
+    return s.floats;
+}
+
 static size_t scratch(const void *block, int64_t tokens)
 {
-    const struct mixer *b = block;
-    return (size_t)tokens * (size_t)((b->heads + 4 * b->kv_heads) * b->head_dim);
+    struct job counted;
+    return lay_out(block, tokens, NULL, &counted);
 }
 
 static void norm_token(void *user, size_t i, int worker)
@@ -68,11 +80,8 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 {
     const struct mixer *b = block;
     const int64_t q = b->heads * b->head_dim, kv = b->kv_heads * b->head_dim;
-    struct job j = {.b = b, .pass = pass, .q = pass->scratch};
-    j.kv[KEY] = j.q + pass->tokens * q;
-    j.kv[VALUE] = j.kv[KEY] + pass->tokens * kv;
-    j.convolved[KEY] = j.kv[VALUE] + pass->tokens * kv;
-    j.convolved[VALUE] = j.convolved[KEY] + pass->tokens * kv;
+    struct job j = {.b = b, .pass = pass};
+    lay_out(b, pass->tokens, pass->scratch, &j);
     tare_linear_forward(pass, &b->q, x, b->q.in, j.q, q);
     for (int i = 0; i < 2; i++)
         tare_linear_forward(pass, &b->kv[i], x, b->kv[i].in, j.kv[i], kv);

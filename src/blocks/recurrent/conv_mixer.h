@@ -4,7 +4,7 @@
 #ifndef TARE_BLOCKS_RECURRENT_CONV_MIXER_H
 #define TARE_BLOCKS_RECURRENT_CONV_MIXER_H
 
-#include "blocks/blocks.h"
+#include "blocks/decoder.h"
 
 struct tare_conv_mixer_desc {
     const char *name;

@@ -6,21 +6,26 @@
 #include <string.h>
 
 #include "blocks/recurrent/short_conv.h"
+#include "blocks/scratch.h"
 
 #define NORM_EPS 1e-6f                      /* beside the squares of a query or key */
 #define STATES_MOST (TARE_PANEL_FLOATS / 4) /* so that a thread's work memory holds four rows of a key */
 
 struct delta {
-    struct tare_linear in[3], low[2]; /* in: of q, k, v; low: of a and z, rank to the next linear */
+    struct tare_linear in[3];  /* give q, k and v, each its own or the first all of them */
+    struct tare_linear low[2]; /* the first of two linears that give a and z by a low rank */
     struct tare_linear a, b, z, out;
-    struct tare_linear ba; /* instead of a and b: in[0] has z in it then */
+    struct tare_linear ba; /* gives a and b together; in[0] gives z as well then */
     struct tare_conv conv[3];
     int inputs, convolutions;
     const struct tare_parameter *a_log, *dt_bias;
     struct tare_norm norm;
     int64_t key_heads, heads, key_head, value_head;
-    int64_t key, value, mixed; /* widths of all keys, of all values; of q, k and v together */
-    int64_t decays, rank;      /* numbers a; of low */
+    int64_t key;    /* width of all keys */
+    int64_t value;  /* width of all values */
+    int64_t mixed;  /* width of q, k and v together */
+    int64_t decays; /* numbers a of a token */
+    int64_t rank;   /* of the low-rank linears */
     float least;
     bool gate_sigmoid, negative;
 };
@@ -29,7 +34,7 @@ struct job {
     const struct delta *b;
     const struct tare_pass *pass;
     float *in;    /* (tokens, mixed): q, k, v before the convolution */
-    float *conv;  /* (tokens, mixed), after it; then v becomes o. Before: what in_proj_qkvz gives */
+    float *conv;  /* (tokens, raw_width): first what in_proj_qkvz gives, then q, k, v convolved, whose v becomes o */
     float *z;     /* (tokens, value) */
     float *rate;  /* (tokens, heads) */
     float *decay; /* (tokens, decays) */
@@ -57,13 +62,26 @@ static int64_t low_width(const struct delta *b)
     return b->ba.weight ? 2 * b->heads : b->rank;
 }
 
-static size_t scratch(const void *block, int64_t tokens)
+static size_t lay_out(const struct delta *b, int64_t tokens, float *memory, struct job *j)
 {
-    const struct delta *b = block;
-    return (size_t)tokens * (size_t)(b->mixed + raw_width(b) + b->value + b->heads + b->decays + low_width(b));
+    struct tare_scratch s = {memory, 0};
+    j->in = tare_scratch_take(&s, tokens, b->mixed);
+    j->conv = tare_scratch_take(&s, tokens, raw_width(b));
+    j->z = tare_scratch_take(&s, tokens, b->value);
+    j->rate = tare_scratch_take(&s, tokens, b->heads);
+    j->decay = tare_scratch_take(&s, tokens, b->decays);
+    j->low = tare_scratch_take(&s, tokens, low_width(b));
+    return s.floats;
 }
 
-/* Qwen3-Next's rows: for each key head its query, its key, and the values and gates of its value heads. */
+static size_t scratch(const void *block, int64_t tokens)
+{
+    struct job counted;
+    return lay_out(block, tokens, NULL, &counted);
+}
+
+/* Takes apart a row of Qwen3-Next, which has for each key head its query, its key, and the values and gates of its
+ * value heads. */
 static void sort_token(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -82,7 +100,7 @@ static void sort_token(void *user, size_t i, int worker)
     }
 }
 
-/* linear(low x), or linear(x) without a low. */
+/* y = linear(low(x)), or linear(x) where there is no low rank. */
 static void through(const struct job *j, const struct tare_linear *low, const struct tare_linear *linear,
                     const float *x, float *y)
 {
@@ -110,7 +128,7 @@ static void project(const struct job *j, const float *x)
     tare_linear_forward(j->pass, &b->b, x, b->b.in, j->rate, b->heads);
 }
 
-/* q and k get their lengths, a becomes g and b the rate. */
+/* Scales q and k to their lengths, turns a into the decay g, and b into the rate. */
 static void prepare_token(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -139,7 +157,7 @@ static int64_t tiles_of(const struct delta *b)
     return (b->value_head + TARE_DELTA_TILE - 1) / TARE_DELTA_TILE;
 }
 
-/* A task: some channels of one head, over the tokens of a span; their state stays in L1 meanwhile.
+/* One task runs some channels of one head over the tokens of a span, so that their state stays in the L1 cache.
  *     S = g S + (rate k) v^T - (rate k) (S^T (g k))^T */
 static void scan_tile(void *user, size_t i, int worker)
 {
@@ -202,12 +220,8 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 {
     const struct delta *b = block;
     const int64_t tokens = pass->tokens;
-    struct job j = {.b = b, .pass = pass, .in = pass->scratch};
-    j.conv = j.in + tokens * b->mixed;
-    j.z = j.conv + tokens * raw_width(b);
-    j.rate = j.z + tokens * b->value;
-    j.decay = j.rate + tokens * b->heads;
-    j.low = j.decay + tokens * b->decays;
+    struct job j = {.b = b, .pass = pass};
+    lay_out(b, pass->tokens, pass->scratch, &j);
     project(&j, x);
     for (int64_t i = 0; i < pass->n_spans; i++)
         convolve(&j, &pass->spans[i]);
@@ -219,7 +233,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 
 static const struct tare_block_ops ops = {.name = "delta", .state = state, .scratch = scratch, .forward = forward};
 
-/* Queries, keys and values, each through its convolution. */
+/* Convolves the queries, keys and values of a span. */
 static void declare_inputs(struct delta *b, struct tare_at at, const struct tare_delta_desc *d)
 {
     static const char *const linear[] = {"q_proj", "k_proj", "v_proj"};

@@ -13,7 +13,7 @@
 #ifndef TARE_BLOCKS_RECURRENT_DELTA_RULE_H
 #define TARE_BLOCKS_RECURRENT_DELTA_RULE_H
 
-#include "blocks/blocks.h"
+#include "blocks/decoder.h"
 
 struct tare_delta_desc {
     const char *name; /* "linear_attn" */
@@ -36,7 +36,7 @@ struct tare_delta_desc {
     bool negative;
     bool four_axes; /* A_log is (1, 1, heads, 1) */
 };
-/* What cannot run, as heads that do not divide, is declared without ops. */
+/* What cannot run, such as heads that do not divide, is declared without ops. */
 void tare_delta(struct tare_layer *layer, struct tare_at at, const struct tare_delta_desc *desc);
 
 #endif

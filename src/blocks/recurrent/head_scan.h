@@ -21,7 +21,7 @@ struct tare_head_scan {
     int64_t ldy;
 };
 
-bool tare_head_scan_fits(const struct tare_head_scan *scan); /* sizes that can be run */
+bool tare_head_scan_fits(const struct tare_head_scan *scan); /* whether such sizes can run */
 struct tare_state_part tare_head_scan_state(const struct tare_head_scan *scan);
 /* The tokens of one span; x, b, c, dt, y point at its first. part: of the running block's state. */
 void tare_head_scan(const struct tare_pass *pass, const struct tare_span *span, const struct tare_head_scan *scan,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "blocks/pass.h"
+#include "blocks/scratch.h"
 
 #define TILE 32 /* channels of a task */
 
@@ -34,13 +35,24 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return 1;
 }
 
-static size_t scratch(const void *block, int64_t tokens)
+static size_t lay_out(const struct lightning *b, int64_t tokens, float *memory, struct job *j)
 {
-    const struct lightning *b = block;
-    return (size_t)tokens * (size_t)(4 * b->width + 2 * b->rope.dims + 1);
+    struct tare_scratch s = {memory, 0};
+    j->qkv = tare_scratch_take(&s, tokens, 3 * b->width);
+    j->gate = tare_scratch_take(&s, tokens, b->width);
+    j->freq = tare_scratch_take(&s, tokens, b->rope.dims);
+    j->table = tare_scratch_take(&s, tokens, b->rope.dims);
+    j->factor = tare_scratch_take(&s, tokens, 1);
+    return s.floats;
 }
 
-/* Norm and rotate a token's queries and keys. */
+static size_t scratch(const void *block, int64_t tokens)
+{
+    struct job counted;
+    return lay_out(block, tokens, NULL, &counted);
+}
+
+/* Norms and rotates the queries and keys of a token. */
 static void prepare_token(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -74,7 +86,8 @@ static double slope(int64_t h, int64_t heads)
                      : exp2(-4.0 * (double)(2 * (h - power) + 1) / (double)power);
 }
 
-/* A task: some channels of one head, over the tokens of a span; their state stays in L1 meanwhile, (head, channels). */
+/* One task runs some channels of one head over the tokens of a span, so that their state, (head, channels), stays in
+ * the L1 cache. */
 static void scan_tile(void *user, size_t i, int worker)
 {
     const struct job *j = user;
@@ -118,11 +131,8 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 {
     const struct lightning *b = block;
     const int64_t tokens = pass->tokens, dims = b->rope.dims;
-    struct job j = {.b = b, .pass = pass, .qkv = pass->scratch};
-    j.gate = j.qkv + tokens * 3 * b->width;
-    j.freq = j.gate + tokens * b->width;
-    j.table = j.freq + tokens * dims;
-    j.factor = j.table + tokens * dims;
+    struct job j = {.b = b, .pass = pass};
+    lay_out(b, pass->tokens, pass->scratch, &j);
     tare_linear_forward(pass, &b->qkv, x, b->qkv.in, j.qkv, 3 * b->width);
     tare_linear_forward(pass, &b->gate, x, b->gate.in, j.gate, b->width);
     for (int64_t i = 0; i < pass->n_spans; i++)

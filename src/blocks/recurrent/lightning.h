@@ -11,7 +11,8 @@
 #ifndef TARE_BLOCKS_RECURRENT_LIGHTNING_H
 #define TARE_BLOCKS_RECURRENT_LIGHTNING_H
 
-#include "blocks/blocks.h"
+#include "blocks/decoder.h"
+#include "blocks/rope.h"
 
 struct tare_lightning_desc {
     const char *name; /* "attention" */
@@ -22,7 +23,7 @@ struct tare_lightning_desc {
     double strength;
     struct tare_rope rope;
 };
-/* What cannot run, as groups that do not divide, is declared without ops. */
+/* What cannot run, such as groups that do not divide, is declared without ops. */
 void tare_lightning(struct tare_layer *layer, struct tare_at at, const struct tare_lightning_desc *desc);
 
 #endif

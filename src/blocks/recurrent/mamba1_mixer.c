@@ -10,12 +10,13 @@
 #include <string.h>
 
 #include "blocks/recurrent/short_conv.h"
+#include "blocks/scratch.h"
 
 struct mamba1 {
     struct tare_linear in, parts, step, out;
     struct tare_conv conv;
     const struct tare_parameter *a_log, *skip; /* (inner, state), (inner) */
-    struct tare_norm norm[3];                  /* of the time step, of b, of c */
+    struct tare_norm norm[3];                  /* of the time step, b and c */
     int64_t inner, state, rank;
     int64_t channels; /* of a task */
 };
@@ -42,10 +43,20 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return 2;
 }
 
+static size_t lay_out(const struct mamba1 *b, int64_t tokens, float *memory, struct job *j)
+{
+    struct tare_scratch s = {memory, 0};
+    j->xz = tare_scratch_take(&s, tokens, 2 * b->inner);
+    j->x = tare_scratch_take(&s, tokens, b->inner);
+    j->dt = tare_scratch_take(&s, tokens, b->inner);
+    j->part = tare_scratch_take(&s, tokens, b->parts.out);
+    return s.floats;
+}
+
 static size_t scratch(const void *block, int64_t tokens)
 {
-    const struct mamba1 *b = block;
-    return (size_t)tokens * (size_t)(4 * b->inner + b->parts.out);
+    struct job counted;
+    return lay_out(block, tokens, NULL, &counted);
 }
 
 static void norm_parts(void *user, size_t i, int worker)
@@ -57,13 +68,14 @@ static void norm_parts(void *user, size_t i, int worker)
         tare_norm_row(j->pass, &j->b->norm[k], part, part);
 }
 
-/* Of a task: channels [first, first + n). Its work memory: a, decay (state, n), then x, y (n). */
+/* What one task computes: channels [first, first + n). The work memory of its thread holds a and decay, (state, n)
+ * each, then x and y, (n) each. */
 struct lanes {
     int64_t first, n;
     float *a, *decay, *x, *y;
 };
 
-/* a = -exp(a_log), turned. */
+/* a = -exp(a_log), transposed from (inner, state) to (state, n). */
 static void take_decay(const struct job *j, const struct lanes *l)
 {
     const int64_t states = j->b->state;
@@ -142,10 +154,8 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 {
     const struct mamba1 *b = block;
     const struct tare_short_conv conv = tare_conv_loaded(pass, &b->conv, true);
-    struct job j = {.b = b, .pass = pass, .xz = pass->scratch};
-    j.x = j.xz + pass->tokens * 2 * b->inner;
-    j.dt = j.x + pass->tokens * b->inner;
-    j.part = j.dt + pass->tokens * b->inner;
+    struct job j = {.b = b, .pass = pass};
+    lay_out(b, pass->tokens, pass->scratch, &j);
     tare_linear_forward(pass, &b->in, x, b->in.in, j.xz, 2 * b->inner);
     for (int64_t i = 0; i < pass->n_spans; i++) {
         const int64_t first = pass->spans[i].first;
@@ -178,7 +188,7 @@ static void declare_norms(struct mamba1 *b, struct tare_at at, const struct tare
 
 #define TASK_CHANNELS 64
 
-/* So many that a thread's work memory holds what struct lanes says; 0: the state is too large for any. */
+/* The most channels whose lanes fit into a thread's work memory; 0: the state is too large even for one. */
 static int64_t task_channels(int64_t states)
 {
     const int64_t fit = states > TARE_PANEL_FLOATS ? 0 : TARE_PANEL_FLOATS / (2 * states + 2);

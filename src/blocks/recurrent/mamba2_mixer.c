@@ -9,6 +9,7 @@
 
 #include "blocks/recurrent/head_scan.h"
 #include "blocks/recurrent/short_conv.h"
+#include "blocks/scratch.h"
 
 struct mamba2 {
     struct tare_linear in, out;
@@ -37,10 +38,18 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return 2;
 }
 
+static size_t lay_out(const struct mamba2 *b, int64_t tokens, float *memory, struct job *j)
+{
+    struct tare_scratch s = {memory, 0};
+    j->in = tare_scratch_take(&s, tokens, b->in.out);
+    j->conv = tare_scratch_take(&s, tokens, b->convolved);
+    return s.floats;
+}
+
 static size_t scratch(const void *block, int64_t tokens)
 {
-    const struct mamba2 *b = block;
-    return (size_t)tokens * (size_t)(b->in.out + b->convolved);
+    struct job counted;
+    return lay_out(block, tokens, NULL, &counted);
 }
 
 static void norm_groups(const struct job *j, float *y)
@@ -88,7 +97,8 @@ static void run_span(const struct job *j, const struct tare_span *span)
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
     const struct mamba2 *b = block;
-    struct job j = {b, pass, pass->scratch, pass->scratch + pass->tokens * b->in.out};
+    struct job j = {.b = b, .pass = pass};
+    lay_out(b, pass->tokens, pass->scratch, &j);
     tare_linear_forward(pass, &b->in, x, b->in.in, j.in, b->in.out);
     for (int64_t i = 0; i < pass->n_spans; i++)
         run_span(&j, &pass->spans[i]);

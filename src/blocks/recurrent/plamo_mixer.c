@@ -11,6 +11,7 @@
 
 #include "blocks/recurrent/head_scan.h"
 #include "blocks/recurrent/short_conv.h"
+#include "blocks/scratch.h"
 
 struct plamo_mixer {
     struct tare_linear in, parts, step, out;
@@ -40,13 +41,23 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return 2;
 }
 
-static size_t scratch(const void *block, int64_t tokens)
+static size_t lay_out(const struct plamo_mixer *b, int64_t tokens, float *memory, struct job *j)
 {
-    const struct plamo_mixer *b = block;
-    return (size_t)tokens * (size_t)(3 * b->inner + b->parts.out + b->scan.heads);
+    struct tare_scratch s = {memory, 0};
+    j->zx = tare_scratch_take(&s, tokens, 2 * b->inner);
+    j->u = tare_scratch_take(&s, tokens, b->inner);
+    j->part = tare_scratch_take(&s, tokens, b->parts.out);
+    j->dt = tare_scratch_take(&s, tokens, b->scan.heads);
+    return s.floats;
 }
 
-/* Gates and x take turns by head: take them apart. */
+static size_t scratch(const void *block, int64_t tokens)
+{
+    struct job counted;
+    return lay_out(block, tokens, NULL, &counted);
+}
+
+/* The projection gives each head its gate, then its x. This puts all gates first, then all of x. */
 static void split_token(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -108,10 +119,8 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 {
     const struct plamo_mixer *b = block;
     const int64_t tokens = pass->tokens, wide = 2 * b->inner;
-    struct job j = {.b = b, .pass = pass, .zx = pass->scratch};
-    j.u = j.zx + tokens * wide;
-    j.part = j.u + tokens * b->inner;
-    j.dt = j.part + tokens * b->parts.out;
+    struct job j = {.b = b, .pass = pass};
+    lay_out(b, pass->tokens, pass->scratch, &j);
     tare_linear_forward(pass, &b->in, x, b->in.in, j.zx, wide);
     tare_pool_run(pass->pool, (size_t)tokens, split_token, &j);
     for (int64_t i = 0; i < pass->n_spans; i++)

@@ -5,10 +5,13 @@
  *     h = a h + sqrt(1 - a^2) i u            (the first token of a text: h = i u)
  *     y = out(gelu(y x) h)
  */
+#include "blocks/recurrent/rg_lru.h"
+
 #include <math.h>
 #include <string.h>
 
 #include "blocks/pass.h"
+#include "blocks/scratch.h"
 
 enum { RECURRENT, INPUT };
 
@@ -23,7 +26,7 @@ struct rg_lru {
 struct job {
     const struct rg_lru *b;
     const struct tare_pass *pass;
-    const struct tare_span *span; /* whose tokens the following are of */
+    const struct tare_span *span; /* the one whose tokens `from` and `to` belong to */
     float *y, *u;                 /* (tokens, dim) each: the gate, what goes into the convolution */
     float *c, *a, *in;            /* (tokens, dim) each: what comes out of it; the decay; what is added */
     const float *from;            /* of the state: h (dim), then the last width - 1 rows of u */
@@ -37,13 +40,24 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return 1;
 }
 
-static size_t scratch(const void *block, int64_t tokens)
+static size_t lay_out(const struct rg_lru *b, int64_t tokens, float *memory, struct job *j)
 {
-    const struct rg_lru *b = block;
-    return (size_t)tokens * 5 * (size_t)b->dim;
+    struct tare_scratch s = {memory, 0};
+    j->y = tare_scratch_take(&s, tokens, b->dim);
+    j->u = tare_scratch_take(&s, tokens, b->dim);
+    j->c = tare_scratch_take(&s, tokens, b->dim);
+    j->a = tare_scratch_take(&s, tokens, b->dim);
+    j->in = tare_scratch_take(&s, tokens, b->dim);
+    return s.floats;
 }
 
-/* Row t of u, where rows below 0 are those of passes before. */
+static size_t scratch(const void *block, int64_t tokens)
+{
+    struct job counted;
+    return lay_out(block, tokens, NULL, &counted);
+}
+
+/* Row t of u. Rows below 0 belong to earlier passes and come from the state. */
 static const float *row(const struct job *j, int64_t t)
 {
     return t >= 0 ? j->u + t * j->b->dim : j->from + (t + j->b->width) * j->b->dim;
@@ -97,7 +111,7 @@ static void prepare_token(void *user, size_t i, int worker)
 
 #define TASK_CHANNELS 64
 
-/* The recurrence of some channels over all tokens; y becomes y * h. */
+/* Runs the recurrence of some channels over all tokens, and makes y y * h. */
 static void scan_channels(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -113,7 +127,7 @@ static void scan_channels(void *user, size_t i, int worker)
     }
 }
 
-/* The tokens of one sequence; all lies in planes of (tokens, dim). */
+/* Runs the tokens of one sequence. */
 static void run_span(struct job j, const struct tare_span *span)
 {
     const struct rg_lru *b = j.b;
@@ -133,11 +147,8 @@ static void run_span(struct job j, const struct tare_span *span)
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
     const struct rg_lru *b = block;
-    const int64_t plane = pass->tokens * b->dim;
-    struct job j = {.b = b, .pass = pass, .y = pass->scratch, .u = pass->scratch + plane};
-    j.c = j.u + plane;
-    j.a = j.c + plane;
-    j.in = j.a + plane;
+    struct job j = {.b = b, .pass = pass};
+    lay_out(b, pass->tokens, pass->scratch, &j);
     tare_linear_forward(pass, &b->y, x, b->y.in, j.y, b->dim);
     tare_linear_forward(pass, &b->x, x, b->x.in, j.u, b->dim);
     for (int64_t i = 0; i < pass->n_spans; i++)

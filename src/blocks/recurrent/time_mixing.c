@@ -6,12 +6,13 @@
 #include <string.h>
 
 #include "blocks/recurrent/token_shift.h"
+#include "blocks/scratch.h"
 
 #define NORM_EPS 64e-5     /* of o's norm */
 #define LENGTH_LEAST 1e-7f /* of k k_k */
 #define DECAY 0.606531f    /* e^(-1/2), as the authors round it */
 
-/* What x is mixed for. */
+/* The six inputs that x is mixed for, each with shares of its own. */
 enum { RECEPTANCE, DECAYS, KEYS, VALUES, RATES, GATES, INPUTS };
 enum { SHIFT, STATES }; /* parts of the state */
 
@@ -33,9 +34,9 @@ struct time_mixing {
 struct job {
     const struct time_mixing *b;
     const struct tare_pass *pass;
-    float *u;                     /* (tokens, dim), as all but low: x mixed; then minus p */
-    float *r, *w, *k, *v, *a, *g; /* a becomes p a, and g what goes out */
-    float *o;                     /* before: by how much v becomes the first layer's */
+    float *u;                     /* (tokens, dim), like all but low: x mixed, then -p */
+    float *r, *w, *k, *v, *a, *g; /* a becomes p a, and g what goes into o_proj */
+    float *o;                     /* what heads give; before, the logit of the first layer's share of v */
     float *low;                   /* (tokens, rank) */
 };
 
@@ -47,10 +48,25 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return 2;
 }
 
+static size_t lay_out(const struct time_mixing *b, int64_t tokens, float *memory, struct job *j)
+{
+    struct tare_scratch s = {memory, 0};
+    j->u = tare_scratch_take(&s, tokens, b->dim);
+    j->r = tare_scratch_take(&s, tokens, b->dim);
+    j->w = tare_scratch_take(&s, tokens, b->dim);
+    j->k = tare_scratch_take(&s, tokens, b->dim);
+    j->v = tare_scratch_take(&s, tokens, b->dim);
+    j->a = tare_scratch_take(&s, tokens, b->dim);
+    j->g = tare_scratch_take(&s, tokens, b->dim);
+    j->o = tare_scratch_take(&s, tokens, b->dim);
+    j->low = tare_scratch_take(&s, tokens, b->rank);
+    return s.floats;
+}
+
 static size_t scratch(const void *block, int64_t tokens)
 {
-    const struct time_mixing *b = block;
-    return (size_t)tokens * (size_t)(8 * b->dim + b->rank);
+    struct job counted;
+    return lay_out(block, tokens, NULL, &counted);
 }
 
 struct between {
@@ -77,7 +93,7 @@ static void run_low_rank(const struct job *j, const struct low_rank *low, float 
     tare_linear_forward(j->pass, &low->second, j->low, rank, y, j->b->dim);
 }
 
-/* u for one of the inputs. */
+/* Mixes u for one of the inputs. */
 static void mix(const struct job *j, int input, const float *x)
 {
     const float *share = tare_loaded_vector(j->pass->loaded, j->b->mix[input]);
@@ -104,7 +120,7 @@ static void project(const struct job *j, const float *x)
     tare_token_shift_keep(j->pass, SHIFT, b->dim, x);
 }
 
-/* u = -p, a = p a, k as it is written, of one head. */
+/* Computes u = -p, a = p a, and k as it is written into the state, of one head. */
 static void prepare_head(const struct job *j, int64_t at, const float *k_k, const float *k_a)
 {
     const int64_t n = j->b->head;
@@ -127,7 +143,7 @@ static void prepare_token(void *user, size_t i, int worker)
     const struct time_mixing *b = j->b;
     const int64_t row = (int64_t)i * b->dim;
     const float *k_k = tare_loaded_vector(j->pass->loaded, b->k_k), *k_a = tare_loaded_vector(j->pass->loaded, b->k_a);
-    float *w = j->w + row, *v = j->v + row, *first = j->pass->side + row;
+    float *w = j->w + row, *v = j->v + row, *first = j->pass->slice[TARE_SLICE_VALUES] + row;
     const float *share = j->o + row;
     for (int64_t d = 0; d < b->dim; d++)
         w[d] = expf(-DECAY * tare_sigmoid(w[d]));
@@ -188,9 +204,7 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
 {
     const struct time_mixing *b = block;
     struct job j = {.b = b, .pass = pass};
-    float **const planes[] = {&j.u, &j.r, &j.w, &j.k, &j.v, &j.a, &j.g, &j.o, &j.low};
-    for (size_t i = 0; i < sizeof planes / sizeof *planes; i++)
-        *planes[i] = pass->scratch + (int64_t)i * pass->tokens * b->dim;
+    lay_out(b, pass->tokens, pass->scratch, &j);
     project(&j, x);
     tare_pool_run(pass->pool, (size_t)pass->tokens, prepare_token, &j);
     tare_pool_run(pass->pool, (size_t)(pass->n_spans * b->heads), scan_head, &j);

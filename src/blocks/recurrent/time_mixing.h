@@ -13,13 +13,13 @@
 #ifndef TARE_BLOCKS_RECURRENT_TIME_MIXING_H
 #define TARE_BLOCKS_RECURRENT_TIME_MIXING_H
 
-#include "blocks/blocks.h"
+#include "blocks/decoder.h"
 
 struct tare_time_mixing_desc {
     const char *name; /* "attn" */
     int64_t dim, head;
     int64_t decay_rank, value_rank, rate_rank, gate_rank; /* of w_lora, v_lora, a_lora, g_lora */
-    bool first; /* the first layer: its values are left in pass->side, which must be dim wide, for the others */
+    bool first; /* the first layer leaves its values in TARE_SLICE_VALUES, which must be dim wide, for the others */
 };
 void tare_time_mixing(struct tare_layer *layer, struct tare_at at, const struct tare_time_mixing_desc *desc);
 

@@ -11,7 +11,7 @@
 struct tare_state_part tare_token_shift_state(int64_t dim);
 /* All tokens of the pass: x (tokens, dim), mix (dim), y (tokens, dim). part: of the running block's state. */
 void tare_token_shift(const struct tare_pass *pass, int part, int64_t dim, const float *mix, const float *x, float *y);
-/* Keep the last row of each span; once a pass. */
+/* Keeps the last row of each span for the next pass. Called once a pass. */
 void tare_token_shift_keep(const struct tare_pass *pass, int part, int64_t dim, const float *x);
 
 #endif

@@ -5,7 +5,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "blocks/after.h"
 #include "blocks/pass.h"
+#include "blocks/scratch.h"
 
 enum { LAYERS_MOST = 100000 }; /* a decoder refuses more */
 
@@ -13,18 +15,16 @@ struct layer {
     struct tare_linear router, prediction, correction;
     struct tare_norm router_norm;
     const struct tare_parameter *scale; /* (dim) */
-    struct tare_block per_layer;
-    struct tare_norm per_layer_norm;
+    struct tare_after per_layer;        /* its block and post */
 };
 
 struct tare_altup {
     struct tare_altup_desc d;
     struct layer *layers;
     struct tare_linear *project, *unembed; /* (streams - 1) */
-    int64_t before;                        /* floats a token of pass->side that are another's, and come first */
 };
 
-/* A pass: what lies in its side. */
+/* A pass, and what lies in its TARE_SLICE_STREAM. */
 struct job {
     const struct tare_altup *b;
     struct tare_pass *pass;
@@ -37,22 +37,25 @@ struct job {
     float *scratch;        /* (tokens, per_layer.width) */
 };
 
-static int64_t floats(const struct tare_altup_desc *d)
+/* Cuts the slice into its parts, or counts their floats without memory. */
+static size_t cut(const struct tare_altup *b, int64_t tokens, float *memory, struct job *j)
 {
-    return (2 * d->streams + 2) * d->dim + d->streams + d->streams * d->streams + d->per_layer.width;
+    const int64_t n = b->d.streams, dim = b->d.dim;
+    struct tare_scratch s = {memory, 0};
+    j->stream = tare_scratch_take(&s, tokens, n * dim);
+    j->guess = tare_scratch_take(&s, tokens, n * dim);
+    j->active = tare_scratch_take(&s, tokens, dim);
+    j->temporary = tare_scratch_take(&s, tokens, dim);
+    j->modes = tare_scratch_take(&s, tokens, n);
+    j->coefficients = tare_scratch_take(&s, tokens, n * n);
+    j->scratch = tare_scratch_take(&s, tokens, b->d.per_layer.width);
+    return s.floats;
 }
 
 static struct job lay_out(const struct tare_altup *b, struct tare_pass *pass)
 {
-    const int64_t n = b->d.streams, tokens = pass->tokens, plane = tokens * b->d.dim;
     struct job j = {.b = b, .pass = pass, .layer = &b->layers[pass->slot / 2]};
-    j.stream = pass->side + tokens * b->before;
-    j.guess = j.stream + n * plane;
-    j.active = j.guess + n * plane;
-    j.temporary = j.active + plane;
-    j.modes = j.temporary + plane;
-    j.coefficients = j.modes + tokens * n;
-    j.scratch = j.coefficients + tokens * n * n;
+    cut(b, pass->tokens, pass->slice[TARE_SLICE_STREAM], &j);
     return j;
 }
 
@@ -67,7 +70,7 @@ static void each(const struct job *j, void (*token)(void *, size_t, int))
     tare_pool_run(j->pass->pool, (size_t)j->pass->tokens, token, (void *)j);
 }
 
-/* Make streams 1 .. of a token as large as the first: by their mean squares. */
+/* Scales all streams of a token but the first to the mean square of the first. */
 static void match_size(const struct job *j, float *streams, int64_t t)
 {
     const int64_t dim = j->b->d.dim;
@@ -220,9 +223,9 @@ static void write(const void *self, struct tare_pass *pass)
     each(&j, correct_token);
     float *const scratch = pass->scratch;
     pass->scratch = j.scratch;
-    j.layer->per_layer.ops->forward(j.layer->per_layer.self, pass, j.temporary, pass->y);
+    j.layer->per_layer.block.ops->forward(j.layer->per_layer.block.self, pass, j.temporary, pass->y);
     pass->scratch = scratch;
-    tare_norm_forward(pass, &j.layer->per_layer_norm, b->d.dim, pass->y, pass->y);
+    tare_norm_forward(pass, &j.layer->per_layer.post, b->d.dim, pass->y, pass->y);
     each(&j, add_per_layer);
 }
 
@@ -250,16 +253,16 @@ void tare_altup_layer(struct tare_altup *b, struct tare_at parent, int64_t i)
 {
     const struct tare_at at = tare_at(parent, "altup");
     const int64_t dim = b->d.dim, n = b->d.streams;
-    struct tare_layer holder = {0};
+    struct tare_layer holder = {.after = &b->layers[i].per_layer};
     tare_per_layer(&holder, parent, i, &b->d.per_layer);
+    const struct tare_after per_layer = b->layers[i].per_layer;
     b->layers[i] = (struct layer){
         .router = tare_linear(at, "modality_router", dim, n, NO_BIAS),
         .prediction = tare_linear(at, "prediction_coefs", n, n * n, NO_BIAS),
         .correction = tare_linear(at, "correction_coefs", n, n, NO_BIAS),
         .router_norm = tare_rms_norm(at, "router_norm", dim, b->d.eps),
         .scale = tare_plain(at, "correct_output_scale", 1, dim),
-        .per_layer = holder.third,
-        .per_layer_norm = holder.third_post,
+        .per_layer = per_layer,
     };
 }
 
@@ -272,7 +275,7 @@ void tare_altup_close(struct tare_altup *b, struct tare_at at, struct tare_decod
         b->unembed[i] =
             tare_linear(tare_at(at, "altup_unembed_projections"), number ? number : "", b->d.dim, b->d.dim, NO_BIAS);
     }
-    b->before = decoder->side.width;
-    decoder->side.width += floats(&b->d);
-    decoder->stream = (struct tare_stream){.begin = begin, .read = read, .write = write, .end = end, .self = b};
+    struct job counted;
+    tare_slice_declare(decoder, TARE_SLICE_STREAM, (int64_t)cut(b, 1, NULL, &counted));
+    decoder->stream = (struct tare_layer_stream){.begin = begin, .read = read, .write = write, .end = end, .self = b};
 }

@@ -5,7 +5,7 @@
  *     g[k] = h[k] + sum_j P(m(h[a]))[k][j] h[j]                    guessed before the layer
  *     u    = (g[a] + mixer(g[a])) / sqrt(2)                        the mixer gives attention and laurel together
  *     v    = u + ffn(u)
- *     h[k] = g[k] + (1 + C(m(v))[k]) (v - g[a])                    corrected behind it
+ *     h[k] = g[k] + (1 + C(m(v))[k]) (v - g[a])                    corrected after it
  *     h[k] += per_layer(scale * h[a])     k > 0                    see tare_per_layer()
  *
  * At first h[0] is the embedding, and the others are projections of it of the same size; at last the mean of h[0] and
@@ -14,7 +14,8 @@
 #ifndef TARE_BLOCKS_STREAM_ALTUP_H
 #define TARE_BLOCKS_STREAM_ALTUP_H
 
-#include "blocks/blocks.h"
+#include "blocks/decoder.h"
+#include "blocks/stream/per_layer.h"
 
 struct tare_altup_desc {
     int64_t dim, streams, active, layers; /* 0 <= active < streams */

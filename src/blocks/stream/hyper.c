@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * hyper.c - hyper-connections. pass->side: streams (tokens, n, dim), then of each token the mixes in turn. */
+ * hyper.c - hyper-connections. TARE_SLICE_STREAM holds the streams, then of each token the mixes in turn. */
 #include "blocks/stream/hyper.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "blocks/pass.h"
+#include "blocks/scratch.h"
 
 enum { STREAMS_MOST = 16, ITERATIONS_MOST = 10000, DIM_MOST = 1 << 30 };
 
@@ -18,7 +19,7 @@ struct hyper {
     float eps, norm_eps;
 };
 
-/* A token's numbers behind the streams. */
+/* A token's numbers for mixing the streams. */
 struct mixes {
     float *before;          /* (n): for the next block */
     float *after, *between; /* (n), (n, n) */
@@ -27,6 +28,8 @@ struct mixes {
 struct job {
     const struct hyper *b;
     const struct tare_pass *pass;
+    float *streams; /* (tokens, n, dim) */
+    float *mixes;   /* (tokens, mixes_wide) */
     const float *base, *scale;
     float *into;
 };
@@ -36,15 +39,30 @@ static int64_t mixes_wide(int64_t n)
     return n + n * (n + 2); /* before; then what fn gives: before of the next, after, between */
 }
 
+static size_t lay_out(const struct hyper *b, int64_t tokens, float *memory, struct job *j)
+{
+    struct tare_scratch s = {memory, 0};
+    j->streams = tare_scratch_take(&s, tokens, b->n * b->dim);
+    j->mixes = tare_scratch_take(&s, tokens, mixes_wide(b->n));
+    return s.floats;
+}
+
+static struct job job_of(const struct hyper *b, const struct tare_pass *pass)
+{
+    struct job j = {.b = b, .pass = pass};
+    lay_out(b, pass->tokens, pass->slice[TARE_SLICE_STREAM], &j);
+    return j;
+}
+
 static float *streams_of(const struct job *j, int64_t token)
 {
-    return j->pass->side + token * j->b->n * j->b->dim;
+    return j->streams + token * j->b->n * j->b->dim;
 }
 
 static struct mixes mixes_of(const struct job *j, int64_t token)
 {
     const struct hyper *b = j->b;
-    float *at = j->pass->side + j->pass->tokens * b->n * b->dim + token * mixes_wide(b->n);
+    float *at = j->mixes + token * mixes_wide(b->n);
     return (struct mixes){at, at + 2 * b->n, at + 3 * b->n};
 }
 
@@ -63,7 +81,8 @@ static void begin_token(void *user, size_t i, int worker)
 
 static void begin(const void *self, struct tare_pass *pass)
 {
-    tare_pool_run(pass->pool, (size_t)pass->tokens, begin_token, &(struct job){.b = self, .pass = pass});
+    struct job j = job_of(self, pass);
+    tare_pool_run(pass->pool, (size_t)pass->tokens, begin_token, &j);
 }
 
 static void collapse(const struct job *j, int64_t token, float *x)
@@ -137,11 +156,13 @@ static void read_slot(const void *self, struct tare_pass *pass)
                                    .in = wide,
                                    .data = (const unsigned char *)tare_loaded_vector(pass->loaded, c->fn),
                                    .stride = (size_t)wide * sizeof(float)};
-    const struct job j = {b, pass, tare_loaded_vector(pass->loaded, c->base),
-                          tare_loaded_vector(pass->loaded, c->scale), pass->normed[0]};
-    tare_matmul(&pass->kernels, pass->pool, &fn, NULL, pass->side, wide, pass->tokens, mixes_of(&j, 0).before + b->n,
-                mixes_wide(b->n), pass->work);
-    tare_pool_run(pass->pool, (size_t)pass->tokens, read_token, (void *)&j);
+    struct job j = job_of(b, pass);
+    j.base = tare_loaded_vector(pass->loaded, c->base);
+    j.scale = tare_loaded_vector(pass->loaded, c->scale);
+    j.into = pass->normed[0];
+    tare_matmul(&pass->kernels, pass->pool, &fn, NULL, j.streams, wide, pass->tokens, j.mixes + b->n, mixes_wide(b->n),
+                pass->work);
+    tare_pool_run(pass->pool, (size_t)pass->tokens, read_token, &j);
 }
 
 static void write_token(void *user, size_t i, int worker)
@@ -166,7 +187,8 @@ static void write_token(void *user, size_t i, int worker)
 
 static void write_slot(const void *self, struct tare_pass *pass)
 {
-    tare_pool_run(pass->pool, (size_t)pass->tokens, write_token, &(struct job){.b = self, .pass = pass});
+    struct job j = job_of(self, pass);
+    tare_pool_run(pass->pool, (size_t)pass->tokens, write_token, &j);
 }
 
 static void end_token(void *user, size_t i, int worker)
@@ -178,7 +200,8 @@ static void end_token(void *user, size_t i, int worker)
 
 static void end(const void *self, struct tare_pass *pass)
 {
-    tare_pool_run(pass->pool, (size_t)pass->tokens, end_token, &(struct job){.b = self, .pass = pass});
+    struct job j = job_of(self, pass);
+    tare_pool_run(pass->pool, (size_t)pass->tokens, end_token, &j);
 }
 
 static struct connection declare(struct tare_at at, const struct tare_hyper_desc *d)
@@ -189,12 +212,6 @@ static struct connection declare(struct tare_at at, const struct tare_hyper_desc
     c.base = tare_plain(at, "base", 1, mix);
     c.scale = tare_plain(at, "scale", 1, (int64_t)3);
     return c;
-}
-
-int64_t tare_hyper_side(const struct tare_hyper_desc *d)
-{
-    const bool runs = d->n > 0 && d->n <= STREAMS_MOST && d->iterations <= ITERATIONS_MOST && d->dim <= DIM_MOST;
-    return runs ? d->n * d->dim + mixes_wide(d->n) : 0;
 }
 
 void tare_hyper(struct tare_decoder *decoder, struct tare_at model, const struct tare_hyper_desc *d)
@@ -212,9 +229,12 @@ void tare_hyper(struct tare_decoder *decoder, struct tare_at model, const struct
     if (model.tree->error.code)
         return;
     *b = (struct hyper){c, d->n, d->dim, d->iterations, (float)d->eps, (float)d->norm_eps};
-    const bool runs = tare_hyper_side(d) > 0;
+    const bool runs = d->n > 0 && d->n <= STREAMS_MOST && d->iterations <= ITERATIONS_MOST && d->dim <= DIM_MOST;
     for (int64_t i = 0; !runs && i < layers; i++)
         decoder->layers[i].mixer.ops = NULL;
-    if (runs)
-        decoder->stream = (struct tare_stream){begin, read_slot, write_slot, end, b};
+    if (!runs)
+        return;
+    struct job counted;
+    tare_slice_declare(decoder, TARE_SLICE_STREAM, (int64_t)lay_out(b, 1, NULL, &counted));
+    decoder->stream = (struct tare_layer_stream){begin, read_slot, write_slot, end, b};
 }

@@ -18,11 +18,8 @@ struct tare_hyper_desc {
     int64_t iterations; /* of making sums 1 */
     double eps, norm_eps;
 };
-/* Declares layers.<i>.{attn_hc,ffn_hc}.{fn,base,scale} below model for all layers of the decoder, and takes its stream
- * and the beginning of its side. Streams beyond 16 or none, or very many iterations, are declared only. */
+/* Declares layers.<i>.{attn_hc,ffn_hc}.{fn,base,scale} below model for all layers of the decoder, and takes its
+ * stream. Streams beyond 16 or none, or very many iterations, are declared only. */
 void tare_hyper(struct tare_decoder *decoder, struct tare_at model, const struct tare_hyper_desc *desc);
-
-/* How many floats a token it takes of pass->side; 0 where it cannot run. */
-int64_t tare_hyper_side(const struct tare_hyper_desc *desc);
 
 #endif

@@ -16,13 +16,13 @@ struct job {
     const struct tare_pass *pass;
     const int32_t *ids;
     float *rows;   /* (tokens, width) */
-    int64_t table; /* the one in turn */
+    int64_t table; /* the table that is looked up */
 };
 
 enum { SLOT = 1 }; /* the first layer's feed-forward block */
 
-/* The id of a token of a span, which may be one of those kept: in a state that a file may have brought, where it can
- * be any float. */
+/* The id of a token of a span, or, before its first token, one that the state keeps. A state may come from a file,
+ * where an id can be any float, so it is checked. */
 static int64_t id_at(const struct job *j, const struct tare_span *span, int64_t token)
 {
     const int64_t kept = j->b->longest - 1, i = token - span->first;
@@ -53,8 +53,8 @@ static void add(void *user, size_t i, int worker)
     const struct job *j = user;
     const int64_t dim = j->b->dim;
     float *x = j->pass->x + (int64_t)i * dim;
-    const float *more = j->pass->side + (int64_t)i * dim, whole = (float)(1 + j->b->n);
-    const float share = j->table + 1 < j->b->n ? 1 : 1 / whole; /* the last one makes a mean of them */
+    const float *more = j->pass->slice[TARE_SLICE_NGRAM] + (int64_t)i * dim, whole = (float)(1 + j->b->n);
+    const float share = j->table + 1 < j->b->n ? 1 : 1 / whole; /* the last table turns the sum into a mean */
     for (int64_t d = 0; d < dim; d++)
         x[d] = (x[d] + more[d]) * share;
 }
@@ -72,7 +72,8 @@ static void begin(const void *self, struct tare_pass *pass, const int32_t *ids)
     struct job j = {.b = self, .pass = pass, .ids = ids, .rows = pass->scratch};
     for (j.table = 0; j.table < j.b->n; j.table++) {
         tare_pool_run(pass->pool, (size_t)pass->tokens, look_up, &j);
-        tare_linear_forward(pass, &j.b->projections[j.table], j.rows, j.b->width, pass->side, j.b->dim);
+        tare_linear_forward(pass, &j.b->projections[j.table], j.rows, j.b->width, pass->slice[TARE_SLICE_NGRAM],
+                            j.b->dim);
         tare_pool_run(pass->pool, (size_t)pass->tokens, add, &j);
     }
     for (int64_t i = 0; i < pass->n_spans; i++)
@@ -139,6 +140,6 @@ void tare_ngram(struct tare_decoder *decoder, struct tare_at at, const struct ta
     struct tare_block *block = &decoder->layers[0].ffn;
     b->block = *block;
     *block = (struct tare_block){block->ops && !block->ops->state && d->vocabulary < EXACT ? &ops : NULL, b};
-    decoder->side.begin = begin;
-    decoder->side.self = b;
+    decoder->before = (struct tare_before){begin, b};
+    tare_slice_declare(decoder, TARE_SLICE_NGRAM, d->dim);
 }

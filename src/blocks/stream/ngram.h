@@ -17,7 +17,7 @@ struct tare_ngram_desc {
     int64_t rows; /* table i has rows + 2 i + 1 */
 };
 /* Declares embedders.0 ..., post_projs.0 ... below at. The last ids are kept in the state of the first layer's
- * feed-forward block, which has none itself; the decoder has layers and a side that is dim wide. */
+ * feed-forward block, which has none itself. Called when the decoder has its layers. */
 void tare_ngram(struct tare_decoder *decoder, struct tare_at at, const struct tare_ngram_desc *desc);
 
 #endif

@@ -4,32 +4,50 @@
 #include "blocks/stream/pair.h"
 
 #include "blocks/pass.h"
+#include "blocks/scratch.h"
 
-static size_t scratch(const void *block, int64_t tokens)
+struct room {
+    float *normed; /* (tokens, dim): what the part in turn takes */
+    float *other;  /* (tokens, dim): what the second part gives */
+    float *inner;  /* the scratch of the part in turn */
+};
+
+static size_t lay_out(const struct tare_pair *b, int64_t tokens, float *memory, struct room *room)
 {
-    const struct tare_pair *b = block;
+    struct tare_scratch s = {memory, 0};
     size_t most = 0;
     for (int i = 0; i < 2; i++) {
         const struct tare_block *part = &b->part[i];
         const size_t own = part->ops->scratch ? part->ops->scratch(part->self, tokens) : 0;
         most = own > most ? own : most;
     }
-    return most + 2 * (size_t)tokens * (size_t)b->dim;
+    room->inner = tare_scratch_take(&s, 1, (int64_t)most); /* first: it may need more alignment than a float */
+    room->normed = tare_scratch_take(&s, tokens, b->dim);
+    room->other = tare_scratch_take(&s, tokens, b->dim);
+    return s.floats;
+}
+
+static size_t scratch(const void *block, int64_t tokens)
+{
+    struct room counted;
+    return lay_out(block, tokens, NULL, &counted);
 }
 
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
     const struct tare_pair *b = block;
-    float *const before = pass->scratch, *normed = before, *other = before + pass->tokens * b->dim;
-    float *const into[2] = {y, other};
-    pass->scratch = other + pass->tokens * b->dim; /* of the parts */
+    float *const whole = pass->scratch;
+    struct room room;
+    lay_out(b, pass->tokens, whole, &room);
+    float *const into[2] = {y, room.other};
+    pass->scratch = room.inner;
     for (int i = 0; i < 2; i++) {
-        tare_norm_forward(pass, &b->pre[i], b->dim, x, normed);
-        b->part[i].ops->forward(b->part[i].self, pass, normed, into[i]);
+        tare_norm_forward(pass, &b->pre[i], b->dim, x, room.normed);
+        b->part[i].ops->forward(b->part[i].self, pass, room.normed, into[i]);
         tare_norm_forward(pass, &b->post[i], b->dim, into[i], into[i]);
     }
-    pass->scratch = before;
-    tare_rows_add(pass, b->dim, other, y);
+    pass->scratch = whole;
+    tare_rows_add(pass, b->dim, room.other, y);
 }
 
 static uint64_t spared(const void *block, const struct tare_loaded *loaded)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * per_layer.c - inputs of a layer's own, from a second embedding and a projection of the first (Gemma 3n and 4). */
+#include "blocks/stream/per_layer.h"
+
 #include <math.h>
 
+#include "blocks/after.h"
 #include "blocks/pass.h"
 
 struct inputs {
@@ -18,14 +21,14 @@ struct job {
     const int32_t *ids;
 };
 
-/* A token's side: what the layers take (layers, width), then room for its row of the embedding. */
+/* A token's part of TARE_SLICE_INPUTS: what the layers take (layers, width), then room for its row of the embedding. */
 static void mix_token(void *user, size_t i, int worker)
 {
     (void)worker;
     const struct job *j = user;
     const struct inputs *b = j->b;
     const int64_t all = b->layers * b->width;
-    float *into = j->pass->side + (int64_t)i * 2 * all, *row = into + all;
+    float *into = j->pass->slice[TARE_SLICE_INPUTS] + (int64_t)i * 2 * all, *row = into + all;
     const int64_t id = j->ids[i] < b->embedding->shape[0] ? j->ids[i] : 0; /* as the authors do */
     tare_matrix_row(&j->pass->kernels, tare_loaded_matrix(j->pass->loaded, b->embedding), id, row);
     for (int64_t k = 0; k < all; k++)
@@ -40,7 +43,8 @@ static void mix_token(void *user, size_t i, int worker)
 static void begin(const void *self, struct tare_pass *pass, const int32_t *ids)
 {
     const struct inputs *b = self;
-    tare_linear_forward(pass, &b->projection, pass->x, b->projection.in, pass->side, 2 * b->projection.out);
+    tare_linear_forward(pass, &b->projection, pass->x, b->projection.in, pass->slice[TARE_SLICE_INPUTS],
+                        2 * b->projection.out);
     tare_pool_run(pass->pool, (size_t)pass->tokens, mix_token, &(struct job){b, pass, ids});
 }
 
@@ -56,8 +60,10 @@ void tare_per_layer_inputs(struct tare_decoder *decoder, struct tare_at model, c
         .scale = (float)(1 / sqrt((double)d->dim)),
     };
     const struct inputs *kept = tare_block_keep(model, &inputs, sizeof inputs);
-    if (kept)
-        decoder->side = (struct tare_side){begin, kept, tare_mul(model, 2, all)};
+    if (!kept)
+        return;
+    decoder->before = (struct tare_before){begin, kept};
+    tare_slice_declare(decoder, TARE_SLICE_INPUTS, tare_mul(model, 2, all));
 }
 
 struct block {
@@ -81,7 +87,7 @@ static void gate_token(void *user, size_t i, int worker)
     (void)worker;
     const struct gating *g = user;
     const int64_t width = g->b->gate.out;
-    const float *input = g->pass->side + ((int64_t)i * 2 * g->b->layers + g->b->i) * width;
+    const float *input = g->pass->slice[TARE_SLICE_INPUTS] + ((int64_t)i * 2 * g->b->layers + g->b->i) * width;
     tare_activation_forward(&g->pass->kernels, TARE_GELU_TANH, g->pass->scratch + (int64_t)i * width, input, width);
 }
 
@@ -103,6 +109,10 @@ void tare_per_layer(struct tare_layer *layer, struct tare_at at, int64_t i, cons
         .i = i,
         .layers = d->layers,
     };
-    layer->third_post = tare_rms_norm(at, "post_per_layer_input_norm", d->dim, d->eps);
-    tare_block_set(&layer->third, at, &ops, &block, sizeof block);
+    const struct tare_norm post = tare_rms_norm(at, "post_per_layer_input_norm", d->dim, d->eps);
+    struct tare_after *after = tare_after_of(layer, at.tree->arena);
+    if (!after)
+        return; /* the arena is marked */
+    after->post = post;
+    tare_block_set(&after->block, at, &ops, &block, sizeof block);
 }

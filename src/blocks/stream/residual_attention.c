@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * residual_attention.c - attention over the sums of blocks of layers. pass->x is the running sum, pass->side has the
- * others, (blocks, tokens, dim), then logits. */
+ * residual_attention.c - attention over the sums of blocks of layers. pass->x is the running sum, and
+ * TARE_SLICE_STREAM has the others, (blocks, tokens, dim), then logits. */
 #include "blocks/stream/residual_attention.h"
 
 #include <math.h>
@@ -30,10 +30,10 @@ static int64_t blocks(const struct residuals *b)
     return (b->n_layers - 1) / b->size + 1;
 }
 
-/* (tokens, dim): sum k, the running one behind the others */
+/* (tokens, dim): sum k of n + 1, the last of which is the running one */
 static const float *sum_of(const struct tare_pass *pass, const struct residuals *b, int64_t k, int64_t n)
 {
-    return k < n ? pass->side + k * pass->tokens * b->dim : pass->x;
+    return k < n ? pass->slice[TARE_SLICE_STREAM] + k * pass->tokens * b->dim : pass->x;
 }
 
 static void mix_token(void *user, size_t i, int worker)
@@ -60,7 +60,7 @@ static void mix(const struct residuals *b, struct tare_pass *pass, int64_t slot,
 {
     const int64_t n = (slot / 2 + (slot % 2 ? b->size : b->size - 1)) / b->size;
     const struct score *score = &b->scores[slot];
-    float *logits = pass->side + blocks(b) * pass->tokens * b->dim;
+    float *logits = pass->slice[TARE_SLICE_STREAM] + blocks(b) * pass->tokens * b->dim;
     for (int64_t k = 0; k <= n; k++) {
         tare_norm_forward(pass, &score->norm, b->dim, sum_of(pass, b, k, n), pass->normed[1]);
         tare_linear_forward(pass, &score->proj, pass->normed[1], b->dim, logits + k, n + 1);
@@ -69,7 +69,7 @@ static void mix(const struct residuals *b, struct tare_pass *pass, int64_t slot,
                   &(struct job){.b = b, .pass = pass, .logits = logits, .n = n, .into = into});
 }
 
-/* Does the layer's mixer begin a block? */
+/* Whether this slot is the mixer of the first layer of a block. */
 static bool begins(const struct residuals *b, int64_t slot)
 {
     return slot % 2 == 0 && slot / 2 % b->size == 0;
@@ -81,7 +81,8 @@ static void read_slot(const void *self, struct tare_pass *pass)
     const int64_t plane = pass->tokens * b->dim;
     mix(b, pass, pass->slot, pass->normed[0]);
     if (begins(b, pass->slot))
-        memcpy(pass->side + pass->slot / 2 / b->size * plane, pass->x, (size_t)plane * sizeof(float));
+        memcpy(pass->slice[TARE_SLICE_STREAM] + pass->slot / 2 / b->size * plane, pass->x,
+               (size_t)plane * sizeof(float));
 }
 
 static void write_slot(const void *self, struct tare_pass *pass)
@@ -130,6 +131,6 @@ void tare_residual_attention(struct tare_decoder *decoder, struct tare_at model,
         decoder->layers[i].mixer.ops = NULL;
     if (d->size < 1 || n < 1)
         return;
-    decoder->side = (struct tare_side){.width = tare_mul(model, blocks(b), d->dim) + blocks(b) + 1};
-    decoder->stream = (struct tare_stream){.read = read_slot, .write = write_slot, .end = end, .self = b};
+    tare_slice_declare(decoder, TARE_SLICE_STREAM, tare_mul(model, blocks(b), d->dim) + blocks(b) + 1);
+    decoder->stream = (struct tare_layer_stream){.read = read_slot, .write = write_slot, .end = end, .self = b};
 }

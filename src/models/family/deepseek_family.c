@@ -6,10 +6,9 @@
 
 #define PREDICTION_LAYERS_MOST 16 /* published models have one */
 
-#include "models/family/experts.h"
-#include "models/family/kinds.h"
-#include "models/family/skeleton.h"
-#include "models/family/window.h"
+#include "models/family/decoder_skeleton.h"
+#include "models/family/layer_kinds.h"
+#include "models/family/published_experts.h"
 
 static bool routed(const struct tare_deepseek_desc *m, int64_t layer)
 {
@@ -34,15 +33,15 @@ static void experts(struct tare_layer *l, struct tare_at at, const struct tare_d
     struct tare_routed_desc desc = {.router = m->router,
                                     .dim = m->dim,
                                     .hidden = m->expert_hidden,
-                                    .gate_bare = !m->router_linear,
+                                    .gate_kind = m->router_linear ? TARE_ROUTER_LINEAR : TARE_ROUTER_PARAMETER,
                                     .correction = m->selection_bias ? "gate.e_score_correction_bias" : NULL};
     desc.router.n = m->experts;
     if (m->shared > 0)
-        desc.shared_hidden = tare_mul(at, m->expert_hidden, m->shared);
+        desc.shared.hidden = tare_mul(at, m->expert_hidden, m->shared);
     tare_routed(l, at, &desc);
 }
 
-/* Does a layer at or before this one have an indexer whose choice it can take? */
+/* Tells whether this layer or one before it has an indexer, whose choice it takes. */
 static bool follows(const struct tare_deepseek_desc *m, int64_t layer)
 {
     while (layer >= 0 && !indexed(m, layer))
@@ -62,7 +61,7 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct tare
                                               .shared = !indexed(m, i)};
     tare_mla(l, at, &desc);
     if (m->index_heads > 0 && !follows(m, i))
-        l->mixer.ops = NULL; /* nobody chose for it */
+        l->mixer.ops = NULL; /* no indexer chooses its keys, so it cannot run */
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *desc, int64_t i)
@@ -92,7 +91,7 @@ void tare_deepseek(struct tare_at root, struct tare_decoder *d, const struct tar
                                           .head = m->head,
                                           .tied = m->tied});
     if (m->index_heads > 0)
-        d->side = (struct tare_side){.width = tare_index_side(m->index_top)};
+        tare_slice_declare(d, TARE_SLICE_CHOSEN, tare_index_side(m->index_top));
 }
 
 static void drop_prediction(struct tare_weights *w, const struct tare_deepseek_desc *m)

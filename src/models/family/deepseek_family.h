@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * deepseek_family.h - the DeepSeek family: latent attention, then a dense network in the first layers and routed
- * experts beside shared ones in the rest. */
+ * deepseek_family.h - the DeepSeek family: latent attention in each layer, a dense feed-forward network in the first
+ * layers, and routed experts beside shared ones in the others. */
 #ifndef TARE_MODELS_FAMILY_DEEPSEEK_FAMILY_H
 #define TARE_MODELS_FAMILY_DEEPSEEK_FAMILY_H
 
+#include "models/family/config_words.h"
 #include "models/family/mla_family.h"
-#include "models/family/nulls.h"
 #include "models/model.h"
 
-/* What deepseek_v2 and after have in common, with mlx-lm's defaults. */
+/* The args that deepseek_v2 and its successors have in common, with mlx-lm's defaults. */
 #define TARE_DEEPSEEK_ARGS(ARG)                                                                                        \
     ARG(INT, vocab_size, 102400)                                                                                       \
     ARG(INT, hidden_size, 4096)                                                                                        \
@@ -34,7 +34,7 @@
     ARG(JSON, rope_parameters, ABSENT)                                                                                 \
     ARG(FLAG, attention_bias, false)
 
-/* Since deepseek_v3. */
+/* The args of the router since deepseek_v3. */
 #define TARE_DEEPSEEK_ROUTER_ARGS(ARG)                                                                                 \
     ARG(TEXT, topk_method, noaux_tc)                                                                                   \
     ARG(TEXT, scoring_func, sigmoid)                                                                                   \
@@ -43,33 +43,44 @@
     ARG(INT, topk_group, 1)                                                                                            \
     ARG(INT, num_experts_per_tok, 1)
 
-enum { TARE_PREDICTS_ALL = -1 };
+enum { TARE_PREDICTS_ALL = -1 }; /* a value of tare_deepseek_desc.predicts */
 
 struct tare_deepseek_desc {
     int64_t dim, vocabulary, n_layers, context;
-    int64_t hidden; /* of a dense network */
     double eps;
+    double embedding_scale, logit_scale;
+    double residual_scale; /* 0: 1 */
+
     struct tare_mla_desc attention; /* without rotary and scale */
     double theta;
-    const json_t *scaling;           /* rope_scaling or rope_parameters; NULL: none */
-    bool halves;                     /* rotates halves of dimensions, not pairs */
-    double residual_scale;           /* 0: 1 */
-    struct tare_router router;       /* without n */
-    int64_t experts;                 /* below 1: every layer is dense */
-    int64_t shared, expert_hidden;   /* shared experts, one network as wide as all of them; below 1: none */
-    int64_t first_routed, frequency; /* experts in layers from that one on whose number the frequency divides */
-    const json_t *kinds;             /* transformers' mlp_layer_types, a word a layer: "dense" or not; NULL: as above */
-    bool mlp_bias;                   /* of a dense network */
-    bool router_linear;              /* mlp.gate may be packed */
-    bool selection_bias;             /* mlp.gate.e_score_correction_bias */
-    int64_t index_heads, index_dim;  /* self_attn.indexer of sparse attention; heads below 1: none */
-    int64_t index_top;               /* keys that it chooses */
-    bool index_halves;               /* rotates halves, not pairs */
-    const json_t *indexers;          /* transformers' indexer_types: a "shared" layer has none; NULL: as below */
-    int64_t index_every, index_skip; /* one layer in so many has one, and all of the first ones; below 2: all */
-    double embedding_scale, logit_scale;
-    int64_t predicts;        /* layers of multi-token prediction behind the last one: so many, or all that are there */
-    bool frequencies_stored; /* published with rotary_emb.inv_freq, which mlx-lm sets aside */
+    const json_t *scaling; /* rope_scaling or rope_parameters; NULL: none */
+    bool halves;           /* rotates halves of dimensions, not pairs */
+
+    int64_t hidden; /* of a dense network */
+    bool mlp_bias;  /* a dense network has biases */
+
+    int64_t experts;               /* below 1: every layer is dense */
+    int64_t shared, expert_hidden; /* shared experts, one network as wide as all of them; below 1: none */
+    struct tare_router router;     /* without n */
+    bool router_linear;            /* mlp.gate is a linear, which may be packed */
+    bool selection_bias;           /* there is mlp.gate.e_score_correction_bias */
+    /* Routed are the layers from first_routed on whose number the frequency divides. */
+    int64_t first_routed, frequency;
+    /* transformers' mlp_layer_types names each layer instead: it is "dense", or routed. NULL: as above. */
+    const json_t *kinds;
+
+    /* self_attn.indexer, which chooses index_top keys for sparse attention. Heads below 1: there is none. */
+    int64_t index_heads, index_dim, index_top;
+    bool index_halves; /* rotates halves of dimensions, not pairs */
+    /* One layer in index_every has an indexer, and so do all of the first index_skip layers. index_every below 2: all.
+     */
+    int64_t index_every, index_skip;
+    /* transformers' indexer_types names each layer instead: a "shared" one has no indexer. NULL: as above. */
+    const json_t *indexers;
+
+    /* Published layers past the last one, which predict further tokens and are set aside: their number, or all. */
+    int64_t predicts;
+    bool frequencies_stored; /* published with rotary_emb.inv_freq, which is set aside as in mlx-lm */
     bool activation_scales;  /* published with scales of activations, which nothing here uses */
     enum tare_head_kind head;
     bool tied;
@@ -81,7 +92,7 @@ struct tare_deepseek_desc {
     .context = (a)->max_position_embeddings, .hidden = (a)->intermediate_size, .eps = (a)->rms_norm_eps,               \
     .attention = TARE_MLA(a, norm_eps), .theta = (a)->rope_theta,                                                      \
     .scaling = (a)->rope_scaling ? (a)->rope_scaling : (a)->rope_parameters
-/* The router of deepseek_v3 and after. One expert alone keeps its weight. */
+/* The router since deepseek_v3. The weight of a single expert is not normalized, as that would make it 1. */
 #define TARE_DEEPSEEK_ROUTER(a)                                                                                        \
     .router = {.top = (a)->num_experts_per_tok,                                                                        \
                .score = TARE_SCORE_SIGMOID,                                                                            \
@@ -93,27 +104,14 @@ struct tare_deepseek_desc {
     .experts = (a)->n_routed_experts, .shared = (a)->n_shared_experts, .expert_hidden = (a)->moe_intermediate_size,    \
     .first_routed = (a)->first_k_dense_replace
 
-/* The declare and the sanitize of a model file that has  struct tare_deepseek_desc describe(const struct args *). */
-#define TARE_DEEPSEEK_MEMBER                                                                                           \
-    static void declare(struct tare_at root, const void *args, struct tare_decoder *d)                                 \
-    {                                                                                                                  \
-        const struct tare_deepseek_desc desc = describe(args);                                                         \
-        tare_deepseek(root, d, &desc);                                                                                 \
-    }                                                                                                                  \
-    static void sanitize(struct tare_weights *w, const void *args)                                                     \
-    {                                                                                                                  \
-        const struct tare_deepseek_desc desc = describe(args);                                                         \
-        tare_deepseek_rewrite(w, &desc);                                                                               \
-    }                                                                                                                  \
-    struct args
-
+/* Declares the decoder below root, and describes it in d. */
 void tare_deepseek(struct tare_at root, struct tare_decoder *d, const struct tare_deepseek_desc *desc);
 
-/* Layers of multi-token prediction set aside, experts stacked, kv_b_proj cut unless it is kept whole. */
+/* Sets layers of multi-token prediction aside, stacks experts, and cuts kv_b_proj by heads unless it is kept whole. */
 void tare_deepseek_rewrite(struct tare_weights *w, const struct tare_deepseek_desc *desc);
 
-/* For derive: with routed layers, a frequency of 0 is refused, and a topk_method (not NULL) other than noaux_tc; lists
- * of kinds must have a word a layer. */
+/* Is called by derive. With routed layers it refuses a frequency of 0, and a topk_method (if not NULL) other than
+ * noaux_tc. Lists of layers must have one word for each. */
 enum tare_code tare_deepseek_check(const struct tare_deepseek_desc *desc, const char *topk_method,
                                    const struct tare_derive *d);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * muse_vision.c - the vision tower of Muse Spark (mlx-lm: models/muse_spark.py). Declared only. */
+ * muse_vision.c - the vision tower of Muse Spark (mlx-lm: models/muse_spark.py). It is declared,
+ * so that it converts, but never run. */
 #include "models/family/muse_vision.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -16,11 +17,12 @@
     ARG(REAL, layer_norm_eps, 1e-5)
 TARE_ARGS(ARGS);
 
-#define SMALL 65536 /* the most of a factor of which several are multiplied */
+#define SMALL 65536 /* the most that a size may be, so that products of several fit */
 
 struct tare_muse_vision {
     struct args args;
-    int64_t head, adapter_in, adapter; /* adapter: its width, and that of its output */
+    int64_t head;
+    int64_t adapter_in, adapter; /* widths of the adapter's input, and of its layers and output */
 };
 
 enum tare_code tare_muse_vision_read(struct tare_muse_vision **into, const json_t *config, int64_t out_hidden,
@@ -86,7 +88,7 @@ void tare_muse_interleave(struct tare_weights *w, const char *pattern, int64_t h
         return;
     const int rank = entry->recipe->rank == 1 ? 1 : 2; /* of a bias; of a weight */
     tare_reshape(w, pattern, 4, (const int64_t[]){-1, 2, head / 2, in});
-    tare_split(w, pattern, -3, halves, 2); /* not what did not fit */
+    tare_split(w, pattern, -3, halves, 2); /* a tensor that could not be reshaped is not split either */
     for (int i = 0; i < 2; i++)
         tare_reshape(w, halves[i], 3, (const int64_t[]){-1, 1, in});
     tare_join(w, halves, 2, 1, pattern);

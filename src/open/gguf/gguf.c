@@ -2,7 +2,8 @@
  * gguf.c - header, metadata and tensors of a GGUF file, every bound checked before anything is allocated for it.
  *
  * Little-endian: "GGUF", u32 version, u64 tensors, u64 pairs; each pair a text, a u32 type and a value; each tensor a
- * text, u32 axes, u64 sizes (innermost first), u32 type, u64 offset; padding; the data. Source: ggml's docs/gguf.md. */
+ * text, u32 axes, u64 sizes (innermost first), u32 type, u64 offset; padding; the data. Source: ggml's specification of
+ * GGUF. */
 #include "open/gguf/gguf.h"
 
 #include <inttypes.h>
@@ -32,7 +33,7 @@ static enum tare_code fail_short(const struct reader *r, const char *what)
                      what, r->at, r->gguf->size);
 }
 
-/* The next n bytes, or NULL when the file has not so many. */
+/* The next n bytes, or NULL when the file does not have that many. */
 static const unsigned char *take(struct reader *r, uint64_t n)
 {
     if (r->gguf->size - r->at < n)
@@ -62,7 +63,7 @@ static const unsigned char *take_text(struct reader *r, uint64_t *n)
     return take_number(r, 8, n) ? take(r, *n) : NULL;
 }
 
-/* A key or a name, in the arena; refused when it has U+0000 in it, as are those that stand twice. */
+/* Reads a key or a name into the arena. Refuses one that contains U+0000, and one that an earlier entry has. */
 static enum tare_code take_name(struct reader *r, const char *what, struct tare_map *map, size_t number,
                                 const char **name)
 {
@@ -167,6 +168,11 @@ const struct tare_gguf_value *tare_gguf_find(const struct tare_gguf *gguf, const
     return at == TARE_MAP_NONE ? NULL : &gguf->pairs[at].value;
 }
 
+const struct tare_gguf_value *tare_gguf_of(const struct tare_gguf *gguf, enum tare_gguf_key key)
+{
+    return tare_gguf_find(gguf, tare_gguf_metadata[key].gguf);
+}
+
 static bool integer_at(enum tare_gguf_type type, const unsigned char *at, int64_t *number)
 {
     const size_t size = size_of(type);
@@ -175,7 +181,7 @@ static bool integer_at(enum tare_gguf_type type, const unsigned char *at, int64_
     if (!size || type == TARE_GGUF_F32 || type == TARE_GGUF_F64 || (type == TARE_GGUF_U64 && raw > INT64_MAX))
         return false;
     const uint64_t top = is_signed ? (uint64_t)1 << (8 * size - 1) : 0;
-    *number = (int64_t)((raw ^ top) - top); /* the sign goes on */
+    *number = (int64_t)((raw ^ top) - top); /* extends the sign bit to 64 bits */
     return true;
 }
 
@@ -195,7 +201,7 @@ static double real_at(enum tare_gguf_type type, const unsigned char *at)
     return integer_at(type, at, &number) ? (double)number : NAN;
 }
 
-/* A scalar, or the one value of a list. */
+/* The value of a scalar, or of a list whose items are all equal. */
 static bool one_value(const struct tare_gguf_value *value, enum tare_gguf_type *type, const unsigned char **at)
 {
     if (!value || value->type == TARE_GGUF_TEXT)
@@ -350,8 +356,8 @@ static int by_offset(const void *left, const void *right)
     return (a->offset > b->offset) - (a->offset < b->offset);
 }
 
-/* In order of the data: each begins where the one before ends, rounded up; so nothing overlaps and no byte is nobody's.
- */
+/* Each tensor must begin where the one before it ends, rounded up to the alignment. Then no two overlap, and every byte
+ * belongs to one. */
 static enum tare_code check_order(struct reader *r, struct tare_tensor **sorted, uint64_t alignment)
 {
     const struct tare_gguf *gguf = r->gguf;
@@ -383,7 +389,7 @@ static enum tare_code check_order(struct reader *r, struct tare_tensor **sorted,
 static enum tare_code check_data(struct reader *r)
 {
     struct tare_gguf *gguf = r->gguf;
-    const struct tare_gguf_value *value = tare_gguf_find(gguf, "general.alignment");
+    const struct tare_gguf_value *value = tare_gguf_of(gguf, TARE_GGUF_KEY_ALIGNMENT);
     int64_t alignment = ALIGNMENT;
     if (value && (!tare_gguf_integer(value, &alignment) || alignment < 1 || alignment > 1 << 20 ||
                   (alignment & (alignment - 1))))

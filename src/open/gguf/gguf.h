@@ -1,29 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * gguf.h - a GGUF file: header, metadata and tensors, every bound checked; and what is made of its metadata. Within
- * open/, but for the names and the numbers of types, which save/ writes. */
+ * gguf.h - a GGUF file: header, metadata and tensors, every bound checked; and what is made of its metadata. Only
+ * open/ includes it, and save/gguf_format.c for the numbers of dtypes; names and families are in gguf/spelling.h. */
 #ifndef TARE_OPEN_GGUF_GGUF_H
 #define TARE_OPEN_GGUF_GGUF_H
 
 #include "base/text.h"
+#include "gguf/spelling.h"
 #include "open/checkpoint.h"
-
-/* ggml's numbers of value types. */
-enum tare_gguf_type {
-    TARE_GGUF_U8,
-    TARE_GGUF_I8,
-    TARE_GGUF_U16,
-    TARE_GGUF_I16,
-    TARE_GGUF_U32,
-    TARE_GGUF_I32,
-    TARE_GGUF_F32,
-    TARE_GGUF_BOOL,
-    TARE_GGUF_TEXT,
-    TARE_GGUF_LIST,
-    TARE_GGUF_U64,
-    TARE_GGUF_I64,
-    TARE_GGUF_F64,
-    TARE_GGUF_TYPES
-};
 
 /* One value of the metadata, where it lies in the file. */
 struct tare_gguf_value {
@@ -62,6 +45,7 @@ void tare_gguf_release(struct tare_gguf *gguf);
 
 /* NULL when there is no such key. */
 const struct tare_gguf_value *tare_gguf_find(const struct tare_gguf *gguf, const char *key);
+const struct tare_gguf_value *tare_gguf_of(const struct tare_gguf *gguf, enum tare_gguf_key key); /* not of a family */
 /* Values as numbers; false when the value is NULL or none. A list whose items are all the same counts as its item. */
 bool tare_gguf_integer(const struct tare_gguf_value *value, int64_t *number);
 bool tare_gguf_real(const struct tare_gguf_value *value, double *number);
@@ -70,7 +54,7 @@ const char *tare_gguf_word(const struct tare_gguf *gguf, struct tare_arena *aren
                            const char *fallback);
 /* Item i of a list of numbers; NaN beyond it. */
 double tare_gguf_item(const struct tare_gguf_value *list, uint64_t i);
-/* The texts of a list, one after another: *cursor is NULL before the first. False behind the last. */
+/* The texts of a list, one after another: *cursor is NULL before the first. False past the end. */
 bool tare_gguf_next_text(const struct tare_gguf_value *list, uint64_t *done, const unsigned char **cursor,
                          const char **text, size_t *n);
 const struct tare_tensor *tare_gguf_tensor(const struct tare_gguf *gguf, const char *name);
@@ -83,27 +67,9 @@ enum tare_code tare_gguf_locate(struct tare_checkpoint *checkpoint, struct tare_
 /* Its tensors, under the names that the model's other files have, into checkpoint.tensors (unsorted). */
 enum tare_code tare_gguf_list(struct tare_checkpoint *checkpoint, struct tare_error *err);
 
-/* "model.layers.3.mlp.up_proj.weight" of "blk.3.ffn_up.weight"; a name that the family does not have stays. In arena;
- * NULL: no memory. */
-const char *tare_gguf_name(const char *architecture, const char *name, struct tare_arena *arena);
 /* ggml's number of a dtype that GGUF has. */
 unsigned tare_gguf_number(enum tare_dtype dtype);
 
-/* The way back: "blk.3.ffn_up.weight" of "model.layers.3.mlp.up_proj.weight". In arena; NULL: the family has no name
- * for it, or no memory (arena->failed). */
-const char *tare_gguf_name_of(const char *architecture, const char *own, struct tare_arena *arena);
-/* What cuts a text before BPE, as tokenizer.ggml.pre names it. */
-struct tare_gguf_pre {
-    const char *name, *expression; /* NULL: GPT-2's own, which ByteLevel has */
-    bool digits;                   /* each digit by itself: before GPT-2's expression, behind others */
-    bool nfc;                      /* the normalizer */
-    bool whole_words;              /* a word that is a token is not merged: ignore_merges */
-    bool begins;                   /* with bos, where the metadata do not say */
-    const char *const *cuts;       /* expressions that cut before, ended by NULL; NULL: none */
-};
-/* Number k; NULL behind the last. Of several with one meaning the usual name comes first. */
-const struct tare_gguf_pre *tare_gguf_pre_at(size_t k);
-const struct tare_gguf_pre *tare_gguf_pre_find(const char *name); /* NULL: not known */
 /* config.json and generation_config.json of the metadata, and facts. */
 enum tare_code tare_gguf_config(const struct tare_gguf *gguf, struct tare_arena *arena, struct tare_gguf_facts *facts,
                                 struct tare_text *config, struct tare_text *generation, struct tare_error *err);

@@ -9,74 +9,27 @@
 
 #include "open/gguf/gguf.h"
 
-enum { PERMUTED = 1, PLUS_ONE = 2, PARTIAL_ROTARY = 4, SPARSE = 8, SHARES_NORMALIZED = 16 };
-
-/*
- * wide: the number of layers of the one size whose attention is scaled by hidden_size / heads instead of head_dim
- * (Gemma 2 and 3 of 27B), which the metadata do not say; llama.cpp tells it in the same way. 0: does not apply.
- */
-static const struct family {
-    const char *architecture, *model_type, *class_name;
-    unsigned flags;
-    int64_t wide;
-} families[] = {
-    {"llama", "llama", "LlamaForCausalLM", PERMUTED, 0},
-    {"mistral", "mistral", "MistralForCausalLM", PERMUTED, 0},
-    {"qwen2", "qwen2", "Qwen2ForCausalLM", 0, 0},
-    {"qwen3", "qwen3", "Qwen3ForCausalLM", 0, 0},
-    {"qwen2moe", "qwen2_moe", "Qwen2MoeForCausalLM", SPARSE, 0},
-    {"qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", SPARSE | SHARES_NORMALIZED, 0},
-    {"gemma", "gemma", "GemmaForCausalLM", PLUS_ONE, 0},
-    {"gemma2", "gemma2", "Gemma2ForCausalLM", PLUS_ONE, 46},
-    {"gemma3", "gemma3_text", "Gemma3ForCausalLM", PLUS_ONE, 62},
-    {"phi3", "phi3", "Phi3ForCausalLM", PARTIAL_ROTARY, 0},
-};
-static const struct family mixtral = {"llama", "mixtral", "MixtralForCausalLM", PERMUTED, 0};
-
-/* Keys below the architecture, and what config.json calls them. */
-static const struct key {
-    const char *gguf, *own;
-    bool needed;
-} keys[] = {
-    {"embedding_length", "hidden_size", true},
-    {"block_count", "num_hidden_layers", true},
-    {"feed_forward_length", "intermediate_size", true},
-    {"attention.head_count", "num_attention_heads", true},
-    {"attention.head_count_kv", "num_key_value_heads", false},
-    {"attention.layer_norm_rms_epsilon", "rms_norm_eps", true},
-    {"context_length", "max_position_embeddings", false},
-    {"attention.sliding_window", "sliding_window", false},
-    {"attention.sliding_window_pattern", "sliding_window_pattern", false},
-    {"rope.freq_base", "rope_theta", false},
-    {"rope.freq_base_swa", "rope_local_base_freq", false},
-    {"attn_logit_softcapping", "attn_logit_softcapping", false},
-    {"final_logit_softcapping", "final_logit_softcapping", false},
-    {"expert_used_count", "num_experts_per_tok", false},
-    {"expert_feed_forward_length", "moe_intermediate_size", false},
-    {"expert_shared_feed_forward_length", "shared_expert_intermediate_size", false},
-};
-
 struct making {
     const struct tare_gguf *gguf;
     struct tare_arena *arena;
-    const struct family *family;
+    const struct tare_gguf_family *family;
     struct tare_text *config;
     struct tare_gguf_facts *facts;
     int64_t hidden, layers, heads, kv_heads, head_dim;
     struct tare_error *err;
 };
 
-static const struct tare_gguf_value *below(const struct making *m, const char *key)
+static const struct tare_gguf_value *below(const struct making *m, enum tare_gguf_key key)
 {
     char name[256];
-    snprintf(name, sizeof name, "%s.%s", m->facts->architecture, key);
+    snprintf(name, sizeof name, "%s%s", m->facts->architecture, tare_gguf_metadata[key].gguf);
     return tare_gguf_find(m->gguf, name);
 }
 
-static enum tare_code refuse(const struct making *m, enum tare_code code, const char *key, const char *text)
+static enum tare_code refuse(const struct making *m, enum tare_code code, enum tare_gguf_key key, const char *text)
 {
     char where[sizeof m->err->where];
-    snprintf(where, sizeof where, "%s: %s.%s", m->gguf->file, m->facts->architecture, key);
+    snprintf(where, sizeof where, "%s: %s%s", m->gguf->file, m->facts->architecture, tare_gguf_metadata[key].gguf);
     return tare_fail(m->err, code, where, "%s", text);
 }
 
@@ -109,48 +62,53 @@ static bool put_number(struct tare_text *out, const struct tare_gguf_value *valu
 static enum tare_code put_keys(struct making *m)
 {
     double real;
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        const struct tare_gguf_value *value = below(m, keys[i].gguf);
-        if (!value && keys[i].needed)
-            return refuse(m, TARE_E_CONFIG, keys[i].gguf, "is missing from the metadata, and the model needs it");
-        if (!value || (!keys[i].needed && tare_gguf_real(value, &real) && real == 0)) /* no window, no cap */
+    for (enum tare_gguf_key key = TARE_GGUF_KEY_NONE; key < TARE_GGUF_KEYS; key++) {
+        const struct tare_gguf_metadata *line = &tare_gguf_metadata[key];
+        const bool needed = line->place == TARE_GGUF_NEEDED;
+        if (!needed && line->place != TARE_GGUF_OPTIONAL)
             continue;
-        tare_text_format(m->config, ",\n  \"%s\": ", keys[i].own);
+        const struct tare_gguf_value *value = below(m, key);
+        if (!value && needed)
+            return refuse(m, TARE_E_CONFIG, key, "is missing from the metadata, and the model needs it");
+        if (!value || (!needed && tare_gguf_real(value, &real) && real == 0))
+            continue;
+        tare_text_format(m->config, ",\n  \"%s\": ", line->own);
         if (!put_number(m->config, value))
-            return refuse(m, TARE_E_CONFIG, keys[i].gguf,
+            return refuse(m, TARE_E_CONFIG, key,
                           "is no number, or a list of unlike ones: a model whose layers differ is not known here");
     }
     int64_t experts = 0;
-    if (tare_gguf_integer(below(m, "expert_count"), &experts))
+    if (tare_gguf_integer(below(m, TARE_GGUF_KEY_EXPERTS), &experts))
         tare_text_format(m->config, ",\n  \"%s\": %" PRId64,
-                         m->family == &mixtral ? "num_local_experts" : "num_experts", experts);
+                         m->family->experts_key ? m->family->experts_key : "num_experts", experts);
     return TARE_OK;
 }
 
-static bool read_size(const struct making *m, const char *key, int64_t *number)
+static bool read_size(const struct making *m, enum tare_gguf_key key, int64_t *number)
 {
     return tare_gguf_integer(below(m, key), number) && *number >= 1 && *number < INT32_MAX;
 }
 
-/* Heads and their size; the metadata's own kinds of numbers are judged by put_keys() and the model. */
+/* Reads the number of heads and their size. Other numbers are checked by put_keys() and by the model. */
 static enum tare_code read_sizes(struct making *m)
 {
     int64_t value = 0, rotary = 0;
-    if (!read_size(m, "embedding_length", &m->hidden) || !read_size(m, "attention.head_count", &m->heads) ||
-        !read_size(m, "block_count", &m->layers))
-        return refuse(m, TARE_E_CONFIG, "attention.head_count",
+    if (!read_size(m, TARE_GGUF_KEY_EMBEDDING_LENGTH, &m->hidden) || !read_size(m, TARE_GGUF_KEY_HEADS, &m->heads) ||
+        !read_size(m, TARE_GGUF_KEY_BLOCK_COUNT, &m->layers))
+        return refuse(m, TARE_E_CONFIG, TARE_GGUF_KEY_HEADS,
                       "or embedding_length or block_count beside it is missing, or no number from 1 on");
-    if (!read_size(m, "attention.head_count_kv", &m->kv_heads))
+    if (!read_size(m, TARE_GGUF_KEY_KV_HEADS, &m->kv_heads))
         m->kv_heads = m->heads;
-    if (!read_size(m, "attention.key_length", &m->head_dim))
+    if (!read_size(m, TARE_GGUF_KEY_KEY_LENGTH, &m->head_dim))
         m->head_dim = m->hidden / m->heads;
     if (m->head_dim < 1)
-        return refuse(m, TARE_E_CONFIG, "attention.head_count", "is more than embedding_length");
-    if (read_size(m, "attention.value_length", &value) && value != m->head_dim)
-        return refuse(m, TARE_E_UNKNOWN, "attention.value_length", "differs from key_length, which no known model has");
-    if (read_size(m, "rope.dimension_count", &rotary) && rotary != m->head_dim) {
-        if (!(m->family->flags & PARTIAL_ROTARY) || rotary > m->head_dim)
-            return refuse(m, TARE_E_UNKNOWN, "rope.dimension_count",
+        return refuse(m, TARE_E_CONFIG, TARE_GGUF_KEY_HEADS, "is more than embedding_length");
+    if (read_size(m, TARE_GGUF_KEY_VALUE_LENGTH, &value) && value != m->head_dim)
+        return refuse(m, TARE_E_UNKNOWN, TARE_GGUF_KEY_VALUE_LENGTH,
+                      "differs from key_length, which no known model has");
+    if (read_size(m, TARE_GGUF_KEY_ROPE_DIMENSIONS, &rotary) && rotary != m->head_dim) {
+        if (!m->family->partial_rotary || rotary > m->head_dim)
+            return refuse(m, TARE_E_UNKNOWN, TARE_GGUF_KEY_ROPE_DIMENSIONS,
                           "differs from the size of a head, which is not known of this architecture");
         tare_text_puts(m->config, ",\n  \"partial_rotary_factor\": ");
         put_real(m->config, (double)rotary / (double)m->head_dim, false);
@@ -199,7 +157,7 @@ static enum tare_code put_factors(struct making *m, const char *key, const struc
 static bool is_llama3(const struct making *m, const struct tare_tensor *t, double *factor)
 {
     double theta = 10000;
-    tare_gguf_real(below(m, "rope.freq_base"), &theta);
+    tare_gguf_real(below(m, TARE_GGUF_KEY_ROPE_BASE), &theta);
     const int64_t n = t->shape[0];
     *factor = (double)factor_at(m, t, n - 1);
     bool same = *factor > 1;
@@ -226,7 +184,7 @@ static enum tare_code put_one_list(struct making *m, const struct tare_tensor *t
                                   "\"original_max_position_embeddings\": 8192}");
         return TARE_OK;
     }
-    read_size(m, "context_length", &context);
+    read_size(m, TARE_GGUF_KEY_CONTEXT_LENGTH, &context);
     tare_text_puts(m->config, ",\n  \"rope_scaling\": {\"rope_type\": \"longrope\"");
     enum tare_code code = put_factors(m, "short_factor", t);
     if (!code)
@@ -240,8 +198,8 @@ static enum tare_code put_two_lists(struct making *m, const struct tare_tensor *
                                     const struct tare_tensor *lasting)
 {
     int64_t context = 0;
-    if (!read_size(m, "rope.scaling.original_context_length", &context))
-        return refuse(m, TARE_E_CONFIG, "rope.scaling.original_context_length",
+    if (!read_size(m, TARE_GGUF_KEY_SCALING_CONTEXT, &context))
+        return refuse(m, TARE_E_CONFIG, TARE_GGUF_KEY_SCALING_CONTEXT,
                       "is missing, and the two lists of rotary factors need it");
     tare_text_format(m->config,
                      ",\n  \"original_max_position_embeddings\": %" PRId64
@@ -254,50 +212,52 @@ static enum tare_code put_two_lists(struct making *m, const struct tare_tensor *
     return code;
 }
 
-static void put_below(struct making *m, const char *key, const char *own)
+/* A number of rope_scaling, when the metadata have it. */
+static void put_below(struct making *m, enum tare_gguf_key key)
 {
     const struct tare_gguf_value *value = below(m, key);
     double number;
     if (!tare_gguf_real(value, &number))
         return;
-    tare_text_format(m->config, ", \"%s\": ", own);
+    tare_text_format(m->config, ", \"%s\": ", tare_gguf_metadata[key].own);
     put_number(m->config, value);
 }
 
-/* rope.scaling.type: none, linear, yarn. */
+/* Writes rope_scaling for a rope.scaling.type of none, linear or yarn, or for the older key rope.scale_linear. */
 static enum tare_code put_scaling(struct making *m)
 {
-    const struct tare_gguf_value *type = below(m, "rope.scaling.type");
+    const struct tare_gguf_value *type = below(m, TARE_GGUF_KEY_SCALING_TYPE);
     const bool linear = type && type->type == TARE_GGUF_TEXT && type->n == 6 && !memcmp(type->at, "linear", 6);
     const bool yarn = type && type->type == TARE_GGUF_TEXT && type->n == 4 && !memcmp(type->at, "yarn", 4);
     const bool none = type && type->type == TARE_GGUF_TEXT && type->n == 4 && !memcmp(type->at, "none", 4);
     double factor = 1;
-    if (!type && tare_gguf_real(below(m, "rope.scale_linear"), &factor) && factor != 1) {
+    if (!type && tare_gguf_real(below(m, TARE_GGUF_KEY_SCALING_FACTOR_OLD), &factor) && factor != 1) {
         tare_text_puts(m->config, ",\n  \"rope_scaling\": {\"rope_type\": \"linear\"");
-        put_below(m, "rope.scale_linear", "factor");
+        put_below(m, TARE_GGUF_KEY_SCALING_FACTOR_OLD);
         tare_text_puts(m->config, "}");
     }
     if (type && !linear && !yarn && !none)
-        return refuse(m, TARE_E_UNKNOWN, "rope.scaling.type", "is not known; tare reads none, linear and yarn");
+        return refuse(m, TARE_E_UNKNOWN, TARE_GGUF_KEY_SCALING_TYPE, "is not known; tare reads none, linear and yarn");
     if (!linear && !yarn)
         return TARE_OK;
     tare_text_format(m->config, ",\n  \"rope_scaling\": {\"rope_type\": \"%s\"", linear ? "linear" : "yarn");
-    put_below(m, "rope.scaling.factor", "factor");
-    put_below(m, "rope.scaling.original_context_length", "original_max_position_embeddings");
+    put_below(m, TARE_GGUF_KEY_SCALING_FACTOR);
+    put_below(m, TARE_GGUF_KEY_SCALING_CONTEXT);
     if (yarn) {
-        put_below(m, "rope.scaling.yarn_beta_fast", "beta_fast");
-        put_below(m, "rope.scaling.yarn_beta_slow", "beta_slow");
+        put_below(m, TARE_GGUF_KEY_SCALING_BETA_FAST);
+        put_below(m, TARE_GGUF_KEY_SCALING_BETA_SLOW);
     }
     tare_text_puts(m->config, "}");
     return TARE_OK;
 }
 
-/* Llama 3.1's and Phi-3's scaling are tensors here; they are set aside once their values are in the config. */
+/* Llama 3.1 and Phi-3 scale their rotation by tensors in GGUF, by numbers of config.json elsewhere: the values move to
+ * the config, and facts->aside lists the tensors, which are then no parameters. */
 static enum tare_code put_rotary(struct making *m)
 {
-    const struct tare_tensor *one = factors_of(m, "rope_freqs.weight");
-    const struct tare_tensor *brief = factors_of(m, "rope_factors_short.weight");
-    const struct tare_tensor *lasting = factors_of(m, "rope_factors_long.weight");
+    const struct tare_tensor *one = factors_of(m, TARE_GGUF_ROPE_FREQS);
+    const struct tare_tensor *brief = factors_of(m, TARE_GGUF_ROPE_SHORT);
+    const struct tare_tensor *lasting = factors_of(m, TARE_GGUF_ROPE_LONG);
     const char **aside = tare_arena_array(m->arena, 4, sizeof *aside);
     size_t n = 0;
     if (!aside)
@@ -328,13 +288,13 @@ static bool has(const struct making *m, const char *tensor)
     return tare_gguf_tensor(m->gguf, tensor) != NULL;
 }
 
-/* Which layers have experts is told by the tensors alone; whether their shares are normalized, llama.cpp knows itself
- * where no key says so. */
+/* Only the tensors show which layers have experts. Where no key says whether their shares are normalized, the family
+ * decides, as in llama.cpp. */
 static void put_sparse(struct making *m)
 {
     const char *comma = "";
-    int64_t normalized = m->family->flags & SHARES_NORMALIZED;
-    tare_gguf_integer(below(m, "expert_weights_norm"), &normalized);
+    int64_t normalized = m->family->shares_normalized;
+    tare_gguf_integer(below(m, TARE_GGUF_KEY_EXPERT_SHARES_NORMALIZED), &normalized);
     put_flag(m, "norm_topk_prob", normalized);
     tare_text_puts(m->config, ",\n  \"decoder_sparse_step\": 1,\n  \"mlp_only_layers\": [");
     for (int64_t i = 0; i < m->layers && i < (int64_t)m->gguf->n_tensors; i++) {
@@ -350,14 +310,13 @@ static void put_sparse(struct making *m)
 
 static void put_ids(const struct making *m, struct tare_text *out, bool all)
 {
-    static const char *const ends[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
-                                       "tokenizer.ggml.eom_token_id"};
+    static const enum tare_gguf_key ends[] = {TARE_GGUF_KEY_EOS, TARE_GGUF_KEY_EOT, TARE_GGUF_KEY_EOM};
     int64_t id;
-    if (tare_gguf_integer(tare_gguf_find(m->gguf, "tokenizer.ggml.bos_token_id"), &id) && id >= 0)
+    if (tare_gguf_integer(tare_gguf_of(m->gguf, TARE_GGUF_KEY_BOS), &id) && id >= 0)
         tare_text_format(out, ",\n  \"bos_token_id\": %" PRId64, id);
     size_t n = 0;
     for (size_t i = 0; i < (all ? sizeof ends / sizeof *ends : 1); i++)
-        if (tare_gguf_integer(tare_gguf_find(m->gguf, ends[i]), &id) && id >= 0)
+        if (tare_gguf_integer(tare_gguf_of(m->gguf, ends[i]), &id) && id >= 0)
             tare_text_format(out, "%s%" PRId64,
                              n++   ? ", "
                              : all ? ",\n  \"eos_token_id\": ["
@@ -366,32 +325,36 @@ static void put_ids(const struct making *m, struct tare_text *out, bool all)
     tare_text_puts(out, n && all ? "]" : "");
 }
 
+/* Whether a line of families.def is the one to read: the key that it asks for, if any, is a number above 0. */
+static bool applies(const struct making *m, const struct tare_gguf_family *family)
+{
+    int64_t number = 0;
+    if (!family->class_name || strcmp(family->architecture, m->facts->architecture) != 0)
+        return false;
+    return !family->reads_when || (tare_gguf_integer(below(m, family->reads_when), &number) && number > 0);
+}
+
 static enum tare_code choose_family(struct making *m)
 {
-    const char *word = tare_gguf_word(m->gguf, m->arena, "general.architecture", "");
+    const char *word = tare_gguf_word(m->gguf, m->arena, tare_gguf_metadata[TARE_GGUF_KEY_ARCHITECTURE].gguf, "");
+    const struct tare_gguf_family *family;
     int64_t number = 0;
     if (!word)
         return tare_fail_memory(m->err);
     m->facts->architecture = word;
-    if (tare_gguf_integer(tare_gguf_find(m->gguf, "split.count"), &number) && number > 1)
+    if (tare_gguf_integer(tare_gguf_of(m->gguf, TARE_GGUF_KEY_SPLIT_COUNT), &number) && number > 1)
         return tare_fail(m->err, TARE_E_UNKNOWN, m->gguf->file,
                          "is one of %" PRId64 " files of a model that was split: join them by llama-gguf-split --merge",
                          number);
-    for (size_t i = 0; i < sizeof families / sizeof *families && !m->family; i++)
-        if (!strcmp(families[i].architecture, word))
-            m->family = &families[i];
-    if (!m->family)
-        return tare_fail(
-            m->err, TARE_E_UNKNOWN, m->gguf->file,
-            "general.architecture \"%.64s\" is not known as GGUF; tare reads llama, mistral, qwen2, qwen3, "
-            "qwen2moe, qwen3moe, gemma, gemma2, gemma3 and phi3",
-            word);
-    if ((m->family->flags & PERMUTED) && tare_gguf_integer(below(m, "expert_count"), &number) && number > 0)
-        m->family = &mixtral;
-    else if (m->family == &families[0] && tare_gguf_integer(below(m, "attention.sliding_window"), &number) &&
-             number > 0)
-        m->family = &families[1];
-    return TARE_OK;
+    for (size_t k = 0; (family = tare_gguf_family_at(k)); k++)
+        if (applies(m, family))
+            m->family = family; /* the last line that applies */
+    if (m->family)
+        return TARE_OK;
+    const char *known = tare_gguf_families_text(false, m->arena);
+    return known ? tare_fail(m->err, TARE_E_UNKNOWN, m->gguf->file,
+                             "general.architecture \"%.64s\" is not known as GGUF; tare reads %s", word, known)
+                 : tare_fail_memory(m->err);
 }
 
 enum tare_code tare_gguf_config(const struct tare_gguf *gguf, struct tare_arena *arena, struct tare_gguf_facts *facts,
@@ -409,19 +372,19 @@ enum tare_code tare_gguf_config(const struct tare_gguf *gguf, struct tare_arena 
     if (embedding && embedding->rank == 2)
         tare_text_format(config, ",\n  \"vocab_size\": %" PRId64, embedding->shape[0]);
     put_flag(&m, "tie_word_embeddings", !has(&m, "output.weight"));
-    if (m.family->flags & PERMUTED) {
+    if (m.family->permuted) {
         put_flag(&m, "attention_bias", has(&m, "blk.0.attn_q.bias"));
         put_flag(&m, "mlp_bias", has(&m, "blk.0.ffn_gate.bias"));
     }
-    if (m.family->flags & SPARSE)
+    if (m.family->sparse)
         put_sparse(&m);
     put_ids(&m, config, false);
     tare_text_puts(config, "\n}\n");
     tare_text_puts(generation, "{\n  \"_from_model_config\": true");
     put_ids(&m, generation, true);
     tare_text_puts(generation, "\n}\n");
-    facts->heads = m.family->flags & PERMUTED ? m.heads : 0;
-    facts->kv_heads = m.family->flags & PERMUTED ? m.kv_heads : 0;
-    facts->norms_plus_one = m.family->flags & PLUS_ONE;
+    facts->heads = m.family->permuted ? m.heads : 0;
+    facts->kv_heads = m.family->permuted ? m.kv_heads : 0;
+    facts->norms_plus_one = m.family->norms_plus_one;
     return config->failed || generation->failed ? tare_fail_memory(err) : TARE_OK;
 }

@@ -6,7 +6,7 @@
 
 #include "open/merges.h"
 
-/* Only ordinary pieces are joined, and those of the user's own, which are found first. */
+/* The pieces with their scores. Only ordinary pieces and the user's own may be the result of a merge. */
 static struct tare_scored *scored_of(const struct tare_gguf_value *tokens, const struct tare_gguf_value *types,
                                      const struct tare_gguf_value *scores, size_t *n)
 {
@@ -19,7 +19,8 @@ static struct tare_scored *scored_of(const struct tare_gguf_value *tokens, const
     while (pieces && tare_gguf_next_text(tokens, &done, &cursor, &text, &size)) {
         const double type = tare_gguf_item(types, done - 1);
         pieces[(*n)++] = (struct tare_scored){text, size <= UINT32_MAX ? (uint32_t)size : 0,
-                                              !types || type == 1 || type == 4, tare_gguf_item(scores, done - 1)};
+                                              !types || type == TARE_GGUF_NORMAL || type == TARE_GGUF_USER_DEFINED,
+                                              tare_gguf_item(scores, done - 1)};
     }
     return pieces;
 }

@@ -13,7 +13,8 @@ static bool is_gguf(const char *name)
     return tare_ends_with(name, ".gguf");
 }
 
-/* The only GGUF file of a folder without safetensors, but for projectors of images beside it; or NULL. */
+/* Finds the only GGUF file of a folder without safetensors; projectors of images (mmproj) beside it do not count. *name
+ * is NULL when there is none. */
 static enum tare_code find_file(struct tare_checkpoint *checkpoint, const char **name, struct tare_error *err)
 {
     struct tare_listing listing = {0};
@@ -42,7 +43,7 @@ static enum tare_code find_file(struct tare_checkpoint *checkpoint, const char *
     return code;
 }
 
-/* The file as the only one of checkpoint.files, its bytes at hand. */
+/* Makes the file the only one of checkpoint.files, and maps it. */
 static enum tare_code map_file(struct tare_checkpoint *checkpoint, const char *name, struct tare_error *err)
 {
     size_t room = 0;
@@ -75,7 +76,7 @@ static enum tare_code map_file(struct tare_checkpoint *checkpoint, const char *n
     return code;
 }
 
-/* Text becomes a side file; an empty one does not. */
+/* Adds a side file that was made of the metadata, unless its text is empty. The checkpoint then owns the text. */
 static void add_made(struct tare_checkpoint *checkpoint, const char *name, struct tare_text *text)
 {
     if (!text->size)
@@ -137,7 +138,7 @@ enum tare_code tare_gguf_locate(struct tare_checkpoint *checkpoint, struct tare_
     return code ? code : make_files(checkpoint, err);
 }
 
-/* Rows of q and k of llama models, if they are such rows at all. */
+/* How many heads the rows of a tensor form, when they are rows of q or k that a permuted family reorders; else 0. */
 static int64_t heads_of(const struct tare_gguf_facts *facts, const struct tare_tensor *t)
 {
     const bool q =

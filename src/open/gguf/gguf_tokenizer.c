@@ -6,12 +6,9 @@
  * made in gguf_merges.c. Others are refused by name; check, convert and logits need none.
  * Source: llama.cpp, convert_hf_to_gguf_update.py and llama-vocab.cpp; the tokenizer.json files of these models. */
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "open/gguf/gguf_merges.h"
-
-enum { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4 }; /* tokenizer.ggml.token_type */
 
 struct vocabulary {
     const struct tare_gguf *gguf;
@@ -36,27 +33,20 @@ void tare_gguf_quote(struct tare_text *out, const char *text, size_t n)
     tare_text_puts(out, "\"");
 }
 
-static const struct tare_gguf_value *of_tokenizer(const struct tare_gguf *gguf, const char *key)
-{
-    char name[128];
-    snprintf(name, sizeof name, "tokenizer.ggml.%s", key);
-    return tare_gguf_find(gguf, name);
-}
-
-static bool flag_of(const struct tare_gguf *gguf, const char *key, bool fallback)
+static bool flag_of(const struct tare_gguf *gguf, enum tare_gguf_key key, bool fallback)
 {
     int64_t number;
-    return tare_gguf_integer(of_tokenizer(gguf, key), &number) ? number != 0 : fallback;
+    return tare_gguf_integer(tare_gguf_of(gguf, key), &number) ? number != 0 : fallback;
 }
 
-/* The token that tokenizer.ggml.<kind>_token_id names; false when none. */
-static bool token_of(const struct tare_gguf *gguf, const char *key, const char **text, size_t *n)
+/* The token that a key of the metadata names by its number; false: there is none. */
+static bool token_of(const struct tare_gguf *gguf, enum tare_gguf_key key, const char **text, size_t *n)
 {
-    const struct tare_gguf_value *tokens = of_tokenizer(gguf, "tokens");
+    const struct tare_gguf_value *tokens = tare_gguf_of(gguf, TARE_GGUF_KEY_TOKENS);
     const unsigned char *cursor = NULL;
     uint64_t done = 0;
     int64_t id;
-    if (!tare_gguf_integer(of_tokenizer(gguf, key), &id) || id < 0)
+    if (!tare_gguf_integer(tare_gguf_of(gguf, key), &id) || id < 0)
         return false;
     while (tare_gguf_next_text(tokens, &done, &cursor, text, n))
         if (done == (uint64_t)id + 1)
@@ -75,7 +65,8 @@ static bool has_space(const char *text, size_t n)
     return false;
 }
 
-/* Control tokens are special; those of the user's own are found in the text as well. */
+/* Tokens that are found in the text before it is cut. Control tokens are special, which those of USER_DEFINED are not.
+ */
 static void put_added(const struct vocabulary *v)
 {
     const unsigned char *cursor = NULL;
@@ -85,15 +76,15 @@ static void put_added(const struct vocabulary *v)
     tare_text_puts(v->out, "  \"added_tokens\": [");
     while (tare_gguf_next_text(v->tokens, &done, &cursor, &text, &n)) {
         const double type = tare_gguf_item(v->types, done - 1);
-        if ((type != CONTROL && type != USER_DEFINED && type != UNKNOWN) || !n)
+        if ((type != TARE_GGUF_CONTROL && type != TARE_GGUF_USER_DEFINED && type != TARE_GGUF_UNKNOWN) || !n)
             continue;
-        const bool normalized = !v->pre && type == USER_DEFINED && has_space(text, n);
+        const bool normalized = !v->pre && type == TARE_GGUF_USER_DEFINED && has_space(text, n);
         tare_text_format(v->out, "%s\n    {\"id\": %" PRIu64 ", \"content\": ", comma, done - 1);
         tare_gguf_quote(v->out, text, n);
         tare_text_format(v->out,
                          ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": %s, "
                          "\"special\": %s}",
-                         normalized ? "true" : "false", type == USER_DEFINED ? "false" : "true");
+                         normalized ? "true" : "false", type == TARE_GGUF_USER_DEFINED ? "false" : "true");
         comma = ",";
     }
     tare_text_puts(v->out, "],\n");
@@ -153,11 +144,11 @@ static void put_special(struct tare_text *out, const char *text, size_t n)
     tare_text_puts(out, ", \"type_id\": 0}}");
 }
 
-static void put_special_id(struct tare_text *out, const struct tare_gguf *gguf, const char *key, const char *text,
-                           size_t n)
+static void put_special_id(struct tare_text *out, const struct tare_gguf *gguf, enum tare_gguf_key key,
+                           const char *text, size_t n)
 {
     int64_t id = 0;
-    tare_gguf_integer(of_tokenizer(gguf, key), &id);
+    tare_gguf_integer(tare_gguf_of(gguf, key), &id);
     tare_gguf_quote(out, text, n);
     tare_text_puts(out, ": {\"id\": ");
     tare_gguf_quote(out, text, n);
@@ -166,14 +157,15 @@ static void put_special_id(struct tare_text *out, const struct tare_gguf *gguf, 
     tare_text_puts(out, "]}");
 }
 
-/* bos before and eos after the text, as the metadata ask for. */
+/* Adds bos before and eos after each text, as far as the metadata ask for it. */
 static void put_ends(const struct vocabulary *v)
 {
     const char *bos = NULL, *eos = NULL;
     size_t n_bos = 0, n_eos = 0;
-    const bool begins = flag_of(v->gguf, "add_bos_token", v->pre ? v->pre->begins : true) &&
-                        token_of(v->gguf, "bos_token_id", &bos, &n_bos);
-    const bool ends = flag_of(v->gguf, "add_eos_token", false) && token_of(v->gguf, "eos_token_id", &eos, &n_eos);
+    const bool begins = flag_of(v->gguf, TARE_GGUF_KEY_ADD_BOS, v->pre ? v->pre->begins : true) &&
+                        token_of(v->gguf, TARE_GGUF_KEY_BOS, &bos, &n_bos);
+    const bool ends =
+        flag_of(v->gguf, TARE_GGUF_KEY_ADD_EOS, false) && token_of(v->gguf, TARE_GGUF_KEY_EOS, &eos, &n_eos);
     if (!begins && !ends) {
         tare_text_puts(v->out, "  \"post_processor\": null,\n");
         return;
@@ -192,10 +184,10 @@ static void put_ends(const struct vocabulary *v)
         tare_text_puts(v->out, pair ? "], \"special_tokens\": {" : "], \"pair\": [");
     }
     if (begins)
-        put_special_id(v->out, v->gguf, "bos_token_id", bos, n_bos);
+        put_special_id(v->out, v->gguf, TARE_GGUF_KEY_BOS, bos, n_bos);
     if (ends && !(begins && n_bos == n_eos && !memcmp(bos, eos, n_eos))) {
         tare_text_puts(v->out, begins ? ", " : "");
-        put_special_id(v->out, v->gguf, "eos_token_id", eos, n_eos);
+        put_special_id(v->out, v->gguf, TARE_GGUF_KEY_EOS, eos, n_eos);
     }
     tare_text_puts(v->out, "}},\n");
 }
@@ -217,7 +209,7 @@ static void put_vocab(const struct vocabulary *v)
 
 static void put_merges(const struct vocabulary *v)
 {
-    const struct tare_gguf_value *merges = of_tokenizer(v->gguf, "merges");
+    const struct tare_gguf_value *merges = tare_gguf_of(v->gguf, TARE_GGUF_KEY_MERGES);
     const unsigned char *cursor = NULL;
     const char *text;
     uint64_t done = 0;
@@ -236,7 +228,7 @@ static bool put_model(const struct vocabulary *v)
     size_t n = 0;
     bool room = true;
     tare_text_puts(v->out, "  \"model\": {\"type\": \"BPE\", \"dropout\": null, \"unk_token\": ");
-    if (!v->pre && token_of(v->gguf, "unknown_token_id", &unknown, &n))
+    if (!v->pre && token_of(v->gguf, TARE_GGUF_KEY_UNKNOWN, &unknown, &n))
         tare_gguf_quote(v->out, unknown, n);
     else
         tare_text_puts(v->out, "null");
@@ -249,7 +241,7 @@ static bool put_model(const struct vocabulary *v)
     if (v->pre)
         put_merges(v);
     else
-        room = tare_gguf_merges(v->tokens, v->types, of_tokenizer(v->gguf, "scores"), v->out);
+        room = tare_gguf_merges(v->tokens, v->types, tare_gguf_of(v->gguf, TARE_GGUF_KEY_SCORES), v->out);
     tare_text_puts(v->out, "}\n}\n");
     return room;
 }
@@ -268,9 +260,9 @@ static void put_template(struct tare_text *out, const char *name, const struct t
 /* tokenizer.chat_template, and tokenizer.chat_template.NAME where there are several. */
 static void put_templates(const struct tare_gguf *gguf, struct tare_text *out)
 {
-    static const char key[] = "tokenizer.chat_template";
+    const char *key = tare_gguf_metadata[TARE_GGUF_KEY_CHAT_TEMPLATE].gguf;
     const struct tare_gguf_value *usual = tare_gguf_find(gguf, key);
-    const size_t n = sizeof key - 1;
+    const size_t n = strlen(key);
     const char *comma = "";
     bool named = false;
     for (size_t i = 0; i < gguf->n_pairs && !named; i++)
@@ -300,41 +292,36 @@ static void put_templates(const struct tare_gguf *gguf, struct tare_text *out)
 
 static void put_config(const struct tare_gguf *gguf, struct tare_text *out)
 {
-    static const struct {
-        const char *key, *own;
-    } tokens[] = {{"bos_token_id", "bos_token"},
-                  {"eos_token_id", "eos_token"},
-                  {"unknown_token_id", "unk_token"},
-                  {"padding_token_id", "pad_token"}};
     const char *text;
     size_t n;
     tare_text_puts(out, "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n  \"clean_up_tokenization_spaces\": "
                         "false");
-    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
-        if (token_of(gguf, tokens[i].key, &text, &n)) {
-            tare_text_format(out, ",\n  \"%s\": ", tokens[i].own);
+    for (enum tare_gguf_key key = TARE_GGUF_KEY_NONE; key < TARE_GGUF_KEYS; key++)
+        if (tare_gguf_metadata[key].place == TARE_GGUF_TOKENIZER && token_of(gguf, key, &text, &n)) {
+            tare_text_format(out, ",\n  \"%s\": ", tare_gguf_metadata[key].own);
             tare_gguf_quote(out, text, n);
         }
     put_templates(gguf, out);
     tare_text_puts(out, "\n}\n");
 }
 
-/* ---- which ----------------------------------------------------------------------------------------------------- */
+/* ---- the kind of vocabulary
+ * ----------------------------------------------------------------------------------------------------- */
 
-/* Fills v.pre, or says why the vocabulary is not known. */
+/* Finds the kind of the vocabulary and fills v->tokens, types, pre and space. Returns why it is not known, or NULL. */
 static const char *choose(struct vocabulary *v, struct tare_arena *arena)
 {
-    const char *model = tare_gguf_word(v->gguf, arena, "tokenizer.ggml.model", "");
-    const char *name = tare_gguf_word(v->gguf, arena, "tokenizer.ggml.pre", "");
-    v->tokens = of_tokenizer(v->gguf, "tokens");
-    v->types = of_tokenizer(v->gguf, "token_type");
+    const char *model = tare_gguf_word(v->gguf, arena, tare_gguf_metadata[TARE_GGUF_KEY_TOKENIZER_MODEL].gguf, "");
+    const char *name = tare_gguf_word(v->gguf, arena, tare_gguf_metadata[TARE_GGUF_KEY_TOKENIZER_PRE].gguf, "");
+    v->tokens = tare_gguf_of(v->gguf, TARE_GGUF_KEY_TOKENS);
+    v->types = tare_gguf_of(v->gguf, TARE_GGUF_KEY_TOKEN_TYPES);
     if (!model || !name)
         return NULL;
     if (!v->tokens || v->tokens->type != TARE_GGUF_LIST || v->tokens->item != TARE_GGUF_TEXT)
         return "has no vocabulary: text cannot be encoded";
     if (!strcmp(model, "llama")) {
-        v->space = flag_of(v->gguf, "add_space_prefix", true);
-        return of_tokenizer(v->gguf, "scores") ? NULL : "has a vocabulary of SentencePiece without scores";
+        v->space = flag_of(v->gguf, TARE_GGUF_KEY_ADD_SPACE, true);
+        return tare_gguf_of(v->gguf, TARE_GGUF_KEY_SCORES) ? NULL : "has a vocabulary of SentencePiece without scores";
     }
     if (strcmp(model, "gpt2") != 0)
         return tare_arena_format(arena,
@@ -346,7 +333,7 @@ static const char *choose(struct vocabulary *v, struct tare_arena *arena)
                                  "has a vocabulary whose text is cut by \"%.64s\" (tokenizer.ggml.pre), which is not "
                                  "known: text cannot be encoded",
                                  name);
-    return of_tokenizer(v->gguf, "merges") ? NULL : "has a vocabulary of gpt2's kind without merges";
+    return tare_gguf_of(v->gguf, TARE_GGUF_KEY_MERGES) ? NULL : "has a vocabulary of gpt2's kind without merges";
 }
 
 enum tare_code tare_gguf_tokenizer(const struct tare_gguf *gguf, struct tare_arena *arena, struct tare_text *tokenizer,

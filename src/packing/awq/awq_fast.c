@@ -3,10 +3,10 @@
  * out), and zeros as floats of the same shape, named qzeros or scaled_zeros; rows padded as in gemv (awq_gemv.c).
  *
  *     weight[out][in] = scale[group][out] * code[out][in] + bias[group][out]       bias = fp16(-zero * scale), as
- * stored The zero point itself is gone; MLX's biases are these very numbers. Four rows of the weight share a row of
+ * stored. The zero point itself is gone; MLX's biases are these very numbers. Four rows of the weight share a row of
  * words; every 64 columns are 64 of them, which are 256 nibbles in a run, 64 a row. Of each 32 of those, the nibble at
- * 8 * a + e holds column 8 * (d / 2) + 2 * a + d % 2, where d = {0, 2, 4, 6, 1, 3, 5, 7}[e]. Source: formats.md, "AWQ,
- * gemv_fast and llm-awq".
+ * 8 * a + e holds column 8 * (d / 2) + 2 * a + d % 2, where d = {0, 2, 4, 6, 1, 3, 5, 7}[e]. Source: docs/layouts.md,
+ * "AWQ, gemv_fast and llm-awq".
  */
 #include <string.h>
 
@@ -79,7 +79,7 @@ static void unpack_row(const unsigned char *qweight, int64_t in, int64_t row, ui
     const unsigned char *words = qweight + 2 * in * (row / 4);
     for (int64_t block = 0; block < in; block += 64)
         for (int k = 0; k < 64; k++) {
-            const int64_t nibble = 4 * block + 64 * (row % 4) + k; /* a word has four: one of 64 words a block */
+            const int64_t nibble = 4 * block + 64 * (row % 4) + k; /* a word holds four nibbles, and a block 64 words */
             const int a = k % 32 / 8, d = tare_awq_column[k % 8];
             code[block + k / 32 * 32 + 8 * (d / 2) + 2 * a + d % 2] = words[nibble / 2] >> 4 * (nibble % 2) & 15;
         }

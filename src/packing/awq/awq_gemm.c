@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT
- * awq_gemm.c - AutoAWQ's gemm layout: qweight I32 (in, out * bits / 32), scales (groups, out), qzeros I32 (groups, out
- * * bits / 32).
+ * awq_gemm.c - AutoAWQ's gemm layout: qweight I32 (in, out * bits / 32), scales (groups, out), qzeros I32
+ * (groups, out * bits / 32).
  *
- * 4 bits: one word holds eight output columns, interleaved: column j of them lies in nibble {0, 4, 1, 5, 2, 6, 3,
- * 7}[j]. 8 bits, which GPTQModel writes under the same name: four columns, in order.
+ * 4 bits: one word holds eight output columns, interleaved: column j of them lies in nibble
+ * {0, 4, 1, 5, 2, 6, 3, 7}[j]. 8 bits, which GPTQModel writes under the same name: four columns, in order.
  *     weight[out][in] = scale[group][out] * (code[in][out] - zero[group][out])     group = in / group_size
- * Without qzeros every zero is 2^(bits - 1). Source: formats.md, "AWQ, gemm".
+ * Without qzeros every zero is 2^(bits - 1). Source: docs/layouts.md, "AWQ, gemm".
  */
 #include <string.h>
 
 #include "base/awq_order.h"
 #include "base/half.h"
+#include "base/number.h"
 #include "packing/awq/awq.h"
 #include "packing/fault.h"
 #include "packing/mlx/to_mlx.h"
@@ -18,7 +19,7 @@
 
 static const int32_t shift_of_byte[4] = {0, 8, 16, 24};
 
-/* Where column j of a word lies in it. */
+/* How far column j of a word is shifted in it. */
 static const int32_t *shifts_of(const struct tare_module *module)
 {
     return module->bits == 8 ? shift_of_byte : tare_awq_shift;
@@ -34,7 +35,7 @@ static bool announced_bytes(const struct tare_quant *quant)
     return tare_awq_announced(quant, "gemm") && quant->bits == 8;
 }
 
-/* Do the shapes of the parts fit each other? Fills shape and group size. */
+/* Checks that the shapes of the parts fit each other, and fills shape and group size; else a fault. */
 static bool fit(struct tare_module *module, struct tare_arena *arena)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
@@ -85,7 +86,7 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
     module->dtype = scales && tare_dtype_is_float(scales->dtype) ? scales->dtype : TARE_F16;
     module->bits = module->packing == &tare_packing_awq_gemm8 ? 8 : 4;
-    if (weight) { /* what is known of a module with a fault */
+    if (weight) { /* reports show this much of a module with a fault */
         module->rank = weight->rank;
         module->shape = weight->shape;
     }
@@ -102,14 +103,7 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
         tare_awq_agree(module, quant, arena);
 }
 
-static uint32_t word_at(const void *words, int64_t at)
-{
-    uint32_t word;
-    memcpy(&word, (const unsigned char *)words + 4 * at, sizeof word);
-    return word;
-}
-
-/* Up to a word's rows: columns [first, first + n) of word column w. */
+/* Decodes output columns [first, first + n) of those that the words of column w hold; they are rows of the module. */
 static void decode_codes(const struct tare_module *module, const void *qweight, int64_t w, int first, int n,
                          uint8_t *code)
 {
@@ -117,7 +111,7 @@ static void decode_codes(const struct tare_module *module, const void *qweight, 
     const int32_t *shift = shifts_of(module) + first;
     const uint32_t mask = (1u << module->bits) - 1;
     for (int64_t i = 0; i < in; i++) {
-        const uint32_t word = word_at(qweight, i * words + w);
+        const uint32_t word = tare_word_at(qweight, i * words + w);
         for (int j = 0; j < n; j++)
             code[j * in + i] = (uint8_t)(word >> shift[j] & mask);
     }
@@ -143,12 +137,12 @@ static void decode(const struct tare_module *module, const void *const part[TARE
         for (int64_t g = 0; g < groups; g++) {
             codes->scale[r * groups + g] = tare_float_at(part[TARE_PART_SCALES], module->dtype, g * out + column);
             codes->offset[r * groups + g] =
-                (float)(zeros ? word_at(zeros, g * words + column / a_word) >> shift & mask : middle);
+                (float)(zeros ? tare_word_at(zeros, g * words + column / a_word) >> shift & mask : middle);
         }
     }
 }
 
-#define AWQ_GEMM(symbol, is_announced, kernel)                                                                         \
+#define AWQ_GEMM(symbol, is_announced, mlx, tiles)                                                                     \
     const struct tare_packing tare_packing_##symbol = {                                                                \
         .name = "awq-gemm",                                                                                            \
         .suffix = {".qweight", ".scales", ".qzeros", ".g_idx"},                                                        \
@@ -158,7 +152,8 @@ static void decode(const struct tare_module *module, const void *const part[TARE
         .shape = shape,                                                                                                \
         .decode = decode,                                                                                              \
         .suspect = &tare_suspect_awq,                                                                                  \
-        .to_mlx = kernel,                                                                                              \
+        .to_mlx = mlx,                                                                                                 \
+        .to_tiles = tiles,                                                                                             \
     }
-AWQ_GEMM(awq_gemm, announced, tare_awq_to_mlx);
-AWQ_GEMM(awq_gemm8, announced_bytes, NULL);
+AWQ_GEMM(awq_gemm, announced, tare_awq_to_mlx, tare_awq_to_tiles);
+AWQ_GEMM(awq_gemm8, announced_bytes, NULL, NULL);

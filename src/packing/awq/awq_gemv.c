@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * awq_gemv.c - AutoAWQ's gemv layout, 4 bits: qweight I32 (out, in / 8), qzeros I32 (out, words), scales (out, 8 *
- * words).
+ * awq_gemv.c - AutoAWQ's gemv layout, 4 bits: qweight I32 (out, in / 8), qzeros I32 (out, words), scales
+ * (out, 8 * words).
  *
  *     weight[out][in] = scale[out][group] * (code[out][in] - zero[out][group])     eight a word, the lowest first
  * Words of zeros are padded for the kernel, and scales to as many: words = ceil(ceil(groups / 8) / m) * m, m = 4, 2, 1
  * for groups of 32, 64 and more columns. So the shapes do not tell the group size; the config does. The codes are
- * MLX's. Source: formats.md, "AWQ, gemv".
+ * MLX's. Source: docs/layouts.md, "AWQ, gemv".
  */
 #include <string.h>
 
@@ -20,7 +20,7 @@ static bool announced(const struct tare_quant *quant)
     return tare_awq_announced(quant, "gemv");
 }
 
-/* Columns of the padded scales: a row of the module has so many. */
+/* How many scales a row has in the file, with its padding. */
 static int64_t padded(const struct tare_module *module)
 {
     return module->part[TARE_PART_SCALES]->shape[1];

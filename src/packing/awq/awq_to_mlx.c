@@ -7,19 +7,12 @@
 #include <string.h>
 
 #include "base/awq_order.h"
+#include "base/number.h"
 #include "kernels/transpose.h"
 #include "packing/mlx/to_mlx.h"
 
-/* Output column j of a word's eight lies in this nibble. */
-
-static uint32_t word_at(const void *words, int64_t at)
-{
-    uint32_t word;
-    memcpy(&word, (const unsigned char *)words + 4 * at, sizeof word);
-    return word;
-}
-
-/* Transpose an 8 x 8 matrix of nibbles: nibble k of a[i] becomes nibble i of a[k]. Blocks of 4, then 2, then 1. */
+/* Transposes an 8 x 8 matrix of nibbles: nibble k of a[i] becomes nibble i of a[k]. It swaps blocks of 4 x 4 nibbles
+ * first, then blocks of 2 x 2, then single ones. */
 static void transpose(uint32_t a[8])
 {
     for (int i = 0; i < 4; i++) {
@@ -40,20 +33,20 @@ static void transpose(uint32_t a[8])
     }
 }
 
-/* Columns [first, first + n) of word column w, a whole number of input words. */
+/* Moves output columns [first, first + n) of the eight that the words of column w hold. */
 static void move_codes(const void *qweight, int64_t in, int64_t words, int64_t w, int first, int n, unsigned char *to)
 {
     for (int64_t i = 0; i < in; i += 8) {
         uint32_t a[8];
         for (int k = 0; k < 8; k++)
-            a[k] = word_at(qweight, (i + k) * words + w);
+            a[k] = tare_word_at(qweight, (i + k) * words + w);
         transpose(a);
         for (int j = 0; j < n; j++)
             memcpy(to + (j * in + i) / 2, &a[tare_awq_nibble[first + j]], 4);
     }
 }
 
-/* Scales transposed, and biases = -zero * scale, of the rows [row, row + rows). */
+/* Transposes the scales of rows [row, row + rows), and makes their biases = -zero * scale. */
 static void move_scales(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                         const struct tare_mlx_rows *to)
 {
@@ -63,14 +56,14 @@ static void move_scales(const struct tare_module *module, const void *const part
         for (int64_t r = 0; r < rows; r++) {
             const int64_t column = row + r;
             const int shift = tare_awq_shift[column % 8];
-            const float zero = zeros ? (float)(word_at(zeros, g * words + column / 8) >> shift & 15) : 8.0f;
+            const float zero = zeros ? (float)(tare_word_at(zeros, g * words + column / 8) >> shift & 15) : 8.0f;
             const float scale = tare_float_at(part[TARE_PART_SCALES], module->dtype, g * out + column);
             tare_float_put(to->scales, module->dtype, r * groups + g, scale);
             tare_float_put(to->biases, module->dtype, r * groups + g, -zero * scale);
         }
 }
 
-/* A matrix of 16-bit numbers, n columns of `from` at a stride of `stride`, transposed. */
+/* Transposes 16-bit numbers: n columns of `from`, whose rows lie `stride` numbers apart, become rows. */
 static void transpose_halves(const unsigned char *from, int64_t stride, int64_t groups, int64_t n, unsigned char *to)
 {
     for (int64_t r = 0; r < n; r++)
@@ -78,7 +71,7 @@ static void transpose_halves(const unsigned char *from, int64_t stride, int64_t 
             memcpy(to + 2 * (r * groups + g), from + 2 * (g * stride + r), 2);
 }
 
-/* 128 rows from a multiple of eight on, scales of 16 bits: what the AVX2 kernels do. */
+/* Does the same for 128 rows with the AVX2 kernel. `row` is a multiple of eight, and scales have 16 bits. */
 static void move_scales_fast(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                              unsigned char *scales, unsigned char *biases)
 {
@@ -98,7 +91,7 @@ static void move_scales_fast(const struct tare_module *module, const void *const
     }
 }
 
-/* As many rows as the fast kernels take from row on; 0 where they do not run. */
+/* Moves as many rows from `row` on as the AVX2 kernels take, and returns their number; 0 where they do not run. */
 static int64_t move_fast(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                          int64_t rows, const struct tare_mlx_rows *to)
 {

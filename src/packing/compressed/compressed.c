@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * compressed.c - compressed-tensors: config against tensors (P6). */
+ * compressed.c - holds the config of compressed-tensors against the tensors (P6 in docs/bad-input.md). */
 #include "packing/compressed/compressed.h"
 
 #include <string.h>
@@ -19,7 +19,8 @@ bool tare_compressed_announced(struct tare_module *module, const struct tare_qua
     const char *path = tare_module_path(module, arena);
     if (quant->method != TARE_METHOD_COMPRESSED)
         return true;
-    if (!module->said && quant->n_groups == 1) /* a name may have changed since the config was written */
+    /* Names may have changed since the config was written, but a single group leaves no choice. */
+    if (!module->said && quant->n_groups == 1)
         module->said = quant->groups;
     if (module->said && !module->said->bits) /* a group that quantizes activations only */
         module->said = NULL;
@@ -64,7 +65,7 @@ void tare_compressed_agree(struct tare_module *module, const struct tare_quant *
             place_of(quant), said->name, tare_part_name(module, TARE_PART_ZEROS, arena));
 }
 
-/* How many scales there are, against the strategy. */
+/* Holds the number of scales against the strategy that the config names. */
 static void agree_strategy(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
@@ -89,7 +90,7 @@ static void agree_strategy(struct tare_module *module, const struct tare_quant *
 void tare_compressed_blocks(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
 {
     const struct tare_quant_group *said = module->said;
-    int64_t block[2] = {128, 128}; /* what everybody's blocks are */
+    int64_t block[2] = {128, 128}; /* the blocks that every program writes */
     if (said && said->block[0])
         memcpy(block, said->block, sizeof block);
     else if (said && said->group_size > 0) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * fp8_block.c - e4m3 bytes (.., out, in) with a float scale that multiplies: one for a block of 128 x 128, or any that
- * broadcasts (one a tensor, one an expert, one a row).
+ * fp8_block.c - e4m3 bytes (.., out, in) with a float scale that multiplies: one for each block of 128 x 128, or of any
+ * shape that broadcasts (one for the tensor, for each expert, for each row).
  *
  * fp8-block: X and X_scale_inv, where X is a.b.weight or, for fused experts, a.b.gate_up_proj (deepseek_v3, mistral4
- * ..). The same with X.weight and X.scale. MLX has no such form: it becomes bfloat16, as in mlx-lm's sanitize:
+ * ..); or X.weight and X.scale. MLX has no such form, so it becomes bfloat16, as in mlx-lm's sanitize:
  *     weight[out][in] = bfloat16(scale[out / 128][in / 128] * e4m3[out][in])     the product in float32
  * fp8: X.weight and X.weight_scale, of compressed-tensors and ModelOpt; it becomes a float of the dtype of the scales.
- * Source: mlx_lm/models/deepseek_v3.py, mistral4.py (dequant); formats.md, "float-quantized".
+ * Source: mlx_lm/models/deepseek_v3.py, mistral4.py (dequant); docs/layouts.md, "float-quantized".
  */
 #include <string.h>
 
@@ -18,14 +18,14 @@
 #include "packing/mlx/to_mlx.h"
 #include "packing/suspect.h"
 
-#define BLOCK 128 /* where quantization_config says no weight_block_size */
+#define BLOCK 128 /* used where quantization_config has no weight_block_size */
 
 static bool is_power(const struct tare_tensor *scales) /* e8m0, which mlx knows as U8 only */
 {
     return scales && (scales->dtype == TARE_U8 || scales->dtype == TARE_F8_E8M0);
 }
 
-/* Scales (.., out, in / per) over a weight (.., out, in). */
+/* Are the scales (.., out, in / per) over a weight (.., out, in)? */
 static bool a_row(const struct tare_tensor *weight, const struct tare_tensor *scales, int64_t per)
 {
     if (weight->rank < 2 || scales->rank != weight->rank || weight->shape[weight->rank - 1] % per ||
@@ -34,7 +34,7 @@ static bool a_row(const struct tare_tensor *weight, const struct tare_tensor *sc
     return !memcmp(weight->shape, scales->shape, (size_t)(weight->rank - 1) * sizeof *weight->shape);
 }
 
-/* e8m0 scales for 32 columns are MLX's mxfp8: minimax_m3. */
+/* With an e8m0 scale for each 32 columns, it is MLX's mxfp8 (minimax_m3). */
 static const struct tare_packing *which_inverse(const struct tare_module *module, const struct tare_quant *quant)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
@@ -43,14 +43,14 @@ static const struct tare_packing *which_inverse(const struct tare_module *module
                                                                    : &tare_packing_fp8_block;
 }
 
-/* ".scale" is a common name: only bytes make the weight beside it a packed one. */
+/* ".scale" is a common name, so only a weight of bytes beside it is a packed one. */
 static const struct tare_packing *which_scale(const struct tare_module *module, const struct tare_quant *quant)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
     (void)quant;
     if (!weight || !scales || (weight->dtype != TARE_U8 && weight->dtype != TARE_I8 && weight->dtype != TARE_F8_E4M3))
         return NULL;
-    if (is_power(scales)) /* a byte has two columns of fp4: a scale for 32 columns is one for 16 bytes */
+    if (is_power(scales)) /* a byte holds two columns of fp4, so a scale of 32 columns covers 16 bytes */
         return weight->dtype != TARE_F8_E4M3 && a_row(weight, scales, 16) ? &tare_packing_mxfp4_rows
                                                                           : &tare_packing_mxfp8_tiles;
     return tare_dtype_is_float(scales->dtype) && weight->dtype != TARE_I8 ? &tare_packing_fp8_scale : NULL;
@@ -58,7 +58,7 @@ static const struct tare_packing *which_scale(const struct tare_module *module, 
 
 /*
  * X.weight and X.weight_scale: compressed-tensors' float-quantized, int-quantized (I8) and mxfp8-quantized, ModelOpt's
- * FP8 and NVFP4. Only bytes make the weight a packed one.
+ * FP8 and NVFP4. Only a weight of bytes is a packed one.
  */
 static const struct tare_packing *which_weight(const struct tare_module *module, const struct tare_quant *quant)
 {
@@ -88,14 +88,15 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
         tare_blocks_fit(module, arena, block);
 }
 
-/* The same from compressed-tensors (float-quantized) and ModelOpt (FP8): blocks are what the config says. */
+/* The same for compressed-tensors (float-quantized) and ModelOpt (FP8), whose blocks the config tells. */
 static void shape_weight(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
     module->bits = 8;
     module->rank = weight->rank;
     module->shape = weight->shape;
-    module->dtype = scales->dtype == TARE_F16 ? TARE_F16 : TARE_BF16; /* the model's own, if the scales have it */
+    /* Scales have the model's own dtype, or float32; then most models are of bfloat16. */
+    module->dtype = scales->dtype == TARE_F16 ? TARE_F16 : TARE_BF16;
     if (module->part[TARE_PART_GLOBAL])
         tare_module_fault(module, arena, TARE_E_FORMAT, module->part[TARE_PART_GLOBAL], "fp8 has no second scale");
     else if (tare_part_check(module, arena, TARE_PART_WEIGHT, TARE_E4M3_DTYPES) &&

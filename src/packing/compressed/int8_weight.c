@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * int8_weight.c - compressed-tensors' int-quantized and naive-quantized: weight I8 (.., out, in), weight_scale by row,
- * tensor, group or block, weight_zero_point I8 likewise or none. Fewer bits than 8 are stored in bytes, too.
+ * tensor, group or block, weight_zero_point I8 of the same shape or none. Fewer bits than 8 are stored in bytes too.
  *
  *     weight[out][in] = scale * (byte[out][in] - zero) = scale * (code - (128 + zero))      code = byte + 128
- * In MLX that is affine of 8 bits. Source: formats.md, "float-quantized / naive-quantized / int-quantized".
+ * In MLX that is affine of 8 bits. Source: docs/layouts.md, "float-quantized / naive-quantized / int-quantized".
  */
 #include "packing/block_scales.h"
 #include "packing/compressed/compressed.h"

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * int_packed.c - compressed-tensors' pack-quantized, 2 to 8 bits: weight_packed I32 (.., out, words), weight_scale (..,
- * out, groups) or one number, weight_zero_point I32 (out * bits / 32, groups) packed along the output, or none;
+ * int_packed.c - compressed-tensors' pack-quantized, 2 to 8 bits: weight_packed I32 (.., out, words), weight_scale
+ * (.., out, groups) or one number, weight_zero_point I32 (out * bits / 32, groups) packed along the output, or none;
  * weight_g_idx I32 (in) under act-order; weight_shape [2], (out, in) once more.
  *
- *     weight[out][in] = scale[out][group] * (code[out][in] - zero[out][group])      without zeros 2^(bits - 1)
- * Two packings have this name: one stream of bits, the lowest first, padded to words (0.19), and 32 / bits codes a
- * word, rounded down, whose highest bits are not used (to 0.12). They differ for 3, 5, 6 and 7 bits, and so does the
+ *     weight[out][in] = scale[out][group] * (code[out][in] - zero[out][group])      zero is 2^(bits - 1) where none is
+ * stored Two packings have this name: one stream of bits, the lowest first, padded to words (0.19), and 32 / bits codes
+ * a word, rounded down, whose highest bits are not used (to 0.12). They differ for 3, 5, 6 and 7 bits, and so does the
  * number of their words: ceil(in * bits / 32) or ceil(in / (32 / bits)). The stream is MLX's affine layout; biases =
- * -2^(bits - 1) * scale are exact. Source: formats.md, "pack-quantized"; mlx_lm/models/deepseek_v3.py.
+ * -2^(bits - 1) * scale are exact. Source: docs/layouts.md, "pack-quantized"; mlx_lm/models/deepseek_v3.py.
  */
 #include <string.h>
 
@@ -16,7 +16,7 @@
 #include "packing/mlx/to_mlx.h"
 #include "packing/suspect.h"
 
-/* mxfp4-pack-quantized and nvfp4-pack-quantized have the same names, and bytes in both. */
+/* mxfp4-pack-quantized and nvfp4-pack-quantized have the same names of tensors, but store bytes. */
 static const struct tare_packing *which(const struct tare_module *module, const struct tare_quant *quant)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
@@ -34,7 +34,7 @@ static int64_t ceil_div(int64_t a, int64_t b)
     return a / b + (a % b != 0);
 }
 
-/* Words of n codes: a stream, or whole codes in each. */
+/* The words that n codes take, as one stream or with whole codes in each word. */
 static int64_t words_of(int64_t n, int bits, bool whole)
 {
     return whole ? ceil_div(n, 32 / bits) : n / 32 * bits + ceil_div(n % 32 * bits, 32);
@@ -42,7 +42,7 @@ static int64_t words_of(int64_t n, int bits, bool whole)
 
 enum { STREAM = 1, WHOLE = 2 };
 
-/* In which of the two ways are n codes so many words? */
+/* In which of the two ways do n codes take that many words? */
 static int ways(int64_t n, int64_t words, int bits)
 {
     if (n < 1)
@@ -50,14 +50,14 @@ static int ways(int64_t n, int64_t words, int bits)
     return (words_of(n, bits, false) == words ? STREAM : 0) | (words_of(n, bits, true) == words ? WHOLE : 0);
 }
 
-/* "0.12.2" and before: whole codes. Only asked where the shapes allow both. */
+/* Versions up to 0.12.2 wrote whole codes. Only asked where the shapes allow both ways. */
 static bool is_old(const char *version)
 {
     return version && !strncmp(version, "0.", 2) && version[2] >= '0' && version[2] <= '9' &&
            (version[3] == '.' || (version[2] == '1' && version[3] >= '0' && version[3] <= '2' && version[4] == '.'));
 }
 
-/* The columns that so many words and groups mean; 0: none that fit. */
+/* The columns that this number of words and groups means; 0: nothing fits. */
 static int64_t columns_of(int64_t words, int64_t groups, int bits, int64_t group_size, const char *version)
 {
     if (group_size > 0 && groups <= INT64_MAX / group_size && ways(groups * group_size, words, bits))
@@ -66,7 +66,7 @@ static int64_t columns_of(int64_t words, int64_t groups, int bits, int64_t group
         const int64_t in = 32 % bits ? 0 : words * (32 / bits);
         return in && (group_size < 1 || ceil_div(in, group_size) == groups) ? in : 0;
     }
-    /* one scale a row: a multiple of 32 is what a layer has; check() holds it against weight_shape */
+    /* With one scale a row, take a multiple of 32, as layers have; check() holds it against weight_shape. */
     const int64_t stream = words % bits ? 0 : words / bits * 32, whole = words * (32 / bits) / 32 * 32;
     const bool wholes = ways(whole, words, bits) & WHOLE;
     return stream && !(wholes && is_old(version)) ? stream : wholes ? whole : 0;
@@ -82,7 +82,7 @@ static bool one_scale(const struct tare_tensor *scales)
     return scales->rank < 2 && tare_shape_count(scales->rank, scales->shape) == 1;
 }
 
-/* One program writes weights and zeros, in one way. */
+/* Finds the way that fits both weights and zeros, as one program wrote both; else a fault. */
 static bool fit_zeros(struct tare_module *module, struct tare_arena *arena, int64_t groups, const char *version)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *zeros = module->part[TARE_PART_ZEROS];
@@ -120,7 +120,7 @@ static bool fit_order(struct tare_module *module, struct tare_arena *arena)
     return false;
 }
 
-/* Fills the shape; false: a fault. */
+/* Fills the shape; returns false after recording a fault. */
 static bool fit(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
@@ -139,7 +139,7 @@ static bool fit(struct tare_module *module, const struct tare_quant *quant, stru
     const int64_t size = module->said ? module->said->group_size : quant->group_size;
     int64_t in = columns_of(words, groups, module->bits, size, quant->version);
     if (!in && 32 % module->bits == 0 && words * (32 / module->bits) % groups == 0)
-        in = words * (32 / module->bits); /* then the config is what does not fit; agree() says so */
+        in = words * (32 / module->bits); /* it is the config that does not fit: tare_compressed_agree() says so */
     if (!in) {
         tare_module_fault(
             module, arena, TARE_E_CONFIG, scales,
@@ -179,7 +179,7 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
         tare_compressed_agree(module, quant, arena);
 }
 
-/* Code `at` of a stream or of whole codes, words `stride` apart. */
+/* Code `at` of a stream, or of words of whole codes; the words lie `stride` apart. */
 static unsigned code_at(const unsigned char *words, int64_t stride, int64_t at, int bits, bool whole)
 {
     const int64_t word = whole ? at / (32 / bits) : at / 32 * bits + at % 32 * bits / 32;
@@ -191,7 +191,7 @@ static unsigned code_at(const unsigned char *words, int64_t stride, int64_t at, 
     return (unsigned)((low | (uint64_t)high << 32) >> shift) & ((1u << bits) - 1);
 }
 
-/* Bytes of a row of words. */
+/* The bytes of a row of weight_packed. */
 static int64_t row_bytes(const struct tare_module *module)
 {
     return 4 * module->part[TARE_PART_WEIGHT]->shape[module->rank - 1];
@@ -241,7 +241,7 @@ static void decode(const struct tare_module *module, const void *const part[TARE
     }
 }
 
-/* The same where columns move: each code goes to its new place in the stream. */
+/* Where columns were sorted, each code of the row goes to its new place in MLX's stream. */
 static void place_codes(const struct tare_module *module, const unsigned char *words, unsigned char *to)
 {
     const int64_t in = tare_module_columns(module);
@@ -255,7 +255,7 @@ static void place_codes(const struct tare_module *module, const unsigned char *w
     }
 }
 
-/* Codes of one row, whole ones become a stream; in is a multiple of 32. */
+/* Makes MLX's stream of the codes of one row; in is a multiple of 32. */
 static void move_codes(const struct tare_module *module, const unsigned char *words, unsigned char *to)
 {
     const int64_t in = tare_module_columns(module);
@@ -294,8 +294,7 @@ static enum tare_code check(const struct tare_module *module, const void *const 
     const struct tare_tensor *order = module->part[TARE_PART_G_IDX];
     const int64_t groups = tare_module_groups(module);
     for (int64_t i = 0; order && i < module->shape[1]; i++) {
-        int32_t group;
-        memcpy(&group, (const unsigned char *)part[TARE_PART_G_IDX] + 4 * i, sizeof group);
+        const int32_t group = (int32_t)tare_word_at(part[TARE_PART_G_IDX], i);
         if (group < 0 || group >= groups)
             return tare_fail(err, TARE_E_FORMAT, order->name, "weight_g_idx[%lld] is %ld, and there are %lld groups",
                              (long long)i, (long)group, (long long)groups);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * mxfp4_e8m0.c - e2m1 nibbles with e8m0 scales, into MLX's mxfp4 as they are: the low nibble is the first column in
+ * mxfp4_e8m0.c - e2m1 nibbles with e8m0 scales. MLX's mxfp4 has the same bytes: the low nibble is the first column in
  * both.
  *
  * mxfp4-blocks: X_blocks U8 (n, out, in / 32, 16) and X_scales U8 (n, out, in / 32), in gpt_oss.
@@ -12,8 +12,8 @@
 #include "packing/microscaled.h"
 #include "packing/suspect.h"
 
-/* "_blocks" is a common end of a name: without scales beside it, only bytes in 16s are taken for an incomplete module.
- */
+/* "_blocks" is a common end of a name. Without scales beside it, only bytes of more than two axes are taken for a
+ * module that lacks its scales. */
 static const struct tare_packing *which(const struct tare_module *module, const struct tare_quant *quant)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT];
@@ -62,6 +62,7 @@ const struct tare_packing tare_packing_mxfp4_blocks = {
     .which = which,
     .codes = TARE_CODE_E2M1,
     .mode = TARE_MLX_MXFP4,
+    .table = &tare_micro_table,
     .shape = shape_blocks,
     .decode = tare_micro_decode,
     .suspect = &tare_suspect_rows,
@@ -74,6 +75,7 @@ const struct tare_packing tare_packing_mxfp4_rows = {
     .key = TARE_PART_SCALES,
     .codes = TARE_CODE_E2M1,
     .mode = TARE_MLX_MXFP4,
+    .table = &tare_micro_table,
     .shape = shape_rows,
     .decode = tare_micro_decode,
     .suspect = &tare_suspect_rows,
@@ -88,6 +90,7 @@ const struct tare_packing tare_packing_mxfp4_packed = {
     .key = TARE_PART_WEIGHT,
     .codes = TARE_CODE_E2M1,
     .mode = TARE_MLX_MXFP4,
+    .table = &tare_micro_table,
     .shape = shape_packed,
     .decode = tare_micro_decode,
     .suspect = &tare_suspect_rows,

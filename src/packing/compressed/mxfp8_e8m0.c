@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * mxfp8_e8m0.c - e4m3 bytes (.., out, in) with e8m0 scales, into MLX's mxfp8 as they are.
+ * mxfp8_e8m0.c - e4m3 bytes (.., out, in) with e8m0 scales, as in MLX's mxfp8.
  *
  * mxfp8-inverse: X and X_scale_inv (.., out, in / 32), in minimax_m3 (the scale multiplies, in spite of its name).
  * mxfp8-tiles:   X.weight and X.scale (.., out / tile, in / 32 or 128), tiles of 1, 32 or 128 rows, in deepseek_v41;
  * mxfp8-weight:  X.weight and X.weight_scale (.., out, in / 32), compressed-tensors' mxfp8-quantized.
- * MLX has a scale a row, so those of a tile are repeated. Source: mlx_lm/models/minimax_m3_vl.py, deepseek_v41.py
+ * MLX has scales for each row, so those of a tile are repeated. Source: mlx_lm/models/minimax_m3_vl.py, deepseek_v41.py
  * (_repack).
  */
 #include "packing/compressed/compressed.h"
@@ -27,7 +27,7 @@ static void shape_weight(struct tare_module *module, const struct tare_quant *qu
     tare_compressed_agree(module, quant, arena);
 }
 
-/* The tile of which so many scales cover `size`, 32 or 128; what fits neither is reported against 32. */
+/* The side of a tile, 128 or 32, by how many scales cover `size`. A number that fits neither is reported against 32. */
 static int64_t tile_of(int64_t size, int64_t scales)
 {
     return size / 128 + (size % 128 != 0) == scales ? 128 : 32;
@@ -58,6 +58,7 @@ const struct tare_packing tare_packing_mxfp8_inverse = {
     .key = TARE_PART_SCALES,
     .codes = TARE_CODE_E4M3,
     .mode = TARE_MLX_MXFP8,
+    .exact = TARE_BF16,
     .shape = shape_rows,
     .decode = tare_micro_decode,
     .suspect = &tare_suspect_rows,
@@ -70,6 +71,7 @@ const struct tare_packing tare_packing_mxfp8_tiles = {
     .key = TARE_PART_SCALES,
     .codes = TARE_CODE_E4M3,
     .mode = TARE_MLX_MXFP8,
+    .exact = TARE_BF16,
     .shape = shape_tiles,
     .decode = tare_micro_decode,
     .suspect = &tare_suspect_rows,
@@ -82,6 +84,7 @@ const struct tare_packing tare_packing_mxfp8_weight = {
     .key = TARE_PART_SCALES,
     .codes = TARE_CODE_E4M3,
     .mode = TARE_MLX_MXFP8,
+    .exact = TARE_BF16,
     .shape = shape_weight,
     .decode = tare_micro_decode,
     .to_mlx = tare_micro_to_mlx,

@@ -2,13 +2,13 @@
  * nvfp4_modelopt.c - NVFP4 with a scale over the scales of a matrix.
  *
  * nvfp4-modelopt: ModelOpt's of fused experts: X U8 (n, out, in / 2), X_weight_scale e4m3 (n, out, in / 16),
- *                 X_weight_scale_2 F32 (n) or (n, parts): one of an expert, or of each of its equal parts (gate and up
- *                 of gate_up_proj).
+ *                 X_weight_scale_2 F32 (n) or (n, parts): one for each expert, or for each of its equal parts (gate and
+ *                 up of gate_up_proj).
  * nvfp4-weight:   ModelOpt's of a linear layer: X.weight, X.weight_scale, X.weight_scale_2 of one number.
  *     weight[out][in] = scale_2[part] * scale[out][in / 16] * e2m1[out][in]       MLX: global_scale = 2688 * scale_2
  * nvfp4-packed:   compressed-tensors': X.weight_packed, X.weight_scale, X.weight_global_scale of one number.
  *     weight[out][in] = e2m1[out][in] * (scale[out][in / 16] / global)            MLX: global_scale = 2688 / global
- * Source: mlx_lm/models/muse_spark.py; formats.md, "nvfp4-pack-quantized"; TensorRT-Model-Optimizer's export.
+ * Source: mlx_lm/models/muse_spark.py; docs/layouts.md, "nvfp4-pack-quantized"; TensorRT-Model-Optimizer's export.
  */
 #include "base/small_float.h"
 #include "packing/compressed/compressed.h"
@@ -17,7 +17,7 @@
 #include "packing/mlx/to_mlx.h"
 #include "packing/suspect.h"
 
-/* Only bytes are packed; a float weight beside such scales is somebody else's. */
+/* Only bytes are packed; a float weight beside such scales belongs to another format. */
 static const struct tare_packing *which(const struct tare_module *module, const struct tare_quant *quant)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT];
@@ -34,7 +34,7 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
         tare_micro_fit_global(module, arena, INT64_MAX);
 }
 
-/* A linear layer, of either program. */
+/* The shape of a linear layer, from either program. */
 static void shape_one(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
 {
     if (tare_compressed_announced(module, quant, arena, "nvfp4-pack-quantized", NULL) &&
@@ -53,7 +53,7 @@ static float over(const struct tare_module *module, const void *const part[TARE_
     return tare_float_at(part[TARE_PART_GLOBAL], tensor->dtype, row / (rows / count));
 }
 
-/* Each program's own order of operations, so that its values come out to the last bit. */
+/* Follows each program's own order of operations, so that its values come out to the last bit. */
 static void decode_one(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                        struct tare_codes *codes)
 {

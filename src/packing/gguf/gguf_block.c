@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT
- * gguf_block.c - what GGUF's packings share. Source: formats.md, "GGUF blocks"; ggml-common.h. */
+ * gguf_block.c - what GGUF's packings share. Source: docs/layouts.md, "GGUF blocks"; ggml-common.h. */
 #include "packing/gguf/gguf_block.h"
 
-void tare_block_shape(struct tare_module *module, int bits, int64_t group_size, enum tare_dtype dtype)
+void tare_block_shape(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
 {
-    const struct tare_tensor *weight =
-        module->part[TARE_PART_WEIGHT]; /* open/gguf/gguf.c saw that rows are whole blocks */
+    const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT];
+    const struct tare_block_kind *kind = module->packing->block;
+    (void)quant;
+    (void)arena;
     module->rank = weight->rank;
-    module->shape = weight->shape;
-    module->bits = bits;
-    module->group_size = group_size;
-    module->dtype = dtype;
+    module->shape = weight->shape; /* in whole blocks: open/gguf/gguf.c refuses others */
+    module->bits = kind->bits;
+    module->group_size = kind->group_size;
+    module->dtype = kind->dtype;
 }
 
 int64_t tare_block_row(const struct tare_module *module, int64_t row)
@@ -23,8 +25,9 @@ int64_t tare_block_row(const struct tare_module *module, int64_t row)
 }
 
 void tare_block_decode(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
-                       struct tare_codes *codes, tare_block_unpack *unpack)
+                       struct tare_codes *codes)
 {
+    tare_block_unpack *const unpack = module->packing->block->unpack;
     const struct tare_block_size block = tare_dtype_block(module->packing->blocks);
     const int64_t blocks = tare_module_columns(module) / block.columns, groups = block.columns / module->group_size;
     for (int64_t k = 0; k < rows * blocks; k++) {

@@ -8,6 +8,7 @@
  */
 #include "base/small_float.h"
 #include "packing/gguf/gguf_block.h"
+#include "packing/microscaled.h"
 
 static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
 {
@@ -16,7 +17,7 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
     tare_block_nibbles(block + 1, code);
 }
 
-TARE_BLOCK_FUNCTIONS(unpack, 4, 32, TARE_BF16)
+static const struct tare_block_kind kind = {.bits = 4, .group_size = 32, .dtype = TARE_BF16, .unpack = unpack};
 
 const struct tare_packing tare_packing_gguf_mxfp4 = {
     .name = "gguf-mxfp4",
@@ -24,7 +25,9 @@ const struct tare_packing tare_packing_gguf_mxfp4 = {
     .key = TARE_PART_WEIGHT,
     .codes = TARE_CODE_E2M1,
     .mode = TARE_MLX_MXFP4,
+    .table = &tare_micro_table,
     .blocks = TARE_MXFP4,
-    .shape = shape,
-    .decode = decode,
+    .block = &kind,
+    .shape = tare_block_shape,
+    .decode = tare_block_decode,
 };

@@ -21,7 +21,7 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
     }
 }
 
-TARE_BLOCK_FUNCTIONS(unpack, 2, 16, TARE_F32)
+static const struct tare_block_kind kind = {.bits = 2, .group_size = 16, .dtype = TARE_F32, .unpack = unpack};
 
 const struct tare_packing tare_packing_gguf_q2_k = {
     .name = "gguf-q2_k",
@@ -31,6 +31,7 @@ const struct tare_packing tare_packing_gguf_q2_k = {
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
     .blocks = TARE_Q2_K,
-    .shape = shape,
-    .decode = decode,
+    .block = &kind,
+    .shape = tare_block_shape,
+    .decode = tare_block_decode,
 };

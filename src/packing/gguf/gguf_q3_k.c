@@ -25,7 +25,7 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
     }
 }
 
-TARE_BLOCK_FUNCTIONS(unpack, 3, 16, TARE_F32)
+static const struct tare_block_kind kind = {.bits = 3, .group_size = 16, .dtype = TARE_F32, .unpack = unpack};
 
 const struct tare_packing tare_packing_gguf_q3_k = {
     .name = "gguf-q3_k",
@@ -34,6 +34,7 @@ const struct tare_packing tare_packing_gguf_q3_k = {
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
     .blocks = TARE_Q3_K,
-    .shape = shape,
-    .decode = decode,
+    .block = &kind,
+    .shape = tare_block_shape,
+    .decode = tare_block_decode,
 };

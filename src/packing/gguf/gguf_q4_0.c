@@ -15,7 +15,7 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
     tare_block_nibbles(block + 2, code);
 }
 
-TARE_BLOCK_FUNCTIONS(unpack, 4, 32, TARE_F16)
+static const struct tare_block_kind kind = {.bits = 4, .group_size = 32, .dtype = TARE_F16, .unpack = unpack};
 
 const struct tare_packing tare_packing_gguf_q4_0 = {
     .name = "gguf-q4_0",
@@ -24,7 +24,9 @@ const struct tare_packing tare_packing_gguf_q4_0 = {
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
     .blocks = TARE_Q4_0,
-    .shape = shape,
-    .decode = decode,
+    .block = &kind,
+    .shape = tare_block_shape,
+    .decode = tare_block_decode,
+    .to_tiles = tare_q4_0_to_tiles,
     .suspect = &tare_suspect_blocks,
 };

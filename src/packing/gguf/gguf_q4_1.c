@@ -15,7 +15,7 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
     tare_block_nibbles(block + 4, code);
 }
 
-TARE_BLOCK_FUNCTIONS(unpack, 4, 32, TARE_F16)
+static const struct tare_block_kind kind = {.bits = 4, .group_size = 32, .dtype = TARE_F16, .unpack = unpack};
 
 const struct tare_packing tare_packing_gguf_q4_1 = {
     .name = "gguf-q4_1",
@@ -25,7 +25,8 @@ const struct tare_packing tare_packing_gguf_q4_1 = {
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
     .blocks = TARE_Q4_1,
-    .shape = shape,
-    .decode = decode,
+    .block = &kind,
+    .shape = tare_block_shape,
+    .decode = tare_block_decode,
     .suspect = &tare_suspect_blocks,
 };

@@ -20,7 +20,7 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
     }
 }
 
-TARE_BLOCK_FUNCTIONS(unpack, 4, 32, TARE_F32)
+static const struct tare_block_kind kind = {.bits = 4, .group_size = 32, .dtype = TARE_F32, .unpack = unpack};
 
 const struct tare_packing tare_packing_gguf_q4_k = {
     .name = "gguf-q4_k",
@@ -30,6 +30,7 @@ const struct tare_packing tare_packing_gguf_q4_k = {
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
     .blocks = TARE_Q4_K,
-    .shape = shape,
-    .decode = decode,
+    .block = &kind,
+    .shape = tare_block_shape,
+    .decode = tare_block_decode,
 };

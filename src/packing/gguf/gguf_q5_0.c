@@ -16,7 +16,7 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
     tare_block_fifth_bit(block + 2, code);
 }
 
-TARE_BLOCK_FUNCTIONS(unpack, 5, 32, TARE_F16)
+static const struct tare_block_kind kind = {.bits = 5, .group_size = 32, .dtype = TARE_F16, .unpack = unpack};
 
 const struct tare_packing tare_packing_gguf_q5_0 = {
     .name = "gguf-q5_0",
@@ -25,7 +25,8 @@ const struct tare_packing tare_packing_gguf_q5_0 = {
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
     .blocks = TARE_Q5_0,
-    .shape = shape,
-    .decode = decode,
+    .block = &kind,
+    .shape = tare_block_shape,
+    .decode = tare_block_decode,
     .suspect = &tare_suspect_blocks,
 };

@@ -21,7 +21,7 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
     }
 }
 
-TARE_BLOCK_FUNCTIONS(unpack, 5, 32, TARE_F32)
+static const struct tare_block_kind kind = {.bits = 5, .group_size = 32, .dtype = TARE_F32, .unpack = unpack};
 
 const struct tare_packing tare_packing_gguf_q5_k = {
     .name = "gguf-q5_k",
@@ -31,6 +31,7 @@ const struct tare_packing tare_packing_gguf_q5_k = {
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
     .blocks = TARE_Q5_K,
-    .shape = shape,
-    .decode = decode,
+    .block = &kind,
+    .shape = tare_block_shape,
+    .decode = tare_block_decode,
 };

@@ -23,7 +23,7 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
     }
 }
 
-TARE_BLOCK_FUNCTIONS(unpack, 6, 16, TARE_F32)
+static const struct tare_block_kind kind = {.bits = 6, .group_size = 16, .dtype = TARE_F32, .unpack = unpack};
 
 const struct tare_packing tare_packing_gguf_q6_k = {
     .name = "gguf-q6_k",
@@ -32,6 +32,7 @@ const struct tare_packing tare_packing_gguf_q6_k = {
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
     .blocks = TARE_Q6_K,
-    .shape = shape,
-    .decode = decode,
+    .block = &kind,
+    .shape = tare_block_shape,
+    .decode = tare_block_decode,
 };

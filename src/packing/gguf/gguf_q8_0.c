@@ -16,7 +16,7 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
         code[i] = block[2 + i] ^ 0x80;
 }
 
-TARE_BLOCK_FUNCTIONS(unpack, 8, 32, TARE_F16)
+static const struct tare_block_kind kind = {.bits = 8, .group_size = 32, .dtype = TARE_F16, .unpack = unpack};
 
 const struct tare_packing tare_packing_gguf_q8_0 = {
     .name = "gguf-q8_0",
@@ -25,7 +25,9 @@ const struct tare_packing tare_packing_gguf_q8_0 = {
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
     .blocks = TARE_Q8_0,
-    .shape = shape,
-    .decode = decode,
+    .block = &kind,
+    .shape = tare_block_shape,
+    .decode = tare_block_decode,
+    .to_tiles = tare_q8_0_to_tiles,
     .suspect = &tare_suspect_blocks,
 };

@@ -4,15 +4,18 @@
  *
  * qweight packs codes along the input, qzeros the zeros along the output, each as one stream of bits, the lowest first,
  * padded to whole words:
- *     weight[out][in] = scale[group][out] * (code[in][out] - zero[group][out])     group = g_idx[in], or in /
- * group_size What a field of qzeros means: v2 the zero itself; v1 the zero - 1, where GPTQModel subtracts 0x55555555,
- * 0x11111111 or 0x01010101 from whole words of 2, 4 or 8 bits, so that borrows run on (gptq-words). Planar (gptq-p): 32
- * codes have as many words as bits, one plane of bits after another; v2 zeros. Source: formats.md, "GPTQ".
+ *     weight[out][in] = scale[group][out] * (code[in][out] - zero[group][out])     group = g_idx[in] or in / group_size
+ *
+ * A field of qzeros means: v2 the zero itself; v1 the zero - 1, where GPTQModel subtracts 0x55555555,
+ * 0x11111111 or 0x01010101 from whole words of 2, 4 or 8 bits, so that a borrow crosses into the next field
+ * (gptq-words). Planar (gptq-p): 32 codes have as many words as bits, one plane of bits after another; v2 zeros.
+ * Source: docs/layouts.md, "GPTQ".
  *
  * MLX's affine layout has the same stream along the input for each output: its words are those of qweight, transposed.
  */
 #include <string.h>
 
+#include "base/number.h"
 #include "packing/fault.h"
 #include "packing/gptq/gptq.h"
 #include "packing/mlx/to_mlx.h"
@@ -20,20 +23,15 @@
 
 #define BLOCK TARE_GPTQ_BLOCK
 
-static uint32_t word_at(const void *words, int64_t at)
-{
-    uint32_t word;
-    memcpy(&word, (const unsigned char *)words + 4 * at, sizeof word);
-    return word;
-}
-
-/* The words of a block of a stream of n words, `stride` apart from `first` on; what lies behind its end is 0. */
+/* Loads the words of one block of a stream of n words, which begin at `first` and lie `stride` apart. Words past the
+ * end of the stream are 0. */
 static void load(const void *words, int64_t first, int64_t stride, int64_t n, int64_t block, int bits, uint32_t *to)
 {
     for (int64_t k = 0; k < bits; k++)
-        to[k] = block * bits + k < n ? word_at(words, first + (block * bits + k) * stride) : 0;
+        to[k] = block * bits + k < n ? tare_word_at(words, first + (block * bits + k) * stride) : 0;
 }
 
+/* The codes follow one another in the words, the lowest bits first. */
 static void unpack_stream(const uint32_t *words, int bits, uint8_t code[BLOCK])
 {
     uint64_t held = 0;
@@ -49,6 +47,7 @@ static void unpack_stream(const uint32_t *words, int bits, uint8_t code[BLOCK])
     }
 }
 
+/* Bits of the codes lie in planes of 8, 4, 2 or 1 bits, the lowest bits first: 5 bits are a plane of 4 and one of 1. */
 static void unpack_planes(const uint32_t *words, int bits, uint8_t code[BLOCK])
 {
     memset(code, 0, BLOCK);
@@ -84,7 +83,8 @@ void tare_gptq_fields(const struct tare_module *module, const void *const part[T
     unpack(module->packing, words, module->bits, field);
 }
 
-/* The zeros of 32 outputs of a group. */
+/* The zeros of 32 outputs of a group. v1 stores zero - 1: the 1 is added to whole words where it was subtracted from
+ * whole words, else to each field, where it wraps. */
 static void zeros_of(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t group, int64_t block,
                      uint8_t zero[BLOCK])
 {
@@ -107,7 +107,7 @@ static int64_t stored_row(const struct tare_module *module, int64_t row)
     return module->rows ? module->rows[row] : row;
 }
 
-/* Scales and zeros of rows, by group. */
+/* Decodes the scales and zeros of some rows, (rows, groups). */
 static void decode_groups(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                           int64_t rows, float *scale, float *offset)
 {
@@ -125,7 +125,8 @@ static void decode_groups(const struct tare_module *module, const void *const pa
     }
 }
 
-/* An embedding (GPTQModel): qweight (tokens * bits / 32, features) is packed along tokens, and groups are of tokens. */
+/* Decodes an embedding as GPTQModel writes it: qweight (tokens * bits / 32, features) is packed along the tokens, and a
+ * group is a run of tokens. In neutral form each column is a group of its own. */
 static void decode_by_rows(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                            int64_t rows, struct tare_codes *codes)
 {
@@ -141,8 +142,8 @@ static void decode_by_rows(const struct tare_module *module, const void *const p
                     codes->code[(block * BLOCK + k - row) * in + i] = code[k];
         }
     for (int64_t r = 0; r < rows; r++) {
-        const int64_t g =
-            part[TARE_PART_G_IDX] ? (int32_t)word_at(part[TARE_PART_G_IDX], row + r) : (row + r) / module->block[0];
+        const int64_t g = part[TARE_PART_G_IDX] ? (int32_t)tare_word_at(part[TARE_PART_G_IDX], row + r)
+                                                : (row + r) / module->block[0];
         for (int64_t i = 0; i < in; i++) {
             if (i % BLOCK == 0)
                 zeros_of(module, part, g, i / BLOCK, zero);
@@ -175,9 +176,9 @@ static void decode(const struct tare_module *module, const void *const part[TARE
     decode_groups(module, part, row, rows, codes->scale, codes->offset);
 }
 
-#define TILE 16 /* of a transpose: 16 words are a cache line */
+#define TILE 16 /* words a side of a block that is transposed; they are one cache line */
 
-/* Rows [row, row + rows) of the transpose of n words each, which lie `out` apart. */
+/* Writes rows [row, row + rows) of the transpose of qweight, each of n words, which lie `out` apart in the file. */
 static void transpose_words(const struct tare_module *module, const void *words, int64_t row, int64_t rows,
                             unsigned char *to)
 {
@@ -193,7 +194,7 @@ static void transpose_words(const struct tare_module *module, const void *words,
         }
 }
 
-/* The same where columns move: each code goes to its new place in the stream. */
+/* The same where columns were sorted: each code goes to its new place in the row's stream. */
 static void place_codes(const struct tare_module *module, const void *qweight, int64_t row, int64_t rows,
                         unsigned char *to)
 {
@@ -245,7 +246,7 @@ static enum tare_code check(const struct tare_module *module, const void *const 
     const int64_t groups = module->part[TARE_PART_SCALES]->shape[0];
     const struct tare_tensor *order = module->part[TARE_PART_G_IDX];
     for (int64_t i = 0; order && i < order->shape[0]; i++) {
-        const int32_t group = (int32_t)word_at(part[TARE_PART_G_IDX], i);
+        const int32_t group = (int32_t)tare_word_at(part[TARE_PART_G_IDX], i);
         if (group < 0 || group >= groups)
             return tare_fail(err, TARE_E_FORMAT, order->name, "g_idx[%lld] is %ld, and there are %lld groups",
                              (long long)i, (long)group, (long long)groups);
@@ -279,16 +280,16 @@ static bool announced_p(const struct tare_quant *quant)
     return quant->method == TARE_METHOD_GPTQ && quant->gptq.format == TARE_GPTQ_PLANAR;
 }
 
-#define GPTQ(word, say, way)                                                                                           \
+#define GPTQ(word, say, mlx, tiles)                                                                                    \
     {                                                                                                                  \
         .name = word, .suffix = {".qweight", ".scales", ".qzeros", ".g_idx"}, .key = TARE_PART_WEIGHT, .casts = true,  \
-        .reorders = true, .announced = say, .shape = tare_gptq_shape, .decode = decode, .to_mlx = way, .check = check, \
-        .suspect = &tare_suspect_gptq                                                                                  \
+        .reorders = true, .announced = say, .shape = tare_gptq_shape, .decode = decode, .to_mlx = mlx,                 \
+        .to_tiles = tiles, .check = check, .suspect = &tare_suspect_gptq                                               \
     }
-const struct tare_packing tare_packing_gptq_v1 = GPTQ("gptq", announced_v1, to_mlx);
-const struct tare_packing tare_packing_gptq_words = GPTQ("gptq", announced_words, to_mlx);
-const struct tare_packing tare_packing_gptq_v2 = GPTQ("gptq-v2", announced_v2, to_mlx);
-const struct tare_packing tare_packing_gptq_p = GPTQ("gptq-p", announced_p, NULL);
+const struct tare_packing tare_packing_gptq_v1 = GPTQ("gptq", announced_v1, to_mlx, tare_gptq_to_tiles);
+const struct tare_packing tare_packing_gptq_words = GPTQ("gptq", announced_words, to_mlx, tare_gptq_to_tiles);
+const struct tare_packing tare_packing_gptq_v2 = GPTQ("gptq-v2", announced_v2, to_mlx, tare_gptq_to_tiles);
+const struct tare_packing tare_packing_gptq_p = GPTQ("gptq-p", announced_p, NULL, NULL);
 
 bool tare_packing_is_gptq(const struct tare_packing *packing)
 {

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT
- * gptq_shape.c - GPTQ: bits, group size and logical shape from the shapes of the parts, and what the config says of
- * them (P6).
+ * gptq_shape.c - finds the bits, the group size and the logical shape of a GPTQ module from the shapes of its parts,
+ * and holds them against the config (P6 in docs/bad-input.md).
  */
 #include "packing/fault.h"
 #include "packing/gptq/gptq.h"
 
-/* What shapes and config have to say, before any of it is settled. */
+/* What the shapes and the config say, before anything is decided. */
 struct sizes {
-    int64_t words, out; /* qweight */
-    int64_t groups;     /* scales */
-    int64_t zero_words; /* qzeros, a group's */
-    int64_t in;         /* by g_idx; 0: there is none */
+    int64_t words;      /* qweight: (words, out) */
+    int64_t out;        /* the same */
+    int64_t groups;     /* scales: (groups, out) */
+    int64_t zero_words; /* qzeros: (groups, zero_words) */
+    int64_t in;         /* g_idx: (in); 0: there is no g_idx */
     const struct tare_quant *quant;
 };
 
@@ -19,7 +20,7 @@ static int64_t words_of(int64_t n, int bits)
     return n > INT64_MAX / 8 - 32 ? -1 : (n * bits + 31) / 32;
 }
 
-/* Input columns at so many bits, 0: the parts have other bits. */
+/* The input columns that the parts have if codes take `bits` bits; 0: they do not fit that many bits. */
 static int64_t columns_at(const struct sizes *s, int bits)
 {
     if (s->words < 1 || s->words > INT64_MAX / 64 || words_of(s->out, bits) != s->zero_words)
@@ -29,7 +30,7 @@ static int64_t columns_at(const struct sizes *s, int bits)
     return s->words * 32 % bits == 0 ? s->words * 32 / bits : 0;
 }
 
-/* The bits that the config says where they fit, else the only ones that do; 0: none, or several. */
+/* The config's bits where they fit, else the only number of bits that fits; 0: none does, or several do. */
 static int bits_of(const struct sizes *s)
 {
     int found = 0;
@@ -44,8 +45,7 @@ static int bits_of(const struct sizes *s)
     return found;
 }
 
-/* The size that the config says where so many groups fit it, else what the groups divide the columns into; 0: nothing.
- */
+/* The config's group size where it makes `groups` groups, else the size that divides the columns evenly; 0: none. */
 static int64_t group_size_of(int64_t in, int64_t groups, int64_t said)
 {
     if (groups < 1 || groups > in)
@@ -149,7 +149,7 @@ void tare_gptq_shape(struct tare_module *module, const struct tare_quant *quant,
                             .quant = quant};
     if (!fit(module, &s, arena))
         return;
-    module->act_order = order && quant->gptq.desc_act; /* until g_idx itself is read */
+    module->act_order = order && quant->gptq.desc_act; /* a guess until g_idx itself is read */
     if (!quant->gptq.n_rules)
         tare_gptq_agree(module, quant->bits, quant->group_size, quant->place ? quant->place : "quantization_config",
                         arena);

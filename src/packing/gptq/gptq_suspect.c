@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * gptq_suspect.c - may a group of gptq be dead? Its words hold codes of one output for some inputs in a row.
  *
- * Of a group whose codes are all alike the first word is its own first code over and over. That is seldom so by chance:
- * in one of 2^24 words or fewer. Decoded zeros never lie out of range: what is beyond their bits wraps.
+ * If all codes of a group are alike, its first word repeats its own first code. By chance that is so in one of 2^24
+ * words, or fewer. Decoded zeros are never out of range, because what goes beyond their bits wraps.
  */
 #include <string.h>
 
 #include "packing/gptq/gptq.h"
 #include "packing/suspect.h"
 
-/* Of a planar word, those of the first plane; see unpack_planes() in gptq.c. */
+/* The bits of a field; in a planar word those of the first plane, see unpack_planes() in gptq.c. */
 static int field_bits(const struct tare_module *module)
 {
     const int bits = module->bits;
@@ -22,10 +22,10 @@ static int64_t units(const struct tare_module *module)
 {
     const uint64_t stride = (uint64_t)module->shape[0] * 4;
     const uint64_t words = (uint64_t)module->shape[1] * (uint64_t)module->bits / 32;
-    if (module->place || module->by_rows) /* the stored order is another */
+    if (module->place || module->by_rows) /* codes are stored in another order */
         return 0;
-    const bool whole =
-        tare_module_even(module) && module->group_size % TARE_GPTQ_BLOCK == 0; /* groups are whole words */
+    /* Groups must be whole words. */
+    const bool whole = tare_module_even(module) && module->group_size % TARE_GPTQ_BLOCK == 0;
     return whole && module->part[TARE_PART_WEIGHT]->size == words * stride ? tare_module_groups(module) : 0;
 }
 

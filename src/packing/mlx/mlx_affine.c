@@ -4,7 +4,7 @@
  *
  * A row is one bit stream, least significant bit first; 3, 5 and 6 bits straddle words.
  *     weight[out][in] = scale[out][group] * code[out][in] + bias[out][group]       group = in / group_size
- * Source: formats.md, "MLX".
+ * Source: docs/layouts.md, "MLX".
  */
 #include <string.h>
 
@@ -24,7 +24,7 @@ bool tare_mlx_mode_known(const char *mode)
            !strcmp(mode, "nvfp4");
 }
 
-/* Only affine has scales that are floats, and biases; the other modes' are bytes. */
+/* Only affine has biases, and scales that are floats; the scales of the other modes are bytes. */
 static const struct tare_packing *which(const struct tare_module *module, const struct tare_quant *quant)
 {
     const struct tare_tensor *scales = module->part[TARE_PART_SCALES];
@@ -38,7 +38,7 @@ bool tare_mlx_bits(int bits)
     return bits == 2 || bits == 3 || bits == 4 || bits == 5 || bits == 6 || bits == 8;
 }
 
-/* What the config says of this module, or a fault. */
+/* Takes bits and group size of this module from the config; returns false after recording a fault. */
 static bool said(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
 {
     const struct tare_tensor *there = module->part[TARE_PART_SCALES];
@@ -76,7 +76,7 @@ static bool same_but_last(const struct tare_tensor *a, const struct tare_tensor 
     return true;
 }
 
-/* Do the shapes of the parts fit each other and what the config says? Fills the shape. */
+/* Checks that the shapes of the parts fit each other and the config, and fills the logical shape; else a fault. */
 static void fit(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
@@ -117,11 +117,12 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
     module->dtype = scales && tare_dtype_is_float(scales->dtype) ? scales->dtype : TARE_F16;
-    if (weight) { /* what is known of a module with a fault */
+    if (weight) { /* reports show this much of a module with a fault */
         module->rank = weight->rank;
         module->shape = weight->shape;
     }
-    /* mlx compares shapes only and loads floats for codes; so do plans, but nothing can be made of such data. */
+    /* mlx compares only shapes, and so loads floats where codes should be. Plans accept that too, but the data is of no
+     * use. */
     if (weight && tare_dtype_is_float(weight->dtype))
         module->unusable =
             tare_arena_format(arena, "weight is %s, mlx-affine needs U32", tare_dtype_name(weight->dtype));
@@ -200,4 +201,5 @@ const struct tare_packing tare_packing_mlx_affine = {
     .decode = decode,
     .suspect = &tare_suspect_rows,
     .to_mlx = to_mlx,
+    .to_tiles = tare_mlx_to_tiles,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * mlx_floats.c - MLX's own mxfp4, mxfp8 and nvfp4: weight U32 (.., out, in * bits / 32), scales U8 (.., out, groups),
- * no biases; nvfp4 maybe with global_scale F32, one number a matrix. mlx_affine.c finds them: the suffixes are the
- * same.
+ * no biases; nvfp4 maybe with global_scale F32, one number a matrix. mlx_affine.c tells them apart, as
+ * the suffixes are the same.
  */
 #include <string.h>
 
@@ -15,13 +15,15 @@ const struct tare_packing *tare_mlx_floats_of(const struct tare_module *module)
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
     const int64_t words = weight && weight->rank ? weight->shape[weight->rank - 1] : 0;
     const int64_t groups = scales->rank ? scales->shape[scales->rank - 1] : 0;
-    /* words of 32 bits a group: 16 nibbles, 32 bytes, 32 nibbles. mlx-lm's infer_quant_config() decides likewise. */
+    /* A group takes 2 words of 32 bits in nvfp4 (16 nibbles), 8 in mxfp8 (32 bytes), 4 in mxfp4 (32 nibbles). mlx-lm's
+     * infer_quant_config() decides in the same way. */
     if (groups > 0 && words % groups == 0 && words / groups == 2)
         return &tare_packing_mlx_nvfp4;
     return groups > 0 && words % groups == 0 && words / groups == 8 ? &tare_packing_mlx_mxfp8 : &tare_packing_mlx_mxfp4;
 }
 
-/* An entry of this very path says how it is to be read; the general one does not (mlx-lm infers where no path is). */
+/* Holds an entry of the config for this very path against the shapes. The general entry does not count: mlx-lm infers
+ * the mode where the config has no entry for a path. */
 static void agree(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
 {
     const char *path = tare_module_path(module, arena), *place = quant->place ? quant->place : "quantization";
@@ -61,20 +63,44 @@ static float global(const struct tare_module *module, const void *const part[TAR
     return tare_float_at(part[TARE_PART_GLOBAL], TARE_F32, row / (rows / count));
 }
 
-#define MLX_FLOATS(word, form, kind)                                                                                   \
-    const struct tare_packing tare_packing_mlx_##word = {                                                              \
-        .name = "mlx-" #word,                                                                                          \
-        .suffix =                                                                                                      \
-            {[TARE_PART_WEIGHT] = ".weight", [TARE_PART_SCALES] = ".scales", [TARE_PART_GLOBAL] = ".global_scale"},    \
-        .key = TARE_PART_SCALES,                                                                                       \
-        .codes = kind,                                                                                                 \
-        .mode = form,                                                                                                  \
-        .shape = shape,                                                                                                \
-        .decode = tare_micro_decode,                                                                                   \
-        .suspect = &tare_suspect_rows,                                                                                 \
-        .to_mlx = tare_micro_to_mlx,                                                                                   \
-        .global = global,                                                                                              \
-    }
-MLX_FLOATS(mxfp4, TARE_MLX_MXFP4, TARE_CODE_E2M1);
-MLX_FLOATS(mxfp8, TARE_MLX_MXFP8, TARE_CODE_E4M3);
-MLX_FLOATS(nvfp4, TARE_MLX_NVFP4, TARE_CODE_E2M1);
+const struct tare_packing tare_packing_mlx_mxfp4 = {
+    .name = "mlx-mxfp4",
+    .suffix = {".weight", ".scales", [TARE_PART_GLOBAL] = ".global_scale"},
+    .key = TARE_PART_SCALES,
+    .codes = TARE_CODE_E2M1,
+    .mode = TARE_MLX_MXFP4,
+    .table = &tare_micro_table,
+    .shape = shape,
+    .decode = tare_micro_decode,
+    .suspect = &tare_suspect_rows,
+    .to_mlx = tare_micro_to_mlx,
+    .global = global,
+};
+
+const struct tare_packing tare_packing_mlx_mxfp8 = {
+    .name = "mlx-mxfp8",
+    .suffix = {".weight", ".scales", [TARE_PART_GLOBAL] = ".global_scale"},
+    .key = TARE_PART_SCALES,
+    .codes = TARE_CODE_E4M3,
+    .mode = TARE_MLX_MXFP8,
+    .exact = TARE_BF16,
+    .shape = shape,
+    .decode = tare_micro_decode,
+    .suspect = &tare_suspect_rows,
+    .to_mlx = tare_micro_to_mlx,
+    .global = global,
+};
+
+const struct tare_packing tare_packing_mlx_nvfp4 = {
+    .name = "mlx-nvfp4",
+    .suffix = {".weight", ".scales", [TARE_PART_GLOBAL] = ".global_scale"},
+    .key = TARE_PART_SCALES,
+    .codes = TARE_CODE_E2M1,
+    .mode = TARE_MLX_NVFP4,
+    .exact = TARE_BF16,
+    .shape = shape,
+    .decode = tare_micro_decode,
+    .suspect = &tare_suspect_rows,
+    .to_mlx = tare_micro_to_mlx,
+    .global = global,
+};

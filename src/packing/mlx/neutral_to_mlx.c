@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * neutral_to_mlx.c - any packing into MLX's layout by the neutral form: the reference for every fused kernel. */
+ * neutral_to_mlx.c - any packing into MLX's layout through the neutral form: the reference for every to_mlx(). */
 #include <string.h>
 
 #include "base/small_float.h"

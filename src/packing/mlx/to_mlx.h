@@ -1,84 +1,47 @@
 /* SPDX-License-Identifier: MIT
- * to_mlx.h - rows into MLX's layout: the neutral way, and the fused kernels that must equal it bit for bit. */
+ * to_mlx.h - rows into MLX's layout: through the neutral form, and by fused functions that must give the same bits. */
 #ifndef TARE_PACKING_MLX_TO_MLX_H
 #define TARE_PACKING_MLX_TO_MLX_H
 
-#include "base/half.h"
+#include "base/dtype.h"
 #include "packing/packing.h"
 
-/* affine, mxfp4, mxfp8, nvfp4; NULL is affine. */
+/* Is it affine, mxfp4, mxfp8 or nvfp4? NULL means affine. */
 bool tare_mlx_mode_known(const char *mode);
-/* "affine" .. of a mode that is not dense. */
+/* MLX's word for a mode: "affine". */
 const char *tare_mlx_mode_word(enum tare_mlx_mode mode);
-/* The mode of a module of MLX's own with scales of bytes, by its shapes. */
+/* The packing of a module of MLX's own whose scales are bytes, told by its shapes. */
 const struct tare_packing *tare_mlx_floats_of(const struct tare_module *module);
 
-/* Does MLX's affine layout have codes of so many bits? */
+/* Does MLX's affine layout have codes of that many bits? */
 bool tare_mlx_bits(int bits);
-/* n codes of `bits` bits as one stream, least significant bit first; n * bits is a multiple of 8. */
+/* Packs n codes of `bits` bits as one stream, the least significant bit first, or unpacks it. n * bits is a multiple of
+ * 8. */
 void tare_mlx_pack(const uint8_t *code, int bits, int64_t n, void *words);
 void tare_mlx_unpack(const void *words, int bits, int64_t n, uint8_t *code);
 
 /*
- * The neutral way, for any packing but nvfp4: decode, then encode. The bias of a zero is -zero * scale, computed in
- * float32 and rounded to the dtype of the scales; zero 0 gives -0 * scale, as in mlx-lm. Scales of mxfp4 and mxfp8 are
- * powers of two and become their exponents. work is the caller's to reset. False: no memory.
+ * Goes through the neutral form, for any packing but nvfp4: decode, then encode. The bias of a zero is -zero * scale,
+ * computed in float32 and rounded to the dtype of the scales; a zero of 0 gives -0 * scale, as in mlx-lm. Scales of
+ * mxfp4 and mxfp8 are powers of two and become their exponents. The caller resets work. False: no memory.
  */
 bool tare_neutral_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                          int64_t rows, const struct tare_mlx_rows *to, struct tare_arena *work);
 
-/* The same for affine, with scales and biases computed in another dtype than that of the module's scales: float32 holds
- * every -zero * scale of 16 bits. */
+/* The same for affine, with scales and biases in another dtype than that of the module's scales: float32 holds every
+ * -zero * scale of a 16-bit scale exactly. */
 bool tare_neutral_to_mlx_as(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                             int64_t rows, enum tare_dtype dtype, const struct tare_mlx_rows *to,
                             struct tare_arena *work);
 
-/* awq-gemm, fused: by AVX2 where the processor has it and the rows suit, else portable. in must be a multiple of 8. */
+/* The to_mlx() of awq-gemm: with AVX2 where the processor has it and the rows suit it, else in portable C. The columns
+ * are a multiple of 8. */
 void tare_awq_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                      const struct tare_mlx_rows *to);
 void tare_awq_to_mlx_portable(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                               int64_t rows, const struct tare_mlx_rows *to);
 
-/* The value a dtype makes of it: F16 and BF16 round, others keep it. */
-static inline float tare_float_round(enum tare_dtype dtype, float value)
-{
-    return dtype == TARE_F16    ? tare_from_float16(tare_to_float16(value))
-           : dtype == TARE_BF16 ? tare_from_bfloat16(tare_to_bfloat16(value))
-                                : value;
-}
-
-/* Element `at` of an array of F16, BF16 or F32. */
-static inline float tare_float_at(const void *data, enum tare_dtype dtype, int64_t at)
-{
-    uint16_t half;
-    float value;
-    if (dtype == TARE_F32) {
-        memcpy(&value, (const unsigned char *)data + 4 * at, sizeof value);
-        return value;
-    }
-    memcpy(&half, (const unsigned char *)data + 2 * at, sizeof half);
-    return dtype == TARE_F16 ? tare_from_float16(half) : tare_from_bfloat16(half);
-}
-
-/* The same, or of F64. */
-static inline double tare_real_at(const void *data, enum tare_dtype dtype, int64_t at)
-{
-    double value;
-    if (dtype != TARE_F64)
-        return (double)tare_float_at(data, dtype, at);
-    memcpy(&value, (const unsigned char *)data + 8 * at, sizeof value);
-    return value;
-}
-
-/* Round value to F16, BF16 or F32 and store it as element `at`. */
-static inline void tare_float_put(void *data, enum tare_dtype dtype, int64_t at, float value)
-{
-    if (dtype == TARE_F32) {
-        memcpy((unsigned char *)data + 4 * at, &value, sizeof value);
-        return;
-    }
-    const uint16_t half = dtype == TARE_F16 ? tare_to_float16(value) : tare_to_bfloat16(value);
-    memcpy((unsigned char *)data + 2 * at, &half, sizeof half);
-}
+/* The to_tiles() of MLX's affine layout of 4 bits. */
+bool tare_mlx_to_tiles(const struct tare_stretch *stretch);
 
 #endif

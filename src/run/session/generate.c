@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * generate.c - a text that goes on: feed, choose, say.
+ * generate.c - continues a text: feeds ids to the session, chooses the next one, and gives out its piece of text.
  *
- * Drafts: the chosen id and the guesses after it are fed in one step, which gives a row of logits for each. The row
- * after the id decides what comes next; as long as that is what was guessed, the row after the guess is the next one to
- * decide. At the first that is not, the session is taken back to before it.
+ * With drafts, the chosen id and the guesses after it are fed in one step, which gives a row of logits for each. The
+ * row after the id decides what comes next. As long as that is what was guessed, the row after the guess decides again.
+ * At the first wrong guess the session is rewound to before it.
  */
 #include <float.h>
 #include <math.h>
@@ -25,9 +25,9 @@ struct tare_generation {
     struct tare_sampling sampling;
     struct tare_bias *bias;
     struct tare_text out;
-    int32_t *ids;  /* all of the text; room for the context and one more */
-    size_t n, fed; /* the session holds the first `fed`, and guesses where rows are left */
-    float *rows;   /* logits: row[k] follows the k-th id of the last feed that asked for them */
+    int32_t *ids;  /* the whole text; there is room for the context and one id more */
+    size_t n, fed; /* the session holds the first `fed` ids, and after them the guesses whose rows are left */
+    float *rows;   /* logits: row k comes after the k-th id of the last feed that asked for logits */
     size_t row, n_rows;
     int64_t vocabulary, context, most, drawn, guessed, right;
     int32_t draft[DRAFT_MOST];
@@ -41,7 +41,7 @@ void tare_generate_free(tare_generation *g)
     if (!g)
         return;
     if (g->session && tare_session_length(g->session) > (int64_t)g->fed && g->n_rows)
-        tare_session_rewind(g->session, (int64_t)g->fed, NULL); /* guesses nobody decided on */
+        tare_session_rewind(g->session, (int64_t)g->fed, NULL); /* guesses that nothing has confirmed */
     tare_stream_free(g->stream);
     tare_grammar_state_free(g->grammar);
     tare_stops_release(&g->stops);
@@ -63,8 +63,6 @@ void tare_generate_drafts(const tare_generation *g, int64_t *guessed, int64_t *r
     *guessed = g->guessed;
     *right = g->right;
 }
-
-/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static enum tare_code copy_sampling(tare_generation *g, const struct tare_sampling *s, struct tare_error *err)
 {
@@ -102,7 +100,8 @@ static enum tare_code copy_text(tare_generation *g, const int32_t *prompt, size_
     return TARE_OK;
 }
 
-/* The stream sees the prompt too: whether a piece starts with a space depends on what stands before it. */
+/* Feeds the prompt to the stream of text too, since what stands before a piece decides whether it starts with a space.
+ */
 static enum tare_code open_stream(tare_generation *g, struct tare_error *err)
 {
     const char *piece = NULL;
@@ -155,9 +154,7 @@ enum tare_code tare_generate_open(tare_generation **generation, tare_session *se
     return code;
 }
 
-/* ---- one step ---------------------------------------------------------------------------------------------------- */
-
-/* A row of logits for the next id: one that is left, or those of a feed. */
+/* Provides a row of logits for the next id: one that is left from the last feed, or one of a new feed. */
 static enum tare_code have_row(tare_generation *g, struct tare_error *err)
 {
     if (g->row < g->n_rows)
@@ -189,7 +186,7 @@ static enum tare_code have_row(tare_generation *g, struct tare_error *err)
     return TARE_OK;
 }
 
-/* -INFINITY is how a model says never. What is left of a NaN or an infinity in the weights is not that. */
+/* Refuses a row with a NaN or +INFINITY, which comes from bad weights. -INFINITY is how a model rules an id out. */
 static enum tare_code check_row(const float *logits, int64_t n, struct tare_error *err)
 {
     int64_t strange = 0;
@@ -202,7 +199,7 @@ static enum tare_code check_row(const float *logits, int64_t n, struct tare_erro
                                     (long long)strange, (long long)n);
 }
 
-/* *id: -1 where the grammar leaves none. */
+/* Chooses the next id; *id is -1 where the grammar leaves none. */
 static enum tare_code choose(tare_generation *g, int32_t *id, struct tare_error *err)
 {
     float *logits = g->rows + g->row * (size_t)g->vocabulary;
@@ -217,11 +214,12 @@ static enum tare_code choose(tare_generation *g, int32_t *id, struct tare_error 
         code = tare_grammar_mask(g->grammar, logits, g->vocabulary, &allowed, err);
     *id = !code && allowed ? tare_sample(logits, g->vocabulary, &g->sampling, (uint64_t)g->drawn) : -1;
     if (*id >= 0 && g->grammar && !(logits[*id] > -INFINITY))
-        *id = -1; /* all that the grammar allows is forbidden by a bias, or not a number */
+        *id = -1; /* what the grammar allows is ruled out by a bias, or is not a number */
     return code;
 }
 
-/* The id was chosen: was it guessed? Then its row is the next one; else the guesses are taken back. */
+/* Compares the chosen id with the guess. If it was right, the next row is the one to read; otherwise the session is
+ * rewound to before the guesses. */
 static enum tare_code settle(tare_generation *g, int32_t id, struct tare_error *err)
 {
     const size_t guesses = g->n_rows - 1;
@@ -236,13 +234,13 @@ static enum tare_code settle(tare_generation *g, int32_t id, struct tare_error *
         return TARE_OK;
     }
     if (g->row < guesses && g->row == 0 && g->draft_now > 1)
-        g->draft_now /= 2; /* a guess costs time: fewer, until they are right again */
+        g->draft_now /= 2; /* a wrong guess costs time, so fewer are made until they are right again */
     const bool left = g->row < guesses;
     g->n_rows = g->row = 0;
     return left ? tare_session_rewind(g->session, (int64_t)g->fed, err) : TARE_OK;
 }
 
-/* The text ends: give out what was held back, and leave no guesses in the session. */
+/* Ends the text: gives out what was held back, and leaves no guesses in the session. */
 static enum tare_code finish(tare_generation *g, enum tare_finish why, struct tare_error *err)
 {
     const char *piece = "";
@@ -283,7 +281,7 @@ static enum tare_code go_on(tare_generation *g, int32_t *id, struct tare_error *
 {
     enum tare_code code = have_row(g, err);
     if (code == TARE_E_CANCELLED) {
-        g->fed = (size_t)tare_session_length(g->session); /* of a long prompt a part is in */
+        g->fed = (size_t)tare_session_length(g->session); /* a part of a long prompt has gone through */
         return finish(g, TARE_FINISH_CANCELLED, err);
     }
     int32_t chosen = -1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * lookup.c - drafts from the text itself: prompt lookup, after Saxena 2023. */
+ * lookup.c - guesses the next ids from the text itself: prompt lookup decoding (Saxena 2023). */
 #include "run/session/lookup.h"
 
 #include <string.h>

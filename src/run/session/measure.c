@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * measure.c - what a token costs, and what the machine could do at best. */
+ * measure.c - counts the bytes of weights that a token reads, and measures how fast the machine reads memory. */
 #include "run/session/measure.h"
 
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/pool.h"
+#include "blocks/after.h"
 #include "kernels/tiles.h"
 
 static uint64_t spared(const struct tare_block *block, const struct tare_loaded *loaded)
@@ -21,25 +22,25 @@ uint64_t tare_measure_token(const struct tare_loaded *loaded, const struct tare_
     for (size_t i = 0; i < tree->n; i++) {
         const struct tare_parameter *p = tree->parameters[i];
         const struct tare_matrix *m = &loaded->matrices[p->index];
-        if (p->kind != TARE_KIND_EMBEDDING && m != head && p != tree->head.weight) /* which head may stand for */
+        if (p->kind != TARE_KIND_EMBEDDING && m != head && p != tree->head.weight) /* the head stands for it */
             bytes += tare_matrix_bytes(m);
     }
     for (int64_t i = 0; i < decoder->n_layers; i++) {
         const struct tare_layer *layer = &decoder->layers[i];
-        less += spared(&layer->mixer, loaded) + spared(&layer->ffn, loaded) + spared(&layer->third, loaded);
+        less += spared(&layer->mixer, loaded) + spared(&layer->ffn, loaded);
+        if (layer->after)
+            less += spared(&layer->after->block, loaded);
     }
     return bytes > less ? bytes - less : 0;
 }
 
-/* ---- the machine --------------------------------------------------------------------------------------------- */
-
-#define PASSES 5      /* the best of them; the first one warms up */
-#define STRIPE 262144 /* bytes of a task: four of a decode step's */
+#define PASSES 5      /* of which the best counts; the first one warms up */
+#define STRIPE 262144 /* bytes of a task: as much as four tasks of a decode step */
 #define LANES 8       /* sums that do not wait for one another */
 
 struct stripes {
     const uint64_t *words;
-    uint64_t *sums; /* one a task: what is read has to be used */
+    uint64_t *sums; /* one for each task, so that no compiler leaves the reading out */
 };
 
 static void add_up(void *user, size_t i, int worker)
@@ -63,7 +64,7 @@ static double seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* Bytes a second of the best pass over n stripes. */
+/* Returns the bytes a second of the best pass over n stripes. */
 static double read_best(struct tare_pool *pool, struct stripes *stripes, size_t n)
 {
     double least = 0;
@@ -90,7 +91,7 @@ enum tare_code tare_measure_read(int threads, uint64_t bytes, double *rate, stru
         return code;
     uint64_t *words = malloc(n * STRIPE), *sums = malloc(n * sizeof *sums);
     if (words && sums) {
-        memset(words, 1, n * STRIPE); /* pages of their own: untouched ones are all the same page of zeros */
+        memset(words, 1, n * STRIPE); /* gives each page its own memory; untouched pages are all one page of zeros */
         *rate = read_best(pool, &(struct stripes){words, sums}, n);
     }
     const bool had = words && sums;

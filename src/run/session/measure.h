@@ -8,8 +8,8 @@
 #include "tree/tree.h"
 
 /*
- * Bytes of matrices that decoding one token reads: all but embeddings, which give one row, and the experts that are not
- * chosen (ops->spared), and the head, which may be an embedding. Layers that are gone through several times count once.
+ * Counts the bytes of matrices that decoding one token reads: all matrices and the head, except embeddings, which give
+ * one row, and experts that are not chosen (ops->spared). Layers that a token goes through several times count once.
  */
 uint64_t tare_measure_token(const struct tare_loaded *loaded, const struct tare_tree *tree,
                             const struct tare_decoder *decoder, const struct tare_matrix *head);

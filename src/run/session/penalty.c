@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * penalty.c - what is done to logits before an id is chosen: biases, and penalties of ids that were there lately. */
+ * penalty.c - changes logits before an id is chosen: adds biases, and lowers those of ids that occurred lately. */
 #include <stdlib.h>
 #include <string.h>
 

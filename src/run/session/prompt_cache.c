@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * prompt_cache.c - see prompt_cache.h. A file comes from anywhere: its size is held against what the model's states
- * take before anything of it is read, and its hash before anything of it is believed. */
+ * prompt_cache.c - writes and reads the file that prompt_cache.h describes. A file may come from anywhere: its size
+ * must be what the model's states take before it is read, and its hash must be right before its contents are used. */
 #include "run/session/prompt_cache.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 
 static const char MAGIC[8] = "TARE TXT";
 #define VERSION 1u
-#define SAMPLE 64 /* bytes of a tensor */
+#define SAMPLE 64 /* bytes of each tensor that the model's hash covers */
 
 struct header {
     char magic[8];
@@ -74,7 +74,7 @@ static bool get(void *user, void *data, size_t n)
     return fread(data, 1, n, s->file) == n && XXH3_64bits_update(s->hash, data, n) == XXH_OK;
 }
 
-static bool write_all(struct stream *s, struct header *header, const struct tare_saved *saved)
+static bool write_all(struct stream *s, struct header *header, const struct tare_saved_session *saved)
 {
     bool fine = put(s, header, sizeof *header) && put(s, saved->ids, (size_t)saved->length * sizeof *saved->ids);
     for (int64_t i = 0; i < saved->n_states && fine; i++)
@@ -84,9 +84,9 @@ static bool write_all(struct stream *s, struct header *header, const struct tare
            fsync(fileno(s->file)) == 0;
 }
 
-/* Under another name first: a file is whole or it is not there. */
-enum tare_code tare_prompt_cache_write(const char *path, struct tare_model *model, const struct tare_saved *saved,
-                                       struct tare_error *err)
+/* Writes under another name first and renames at the end, so that a file is whole or does not exist. */
+enum tare_code tare_prompt_cache_write(const char *path, struct tare_model *model,
+                                       const struct tare_saved_session *saved, struct tare_error *err)
 {
     struct header header = {.version = VERSION,
                             .kv_bits = (uint32_t)saved->kv_bits,
@@ -119,8 +119,9 @@ enum tare_code tare_prompt_cache_write(const char *path, struct tare_model *mode
     return code;
 }
 
-static enum tare_code check_header(const struct header *h, struct tare_model *model, const struct tare_saved *saved,
-                                   int64_t context, const char *path, struct tare_error *err)
+static enum tare_code check_header(const struct header *h, struct tare_model *model,
+                                   const struct tare_saved_session *saved, int64_t context, const char *path,
+                                   struct tare_error *err)
 {
     uint64_t id = 0;
     if (memcmp(h->magic, MAGIC, sizeof MAGIC) || h->version != VERSION)
@@ -140,8 +141,8 @@ static enum tare_code check_header(const struct header *h, struct tare_model *mo
     return TARE_OK;
 }
 
-static enum tare_code check_size(FILE *file, const struct header *h, const struct tare_saved *saved, const char *path,
-                                 struct tare_error *err)
+static enum tare_code check_size(FILE *file, const struct header *h, const struct tare_saved_session *saved,
+                                 const char *path, struct tare_error *err)
 {
     struct stat st;
     uint64_t want = sizeof *h + (uint64_t)h->length * sizeof(int32_t) + sizeof(uint64_t);
@@ -155,8 +156,8 @@ static enum tare_code check_size(FILE *file, const struct header *h, const struc
     return TARE_OK;
 }
 
-static enum tare_code read_all(struct stream *s, struct tare_model *model, struct tare_saved *saved, int64_t context,
-                               const char *path, struct tare_error *err)
+static enum tare_code read_all(struct stream *s, struct tare_model *model, struct tare_saved_session *saved,
+                               int64_t context, const char *path, struct tare_error *err)
 {
     struct header h;
     uint64_t digest;
@@ -180,7 +181,7 @@ static enum tare_code read_all(struct stream *s, struct tare_model *model, struc
     return TARE_OK;
 }
 
-enum tare_code tare_prompt_cache_read(const char *path, struct tare_model *model, struct tare_saved *saved,
+enum tare_code tare_prompt_cache_read(const char *path, struct tare_model *model, struct tare_saved_session *saved,
                                       int64_t context, struct tare_error *err)
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would block */

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
- * runner.c - threads, work memory and weights of a model that is run. */
+ * runner.c - holds what running a model needs besides the texts: threads, work memory and weights. */
 #include "run/session/runner.h"
 
 #include <stdlib.h>
 
+#include "blocks/scratch.h"
 #include "run/weights/head8.h"
 #include "run/weights/loaded.h"
 
-/* Weights are loaded by the first runner. Two that open at once may both load; the later one gives its own up. */
+/* Loads the weights, unless an earlier runner of the model has. Of two that open at once both may load; the one that
+ * finishes later releases its own. */
 static enum tare_code share_loaded(struct tare_runner *r, struct tare_error *err)
 {
     tare_model *model = r->model;
@@ -18,7 +20,7 @@ static enum tare_code share_loaded(struct tare_runner *r, struct tare_error *err
         if (code)
             return code;
         __atomic_store_n(&model->loaded_free, tare_loaded_free,
-                         __ATOMIC_RELAXED); /* by whoever comes first, and again */
+                         __ATOMIC_RELAXED); /* every runner writes the same value */
         if (__atomic_compare_exchange_n(&model->loaded, &shared, own, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
             shared = own;
         else
@@ -28,7 +30,7 @@ static enum tare_code share_loaded(struct tare_runner *r, struct tare_error *err
     return TARE_OK;
 }
 
-/* The decoder's own head, the tree's, or the embedding where the model is tied. */
+/* Takes the decoder's own head, or the tree's, or the embedding where the model is tied. */
 static void choose_head(struct tare_runner *r)
 {
     const struct tare_parameter *plain = r->decoder->head;
@@ -127,33 +129,36 @@ void tare_runner_free(struct tare_runner *r)
     free(r);
 }
 
+/* The work memory of a pass. The blocks' scratch comes first, since some of them begin it with what needs more
+ * alignment than a float. */
+static size_t lay_out(const struct tare_decoder *d, int64_t tokens, float *memory, struct tare_pass *pass)
+{
+    struct tare_scratch s = {memory, 0};
+    pass->scratch = tare_scratch_take(&s, 1, (int64_t)tare_decoder_scratch(d, tokens));
+    pass->x = tare_scratch_take(&s, tokens, d->dim);
+    pass->y = tare_scratch_take(&s, tokens, d->dim);
+    pass->normed[0] = tare_scratch_take(&s, tokens, d->dim);
+    pass->normed[1] = tare_scratch_take(&s, tokens, d->dim);
+    for (int i = 0; i < TARE_SLICES; i++)
+        pass->slice[i] = tare_scratch_take(&s, tokens, d->slices[i]);
+    pass->turned = tare_scratch_take(&s, tokens, d->turned);
+    return s.floats;
+}
+
 static enum tare_code reserve_pass(struct tare_runner *r, int64_t tokens, struct tare_error *err)
 {
     if (tokens <= r->room)
         return TARE_OK;
     const struct tare_decoder *d = r->decoder;
-    const size_t scratch = tare_decoder_scratch(d, tokens);
-    size_t rows, floats, side;
-    if (__builtin_mul_overflow((size_t)tokens * 5, (size_t)d->dim, &rows) ||
-        __builtin_add_overflow((size_t)d->side.width, (size_t)d->turned, &side) ||
-        __builtin_mul_overflow((size_t)tokens, side, &side) || __builtin_add_overflow(rows, scratch, &floats) ||
-        __builtin_add_overflow(floats, side, &floats) || floats > SIZE_MAX / 16)
-        return tare_fail_memory(err);
-    float *memory = malloc(floats * sizeof *memory);
+    struct tare_pass counted;
+    const size_t floats = lay_out(d, tokens, NULL, &counted);
+    float *memory = floats <= SIZE_MAX / 16 ? malloc(floats * sizeof *memory) : NULL;
     if (!memory)
         return tare_fail_memory(err);
     free(r->memory);
     r->memory = memory;
     r->room = tokens;
-    const int64_t plane = tokens * d->dim;
-    r->pass.scratch = memory; /* first: some blocks begin it with what is more than floats, and must be aligned */
-    r->pass.x = memory + scratch;
-    r->pass.y = r->pass.x + plane;
-    r->pass.normed[0] = r->pass.x + 2 * plane;
-    r->pass.normed[1] = r->pass.x + 3 * plane;
-    r->pass.embedded = d->layers->skip ? r->pass.x + 4 * plane : NULL;
-    r->pass.side = r->pass.x + 5 * plane;
-    r->pass.turned = r->pass.side + tokens * d->side.width;
+    lay_out(d, tokens, memory, &r->pass);
     return TARE_OK;
 }
 
@@ -166,7 +171,7 @@ static enum tare_code reserve_work(struct tare_runner *r, int64_t length, struct
     for (int i = 0; i < tare_pool_threads(r->pass.pool); i++) {
         float *work = realloc(r->work[i], room * sizeof *work);
         if (!work)
-            return tare_fail_memory(err); /* those that grew may stay: work_room says what all have */
+            return tare_fail_memory(err); /* those that grew may stay, as work_room is what all of them have */
         r->work[i] = work;
     }
     r->work_room = room;

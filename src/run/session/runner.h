@@ -5,31 +5,32 @@
 
 #include "blocks/pass.h"
 
-enum { TARE_PASS_TOKENS = 256 }; /* most of one pass: scratch stays small, and weights are unpacked once a pass */
+/* The most tokens of one pass. Scratch stays small, and weights are unpacked once for that many tokens. */
+enum { TARE_PASS_TOKENS = 256 };
 
 struct tare_runner {
-    int holders;       /* sessions; atomic */
-    tare_model *model; /* a reference of its own */
+    int holders;       /* the sessions that use it; changed atomically */
+    tare_model *model; /* the runner holds a reference to it */
     const struct tare_decoder *decoder;
     struct tare_pass pass;
     struct tare_matrix head; /* of decoder->head */
-    float *memory;           /* x, y, normed, scratch of a pass */
-    int64_t room;            /* tokens that memory has room for */
-    float **work;            /* one a thread */
-    size_t work_room;
+    float *memory;           /* x, y, normed and scratch of a pass, one after another */
+    int64_t room;            /* tokens of a pass for which memory has room */
+    float **work;            /* a buffer for each thread */
+    size_t work_room;        /* floats of each buffer */
 };
 
-/* Threads and weights of a model; exact: see struct tare_session_options. The runner holds a reference to the model;
- * its one holder is the caller. */
+/* Opens a runner with that many threads, and loads the model's weights. exact is that of struct tare_session_options.
+ * The runner holds a reference to the model; at first the caller is its only holder. */
 enum tare_code tare_runner_open(struct tare_runner **runner, tare_model *model, int threads, bool exact,
                                 struct tare_error *err);
 void tare_runner_hold(struct tare_runner *runner);
-void tare_runner_free(struct tare_runner *runner); /* one holder less; NULL is fine */
+void tare_runner_free(struct tare_runner *runner); /* takes one holder away, and frees it after the last; may be NULL */
 
-/* Work memory for passes of `tokens` tokens over sequences of at most `length` positions. What is there stays as it is
- * after a failure. */
+/* Makes room in work memory for passes of `tokens` tokens over texts of at most `length` positions. After a failure the
+ * memory is as before. */
 enum tare_code tare_runner_reserve(struct tare_runner *runner, int64_t tokens, int64_t length, struct tare_error *err);
-/* One pass over spans, whose tokens follow one another in ids; see tare_decoder_forward(). */
+/* Runs one pass over spans, whose tokens stand one after another in ids; see tare_decoder_forward(). */
 enum tare_code tare_runner_pass(struct tare_runner *runner, const struct tare_span *spans, int64_t n_spans,
                                 const int32_t *ids, const struct tare_wanted *wanted, struct tare_error *err);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * sampler.c - one id from a row of logits. The order of the filters is said in tare.h.
+ * sampler.c - chooses one id from a row of logits. tare.h tells the order of the filters.
  *
- * The random number is a hash of (seed, draw), so a draw does not depend on what was drawn before it, nor on threads.
- * Powers are computed here, without fused operations or a library whose last bit differs from machine to machine.
+ * The random number is a hash of (seed, draw), so a draw depends neither on what was drawn before it nor on threads.
+ * Powers are computed here, without fused operations and without a library whose last bit differs between machines.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -18,15 +18,15 @@ static uint64_t mix(uint64_t z)
     return z ^ z >> 31;
 }
 
-/* In [0, 1), 53 bits. */
+/* Returns a random number in [0, 1), of 53 bits. */
 static double uniform(uint64_t seed, uint64_t draw)
 {
     const uint64_t golden = 0x9e3779b97f4a7c15u; /* 2^64 / phi: neighbouring seeds and draws end far apart */
     return (double)(mix(mix(seed + golden) + (draw + 1) * golden) >> 11) * 0x1p-53;
 }
 
-/* e^x for x <= 0 to 2e-7 of its value: 2^whole * 2^part, part in (-1, 0], by its Taylor series. NaN and all below -87
- * give 0. Without a branch, so that loops over it become vectors. */
+/* Returns e^x for x <= 0, within 2e-7 of its value: 2^whole * 2^part, with part in (-1, 0] by its Taylor series. NaN
+ * and all x below -87 give 0. There is no branch, so that loops over it become vector instructions. */
 static inline float power(float x)
 {
     const float y = (x >= -87 ? x : -87) * 1.44269504f;
@@ -49,12 +49,12 @@ static inline float power(float x)
 
 enum { LANES = 16, RUN = 256 };
 
-/* What a power is taken of: (logit - most) / temperature, of logits that are not under `least`. */
+/* How logits become powers: e^((logit - most) / temperature), and 0 for logits below `least`. */
 struct scale {
     float most, least, temperature;
 };
 
-/* e[i] for up to RUN logits, which is one loop of vectors; what is impossible is 0. */
+/* Computes the powers of up to RUN logits in one loop of vector instructions; an impossible id gets 0. */
 static void powers(const float *logits, int64_t n, struct scale scale, float e[RUN])
 {
     for (int64_t i = 0; i < n; i++) {
@@ -63,8 +63,8 @@ static void powers(const float *logits, int64_t n, struct scale scale, float e[R
     }
 }
 
-/* The first id of the largest logit: the largest of each lane, which is one vector instruction a row of lanes, then the
- * place. */
+/* Returns the first id with the largest logit. It finds the largest of each lane first, by one vector instruction for
+ * each row of lanes, and then the place. */
 static int64_t greedy(const float *logits, int64_t n)
 {
     float most[LANES], top = -INFINITY;
@@ -81,12 +81,12 @@ static int64_t greedy(const float *logits, int64_t n)
     for (i = 0; i < n; i++)
         if (logits[i] == top)
             return i;
-    return 0; /* nothing but NaN */
+    return 0; /* all logits are NaN */
 }
 
-/* What a filter looks at. */
+/* An id that the filters look at. */
 struct candidate {
-    float turn; /* those with less come first; of equal ones the smaller id */
+    float turn; /* candidates with less come first, and of equal ones the smaller id */
     float logit, weight;
     int32_t id;
 };
@@ -110,8 +110,8 @@ static void sift(struct candidate *heap, int64_t n, int64_t at)
 }
 
 /*
- * Leave the first ones by turn, in order, at the start of c: at most `most` of them, and no more than are needed for
- * their weights to reach `share` of all. Returns how many.
+ * Moves the first candidates by turn, in order, to the start of c: at most `most` of them, and no more than are needed
+ * for their weights to reach `share` of the weight of all. Returns their number.
  */
 static int64_t first_of(struct candidate *c, int64_t n, int64_t most, double share)
 {
@@ -129,7 +129,7 @@ static int64_t first_of(struct candidate *c, int64_t n, int64_t most, double sha
         sift(c, n - taken, 0);
         sum += (double)first.weight;
     } while (taken < n && taken < most && sum < share * total);
-    for (int64_t i = 0; i < taken && i < n - 1 - i; i++) { /* to the front, in order: reverse the whole */
+    for (int64_t i = 0; i < taken && i < n - 1 - i; i++) { /* reversing the whole brings them to the front, in order */
         const struct candidate swap = c[i];
         c[i] = c[n - 1 - i];
         c[n - 1 - i] = swap;
@@ -145,13 +145,15 @@ static int bin_of(float distance)
     return distance < BINS * BIN_WIDTH ? (int)(distance / BIN_WIDTH) : BINS - 1;
 }
 
-/* Where the likeliest end: what top-k or top-p keep is among the logits up to `bin`, so that only few are sorted. */
+/* How far the likeliest ids reach: those that top-k or top-p keep are among the logits up to `bin`, so that only few
+ * have to be sorted. */
 struct cut {
     int bin;
-    double total; /* mass of all; of top-p only */
+    double total; /* mass of all ids; only for top-p */
 };
 
-/* The bin up to which there are k logits, or the share of the mass. A bin more guards against the rounding of sums. */
+/* Finds the bin up to which there are k logits, or the share of the mass. It takes one bin more, to guard against the
+ * rounding of sums. */
 static struct cut cut(const float *logits, int64_t n, float most, int64_t k, double share)
 {
     double mass[BINS] = {0}, sum = 0;
@@ -189,7 +191,8 @@ static int64_t collect(const float *logits, int64_t n, float most, int bin, stru
     return kept;
 }
 
-/* Meister et al. 2022, "Locally Typical Sampling": sort by | -log p - H |. */
+/* Keeps the typical candidates: sorts by | -log p - H |, where H is the entropy (Meister et al. 2022, "Locally Typical
+ * Sampling"). */
 static int64_t typical(struct candidate *c, int64_t n, float most, double share)
 {
     double total = 0, entropy = 0;
@@ -210,13 +213,13 @@ static bool is_share(float p)
     return p > 0 && p < 1;
 }
 
-/* What the filters leave, likeliest first; *c is owned by the caller, NULL when memory ran out. */
+/* Collects what the filters leave, likeliest first. The caller owns *c, which is NULL when memory ran out. */
 static int64_t filter(const float *logits, int64_t n, const struct tare_sampling *s, float most, struct candidate **c)
 {
     const int64_t k = s->top_k > 0 && s->top_k < n ? s->top_k : n;
     const double nucleus = is_share(s->top_p) ? (double)s->top_p : 1;
     const bool by_type = is_share(s->typical_p);
-    /* Room for all is asked for, and only what is written to becomes memory. */
+    /* Room for all ids is requested, but the system only provides the pages that are written to. */
     if (!(*c = malloc((size_t)n * sizeof **c)))
         return 0;
     struct cut edge = {BINS - 1, 0};
@@ -225,7 +228,7 @@ static int64_t filter(const float *logits, int64_t n, const struct tare_sampling
     else if (!by_type)
         edge = cut(logits, n, most, n, nucleus);
     int64_t kept = collect(logits, n, most, edge.bin, *c);
-    double whole = 1, among = 0; /* whole: what share of the mass is among the collected */
+    double whole = 1, among = 0; /* whole: the share of the mass that the collected have */
     if (k < n) {
         kept = first_of(*c, kept, k, 2);
     } else if (!by_type) {
@@ -238,13 +241,13 @@ static int64_t filter(const float *logits, int64_t n, const struct tare_sampling
     return first_of(*c, kept, kept, nucleus < 1 ? nucleus / whole : 2);
 }
 
-/* Min-p: a part of the likeliest, in logits. */
+/* Returns the least logit that min-p keeps, which is a share of the likeliest id's probability. */
 static float floor_of(const struct tare_sampling *s, float most)
 {
     return s->min_p > 0 ? most + logf(s->min_p < 1 ? s->min_p : 1) : -INFINITY;
 }
 
-/* The candidate at which the running mass passes share * total; those under the floor of min-p are left out. */
+/* Returns the candidate at which the running mass passes share * total; those below the floor of min-p are left out. */
 static int32_t take(struct candidate *c, int64_t n, const struct tare_sampling *s, double share)
 {
     const float most = c[0].logit, least = floor_of(s, most);
@@ -262,8 +265,8 @@ static int32_t take(struct candidate *c, int64_t n, const struct tare_sampling *
 
 enum { BLOCKS = 1024 };
 
-/* The same over the whole row, in the order of ids, in one pass: the sums of blocks are kept, and one block is gone
- * through again. -1: no id has any mass. */
+/* The same over the whole row, in the order of ids. One pass keeps the sums of blocks, and then only the block that
+ * contains the id is read again. Returns -1 when no id has any mass. */
 static int32_t take_of_all(const float *logits, int64_t n, const struct tare_sampling *s, float most, double share)
 {
     const struct scale scale = {most, floor_of(s, most), s->temperature};
@@ -288,7 +291,8 @@ static int32_t take_of_all(const float *logits, int64_t n, const struct tare_sam
     const int64_t blocks = block;
     for (block = 0; block < blocks - 1 && sum + sums[block] <= share * total; block++)
         sum += sums[block];
-    int32_t last = -1; /* sums of lanes and of single ids round differently: the end of the block may come early */
+    /* The last id with any mass. Sums of lanes round differently, so the block may end before the share is reached. */
+    int32_t last = -1;
     for (at = block * size; at < n && at < (block + 1) * size; at++) {
         const float e = logits[at] >= scale.least ? power((logits[at] - most) / s->temperature) : 0;
         sum += (double)e;
@@ -315,7 +319,7 @@ int32_t tare_sample(const float *logits, int64_t n, const struct tare_sampling *
     }
     struct candidate *c = NULL;
     const int64_t kept = filter(logits, n, &s, logits[best], &c);
-    if (c) /* this function has no way to fail; the likeliest id passes every filter but typical */
+    if (c) /* without memory the likeliest id is returned, which passes every filter except typical */
         id = take(c, kept, &s, share);
     free(c);
     return id;

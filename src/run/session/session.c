@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * session.c - one text going through a model: its ids, its states. What it runs on is a runner, shared by forks. */
+ * session.c - one text on its way through a model: its ids and its states. Sessions that were forked from one another
+ * share a runner, which has threads, work memory and weights. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,13 +16,14 @@ struct tare_session {
     const struct tare_decoder *decoder;
     const volatile int *cancel;
     int64_t context, length;
-    int32_t *ids;               /* those fed; room for context */
-    struct tare_state **states; /* two a layer */
-    /* Sums stand for the first summed[turn] ids, and for the first summed[1 - turn] in the other turn; -1: for none */
+    int32_t *ids;               /* those that were fed; there is room for `context` ids */
+    struct tare_state **states; /* two for each layer: of its mixer and of its feed-forward block */
+    /* Sums exist twice: in this turn they include the first summed[turn] ids, in the other turn the first
+     * summed[1 - turn] ids. -1: the other turn has none. */
     int64_t summed[2];
     int turn;
-    bool sums;   /* has any state some? */
-    int kv_bits; /* 32, 16, 8, 4 */
+    bool sums;   /* some state has sums */
+    int kv_bits; /* of a number in the attention cache: 32, 16, 8 or 4 */
 };
 
 static const struct tare_block *block_at(const struct tare_decoder *d, int64_t i)
@@ -219,13 +221,14 @@ static enum tare_code check_feeds(const struct tare_feed *feeds, size_t n, struc
     return TARE_OK;
 }
 
-/* A step of several sessions: passes of at most TARE_PASS_TOKENS tokens, each taking what is left of each in turn. */
+/* A step of several sessions. It consists of passes of at most TARE_PASS_TOKENS tokens, each of which takes what is
+ * left of each session's ids in turn. */
 struct step {
     struct tare_feed *feeds;
     size_t n;
-    size_t *done; /* ids of each feed that went through */
+    size_t *done; /* how many ids of each feed have gone through */
     struct tare_span *spans;
-    struct tare_feed **of; /* whose span it is */
+    struct tare_feed **of; /* the feed that each span belongs to */
     int64_t n_spans;
     int32_t ids[TARE_PASS_TOKENS], rows[TARE_PASS_TOKENS];
     float *logits[TARE_PASS_TOKENS];
@@ -268,7 +271,7 @@ static void fill_pass(struct step *step)
     }
 }
 
-/* A pass writes where the sums of the turn before stand, whether it goes through or not. */
+/* Notes that the sums of the turn before are lost: a pass writes in their place, whether it succeeds or not. */
 static void begin_pass(const struct step *step)
 {
     for (int64_t i = 0; i < step->n_spans; i++) {
@@ -277,7 +280,7 @@ static void begin_pass(const struct step *step)
     }
 }
 
-/* The pass went through: its tokens are the sessions' from now on. */
+/* After a pass has succeeded, adds its tokens to the sessions. */
 static void keep_pass(struct step *step)
 {
     for (int64_t i = 0; i < step->n_spans; i++) {
@@ -383,25 +386,25 @@ const int32_t *tare_session_ids(const tare_session *s)
     return s->ids;
 }
 
-static struct tare_saved saved_of(const tare_session *s)
+static struct tare_saved_session saved_of(const tare_session *s)
 {
-    return (struct tare_saved){.length = s->length,
-                               .n_states = 2 * s->decoder->n_layers,
-                               .ids = s->ids,
-                               .states = s->states,
-                               .turn = s->turn,
-                               .kv_bits = s->kv_bits};
+    return (struct tare_saved_session){.length = s->length,
+                                       .n_states = 2 * s->decoder->n_layers,
+                                       .ids = s->ids,
+                                       .states = s->states,
+                                       .turn = s->turn,
+                                       .kv_bits = s->kv_bits};
 }
 
 enum tare_code tare_session_save(const tare_session *s, const char *path, struct tare_error *err)
 {
-    const struct tare_saved saved = saved_of(s);
+    const struct tare_saved_session saved = saved_of(s);
     return tare_prompt_cache_write(path, s->runner->model, &saved, err);
 }
 
 enum tare_code tare_session_load(tare_session *s, const char *path, struct tare_error *err)
 {
-    struct tare_saved saved = saved_of(s);
+    struct tare_saved_session saved = saved_of(s);
     const enum tare_code code = tare_prompt_cache_read(path, s->runner->model, &saved, s->context, err);
     s->length = code ? 0 : saved.length;
     s->turn = code ? 0 : saved.turn;
@@ -413,7 +416,8 @@ enum tare_code tare_session_load(tare_session *s, const char *path, struct tare_
     return code;
 }
 
-/* Sums cannot forget: go back to the last turn that is not beyond `length`, or to the beginning. */
+/* Rewinds the sums, from which no token can be subtracted: to the last turn that does not go beyond `length`, or to the
+ * beginning of the text. */
 static void turn_back(tare_session *s, int64_t length)
 {
     if (s->summed[s->turn] <= length)

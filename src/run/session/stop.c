@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * stop.c - stop strings in a text that comes in pieces. */
+ * stop.c - finds stop strings in a text that arrives in pieces. */
 #include "run/session/stop.h"
 
 #include <stdlib.h>
@@ -36,13 +36,13 @@ void tare_stops_release(struct tare_stops *stops)
     *stops = (struct tare_stops){0};
 }
 
-/* Does `text` end with the first n bytes of `word`? */
+/* Tells whether `text` ends with the first n bytes of `word`. */
 static bool ends_with(const char *text, size_t size, const char *word, size_t n)
 {
     return n <= size && !memcmp(text + size - n, word, n);
 }
 
-/* The longest stop string that ends after `size` bytes, or 0. */
+/* Returns the length of the longest stop string that ends after `size` bytes, or 0. */
 static size_t complete_at(const struct tare_stops *stops, const char *text, size_t size)
 {
     size_t longest = 0;
@@ -54,7 +54,7 @@ static size_t complete_at(const struct tare_stops *stops, const char *text, size
     return longest;
 }
 
-/* How many bytes at the end may begin a stop string. */
+/* Returns how many bytes at the end may be the beginning of a stop string. */
 static size_t begun(const struct tare_stops *stops, const char *text, size_t size)
 {
     size_t longest = 0;

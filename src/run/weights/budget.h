@@ -5,10 +5,12 @@
 
 #include "plan/plan.h"
 
-/* Bytes of the weights: those taken in the kernels' layout and those mapped, which should stay in memory too. */
-uint64_t tare_budget_weights(const struct tare_model *model);
-/* Do weights and states fit into `most` bytes (0: what the system has)? Otherwise TARE_E_MEMORY, with the numbers. */
-enum tare_code tare_budget_check(const struct tare_model *model, uint64_t states, int64_t context, uint64_t most,
+/* Adds up the bytes of the weights: those that loading takes, and those that stay mapped, which should remain in memory
+ * too. Fails as loading would where a weight cannot be run. */
+enum tare_code tare_budget_weights(struct tare_model *model, uint64_t *bytes, struct tare_error *err);
+/* Checks that weights and states fit into `most` bytes (0: what the system has free). Otherwise TARE_E_MEMORY, with the
+ * numbers. */
+enum tare_code tare_budget_check(struct tare_model *model, uint64_t states, int64_t context, uint64_t most,
                                  struct tare_error *err);
 
 #endif

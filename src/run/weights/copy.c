@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * copy.c - boxes of dense modules, moved in their own dtype. A box of a packed one that could not stay packed is
- * expanded first. */
+ * copy.c - copies boxes of modules into dense rows. A packed module that cannot stay packed, and one whose values are
+ * computed, is expanded to float32 first. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/half.h"
+#include "packing/mlx/to_mlx.h"
 #include "packing/value.h"
 #include "run/weights/weight_source.h"
 
@@ -15,47 +15,23 @@ struct source {
     float *expanded; /* owned, or NULL */
 };
 
-static float load(const unsigned char *data, enum tare_dtype dtype)
-{
-    uint16_t half;
-    float value;
-    if (dtype == TARE_F32) {
-        memcpy(&value, data, sizeof value);
-        return value;
-    }
-    memcpy(&half, data, sizeof half);
-    return dtype == TARE_F16 ? tare_from_float16(half) : tare_from_bfloat16(half);
-}
-
-static void store(unsigned char *data, enum tare_dtype dtype, float value)
-{
-    if (dtype == TARE_F32) {
-        memcpy(data, &value, sizeof value);
-        return;
-    }
-    const uint16_t half = dtype == TARE_F16 ? tare_to_float16(value) : tare_to_bfloat16(value);
-    memcpy(data, &half, sizeof half);
-}
-
-/* n elements, `stride` apart in the source. */
+/* Copies n elements, which lie `stride` elements apart in the source, to neighbouring ones. */
 static void copy_line(const struct source *s, int64_t from, int64_t stride, int64_t n, enum tare_dtype dtype,
                       unsigned char *dst)
 {
-    const size_t size = tare_dtype_size(s->dtype), out = tare_dtype_size(dtype);
+    const size_t size = tare_dtype_size(s->dtype);
     if (s->dtype == dtype && stride == 1) {
         memcpy(dst, s->data + (size_t)from * size, (size_t)n * size);
         return;
     }
-    for (int64_t i = 0; i < n; i++) {
-        const unsigned char *data = s->data + (size_t)(from + i * stride) * size;
+    for (int64_t i = 0; i < n; i++)
         if (s->dtype == dtype)
-            memcpy(dst + (size_t)i * out, data, size);
+            memcpy(dst + (size_t)i * size, s->data + (size_t)(from + i * stride) * size, size);
         else
-            store(dst + (size_t)i * out, dtype, load(data, s->dtype));
-    }
+            tare_float_put(dst, dtype, i, tare_float_at(s->data, s->dtype, from + i * stride));
 }
 
-/* Walk a box: axes from `axis` on; from and to are offsets in elements of the source and the output. */
+/* Copies a box, axis by axis. from and to are offsets in elements, of the source and of the output. */
 static void copy_box(const struct source *s, const struct tare_flat *flat, const struct tare_piece *p, int axis,
                      int64_t from, int64_t to, enum tare_dtype dtype, unsigned char *dst)
 {
@@ -72,7 +48,7 @@ static void copy_box(const struct source *s, const struct tare_flat *flat, const
         copy_box(s, flat, p, axis + 1, from + i * p->stride[axis], to + (p->at[axis] + i) * inner, dtype, dst);
 }
 
-/* The whole module in float32. Computed values of a dense one are rounded as a conversion rounds them. */
+/* Expands the whole module to float32. Computed values of a dense one are rounded as a conversion rounds them. */
 static enum tare_code expand(const struct tare_piece *p, const void *const part[TARE_PARTS], struct source *s,
                              struct tare_error *err)
 {
@@ -90,11 +66,8 @@ static enum tare_code expand(const struct tare_piece *p, const void *const part[
         code = tare_module_floats(module, part, row, n, x, &work, err);
         if (!code)
             tare_value_apply(p->value, norms, row, n, columns, x);
-        for (int64_t k = 0; !code && rounds && k < n * columns; k++) {
-            unsigned char rounded[sizeof(float)];
-            store(rounded, p->dtype, x[k]);
-            x[k] = load(rounded, p->dtype);
-        }
+        for (int64_t k = 0; !code && rounds && k < n * columns; k++)
+            x[k] = tare_float_round(p->dtype, x[k]);
         tare_arena_reset(&work);
     }
     tare_arena_release(&work);

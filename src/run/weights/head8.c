@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * head8.c - a dense head -> 8 bits, rows in parallel. bfloat16 scales: no weight is too small or too large for them,
- * and as codes are taken by the rounded scale, its 8 bits cost nothing; 127 * (1 + 2^-8) still rounds to 127. */
+ * head8.c - turns a dense head into 8 bits, rows in parallel. Scales are bfloat16, for which no weight is too small or
+ * too large. Codes are computed with the rounded scale, so its 8 bits of precision cost nothing: the largest code is at
+ * most 127 * (1 + 2^-8), which still rounds to 127. */
 #include "run/weights/head8.h"
 
 #include <math.h>
@@ -11,7 +12,7 @@
 #include "kernels/tiles.h"
 
 #define ZERO 128        /* the code of 0 */
-#define LEAST 0x1p-100f /* a group below is 0: its scale would lose bits */
+#define LEAST 0x1p-100f /* a group whose largest weight is below counts as 0: its scale would lose bits */
 
 struct quantizing {
     const struct tare_matrix *dense, *m;
@@ -33,7 +34,8 @@ int64_t tare_head8_group(int64_t in)
     return in % 128 == 0 ? 128 : in % 64 == 0 ? 64 : in % 32 == 0 ? 32 : TARE_ACTIVATION_BLOCK;
 }
 
-/* The largest |x|, or something not finite when one is not: bits of floats without sign are in the order of floats. */
+/* The largest |x|, or an infinity or NaN when there is one: without the sign, the bits of floats have the order of the
+ * floats. */
 static float largest(const float *x, int64_t n)
 {
     int32_t most = 0;
@@ -46,7 +48,7 @@ static float largest(const float *x, int64_t n)
     return tare_bits_float((uint32_t)most);
 }
 
-/* n columns (a group) -> codes; returns the scale. */
+/* Makes codes of one group of n columns, and returns its scale. */
 static float quantize(const float *x, int64_t n, uint8_t *code)
 {
     const float most = largest(x, n);
@@ -54,7 +56,7 @@ static float quantize(const float *x, int64_t n, uint8_t *code)
     const float scale = most < LEAST ? 0 : finite ? tare_from_bfloat16(tare_to_bfloat16(most / 127)) : NAN;
     const float inverse = most < LEAST || !finite ? 0 : 1 / scale;
     for (int64_t i = 0; i < n; i++) {
-        /* 1.5 * 2^23: an integer is left in the lowest bits, rounded to nearest even */
+        /* Adding 1.5 * 2^23 leaves the integer, rounded to nearest even, in the lowest bits. */
         const uint32_t bits = tare_float_bits((finite ? x[i] : 0) * inverse + 12582912.0f);
         code[i] = (uint8_t)(bits + ZERO);
     }
@@ -69,7 +71,7 @@ static void quantize_tile(void *user, size_t task, int worker)
     float *row = q->work + worker * (m->in + 2 * m->groups), *scale = row + m->in, *offset = scale + m->groups;
     uint8_t *codes = q->codes + worker * m->in;
     const int64_t first = (int64_t)tile * TARE_TILE_ROWS;
-    if (first + TARE_TILE_ROWS > m->rows) /* rows that the last tile only has room for */
+    if (first + TARE_TILE_ROWS > m->rows) /* the last tile has room for rows that the matrix has not */
         memset(q->data + tile * m->stride, 0, m->stride);
     for (int64_t r = first; r < first + TARE_TILE_ROWS && r < m->rows; r++) {
         tare_matrix_row(q->kernels, q->dense, r, row);
@@ -81,7 +83,7 @@ static void quantize_tile(void *user, size_t task, int worker)
     }
 }
 
-/* By eighths, so that little of the source has to be in memory. */
+/* Goes by eighths, so that only a part of the source must be in memory at a time. */
 static void quantize_all(struct quantizing *q, const struct tare_head_source *source, struct tare_pool *pool)
 {
     const size_t tiles = (size_t)tare_tile_count(q->m), part = (tiles + 7) / 8;

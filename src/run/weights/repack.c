@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT
- * repack.c - packed modules -> the layout of the kernels, a few rows at a time and on all threads; through the neutral
- * form where there is no shorter way (fused.h). */
+ * repack.c - turns packed modules into the kernels' layout, a few rows at a time and on all threads: by the packing's
+ * own way into tiles where it has one (packing/to_tiles.h), else through the neutral form. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/tiles.h"
-#include "run/weights/fused.h"
+#include "packing/to_tiles.h"
 #include "run/weights/weight_source.h"
 
-#define RUN_ROWS 128 /* 16 words of awq, a cache line, hold so many outputs */
+#define RUN_ROWS 128 /* a cache line of awq, 16 words, holds that many outputs */
 
-/* Neighbouring rows of a module that become neighbouring rows of the matrix. */
+/* Neighbouring rows of a module, [from, from + rows), that become neighbouring rows of the matrix, from `to` on. */
 struct run {
     const struct tare_module *module;
     const void *part[TARE_PARTS];
-    int64_t from, to, rows;
+    int64_t from;
+    int64_t to;
+    int64_t rows;
 };
 
 struct job {
@@ -40,7 +41,8 @@ static bool add_run(struct job *j, const struct tare_module *module, const void 
     return true;
 }
 
-/* Walk the leading axes of a box; the last but one is a run of rows where its stride is one row. */
+/* Walks the leading axes of a box. Its last axis but one is one run of rows where neighbours on it are neighbouring
+ * rows of the module; else each index is a run of its own. */
 static bool add_box(struct job *j, const struct tare_flat *flat, const struct tare_piece *p,
                     const void *const part[TARE_PARTS], int axis, int64_t from, int64_t to)
 {
@@ -59,7 +61,7 @@ static bool add_box(struct job *j, const struct tare_flat *flat, const struct ta
     return true;
 }
 
-/* Row k of what was decoded, into rows. */
+/* Stores row k of what was decoded in Q4 or Q8. A zero becomes the offset -zero * scale. */
 static void put_row(const struct job *j, const struct tare_codes *c, const struct run *r, int64_t k)
 {
     const struct tare_matrix *m = j->m;
@@ -75,7 +77,8 @@ static void put_row(const struct job *j, const struct tare_codes *c, const struc
     }
 }
 
-/* The module's groups become those of the matrix, which may be smaller: from the last one, in place. */
+/* Repeats each group's numbers, as the matrix's groups are smaller by that factor. Works in place from the last group.
+ */
 static void spread_groups(struct tare_codes *c, int64_t rows, int64_t groups, int64_t repeat)
 {
     for (int64_t i = rows * groups - 1; repeat > 1 && i >= 0; i--)
@@ -85,10 +88,10 @@ static void spread_groups(struct tare_codes *c, int64_t rows, int64_t groups, in
         }
 }
 
-/* Codes of row k into the matrix's order of columns. */
+/* Puts the codes of row k into the matrix's order of columns. */
 static void sort_row(struct tare_codes *c, int64_t k, const struct tare_matrix *m)
 {
-    uint8_t *row = c->code + k * m->in, *sorted = c->code + RUN_ROWS * m->in; /* a row behind the others */
+    uint8_t *row = c->code + k * m->in, *sorted = c->code + RUN_ROWS * m->in; /* spare room past the rows */
     for (int64_t i = 0; i < m->in; i++)
         sorted[i] = row[m->order[i]];
     memcpy(row, sorted, (size_t)m->in);
@@ -101,9 +104,9 @@ static void repack_neutral(const struct job *j, const struct run *r, struct tare
     r->module->packing->decode(r->module, r->part, r->from, r->rows, c);
     spread_groups(c, r->rows, groups, m->groups / groups);
     const bool tiled = m->storage >= TARE_STORE_T4, biases = r->module->packing->biases;
-    for (int64_t k = 0; m->table && k < r->rows * m->groups; k++) { /* see `twice` in loaded.c */
-        c->scale[k] *= 0.5f;
-        c->offset[k] = 12;
+    for (int64_t k = 0; m->table && k < r->rows * m->groups; k++) {
+        c->scale[k] *= r->module->packing->table->factor;
+        c->offset[k] = r->module->packing->table->zero;
     }
     for (int64_t k = 0; m->order && k < r->rows; k++)
         sort_row(c, k, m);
@@ -118,16 +121,17 @@ static void repack_neutral(const struct job *j, const struct run *r, struct tare
     }
 }
 
-/* Whole tiles the short way where there is one, the rest by the neutral form. */
+/* Makes whole tiles by the packing's own way where there is one, and all other rows through the neutral form. */
 static void repack_run(void *user, size_t i, int worker)
 {
     const struct job *j = user;
     struct run r = j->runs[i];
     const int64_t tiles = r.rows / TARE_TILE_ROWS;
-    if (j->m->storage >= TARE_STORE_T4 && !j->m->table && !j->m->order && tiles && r.to % TARE_TILE_ROWS == 0) {
+    const bool tiled = j->m->storage >= TARE_STORE_T4 && !j->m->table && !j->m->order;
+    if (tiled && tiles && r.to % TARE_TILE_ROWS == 0) {
         unsigned char *to = j->data + (size_t)(r.to / TARE_TILE_ROWS) * j->m->stride;
         const struct tare_stretch stretch = {r.module, r.part, r.from, j->m, to, tiles};
-        if (tare_fused(&stretch)) {
+        if (tare_to_tiles(&stretch)) {
             r.from += tiles * TARE_TILE_ROWS;
             r.to += tiles * TARE_TILE_ROWS;
             r.rows -= tiles * TARE_TILE_ROWS;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * weight_source.h - boxes of modules, copied or repacked into a matrix: the two ways a piece of a flat recipe is
- * executed for running. */
+ * weight_source.h - the two ways in which the pieces of a flat recipe become a matrix: copied as floats, or repacked
+ * as codes. */
 #ifndef TARE_RUN_WEIGHTS_WEIGHT_SOURCE_H
 #define TARE_RUN_WEIGHTS_WEIGHT_SOURCE_H
 
@@ -8,11 +8,11 @@
 #include "kernels/kernels.h"
 #include "plan/plan.h"
 
-/* Elements of a flat recipe as dense rows of `dtype` (F32, F16, BF16) at dst, which has room for all of them. */
+/* Copies the elements of a flat recipe as dense rows of `dtype` (F32, F16, BF16) to dst, which has room for all. */
 enum tare_code tare_source_copy(struct tare_checkpoint *checkpoint, const struct tare_flat *flat, enum tare_dtype dtype,
                                 void *dst, struct tare_error *err);
-/* Rows of a packed recipe into m, whose storage (Q4 or Q8), group and memory are set: data, scale and offset are
- * written. */
+/* Repacks the rows of a packed recipe for m, as weight_plan.h decided it, into `data`. By rows (Q4, Q8), scale and
+ * offset (rows, groups) are written too; tiles hold their own, and both are NULL. */
 enum tare_code tare_source_repack(struct tare_checkpoint *checkpoint, const struct tare_flat *flat,
                                   const struct tare_matrix *m, unsigned char *data, float *scale, float *offset,
                                   struct tare_pool *pool, struct tare_error *err);
