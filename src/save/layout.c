@@ -310,7 +310,10 @@ enum tare_code tare_layout_parameter(struct tare_layout *layout, struct tare_mod
                                      const struct tare_parameter *parameter, const struct tare_convert_options *options,
                                      struct tare_error *err)
 {
-    enum tare_code code = add_parameter(layout, model, parameter, options, err);
+    const struct tare_save_format *format = layout->format;
+    enum tare_code code = format->begin ? format->begin(layout, model, options, err) : TARE_OK;
+    if (!code)
+        code = add_parameter(layout, model, parameter, options, err);
     if (!code)
         code = bind(layout, err);
     return !code && layout->arena.failed ? tare_fail_memory(err) : code;
