@@ -8,13 +8,13 @@
 #include "packing/mlx/to_mlx.h"
 #include "read/reader.h"
 
-#define TILE 65536  /* numbers of a tile: with its codes it fits into a second-level cache */
-#define ALIGNED 128 /* rows of a tile are a multiple of it where there are more: a cache line of AWQ's words */
+#define TILE 262144 /* numbers of a tile: with its codes it fits into a second-level cache */
+#define ALIGNED 128 /* rows of a tile are a multiple of it, so that a cache line of AWQ's words is read once */
 
 static int64_t rows_of_tile(const struct tare_reader *reader)
 {
     const int64_t columns = reader->info.columns, rows = columns > 0 ? TILE / columns : TILE;
-    return rows > ALIGNED ? rows - rows % ALIGNED : rows > 32 ? rows : 32;
+    return rows > ALIGNED ? rows - rows % ALIGNED : ALIGNED;
 }
 
 /* ---- floats -------------------------------------------------------------------------------------------------- */
@@ -53,8 +53,8 @@ static enum tare_code read_tile(const struct tare_reader *reader, const struct t
     if (!values)
         return tare_fail_memory(err);
     const enum tare_code code = tare_readable_floats(&reader->reading, tile, values, work, err);
-    for (int64_t i = 0; !code && !direct && i < tile->count; i++)
-        tare_float_put(to, dtype, i, values[i]);
+    if (!code && !direct)
+        tare_floats_put(to, dtype, values, tile->count);
     return code;
 }
 

@@ -7,7 +7,7 @@
 #include "packing/value.h"
 #include "read/readable.h"
 
-#define ROWS 64 /* decoded at once into a buffer of their own, when a row does not go where it lies */
+#define ROWS 128 /* decoded at once into a buffer of their own, when a row does not go where it lies */
 
 /* The part of a piece that lies in a tile: one stride an axis on either side, in elements. */
 struct window {
@@ -117,13 +117,15 @@ static enum tare_code read_plane(const struct window *w, int64_t from, int64_t t
 {
     const int64_t columns = tare_module_columns(w->piece->module), n = w->shape[w->rank - 1];
     const int64_t rows = w->rank > 1 ? w->shape[w->rank - 2] : 1, stride = w->rank > 1 ? w->from[w->rank - 2] : columns;
-    const int64_t most = stride == columns ? ROWS : 1;
+    const int64_t most = stride == columns ? ROWS : 1, step = w->rank > 1 ? w->to[w->rank - 2] : 0;
+    const bool direct = out.floats && n == columns && stride == columns && step == columns; /* no rows in between */
     enum tare_code code = TARE_OK;
     for (int64_t r = 0; r < rows && !code;) {
         const int64_t element = from + r * stride, count = rows - r < most ? rows - r : most;
-        code = read_rows(w, element / columns, count, buffer, work, err);
-        for (int64_t i = 0; i < count && !code; i++, r++)
-            put(out, to + r * (w->rank > 1 ? w->to[w->rank - 2] : 0), buffer + i * columns + element % columns, n);
+        code = read_rows(w, element / columns, count, direct ? out.floats + to + r * step : buffer, work, err);
+        for (int64_t i = 0; i < count && !code && !direct; i++)
+            put(out, to + (r + i) * step, buffer + i * columns + element % columns, n);
+        r += count;
     }
     return code;
 }
