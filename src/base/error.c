@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/locale.h"
+
 #define TEXT(x) #x
 #define VERSION(a, b, c) TEXT(a) "." TEXT(b) "." TEXT(c)
 
@@ -40,7 +42,7 @@ enum tare_code tare_fail(struct tare_error *err, enum tare_code code, const char
         err->code = code;
         snprintf(err->where, sizeof err->where, "%s", where ? where : "");
         va_start(args, format);
-        vsnprintf(err->text, sizeof err->text, format, args);
+        tare_vformat(err->text, sizeof err->text, format, args);
         va_end(args);
         make_line(err->where);
         make_line(err->text);

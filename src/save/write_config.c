@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/locale.h"
 #include "save/save.h"
 
 static void put_value(struct tare_text *text, const json_t *value, int depth, bool sorted);
@@ -22,8 +23,8 @@ static void put_real(struct tare_text *text, double value)
 {
     char digits[40];
     for (int precision = 1; precision <= 17; precision++) {
-        snprintf(digits, sizeof digits, "%.*g", precision, value);
-        if (strtod(digits, NULL) == value)
+        tare_format(digits, sizeof digits, "%.*g", precision, value);
+        if (tare_number_parse(digits, NULL) == value)
             break;
     }
     tare_text_puts(text, digits);
@@ -221,7 +222,7 @@ const char *tare_path_name(const char *path, char room[128])
         end--;
     for (start = end; start > 0 && path[start - 1] != '/'; start--)
         ;
-    snprintf(room, 128, "%.*s", (int)(end - start < 127 ? end - start : 127), path + start);
+    tare_format(room, 128, "%.*s", (int)(end - start < 127 ? end - start : 127), path + start);
     return room;
 }
 
