@@ -51,6 +51,7 @@ build)
     ;;
 test)
     module cmocka || need libcmocka-dev
+    [ -f /usr/share/i18n/locales/de_DE ] || need locales # test_locale makes a locale with a decimal comma
     numpy || need "python3 python3-numpy"
     command -v g++ >/dev/null 2>&1 || command -v clang++ >/dev/null 2>&1 || need g++ # is tare.h C++ too?
     ;;

@@ -35,7 +35,7 @@ static bool same_value(const struct tare_value *a, const struct tare_value *b)
     return !a && !b;
 }
 
-bool tare_views_alike(const struct tare_view *first, const struct tare_view *second)
+bool tare_views_alike(const struct tare_readable *first, const struct tare_readable *second)
 {
     if (first->flat.n != second->flat.n || first->flat.rank != second->flat.rank)
         return false;
@@ -74,7 +74,7 @@ static bool same_zero(const struct tare_packing *const packing[2], const float s
     return same_float(-offset[zero] * scale[zero], offset[!zero]);
 }
 
-static void compare_groups(const struct tare_view side[2], const struct tare_codes codes[2], int64_t rows,
+static void compare_groups(const struct tare_readable side[2], const struct tare_codes codes[2], int64_t rows,
                            int64_t columns, struct tare_finding_of_tile *found)
 {
     const struct tare_packing *const packing[2] = {side[0].first->packing, side[1].first->packing};
@@ -93,14 +93,27 @@ static void compare_groups(const struct tare_view side[2], const struct tare_cod
         }
 }
 
-static enum tare_code compare_codes(const struct tare_view side[2], const struct tare_tile *tile,
+/* Room for the codes of a tile, from the arena. */
+static bool codes_room(struct tare_codes *codes, const struct tare_readable *side, int64_t count,
+                       struct tare_arena *arena)
+{
+    const size_t groups = (size_t)(count / side->group_size);
+    codes->code = tare_arena_alloc(arena, (size_t)count);
+    codes->scale = tare_arena_array(arena, groups, sizeof *codes->scale);
+    codes->offset = tare_arena_array(arena, groups, sizeof *codes->offset);
+    return codes->code && codes->scale && codes->offset;
+}
+
+static enum tare_code compare_codes(const struct tare_readable side[2], const struct tare_tile *tile,
                                     struct tare_comparer *c, struct tare_codes codes[2],
                                     struct tare_finding_of_tile *found, struct tare_error *err)
 {
     const int64_t columns = side[0].shape[side[0].rank - 1];
     for (int k = 0; k < 2; k++) {
         tare_arena_reset(&c->arena[k]);
-        const enum tare_code code = tare_view_codes(&side[k], tile, &codes[k], &c->arena[k], err);
+        if (!codes_room(&codes[k], &side[k], tile->count, &c->arena[k]))
+            return tare_fail_memory(err);
+        const enum tare_code code = tare_readable_codes(&side[k], tile, &codes[k], &c->arena[k], err);
         if (code)
             return code;
     }
@@ -124,7 +137,7 @@ static void compare_one(double a, double b, int64_t at, struct tare_finding_of_t
     }
 }
 
-static enum tare_code compare_numbers(const struct tare_view side[2], const struct tare_tile *tile,
+static enum tare_code compare_numbers(const struct tare_readable side[2], const struct tare_tile *tile,
                                       struct tare_comparer *c, const struct tare_codes *codes,
                                       struct tare_finding_of_tile *found, struct tare_error *err)
 {
@@ -136,8 +149,8 @@ static enum tare_code compare_numbers(const struct tare_view side[2], const stru
             tare_codes_floats(side[k].first, &codes[k], tile->count / side[k].shape[side[k].rank - 1], c->numbers[k]);
             continue;
         }
-        const enum tare_code code = wide ? tare_view_doubles(&side[k], tile, c->numbers[k], &c->work, err)
-                                         : tare_view_floats(&side[k], tile, c->numbers[k], &c->work, err);
+        const enum tare_code code = wide ? tare_readable_doubles(&side[k], tile, c->numbers[k], &c->work, err)
+                                         : tare_readable_floats(&side[k], tile, c->numbers[k], &c->work, err);
         if (code)
             return code;
     }
@@ -154,8 +167,8 @@ static enum tare_code compare_numbers(const struct tare_view side[2], const stru
     return TARE_OK;
 }
 
-enum tare_code tare_tiles_compare(const struct tare_view side[2], const struct tare_tile *tile, struct tare_comparer *c,
-                                  struct tare_finding_of_tile *found, struct tare_error *err)
+enum tare_code tare_tiles_compare(const struct tare_readable side[2], const struct tare_tile *tile,
+                                  struct tare_comparer *c, struct tare_finding_of_tile *found, struct tare_error *err)
 {
     const bool both = side[0].codes && side[1].codes && side[0].first->bits == side[1].first->bits &&
                       side[0].first->packing->codes == side[1].first->packing->codes;

@@ -24,12 +24,12 @@ struct tare_comparer {
 void tare_comparer_release(struct tare_comparer *comparer);
 
 /* One tile of both sides, which have the same shape. */
-enum tare_code tare_tiles_compare(const struct tare_view side[2], const struct tare_tile *tile,
+enum tare_code tare_tiles_compare(const struct tare_readable side[2], const struct tare_tile *tile,
                                   struct tare_comparer *comparer, struct tare_finding_of_tile *found,
                                   struct tare_error *err);
 /* Add what a tile says to what others said. */
 void tare_found_add(struct tare_finding_of_tile *sum, const struct tare_finding_of_tile *found);
 /* Do both sides consist of like modules in like places, so that equal bytes of all parts make them equal? */
-bool tare_views_alike(const struct tare_view *first, const struct tare_view *second);
+bool tare_views_alike(const struct tare_readable *first, const struct tare_readable *second);
 
 #endif

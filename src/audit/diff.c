@@ -15,7 +15,7 @@
 
 struct pair {
     const struct tare_parameter *parameter[2];
-    struct tare_view view[2];
+    struct tare_readable view[2];
     struct tare_grid grid;
     struct tare_finding_of_tile found;
     bool alike;         /* may be compared by bytes */
@@ -206,7 +206,8 @@ static enum tare_code add_row(struct tare_diff *diff, struct tare_model *const m
     pair->row = diff->report.n_rows - 1;
     for (int k = 0; k < 2; k++) {
         pair->parameter[k] = parameter[k];
-        const enum tare_code code = tare_view_make(&pair->view[k], model[k], parameter[k], &diff->arena, err);
+        const enum tare_code code = tare_readable_make(
+            &pair->view[k], &model[k]->checkpoint, parameter[k]->entry->recipe, parameter[k]->name, &diff->arena, err);
         if (code)
             return code;
     }

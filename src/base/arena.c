@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/locale.h"
+
 #define ALIGN 16u
 #define SMALLEST ((size_t)16 << 10) /* the first block; blocks then double up to LARGEST */
 #define LARGEST ((size_t)1 << 20)
@@ -78,11 +80,11 @@ char *tare_arena_vformat(struct tare_arena *arena, const char *format, va_list a
 {
     va_list again;
     va_copy(again, args);
-    const int n = vsnprintf(NULL, 0, format, again);
+    const int n = tare_vformat(NULL, 0, format, again);
     va_end(again);
     char *text = n < 0 ? NULL : tare_arena_alloc(arena, (size_t)n + 1);
     if (text)
-        vsnprintf(text, (size_t)n + 1, format, args);
+        tare_vformat(text, (size_t)n + 1, format, args);
     return text;
 }
 

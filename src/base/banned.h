@@ -8,6 +8,7 @@
 #ifndef TARE_BASE_BANNED_H
 #define TARE_BASE_BANNED_H
 
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

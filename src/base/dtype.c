@@ -99,3 +99,55 @@ bool tare_floats_at(const void *data, enum tare_dtype dtype, int64_t first, int6
         return false;
     }
 }
+
+/* ---- arrays of floats ---------------------------------------------------------------------------------------- */
+
+enum { BLOCK = 64 }; /* numbers rounded at once: the compiler makes vectors of the loops, which have no branches */
+
+/* tare_to_float16() by selection: every case is computed, and the one that applies is taken. */
+static void block_to_float16(const float *values, uint16_t *half)
+{
+    for (int i = 0; i < BLOCK; i++) {
+        const uint32_t bits = tare_float_bits(values[i]), size = bits & 0x7fffffff;
+        const uint32_t nan = 0x7e00 | (size >> 13 & 0x3ff);
+        const uint32_t small = tare_float_bits(tare_bits_float(size) + 0.5f) - 0x3f000000;
+        const uint32_t normal = (size + 0xfff + (size >> 13 & 1) - 0x38000000) >> 13;
+        /* Masks, not conditions: a compiler may make a branch of a condition, and then no vectors. */
+        const uint32_t is_small = 0 - (uint32_t)(size < 0x38800000), is_large = 0 - (uint32_t)(size >= 0x477ff000);
+        const uint32_t is_nan = 0 - (uint32_t)(size > 0x7f800000);
+        uint32_t result = (small & is_small) | (normal & ~is_small);
+        result = (0x7c00 & is_large) | (result & ~is_large);
+        result = (nan & is_nan) | (result & ~is_nan);
+        half[i] = (uint16_t)(result | (bits >> 16 & 0x8000));
+    }
+}
+
+static void block_to_bfloat16(const float *values, uint16_t *half)
+{
+    for (int i = 0; i < BLOCK; i++) {
+        const uint32_t bits = tare_float_bits(values[i]);
+        const uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16, nan = bits >> 16 | 0x40;
+        half[i] = (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? nan : rounded);
+    }
+}
+
+void tare_floats_put(void *data, enum tare_dtype dtype, const float *values, int64_t n)
+{
+    unsigned char *to = data;
+    uint16_t half[BLOCK];
+    int64_t i = 0;
+    if (dtype == TARE_F32) {
+        if (n > 0)
+            memcpy(to, values, (size_t)n * sizeof *values);
+        return;
+    }
+    for (; i + BLOCK <= n; i += BLOCK) {
+        if (dtype == TARE_F16)
+            block_to_float16(values + i, half);
+        else
+            block_to_bfloat16(values + i, half);
+        memcpy(to + 2 * i, half, sizeof half);
+    }
+    for (; i < n; i++)
+        tare_float_put(to, dtype, i, values[i]);
+}

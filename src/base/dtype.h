@@ -94,6 +94,9 @@ static inline void tare_float_put(void *data, enum tare_dtype dtype, int64_t at,
     memcpy((unsigned char *)data + 2 * at, &half, sizeof half);
 }
 
+/* Rounds n values to F16, BF16 or F32 and stores them one after another, at any alignment, as tare_float_put() does. */
+void tare_floats_put(void *data, enum tare_dtype dtype, const float *values, int64_t n);
+
 /* Element `at` of any dtype without blocks as a double. A BOOL, a U8 and a float of 8 bits give their byte. */
 double tare_number_at(const void *data, enum tare_dtype dtype, int64_t at);
 

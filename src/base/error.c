@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/locale.h"
+
 #define TEXT(x) #x
 #define VERSION(a, b, c) TEXT(a) "." TEXT(b) "." TEXT(c)
 
@@ -40,7 +42,7 @@ enum tare_code tare_fail(struct tare_error *err, enum tare_code code, const char
         err->code = code;
         snprintf(err->where, sizeof err->where, "%s", where ? where : "");
         va_start(args, format);
-        vsnprintf(err->text, sizeof err->text, format, args);
+        tare_vformat(err->text, sizeof err->text, format, args);
         va_end(args);
         make_line(err->where);
         make_line(err->text);
@@ -51,6 +53,11 @@ enum tare_code tare_fail(struct tare_error *err, enum tare_code code, const char
 enum tare_code tare_fail_memory(struct tare_error *err)
 {
     return tare_fail(err, TARE_E_MEMORY, "", "out of memory");
+}
+
+int tare_version_number(void)
+{
+    return 10000 * TARE_VERSION_MAJOR + 100 * TARE_VERSION_MINOR + TARE_VERSION_PATCH;
 }
 
 enum tare_code tare_fail_system(struct tare_error *err, const char *where, const char *what)

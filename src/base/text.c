@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/locale.h"
 
 void tare_text_add(struct tare_text *text, const char *bytes, size_t n)
 {
@@ -30,14 +31,14 @@ void tare_text_format(struct tare_text *text, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    const int n = vsnprintf(NULL, 0, format, args);
+    const int n = tare_vformat(NULL, 0, format, args);
     va_end(args);
     if (n < 0 || text->failed || !tare_grow(&text->data, &text->room, text->size + (size_t)n + 1, 1)) {
         text->failed = true;
         return;
     }
     va_start(args, format);
-    vsnprintf(text->data + text->size, (size_t)n + 1, format, args);
+    tare_vformat(text->data + text->size, (size_t)n + 1, format, args);
     va_end(args);
     text->size += (size_t)n;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/locale.h"
 #include "names/verb.h"
 
 static const struct tare_recipe *compute(struct tare_arena *arena, const struct tare_recipe *r, const void *how)
@@ -14,7 +15,7 @@ void tare_add(struct tare_weights *w, const char *pattern, double addend)
 {
     const struct tare_value value = {.function = TARE_ADD, .operand = addend};
     char what[64];
-    snprintf(what, sizeof what, "%.12g added", addend);
+    tare_format(what, sizeof what, "%.12g added", addend);
     tare_verb_edit(w, pattern, true, compute, &value, what);
 }
 
@@ -22,7 +23,7 @@ void tare_multiply(struct tare_weights *w, const char *pattern, double factor)
 {
     const struct tare_value value = {.function = TARE_MULTIPLY, .operand = factor};
     char what[64];
-    snprintf(what, sizeof what, "multiplied by %.12g", factor);
+    tare_format(what, sizeof what, "multiplied by %.12g", factor);
     tare_verb_edit(w, pattern, true, compute, &value, what);
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/locale.h"
 #include "open/locate.h"
 #include "open/scan.h"
 
@@ -37,7 +38,7 @@ static int refuse(struct parser *p, const char *key, const char *format, ...)
     char text[sizeof p->err->text], where[sizeof p->err->where];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    tare_vformat(text, sizeof text, format, args);
     va_end(args);
     snprintf(where, sizeof where, "%s%s%s", p->file_name, key ? ": " : "", key ? key : "");
     tare_fail(p->err, TARE_E_FORMAT, where, "%s", text);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/locale.h"
 #include "open/scan.h"
 
 enum place { TOP, ENTRIES, ENTRY_VALUE, ENTRY, FIELD, LIST, METADATA, METADATA_VALUE };
@@ -68,7 +69,7 @@ static int refuse(struct parser *p, enum tare_code code, const char *name, const
     char text[sizeof p->err->text], where[sizeof p->err->where];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    tare_vformat(text, sizeof text, format, args);
     va_end(args);
     snprintf(where, sizeof where, "%s%s%s", p->file_name, name ? ": " : "", name ? name : "");
     tare_fail(p->err, code, where, "%s", text);

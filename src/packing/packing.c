@@ -160,7 +160,7 @@ static void dequantize_uneven(const struct tare_module *module, const void *cons
 
 /* The same for even groups of codes that are floats. */
 static void dequantize_floats(const struct tare_codes *codes, int64_t rows, int64_t columns, int64_t group_size,
-                              enum tare_code_kind kind, float *dst)
+                              enum tare_code_form kind, float *dst)
 {
     const int64_t groups = columns / group_size;
     for (int64_t k = 0; k < rows * groups; k++) {

@@ -24,7 +24,7 @@
 #include "module/module.h"
 
 /* What a code is: an unsigned integer, or a small float (base/small_float.h). */
-enum tare_code_kind { TARE_CODE_INTEGER, TARE_CODE_E2M1, TARE_CODE_E4M3 };
+enum tare_code_form { TARE_CODE_INTEGER, TARE_CODE_E2M1, TARE_CODE_E4M3 };
 
 /* MLX's forms of a packed weight. */
 enum tare_mlx_mode {
@@ -80,7 +80,7 @@ struct tare_packing {
     bool by_name;
     /* decode and to_mlx follow the module's place and rows, so act-order can be undone. */
     bool reorders;
-    enum tare_code_kind codes;
+    enum tare_code_form codes;
     /* MLX's form of it. */
     enum tare_mlx_mode mode;
     /* MAY: a 16-bit dtype in which all values of a module without TARE_PART_GLOBAL are exact; 0: it takes float32. */

@@ -33,7 +33,7 @@ static bool all_zero(const unsigned char *group, int64_t bytes, uint64_t mask)
     return true;
 }
 
-bool tare_stream_suspect(const void *stream, int64_t groups, int64_t bytes, int bits, enum tare_code_kind kind)
+bool tare_stream_suspect(const void *stream, int64_t groups, int64_t bytes, int bits, enum tare_code_form kind)
 {
     const unsigned char *group = stream;
     const int64_t lag = 8 % bits ? bits : 1;

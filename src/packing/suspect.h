@@ -16,6 +16,6 @@ extern const struct tare_suspect tare_suspect_gptq;
 /* For GGUF's blocks of 32 columns: gguf_suspect.c. It suspects the scales in the blocks too. Its units are rows. */
 extern const struct tare_suspect tare_suspect_blocks;
 /* Looks at `groups` groups of codes, one after another, each of group_bytes bytes, with codes of `bits` bits. */
-bool tare_stream_suspect(const void *stream, int64_t groups, int64_t group_bytes, int bits, enum tare_code_kind kind);
+bool tare_stream_suspect(const void *stream, int64_t groups, int64_t group_bytes, int bits, enum tare_code_form kind);
 
 #endif

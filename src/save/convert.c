@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/locale.h"
 #include "save/account.h"
 
 /* Copies the caller's options, which an older version of the struct may hold in fewer bytes. */
@@ -37,8 +38,8 @@ static void say_tally(const struct tare_convert_options *options, const struct t
             tare_tally_join(&tally, &account->records[k].tally);
     if (!tally.rounded || !options->note || !account->layout->format->file)
         return;
-    snprintf(text, sizeof text, "%llu offsets (-zero * scale) were rounded, by %.3g at most; --exact rounds none",
-             (unsigned long long)tally.rounded, tally.most);
+    tare_format(text, sizeof text, "%llu offsets (-zero * scale) were rounded, by %.3g at most; --exact rounds none",
+                (unsigned long long)tally.rounded, tally.most);
     options->note(options->user, "", text);
 }
 
@@ -79,7 +80,7 @@ static const char *format_names(char room[256])
     size_t at = 0;
     const struct tare_save_format *format;
     for (size_t k = 0; (format = tare_format_at(k)) && at < 256; k++)
-        at += (size_t)snprintf(room + at, 256 - at, "%s%s", k ? ", " : "", format->name);
+        at += (size_t)tare_format(room + at, 256 - at, "%s%s", k ? ", " : "", format->name);
     return room;
 }
 

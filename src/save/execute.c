@@ -153,16 +153,19 @@ static void run_task(void *user, size_t task, int number)
         atomic_store_explicit(&run->stop, true, memory_order_relaxed);
 }
 
+void tare_worker_release(struct tare_worker *worker)
+{
+    struct tare_buffer *const buffers[] = {&worker->tile,     &worker->scales,   &worker->biases, worker->stage,
+                                           worker->stage + 1, worker->stage + 2, &worker->floats};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        free(buffers[i]->data);
+    tare_arena_release(&worker->arena);
+}
+
 static void release_workers(struct tare_worker *workers, int n)
 {
-    for (int k = 0; k < n; k++) {
-        struct tare_worker *w = &workers[k];
-        struct tare_buffer *const buffers[] = {&w->tile,     &w->scales,   &w->biases, w->stage,
-                                               w->stage + 1, w->stage + 2, &w->floats};
-        for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-            free(buffers[i]->data);
-        tare_arena_release(&w->arena);
-    }
+    for (int k = 0; k < n; k++)
+        tare_worker_release(&workers[k]);
     free(workers);
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/locale.h"
 #include "save/account.h"
 
 #define MAGIC "tare-journal 1 "
@@ -129,7 +130,7 @@ enum tare_code tare_identity_make(struct tare_account *account, const struct tar
     if (!code)
         code = add_configs(state, &model->checkpoint, err);
     const XXH128_hash_t hash = XXH3_128bits_digest(state);
-    snprintf(account->identity, sizeof account->identity, "%016" PRIx64 "%016" PRIx64, hash.high64, hash.low64);
+    tare_format(account->identity, sizeof account->identity, "%016" PRIx64 "%016" PRIx64, hash.high64, hash.low64);
     XXH3_freeState(state);
     return code;
 }
@@ -196,7 +197,7 @@ static bool take_job(struct tare_account *account, const char *line)
     const struct tare_job *job = &account->layout->jobs[number];
     record->tally.rounded = strtoull(end, &end, 10);
     record->tally.lost = strtoull(end, &end, 10);
-    record->tally.most = strtod(end, &end);
+    record->tally.most = tare_number_parse(end, &end);
     const char *at = end;
     bool whole = true;
     for (int k = 0; k < TARE_PARTS; k++)
@@ -217,7 +218,7 @@ static size_t take_lines(struct tare_account *account, char *text, size_t size)
         if (!end || end - line < 18)
             break;
         char *mark = end - 18; /* " #" and 16 digits */
-        snprintf(hash, sizeof hash, " #%016" PRIx64, XXH3_64bits(line, (size_t)(mark - line)));
+        tare_format(hash, sizeof hash, " #%016" PRIx64, XXH3_64bits(line, (size_t)(mark - line)));
         if (memcmp(mark, hash, 18) != 0)
             break;
         *mark = 0;

@@ -140,6 +140,14 @@ static enum tare_code add_job(struct tare_layout *layout, struct tare_model *mod
     return TARE_OK;
 }
 
+static enum tare_code add_parameter(struct tare_layout *layout, struct tare_model *model,
+                                    const struct tare_parameter *parameter, const struct tare_convert_options *options,
+                                    struct tare_error *err)
+{
+    const struct tare_job job = {.name = parameter->name, .parameter = parameter};
+    return add_job(layout, model, &job, tare_parameter_recipe(parameter), options, err);
+}
+
 static enum tare_code add_parameters(struct tare_layout *layout, struct tare_model *model,
                                      const struct tare_convert_options *options, struct tare_error *err)
 {
@@ -147,8 +155,7 @@ static enum tare_code add_parameters(struct tare_layout *layout, struct tare_mod
         const struct tare_parameter *parameter = model->tree.parameters[k];
         if (!parameter->active || !parameter->entry)
             continue;
-        const struct tare_job job = {.name = parameter->name, .parameter = parameter};
-        const enum tare_code code = add_job(layout, model, &job, tare_parameter_recipe(parameter), options, err);
+        const enum tare_code code = add_parameter(layout, model, parameter, options, err);
         if (code)
             return code;
     }
@@ -297,6 +304,19 @@ enum tare_code tare_layout_make(struct tare_layout *layout, struct tare_model *m
         (code = fill_shards(layout, options->shard_size ? options->shard_size : SHARD_SIZE, err)))
         return code;
     return layout->arena.failed ? tare_fail_memory(err) : TARE_OK;
+}
+
+enum tare_code tare_layout_parameter(struct tare_layout *layout, struct tare_model *model,
+                                     const struct tare_parameter *parameter, const struct tare_convert_options *options,
+                                     struct tare_error *err)
+{
+    const struct tare_save_format *format = layout->format;
+    enum tare_code code = format->begin ? format->begin(layout, model, options, err) : TARE_OK;
+    if (!code)
+        code = add_parameter(layout, model, parameter, options, err);
+    if (!code)
+        code = bind(layout, err);
+    return !code && layout->arena.failed ? tare_fail_memory(err) : code;
 }
 
 void tare_layout_release(struct tare_layout *layout)

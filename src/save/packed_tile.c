@@ -160,33 +160,45 @@ static enum tare_code put(const struct tare_layout *layout, const struct tare_sa
     return tare_saved_write(layout, saved, data, n, (uint64_t)row * row_bytes, err);
 }
 
+enum tare_code tare_packed_rows(const struct tare_job *job, const struct tare_box *box, struct tare_worker *worker,
+                                const struct tare_mlx_rows *to, struct tare_error *err)
+{
+    struct tile tile = {.job = job, .worker = worker, .err = err, .in = job->shape[job->rank - 1]};
+    tile.groups = tile.in / job->target.group_size;
+    tile.row_bytes = (size_t)(tile.in * job->target.bits / 8);
+    tile.scale_bytes = (size_t)tile.groups * tare_dtype_size(job->saved[TARE_PART_SCALES]->dtype);
+    tile.weight = to->weight;
+    tile.scales = to->scales;
+    tile.biases = to->biases;
+    enum tare_code code = TARE_OK;
+    for (size_t k = 0; k < job->flat.n && !code; k++)
+        code = tare_job_runs(job, box, k, tile.in, INT64_MAX, move_run, &tile);
+    return code;
+}
+
 enum tare_code tare_packed_tile(const struct tare_layout *layout, const struct tare_job *job,
                                 const struct tare_box *box, struct tare_worker *worker, uint64_t *bytes,
                                 struct tare_error *err)
 {
     const int axis = job->axis;
-    const int64_t rows = box->high[axis] - box->low[axis];
+    const int64_t rows = box->high[axis] - box->low[axis], in = job->shape[job->rank - 1];
     int64_t row = 0; /* of the flattened output */
     for (int k = 0; k <= axis; k++)
         row = row * job->shape[k] + box->low[k];
-    struct tile tile = {.job = job, .worker = worker, .err = err, .in = job->shape[job->rank - 1]};
-    tile.groups = tile.in / job->target.group_size;
-    tile.row_bytes = (size_t)(tile.in * job->target.bits / 8);
-    tile.scale_bytes = (size_t)tile.groups * tare_dtype_size(job->saved[TARE_PART_SCALES]->dtype);
-    tile.weight = tare_buffer_room(&worker->tile, (size_t)rows * tile.row_bytes);
-    tile.scales = tare_buffer_room(&worker->scales, (size_t)rows * tile.scale_bytes);
-    tile.biases = tare_buffer_room(&worker->biases, (size_t)rows * tile.scale_bytes);
-    if (!tile.weight || !tile.scales || !tile.biases)
+    const size_t row_bytes = (size_t)(in * job->target.bits / 8);
+    const size_t scale_bytes =
+        (size_t)(in / job->target.group_size) * tare_dtype_size(job->saved[TARE_PART_SCALES]->dtype);
+    const struct tare_mlx_rows to = {.weight = tare_buffer_room(&worker->tile, (size_t)rows * row_bytes),
+                                     .scales = tare_buffer_room(&worker->scales, (size_t)rows * scale_bytes),
+                                     .biases = tare_buffer_room(&worker->biases, (size_t)rows * scale_bytes)};
+    if (!to.weight || !to.scales || !to.biases)
         return tare_fail_memory(err);
-    enum tare_code code = TARE_OK;
-    for (size_t k = 0; k < job->flat.n; k++)
-        if ((code = tare_job_runs(job, box, k, tile.in, INT64_MAX, move_run, &tile)))
-            return code;
-    if ((code = put(layout, job->saved[TARE_PART_WEIGHT], tile.weight, row, rows, tile.row_bytes, bytes, err)) ||
-        (code = put(layout, job->saved[TARE_PART_SCALES], tile.scales, row, rows, tile.scale_bytes, bytes, err)))
+    enum tare_code code = tare_packed_rows(job, box, worker, &to, err);
+    if (code || (code = put(layout, job->saved[TARE_PART_WEIGHT], to.weight, row, rows, row_bytes, bytes, err)) ||
+        (code = put(layout, job->saved[TARE_PART_SCALES], to.scales, row, rows, scale_bytes, bytes, err)))
         return code;
     if (job->saved[TARE_PART_ZEROS])
-        return put(layout, job->saved[TARE_PART_ZEROS], tile.biases, row, rows, tile.scale_bytes, bytes, err);
+        return put(layout, job->saved[TARE_PART_ZEROS], to.biases, row, rows, scale_bytes, bytes, err);
     const int64_t matrix = row / job->shape[axis]; /* its global scale goes with its first rows */
     return job->saved[TARE_PART_GLOBAL] && !box->low[axis]
                ? put(layout, job->saved[TARE_PART_GLOBAL], job->globals + matrix, matrix, 1, sizeof *job->globals,

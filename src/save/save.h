@@ -213,6 +213,10 @@ enum tare_code tare_target_foresee(struct tare_model *model, struct tare_error *
  * a failure. */
 enum tare_code tare_layout_make(struct tare_layout *layout, struct tare_model *model,
                                 const struct tare_convert_options *options, struct tare_error *err);
+/* The same with one parameter alone, and without shards: jobs[0] is its job, bound to its tensors. */
+enum tare_code tare_layout_parameter(struct tare_layout *layout, struct tare_model *model,
+                                     const struct tare_parameter *parameter, const struct tare_convert_options *options,
+                                     struct tare_error *err);
 void tare_layout_release(struct tare_layout *layout);
 /*
  * The view by source module: every module that the plan uses, and every one that a rewriting set aside because mlx-lm
@@ -318,6 +322,8 @@ struct tare_worker {
     struct tare_tally tally; /* of the tile */
 };
 
+void tare_worker_release(struct tare_worker *worker); /* frees its memory, not the struct */
+
 /* A box of a parameter: [low, high) of each axis. */
 struct tare_box {
     int64_t low[TARE_SAVE_AXES], high[TARE_SAVE_AXES];
@@ -354,6 +360,10 @@ struct tare_account;
 enum tare_code tare_layout_execute(const struct tare_layout *layout, struct tare_account *account,
                                    struct tare_pool *pool, const struct tare_convert_options *options,
                                    struct tare_error *err);
+/* The rows of a packed job that lie in the box, in MLX's layout, into memory of the caller. */
+struct tare_mlx_rows;
+enum tare_code tare_packed_rows(const struct tare_job *job, const struct tare_box *box, struct tare_worker *worker,
+                                const struct tare_mlx_rows *to, struct tare_error *err);
 /* A tile of a packed parameter in MLX's layout: its rows of weight, scales and biases. */
 enum tare_code tare_packed_tile(const struct tare_layout *layout, const struct tare_job *job,
                                 const struct tare_box *box, struct tare_worker *worker, uint64_t *bytes,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/locale.h"
 #include "save/save.h"
 
 static void put_value(struct tare_text *text, const json_t *value, int depth, bool sorted);
@@ -22,8 +23,8 @@ static void put_real(struct tare_text *text, double value)
 {
     char digits[40];
     for (int precision = 1; precision <= 17; precision++) {
-        snprintf(digits, sizeof digits, "%.*g", precision, value);
-        if (strtod(digits, NULL) == value)
+        tare_format(digits, sizeof digits, "%.*g", precision, value);
+        if (tare_number_parse(digits, NULL) == value)
             break;
     }
     tare_text_puts(text, digits);
@@ -166,20 +167,51 @@ static bool edit(json_t *config, const struct tare_layout *layout, const struct 
     return layout->format->config(config, layout, model);
 }
 
+/* config.json of the folder, appended to text. */
+static enum tare_code make_config(const struct tare_layout *layout, const struct tare_model *model, const char *dtype,
+                                  struct tare_text *text, struct tare_error *err)
+{
+    json_t *config = json_deep_copy(model->config);
+    const bool made = config && edit(config, layout, model, dtype);
+    if (made)
+        tare_config_text(text, config);
+    json_decref(config);
+    return made && !text->failed ? TARE_OK : tare_fail_memory(err);
+}
+
 enum tare_code tare_config_write(const struct tare_layout *layout, const struct tare_model *model, const char *dtype,
                                  struct tare_folder *folder, struct tare_error *err)
 {
     struct tare_text text = {0};
-    json_t *config = json_deep_copy(model->config);
-    enum tare_code code = TARE_OK;
-    if (!config || !edit(config, layout, model, dtype))
-        code = tare_fail_memory(err);
-    if (!code) {
-        tare_config_text(&text, config);
-        code = text.failed ? tare_fail_memory(err) : tare_folder_put(folder, "config.json", text.data, text.size, err);
-    }
+    enum tare_code code = make_config(layout, model, dtype, &text, err);
+    if (!code)
+        code = tare_folder_put(folder, "config.json", text.data, text.size, err);
     tare_text_release(&text);
-    json_decref(config);
+    return code;
+}
+
+enum tare_code tare_convert_config(const struct tare_model *model, const char *to, char **text, struct tare_error *err)
+{
+    const struct tare_convert_options options = TARE_CONVERT_OPTIONS_INIT;
+    const struct tare_save_format *format = tare_format_find(to ? to : "mlx");
+    if (text)
+        *text = NULL;
+    if (!model || !text || !format || format->file)
+        return tare_fail(
+            err, TARE_E_ARGUMENT, to ? to : "",
+            "tare_convert_config needs a model, a place for the text, and a format that has a config.json");
+    if (model->code)
+        return tare_fail(err, model->error.code, model->error.where, "%s", model->error.text);
+    struct tare_layout layout = {.format = format};
+    struct tare_text made = {0};
+    /* Laying out maps files, which is thread-safe, and changes nothing else of the model. */
+    enum tare_code code = tare_layout_make(&layout, (struct tare_model *)(uintptr_t)model, &options, err);
+    if (!code)
+        code = make_config(&layout, model, NULL, &made, err);
+    if (!code && !(*text = strdup(made.data)))
+        code = tare_fail_memory(err);
+    tare_text_release(&made);
+    tare_layout_release(&layout);
     return code;
 }
 
@@ -190,7 +222,7 @@ const char *tare_path_name(const char *path, char room[128])
         end--;
     for (start = end; start > 0 && path[start - 1] != '/'; start--)
         ;
-    snprintf(room, 128, "%.*s", (int)(end - start < 127 ? end - start : 127), path + start);
+    tare_format(room, 128, "%.*s", (int)(end - start < 127 ? end - start : 127), path + start);
     return room;
 }
 

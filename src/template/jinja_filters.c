@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/locale.h"
 #include "template/jinja_builtin.h"
 
 static bool usable(struct tare_jinja_state *s, struct tare_jinja_value v)
@@ -128,8 +129,8 @@ BUILTIN(round_)
     }
     if (a[0].kind != TARE_JINJA_FLOAT)
         return tare_jinja_whole(a[0].kind == TARE_JINJA_BOOL ? a[0].as.truth : a[0].as.whole);
-    snprintf(word, sizeof word, "%.*f", (int)precision, value);
-    return tare_jinja_real(strtod(word, NULL));
+    tare_format(word, sizeof word, "%.*f", (int)precision, value);
+    return tare_jinja_real(tare_number_parse(word, NULL));
 }
 
 BUILTIN(filesize)
@@ -149,11 +150,11 @@ BUILTIN(filesize)
     for (; i < 7 && size >= unit * base; i++)
         unit *= base;
     if (size == 1)
-        snprintf(word, sizeof word, "1 Byte");
+        tare_format(word, sizeof word, "1 Byte");
     else if (size < base)
-        snprintf(word, sizeof word, "%.0f Bytes", trunc(size));
+        tare_format(word, sizeof word, "%.0f Bytes", trunc(size));
     else
-        snprintf(word, sizeof word, "%.1f %s", size / unit, units[binary][i]);
+        tare_format(word, sizeof word, "%.1f %s", size / unit, units[binary][i]);
     return tare_jinja_copy(s, word, strlen(word));
 }
 

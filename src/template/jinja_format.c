@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/locale.h"
 #include "template/jinja.h"
 #include "text/unicode.h"
 
@@ -74,15 +75,15 @@ static void put_whole(struct tare_jinja_state *s, struct tare_text *out, const s
     const char *mark = "";
     switch (spec->type) {
     case 'x':
-        snprintf(digits, sizeof digits, "%" PRIx64, size);
+        tare_format(digits, sizeof digits, "%" PRIx64, size);
         mark = "0x";
         break;
     case 'X':
-        snprintf(digits, sizeof digits, "%" PRIX64, size);
+        tare_format(digits, sizeof digits, "%" PRIX64, size);
         mark = "0X";
         break;
     case 'o':
-        snprintf(digits, sizeof digits, "%" PRIo64, size);
+        tare_format(digits, sizeof digits, "%" PRIo64, size);
         mark = "0o";
         break;
     case 'b': {
@@ -98,11 +99,11 @@ static void put_whole(struct tare_jinja_state *s, struct tare_text *out, const s
         digits[tare_utf8_put(digits, (uint32_t)size)] = '\0'; /* checked before */
         break;
     default:
-        snprintf(digits, sizeof digits, "%" PRIu64, size);
+        tare_format(digits, sizeof digits, "%" PRIu64, size);
     }
     if (spec->comma || spec->underscore)
         group(digits, sizeof digits, spec->comma ? ',' : '_');
-    snprintf(prefix, sizeof prefix, "%s%s", sign_of(spec, value < 0), spec->alternate ? mark : "");
+    tare_format(prefix, sizeof prefix, "%s%s", sign_of(spec, value < 0), spec->alternate ? mark : "");
     put_aligned(s, out, spec, prefix, tare_jinja_word(digits), '>');
 }
 
@@ -117,17 +118,17 @@ static void put_real(struct tare_jinja_state *s, struct tare_text *out, const st
         return;
     }
     if (isnan(value) || isinf(value)) {
-        snprintf(digits, sizeof digits, "%s", isnan(value) ? "nan" : "inf");
+        tare_format(digits, sizeof digits, "%s", isnan(value) ? "nan" : "inf");
     } else if (!type && spec->precision < 0) {
         tare_jinja_real_print(size, word);
-        snprintf(digits, sizeof digits, "%s", word);
+        tare_format(digits, sizeof digits, "%s", word);
     } else if (type == '%') {
-        snprintf(digits, sizeof digits, "%.*f%%", precision, size * 100);
+        tare_format(digits, sizeof digits, "%.*f%%", precision, size * 100);
     } else {
         format[3] = type ? type : 'g';
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        snprintf(digits, sizeof digits, format, precision, size);
+        tare_format(digits, sizeof digits, format, precision, size);
 #pragma GCC diagnostic pop
     }
     if (spec->comma || spec->underscore)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/locale.h"
 #include "template/jinja.h"
 
 double tare_jinja_as_real(struct tare_jinja_value value)
@@ -291,6 +292,6 @@ bool tare_jinja_parse_real(struct tare_jinja_value text, double *number)
         return false;
     if (strpbrk(word, "xXpP()")) /* strtod knows more than Python */
         return false;
-    *number = strtod(word, &end);
+    *number = tare_number_parse(word, &end);
     return end != word && !*end;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#include "base/locale.h"
 #include "template/jinja.h"
 #include "text/unicode.h"
 
@@ -15,8 +16,8 @@ static int shortest(double real, char digits[32])
 {
     char word[40];
     for (int n = 0; n < 17; n++) {
-        snprintf(word, sizeof word, "%.*e", n, real);
-        if (strtod(word, NULL) == real)
+        tare_format(word, sizeof word, "%.*e", n, real);
+        if (tare_number_parse(word, NULL) == real)
             break;
     }
     const char *e = strchr(word, 'e');
@@ -34,19 +35,19 @@ size_t tare_jinja_real_print(double real, char out[40])
 {
     char digits[32];
     if (isnan(real) || isinf(real))
-        return (size_t)snprintf(out, 40, "%s", isnan(real) ? "nan" : real < 0 ? "-inf" : "inf");
+        return (size_t)tare_format(out, 40, "%s", isnan(real) ? "nan" : real < 0 ? "-inf" : "inf");
     const char *minus = signbit(real) ? "-" : "";
     if (real == 0)
-        return (size_t)snprintf(out, 40, "%s0.0", minus);
+        return (size_t)tare_format(out, 40, "%s0.0", minus);
     const int e = shortest(fabs(real), digits), n = (int)strlen(digits);
     if (e < -4 || e >= 16)
-        return (size_t)snprintf(out, 40, "%s%c%s%se%c%02d", minus, digits[0], n > 1 ? "." : "", digits + 1,
-                                e < 0 ? '-' : '+', abs(e));
+        return (size_t)tare_format(out, 40, "%s%c%s%se%c%02d", minus, digits[0], n > 1 ? "." : "", digits + 1,
+                                   e < 0 ? '-' : '+', abs(e));
     if (e < 0)
-        return (size_t)snprintf(out, 40, "%s0.%.*s%s", minus, -e - 1, "0000", digits);
+        return (size_t)tare_format(out, 40, "%s0.%.*s%s", minus, -e - 1, "0000", digits);
     if (e + 1 >= n)
-        return (size_t)snprintf(out, 40, "%s%s%.*s.0", minus, digits, e + 1 - n, "0000000000000000");
-    return (size_t)snprintf(out, 40, "%s%.*s.%s", minus, e + 1, digits, digits + e + 1);
+        return (size_t)tare_format(out, 40, "%s%s%.*s.0", minus, digits, e + 1 - n, "0000000000000000");
+    return (size_t)tare_format(out, 40, "%s%.*s.%s", minus, e + 1, digits, digits + e + 1);
 }
 
 bool tare_jinja_printable(uint32_t c)
@@ -73,16 +74,16 @@ static void repr_character(struct tare_jinja_state *s, struct tare_text *out, ui
 {
     char word[16];
     if (c == (uint32_t)quote || c == '\\')
-        snprintf(word, sizeof word, "\\%c", (int)c);
+        tare_format(word, sizeof word, "\\%c", (int)c);
     else if (c == '\n' || c == '\r' || c == '\t')
-        snprintf(word, sizeof word, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
+        tare_format(word, sizeof word, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
     else if (c >= 0x20 && c < 0x7f)
-        snprintf(word, sizeof word, "%c", (int)c);
+        tare_format(word, sizeof word, "%c", (int)c);
     else if (c >= 0x80 && tare_jinja_printable(c)) {
         tare_jinja_add(s, out, bytes, n);
         return;
     } else
-        snprintf(word, sizeof word, c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)c);
+        tare_format(word, sizeof word, c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)c);
     tare_jinja_puts(s, out, word);
 }
 
@@ -101,7 +102,7 @@ static void repr_text(struct tare_jinja_state *s, struct tare_text *out, struct 
             n = byte < 0x80 ? 1 : n;
             repr_character(s, out, c, text.as.text + i, n, quote);
         } else {
-            snprintf(word, sizeof word, "\\x%02x", byte);
+            tare_format(word, sizeof word, "\\x%02x", byte);
             tare_jinja_puts(s, out, word);
         }
     }
@@ -137,10 +138,10 @@ static void repr_range(struct tare_jinja_state *s, struct tare_text *out, const 
 {
     char word[100];
     if (range->step == 1)
-        snprintf(word, sizeof word, "range(%" PRId64 ", %" PRId64 ")", range->start, range->stop);
+        tare_format(word, sizeof word, "range(%" PRId64 ", %" PRId64 ")", range->start, range->stop);
     else
-        snprintf(word, sizeof word, "range(%" PRId64 ", %" PRId64 ", %" PRId64 ")", range->start, range->stop,
-                 range->step);
+        tare_format(word, sizeof word, "range(%" PRId64 ", %" PRId64 ", %" PRId64 ")", range->start, range->stop,
+                    range->step);
     tare_jinja_puts(s, out, word);
 }
 
@@ -148,13 +149,13 @@ static void repr_other(struct tare_jinja_state *s, struct tare_text *out, struct
 {
     char word[100];
     if (value.kind == TARE_JINJA_LOOP)
-        snprintf(word, sizeof word, "<LoopContext %" PRId64 "/%" PRId64 ">", value.as.loop->index + 1,
-                 value.as.loop->length);
+        tare_format(word, sizeof word, "<LoopContext %" PRId64 "/%" PRId64 ">", value.as.loop->index + 1,
+                    value.as.loop->length);
     else if (value.kind == TARE_JINJA_MACRO)
-        snprintf(word, sizeof word, "<Macro '%.*s'>",
-                 value.as.macro->name.size > 60 ? 60 : (int)value.as.macro->name.size, value.as.macro->name.as.text);
+        tare_format(word, sizeof word, "<Macro '%.*s'>",
+                    value.as.macro->name.size > 60 ? 60 : (int)value.as.macro->name.size, value.as.macro->name.as.text);
     else
-        snprintf(word, sizeof word, "<%s object>", tare_jinja_type(value));
+        tare_format(word, sizeof word, "<%s object>", tare_jinja_type(value));
     tare_jinja_puts(s, out, word);
 }
 
@@ -177,7 +178,7 @@ void tare_jinja_repr(struct tare_jinja_state *s, struct tare_text *out, struct t
         tare_jinja_puts(s, out, value.as.truth ? "True" : "False");
         break;
     case TARE_JINJA_INT:
-        snprintf(word, sizeof word, "%" PRId64, value.as.whole);
+        tare_format(word, sizeof word, "%" PRId64, value.as.whole);
         tare_jinja_puts(s, out, word);
         break;
     case TARE_JINJA_FLOAT:
@@ -252,11 +253,12 @@ static void json_character(struct writer *w, uint32_t c, const char *bytes, size
     const char *simple = c && c < 0x80 ? strchr(names, (int)c) : NULL;
     char word[16];
     if (simple)
-        snprintf(word, sizeof word, "\\%c", letters[simple - names]);
+        tare_format(word, sizeof word, "\\%c", letters[simple - names]);
     else if (c >= 0x10000 && w->ascii)
-        snprintf(word, sizeof word, "\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10), 0xdc00 + ((c - 0x10000) & 0x3ff));
+        tare_format(word, sizeof word, "\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10),
+                    0xdc00 + ((c - 0x10000) & 0x3ff));
     else if (c < 0x20 || (c >= 0x7f && w->ascii && c != 0x7f))
-        snprintf(word, sizeof word, "\\u%04x", (unsigned)c);
+        tare_format(word, sizeof word, "\\u%04x", (unsigned)c);
     else {
         tare_jinja_add(w->s, w->out, bytes, n);
         return;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/locale.h"
 #include "template/jinja.h"
 
 static struct tare_jinja_value fail(struct tare_jinja_state *s, enum tare_code code, const char *format, va_list args)
@@ -12,7 +13,7 @@ static struct tare_jinja_value fail(struct tare_jinja_state *s, enum tare_code c
     if (s->failed)
         return tare_jinja_make(TARE_JINJA_UNDEFINED);
     s->failed = true;
-    vsnprintf(text, sizeof text, format, args);
+    tare_vformat(text, sizeof text, format, args);
     snprintf(where, sizeof where, "%s:%d", s->where, s->line);
     s->code = tare_fail(s->err, code, where, "%s", text);
     return tare_jinja_make(TARE_JINJA_UNDEFINED);

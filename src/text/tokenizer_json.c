@@ -6,6 +6,7 @@
 #include <string.h>
 #include <yajl/yajl_parse.h>
 
+#include "base/locale.h"
 #include "text/tokenizer.h"
 
 #define DEPTH_MOST 64
@@ -189,7 +190,7 @@ static int on_number(void *user, const char *digits, size_t size)
     const long long whole = strtoll(text, &end, 10);
     const bool integer = !*end && !errno;
     if (reader->mode != MODE_VOCAB)
-        return on_scalar(reader, integer ? json_integer(whole) : json_real(strtod(text, NULL)));
+        return on_scalar(reader, integer ? json_integer(whole) : json_real(tare_number_parse(text, NULL)));
     struct tare_tokenizer_json *json = reader->json;
     if (!integer || whole < 0 || whole >= ID_MOST)
         return wrong_entry(reader);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/locale.h"
 #include "open/gguf/gguf.h"
 
 struct making {
@@ -22,14 +23,14 @@ struct making {
 static const struct tare_gguf_value *below(const struct making *m, enum tare_gguf_key key)
 {
     char name[256];
-    snprintf(name, sizeof name, "%s%s", m->facts->architecture, tare_gguf_metadata[key].gguf);
+    tare_format(name, sizeof name, "%s%s", m->facts->architecture, tare_gguf_metadata[key].gguf);
     return tare_gguf_find(m->gguf, name);
 }
 
 static enum tare_code refuse(const struct making *m, enum tare_code code, enum tare_gguf_key key, const char *text)
 {
     char where[sizeof m->err->where];
-    snprintf(where, sizeof where, "%s: %s%s", m->gguf->file, m->facts->architecture, tare_gguf_metadata[key].gguf);
+    tare_format(where, sizeof where, "%s: %s%s", m->gguf->file, m->facts->architecture, tare_gguf_metadata[key].gguf);
     return tare_fail(m->err, code, where, "%s", text);
 }
 
@@ -39,8 +40,8 @@ static void put_real(struct tare_text *out, double number, bool single)
     char text[40];
     int digits = 0;
     do
-        snprintf(text, sizeof text, "%.*g", ++digits, number);
-    while (digits < 17 && (single ? (double)strtof(text, NULL) != number : strtod(text, NULL) != number));
+        tare_format(text, sizeof text, "%.*g", ++digits, number);
+    while (digits < 17 && (single ? (double)tare_float_parse(text) != number : tare_number_parse(text, NULL) != number));
     tare_text_puts(out, text);
 }
 
@@ -299,7 +300,7 @@ static void put_sparse(struct making *m)
     tare_text_puts(m->config, ",\n  \"decoder_sparse_step\": 1,\n  \"mlp_only_layers\": [");
     for (int64_t i = 0; i < m->layers && i < (int64_t)m->gguf->n_tensors; i++) {
         char name[64];
-        snprintf(name, sizeof name, "blk.%" PRId64 ".ffn_gate_inp.weight", i);
+        tare_format(name, sizeof name, "blk.%" PRId64 ".ffn_gate_inp.weight", i);
         if (has(m, name))
             continue;
         tare_text_format(m->config, "%s%" PRId64, comma, i);

@@ -12,6 +12,7 @@
 #include "base/awq_order.h"
 #include "base/half.h"
 #include "base/number.h"
+#include "kernels/transpose.h"
 #include "packing/awq/awq.h"
 #include "packing/fault.h"
 #include "packing/mlx/to_mlx.h"
@@ -117,6 +118,37 @@ static void decode_codes(const struct tare_module *module, const void *qweight, 
     }
 }
 
+/* Spreads n nibbles, the low one of a byte first, to bytes, in place: they begin at byte n / 2 of `code`. Each block is
+ * copied away before it is overwritten, and no byte is written that is still to be read. */
+static void spread_nibbles(uint8_t *code, int64_t n)
+{
+    uint8_t block[64];
+    for (int64_t k = 0; k < n / 2; k += (int64_t)sizeof block) {
+        const int64_t left = n / 2 - k, m = left < (int64_t)sizeof block ? left : (int64_t)sizeof block;
+        memcpy(block, code + n / 2 + k, (size_t)m);
+        for (int64_t i = 0; i < m; i++) {
+            code[2 * (k + i)] = block[i] & 15;
+            code[2 * (k + i) + 1] = block[i] >> 4;
+        }
+    }
+}
+
+/* Decodes 128 rows at a time with the kernel that turns columns into rows of nibbles, as many as it takes. */
+static int64_t decode_fast(const struct tare_module *module, const void *qweight, int64_t row, int64_t rows,
+                           uint8_t *code)
+{
+    const int64_t in = module->shape[1];
+    int64_t done = 0;
+    if (module->bits != 4 || row % 8 || in % 8 || !tare_transpose_avx2())
+        return 0;
+    for (; rows - done >= 128; done += 128) {
+        uint8_t *to = code + done * in;
+        tare_awq_codes_avx2(qweight, in, module->shape[0] / 8, (row + done) / 8, 1, to + 64 * in);
+        spread_nibbles(to, 128 * in);
+    }
+    return done;
+}
+
 static void decode(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                    struct tare_codes *codes)
 {
@@ -124,7 +156,7 @@ static void decode(const struct tare_module *module, const void *const part[TARE
     const int a_word = 32 / module->bits;
     const int64_t words = out / a_word;
     const uint32_t mask = (1u << module->bits) - 1, middle = 1u << (module->bits - 1);
-    for (int64_t r = 0; r < rows;) {
+    for (int64_t r = decode_fast(module, part[TARE_PART_WEIGHT], row, rows, codes->code); r < rows;) {
         const int first = (int)((row + r) % a_word);
         const int n = rows - r < a_word - first ? (int)(rows - r) : a_word - first;
         decode_codes(module, part[TARE_PART_WEIGHT], (row + r) / a_word, first, n, codes->code + r * in);

@@ -262,7 +262,7 @@ static void test_floats(void **state)
     unsigned char stream[8 * 32];
     (void)state;
     for (int e4m3 = 0; e4m3 < 2; e4m3++) {
-        const enum tare_code_kind kind = e4m3 ? TARE_CODE_E4M3 : TARE_CODE_E2M1;
+        const enum tare_code_form kind = e4m3 ? TARE_CODE_E4M3 : TARE_CODE_E2M1;
         const int64_t bytes = e4m3 ? 32 : 8;
         memset(stream, 0x11, sizeof stream);
         assert_false(tare_stream_suspect(stream, 8, bytes, e4m3 ? 8 : 4, kind));

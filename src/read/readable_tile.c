@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * tile.c - the numbers of a tile, through the pieces of its recipe: gathered where they are plain, decoded by runs of
- * rows where they are packed. Nothing is rounded but what a recipe computes. */
+ * readable_tile.c - the numbers of a tile, through the pieces of its recipe: gathered where they are plain, decoded by
+ * runs of rows where they are packed. Nothing is rounded but what a recipe computes. */
 #include <string.h>
 
-#include "audit/audit.h"
 #include "packing/mlx/to_mlx.h"
 #include "packing/value.h"
+#include "read/readable.h"
 
-#define ROWS 64 /* decoded at once into a buffer of their own, when a row does not go where it lies */
+#define ROWS 128 /* decoded at once into a buffer of their own, when a row does not go where it lies */
 
 /* The part of a piece that lies in a tile: one stride an axis on either side, in elements. */
 struct window {
@@ -15,7 +15,7 @@ struct window {
     const void *const *part;
     const float *norms;
     int rank;
-    int64_t shape[TARE_AUDIT_AXES], from[TARE_AUDIT_AXES], to[TARE_AUDIT_AXES];
+    int64_t shape[TARE_READ_AXES], from[TARE_READ_AXES], to[TARE_READ_AXES];
     int64_t from_start, to_start;
 };
 
@@ -25,13 +25,15 @@ struct numbers {
     double *doubles;
 };
 
-static bool window_of(const struct tare_view *view, const struct tare_tile *tile, size_t k, struct window *window)
+static bool window_of(const struct tare_readable *reading, const struct tare_tile *tile, size_t k,
+                      struct window *window)
 {
-    const struct tare_piece *piece = &view->flat.pieces[k];
-    const bool number = !view->flat.rank;
-    *window = (struct window){piece, view->parts[k], view->norms[k], view->rank, {0}, {0}, {0}, piece->start, 0};
+    const struct tare_piece *piece = &reading->flat.pieces[k];
+    const bool number = !reading->flat.rank;
+    *window =
+        (struct window){piece, reading->parts[k], reading->norms[k], reading->rank, {0}, {0}, {0}, piece->start, 0};
     int64_t to = 1;
-    for (int i = view->rank - 1; i >= 0; i--) {
+    for (int i = reading->rank - 1; i >= 0; i--) {
         const int64_t at = number ? 0 : piece->at[i], end = at + (number ? 1 : piece->shape[i]);
         const int64_t stride = number ? 1 : piece->stride[i];
         const int64_t low = tile->low[i] > at ? tile->low[i] : at, high = tile->high[i] < end ? tile->high[i] : end;
@@ -69,7 +71,7 @@ static void gather(const struct window *w, struct numbers out)
     const enum tare_dtype dtype = w->piece->module->dtype;
     const void *data = w->part[TARE_PART_WEIGHT];
     const int last = w->rank - 1;
-    int64_t at[TARE_AUDIT_AXES] = {0}, from = w->from_start, to = w->to_start;
+    int64_t at[TARE_READ_AXES] = {0}, from = w->from_start, to = w->to_start;
     do {
         const int64_t n = w->shape[last], step = w->from[last];
         if (out.doubles)
@@ -115,13 +117,15 @@ static enum tare_code read_plane(const struct window *w, int64_t from, int64_t t
 {
     const int64_t columns = tare_module_columns(w->piece->module), n = w->shape[w->rank - 1];
     const int64_t rows = w->rank > 1 ? w->shape[w->rank - 2] : 1, stride = w->rank > 1 ? w->from[w->rank - 2] : columns;
-    const int64_t most = stride == columns ? ROWS : 1;
+    const int64_t most = stride == columns ? ROWS : 1, step = w->rank > 1 ? w->to[w->rank - 2] : 0;
+    const bool direct = out.floats && n == columns && stride == columns && step == columns; /* no rows in between */
     enum tare_code code = TARE_OK;
     for (int64_t r = 0; r < rows && !code;) {
         const int64_t element = from + r * stride, count = rows - r < most ? rows - r : most;
-        code = read_rows(w, element / columns, count, buffer, work, err);
-        for (int64_t i = 0; i < count && !code; i++, r++)
-            put(out, to + r * (w->rank > 1 ? w->to[w->rank - 2] : 0), buffer + i * columns + element % columns, n);
+        code = read_rows(w, element / columns, count, direct ? out.floats + to + r * step : buffer, work, err);
+        for (int64_t i = 0; i < count && !code && !direct; i++)
+            put(out, to + (r + i) * step, buffer + i * columns + element % columns, n);
+        r += count;
     }
     return code;
 }
@@ -144,7 +148,7 @@ static enum tare_code read_scattered(const struct window *given, float *buffer, 
         w.from[i] = given->from[source];
         w.to[i] = given->to[source];
     }
-    int64_t at[TARE_AUDIT_AXES] = {0}, from = w.from_start, to = w.to_start, decoded = -1;
+    int64_t at[TARE_READ_AXES] = {0}, from = w.from_start, to = w.to_start, decoded = -1;
     do
         for (int64_t j = 0; j < w.shape[last]; j++) {
             const int64_t element = from + j * w.from[last];
@@ -170,7 +174,7 @@ static enum tare_code decode(const struct window *w, float *buffer, struct numbe
         rows &= w->shape[i] == 1 || w->from[i] % columns == 0;
     if (!rows)
         return read_scattered(w, buffer, out, work, err);
-    int64_t at[TARE_AUDIT_AXES] = {0}, from = w->from_start, to = w->to_start;
+    int64_t at[TARE_READ_AXES] = {0}, from = w->from_start, to = w->to_start;
     enum tare_code code;
     do
         code = read_plane(w, from, to, buffer, out, work, err);
@@ -178,16 +182,16 @@ static enum tare_code decode(const struct window *w, float *buffer, struct numbe
     return code;
 }
 
-static enum tare_code read_tile(const struct tare_view *view, const struct tare_tile *tile, struct numbers out,
+static enum tare_code read_tile(const struct tare_readable *reading, const struct tare_tile *tile, struct numbers out,
                                 struct tare_arena *work, struct tare_error *err)
 {
     struct tare_arena buffers = {0};
     enum tare_code code = TARE_OK;
     float *buffer = NULL;
     int64_t room = 0;
-    for (size_t k = 0; k < view->flat.n && !code; k++) {
+    for (size_t k = 0; k < reading->flat.n && !code; k++) {
         struct window w;
-        if (!window_of(view, tile, k, &w))
+        if (!window_of(reading, tile, k, &w))
             continue;
         if (!w.piece->value && w.piece->module->packing == &tare_packing_plain) {
             gather(&w, out);
@@ -204,16 +208,16 @@ static enum tare_code read_tile(const struct tare_view *view, const struct tare_
     return code;
 }
 
-enum tare_code tare_view_floats(const struct tare_view *view, const struct tare_tile *tile, float *to,
-                                struct tare_arena *work, struct tare_error *err)
+enum tare_code tare_readable_floats(const struct tare_readable *reading, const struct tare_tile *tile, float *to,
+                                    struct tare_arena *work, struct tare_error *err)
 {
-    return read_tile(view, tile, (struct numbers){.floats = to}, work, err);
+    return read_tile(reading, tile, (struct numbers){.floats = to}, work, err);
 }
 
-enum tare_code tare_view_doubles(const struct tare_view *view, const struct tare_tile *tile, double *to,
-                                 struct tare_arena *work, struct tare_error *err)
+enum tare_code tare_readable_doubles(const struct tare_readable *reading, const struct tare_tile *tile, double *to,
+                                     struct tare_arena *work, struct tare_error *err)
 {
-    return read_tile(view, tile, (struct numbers){.doubles = to}, work, err);
+    return read_tile(reading, tile, (struct numbers){.doubles = to}, work, err);
 }
 
 /* ---- codes --------------------------------------------------------------------------------------------------- */
@@ -234,12 +238,12 @@ static void spread(const struct window *w, const struct tare_codes *own, int64_t
     }
 }
 
-/* Decodes the rows of one plane into their place. own is NULL where groups have the size that the module has. */
-static void codes_plane(const struct window *w, int64_t from, int64_t to, int64_t size, const struct tare_codes *own,
-                        const struct tare_codes *codes)
+/* Decodes the rows of one plane into their place. own is NULL where groups are those of the module. */
+static void codes_plane(const struct window *w, int64_t from, int64_t to, const struct tare_readable *reading,
+                        const struct tare_codes *own, const struct tare_codes *codes)
 {
     const struct tare_module *module = w->piece->module;
-    const int64_t columns = tare_module_columns(module), groups = columns / size;
+    const int64_t columns = tare_module_columns(module), groups = reading->groups;
     const int64_t rows = w->shape[w->rank - 2], stride = w->from[w->rank - 2];
     const int64_t count = stride == columns ? rows : 1;
     for (int64_t r = 0; columns > 0 && r < rows; r += count) {
@@ -248,32 +252,27 @@ static void codes_plane(const struct window *w, int64_t from, int64_t to, int64_
         struct tare_codes read = {part.code, own ? own->scale : part.scale, own ? own->offset : part.offset};
         module->packing->decode(module, w->part, (from + r * stride) / columns, count, &read);
         if (own)
-            spread(w, own, count, size, &part);
+            spread(w, own, count, reading->group_size, &part);
     }
 }
 
-enum tare_code tare_view_codes(const struct tare_view *view, const struct tare_tile *tile, struct tare_codes *codes,
-                               struct tare_arena *work, struct tare_error *err)
+enum tare_code tare_readable_codes(const struct tare_readable *reading, const struct tare_tile *tile,
+                                   const struct tare_codes *codes, struct tare_arena *work, struct tare_error *err)
 {
-    const size_t n = (size_t)tile->count, groups = n / (size_t)view->group_size;
-    *codes = (struct tare_codes){tare_arena_alloc(work, n), tare_arena_array(work, groups, sizeof(float)),
-                                 tare_arena_array(work, groups, sizeof(float))};
-    if (!codes->code || !codes->scale || !codes->offset)
-        return tare_fail_memory(err);
-    for (size_t k = 0; k < view->flat.n; k++) {
+    for (size_t k = 0; k < reading->flat.n; k++) {
         struct window w;
-        if (!window_of(view, tile, k, &w))
+        if (!window_of(reading, tile, k, &w))
             continue;
-        int64_t at[TARE_AUDIT_AXES] = {0}, from = w.from_start, to = w.to_start;
+        int64_t at[TARE_READ_AXES] = {0}, from = w.from_start, to = w.to_start;
         const struct tare_module *module = w.piece->module;
-        const bool same = module->group_size == view->group_size && tare_module_even(module);
+        const bool same = reading->ordered || (module->group_size == reading->group_size && tare_module_even(module));
         const size_t most = (size_t)(w.shape[w.rank - 2] * tare_module_groups(module));
         struct tare_codes own = {.scale = same ? NULL : tare_arena_array(work, most, sizeof(float)),
                                  .offset = same ? NULL : tare_arena_array(work, most, sizeof(float))};
         if (!same && (!own.scale || !own.offset))
             return tare_fail_memory(err);
         do
-            codes_plane(&w, from, to, view->group_size, same ? NULL : &own, codes);
+            codes_plane(&w, from, to, reading, same ? NULL : &own, codes);
         while (next(&w, w.rank - 2, at, &from, &to));
     }
     return TARE_OK;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * test_tile.c - tiles of any recipe have the numbers that its pieces say, however the parameter is cut. */
+ * test_readable.c - tiles of any recipe have the numbers that its pieces say, however the parameter is cut. */
 #include "audit/audit.h"
 #include "world.h"
 
 /* Element `at` of a module. */
-static float element(const struct tare_view *view, size_t piece, int64_t at)
+static float element(const struct tare_readable *view, size_t piece, int64_t at)
 {
     const struct tare_module *module = view->flat.pieces[piece].module;
     const int64_t columns = tare_module_columns(module);
@@ -17,7 +17,7 @@ static float element(const struct tare_view *view, size_t piece, int64_t at)
 }
 
 /* The whole parameter, straight from what module.h says of pieces; values are multiplied by two where computed. */
-static float *reference(const struct tare_view *view, int64_t n)
+static float *reference(const struct tare_readable *view, int64_t n)
 {
     float *to = calloc((size_t)n + 1, sizeof *to);
     assert_non_null(to);
@@ -41,7 +41,7 @@ static float *reference(const struct tare_view *view, int64_t n)
     return to;
 }
 
-static void tiles_agree(const struct tare_view *view, struct tare_grid grid, const float *want)
+static void tiles_agree(const struct tare_readable *view, struct tare_grid grid, const float *want)
 {
     int64_t seen = 0;
     struct tare_arena work = {0}, codes_of = {0};
@@ -52,15 +52,19 @@ static void tiles_agree(const struct tare_view *view, struct tare_grid grid, con
         assert_true(got && wide);
         assert_int_equal(tile.first, seen);
         seen += tile.count;
-        assert_int_equal(tare_view_floats(view, &tile, got, &work, NULL), TARE_OK);
+        assert_int_equal(tare_readable_floats(view, &tile, got, &work, NULL), TARE_OK);
         assert_memory_equal(got, want + tile.first, (size_t)tile.count * sizeof *got);
-        assert_int_equal(tare_view_doubles(view, &tile, wide, &work, NULL), TARE_OK);
+        assert_int_equal(tare_readable_doubles(view, &tile, wide, &work, NULL), TARE_OK);
         for (int64_t i = 0; i < tile.count; i++)
             assert_true(wide[i] == (double)got[i]);
         if (view->codes && grid.axis <= grid.rank - 2) {
             struct tare_codes codes;
             tare_arena_reset(&codes_of);
-            assert_int_equal(tare_view_codes(view, &tile, &codes, &codes_of, NULL), TARE_OK);
+            const size_t groups = (size_t)(tile.count / view->group_size);
+            codes.code = tare_arena_alloc(&codes_of, (size_t)tile.count);
+            codes.scale = tare_arena_array(&codes_of, groups, sizeof *codes.scale);
+            codes.offset = tare_arena_array(&codes_of, groups, sizeof *codes.offset);
+            assert_int_equal(tare_readable_codes(view, &tile, &codes, &codes_of, NULL), TARE_OK);
             tare_codes_floats(view->first, &codes, tile.count / view->shape[view->rank - 1], got);
             assert_memory_equal(got, want + tile.first, (size_t)tile.count * sizeof *got);
         }
@@ -73,10 +77,12 @@ static void tiles_agree(const struct tare_view *view, struct tare_grid grid, con
 
 static void agree(struct world *world, size_t index)
 {
-    struct tare_view view;
+    struct tare_readable view;
     struct tare_arena arena = {0};
     struct tare_error err = {0};
-    assert_int_equal(tare_view_make(&view, &world->model, world->list[index], &arena, &err), TARE_OK);
+    assert_int_equal(tare_readable_make(&view, &world->model.checkpoint, world->list[index]->entry->recipe,
+                                        world->list[index]->name, &arena, &err),
+                     TARE_OK);
     int64_t n = 1;
     for (int k = 0; k < view.rank; k++)
         n *= view.shape[k];

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ * read_mlx.c - rows of a parameter in MLX's layout, made by what makes them for a conversion (save/packed_tile.c), so
+ * that both give the same bytes. */
+#include "packing/mlx/to_mlx.h"
+#include "read/reader.h"
+#include "save/save.h"
+
+static const struct tare_convert_options usual = TARE_CONVERT_OPTIONS_INIT;
+
+/* Lay out the reader's parameter as "mlx" would. layout is zeroed by the caller, and released also after a failure. */
+static enum tare_code lay_out(const struct tare_reader *reader, struct tare_layout *layout, struct tare_error *err)
+{
+    if (!reader->parameter)
+        return tare_fail(err, TARE_E_ARGUMENT, reader->info.name,
+                         "MLX's layout is that of a parameter; open the reader with TARE_VIEW_PARAMETER");
+    layout->format = tare_format_find("mlx");
+    return tare_layout_parameter(layout, reader->model, reader->parameter, &usual, err);
+}
+
+static void describe(const struct tare_job *job, struct tare_mlx_info *info)
+{
+    const struct tare_target *target = &job->target;
+    const enum tare_dtype dtype = target->packed && target->mode != TARE_MLX_AFFINE ? TARE_U8 : target->dtype;
+    info->packed = target->packed;
+    info->dtype = tare_packing_word(&tare_packing_plain, dtype);
+    if (!target->packed)
+        return;
+    info->mode = tare_mlx_mode_word(target->mode);
+    info->bits = target->bits;
+    info->group_size = target->group_size;
+    info->global_scale = job->globals && job->rank == 2 ? job->globals[0] : 0;
+}
+
+enum tare_code tare_reader_mlx(const struct tare_reader *reader, struct tare_mlx_info *info, struct tare_error *err)
+{
+    if (!reader || !info || info->size != sizeof *info)
+        return tare_fail(err, TARE_E_ARGUMENT, "", "tare_reader_mlx needs a reader, and info with its size set to %zu",
+                         sizeof *info);
+    struct tare_layout layout = {0};
+    const enum tare_code code = lay_out(reader, &layout, err);
+    *info = (struct tare_mlx_info){.size = sizeof *info};
+    if (!code)
+        describe(&layout.jobs[0], info);
+    tare_layout_release(&layout);
+    return code;
+}
+
+/* The rows of one index of the leading axes that come next, as a box; how many they are comes back. */
+static int64_t next_box(const struct tare_job *job, int64_t row, int64_t rows, struct tare_box *box)
+{
+    const int last = job->rank - 1;
+    int64_t rest = row, count = 1;
+    *box = (struct tare_box){0};
+    box->high[last] = job->shape[last];
+    for (int k = last - 1; k >= 0; k--) {
+        box->low[k] = rest % job->shape[k];
+        rest /= job->shape[k];
+        if (k == last - 1)
+            count = rows < job->shape[k] - box->low[k] ? rows : job->shape[k] - box->low[k];
+        box->high[k] = box->low[k] + (k == last - 1 ? count : 1);
+    }
+    return count;
+}
+
+static enum tare_code read_rows(const struct tare_job *job, int64_t row, int64_t rows, struct tare_mlx_rows to,
+                                struct tare_error *err)
+{
+    struct tare_worker worker = {0};
+    enum tare_code code = TARE_OK;
+    const int64_t columns = job->shape[job->rank - 1];
+    const size_t row_bytes = (size_t)(columns * job->target.bits / 8);
+    const size_t scale_bytes =
+        (size_t)(columns / job->target.group_size) * tare_dtype_size(job->saved[TARE_PART_SCALES]->dtype);
+    for (int64_t done = 0, n; !code && done < rows; done += n) {
+        struct tare_box box;
+        n = next_box(job, row + done, rows - done < job->step ? rows - done : job->step, &box);
+        code = tare_packed_rows(job, &box, &worker, &to, err);
+        to.weight = (unsigned char *)to.weight + (size_t)n * row_bytes;
+        to.scales = (unsigned char *)to.scales + (size_t)n * scale_bytes;
+        to.biases = to.biases ? (unsigned char *)to.biases + (size_t)n * scale_bytes : NULL;
+        tare_arena_reset(&worker.arena);
+    }
+    tare_worker_release(&worker);
+    return code;
+}
+
+enum tare_code tare_read_mlx(const struct tare_reader *reader, int64_t row, int64_t rows, uint32_t *weight,
+                             void *scales, void *biases, struct tare_error *err)
+{
+    enum tare_code code = tare_reader_check(reader, row, rows, err);
+    if (code)
+        return code;
+    if (!weight || !scales)
+        return tare_fail(err, TARE_E_ARGUMENT, reader->info.name, "places for weight and scales are needed");
+    struct tare_layout layout = {0};
+    code = lay_out(reader, &layout, err);
+    const struct tare_job *job = code ? NULL : &layout.jobs[0];
+    if (job && !job->target.packed)
+        code =
+            tare_fail(err, TARE_E_ARGUMENT, reader->info.name, "it is dense in MLX (%s); tare_read_floats() reads it",
+                      tare_packing_word(&tare_packing_plain, job->target.dtype));
+    else if (job && job->target.mode == TARE_MLX_AFFINE && !biases)
+        code = tare_fail(err, TARE_E_ARGUMENT, reader->info.name, "a place for biases is needed");
+    else if (job)
+        code = read_rows(job, row, rows, (struct tare_mlx_rows){weight, scales, biases}, err);
+    tare_layout_release(&layout);
+    return code;
+}

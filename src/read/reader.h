@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ * reader.h - what the files of a reader share: reader.c opens one, read_rows.c reads numbers and codes, read_mlx.c rows
+ * in MLX's layout. The interface is tare.h's. */
+#ifndef TARE_READ_READER_H
+#define TARE_READ_READER_H
+
+#include "plan/plan.h"
+#include "read/readable.h"
+
+/* Made at opening and never changed, so threads may share it. */
+struct tare_reader {
+    struct tare_model *model; /* a reference of its own */
+    struct tare_arena arena;  /* owns what info and reading point to */
+    struct tare_tensor_info info;
+    struct tare_readable reading;
+    const struct tare_parameter *parameter; /* NULL: a source module */
+};
+
+/* Are [row, row + rows) rows of the tensor? */
+enum tare_code tare_reader_check(const struct tare_reader *reader, int64_t row, int64_t rows, struct tare_error *err);
+
+/*
+ * The rows [row, row + rows) that lie below one index of the leading axes, at most `most` of them, as a tile.
+ * Advancing by the tile's rows until none is left goes through all.
+ */
+struct tare_tile tare_reader_tile(const struct tare_reader *reader, int64_t row, int64_t rows, int64_t most);
+
+#endif
