@@ -12,7 +12,7 @@ build     = cmake --build $(1) -j $(JOBS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-oracle test-readers test-tokens bench format lint install clean
+.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-oracle test-readers test-tokens bench format lint install clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -60,6 +60,11 @@ test-fuzz:
 
 test-neon: ## the kernels of 64-bit ARM and their tests, in qemu where this is another machine
 	@tools/neon.sh build-neon
+
+PYTHON ?= python3
+test-python: ## build the Python package into a fresh environment and run its tests (PYTHON; network)
+	@rm -rf build-python && $(PYTHON) -m venv build-python && build-python/bin/pip install -q . pytest
+	@build-python/bin/python -m pytest -q tests/python
 
 ORACLE ?= /opt/oracle/v/bin/python
 test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=python with both; GOLDEN, SHARED: their data)

@@ -1,6 +1,5 @@
 """make_binding.py TARE_H OUT [CC]: the C code of libtare._libtare, by cffi in API mode. The declarations are tare.h's own."""
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ def declarations(header, compiler):
             open(os.path.join(folder, name), "w").close()
         done = subprocess.run([compiler, "-E", "-P", "-nostdinc", "-I" + folder, "-DTARE_API=", header], check=True,
                               capture_output=True, text=True)
-    return re.sub(r"\bconst volatile\b", "volatile", done.stdout)
+    return done.stdout
 
 
 def main():
