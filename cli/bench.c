@@ -202,8 +202,8 @@ static uint64_t peak_memory(void)
 #endif
 }
 
-/* Prefill, decode and, where asked for, many at once; thread counts take turns, as the load of others comes and goes.
- */
+/* Measures prefill, decode and, if asked for, several sequences at once. The numbers of threads take turns, because
+ * the load of other programs comes and goes. */
 static enum tare_code time_all(struct bench *b, struct tare_error *err)
 {
     struct cli_progress progress = cli_progress_init();
@@ -227,7 +227,8 @@ static enum tare_code measure(struct bench *b, double start, struct tare_error *
     enum tare_code code = first_token(b, start, err);
     if (!code)
         code = time_all(b, err);
-    b->peak = peak_memory(); /* before there is memory to be read */
+    /* Taken before the memory is allocated that the next step reads. */
+    b->peak = peak_memory();
     for (size_t i = 0; !code && !b->no_read && i < b->n; i++)
         code = tare_measure_read(b->rows[i].threads, READ_BYTES, &b->rows[i].read, err);
     return code;

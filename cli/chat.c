@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * chat.c - tare chat: a conversation, turn by turn. The session keeps what was said; of each new turn only what it does
- * not hold yet is fed. */
+ * chat.c - tare chat: a conversation, turn by turn. The session keeps what was said, so that only the part of a
+ * new turn that it does not hold yet is fed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +14,10 @@
 #include "sampling.h"
 #include "source.h"
 
-#define ANSWER_TOKENS 2048 /* the longest answer, unless --max-tokens says otherwise */
-#define ROOM_FOR_ANSWER 64 /* tokens of the context that a question must leave free */
+/* The longest answer in tokens, unless --max-tokens says otherwise. */
+#define ANSWER_TOKENS 2048
+/* Tokens of the context that a question must leave free. */
+#define ROOM_FOR_ANSWER 64
 
 struct talk {
     tare_model *model;

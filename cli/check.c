@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * check.c - tare check: will it load, is it sound, what is set aside and why. */
+ * check.c - tare check: says whether a model will load, whether it is sound, and what is set aside and why. */
 #include <stdio.h>
 
 #include "cli.h"

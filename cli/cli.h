@@ -9,7 +9,8 @@
 
 #include "tare.h"
 
-enum { CLI_USAGE = 2 }; /* exit status of wrong usage; those of errors are tare_code_exit()'s */
+/* The exit status of wrong usage; tare_code_exit() gives the status of an error. */
+enum { CLI_USAGE = 2 };
 
 struct cli_verb {
     const char *name;

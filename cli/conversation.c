@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * conversation.c - turns, their template, their ids. */
+ * conversation.c - keeps the turns of a chat and turns them into ids by the model's template. */
 #include "conversation.h"
 
 #include <stdlib.h>
@@ -111,7 +111,8 @@ enum tare_code cli_conversation_ids(const struct cli_conversation *c, int32_t **
     request.add_generation_prompt = true;
     request.clock = clock;
     enum tare_code code = tare_template_render(c->form, &request, &text, &size, err);
-    if (code == TARE_OK) /* the text of a template has its special tokens; plain text needs them added */
+    /* A template writes its special tokens itself; to plain text they must be added. */
+    if (code == TARE_OK)
         code = tare_tokenizer_encode(c->tokenizer, text, size, c->plain, ids, n, err);
     tare_text_free(text);
     return code;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * convert.c - tare convert: execute a plan into a folder. */
+ * convert.c - tare convert: executes a plan and writes the result into a folder. */
 #include <stdio.h>
 
 #include "cli.h"

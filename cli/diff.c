@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * diff.c - tare diff: two checkpoints, in whatever formats, parameter by parameter. */
+ * diff.c - tare diff: compares two checkpoints, in whatever formats, parameter by parameter. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * explain.c - tare explain: the whole plan, or where one tensor comes from or went. */
+ * explain.c - tare explain: prints the whole plan, or where one tensor comes from or went. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * fable.c - the table of fable.S. */
+ * fable.c - the table of the files that fable.S puts into the program. */
 #include "fable.h"
 
 #define FILES(X)                                                                                                       \

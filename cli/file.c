@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * file.c - a whole file, or all of standard input. */
+ * file.c - reads a whole file, or all of standard input. */
 #include "file.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * line.c - libedit where stdin is a terminal, getline() elsewhere. */
+ * line.c - reads lines: with libedit where stdin is a terminal, with getline() elsewhere. */
 #define _GNU_SOURCE /* getline(), ppoll() */
 #include "line.h"
 

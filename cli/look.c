@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * look.c - how check and explain begin. */
+ * look.c - how check and explain begin: they read their flags and plan the model. */
 #include "look.h"
 
 #include "print.h"

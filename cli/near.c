@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * near.c - edit distance, and the best three. */
+ * near.c - finds the three names that are nearest to a word, by edit distance. */
 #include "near.h"
 
 #include <string.h>

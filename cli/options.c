@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * options.c - flags and words of a verb, strictly. */
+ * options.c - reads the flags and words of a verb, and refuses what it does not know. */
 #include "cli.h"
 
 #include <errno.h>
@@ -155,7 +155,8 @@ static const struct cli_flag *find_flag(const struct cli_flag *flags, size_t n, 
 int cli_parse(const struct cli_verb *verb, const struct cli_flag *flags, size_t n, int argc, char **argv, int room,
               int *words)
 {
-    bool open = true; /* until "--", which ends the flags */
+    /* True until "--", which ends the flags. */
+    bool open = true;
     *words = 0;
     for (int i = 0; i < argc; i++) {
         char *word = argv[i];

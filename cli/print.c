@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * print.c - errors, sizes, colours. */
+ * print.c - prints errors, sizes and colours. */
 #include "print.h"
 
 #include <errno.h>

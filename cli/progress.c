@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * progress.c - bytes, rate and time left, ten times a second. */
+ * progress.c - shows the bytes done, their rate and the time left, ten times a second. */
 #include "progress.h"
 
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * prompt.c - where a prompt comes from. */
+ * prompt.c - finds the prompt: a word of the command line, standard input, or fable's own. */
 #include "prompt.h"
 
 #include <stdio.h>

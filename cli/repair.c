@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * repair.c - tare repair: a patch that is shown, and then applied. */
+ * repair.c - tare repair: looks for a patch, shows it, and applies it when that was asked for. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * template.c - tare template: what a model's chat template makes of messages. Reads the tokenizer's files only. */
+ * template.c - tare template: shows what a model's chat template makes of messages. It reads only the tokenizer's
+ * files. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

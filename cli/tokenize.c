@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * tokenize.c - tare tokenize: text to ids, and back. */
+ * tokenize.c - tare tokenize: turns text into ids, and back. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

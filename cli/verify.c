@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * verify.c - tare verify: is the content what it should be? */
+ * verify.c - tare verify: checks whether the content is what it should be. */
 #include <stdio.h>
 
 #include "cli.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * arena.c - memory of one owner, freed at once; and arrays that grow. */
+ * arena.c - memory that has one owner and is freed at once, and arrays that grow. */
 #include "base/arena.h"
 
 #include <stdint.h>
@@ -10,7 +10,8 @@
 #include "base/locale.h"
 
 #define ALIGN 16u
-#define SMALLEST ((size_t)16 << 10) /* the first block; blocks then double up to LARGEST */
+/* The first block; each next one is twice as large, up to LARGEST. */
+#define SMALLEST ((size_t)16 << 10)
 #define LARGEST ((size_t)1 << 20)
 
 struct tare_arena_block {
@@ -35,6 +36,7 @@ static struct tare_arena_block *block_new(struct tare_arena *arena, size_t size)
     return block;
 }
 
+/* The memory is zeroed. A request larger than a block gets a block of its own. */
 void *tare_arena_alloc(struct tare_arena *arena, size_t size)
 {
     if (size > SIZE_MAX / 2) {
@@ -76,6 +78,7 @@ char *tare_arena_text(struct tare_arena *arena, const char *text)
     return text ? tare_arena_copy(arena, text, strlen(text)) : NULL;
 }
 
+/* Formats twice: first to learn the size, then into the arena. */
 char *tare_arena_vformat(struct tare_arena *arena, const char *format, va_list args)
 {
     va_list again;
@@ -97,6 +100,7 @@ char *tare_arena_format(struct tare_arena *arena, const char *format, ...)
     return text;
 }
 
+/* Keeps the newest block, which is the largest in most cases, for use again. */
 void tare_arena_reset(struct tare_arena *arena)
 {
     if (!arena->block)
@@ -119,6 +123,7 @@ void tare_arena_release(struct tare_arena *arena)
     *arena = (struct tare_arena){0};
 }
 
+/* Doubles the room until it suffices, and zeroes the new items. */
 bool tare_grow(void *array, size_t *room, size_t need, size_t item)
 {
     void **items = array;

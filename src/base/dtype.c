@@ -68,7 +68,8 @@ double tare_number_at(const void *data, enum tare_dtype dtype, int64_t at)
     case TARE_U16:
     case TARE_U32:
         return (double)integer_at(bytes, size, false);
-    case TARE_U64: /* a uint64_t of its own: one above 2^63 is no int64_t */
+    /* Converted as a uint64_t, because a value from 2^63 on is no int64_t. */
+    case TARE_U64:
         return (double)(uint64_t)integer_at(bytes, size, false);
     case TARE_F16:
     case TARE_BF16:

@@ -47,10 +47,8 @@ struct tare_block_size {
 };
 struct tare_block_size tare_dtype_block(enum tare_dtype dtype);
 
-/*
- * Elements of an array of a dtype. The array need not be aligned: a tensor lies in its file behind a header of any
- * length. `at` counts elements.
- */
+/* The functions below read and write elements of an array of a dtype. The array need not be aligned, because a tensor
+ * lies in its file after a header of any length. `at` counts elements. */
 
 /* The value that a dtype can hold nearest to the given one: F16 and BF16 round, all others keep it. */
 static inline float tare_float_round(enum tare_dtype dtype, float value)

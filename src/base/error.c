@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * error.c - the one way to fail, and the names of codes. */
+ * error.c - the one way to report a failure, and the names of codes. */
 #include "base/error.h"
 
 #include <errno.h>
@@ -12,11 +12,9 @@
 #define TEXT(x) #x
 #define VERSION(a, b, c) TEXT(a) "." TEXT(b) "." TEXT(c)
 
-/*
- * Names from files stand in errors: make one line of them that neither a terminal nor a JSON reader trips over. Control
- * characters (C0, DEL, and C1, which are 0xc2 0x80 to 0x9f in UTF-8) become '?'; a character cut by the end of the
- * buffer goes.
- */
+/* Makes one line of an error, which may contain names from files, so that neither a terminal nor a JSON reader trips
+ * over it. Control characters (C0, DEL, and C1, which are 0xc2 0x80 to 0x9f in UTF-8) become '?'; a character that
+ * the end of the buffer has cut is removed. */
 static void make_line(char *text)
 {
     size_t n = 0;
@@ -26,7 +24,8 @@ static void make_line(char *text)
         if (s[0] < 0x20 || s[0] == 0x7f)
             s[0] = '?';
     }
-    size_t tail = 0; /* continuation bytes at the end */
+    /* How many continuation bytes stand at the end. */
+    size_t tail = 0;
     while (tail < n && tail < 4 && ((unsigned char)text[n - tail - 1] & 0xc0) == 0x80)
         tail++;
     const unsigned char lead = tail < n ? (unsigned char)text[n - tail - 1] : 0;

@@ -25,10 +25,12 @@ static inline float tare_from_bfloat16(uint16_t half)
     return tare_bits_float((uint32_t)half << 16);
 }
 
+/* Rounds to nearest, ties to even: adding 0x7fff, and 1 more when the last kept bit is odd, carries into that bit. */
 static inline uint16_t tare_to_bfloat16(float value)
 {
     const uint32_t bits = tare_float_bits(value);
-    if ((bits & 0x7fffffff) > 0x7f800000) /* NaN stays NaN, quiet */
+    /* A NaN stays a NaN and becomes a quiet one. */
+    if ((bits & 0x7fffffff) > 0x7f800000)
         return (uint16_t)(bits >> 16 | 0x40);
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
@@ -46,6 +48,7 @@ static inline float tare_from_float16(uint16_t half)
     return tare_bits_float(sign | tare_float_bits(small));
 }
 
+/* The same for 13 dropped bits: 0xfff is half a unit less one, and 0x38000000 changes the bias from 127 to 15. */
 static inline uint16_t tare_to_float16(float value)
 {
     const uint32_t bits = tare_float_bits(value);

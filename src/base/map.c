@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * map.c - names to numbers: a hash table with open addressing and linear probing.
+ * map.c - maps names to numbers: a hash table with open addressing and linear probing.
  *
  * The number of slots is a power of two, and at most half of them are used, so a search always ends at a free slot. A
  * slot keeps the hash of its key: growing does not hash anew, and most unequal keys are told apart without their bytes.
@@ -13,12 +13,13 @@
 #include <xxhash.h>
 
 struct tare_map_slot {
-    const char *key; /* NULL: free */
+    /* NULL in a free slot. */
+    const char *key;
     uint32_t size, value;
     uint64_t hash;
 };
 
-/* The slot of a key, or the free slot where it belongs. */
+/* Returns the slot of a key, or the free slot where it belongs. */
 static struct tare_map_slot *slot_of(const struct tare_map *map, const char *key, size_t size, uint64_t hash)
 {
     size_t at = (size_t)hash & (map->room - 1);

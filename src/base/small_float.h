@@ -12,7 +12,8 @@ static inline float tare_from_e4m3(uint8_t byte)
     const uint32_t size = byte & 0x7f, sign = (uint32_t)(byte & 0x80) << 24;
     if (size == 0x7f)
         return tare_bits_float(sign | 0x7fc00000);
-    /* as a float32 of the same fields the bias is off by 120; subnormals scale likewise, and 2^120 is exact */
+    /* Read as a float32 with the same fields the exponent's bias is off by 120. Subnormals scale likewise, and 2^120
+     * is exact. */
     return tare_bits_float(sign | tare_float_bits(tare_bits_float(size << 20) * 0x1p120f));
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * text.c - a text that grows. */
+ * text.c - a text that grows, with its way into JSON, and small questions about texts. */
 #include "base/text.h"
 
 #include <stdarg.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * gbnf.c - llama.cpp's GBNF: rules of literals, classes, groups and counts. docs/grammar.md has the language. */
+ * gbnf.c - reads llama.cpp's GBNF: rules of literals, classes, groups and counts. docs/grammar.md describes the
+ * language. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,12 +62,13 @@ struct reader {
     struct tare_error *err;
 };
 
-/* Items of the alternative that is being read; groups have their own. */
+/* The items of the alternative that is being read; each group has a sequence of its own. */
 struct sequence {
     struct tare_item *items;
     size_t n, room;
 };
 
+/* Fails with the line and the column of the place where the reader stands. */
 static enum tare_code wrong(const struct reader *r, const char *what)
 {
     size_t line = 1, column = 1;
@@ -101,7 +103,7 @@ static bool take(struct reader *r, const char *word)
     return true;
 }
 
-/* Spaces and comments; line ends only inside a group, or where an alternative must follow. */
+/* Skips spaces and comments. Line ends are skipped only inside a group, or where an alternative must follow. */
 static void skip(struct reader *r, bool lines)
 {
     for (int c; (c = peek(r)) >= 0; r->at++) {
@@ -126,6 +128,7 @@ static size_t name_size(const struct reader *r)
     return n;
 }
 
+/* The number of the rule with this name; a rule may be used before it is defined. */
 static uint32_t rule_of(struct reader *r, const char *name, size_t size)
 {
     const uint32_t found = tare_map_get(&r->rules->names, name, size);
@@ -152,7 +155,8 @@ static enum tare_code read_point(struct reader *r, uint32_t *point)
     if (peek(r) < 0 || peek(r) == '\n')
         return wrong(r, "a literal or class that is not closed");
     if (peek(r) != '\\') {
-        *point = tare_utf8_get(r->text + r->at, &bytes); /* the text was checked */
+        /* The text was checked to be UTF-8. */
+        *point = tare_utf8_get(r->text + r->at, &bytes);
         r->at += bytes;
         return TARE_OK;
     }
@@ -193,6 +197,7 @@ static enum tare_code add_item(struct reader *r, struct sequence *s, struct tare
     return TARE_OK;
 }
 
+/* A literal becomes one item a byte, since the machine reads bytes. */
 static enum tare_code read_literal(struct reader *r, struct sequence *s)
 {
     enum tare_code code = TARE_OK;
@@ -231,6 +236,7 @@ static enum tare_code read_ranges(struct reader *r, struct tare_points *points)
     return code;
 }
 
+/* A class becomes a rule over the bytes of UTF-8 (see points.c). "." is the negation of the empty class. */
 static enum tare_code read_class(struct reader *r, struct sequence *s, bool any)
 {
     struct tare_points points = {0};
@@ -261,7 +267,7 @@ static enum tare_code read_number(struct reader *r, int64_t *number)
     return TARE_OK;
 }
 
-/* *most: -1 is without end. False in *counted: no count stands here. */
+/* Reads a count, if one stands here (else *counted is false). *most is -1 for a count without end. */
 static enum tare_code read_count(struct reader *r, int64_t *least, int64_t *most, bool *counted)
 {
     enum tare_code code;
@@ -297,7 +303,8 @@ static enum tare_code read_count(struct reader *r, int64_t *least, int64_t *most
     return code;
 }
 
-/* A rule of one or two alternatives: items[0 .. n) then `next`, if any; and nothing, if `empty`. */
+/* Makes a rule without a name. Its first alternative is items[0 .. n) and then the rule `next`, where UINT32_MAX
+ * means none and UINT32_MAX - 1 the new rule itself. With `empty` its second alternative is empty. */
 static uint32_t tail_rule(struct reader *r, const struct tare_item *items, size_t n, uint32_t next, bool empty)
 {
     const uint32_t rule = tare_rules_add(r->rules, NULL, 0);
@@ -316,8 +323,8 @@ static uint32_t tail_rule(struct reader *r, const struct tare_item *items, size_
     return ok ? rule : UINT32_MAX;
 }
 
-/* items[from ..) become: themselves `least` times, then what may follow. R ::= x R | "" is without end; counted
- * R1 ::= x | "", R2 ::= x R1 | "", ... */
+/* Repeats items[from ..): they stand `least` times, then comes what may follow. Without an end that is R ::= x R |
+ * ""; with one, R1 ::= x | "", R2 ::= x R1 | "", and so on. */
 static enum tare_code repeat(struct reader *r, struct sequence *s, size_t from, int64_t least, int64_t most)
 {
     const size_t n = s->n - from;
@@ -326,7 +333,8 @@ static enum tare_code repeat(struct reader *r, struct sequence *s, size_t from, 
         return TARE_OK;
     if (n == 1) {
         one = s->items[from];
-    } else { /* a copy costs one item then */
+        /* Several items become a rule first, so that each copy costs one item. */
+    } else {
         const uint32_t whole = tail_rule(r, s->items + from, n, UINT32_MAX, false);
         if (whole == UINT32_MAX)
             return full(r);
@@ -364,7 +372,7 @@ static enum tare_code read_group(struct reader *r, struct sequence *s)
     return code ? code : add_item(r, s, (struct tare_item){TARE_ITEM_RULE, rule, 0});
 }
 
-/* *found: something was there. */
+/* Reads one item of a sequence. *found is false when there is none. */
 static enum tare_code read_item(struct reader *r, struct sequence *s, bool *found)
 {
     const size_t name = name_size(r);

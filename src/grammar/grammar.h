@@ -18,7 +18,7 @@
 #define TARE_GRAMMAR_TEXT ((size_t)1 << 20) /* bytes of a grammar or schema */
 #define TARE_GRAMMAR_DEPTH 256              /* of groups in a grammar's text, of schemas in a schema */
 
-/* Alternatives are sequences of items, each ended by TARE_ITEM_END. Classes of characters were made ranges of bytes. */
+/* An alternative is a sequence of items that TARE_ITEM_END ends. Classes of characters are ranges of bytes by now. */
 struct tare_item {
     enum { TARE_ITEM_END, TARE_ITEM_BYTES, TARE_ITEM_RULE } kind;
     uint32_t low, high; /* BYTES: the range; RULE: low is its number */
@@ -60,7 +60,7 @@ bool tare_points_settle(struct tare_points *points, bool negated);             /
 /* The rule that matches one character of the set in UTF-8; the same set gives the same rule. */
 uint32_t tare_points_rule(struct tare_rules *rules, const struct tare_points *points);
 
-/* JSON schema -> GBNF, docs/grammar.md says of what. */
+/* Writes a JSON schema as GBNF; docs/grammar.md says which schemas. */
 enum tare_code tare_schema_write(struct tare_text *gbnf, const char *text, size_t size, struct tare_error *err);
 
 /* ---- the machine ------------------------------------------------------------------------------------------------- */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * machine.c - what a grammar allows after some text: a set of stacks, which is a state of an automaton over bytes.
- * States and the steps between them are made when they are first met, and kept: a text whose states are known costs one
- * look-up for each byte.
+ * machine.c - what a grammar allows after some text is a set of stacks, which is a state of an automaton over bytes.
+ * States and the steps between them are made when they are first met, and kept, so that a text whose states are known
+ * costs one look-up for each byte.
  *
  * A stack is a node: an item that waits for a byte, and the stack below it, whose item continues when the alternative
- * ends. There is one node for each pair (item, below), so stacks share their common part and are compared by number. A
- * call that stands last in its alternative pushes nothing, so lists of any length need no depth.
+ * ends. There is one node for each pair (item, below), so stacks share their common part and are compared by number.
+ * A call that stands last in its alternative pushes nothing, so lists of any length need no depth.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,20 +17,30 @@
 
 #define NODES_MOST ((size_t)1 << 21)
 #define STATES_MOST ((size_t)1 << 14)
-#define STACKS_MOST 65536 /* of one state */
-#define DEPTH_MOST 1000   /* a deeper text is not continued */
-#define BOTTOM 0u         /* the node below all: the text is complete */
+/* The most stacks of one state. */
+#define STACKS_MOST 65536
+/* Deeper stacks are dropped, so a deeper text cannot continue. */
+#define DEPTH_MOST 1000
+/* The node below all others; where it is reached, the text is complete. */
+#define BOTTOM 0u
 #define UNKNOWN UINT32_MAX
 
 struct node {
-    uint32_t item, below, depth, seen; /* seen: in which closure */
+    uint32_t item;
+    uint32_t below;
+    uint32_t depth;
+    /* The number of the last closure that visited the node. */
+    uint32_t seen;
 };
 struct state {
-    uint32_t *nodes; /* sorted; owned */
+    /* The tops of the stacks, sorted; owned. */
+    uint32_t *nodes;
     uint32_t n;
+    /* The next state for each byte; UNKNOWN until it is asked for. */
     uint32_t next[256];
 };
-struct slots { /* numbers by hash; 0 is free, so entries are kept plus 1 */
+/* A hash table of numbers. They are kept plus 1, because 0 marks a free slot. */
+struct slots {
     uint32_t *at;
     size_t room, n;
 };
@@ -40,7 +50,10 @@ struct tare_machine {
     struct state *states;
     size_t n_nodes, nodes_room, n_states, states_room;
     struct slots node_slots, state_slots;
-    uint32_t *work, *tops; /* a closure's nodes to do, and those that wait for a byte */
+    /* Nodes of the closure that must still be expanded. */
+    uint32_t *work;
+    /* Nodes of the closure that wait for a byte. */
+    uint32_t *tops;
     size_t n_work, work_room, n_tops, tops_room;
     uint32_t closure;
     uint32_t start;
@@ -48,6 +61,7 @@ struct tare_machine {
 
 /* ---- nodes ------------------------------------------------------------------------------------------------------- */
 
+/* Is more than half of the table free? */
 static bool grow_slots(struct slots *slots)
 {
     return slots->room > 2 * slots->n;
@@ -77,7 +91,7 @@ static bool rehash_nodes(struct tare_machine *m)
     return true;
 }
 
-/* UNKNOWN: no memory, or too many. */
+/* Returns the node of a pair and makes it if it is new; UNKNOWN when memory or the limit ran out. */
 static uint32_t node_of(struct tare_machine *m, uint32_t item, uint32_t below)
 {
     if (!grow_slots(&m->node_slots) && !rehash_nodes(m))
@@ -106,6 +120,7 @@ static bool push(uint32_t **list, size_t *n, size_t *room, uint32_t one)
     return true;
 }
 
+/* Adds a node to the closure, once. A node that is too deep is left out. */
 static bool visit(struct tare_machine *m, uint32_t node)
 {
     if (node == UNKNOWN)
@@ -128,10 +143,12 @@ static bool go_on(struct tare_machine *m, uint32_t item, uint32_t below)
     return visit(m, node_of(m, item, below));
 }
 
+/* Replaces a stack whose item is a rule by the stacks that begin each alternative of that rule. */
 static bool call(struct tare_machine *m, uint32_t item, uint32_t below)
 {
     const struct tare_rule *rule = &m->rules->rules[m->rules->items[item].low];
-    if (m->rules->items[item + 1].kind != TARE_ITEM_END) { /* what follows waits below */
+    /* What follows the rule waits below. */
+    if (m->rules->items[item + 1].kind != TARE_ITEM_END) {
         below = node_of(m, item + 1, below);
         if (below == UNKNOWN)
             return false;
@@ -142,7 +159,7 @@ static bool call(struct tare_machine *m, uint32_t item, uint32_t below)
     return true;
 }
 
-/* From the nodes to do to those that wait for a byte. */
+/* Expands nodes until only those are left that wait for a byte. */
 static bool close_over(struct tare_machine *m)
 {
     while (m->n_work) {
@@ -162,7 +179,8 @@ static bool close_over(struct tare_machine *m)
 static void begin(struct tare_machine *m)
 {
     m->n_work = m->n_tops = 0;
-    if (++m->closure == 0) { /* turned round */
+    /* The counter has wrapped to 0, which marks nodes that were never seen. */
+    if (++m->closure == 0) {
         for (size_t i = 0; i < m->n_nodes; i++)
             m->nodes[i].seen = 0;
         m->closure = 1;
@@ -216,7 +234,7 @@ static uint32_t new_state(struct tare_machine *m, size_t slot)
     return (uint32_t)m->n_states++;
 }
 
-/* The state of the closure that was begun. */
+/* Completes the closure that was begun and returns its state, a known or a new one. */
 static uint32_t settle(struct tare_machine *m)
 {
     if (!close_over(m) || (!grow_slots(&m->state_slots) && !rehash_states(m)))
@@ -233,6 +251,7 @@ static uint32_t settle(struct tare_machine *m)
     return new_state(m, k);
 }
 
+/* The next state: each stack whose item accepts the byte continues after that item. */
 static uint32_t step(struct tare_machine *m, uint32_t state, unsigned char byte)
 {
     begin(m);
@@ -265,6 +284,7 @@ uint32_t tare_machine_start(struct tare_machine *m)
     return settle(m);
 }
 
+/* BOTTOM is node 0, and nodes are sorted, so it can only come first. */
 bool tare_machine_complete(const struct tare_machine *m, uint32_t state)
 {
     return m->states[state].n && m->states[state].nodes[0] == BOTTOM;
@@ -283,7 +303,7 @@ size_t tare_machine_load(const struct tare_machine *m)
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
-/* The bottom, and the dead state, which goes nowhere. */
+/* Makes the bottom node and the dead state, from which no byte leads on; both have the number 0. */
 static bool prepare(struct tare_machine *m)
 {
     if (!tare_grow(&m->nodes, &m->nodes_room, 1, sizeof *m->nodes) ||
@@ -328,7 +348,7 @@ void tare_machine_free(struct tare_machine *m)
     free(m);
 }
 
-/* A node of the old machine, and all below it, in the new one. */
+/* Makes a node of the old machine, and all nodes below it, in the new one. */
 static uint32_t carry(struct tare_machine *to, const struct tare_machine *from, uint32_t node)
 {
     uint32_t path[DEPTH_MOST + 2], below = BOTTOM;
@@ -340,6 +360,7 @@ static uint32_t carry(struct tare_machine *to, const struct tare_machine *from, 
     return below;
 }
 
+/* Makes a new machine that holds only the states in use, and frees the old one. */
 bool tare_machine_flush(struct tare_machine *m, uint32_t *const *kept, size_t n)
 {
     struct tare_machine fresh = {.rules = m->rules};

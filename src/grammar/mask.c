@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * mask.c - which ids may come next: the tree of tokens is walked along with the automaton, and the answer kept. */
+ * mask.c - computes which ids may come next. The tree of tokens is walked along with the automaton, and the mask
+ * of each state is kept. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,14 +12,17 @@ struct tare_grammar {
     struct tare_token_tree tree;
 };
 
-/* What the states of one text and its forks know together. */
+/* What the states of one text and all its forks use together. */
 struct shared {
     const struct tare_grammar *grammar;
     struct tare_machine *machine;
-    uint64_t **masks; /* by state; NULL: not asked for yet */
+    /* The mask of each state, one bit an id; NULL until it is asked for. */
+    uint64_t **masks;
     size_t masks_room, n_masks;
-    uint32_t *path;  /* states along a token */
-    uint32_t **kept; /* states of the forks */
+    /* The states along a token, for walk(). */
+    uint32_t *path;
+    /* Where each fork keeps its state; a flush of the machine renumbers them. */
+    uint32_t **kept;
     size_t n_kept, kept_room;
 };
 struct tare_grammar_state {
@@ -92,6 +96,8 @@ static void forget_masks(struct shared *s)
     s->masks_room = s->n_masks = 0;
 }
 
+/* Flushes the machine when it or the masks have grown too large. Must be called before states are used, since it
+ * renumbers them. */
 static enum tare_code make_room(struct shared *s, struct tare_error *err)
 {
     if (!s->machine)
@@ -229,10 +235,13 @@ enum tare_code tare_grammar_accept(tare_grammar_state *state, int32_t id, struct
 
 /* ---- masks ------------------------------------------------------------------------------------------------------- */
 
+/* Nodes come depth-first, and node->skip is the first node past a node's subtree. So a byte that leads nowhere rules
+ * out all tokens with that beginning at once. */
 static bool walk(struct shared *s, uint32_t from, uint64_t *mask)
 {
     const struct tare_token_tree *tree = &s->grammar->tree;
-    uint32_t *path = s->path; /* path[d]: after d bytes */
+    /* path[d] is the state after d bytes of the token. */
+    uint32_t *path = s->path;
     path[0] = from;
     for (uint32_t i = 0; i < tree->n;) {
         const struct tare_token_node *node = &tree->nodes[i];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * points.c - sets of characters, and the bytes of UTF-8 that spell them. */
+ * points.c - sets of characters, and the rules over bytes of UTF-8 that spell them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +22,7 @@ static int by_low(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Replaces the sorted ranges by the gaps between them. */
 static bool turn_round(struct tare_points *p)
 {
     struct tare_points other = {0};
@@ -70,7 +71,9 @@ static size_t encode(uint32_t c, unsigned char out[4])
     return n;
 }
 
-/* Alternatives for [low, high], all of one length: cut where the last bytes do not run through all of 80..BF. */
+/* Adds alternatives for [low, high], whose encodings have one length. A range of characters is a product of ranges of
+ * bytes only if all bytes after the first different one run through all of 80..BF, so it is cut until that holds. For
+ * example U+0101..U+0180 becomes C4 81..BF, C5 80..BF and C6 80. */
 static bool put_range(struct tare_rules *rules, uint32_t rule, uint32_t low, uint32_t high)
 {
     unsigned char a[4], b[4];
@@ -93,7 +96,7 @@ static bool put_range(struct tare_rules *rules, uint32_t rule, uint32_t low, uin
 
 static bool put_cut(struct tare_rules *rules, uint32_t rule, uint32_t low, uint32_t high)
 {
-    /* where the length changes, and around the surrogates, which UTF-8 has not */
+    /* The cuts lie where the length of the encoding changes, and around the surrogates, which UTF-8 does not have. */
     static const uint32_t parts[][2] = {
         {0, 0x7f}, {0x80, 0x7ff}, {0x800, 0xd7ff}, {0xe000, 0xffff}, {0x10000, LAST_POINT}};
     bool ok = true;
@@ -105,6 +108,7 @@ static bool put_cut(struct tare_rules *rules, uint32_t rule, uint32_t low, uint3
     return ok;
 }
 
+/* The ranges themselves are the key under which the rule of a set is remembered. */
 uint32_t tare_points_rule(struct tare_rules *rules, const struct tare_points *p)
 {
     const size_t size = p->n * sizeof *p->ranges;

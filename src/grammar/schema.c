@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * schema.c - a JSON schema in GBNF. docs/grammar.md says which keywords; others are refused by name. Properties come in
- * the order of the schema, required ones always; what is not listed only where additionalProperties asks for it. */
+ * schema.c - writes a JSON schema as GBNF. docs/grammar.md lists the keywords; others are refused by name.
+ * Properties come in the order of the schema, and required ones always come. Members that are not listed come only
+ * where additionalProperties asks for them. */
 #include "grammar/schema.h"
 
 #include <stdlib.h>
@@ -30,6 +31,7 @@ enum tare_code tare_schema_refuse(struct tare_schema *s, const char *key, const 
     return tare_fail(s->err, TARE_E_UNKNOWN, where, "%s", why);
 }
 
+/* Writes a text as a literal of GBNF. */
 void tare_schema_literal(struct tare_text *to, const char *text, size_t size)
 {
     tare_text_puts(to, "\"");
@@ -55,7 +57,7 @@ enum tare_code tare_schema_count(struct tare_schema *s, const json_t *schema, co
                : tare_schema_refuse(s, key, "is not a whole number from 0 to 100000");
 }
 
-/* A value as JSON writes it, compactly. */
+/* Writes a value as a literal: the text that JSON has for it, without spaces. */
 static enum tare_code put_value(struct tare_schema *s, const json_t *value, struct tare_text *to)
 {
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -239,7 +241,7 @@ static enum tare_code put_types(struct tare_schema *s, const json_t *schema, str
     return code;
 }
 
-/* Each alternative, with what stands beside anyOf in it. */
+/* Writes the alternatives of anyOf or oneOf, each joined with the keywords beside it. */
 static enum tare_code put_choice(struct tare_schema *s, const json_t *schema, const char *key, struct tare_text *to)
 {
     const json_t *list = json_object_get(schema, key);
@@ -263,7 +265,7 @@ static enum tare_code put_choice(struct tare_schema *s, const json_t *schema, co
     return code;
 }
 
-/* All of a list, and what stands beside it, in one. */
+/* Writes allOf: all schemas of the list and the keywords beside it, joined into one schema. */
 static enum tare_code put_all(struct tare_schema *s, const json_t *schema, struct tare_text *to)
 {
     const json_t *list = json_object_get(schema, "allOf");
@@ -285,7 +287,8 @@ static enum tare_code put_all(struct tare_schema *s, const json_t *schema, struc
     return code;
 }
 
-/* With a reference: alone, or all that it says beside what stands there. */
+/* Writes a $ref. Alone it calls the rule of the reference; with keywords beside it, both are joined into one
+ * schema. */
 static enum tare_code put_with_ref(struct tare_schema *s, const json_t *schema, struct tare_text *to)
 {
     const json_t *ref = json_object_get(schema, "$ref");
@@ -361,7 +364,8 @@ static enum tare_code write_all(struct tare_schema *s)
     enum tare_code code = tare_schema_put(s, s->root, &rule);
     tare_text_puts(s->out, basics);
     tare_text_format(s->out, "root ::= %s\n", rule.data ? rule.data : "");
-    for (size_t i = 0; i < s->n_refs && !code; i++) { /* the list grows meanwhile */
+    /* The list grows meanwhile, because references contain others. */
+    for (size_t i = 0; i < s->n_refs && !code; i++) {
         rule.size = 0;
         code = tare_schema_put(s, find_pointer(s->root, s->refs[i].pointer + 1), &rule);
         if (!code)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * schema_number.c - numbers between bounds, as digits. */
+ * schema_number.c - numbers between bounds, as rules over digits. */
 #include <math.h>
 #include <string.h>
 
 #include "grammar/schema.h"
 
-#define DIGITS 16 /* of a number without an upper bound */
+/* The most digits of a number without an upper bound. */
+#define DIGITS 16
 
 static void digits(struct tare_text *to, int64_t least, int64_t most)
 {
@@ -13,8 +14,9 @@ static void digits(struct tare_text *to, int64_t least, int64_t most)
         tare_text_format(to, " [0-9]{%lld,%lld}", (long long)least, (long long)most);
 }
 
-/* From a to b, both of n digits: where the first digits are equal that one and the rest; else the rest above a's, any
- * rest between, the rest below b's. */
+/* Writes the numbers from a to b, which both have n digits. Where the first digits are equal, that digit and the rest
+ * follow. Else there are three cases: a's first digit with a rest from a's up, any digit between with any rest, b's
+ * first digit with a rest up to b's. */
 static void same_length(struct tare_text *to, const char *a, const char *b, int n)
 {
     if (n == 0)
@@ -38,7 +40,7 @@ static void same_length(struct tare_text *to, const char *a, const char *b, int 
     tare_text_puts(to, ")");
 }
 
-/* Whole numbers from a >= 0 to b, or without an end where b < 0. */
+/* Writes whole numbers from a >= 0 to b, or without an end where b < 0, one alternative for each number of digits. */
 static void range(struct tare_text *to, int64_t a, int64_t b)
 {
     char low[24], high[24];
@@ -61,7 +63,8 @@ static void range(struct tare_text *to, int64_t a, int64_t b)
 
 struct bounds {
     int64_t least, most;
-    bool below, above; /* is there one? */
+    /* Whether each bound was given. */
+    bool below, above;
 };
 
 static enum tare_code read_bound(struct tare_schema *s, const json_t *schema, const char *key, int64_t *bound,
@@ -124,7 +127,8 @@ enum tare_code tare_schema_integer(struct tare_schema *s, const json_t *schema, 
     return TARE_OK;
 }
 
-/* Magnitudes from a to b (b < 0: without an end): whole parts from a to b - 1 with any fraction, or b and zeros. */
+/* Writes magnitudes from a to b, or without an end where b < 0: whole parts from a to b - 1 with any fraction, or b
+ * itself with a fraction of zeros. */
 static void magnitudes(struct tare_text *to, int64_t a, int64_t b)
 {
     tare_text_puts(to, "(");

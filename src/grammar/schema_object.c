@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * schema_object.c - objects, arrays, and two schemas in one. */
+ * schema_object.c - objects, arrays, and two schemas joined into one. */
 #include "grammar/schema_object.h"
 
 #include <string.h>
@@ -21,8 +21,9 @@ static enum tare_code put_key(struct tare_schema *s, const char *key, struct tar
     return TARE_OK;
 }
 
-/* A member whose key is none of the properties': the keys that begin like one go through their bytes. Escapes are left
- * out, so that a key cannot be spelled in another way. */
+/* Writes a key that is none of the properties. A tree over the properties' bytes allows a key to leave it at each
+ * place: by another character, or by ending where no property ends. Escapes are left out, so that a key cannot be
+ * spelled in another way. */
 static void put_other_key(const json_t *properties, const char *prefix, size_t size, struct tare_text *to)
 {
     char next[256] = {0};
@@ -95,10 +96,8 @@ static enum tare_code put_additional(struct tare_schema *s, const json_t *schema
     return code;
 }
 
-/*
- * Properties 0 .. n in order, by two rules each: object-N-i: nothing was written yet; rest-N-i: something was, so a
- * comma comes first. An optional one may be left out.
- */
+/* Writes the two rules of property i of object N. object-N-i continues an object without a member so far; rest-N-i
+ * one that has members, so it begins with a comma. An optional property may be left out. */
 static enum tare_code put_member(struct tare_schema *s, size_t number, size_t i, const char *key, const json_t *schema,
                                  bool required)
 {
@@ -123,7 +122,8 @@ static enum tare_code put_member(struct tare_schema *s, size_t number, size_t i,
     return code;
 }
 
-/* Required keys that no property has: they are properties that may be anything. */
+/* Adds the required keys that are no properties; they become properties that may have any value that
+ * additionalProperties allows. */
 static enum tare_code complete(struct tare_schema *s, const json_t *schema, json_t **properties)
 {
     const json_t *given = json_object_get(schema, "properties"), *required = json_object_get(schema, "required");
@@ -154,7 +154,7 @@ enum tare_code tare_schema_object(struct tare_schema *s, const json_t *schema, s
     const size_t number = s->n_rules++;
     size_t i = 0;
     enum tare_code code = complete(s, schema, &properties);
-    /* where nothing at all is said of members, any may come */
+    /* Where nothing at all is said about members, any may come. */
     const bool open = (more && !json_is_false(more)) || (!more && json_object_size(properties) == 0);
     json_object_foreach(properties, key, value)
     {
@@ -183,7 +183,8 @@ enum tare_code tare_schema_object(struct tare_schema *s, const json_t *schema, s
 
 /* ---- arrays ------------------------------------------------------------------------------------------------------ */
 
-/* `items` between least and most (-1: without an end) times; `first`: no comma before the first one. */
+/* Writes `item` from least to most times, or without an end where most is -1. `first` says that no comma comes before
+ * the first one. */
 static void put_times(struct tare_text *to, const char *item, int64_t least, int64_t most, bool first)
 {
     if (most == 0)
@@ -216,7 +217,8 @@ static enum tare_code put_items(struct tare_schema *s, const json_t *schema, int
     if (!code && !closed && !(most >= 0 && most == fixed)) {
         code = items ? tare_schema_put(s, items, &item) : TARE_OK;
         const size_t number = s->n_rules++;
-        if (!code) /* a rule of its own: it stands there twice */
+        /* The item gets a rule of its own, because it is written twice. */
+        if (!code)
             tare_text_format(s->out, "item-%zu ::= %s\n", number, item.size ? item.data : "any");
         tare_text_format(&rule, "item-%zu", number);
         if (!code && (item.failed || rule.failed))
@@ -268,7 +270,8 @@ static enum tare_code merge_properties(struct tare_schema *s, json_t *into, cons
     return TARE_OK;
 }
 
-/* One keyword of b into `all`, which has what a says. */
+/* Joins one keyword of b into `all`, which holds what a says. Only "required" and "properties" can be joined; any
+ * other must be equal in both. */
 static enum tare_code merge_key(struct tare_schema *s, json_t *all, const char *key, json_t *value)
 {
     json_t *there = json_object_get(all, key), *copy;
@@ -292,7 +295,7 @@ static enum tare_code merge_key(struct tare_schema *s, json_t *all, const char *
     return code;
 }
 
-/* Does `closed` forbid other properties, and has `other` some that it has not? */
+/* Does `closed` speak of additionalProperties, and has `other` a property that `closed` does not list? */
 static bool forbids(const json_t *closed, const json_t *other)
 {
     const json_t *own = json_object_get(closed, "properties"), *more = json_object_get(other, "properties");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * schema_pattern.c - a plain subset of ECMAScript's patterns: alternatives, groups, classes, counts, ^ and $ at the
- * ends of the outermost alternatives. Characters are spelled as JSON has them. */
+ * schema_pattern.c - a plain subset of ECMAScript's patterns: alternatives, groups, classes, counts, and ^ and $
+ * at the ends of the outermost alternatives. Characters are written as they are spelled in a JSON string. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +26,7 @@ static bool add_range(struct tare_points *set, uint32_t low, uint32_t high)
     return tare_points_add(set, low, high);
 }
 
-/* \d \w \s and their opposites; false: it is none of them. */
+/* Adds what \d, \w, \s or their opposites stand for. Returns false when c is none of them. */
 static bool class_escape(char c, struct tare_points *set, bool *ok)
 {
     struct tare_points one = {0};
@@ -66,7 +66,7 @@ static enum tare_code hex_escape(struct pattern *p, int n, uint32_t *point)
     return *point >= 0xd800 && *point < 0xe000 ? refuse(p, "half a surrogate pair") : TARE_OK;
 }
 
-/* A character or escape, which is behind p->at; one point, or a set where *set grew. */
+/* Reads a character or an escape at p->at: one point, or a set (then *is_set is true and `set` has grown). */
 static enum tare_code read_one(struct pattern *p, struct tare_points *set, uint32_t *point, bool *is_set)
 {
     size_t n;
@@ -102,7 +102,8 @@ static void put_point(struct tare_text *to, uint32_t c)
     tare_text_format(to, "\\U%08X", (unsigned)c);
 }
 
-/* What of the set can stand in a JSON string as it is, as a class; and the rest in escapes. */
+/* Writes a set: a class of the characters that a JSON string holds as they are, and an escape for each other one that
+ * has a short escape. */
 static enum tare_code put_set(struct pattern *p, struct tare_points *set)
 {
     static const char special[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
@@ -170,14 +171,15 @@ static enum tare_code read_class(struct pattern *p)
     return code;
 }
 
-/* A character, an escape, or a dot. */
+/* Reads a character, an escape or a dot and writes its set. */
 static enum tare_code read_character(struct pattern *p)
 {
     struct tare_points set = {0};
     uint32_t point = 0;
     bool is_set = false, ok = true;
     enum tare_code code = TARE_OK;
-    if (*p->at == '.') { /* all but line ends */
+    /* A dot stands for all characters but line ends. */
+    if (*p->at == '.') {
         p->at++;
         ok = add_range(&set, '\n', '\n') && add_range(&set, '\r', '\r') && add_range(&set, 0x2028, 0x2029) &&
              tare_points_settle(&set, true);
@@ -220,16 +222,20 @@ static void read_count(struct pattern *p)
     if (*c && strchr("*+?", *c)) {
         tare_text_add(p->to, c, 1);
         p->at++;
-    } else if (*c == '{') { /* GBNF reads it, and judges it */
+        /* The count is copied as it is: the reader of GBNF checks it. */
+    } else if (*c == '{') {
         const size_t n = strcspn(c, "}");
         tare_text_add(p->to, c, n + (c[n] == '}'));
         p->at += n + (c[n] == '}');
     } else {
         return;
     }
-    p->at += *p->at == '?'; /* lazy: the same texts */
+    /* A lazy count allows the same texts. */
+    p->at += *p->at == '?';
 }
 
+/* Reads one alternative. An outermost one without ^ or $ may have any characters before or after it, since a pattern
+ * matches anywhere. */
 static enum tare_code read_sequence(struct pattern *p, bool outer)
 {
     bool start = outer && *p->at == '^', end = false;

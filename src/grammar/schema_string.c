@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * schema_string.c - strings: lengths, formats. What they hold is written as JSON spells it. */
+ * schema_string.c - strings with lengths, formats or patterns. What they hold is written as JSON spells it. */
 #include <string.h>
 
 #include "grammar/schema.h"
@@ -15,7 +15,8 @@
 static const struct {
     const char *name, *body;
 } formats[] = {
-    {"date", "[12] [0-9]{3} " YEAR_DAY}, /* years from 1000 to 2999 */
+    /* The years are 1000 to 2999; February has 28 days, since a grammar cannot count leap years briefly. */
+    {"date", "[12] [0-9]{3} " YEAR_DAY},
     {"time", CLOCK},
     {"date-time", "[12] [0-9]{3} " YEAR_DAY " \"T\" " CLOCK},
     {"uuid", "[0-9a-f]{8} \"-\" [0-9a-f]{4} \"-\" [0-9a-f]{4} \"-\" [0-9a-f]{4} \"-\" [0-9a-f]{12}"},

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * sound.c - what a grammar must not do: begin with itself, or have a rule that no text can end.
  *
- * A rule that stands first in an alternative (after what can be empty) is on the left edge. A cycle of left edges makes
- * stacks that grow for ever, unless each of its edges is also the last item: then nothing is pushed. So a cycle with an
- * edge that is not last is refused.
+ * A rule that stands first in an alternative (after what can be empty) is on the left edge. A cycle of left edges
+ * makes stacks that grow for ever, unless each of its edges is also the last item: then nothing is pushed. So a cycle
+ * with an edge that is not last is refused.
  */
 #include <stdlib.h>
 
@@ -11,8 +11,12 @@
 
 struct look {
     const struct tare_rules *rules;
-    bool *nullable, *ends;
-    /* Tarjan's strongly connected components, without recursion */
+    /* Rules that the empty text satisfies. */
+    bool *nullable;
+    /* Rules that some text can end. */
+    bool *ends;
+    /* Tarjan's algorithm for strongly connected components, without recursion. `path` is the path of the search,
+     * `open` holds the nodes that have no component yet. */
     uint32_t *index, *low, *component, *path, *open; /* path: of the search; open: nodes without a component yet */
     uint32_t *alternative, *item;                    /* where the search stands in each rule */
     size_t n_path, n_open;
@@ -24,7 +28,7 @@ static const struct tare_item *items_of(const struct look *l, uint32_t rule, siz
     return l->rules->items + l->rules->rules[rule].starts[alternative];
 }
 
-/* Does some alternative consist of rules that hold, and of bytes only where these do? */
+/* Does some alternative consist only of rules for which `of` holds, and of bytes if `bytes` allows them? */
 static bool holds(const struct look *l, uint32_t rule, const bool *of, bool bytes)
 {
     for (size_t k = 0; k < l->rules->rules[rule].n; k++) {
@@ -37,10 +41,12 @@ static bool holds(const struct look *l, uint32_t rule, const bool *of, bool byte
     return false;
 }
 
+/* Computes the least set of rules for which holds() is true, by repeating until nothing changes. */
 static void find(const struct look *l, bool *of, bool bytes)
 {
     const uint32_t n = (uint32_t)l->rules->n_rules;
-    for (bool changed = true; changed;) { /* to and fro, so that chains in either order take few rounds */
+    /* The rules are taken forwards and backwards, so that chains in either order take few rounds. */
+    for (bool changed = true; changed;) {
         changed = false;
         for (uint32_t turn = 0; turn < 2 * n; turn++) {
             const uint32_t rule = turn < n ? turn : 2 * n - 1 - turn;
@@ -50,7 +56,8 @@ static void find(const struct look *l, bool *of, bool bytes)
     }
 }
 
-/* The next left edge of a rule, from where the search stands; false when there is none. */
+/* Finds the next left edge of a rule, from where the search stands. Returns false when there is none. An edge goes to
+ * a rule that is first or that follows only rules that can be empty. */
 static bool next_edge(struct look *l, uint32_t rule, uint32_t *to, bool *last)
 {
     for (; l->alternative[rule] < l->rules->rules[rule].n; l->alternative[rule]++, l->item[rule] = 0) {
@@ -66,6 +73,7 @@ static bool next_edge(struct look *l, uint32_t rule, uint32_t *to, bool *last)
     return false;
 }
 
+/* A rule whose low number is its own index closes a component: all open nodes above it belong to it. */
 static void leave(struct look *l, uint32_t rule)
 {
     if (l->low[rule] == l->index[rule]) {

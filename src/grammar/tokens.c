@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * tokens.c - the vocabulary as a tree of bytes, so that a state of the grammar meets each common beginning once. */
+ * tokens.c - arranges the vocabulary as a tree of bytes, so that a state of the grammar meets each common
+ * beginning once. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ static int by_bytes(const void *a, const void *b)
     return order ? order : x->size != y->size ? (x->size < y->size ? -1 : 1) : (x->id > y->id) - (x->id < y->id);
 }
 
-/* bytes and offsets of all ids */
+/* Spells all ids: the bytes of id i are bytes[offsets[i] .. offsets[i + 1]). Ids that end a text have none. */
 static enum tare_code spell(struct tare_token_tree *tree, const struct tare_tokenizer *tokenizer,
                             struct tare_error *err)
 {
@@ -69,7 +70,8 @@ static bool plant(struct tare_token_tree *tree, const struct token *tokens, uint
             tree->nodes[tree->n] = (struct tare_token_node){0, 0, 0, (uint32_t)depth, (unsigned char)t->text[depth]};
             open[depth] = (uint32_t)tree->n++;
         }
-        struct tare_token_node *node = &tree->nodes[open[depth - 1]]; /* equal tokens follow one another */
+        /* Equal tokens follow one another, so a node's ids are a run. */
+        struct tare_token_node *node = &tree->nodes[open[depth - 1]];
         node->ids = node->ids_end ? node->ids : (uint32_t)i;
         node->ids_end = (uint32_t)i + 1;
         tree->ids[i] = t->id;

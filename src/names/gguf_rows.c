@@ -5,11 +5,9 @@
 
 #include "names/verb.h"
 
-/*
- * ggml rotates neighbouring rows (2j, 2j + 1) of a head, the checkpoint has them half a head apart. The writer took
- * (heads, 2, half, ..) and swapped axes 1 and 2; here they are swapped back. Source: llama.cpp, convert_hf_to_gguf.py,
- * LlamaModel.permute.
- */
+/* ggml rotates neighbouring rows (2j, 2j + 1) of a head, while the checkpoint has the two rows half a head apart. The
+ * writer took (heads, 2, half, ..) and swapped axes 1 and 2; here they are swapped back. Source: llama.cpp,
+ * convert_hf_to_gguf.py, LlamaModel.permute. */
 static const struct tare_recipe *unite_halves(struct tare_arena *arena, const struct tare_recipe *r, const void *how)
 {
     static const int order[4] = {0, 2, 1, 3};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * group.c - tensors become modules, by suffixes, config, dtypes and shapes.
+ * group.c - groups tensors into modules, by suffixes, config, dtypes and shapes.
  *
  * A stem is what stands before a packing's suffix: "a.b.up_proj" of "a.b.up_proj.qweight". Of the packing that the
  * config announces, a stem is packed when it has any tensor with a suffix that only packed modules have (.qweight,
@@ -22,12 +22,14 @@ struct grouping {
     const struct tare_checkpoint *checkpoint;
     const struct tare_quant *quant;
     struct tare_arena *arena;
-    struct tare_map stems; /* stem -> module, for the packing that the config announces */
+    /* Maps each stem to its module, for the packing that the config announces. */
+    struct tare_map stems;
     struct tare_module *modules;
     size_t n;
-    unsigned char *place; /* an enum place for each tensor */
-    char *name;           /* room for the name of any part */
-    size_t longest;       /* length of the longest name of a tensor */
+    /* The place of each tensor, an enum place. */
+    unsigned char *place;
+    char *name;     /* room for the name of any part */
+    size_t longest; /* length of the longest name of a tensor */
     struct tare_targets targets;
     struct tare_error *err;
 };
@@ -40,7 +42,7 @@ static bool ends_with(const char *name, size_t n, const char *end)
     return n >= m && !memcmp(name + n - m, end, m);
 }
 
-/* The part whose suffix ends the name, or TARE_PARTS; *stem gets the length before it. */
+/* Returns the part whose suffix ends the name, or TARE_PARTS; *stem becomes the length before the suffix. */
 static enum tare_part part_of(const struct tare_packing *packing, const char *name, size_t *stem)
 {
     const size_t n = strlen(name);
@@ -59,7 +61,7 @@ static bool shared_suffix(const struct tare_packing *packing, enum tare_part par
     return !strcmp(packing->suffix[part], ".weight");
 }
 
-/* A module's own name: that of its logical tensor. NULL: no memory. */
+/* Returns a module's own name, which is the name of its logical tensor, or NULL when memory ran out. */
 static const char *name_of(struct grouping *g, const struct tare_packing *packing, const char *stem, size_t n)
 {
     const bool dotted = packing->suffix[TARE_PART_WEIGHT][0] == '.';
@@ -106,7 +108,7 @@ static void place_tensors(struct grouping *g, const struct tare_packing *packing
         g->modules[k].packing = packing->which(&g->modules[k], g->quant);
 }
 
-/* The free tensor "stem" + suffix, or NULL. */
+/* Returns the free tensor "stem" + suffix, or NULL. */
 static const struct tare_tensor *free_tensor(struct grouping *g, const char *stem, size_t n, const char *suffix)
 {
     const size_t m = strlen(suffix);
@@ -170,7 +172,7 @@ static bool find_by_name(struct grouping *g, const struct tare_packing *packing)
     return true;
 }
 
-/* GGUF: a tensor of blocks is a module by itself, whatever its name. */
+/* In GGUF a tensor of blocks is a module by itself, whatever its name. */
 static void take_blocks(struct grouping *g)
 {
     for (size_t i = 0; i < g->checkpoint->n_tensors; i++) {
@@ -184,7 +186,7 @@ static void take_blocks(struct grouping *g)
     }
 }
 
-/* A module of one plain tensor. */
+/* Makes a module of one plain tensor. */
 static void plain(struct grouping *g, const struct tare_tensor *tensor)
 {
     struct tare_module *m = &g->modules[g->n++];
@@ -212,7 +214,8 @@ static void fault_missing(struct tare_module *m, struct tare_arena *arena, enum 
 static void shape(struct tare_module *m, const struct tare_quant *quant, struct tare_arena *arena)
 {
     for (int k = 0; k < TARE_PARTS && !m->rank; k++)
-        if (m->part[k]) { /* what is known of an incomplete one */
+        /* An incomplete module gets what is known: the shape of its first part. */
+        if (m->part[k]) {
             m->rank = m->part[k]->rank;
             m->shape = m->part[k]->shape;
             m->dtype = m->part[k]->dtype;
@@ -230,7 +233,7 @@ static void shape(struct tare_module *m, const struct tare_quant *quant, struct 
     }
 }
 
-/* Every tensor into one module. False: no memory. */
+/* Puts every tensor into one module. Returns false when memory ran out. */
 static bool group(struct grouping *g, const struct tare_packing *announced)
 {
     const size_t n = g->checkpoint->n_tensors;
@@ -264,7 +267,8 @@ static bool group(struct grouping *g, const struct tare_packing *announced)
     return true;
 }
 
-/* One entry for each module. All are live but the tensors that stand beside a packed module and are not needed. */
+/* Makes one entry for each module. All are live, except tensors that stand beside a packed module and are not
+ * needed. */
 static bool list(struct grouping *g, struct tare_weights *weights)
 {
     if (!tare_grow(&weights->entries, &weights->room, g->n, sizeof *weights->entries))

@@ -74,7 +74,8 @@ static void set_aside(struct tare_weights *w, struct tare_entry *entry, const ch
 struct dropping {
     const char *pattern; /* NULL: any name with `within` in it */
     const char *within;
-    bool leading;  /* entries below a match too: "a.b" also means "a.b.weight" */
+    /* A match also covers the entries below it: "a.b" also means "a.b.weight". */
+    bool leading;
     bool numbered; /* only entries whose "#" is at least `first` */
     int64_t first;
 };

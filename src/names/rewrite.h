@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * rewrite.h - stage 5, rewrite: the verbs a model's sanitize is written in. They edit names and recipes, never data.
  *
- * Names here are those of logical tensors: a packed linear is "a.b.up_proj.weight" like a dense one, so one verb moves
+ * Names here are names of logical tensors: a packed linear is "a.b.up_proj.weight" like a dense one, so one verb moves
  * both; its bias, if any, is "a.b.up_proj.bias".
  *
- * Patterns are those of module/pattern.h. In a target each wildcard takes what the wildcard of the same place in the
+ * Patterns follow module/pattern.h. In a target each wildcard takes what the wildcard of the same place in the
  * pattern matched, from left to right.
  *
  * Verbs return nothing: the first failure is kept in weights->error. No verb drops an output head: tree/tie.c alone

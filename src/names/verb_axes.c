@@ -2,7 +2,7 @@
  * verb_axes.c - verbs that give a tensor other axes. */
 #include "names/verb.h"
 
-/* Swaps the last two axes. */
+/* Makes the recipe that swaps the last two axes. */
 static const struct tare_recipe *swap(struct tare_arena *arena, const struct tare_recipe *r, const void *how)
 {
     int order[TARE_RANK_MOST];

@@ -4,7 +4,7 @@
 
 #include "names/verb.h"
 
-/* How an entry is cut: equal parts; parts of given sizes; or every n-th element. */
+/* Says how an entry is cut: into equal parts, into parts of given sizes, or into every n-th element. */
 struct cutting {
     int axis; /* negative: from the end */
     size_t n;
@@ -27,7 +27,7 @@ static bool fits(const struct tare_recipe *r, const struct cutting *c, int axis)
     return sum == r->shape[axis];
 }
 
-/* The recipe of part k: the elements k, k + n, .. of the axis, or a run of it. */
+/* Returns the recipe of part k, which has either the elements k, k + n, .. of the axis or a run of elements. */
 static const struct tare_recipe *part(struct tare_arena *arena, const struct tare_recipe *r, const struct cutting *c,
                                       int axis, size_t k)
 {
@@ -40,7 +40,7 @@ static const struct tare_recipe *part(struct tare_arena *arena, const struct tar
     return tare_recipe_slice(arena, r, axis, start, c->sizes ? c->sizes[k] : each);
 }
 
-/* Entry `at` becomes part k of `from`. */
+/* Makes entry `at` part k of `from`. Its steps say so, which `explain` prints. */
 static void put(struct tare_weights *w, const struct tare_entry *from, size_t at, const struct cutting *c, int axis,
                 size_t k, const struct tare_text *name)
 {
@@ -56,7 +56,7 @@ static void put(struct tare_weights *w, const struct tare_entry *from, size_t at
         tare_verb_no_memory(w);
 }
 
-/* The name of part k: targets[k], or the one target with its "#" replaced by k. */
+/* Writes the name of part k: targets[k], or the one target with its "#" replaced by k. */
 static void name_part(struct tare_text *name, const char *const *targets, bool by_number, size_t k,
                       const struct tare_match *match)
 {

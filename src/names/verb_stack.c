@@ -26,7 +26,7 @@ struct stacking {
     size_t n_groups, groups_room;
 };
 
-/* The group of a target, made when it is new; NULL: no memory. */
+/* Returns the group of a target and makes it if it is new; NULL when memory ran out. */
 static struct group *group_of(struct stacking *s, struct tare_arena *arena, const struct tare_text *target)
 {
     const uint32_t known = target->failed ? TARE_MAP_NONE : tare_map_get(&s->by_target, target->data, target->size);
@@ -146,7 +146,7 @@ static void fill_slots(struct stacking *s, uint32_t *slot, size_t n)
     }
 }
 
-/* Combine each group that has all of its n members. */
+/* Combines each group that has all of its n members, and frees the stacking. */
 static void combine_groups(struct tare_weights *w, struct stacking *s, const struct combining *c, size_t n)
 {
     if (!w->error.code && n <= s->n_members) {

@@ -6,6 +6,7 @@
 #include "base/locale.h"
 #include "names/verb.h"
 
+/* Values are computed in float32 and rounded once to the entry's own dtype. */
 static const struct tare_recipe *compute(struct tare_arena *arena, const struct tare_recipe *r, const void *how)
 {
     return tare_recipe_value(arena, r, how, r->dtype);
@@ -34,6 +35,7 @@ void tare_divide_by_norm(struct tare_weights *w, const char *pattern, int axis)
                    axis ? "rows divided by their norm" : "columns divided by their norm");
 }
 
+/* Gates stay float32, whatever dtype they were stored in. */
 static const struct tare_recipe *gate(struct tare_arena *arena, const struct tare_recipe *r, const void *how)
 {
     return tare_recipe_value(arena, r, how, TARE_F32);
@@ -55,6 +57,7 @@ struct segments {
     size_t n;
 };
 
+/* Do the segments add up to the rows exactly? Sizes come from a config, so their sum may overflow. */
 static bool covers(const struct segments *s, const struct tare_recipe *r)
 {
     int64_t sum = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * chat.c - a conversation as variables of a template: what transformers' apply_chat_template does to them before it
- * renders. Source: transformers 5.23, tokenization_utils_base.py and utils/chat_template_utils.py. */
+ * chat.c - turns a conversation into the variables of a template, as transformers' apply_chat_template does before
+ * it renders. Source: transformers 5.23, tokenization_utils_base.py and utils/chat_template_utils.py. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,6 +80,8 @@ static enum tare_code read_turns(json_t *variables, const struct tare_template_r
     return failed ? tare_fail_memory(err) : TARE_OK;
 }
 
+/* Collects the variables: those of the request, then messages (or turns) and tools, which replace variables of the
+ * same names. */
 static enum tare_code read_request(json_t **variables, const struct tare_template_request *request,
                                    struct tare_error *err)
 {
@@ -102,7 +104,8 @@ static enum tare_code read_request(json_t **variables, const struct tare_templat
     return code;
 }
 
-/* A key whose value is null is as good as absent; what an assistant thought has two names. */
+/* Cleans a message as transformers does. A key whose value is null is removed, because templates ask whether it is
+ * there. The thoughts of an assistant get both names that templates use, reasoning_content and thinking. */
 static int clean_message(json_t *message)
 {
     static const char *const names[] = {"reasoning_content", "thinking", "reasoning"};
@@ -132,6 +135,8 @@ static int set_default(json_t *variables, const char *key, json_t *value)
     return 0;
 }
 
+/* Adds what a template may rely on: the special tokens, tools, documents and add_generation_prompt, where they were
+ * not given. */
 static enum tare_code complete(const tare_template *template, json_t *variables, struct tare_error *err)
 {
     json_t *const messages = json_object_get(variables, "messages"), *value;
@@ -141,7 +146,7 @@ static enum tare_code complete(const tare_template *template, json_t *variables,
         return tare_fail(err, TARE_E_FORMAT, "variables", "expected \"messages\", a list");
     for (size_t i = 0; i < json_array_size(messages); i++)
         failed |= clean_message(json_array_get(messages, i));
-    /* Copies: the counts of references in tokens are not for several threads. */
+    /* The values are copied, because jansson's reference counts are not safe for several threads. */
     json_object_foreach(template->tokens, key, value)
     {
         failed |= set_default(variables, key, json_copy(value));
@@ -166,7 +171,8 @@ static enum tare_code render(const tare_template *template, json_t *variables, c
     const enum tare_code code = template->tokens ? complete(template, variables, err) : TARE_OK;
     if (code)
         return code;
-    json_t *fixed = json_incref(json_object_get(variables, "strftime_now")); /* no variable, but the clock */
+    /* A text under this name sets the clock; it is no variable. */
+    json_t *fixed = json_incref(json_object_get(variables, "strftime_now"));
     json_object_del(variables, "strftime_now");
     const enum tare_code done = tare_template_run(
         chosen, variables, json_is_string(fixed) ? json_string_value(fixed) : clock, text, text_size, err);

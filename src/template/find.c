@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * find.c - which files of a model have its chat template, which of several it is, and its special tokens. */
+ * find.c - finds the chat template of a model among its files, chooses one if there are several, and collects the
+ * special tokens. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,8 @@ static enum tare_code read_json(const struct tare_checkpoint *checkpoint, const 
     return code;
 }
 
-/* additional_chat_templates/tool_use.jinja lies in a folder of its own, which tare_checkpoint_read() does not enter. */
+/* Reads additional_chat_templates/tool_use.jinja if it is there. It lies in a folder of its own, which
+ * tare_checkpoint_read() does not enter. */
 static enum tare_code read_tool_use(struct tare_template_text *text, const struct tare_checkpoint *checkpoint,
                                     struct tare_error *err)
 {
@@ -56,7 +58,7 @@ static enum tare_code read_tool_use(struct tare_template_text *text, const struc
     return code;
 }
 
-/* The first one found stays. */
+/* Takes a template, unless one was found before. */
 static enum tare_code use(struct tare_template_text *text, const char *file, const json_t *value,
                           struct tare_error *err)
 {
@@ -71,7 +73,7 @@ static enum tare_code use(struct tare_template_text *text, const char *file, con
     return TARE_OK;
 }
 
-/* A text, or a list of named ones. */
+/* Takes chat_template, which is a text or a list of named texts, of which "default" and "tool_use" count. */
 static enum tare_code use_value(tare_template *template, const char *file, const json_t *value, struct tare_error *err)
 {
     const json_t *usual = NULL, *with_tools = NULL;
@@ -93,6 +95,8 @@ static enum tare_code use_value(tare_template *template, const char *file, const
     return code ? code : use(&template->with_tools, file, with_tools, err);
 }
 
+/* The order is that of transformers: chat_template.jinja, chat_template.json, then chat_template in
+ * tokenizer_config.json. */
 static enum tare_code find_text(tare_template *template, const struct tare_checkpoint *checkpoint, const json_t *config,
                                 struct tare_error *err)
 {
@@ -120,6 +124,7 @@ static enum tare_code find_text(tare_template *template, const struct tare_check
     return code;
 }
 
+/* Adds a special token, which is written as a text or as {"content": ..}. */
 static int add_token(json_t *tokens, const char *key, const json_t *value)
 {
     const json_t *content = json_is_object(value) ? json_object_get(value, "content") : value;
@@ -135,7 +140,8 @@ static enum tare_code find_tokens(tare_template *template, const json_t *config,
     if (!(template->tokens = json_object()))
         return tare_fail_memory(err);
     int failed = 0;
-    json_object_foreach(extra, key, value) /* none, where it is no object */
+    /* There are none when it is no object. */
+    json_object_foreach(extra, key, value)
     {
         failed |= add_token(template->tokens, key, value);
     }

@@ -197,7 +197,8 @@ enum tare_jinja_token_kind {
     T_END
 };
 
-/* What a kind puts where stands beside its parser. Calls, filters, tests: items, more (N_KEYWORD), b (*), c (**). */
+/* The comment over each parser says which fields a kind of node uses. Calls, filters and tests have positional
+ * arguments in `items`, named ones (N_KEYWORD) in `more`, *args in b and **kwargs in c. */
 struct tare_jinja_node {
     uint8_t kind, op;
     bool flag;
@@ -230,7 +231,8 @@ struct tare_jinja_scope {
     struct tare_jinja_scope *parent;
     struct tare_jinja_variable *variables;
     size_t n, room;
-    bool kept; /* a macro refers to it: not to be used again */
+    /* A macro refers to it, so that a loop must not use it again. */
+    bool kept;
 };
 struct tare_jinja_macro {
     const struct tare_jinja_node *node;
@@ -239,7 +241,7 @@ struct tare_jinja_macro {
     bool caller; /* body of a call block */
 };
 
-/* A walk over a value. */
+/* A walk over the items of a value; n counts them, or the bytes of a text. */
 struct tare_jinja_walk {
     struct tare_jinja_value value;
     size_t at, n; /* n: items, or bytes of a text */
@@ -265,7 +267,8 @@ struct tare_jinja_state {
     int depth, calls;
     size_t given; /* bytes of the variables */
     struct tare_text *out;
-    /* Where texts end that can grow, and the bytes free behind: the text made last, then joints that are long. */
+    /* The ends of texts that can grow, and how many free bytes follow each: first the text made last, then long
+     * joints. */
     struct tare_jinja_tail {
         char *at;
         size_t room;

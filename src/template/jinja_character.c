@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT
- * jinja_character.c - classes and cases of characters, as Python's str has them; stripping. */
+ * jinja_character.c - classes and cases of characters as Python's str has them, and stripping. */
 #include <string.h>
 #include <utf8proc.h>
 
 #include "template/jinja.h"
 #include "text/unicode.h"
 
+/* The characters for which Python's str.isspace() is true. */
 static bool is_space(uint32_t c)
 {
     return (c >= 9 && c <= 13) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
            (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
-/* Digits that are no decimal digits: superscripts, circled ones and the like. */
+/* Is c a digit that is no decimal digit: a superscript, a circled one and the like (Unicode's Numeric_Type=Digit)? */
 static bool is_digit(uint32_t c)
 {
     static const uint32_t pairs[] = {0xb2,    0xb3,    0xb9,    0xb9,    0x1369,  0x1371,  0x19da,  0x19da,
@@ -63,7 +64,8 @@ static void put(struct tare_jinja_state *s, struct tare_text *out, uint32_t c)
     tare_jinja_add(s, out, bytes, tare_utf8_put(bytes, c));
 }
 
-/* Upper case; some characters become several, which are the upper case of their folding (U+00DF: SS). */
+/* Writes a character in upper case, or in title case. Some characters become several: these are the upper case of the
+ * character's folding (U+00DF becomes SS). */
 static void put_upper(struct tare_jinja_state *s, struct tare_text *out, uint32_t c, bool title)
 {
     utf8proc_int32_t folded[8];
@@ -80,7 +82,8 @@ static void put_upper(struct tare_jinja_state *s, struct tare_text *out, uint32_
         put(s, out, (uint32_t)(title && i ? folded[i] : utf8proc_toupper(folded[i])));
 }
 
-/* Is the sigma at `at` the last letter of a word? */
+/* Is the capital sigma (two bytes) at `at` the last letter of a word? Python then lowers it to U+03C2 instead of
+ * U+03C3. */
 static bool final_sigma(const char *text, size_t at, size_t size)
 {
     size_t n, before = at;
@@ -101,7 +104,8 @@ static void put_lower(struct tare_jinja_state *s, struct tare_text *out, const c
         put(s, out, 0x3c2);
     else
         put(s, out, (uint32_t)utf8proc_tolower((utf8proc_int32_t)c));
-    if (c == 0x130) /* i with a dot above keeps it */
+    /* U+0130 keeps its dot, as a combining one. */
+    if (c == 0x130)
         put(s, out, 0x307);
 }
 
@@ -109,7 +113,8 @@ struct tare_jinja_value tare_jinja_case(struct tare_jinja_state *s, struct tare_
                                         enum tare_jinja_case to)
 {
     struct tare_text out = {0};
-    bool inside = false; /* a word */
+    /* True after a cased character, that is, inside a word. */
+    bool inside = false;
     size_t n;
     for (size_t i = 0; i < text.size && !s->failed; i += n) {
         const uint32_t c = tare_utf8_get(text.as.text + i, &n);
@@ -127,6 +132,7 @@ struct tare_jinja_value tare_jinja_case(struct tare_jinja_state *s, struct tare_
     return tare_jinja_take(s, &out);
 }
 
+/* Is a character in a set? Without a text as set, white space is meant. */
 static bool in_set(struct tare_jinja_value set, const char *character, size_t n)
 {
     size_t m;

@@ -60,6 +60,7 @@ static bool dicts_equal(struct tare_jinja_state *s, const struct tare_jinja_dict
     return equal;
 }
 
+/* Two whole numbers are compared as such; otherwise both become doubles. */
 static int numbers_order(struct tare_jinja_value a, struct tare_jinja_value b)
 {
     int64_t x, y;
@@ -69,6 +70,7 @@ static int numbers_order(struct tare_jinja_value a, struct tare_jinja_value b)
     return (p > q) - (p < q);
 }
 
+/* As in Python, True == 1 == 1.0, NaN equals nothing, and values of different types are never equal otherwise. */
 bool tare_jinja_equal(struct tare_jinja_state *s, struct tare_jinja_value a, struct tare_jinja_value b)
 {
     if (tare_jinja_is_number(a) && tare_jinja_is_number(b))
@@ -95,17 +97,20 @@ bool tare_jinja_equal(struct tare_jinja_state *s, struct tare_jinja_value a, str
         return a.as.method->builtin == b.as.method->builtin &&
                tare_jinja_equal(s, a.as.method->self, b.as.method->self);
     default:
-        return a.as.list == b.as.list; /* the same thing */
+        /* Other objects are equal only to themselves. */
+        return a.as.list == b.as.list;
     }
 }
 
 static int texts_order(struct tare_jinja_value a, struct tare_jinja_value b)
 {
     const size_t least = a.size < b.size ? a.size : b.size;
-    const int order = least ? memcmp(a.as.text, b.as.text, least) : 0; /* UTF-8 sorts as its code points do */
+    /* Bytes of UTF-8 sort as the code points do. */
+    const int order = least ? memcmp(a.as.text, b.as.text, least) : 0;
     return order ? order : (a.size > b.size) - (a.size < b.size);
 }
 
+/* The first items that differ decide; if there are none, the shorter list comes first. */
 static int lists_order(struct tare_jinja_state *s, const struct tare_jinja_list *a, const struct tare_jinja_list *b,
                        const char *op)
 {
@@ -125,7 +130,7 @@ static int lists_order(struct tare_jinja_state *s, const struct tare_jinja_list 
     return (a->n > b->n) - (a->n < b->n);
 }
 
-/* The error of using what is undefined. */
+/* Fails with the error of using an undefined value, which adding two of them raises. */
 static void undefined(struct tare_jinja_state *s, struct tare_jinja_value a)
 {
     tare_jinja_binary(s, T_ADD, a, a);
@@ -186,6 +191,7 @@ bool tare_jinja_in(struct tare_jinja_state *s, struct tare_jinja_value item, str
     return false;
 }
 
+/* FNV-1a. */
 static uint32_t bytes_hash(const char *text, size_t size)
 {
     uint32_t hash = 2166136261u;
@@ -194,6 +200,7 @@ static uint32_t bytes_hash(const char *text, size_t size)
     return hash;
 }
 
+/* Equal values must have equal hashes, so a float that is a whole number is hashed as that number. */
 uint32_t tare_jinja_hash(struct tare_jinja_state *s, struct tare_jinja_value value)
 {
     int64_t whole;
@@ -226,7 +233,7 @@ uint32_t tare_jinja_hash(struct tare_jinja_state *s, struct tare_jinja_value val
     }
 }
 
-/* Merge sort of places, so that keys and items move alike. */
+/* A merge sort of places instead of values, so that keys and items can be reordered alike. */
 struct sorting {
     struct tare_jinja_state *s;
     const struct tare_jinja_value *keys;
@@ -234,6 +241,8 @@ struct sorting {
     bool reverse;
 };
 
+/* Merges two sorted runs. The second one's item goes first only if it is strictly less, which keeps the sort stable;
+ * reversed, the comparison is turned around instead of the result, as in Python. */
 static void merge(struct sorting *sort, size_t from, size_t middle, size_t to)
 {
     size_t a = from, b = middle, n = from;

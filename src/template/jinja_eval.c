@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * jinja_eval.c - expressions to values. */
+ * jinja_eval.c - computes the values of expressions. */
 #include <string.h>
 
 #include "template/jinja.h"
@@ -11,6 +11,8 @@ static bool same_name(struct tare_jinja_value a, struct tare_jinja_value b)
     return a.size == b.size && (a.as.text == b.as.text || !memcmp(a.as.text, b.as.text, a.size));
 }
 
+/* Looks for a name in the scopes from the innermost on, then among the given variables, then among the functions that
+ * every template has. A name that is nowhere is an undefined value, not an error. */
 static struct tare_jinja_value lookup(struct tare_jinja_state *s, struct tare_jinja_value name)
 {
     for (const struct tare_jinja_scope *scope = s->scope; scope; scope = scope->parent)
@@ -50,7 +52,8 @@ void tare_jinja_scope_set(struct tare_jinja_state *s, struct tare_jinja_scope *s
 
 /* ---- calls ------------------------------------------------------------------------------------------------------- */
 
-/* Put what was given into the places of the parameters. */
+/* Puts a named argument into the place of its parameter. A table writes parameters as "old new ?count"; the "?" marks
+ * one that may be left out. */
 static void bind_named(struct tare_jinja_state *s, const struct tare_jinja_builtin *builtin,
                        const struct tare_jinja_pair *named, struct tare_jinja_value *a)
 {
@@ -70,6 +73,7 @@ static void bind_named(struct tare_jinja_state *s, const struct tare_jinja_built
                     named->key.as.text);
 }
 
+/* Puts all arguments into the places of the parameters: a[0] is the subject, a[1] the first parameter. */
 static void bind(struct tare_jinja_state *s, const struct tare_jinja_builtin *builtin,
                  const struct tare_jinja_args *args, struct tare_jinja_value *a)
 {
@@ -149,7 +153,7 @@ static void add_named(struct tare_jinja_state *s, struct tare_jinja_dict *named,
         tare_jinja_dict_append(s, named, key, value);
 }
 
-/* Arguments of a call, filter or test. */
+/* Computes the arguments of a call, filter or test: items, then *b, then named ones, then **c. */
 static struct tare_jinja_args arguments(struct tare_jinja_state *s, const struct tare_jinja_node *node)
 {
     struct tare_jinja_args args = {0};
@@ -198,7 +202,8 @@ static struct tare_jinja_value eval_call(struct tare_jinja_state *s, const struc
         return tare_jinja_call(s, function, &args);
     }
     const struct tare_jinja_value object =
-        tare_jinja_eval(s, callee->a); /* a method is called without being made a value */
+        /* A method is called at once, without being made a value first. */
+        tare_jinja_eval(s, callee->a);
     const struct tare_jinja_builtin *method = s->failed ? NULL : tare_jinja_method_find(object, callee->value);
     if (method && method->parameters) {
         const struct tare_jinja_args args = arguments(s, node);
@@ -213,6 +218,8 @@ static struct tare_jinja_value eval_call(struct tare_jinja_state *s, const struc
     return tare_jinja_call(s, function, &args);
 }
 
+/* Applies a chain of filters. `subject` stands at the start of a chain that has no expression there (a filter
+ * block). */
 struct tare_jinja_value tare_jinja_eval_filter(struct tare_jinja_state *s, const struct tare_jinja_node *node,
                                                struct tare_jinja_value subject)
 {
@@ -253,6 +260,7 @@ static bool compare(struct tare_jinja_state *s, int op, struct tare_jinja_value 
     return op == T_LT ? order < 0 : op == T_LE ? order <= 0 : op == T_GT ? order > 0 : order >= 0;
 }
 
+/* a < b < c means a < b and b < c, with b computed once. */
 static struct tare_jinja_value eval_compare(struct tare_jinja_state *s, const struct tare_jinja_node *node)
 {
     struct tare_jinja_value left = tare_jinja_eval(s, node->a);
@@ -324,6 +332,7 @@ static struct tare_jinja_value eval_condition(struct tare_jinja_state *s, const 
     return (struct tare_jinja_value){.kind = TARE_JINJA_UNDEFINED, .as.text = "inline if without else", .size = 22};
 }
 
+/* As in Python, `and` and `or` give one of their operands, and the right one is computed only when needed. */
 static struct tare_jinja_value eval_logic(struct tare_jinja_state *s, const struct tare_jinja_node *node)
 {
     const struct tare_jinja_value left = tare_jinja_eval(s, node->a);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * jinja_exec.c - statements at work: output, scopes, loops, macros. */
+ * jinja_exec.c - executes statements: output, scopes, loops, macros. */
 #include <string.h>
 
 #include "template/jinja.h"
@@ -9,6 +9,7 @@ static void no_space(struct tare_jinja_state *s, struct tare_jinja_value name)
     tare_jinja_fail(s, "cannot assign an attribute of '%.*s': it is no namespace", (int)name.size, name.as.text);
 }
 
+/* Executes {% set ns.key = value %}, which only a namespace allows. */
 static void assign_space(struct tare_jinja_state *s, const struct tare_jinja_node *target,
                          struct tare_jinja_value value)
 {
@@ -25,6 +26,7 @@ static void assign_space(struct tare_jinja_state *s, const struct tare_jinja_nod
         tare_jinja_dict_set(s, space.as.dict, key, value);
 }
 
+/* Unpacks a value into several targets; their number must be equal. */
 static void assign_items(struct tare_jinja_state *s, const struct tare_jinja_node *target,
                          struct tare_jinja_value value)
 {
@@ -51,7 +53,7 @@ void tare_jinja_assign(struct tare_jinja_state *s, const struct tare_jinja_node 
         assign_items(s, target, value);
 }
 
-/* Execute with the output going into a text, in a scope of its own. */
+/* Executes a body in a scope of its own and returns its output as a text. */
 static struct tare_jinja_value capture(struct tare_jinja_state *s, const struct tare_jinja_node *body,
                                        struct tare_jinja_scope *scope)
 {
@@ -67,7 +69,7 @@ static struct tare_jinja_value capture(struct tare_jinja_state *s, const struct 
 
 /* ---- loops ------------------------------------------------------------------------------------------------------- */
 
-/* The items that a loop's condition lets through. */
+/* Returns the items for which a loop's condition ("for x in y if z") is true. The loop's length counts only these. */
 static struct tare_jinja_value filtered(struct tare_jinja_state *s, const struct tare_jinja_node *node,
                                         struct tare_jinja_value items)
 {
@@ -85,6 +87,7 @@ static struct tare_jinja_value filtered(struct tare_jinja_state *s, const struct
     return tare_jinja_listed(TARE_JINJA_LIST, list);
 }
 
+/* Prepares a loop. It always holds the next item, `after`, so that loop.last and loop.nextitem can be told. */
 static bool loop_start(struct tare_jinja_state *s, struct tare_jinja_loop *loop, struct tare_jinja_value items)
 {
     if (loop->node->c)
@@ -119,6 +122,8 @@ static struct tare_jinja_scope *scope_new(struct tare_jinja_state *s, struct tar
     return scope;
 }
 
+/* Executes the body once for each item. The scope is used again, unless a macro that was made in it still refers to
+ * it. */
 static enum tare_jinja_flow loop_bodies(struct tare_jinja_state *s, struct tare_jinja_loop *loop)
 {
     struct tare_jinja_scope *scope = scope_new(s, loop->scope);
@@ -138,6 +143,7 @@ static enum tare_jinja_flow loop_bodies(struct tare_jinja_state *s, struct tare_
     return TARE_JINJA_GO;
 }
 
+/* Runs a whole loop; without a single item, its else part. */
 static void loop_run(struct tare_jinja_state *s, const struct tare_jinja_node *node, struct tare_jinja_scope *scope,
                      struct tare_jinja_value items, int64_t depth)
 {
@@ -158,6 +164,7 @@ static void loop_run(struct tare_jinja_state *s, const struct tare_jinja_node *n
     s->scope = around;
 }
 
+/* loop(items) in a recursive loop: runs the same loop over other items, one level deeper, and returns its output. */
 struct tare_jinja_value tare_jinja_loop_call(struct tare_jinja_state *s, struct tare_jinja_loop *loop,
                                              struct tare_jinja_value items)
 {
@@ -214,6 +221,7 @@ struct tare_jinja_value tare_jinja_loop_attribute(struct tare_jinja_state *s, st
 
 /* ---- macros ------------------------------------------------------------------------------------------------------ */
 
+/* Makes a macro, which keeps all scopes around it, so that they are not used again. */
 static struct tare_jinja_value macro_new(struct tare_jinja_state *s, const struct tare_jinja_node *node, bool caller)
 {
     struct tare_jinja_macro *macro = tare_jinja_alloc(s, 1, sizeof *macro);
@@ -225,7 +233,8 @@ static struct tare_jinja_value macro_new(struct tare_jinja_state *s, const struc
     return (struct tare_jinja_value){.kind = TARE_JINJA_MACRO, .as.macro = macro};
 }
 
-/* Named arguments: those of parameters, caller, and the rest. */
+/* Binds the named arguments of a macro call: parameters, `caller`, and all others into `kwargs` if the macro
+ * uses it. */
 static void bind_named(struct tare_jinja_state *s, const struct tare_jinja_macro *macro,
                        const struct tare_jinja_args *args, bool *given)
 {
@@ -255,6 +264,7 @@ static void bind_named(struct tare_jinja_state *s, const struct tare_jinja_macro
         tare_jinja_scope_set(s, s->scope, tare_jinja_word("kwargs"), tare_jinja_dicted(rest));
 }
 
+/* Binds the positional arguments: parameters first, the rest into `varargs` if the macro uses it. */
 static void bind_positional(struct tare_jinja_state *s, const struct tare_jinja_macro *macro,
                             const struct tare_jinja_args *args, bool *given)
 {
@@ -275,6 +285,8 @@ static void bind_positional(struct tare_jinja_state *s, const struct tare_jinja_
         tare_jinja_scope_set(s, s->scope, tare_jinja_word("varargs"), tare_jinja_listed(TARE_JINJA_TUPLE, rest));
 }
 
+/* Parameters that were not given get their defaults, which are computed at the call and may use earlier parameters.
+ * The n_more defaults belong to the last parameters. */
 static void bind_defaults(struct tare_jinja_state *s, const struct tare_jinja_node *node, const bool *given)
 {
     const size_t needed = node->n - node->n_more;
@@ -332,7 +344,7 @@ struct tare_jinja_value tare_jinja_macro_attribute(struct tare_jinja_state *s, c
     return tare_jinja_listed(TARE_JINJA_TUPLE, list);
 }
 
-/* The call of a call block is made with one more named argument, the block. */
+/* Executes {% call %}: makes the call with one more named argument, `caller`, a macro of the block's body. */
 static void exec_call_block(struct tare_jinja_state *s, const struct tare_jinja_node *node)
 {
     const struct tare_jinja_value caller = macro_new(s, node->b, true);
@@ -371,6 +383,7 @@ static enum tare_jinja_flow exec_if(struct tare_jinja_state *s, const struct tar
     return node->c && !s->failed ? tare_jinja_exec(s, node->c) : TARE_JINJA_GO;
 }
 
+/* All values are computed before the first target is assigned, in the scope outside. */
 static enum tare_jinja_flow exec_with(struct tare_jinja_state *s, const struct tare_jinja_node *node)
 {
     struct tare_jinja_scope *const around = s->scope, *scope = scope_new(s, around);
@@ -398,6 +411,8 @@ static enum tare_jinja_flow exec_scope(struct tare_jinja_state *s, const struct 
     return flow;
 }
 
+/* Executes {% set x %}..{% endset %} or {% filter f %}..{% endfilter %}: the output of the body goes through the
+ * filters. */
 static void exec_captured(struct tare_jinja_state *s, const struct tare_jinja_node *node)
 {
     struct tare_jinja_scope *scope = scope_new(s, s->scope);

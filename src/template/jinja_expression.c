@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * jinja_expression.c - expressions to trees. From loose to tight: if-else, or, and, not, comparisons, + -, ~, * / // %,
- * **, unary, then subscripts, calls, filters and tests. */
+ * jinja_expression.c - parses expressions into trees by recursive descent. From loose to tight: if-else, or, and,
+ * not, comparisons, + -, ~, * / // %, **, unary, then subscripts, calls, filters and tests. */
 #include <string.h>
 
 #include "template/jinja_parser.h"
 
 static struct tare_jinja_node *parse_unary(struct tare_jinja_parser *p, bool filters);
 
+/* Makes a node over one or two others. Its height is limited, because evaluating it recurses that deep. */
 static struct tare_jinja_node *with(struct tare_jinja_parser *p, enum tare_jinja_node_kind kind,
                                     struct tare_jinja_node *a, struct tare_jinja_node *b)
 {
@@ -22,6 +23,7 @@ static struct tare_jinja_node *with(struct tare_jinja_parser *p, enum tare_jinja
     return node;
 }
 
+/* Does a tuple without parentheses end here? */
 static bool tuple_ends(const struct tare_jinja_parser *p, const char *until)
 {
     const uint8_t kind = p->token->kind;
@@ -68,6 +70,7 @@ static struct tare_jinja_node *constant(struct tare_jinja_parser *p, struct tare
     return node;
 }
 
+/* Notes caller, varargs and kwargs: as in Jinja2, a macro accepts these only if its body mentions them. */
 static struct tare_jinja_node *parse_name(struct tare_jinja_parser *p)
 {
     const struct tare_jinja_value name = p->token->value;
@@ -85,6 +88,7 @@ static struct tare_jinja_node *parse_name(struct tare_jinja_parser *p)
     return node;
 }
 
+/* Strings that follow one another become one, as in Python. */
 static struct tare_jinja_node *parse_strings(struct tare_jinja_parser *p)
 {
     struct tare_jinja_value text = p->token->value;
@@ -150,7 +154,8 @@ struct tare_jinja_node *tare_jinja_parse_tuple(struct tare_jinja_parser *p, bool
     return parentheses ? tare_jinja_node_new(p, N_TUPLE) : tare_jinja_unexpected(p, "an expression");
 }
 
-/* One argument; false: it is out of order. */
+/* Reads one argument into the node (see struct tare_jinja_node). Returns false when it is out of order: positional
+ * ones come first, then *, named ones, and ** last. */
 static bool parse_argument(struct tare_jinja_parser *p, struct tare_jinja_node *node)
 {
     if (p->token->kind == T_POW) {
@@ -204,6 +209,7 @@ static struct tare_jinja_node *parse_call(struct tare_jinja_parser *p, struct ta
     return node;
 }
 
+/* Reads what stands between brackets: an expression, or a slice start:stop:step with any part left out. */
 static struct tare_jinja_node *parse_subscribed(struct tare_jinja_parser *p)
 {
     struct tare_jinja_node *parts[3] = {NULL, NULL, NULL};
@@ -275,7 +281,8 @@ static struct tare_jinja_node *parse_postfix(struct tare_jinja_parser *p, struct
     return node;
 }
 
-/* The (dotted) name of a filter or test into node->value. */
+/* Reads the name of a filter or test, which may have dots, into node->value. An unknown one is an error at once,
+ * except inside an if (p->soft), where it counts only if it is reached. */
 static void parse_builtin_name(struct tare_jinja_parser *p, struct tare_jinja_node *node, const char *what)
 {
     node->value = p->token->value;
@@ -365,7 +372,7 @@ static struct tare_jinja_node *parse_unary(struct tare_jinja_parser *p, bool fil
     return node;
 }
 
-/* How tightly a binary operator binds; 0: it is none. */
+/* Returns how tightly a binary operator binds; 0 for a token that is none. */
 static int strength(uint8_t kind)
 {
     switch (kind) {
@@ -386,6 +393,8 @@ static int strength(uint8_t kind)
     }
 }
 
+/* Reads operators that bind at least as tightly as `least`. All are left-associative, ** too, as in Jinja2. A chain a
+ * ~ b ~ c becomes one N_CONCAT; its flag is set while it may grow. */
 static struct tare_jinja_node *parse_arithmetic(struct tare_jinja_parser *p, int least)
 {
     struct tare_jinja_node *node = least > 4 ? parse_unary(p, true) : parse_arithmetic(p, least + 1);
@@ -409,11 +418,12 @@ static struct tare_jinja_node *parse_arithmetic(struct tare_jinja_parser *p, int
         }
     }
     if (node && node->kind == N_CONCAT && least <= 2)
-        node->flag = false; /* complete: another ~ takes it as an operand */
+        /* The chain is complete: another ~ outside takes it as one operand. */
+        node->flag = false;
     return node;
 }
 
-/* The comparison at this place, or T_END; moved past. */
+/* Reads a comparison operator. Returns T_END, and reads nothing, when there is none. */
 static uint8_t comparison(struct tare_jinja_parser *p)
 {
     const uint8_t kind = p->token->kind;
@@ -485,7 +495,8 @@ struct tare_jinja_node *tare_jinja_parse_expression(struct tare_jinja_parser *p,
         struct tare_jinja_node *test = parse_or(p), *other = NULL;
         if (tare_jinja_skip_name(p, "else"))
             other = tare_jinja_parse_expression(p, true);
-        p->unknown = unknown; /* a filter in a conditional expression counts only where it is reached */
+        /* An unknown filter in a conditional expression is an error only when it is reached. */
+        p->unknown = unknown;
         node = with(p, N_CONDITION, test, node);
         if (node)
             node->c = other;

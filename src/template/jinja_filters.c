@@ -28,7 +28,7 @@ BUILTIN(fallback)
 
 BUILTIN_IS(string, tare_jinja_string(s, a[0]));
 BUILTIN_IS(length, tare_jinja_whole(tare_jinja_length(s, a[0])));
-/* name: of an attribute; a key is none */
+/* Parameter: name. Finds an attribute; unlike a subscript, it does not look at keys. */
 BUILTIN(attribute)
 {
     UNUSED;

@@ -13,11 +13,16 @@
 /* One conversion: what both ways ask for. */
 struct spec {
     struct tare_jinja_value fill;
-    char align; /* < > ^ =, 0: by type */
-    char sign;  /* + - space */
+    /* One of < > ^ =, or 0 for the type's own. */
+    char align;
+    /* One of + - and space. */
+    char sign;
     bool alternate, comma, underscore;
-    int64_t width, precision; /* precision -1: none */
-    char type;                /* 0: none */
+    int64_t width;
+    /* -1 when none was given. */
+    int64_t precision;
+    /* The letter of the conversion, or 0. */
+    char type;
 };
 
 static void pad(struct tare_jinja_state *s, struct tare_text *out, struct tare_jinja_value fill, int64_t n)
@@ -30,7 +35,7 @@ static void pad(struct tare_jinja_state *s, struct tare_text *out, struct tare_j
         tare_jinja_add_value(s, out, fill);
 }
 
-/* prefix: sign and "0x", which zeros go behind. */
+/* Writes digits, padded to the width. `prefix` is the sign and "0x", after which padding zeros go. */
 static void put_aligned(struct tare_jinja_state *s, struct tare_text *out, const struct spec *spec, const char *prefix,
                         struct tare_jinja_value body, char align)
 {
@@ -48,7 +53,7 @@ static void put_aligned(struct tare_jinja_state *s, struct tare_text *out, const
         pad(s, out, spec->fill, align == '^' ? room - room / 2 : room);
 }
 
-/* Digits in front of the point in groups of three. */
+/* Separates the digits before the point into groups of three. */
 static void group(char *digits, size_t room, char separator)
 {
     const size_t whole = strspn(digits, "0123456789"), size = strlen(digits);
@@ -399,7 +404,7 @@ static void put_field(struct tare_jinja_state *s, struct tare_text *out, struct 
     }
 }
 
-/* text lies between the braces: name!r:spec */
+/* Formats one field; `text` is what stands between the braces: name!r:spec. */
 static void one_field(struct braces *f, struct tare_text *out, struct tare_jinja_value text)
 {
     size_t n = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * jinja_lex.c - a template's text to tokens. White space is cut as Jinja2 does with trim_blocks and lstrip_blocks; a
- * newline at the very end is dropped. */
+ * jinja_lex.c - cuts a template's text into tokens. White space is removed as Jinja2 does with trim_blocks and
+ * lstrip_blocks, and a newline at the very end is dropped. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,8 @@ struct lexer {
     const char *text;
     size_t at, size;
     int line;
-    bool line_starts; /* what came last ended a line */
+    /* What came last ended a line. */
+    bool line_starts;
     char open[TARE_JINJA_NEST_MOST];
     int n_open;
 };
@@ -49,7 +50,8 @@ static size_t skip_space(const struct lexer *x, size_t from)
     return from;
 }
 
-/* Text in front of a tag, whose sign is at `sign`. */
+/* Puts the text before a tag as a T_DATA token. The character at `sign`, the tag's first, is "-" to cut white space,
+ * "+" to keep it. */
 static void put_data(struct lexer *x, size_t from, size_t to, char sign, bool variable)
 {
     struct tare_jinja_value text = tare_jinja_text(x->text + from, to - from);
@@ -68,7 +70,7 @@ static void put_data(struct lexer *x, size_t from, size_t to, char sign, bool va
         put(x, T_DATA, text);
 }
 
-/* Behind the end of a tag: its sign says what white space goes. */
+/* Continues after the end of a tag; its sign says what white space is skipped. */
 static void leave(struct lexer *x, size_t end, char sign, bool trim)
 {
     size_t to = end;
@@ -96,7 +98,7 @@ static void lex_comment(struct lexer *x)
     leave(x, e + 2, sign, true);
 }
 
-/* Does "{%- word -%}" stand at `from`? Gives the place behind it, 0: no. */
+/* Does "{%- word -%}" stand at `from`? Returns the place past its end, or 0. */
 static size_t word_tag(const struct lexer *x, size_t from, const char *word, char *end_sign)
 {
     const size_t n = strlen(word);
@@ -141,7 +143,7 @@ static void put_character(struct lexer *x, struct tare_text *out, uint32_t c)
         tare_jinja_add(x->s, out, bytes, tare_utf8_put(bytes, c));
 }
 
-/* The character after \x, \u or \U; gives the digits used. */
+/* Writes the character of an escape \x, \u or \U and returns the number of digits used. */
 static size_t hex_escape(struct lexer *x, struct tare_text *out, const char *p, const char *end, size_t digits,
                          char name)
 {
@@ -168,7 +170,7 @@ static size_t octal_escape(struct lexer *x, struct tare_text *out, const char *p
     return n;
 }
 
-/* p is behind the backslash; gives the bytes used. */
+/* Writes what an escape means; p is past the backslash. Returns the bytes used. */
 static size_t escape(struct lexer *x, struct tare_text *out, const char *p, const char *end)
 {
     static const char names[] = "\\'\"abfnrtv", values[] = "\\'\"\a\b\f\n\r\t\v";
@@ -228,7 +230,7 @@ static bool digit_of(char c, int base)
     return value >= 0 && value < base;
 }
 
-/* Digits with single underscores between; gives the place behind them. */
+/* Skips digits with single underscores between them; returns the place past their end. */
 static size_t digits(const struct lexer *x, size_t p, int base)
 {
     while (p < x->size &&
@@ -287,7 +289,8 @@ static void lex_number(struct lexer *x)
         put_number(x, from, p, true, 10);
         return;
     }
-    size_t to = whole; /* a 0 is followed by zeros only */
+    /* A whole number that begins with 0 has only zeros. */
+    size_t to = whole;
     if (x->text[from] == '0')
         for (to = from + 1; to < whole && (x->text[to] == '0' || x->text[to] == '_');)
             to++;
@@ -341,7 +344,7 @@ static void lex_name(struct lexer *x)
     move(x, p);
 }
 
-/* The end of a tag, "-%}" or "}}"; its length without the brace, 0: not here. */
+/* Does the tag end here, with "-%}" or "}}"? Returns the length of the end without the brace, or 0. */
 static size_t tag_ends(const struct lexer *x, char last)
 {
     const bool sign = x->text[x->at] == '-' || (x->text[x->at] == '+' && last == '%');
@@ -349,7 +352,7 @@ static size_t tag_ends(const struct lexer *x, char last)
     return p + 1 < x->size && x->text[p] == last && x->text[p + 1] == '}' ? 2 + (size_t)sign : 0;
 }
 
-/* From behind {{ or {% to its end. */
+/* Reads the tokens from past {{ or {% to the end of the tag. */
 static void lex_tag(struct lexer *x, bool variable)
 {
     size_t n;
@@ -417,7 +420,8 @@ bool tare_jinja_lex(struct tare_jinja_state *s, const char *text, size_t size, s
     char *copy = tare_jinja_alloc(s, size + 1, 1);
     if (!copy)
         return false;
-    for (size_t i = 0; i < size; i++) { /* CR LF and CR become LF */
+    /* CR LF and CR become LF, as Jinja2 does. */
+    for (size_t i = 0; i < size; i++) {
         if (text[i] == '\r' && i + 1 < size && text[i + 1] == '\n')
             continue;
         copy[x.size++] = text[i] == '\r' ? '\n' : text[i];

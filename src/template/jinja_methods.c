@@ -279,7 +279,7 @@ static bool read_part(const char **at, char before, int digits, int *number)
     return true;
 }
 
-/* "2025-01-31T12:30:00", or less from the end on, but for the date. */
+/* Reads a time like "2025-01-31T12:30:00"; the end may be missing, but not the date. */
 static bool read_clock(const char *clock, struct tm *tm)
 {
     int year, month, day, hour = 0, minute = 0, second = 0;
@@ -316,7 +316,8 @@ BUILTIN(strftime_now)
         return tare_jinja_fail(s, "strftime_now takes a short text");
     snprintf(format, sizeof format, "%.*s ", (int)a[1].size, a[1].as.text);
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the template's own; the room is bounded */
+/* The format is the template's own, and the room is bounded. */
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
     const size_t n = strftime(text, sizeof text, format, &tm);
 #pragma GCC diagnostic pop
     return n ? tare_jinja_copy(s, text, n - 1) : tare_jinja_fail(s, "strftime_now: the result is too long");

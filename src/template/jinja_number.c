@@ -238,7 +238,8 @@ struct tare_jinja_value tare_jinja_negate(struct tare_jinja_state *s, struct tar
     return tare_jinja_fail(s, "bad operand type for unary %s: '%s'", minus ? "-" : "+", tare_jinja_type(a));
 }
 
-/* The text without white space around and without underscores between digits, as ASCII; false: it is no number. */
+/* Writes a number's text as ASCII without white space around it and without underscores between digits, as Python's
+ * int() and float() read it. Returns false when it is no number. */
 static bool plain(struct tare_jinja_value text, char *out, size_t room)
 {
     size_t n = 0;
@@ -252,7 +253,8 @@ static bool plain(struct tare_jinja_value text, char *out, size_t room)
         }
         if (c == 0xd9 && i + 1 < text.size && (unsigned char)text.as.text[i + 1] >= 0xa0 &&
             (unsigned char)text.as.text[i + 1] <= 0xa9)
-            c = (unsigned char)('0' + (unsigned char)text.as.text[++i] - 0xa0); /* Arabic digits */
+            /* Arabic-Indic digits. */
+            c = (unsigned char)('0' + (unsigned char)text.as.text[++i] - 0xa0);
         if (n + 1 == room || c >= 0x80 || c <= ' ')
             return false;
         out[n++] = (char)c;
@@ -270,7 +272,8 @@ bool tare_jinja_parse_whole(struct tare_jinja_value text, int base, int64_t *num
     const char mark = (char)(digits[0] == '0' ? digits[1] | 32 : ' ');
     const int marked = mark == 'x' ? 16 : mark == 'o' ? 8 : mark == 'b' ? 2 : 10;
     if (marked != 10 && (base == marked || base == 0)) {
-        digits[0] = digits[1] = '0'; /* the prefix becomes zeros */
+        /* "0x" and the like become zeros. */
+        digits[0] = digits[1] = '0';
         base = marked;
     }
     if (!base)
@@ -290,7 +293,8 @@ bool tare_jinja_parse_real(struct tare_jinja_value text, double *number)
     char word[400], *end = NULL;
     if (!plain(text, word, sizeof word))
         return false;
-    if (strpbrk(word, "xXpP()")) /* strtod knows more than Python */
+    /* strtod() knows hexadecimal floats and "nan(..)", which Python does not. */
+    if (strpbrk(word, "xXpP()"))
         return false;
     *number = tare_number_parse(word, &end);
     return end != word && !*end;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * jinja_parse.c - statements to trees. */
+ * jinja_parse.c - parses statements into trees. The comment over each parser says which fields of the node hold
+ * what. */
 #include <string.h>
 
 #include "template/jinja_parser.h"
@@ -20,7 +21,8 @@ static void add(struct tare_jinja_parser *p, struct tare_jinja_node ***items, si
 {
     if (p->s->failed || !item)
         return;
-    if ((*n & (*n - 1)) == 0) { /* room is a power of two */
+    /* The room is always the next power of two, so no field is needed for it. */
+    if ((*n & (*n - 1)) == 0) {
         struct tare_jinja_node **more = tare_jinja_alloc(p->s, *n ? *n * 2 : 1, sizeof *more);
         if (!more)
             return;
@@ -45,7 +47,7 @@ void tare_jinja_node_add_more(struct tare_jinja_parser *p, struct tare_jinja_nod
         add(p, &node->more, &node->n_more, item);
 }
 
-/* What a token is called in errors. */
+/* Returns what a token is called in errors. */
 static const char *token_name(const struct tare_jinja_token *token, char room[64])
 {
     switch (token->kind) {
@@ -120,7 +122,8 @@ bool tare_jinja_deeper(struct tare_jinja_parser *p)
 {
     if (p->s->failed)
         return false;
-    if (++p->depth > TARE_JINJA_NEST_MOST * 3) { /* a parenthesis costs three */
+    /* A parenthesis costs three levels. */
+    if (++p->depth > TARE_JINJA_NEST_MOST * 3) {
         tare_jinja_fail_limit(p->s, "the template is nested more than %d deep", TARE_JINJA_NEST_MOST);
         return false;
     }
@@ -137,7 +140,8 @@ static bool can_assign(const struct tare_jinja_node *target)
     return true;
 }
 
-/* until: the name that ends it; spaces: may it be an attribute of a namespace? */
+/* Parses what is assigned to. `until` is a name that ends it; `spaces` says whether it may be an attribute of a
+ * namespace. */
 static struct tare_jinja_node *parse_target(struct tare_jinja_parser *p, const char *until, bool spaces)
 {
     if (spaces && p->token->kind == T_NAME && p->token[1].kind == T_DOT) {
@@ -160,7 +164,7 @@ static struct tare_jinja_node *parse_target(struct tare_jinja_parser *p, const c
     return target;
 }
 
-/* A body where names of its own live, and where an unknown filter is an error at once. */
+/* Parses a body that has names of its own, and where an unknown filter is an error at once. */
 static struct tare_jinja_node *parse_inner(struct tare_jinja_parser *p, const char *const *ends, int loops)
 {
     const bool soft = p->soft;
@@ -344,7 +348,7 @@ static struct tare_jinja_node *parse_filter_block(struct tare_jinja_parser *p)
     return node;
 }
 
-/* block and autoescape: a scope of its own */
+/* Parses block and autoescape, which are only scopes here. */
 static struct tare_jinja_node *parse_scope(struct tare_jinja_parser *p, const char *word)
 {
     const char *const ends[] = {word, NULL};
@@ -439,7 +443,8 @@ static struct tare_jinja_node *parse_data(struct tare_jinja_parser *p)
     return node;
 }
 
-/* Statements up to a tag of `ends`, whose name is then the token; without ends, up to the end. */
+/* Parses statements up to a tag named in `ends`; that name is then the present token. Without `ends` it parses up to
+ * the end of the template. */
 static struct tare_jinja_node *parse_body(struct tare_jinja_parser *p, const char *const *ends)
 {
     struct tare_jinja_node *node = tare_jinja_node_new(p, N_BLOCK);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * jinja_parser.h - what the two halves of the parser share. */
+ * jinja_parser.h - what the two halves of the parser, statements and expressions, use together. */
 #ifndef TARE_TEMPLATE_JINJA_PARSER_H
 #define TARE_TEMPLATE_JINJA_PARSER_H
 

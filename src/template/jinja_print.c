@@ -11,7 +11,8 @@
 #include "template/jinja.h"
 #include "text/unicode.h"
 
-/* The shortest digits that give the number back: d.ddd e exponent. */
+/* Finds the shortest digits that read back as the same number, as Python's repr() does, and writes them as d.ddd.
+ * Returns the decimal exponent. */
 static int shortest(double real, char digits[32])
 {
     char word[40];

@@ -5,7 +5,7 @@
 
 #include "template/jinja_builtin.h"
 
-/* The value under a dotted path: names and numbers. path TARE_JINJA_ABSENT or none: the item itself. */
+/* Returns the value under a dotted path of names and numbers, or the item itself when there is no path. */
 static struct tare_jinja_value at_path(struct tare_jinja_state *s, struct tare_jinja_value item,
                                        struct tare_jinja_value path)
 {
@@ -105,7 +105,7 @@ BUILTIN_IS(rejectattr, choose(s, a[0], args, true, false));
 
 /* ---- order ------------------------------------------------------------------------------------------------------- */
 
-/* The sort key of an item: of several attributes, separated by commas, a list. */
+/* Returns the sort key of an item; for several attributes, separated by commas, it is a list. */
 static struct tare_jinja_value sort_key(struct tare_jinja_state *s, struct tare_jinja_value item,
                                         struct tare_jinja_value path, bool case_sensitive)
 {

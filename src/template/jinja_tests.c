@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * jinja_tests.c - what may stand behind "is". */
+ * jinja_tests.c - the tests, which stand after "is". */
 #include "template/jinja_builtin.h"
 
 static struct tare_jinja_value compare(struct tare_jinja_state *s, const struct tare_jinja_value *a, const char *op)

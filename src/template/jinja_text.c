@@ -51,7 +51,7 @@ static const char *find_last(const char *text, size_t size, struct tare_jinja_va
     return NULL;
 }
 
-/* The part of a[0] that a start and an end at a[2], a[3] leave; false: they leave nothing, not even an empty text. */
+/* Cuts a[0] to the start and end in a[2] and a[3]. Returns false when they leave nothing, not even an empty text. */
 static bool part(struct tare_jinja_state *s, const struct tare_jinja_value *a, struct tare_jinja_value *text,
                  size_t *skipped)
 {
@@ -397,7 +397,7 @@ static struct tare_jinja_value all(struct tare_jinja_value text, enum tare_jinja
     return tare_jinja_bool(text.size > 0);
 }
 
-/* Some letter of the case wanted, none of the other. */
+/* Is there a letter of the wanted case and none of the other? */
 static struct tare_jinja_value cased(struct tare_jinja_value text, enum tare_jinja_class wanted,
                                      enum tare_jinja_class other)
 {

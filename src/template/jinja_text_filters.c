@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * jinja_text_filters.c - filters of texts. What they are given becomes a text first. */
+ * jinja_text_filters.c - filters of texts. A value that is no text becomes one first. */
 #include <stdio.h>
 #include <string.h>
 
@@ -45,7 +45,8 @@ BUILTIN(format)
     return s->failed ? text : tare_jinja_percent(s, text, tare_jinja_make(TARE_JINJA_NONE), args);
 }
 
-/* The first letter of each word raised, the others lowered; words begin behind spaces, -, brackets. */
+/* Raises the first letter of each word and lowers the others; words begin after spaces, dashes and opening
+ * brackets. */
 BUILTIN(title)
 {
     struct tare_text out = {0};
@@ -88,7 +89,8 @@ BUILTIN(indent)
         const char *end = memchr(text.as.text + from, '\n', text.size - from);
         const size_t to = end ? (size_t)(end - text.as.text) : text.size;
         if (!end && from == text.size && from && !blank)
-            break; /* nothing follows the last line end */
+            /* Nothing follows the last line end. */
+            break;
         if (from ? to > from || (blank && (end || to > from)) : first && (to > from || blank || !text.size))
             tare_jinja_add_value(s, &out, margin);
         tare_jinja_add(s, &out, text.as.text + from, to - from + (end != NULL));
@@ -137,7 +139,7 @@ BUILTIN(wordcount)
     return tare_jinja_whole(words);
 }
 
-/* width: lines are broken at spaces; long words are cut */
+/* Parameter: width. Lines are broken at spaces, and words that are too long are cut. */
 BUILTIN(wordwrap)
 {
     const struct tare_jinja_value text = tare_jinja_string(s, a[0]);
@@ -175,7 +177,8 @@ BUILTIN(wordwrap)
     return tare_jinja_take(s, &out);
 }
 
-/* The character that an entity stands for, 0: none; *size: its bytes. Those that escape() makes, and numbers. */
+/* Returns the character that an entity stands for, or 0; *size becomes its bytes. It knows the entities that escape()
+ * makes, and numeric ones. */
 static uint32_t entity_of(const char *text, size_t size, size_t *n)
 {
     static const struct {

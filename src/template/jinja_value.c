@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * jinja_value.c - values are made, and the limits are kept. */
+ * jinja_value.c - makes values and enforces the limits on steps and memory. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -100,11 +100,12 @@ struct tare_jinja_value tare_jinja_word(const char *text)
     return tare_jinja_text(text, strlen(text));
 }
 
-/* size bytes of a tail, or of a new one in its place, with room to grow. */
+/* Takes `size` bytes from a tail, or starts a new tail in its place, with room to grow. */
 static char *tail_take(struct tare_jinja_state *s, struct tare_jinja_tail *tail, size_t size)
 {
     if (size > tail->room) {
-        const bool fits = s->arena.total + size * 2 <= made_most(s); /* else without room to grow */
+        /* If that is too much, the text gets no room to grow. */
+        const bool fits = s->arena.total + size * 2 <= made_most(s);
         const size_t room = size <= 2048 ? 4096 : fits ? size * 2 : size;
         char *more = tare_jinja_alloc(s, room, 1);
         if (!more)
@@ -117,7 +118,7 @@ static char *tail_take(struct tare_jinja_state *s, struct tare_jinja_tail *tail,
     return at;
 }
 
-/* size bytes at the end of what texts were made; more follow with luck. */
+/* Takes `size` bytes after the text made last; free ones may follow, so that the text can grow. */
 static char *text_room(struct tare_jinja_state *s, size_t size)
 {
     static char none[1];
@@ -142,7 +143,7 @@ struct tare_jinja_value tare_jinja_copy(struct tare_jinja_state *s, const char *
     return tare_jinja_text(at, size);
 }
 
-/* The tail that a text ends at; NULL: none. */
+/* Returns the tail at which a text ends, or NULL. */
 static struct tare_jinja_tail *tail_of(struct tare_jinja_state *s, struct tare_jinja_value text)
 {
     for (size_t i = 0; i < sizeof s->tails / sizeof *s->tails; i++)
@@ -159,13 +160,14 @@ struct tare_jinja_value tare_jinja_join(struct tare_jinja_state *s, struct tare_
     if (a.size + b.size > TARE_JINJA_TEXT_MOST)
         return tare_jinja_fail_limit(s, "the template makes a text of more than %zu MiB", TARE_JINJA_TEXT_MOST >> 20);
     struct tare_jinja_tail *tail = tail_of(s, a);
-    if (tail && b.size <= tail->room) { /* texts never change: this one grows */
+    /* The first text is not changed by this: the new one begins with the same bytes and continues past them. */
+    if (tail && b.size <= tail->room) {
         if (!tare_jinja_spend(s, b.size / 64))
             return tare_jinja_make(TARE_JINJA_UNDEFINED);
         memmove(tail_take(s, tail, b.size), b.as.text, b.size);
         return tare_jinja_text(a.as.text, a.size + b.size);
     }
-    /* A long joint gets a tail of its own, so that it can grow when other texts were made meanwhile. */
+    /* A long joint gets a tail of its own, so that it can still grow after other texts were made. */
     if (!tail)
         tail = a.size + b.size > 2048 ? &s->tails[1 + s->next_tail++ % 3] : &s->tails[0];
     char *at = tare_jinja_spend(s, (a.size + b.size) / 64) ? tail_take(s, tail, a.size + b.size) : NULL;
@@ -346,7 +348,8 @@ struct tare_jinja_value tare_jinja_from_json(struct tare_jinja_state *s, const j
 {
     if (depth > TARE_JINJA_NEST_MOST)
         return tare_jinja_fail_limit(s, "the variables are nested more than %d deep", TARE_JINJA_NEST_MOST);
-    s->given += sizeof(struct tare_jinja_value) + json_string_length(json); /* what there is of it in memory, about */
+    /* About the memory that it takes. */
+    s->given += sizeof(struct tare_jinja_value) + json_string_length(json);
     switch (json_typeof(json)) {
     case JSON_OBJECT:
         return from_object(s, json, depth);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * jinja_walk.c - walking, measuring, indexing, slicing, and what an attribute is. */
+ * jinja_walk.c - walks over values, measures, indexes and slices them, and finds attributes. */
 #include <string.h>
 
 #include "template/jinja.h"
@@ -223,7 +223,7 @@ struct tare_jinja_value tare_jinja_own(struct tare_jinja_state *s, struct tare_j
     return tare_jinja_make(TARE_JINJA_ABSENT);
 }
 
-/* What a container has under a key; TARE_JINJA_ABSENT: nothing. */
+/* Returns what a container has under a key, or TARE_JINJA_ABSENT. */
 static struct tare_jinja_value contained(struct tare_jinja_state *s, struct tare_jinja_value object,
                                          struct tare_jinja_value key)
 {

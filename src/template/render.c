@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * render.c - a template and variables to a text: the state of one rendering is made and released here. */
+ * render.c - renders a template with variables into a text; the state of one rendering is made and released here. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +52,8 @@ enum tare_code tare_template_run(const struct tare_template_text *template, cons
     run(&s, template->text, template->size, variables);
     tare_arena_release(&s.arena);
     if (!s.failed)
-        tare_text_add(&out, "", 0); /* an empty text too has its NUL */
+        /* An empty text has a NUL too. */
+        tare_text_add(&out, "", 0);
     if (!s.failed && out.failed) {
         s.failed = true;
         s.code = tare_fail_memory(err);

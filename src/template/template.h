@@ -13,7 +13,7 @@ struct tare_template_text {
     size_t size;
 };
 
-/* Not changed once it is open. */
+/* A template is not changed once it is open. */
 struct tare_template {
     struct tare_template_text usual, with_tools; /* without one with tools the usual one serves */
     json_t *tokens;                              /* "bos_token" and its kin: the text of each; NULL: made of a text */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * added.c - added tokens: found in the text before the model sees it, the longest of the leftmost first. */
+ * added.c - added tokens, which are found in a text before the model sees it. At each place from left to right the
+ * longest token wins. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,10 +12,17 @@
 struct reading {
     struct tare_tokenizer *tokenizer;
     struct tare_normal normal;
-    struct tare_added_token *plain, *normalized; /* specials first, as the reference orders them */
-    size_t n_plain, n_normalized;
-    uint32_t most;            /* the largest id so far, TARE_TOKEN_NONE: none */
-    struct tare_map specials; /* contents of the special ones */
+    /* The tokens read so far, in the order of the file: those looked for in the text as it is, and those looked for in
+     * the normalized text. Each array has room for the whole list. */
+    struct tare_added_token *plain;
+    struct tare_added_token *normalized;
+    size_t n_plain;
+    size_t n_normalized;
+    /* The largest id given so far, or TARE_TOKEN_NONE before the first one. */
+    uint32_t most;
+    /* The contents of the tokens marked as special. */
+    struct tare_map specials;
+    /* True when ids are taken from the list, false when they are counted as the reference does. */
     bool exact;
     struct tare_error *err;
 };
@@ -22,7 +30,8 @@ struct reading {
 struct entry {
     const char *content;
     size_t size;
-    uint32_t id; /* as the list has it; TARE_TOKEN_NONE: not at all */
+    /* The id that the list gives, or TARE_TOKEN_NONE when it gives none. */
+    uint32_t id;
     bool single_word, lstrip, rstrip, normalized, special;
 };
 
@@ -48,10 +57,8 @@ static enum tare_code read_entry(const json_t *item, struct entry *entry, struct
     return TARE_OK;
 }
 
-/*
- * The reference does not take the id of the file: a token of the model keeps the model's id, others are numbered in
- * order, behind the model's.
- */
+/* The reference ignores the ids of the file, unless the list was made by us (exact). A token that the model knows
+ * keeps the model's id; every other one gets the next free number after the model's ids. */
 static uint32_t number(struct reading *reading, const struct entry *entry)
 {
     const struct tare_vocab *vocab = &reading->tokenizer->vocab;
@@ -66,6 +73,8 @@ static uint32_t number(struct reading *reading, const struct entry *entry)
     return reading->most != TARE_TOKEN_NONE && (reading->most >= count || !count) ? reading->most + 1 : count;
 }
 
+/* Numbers one token, remembers its content and puts it on the list it belongs to. A normalized token is stored as the
+ * normalizers leave its content, because that is the text it will be looked for in. */
 static enum tare_code add(struct reading *reading, const struct entry *entry)
 {
     if (!entry->size)
@@ -98,7 +107,8 @@ static enum tare_code add(struct reading *reading, const struct entry *entry)
     return tare_vocab_show(&tokenizer->vocab, id, text, size, reading->err);
 }
 
-/* As in the reference, a token is special when the text it is shown with is that of a special one. */
+/* As in the reference, a token is special when the text shown for it equals the content of some special token. So an
+ * id can become special through another entry with the same content. */
 static void mark_specials(struct reading *reading)
 {
     struct tare_vocab *vocab = &reading->tokenizer->vocab;
@@ -124,6 +134,9 @@ static int compare_order(const void *a, const void *b)
     return order ? order : (x->order > y->order) - (x->order < y->order);
 }
 
+/* Sorts the tokens by content and drops empty ones and repetitions (the first one added stays). Then first[b] is the
+ * place of the first token whose first byte is at least b, so that the tokens of one first byte are the range
+ * first[b] .. first[b + 1]. */
 static void settle(struct tare_added_set *set, struct tare_added_token *tokens, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -156,7 +169,8 @@ static enum tare_code read_list(struct reading *reading, const json_t *list, str
             code = add(reading, &entry);
     }
     settle(&added->plain, reading->plain, reading->plain ? reading->n_plain : 0);
-    if (added->normalized.tokens) /* made, not of the list */
+    /* The set was made from a tokenizer.model already. */
+    if (added->normalized.tokens)
         free(reading->normalized);
     else
         settle(&added->normalized, reading->normalized, reading->normalized ? reading->n_normalized : 0);
@@ -199,8 +213,8 @@ void tare_added_release(struct tare_added *added)
 
 /* ---- finding ----------------------------------------------------------------------------------------------------- */
 
-/* The longest token that the text begins with, or NULL. Each byte narrows the range of the sorted tokens that still
- * fit. */
+/* Returns the longest token that the text begins with, or NULL. tokens[low .. high) are those that agree with the
+ * text in its first `depth` bytes; two binary searches over the next byte narrow that range. */
 static const struct tare_added_token *longest(const struct tare_added_set *set, const char *text, size_t size)
 {
     const unsigned char head = (unsigned char)text[0];
@@ -208,12 +222,14 @@ static const struct tare_added_token *longest(const struct tare_added_set *set, 
     const struct tare_added_token *best = NULL;
     for (size_t depth = 1; low < high; depth++) {
         if (set->tokens[low].content.size == depth)
-            best = &set->tokens[low++]; /* the shortest comes first */
+            /* Within the range the shortest token comes first. */
+            best = &set->tokens[low++];
         if (depth == size || low == high)
             break;
         const unsigned char c = (unsigned char)text[depth];
         size_t from = low, to = high;
-        while (from < to) { /* first token whose byte is at least c */
+        /* Find the first token whose byte is at least c. */
+        while (from < to) {
             const size_t middle = (from + to) / 2;
             if ((unsigned char)set->tokens[middle].content.text[depth] < c)
                 from = middle + 1;
@@ -222,7 +238,8 @@ static const struct tare_added_token *longest(const struct tare_added_set *set, 
         }
         low = from;
         to = high;
-        while (from < to) { /* first token whose byte is greater */
+        /* Find the first token whose byte is greater than c. */
+        while (from < to) {
             const size_t middle = (from + to) / 2;
             if ((unsigned char)set->tokens[middle].content.text[depth] <= c)
                 from = middle + 1;
@@ -240,6 +257,7 @@ size_t tare_added_longest(const struct tare_added_set *set, const char *text, si
     return token ? token->content.size : 0;
 }
 
+/* Returns where the character that ends before byte `at` begins: it skips UTF-8 continuation bytes (10xxxxxx). */
 static size_t before(const char *text, size_t at)
 {
     do
@@ -248,6 +266,7 @@ static size_t before(const char *text, size_t at)
     return at;
 }
 
+/* Returns whether text[start .. end) stands alone as a word: no word character, by Rust's definition, touches it. */
 static bool single(const char *text, size_t size, size_t start, size_t end)
 {
     size_t bytes;
@@ -256,10 +275,13 @@ static bool single(const char *text, size_t size, size_t start, size_t end)
     return end == size || !tare_unicode_in(rust_word, tare_utf8_get(text + end, &bytes));
 }
 
+/* An lstrip token takes the white space before it too, and an rstrip token the white space after it. White space that
+ * an earlier token has already taken stays with that token. */
 enum tare_code tare_added_split(const struct tare_added_set *set, const char *text, size_t size, tare_added_fn each,
                                 void *user)
 {
-    size_t from = 0; /* the end of the text that was handed on so far */
+    /* Text before this place has been handed on. */
+    size_t from = 0;
     enum tare_code code = TARE_OK;
     for (size_t i = 0; i < size && set->n;) {
         const unsigned char head = (unsigned char)text[i];
@@ -277,7 +299,8 @@ enum tare_code tare_added_split(const struct tare_added_set *set, const char *te
         while (token->lstrip && start > from &&
                tare_unicode_in(white, tare_utf8_get(text + before(text, start), &bytes)))
             start = before(text, start);
-        if (token->lstrip && start < from) /* the spaces belong to the token before */
+        /* These spaces went to the token before. */
+        if (token->lstrip && start < from)
             start = from;
         while (token->rstrip && end < size && tare_unicode_in(white, tare_utf8_get(text + end, &bytes)))
             end += bytes;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * base64.c - bytes that a JSON file has as letters. */
+ * base64.c - decodes bytes that a JSON file holds as base64 letters (RFC 4648). */
 #include "text/base64.h"
 
 #include <stdint.h>
 
+/* The six bits that a letter stands for, or -1. */
 static int sextet(char c)
 {
     if (c >= 'A' && c <= 'Z')
@@ -15,6 +16,8 @@ static int sextet(char c)
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
+/* Decodes in place: three bytes come out of every four letters, so writing never overtakes reading. One or two "=" at
+ * the end stand for bytes that are not there. */
 bool tare_base64_decode(char *text, size_t size, size_t *out)
 {
     size_t n = 0, padding = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * bpe.c - byte-pair encoding: the pair of neighbours with the lowest rank is merged until none has one. */
+ * bpe.c - byte-pair encoding: of all neighbouring pairs the one with the lowest rank is merged (the leftmost when
+ * ranks are equal), until no pair has a rank. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,28 +11,44 @@
 #include "text/token_model.h"
 #include "text/unicode.h"
 
-#define SHORT_WORD 32   /* symbols of a word whose lowest pair is found by a search; of longer words by a heap */
-#define CACHED_BYTES 30 /* the cache holds words of at most that many bytes */
+/* Words of at most that many symbols find their lowest pair by a search; longer words use a heap. */
+#define SHORT_WORD 32
+/* The cache holds words of at most that many bytes and that many ids. */
+#define CACHED_BYTES 30
 #define CACHED_IDS 7
-#define CACHE_MOST 16384 /* words; a power of two */
+/* The most words that the cache holds; a power of two. */
+#define CACHE_MOST 16384
 #define NO_RANK UINT32_MAX
 
-struct pair { /* left and right merge to id; a free entry has the id NO_RANK */
+/* A merge: the tokens left and right become the token id. A free entry of the table has the id NO_RANK. */
+struct pair {
     uint32_t left, right, rank, id;
 };
 
 struct bpe {
     const struct tare_vocab *vocab;
     struct pair *pairs;
-    size_t room;      /* a power of two */
-    uint64_t *joints; /* characters that some merge joins, last << 32 | first; NULL: not looked at */
+    /* Slots of the hash table `pairs`, a power of two; at most half of them are used. */
+    size_t room;
+    /* Every pair of characters that some merge joins, as last << 32 | first; NULL when words are not cut at joints. */
+    uint64_t *joints;
     size_t joints_room;
-    uint32_t few[0x800];              /* tokens of one character */
-    uint32_t bytes[256];              /* <0x00> .. <0xFF> */
-    struct tare_slice prefix, suffix; /* of words' inner parts, of words' ends */
+    /* The ids of tokens of one character below U+0800, by code point; TARE_TOKEN_NONE where there is none. */
+    uint32_t few[0x800];
+    /* The ids of the byte tokens <0x00> .. <0xFF>. */
+    uint32_t bytes[256];
+    /* continuing_subword_prefix marks symbols that do not begin a word, end_of_word_suffix the symbol that ends it. */
+    struct tare_slice prefix;
+    struct tare_slice suffix;
     uint32_t unk;
     char unk_name[48];
-    bool has_unk, fuse_unk, byte_fallback, ignore_merges;
+    bool has_unk;
+    /* Neighbouring unknown characters become one unknown token. */
+    bool fuse_unk;
+    /* A character that is no token is written as the tokens of its bytes. */
+    bool byte_fallback;
+    /* A word that is a token as a whole is taken without looking at merges. */
+    bool ignore_merges;
     struct tare_arena arena;
 };
 
@@ -44,6 +61,7 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 28;
 }
 
+/* Returns the slot of a pair, or the free slot where it belongs (open addressing with linear probing). */
 static struct pair *pair_of(const struct bpe *bpe, uint32_t left, uint32_t right)
 {
     size_t at = (size_t)mix((uint64_t)left << 32 | right) & (bpe->room - 1);
@@ -60,10 +78,12 @@ static enum tare_code no_token(const char *what, const char *text, size_t size, 
                      what, (int)(size < 100 ? size : 100), text);
 }
 
+/* Enters one merge. Its result is the left token followed by the right one without the prefix of inner parts. */
 static enum tare_code add_merge(struct bpe *bpe, const struct tare_slice both[2], uint32_t rank,
                                 struct tare_text *joined, struct tare_error *err)
 {
-    const size_t cut = bpe->prefix.size; /* the right one begins with the prefix of inner parts */
+    /* The right token carries the prefix of inner parts, which the joined token has only once. */
+    const size_t cut = bpe->prefix.size;
     if (both[1].size < cut)
         return no_token("merge with", both[1].text, both[1].size, err);
     joined->size = 0;
@@ -81,7 +101,8 @@ static enum tare_code add_merge(struct bpe *bpe, const struct tare_slice both[2]
     if (id == TARE_TOKEN_NONE)
         return no_token("result", joined->data, joined->size, err);
     *pair_of(bpe, left, right) =
-        (struct pair){left, right, rank, id}; /* when a pair comes twice, the later one counts */
+        /* When a pair comes twice, the later one counts. */
+        (struct pair){left, right, rank, id};
     return TARE_OK;
 }
 
@@ -107,12 +128,10 @@ static enum tare_code read_merges(struct bpe *bpe, const struct tare_tokenizer_j
 
 /* ---- joints ------------------------------------------------------------------------------------------------------ */
 
-/*
- * Without a pre-tokenizer the whole text is one word. Two neighbouring characters x y that no merge joins (no left side
- * ends with x while its right side begins with y) stay apart whatever happens around them, so the word is cut there:
- * that is exact, and words become short. Not with prefixes and suffixes, where a token's text is not that of its
- * characters.
- */
+/* Without a pre-tokenizer the whole text is one word. Take two neighbouring characters x y that no merge joins, that
+ * is, no merge has a left side ending with x and a right side beginning with y. They stay apart whatever happens
+ * around them, so the word may be cut between them: the result is exact, and words become short. With prefixes and
+ * suffixes this does not hold, because a token's text is then not that of its characters. */
 static bool is_joint(const struct bpe *bpe, uint64_t joint, size_t *at)
 {
     for (*at = (size_t)mix(joint) & (bpe->joints_room - 1); bpe->joints[*at] != UINT64_MAX;
@@ -122,6 +141,7 @@ static bool is_joint(const struct bpe *bpe, uint64_t joint, size_t *at)
     return false;
 }
 
+/* The joint of a merge: the last character of its left side and the first one of its right side. */
 static uint64_t joint_of(const struct tare_slice both[2])
 {
     size_t last = both[0].size - 1, bytes;
@@ -133,7 +153,8 @@ static uint64_t joint_of(const struct tare_slice both[2])
 static enum tare_code read_joints(struct bpe *bpe, const struct tare_tokenizer_json *json, struct tare_error *err)
 {
     const size_t n = json->n_merges;
-    for (size_t i = 0; i < n; i++) /* yajl checked that they are UTF-8 */
+    /* The texts are UTF-8, which yajl has checked, but an empty one has no characters. */
+    for (size_t i = 0; i < n; i++)
         if (!json->merges[i].size)
             return TARE_OK;
     bpe->joints_room = 16;
@@ -203,7 +224,7 @@ static enum tare_code read_fields(struct bpe *bpe, const json_t *model, struct t
     return code;
 }
 
-/* Looks up the tokens that are asked for most often: those of one character and those of one byte. */
+/* Looks up in advance the tokens that are asked for most often: tokens of one character and of one byte. */
 static void read_small(struct bpe *bpe)
 {
     for (uint32_t c = 0; c < 0x800; c++) {
@@ -252,14 +273,17 @@ static enum tare_code bpe_open(void **model, const struct tare_tokenizer *tokeni
 
 struct symbol {
     uint32_t id;
-    uint32_t before, after; /* neighbours; NO_RANK: none */
+    /* The places of the neighbours; NO_RANK where there is none. */
+    uint32_t before, after;
     bool gone;
 };
-struct candidate { /* in a heap: a pair that may be merged, unless one side changed since */
+/* An entry of the heap: the pair that begins at symbol `at` merges to `id`. It is stale when one side changed since. */
+struct candidate {
     uint32_t rank, at, id;
 };
 struct cached {
-    unsigned char size, n; /* size 0: free */
+    /* The size of the word and how many ids it has; size 0 means a free slot. */
+    unsigned char size, n;
     char text[CACHED_BYTES];
     uint32_t ids[CACHED_IDS];
 };
@@ -302,6 +326,7 @@ static void *work_open(const void *model, size_t text_size)
     return work;
 }
 
+/* Adds a candidate to the binary heap, which is ordered by rank, then by place, so that the leftmost pair wins. */
 static bool push(struct work *work, uint32_t rank, uint32_t at, uint32_t id)
 {
     if (!tare_grow(&work->heap, &work->heap_room, work->n_heap + 1, sizeof *work->heap))
@@ -346,6 +371,9 @@ static bool propose(const struct bpe *bpe, struct work *work, uint32_t at)
     return pair->id == NO_RANK || push(work, pair->rank, at, pair->id);
 }
 
+/* Merges the symbols of a long word in O(n log n). The symbols are a linked list, and the heap holds every pair that
+ * was a candidate at some time. Entries are not removed when a symbol changes; instead, a popped one counts only if
+ * its pair still exists with the same rank and result. */
 static bool merge_long(const struct bpe *bpe, struct work *work)
 {
     struct symbol *symbols = work->symbols;
@@ -382,7 +410,8 @@ static bool merge_long(const struct bpe *bpe, struct work *work)
     return true;
 }
 
-/* pairs[i] is the pair of symbols i and i + 1: a merge drops one of them and looks two up anew. */
+/* Merges the symbols of a short word by searching all pairs each time. pairs[i] is the pair of symbols i and i + 1,
+ * so a merge drops one entry and looks its two neighbours up anew. */
 static void merge_short(const struct bpe *bpe, struct work *work)
 {
     struct symbol *symbols = work->symbols;
@@ -418,6 +447,7 @@ static enum tare_code add_symbol(struct work *work, uint32_t id, struct tare_err
     return TARE_OK;
 }
 
+/* The token of one character. Characters of one byte, and of two (110xxxxx), come from the table `few`. */
 static uint32_t token_of(const struct bpe *bpe, const char *text, size_t size)
 {
     if (size <= 2 && (size == 1 ? (unsigned char)*text < 0x80 : ((unsigned char)*text & 0xe0) == 0xc0)) {
@@ -440,7 +470,8 @@ static enum tare_code fall_back(const struct bpe *bpe, struct work *work, const 
     return code;
 }
 
-/* The text of a character within a word: with the prefix of inner parts, and at the end of the word with its suffix. */
+/* Returns the text of a character within a word: behind the prefix of inner parts unless it is the first, and with
+ * the suffix when it is the last. */
 static const char *decorate(const struct bpe *bpe, struct work *work, bool first, bool last, const char *text,
                             size_t *size)
 {
@@ -455,10 +486,9 @@ static const char *decorate(const struct bpe *bpe, struct work *work, bool first
     return work->text.failed ? NULL : work->text.data;
 }
 
-/*
- * The symbols that a word starts from. An unknown character waits, to be fused with the next ones, until a known one
- * comes; as in the reference, bytes that stand for a character in between go first.
- */
+/* Makes the symbols that a word starts from. An unknown character waits until a known one comes, so that the next
+ * unknown ones can be fused with it. As in the reference, the byte tokens of a character in between are put before
+ * the waiting one. */
 static enum tare_code symbols_of(const struct bpe *bpe, struct work *work, const char *text, size_t size,
                                  struct tare_error *err)
 {
@@ -511,6 +541,7 @@ static void remember(struct cached *cached, const struct work *work, const char 
         cached->ids[i] = work->symbols[i].id;
 }
 
+/* Encodes one word: from the cache, as a whole token, or by merging. */
 static enum tare_code encode_word(const struct bpe *bpe, struct work *work, struct tare_encoder *encoder,
                                   const char *text, size_t size)
 {
@@ -547,7 +578,8 @@ static enum tare_code bpe_encode(const void *model, void *model_work, struct tar
         return encode_word(bpe, model_work, encoder, text, size);
     enum tare_code code = TARE_OK;
     size_t from = 0, at;
-    uint64_t last = UINT64_MAX; /* the character before, where it is a token */
+    /* The character before this one, or UINT64_MAX when it is no token. */
+    uint64_t last = UINT64_MAX;
     for (size_t i = 0, bytes; i < size && !code; i += bytes) {
         const uint32_t c = tare_utf8_get(text + i, &bytes);
         const bool known = token_of(bpe, text + i, bytes) != TARE_TOKEN_NONE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * charset.c - sets of code points as sorted ranges. */
+ * charset.c - sets of code points, held as ranges that tare_charset_settle() sorts and joins. */
 #include "text/charset.h"
 
 #include <stdlib.h>
@@ -31,6 +31,8 @@ static int compare_ranges(const void *a, const void *b)
     return (x->first > y->first) - (x->first < y->first);
 }
 
+/* Sorts the ranges and joins those that overlap or touch. A settled set has one form only, so that sets can be
+ * compared byte by byte. */
 void tare_charset_settle(struct tare_charset *set)
 {
     if (set->settled)
@@ -58,6 +60,7 @@ bool tare_charset_join(struct tare_charset *set, struct tare_charset *other)
     return true;
 }
 
+/* The inverse consists of the gaps between the sorted ranges, within 0 .. 0x10ffff. */
 bool tare_charset_invert(struct tare_charset *set)
 {
     tare_charset_settle(set);
@@ -79,13 +82,14 @@ failed:
     return false;
 }
 
-/* a & b = ~(~a | ~b): short, and patterns have few of these. */
+/* By De Morgan, a & b = ~(~a | ~b). That is short, and patterns have few intersections. */
 bool tare_charset_intersect(struct tare_charset *set, struct tare_charset *other)
 {
     return tare_charset_invert(set) && tare_charset_invert(other) && tare_charset_join(set, other) &&
            tare_charset_invert(set);
 }
 
+/* Binary search for the first range that ends at or after c. */
 static bool has(const struct tare_charset *set, uint32_t c)
 {
     size_t low = 0, high = set->n;
@@ -105,12 +109,14 @@ static int compare_numbers(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Adds every character whose case folding equals that of a member. The table has pairs (character, its folding). */
 bool tare_charset_fold(struct tare_charset *set)
 {
     tare_charset_settle(set);
     const uint32_t *fold = tare_unicode_fold;
     const size_t n = tare_unicode_fold_count;
-    uint32_t *targets = malloc(n * sizeof *targets); /* the foldings of what is in the set */
+    /* The foldings of the members. */
+    uint32_t *targets = malloc(n * sizeof *targets);
     if (!targets)
         return false;
     size_t count = 0;
@@ -127,7 +133,7 @@ bool tare_charset_fold(struct tare_charset *set)
     return ok;
 }
 
-/* In the order of tools/unicode.py. */
+/* The general categories, in the order in which tools/unicode.py numbers them in the table. */
 static const char categories[][3] = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl",
                                      "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sc",
                                      "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Co", "Cn"};
@@ -201,7 +207,8 @@ static const struct {
              {"whitespace", tare_unicode_posix_space, &tare_unicode_posix_space_count}};
 #undef POSIX
 
-/* Add the runs of a table whose value wanted[] has. */
+/* Adds the runs of a table whose value is wanted. An entry is first code point << 8 | value; a run ends where the
+ * next entry begins. */
 static bool add_runs(struct tare_charset *set, const uint32_t *table, size_t count, const bool wanted[256])
 {
     for (size_t i = 0; i < count; i++) {
@@ -212,7 +219,7 @@ static bool add_runs(struct tare_charset *set, const uint32_t *table, size_t cou
     return true;
 }
 
-/* Lower case without spaces, "_" and "-"; false when it does not fit. */
+/* Writes a name in lower case without spaces, "_" and "-". Returns false when nothing is left or it does not fit. */
 static bool plain_name(const char *name, size_t size, char out[48])
 {
     size_t n = 0;
@@ -228,6 +235,8 @@ static bool plain_name(const char *name, size_t size, char out[48])
     return n > 0;
 }
 
+/* Marks the categories that a name stands for: "lu" is one of them, "l" is every one that begins with L, and a long
+ * name is translated first. Returns false when there is none. */
 static bool category_wanted(const char *plain, bool wanted[256])
 {
     bool any = false;
@@ -257,6 +266,7 @@ bool tare_charset_add_posix(struct tare_charset *set, const char *name, size_t s
     return true;
 }
 
+/* Oniguruma's order of names: \p{word}, categories, POSIX names, scripts, "any" and "ascii". */
 bool tare_charset_add_property(struct tare_charset *set, const char *name, size_t size, bool *known)
 {
     char plain[48], script[48];

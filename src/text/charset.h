@@ -26,12 +26,10 @@ bool tare_charset_join(struct tare_charset *set, struct tare_charset *other);   
 bool tare_charset_intersect(struct tare_charset *set, struct tare_charset *other); /* set &= other */
 bool tare_charset_invert(struct tare_charset *set);
 bool tare_charset_fold(struct tare_charset *set); /* add what differs only in case */
-/*
- * Add a property by its name, without "^": a general category or its group ("Lu", "L", "Letter"), a script, or a POSIX
- * name; case, spaces, "_" and "-" do not matter. *known is false when there is no such name. Inside a class, [:word:],
- * \w and
- * [:punct:] are other sets than the properties of these names: tare_charset_add_posix().
- */
+/* Adds a property by its name, without "^": a general category or its group ("Lu", "L", "Letter"), a script, or a
+ * POSIX name; case, spaces, "_" and "-" do not matter. *known becomes false when there is no such name. Inside a
+ * class, [:word:], \w and [:punct:] are other sets than the properties of these names: use tare_charset_add_posix()
+ * there. */
 bool tare_charset_add_property(struct tare_charset *set, const char *name, size_t size, bool *known);
 bool tare_charset_add_posix(struct tare_charset *set, const char *name, size_t size, bool *known);
 void tare_charset_settle(struct tare_charset *set);

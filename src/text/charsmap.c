@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * charsmap.c - the normalizer Precompiled: SentencePiece's table of replacements, a double array of bytes and the texts
- * that its values are places in. */
+ * charsmap.c - the normalizer Precompiled, SentencePiece's table of replacements. It has two parts: a double array
+ * (Darts), which maps keys to numbers, and the replacement texts, in which these numbers are places. */
 #include "text/charsmap.h"
 
 #include <string.h>
@@ -9,7 +9,8 @@
 #include "text/grapheme.h"
 #include "text/unicode.h"
 
-#define WHOLE_MOST 5 /* bytes of a cluster that is looked up as a whole */
+/* A grapheme cluster of at most that many bytes is looked up as a whole. */
+#define WHOLE_MOST 5
 
 static uint32_t number_at(const char *bytes)
 {
@@ -32,6 +33,7 @@ enum tare_code tare_charsmap_open(struct tare_text_step *step, const struct tare
     return tare_charsmap_split(step, (struct tare_slice){bytes, (uint32_t)size}, source->where, source->err);
 }
 
+/* Layout: the size of the double array in bytes (uint32, little-endian), the array, then texts that end with NUL. */
 enum tare_code tare_charsmap_split(struct tare_text_step *step, struct tare_slice bytes, const char *where,
                                    struct tare_error *err)
 {
@@ -48,6 +50,8 @@ enum tare_code tare_charsmap_split(struct tare_text_step *step, struct tare_slic
 
 /* ---- the double array: units of 32 bits -------------------------------------------------------------------------- */
 
+/* Layout of a unit (Darts-clone): bits 0-7 label, bit 8 "a value follows", bit 9 "the offset is shifted by 8", bits
+ * 10-30 offset; a unit with bit 31 set is a value in its lower 31 bits. */
 static bool unit_at(const struct tare_slice *array, size_t at, uint32_t *unit)
 {
     if (at >= array->size / 4)
@@ -56,12 +60,15 @@ static bool unit_at(const struct tare_slice *array, size_t at, uint32_t *unit)
     return true;
 }
 
+/* The offset of a unit's children: 21 bits, times 256 when bit 9 is set. The child for a byte b is at (place ^ offset
+ * ^ b). */
 static uint32_t children_of(uint32_t unit)
 {
     return unit >> 10 << ((unit & 1u << 9) >> 6);
 }
 
-/* The size of the shortest or the longest key that text begins with, and its value; 0: none. */
+/* Returns the size of the shortest or the longest key that the text begins with and stores its value, or returns 0
+ * when there is none. */
 static size_t find(const struct tare_slice *array, const char *text, size_t size, bool longest, uint32_t *value)
 {
     size_t found = 0;
@@ -88,7 +95,8 @@ static size_t find(const struct tare_slice *array, const char *text, size_t size
     return found;
 }
 
-/* The text at a place; false: outside of the texts, or within a character, which counts for nothing. */
+/* Finds the text at a place. Returns false for a place outside of the texts or in the middle of a character; such a
+ * value of a damaged table counts as no key at all. */
 static bool text_at(const struct tare_slice *texts, uint32_t at, struct tare_slice *with)
 {
     if (at > texts->size)
@@ -99,8 +107,8 @@ static bool text_at(const struct tare_slice *texts, uint32_t at, struct tare_sli
     return !with->size || ((unsigned char)*start & 0xc0) != 0x80;
 }
 
-/* What text is replaced by, by its shortest key: that, not the longest, is what the reference takes. False: it stays.
- */
+/* Finds what a text is replaced by. The reference takes the shortest key that the text begins with, not the longest,
+ * and so does this. Returns false when the text stays as it is. */
 static bool replacement_of(const struct tare_text_step *step, const char *text, size_t size, struct tare_slice *with)
 {
     uint32_t at;
@@ -111,11 +119,12 @@ size_t tare_charsmap_longest(const struct tare_text_step *step, const char *text
 {
     uint32_t at;
     const size_t n = find(&step->literal, text, size, true, &at);
-    /* a key that ends within a character, in a damaged table, is none */
+    /* Only a damaged table has a key that ends within a character; it counts as none. */
     const bool whole = n && (n == size || ((unsigned char)text[n] & 0xc0) != 0x80);
     return whole && text_at(&step->content, at, with) ? n : 0;
 }
 
+/* Replaces each short grapheme cluster as a whole if it has a replacement, else each of its characters alone. */
 enum tare_code tare_charsmap_run(const struct tare_text_step *step, const char *text, size_t size,
                                  struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {

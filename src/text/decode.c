@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * decode.c - the decoders. Each takes the tokens one after the other, in parts, and hands on what is certain: so the
- * text of many ids at once and of one id at a time come out of the same code. */
+ * decode.c - the decoders, which turn tokens into text. Each takes the tokens one after the other, possibly in
+ * parts, and hands on what later tokens cannot change. So one code makes the text of many ids at once and of one
+ * id at a time. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,16 +11,21 @@
 /* The state of one decoder on one text. */
 struct tare_decoding_step {
     const struct tare_text_step *step;
-    struct tare_text held; /* bytes that wait for what follows */
+    /* Bytes whose text depends on what follows. */
+    struct tare_text held;
     struct tare_text work;
     struct tare_matcher matcher;
-    size_t tokens; /* tokens begun before the present one */
-    size_t cut;    /* of the present token: characters cut from its start */
-    bool open;     /* inside a token */
-    bool cutting;  /* still at the token's start */
+    /* How many tokens came before the present one. */
+    size_t tokens;
+    /* How many characters were cut from the start of the present token. */
+    size_t cut;
+    /* True while a token has begun and not ended. */
+    bool open;
+    /* True while only characters to strip were seen in the present token. */
+    bool cutting;
 };
 
-/* A part of a token; `ends` with the last part. At the end of all, one call with text NULL. */
+/* Takes one part of a token; `ends` is true for its last part. After the last token comes one call with text NULL. */
 typedef enum tare_code (*run_fn)(struct tare_decoding *decoding, size_t number, const char *text, size_t size,
                                  bool ends);
 
@@ -39,10 +45,9 @@ static enum tare_code checked(const struct tare_decoding *decoding, const struct
 
 static const char replacement[] = "\xef\xbf\xbd";
 
-/*
- * One step through bytes: *n is how many are valid from the start, or, when that is 0, how many become one U+FFFD (the
- * longest start of a character, as Unicode recommends). False: what is left may still become a character.
- */
+/* Looks at the start of the bytes. *valid: the first *n bytes are valid UTF-8. Else the first *n bytes become one
+ * U+FFFD: they are the longest possible start of a character, as Unicode recommends (chapter 3, "maximal subpart").
+ * Returns false when all bytes that are left may still become a character. */
 static bool next_run(const char *text, size_t size, size_t *n, bool *valid)
 {
     const unsigned char *s = (const unsigned char *)text;
@@ -71,7 +76,7 @@ static bool next_run(const char *text, size_t size, size_t *n, bool *valid)
     return *n < size;
 }
 
-/* Hand on what of the held bytes is certain; all of it at the end. */
+/* Hands on the held bytes that cannot change any more; at the end, all of them. */
 static enum tare_code give_lossy(struct tare_decoding *decoding, size_t number, bool end)
 {
     struct tare_text *held = &state_of(decoding, number)->held;
@@ -101,7 +106,8 @@ static enum tare_code run_byte_level(struct tare_decoding *decoding, size_t numb
                                      bool ends)
 {
     struct tare_decoding_step *state = state_of(decoding, number);
-    struct tare_text *work = &state->work; /* the token so far */
+    /* The parts of the present token that came so far. */
+    struct tare_text *work = &state->work;
     enum tare_code code;
     if (!text) {
         code = give_lossy(decoding, number, true);
@@ -110,7 +116,8 @@ static enum tare_code run_byte_level(struct tare_decoding *decoding, size_t numb
     tare_text_add(work, text, size);
     if (!ends || work->failed)
         return checked(decoding, work);
-    bool spelled = true; /* in ByteLevel's alphabet: else it stands for itself */
+    /* A token that is not written in ByteLevel's alphabet stands for itself. */
+    bool spelled = true;
     for (size_t i = 0, bytes; i < work->size && spelled; i += bytes)
         spelled = tare_byte_level_back(tare_utf8_get(work->data + i, &bytes)) >= 0;
     if (!spelled)
@@ -126,7 +133,8 @@ static enum tare_code run_byte_level(struct tare_decoding *decoding, size_t numb
 
 /* ---- ByteFallback: <0x41> ---------------------------------------------------------------------------------------- */
 
-/* The reference's number reader takes a plus sign, too. */
+/* Returns the byte of a token like <0x41>, or -1. The first digit may be a plus sign, because Rust's
+ * from_str_radix(), which the reference calls, accepts one. */
 int tare_byte_token(const char *text, size_t size)
 {
     if (size != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>')
@@ -135,10 +143,9 @@ int tare_byte_token(const char *text, size_t size)
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-/*
- * The bytes of a run: valid as a whole, or each becomes U+FFFD. Early, characters are given out as soon as they are
- * complete, and only bytes that come later can turn out broken.
- */
+/* Hands on the bytes of a run of byte tokens. They become characters when the run is valid UTF-8 as a whole;
+ * otherwise each byte becomes U+FFFD. A stream (early) gives characters out as soon as they are complete, so that
+ * only the bytes after them can still turn out broken. */
 static enum tare_code give_bytes(struct tare_decoding *decoding, size_t number, bool run_ends)
 {
     struct tare_decoding_step *state = state_of(decoding, number);
@@ -198,7 +205,8 @@ static enum tare_code open_strip(struct tare_text_step *step, const struct tare_
     return code ? code : tare_source_number(source, "stop", NULL, &step->stop);
 }
 
-/* Hold back what the end of the token may lose: its last characters that are the one to strip. */
+/* Hands on the token except its last characters that may have to be stripped: at most `stop` of them that equal the
+ * character to strip. They are held until more of the token comes, and dropped when it ends. */
 static enum tare_code strip_end(struct tare_decoding *decoding, size_t number, const char *text, size_t size, bool ends)
 {
     struct tare_decoding_step *state = state_of(decoding, number);
@@ -262,7 +270,8 @@ static enum tare_code run_replace(struct tare_decoding *decoding, size_t number,
     struct tare_decoding_step *state = state_of(decoding, number);
     if (!text)
         return TARE_OK;
-    if (!ends || state->held.size) { /* the token comes in parts */
+    /* The token comes in parts: collect it first. */
+    if (!ends || state->held.size) {
         tare_text_add(&state->held, text, size);
         if (!ends || state->held.failed)
             return checked(decoding, &state->held);
@@ -281,6 +290,7 @@ static enum tare_code run_replace(struct tare_decoding *decoding, size_t number,
 /* ---- Metaspace: its character becomes a space, or nothing in the first token --------------------------------------
  */
 
+/* With the scheme "never", or an old file without prefixes, the first token keeps its space, which step->flag says. */
 static enum tare_code open_metaspace(struct tare_text_step *step, const struct tare_step_source *source)
 {
     const bool yes = true;
@@ -325,7 +335,8 @@ static enum tare_code open_bpe(struct tare_text_step *step, const struct tare_st
     return code;
 }
 
-/* held: what of the token before follows its first suffix. */
+/* Ends a token: each suffix in the held bytes becomes `space`, which is empty for the last token of the text. The
+ * bytes before the first suffix have been handed on already. */
 static enum tare_code bpe_token(struct tare_decoding *decoding, size_t number, const char *space, bool ends)
 {
     struct tare_decoding_step *state = state_of(decoding, number);
@@ -345,7 +356,8 @@ static enum tare_code run_bpe(struct tare_decoding *decoding, size_t number, con
 {
     struct tare_decoding_step *state = state_of(decoding, number);
     enum tare_code code = TARE_OK;
-    if (!state->open && state->tokens) /* a new token, or the end: that before is complete */
+    /* A new token begins or the text ends, so the token before is complete. */
+    if (!state->open && state->tokens)
         code = bpe_token(decoding, number, text ? " " : "", true);
     if (!text || code)
         return code;
@@ -377,6 +389,7 @@ static enum tare_code open_word_piece(struct tare_text_step *step, const struct 
     return code ? code : tare_source_flag(source, "cleanup", &yes, &step->flag);
 }
 
+/* Joins punctuation and English contractions to the word before, as the reference's cleanup() does, in its order. */
 static bool clean_up(struct tare_decoding_step *state)
 {
     static const char *const pairs[][2] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
@@ -473,7 +486,8 @@ enum tare_code tare_decoding_put(struct tare_decoding *decoding, int32_t id, boo
     const struct tare_tokenizer *tokenizer = decoding->tokenizer;
     const struct tare_token *token = tare_vocab_token(&tokenizer->vocab, id);
     if (!token || (skip_special && token->special))
-        return TARE_OK; /* an id without a token has no text, as in the reference */
+        /* As in the reference, an id without a token has no text. */
+        return TARE_OK;
     if (tokenizer->no_decoder && decoding->n_tokens)
         tare_text_puts(&decoding->out, " ");
     decoding->n_tokens++;

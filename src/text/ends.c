@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * ends.c - the ids that end a text: of generation_config.json, else of config.json; and tokenizer_config.json's
- * eos_token. */
+ * ends.c - the ids that end a text. They come from generation_config.json, or else from config.json; the eos_token
+ * of tokenizer_config.json is always added. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +11,7 @@
 
 #define CONFIG_MOST ((uint64_t)64 << 20)
 
+/* Adds an id once, however often the files name it. */
 static enum tare_code add(struct tare_tokenizer *tokenizer, int32_t id, struct tare_error *err)
 {
     for (size_t i = 0; i < tokenizer->n_ends; i++)
@@ -30,7 +31,7 @@ static enum tare_code add_number(struct tare_tokenizer *tokenizer, const char *f
     return add(tokenizer, (int32_t)json_integer_value(value), err);
 }
 
-/* *found: the object names at least one id. */
+/* Adds the ids of an object's eos_token_id, a number or a list. *found becomes true when the object has that key. */
 static enum tare_code add_ids(struct tare_tokenizer *tokenizer, const char *file, const json_t *object, bool *found,
                               struct tare_error *err)
 {
@@ -46,7 +47,7 @@ static enum tare_code add_ids(struct tare_tokenizer *tokenizer, const char *file
     return code;
 }
 
-/* NULL in *json when the file is not there. */
+/* Reads a JSON file of the checkpoint; *json stays NULL when the file is not there. */
 static enum tare_code load(const struct tare_checkpoint *checkpoint, const char *file, json_t **json,
                            struct tare_error *err)
 {
@@ -82,7 +83,8 @@ static enum tare_code from_configs(struct tare_tokenizer *tokenizer, const struc
     return code;
 }
 
-/* "</s>" or {"content": "</s>"} */
+/* Adds the eos_token, which the file writes as "</s>" or as {"content": "</s>"}. A text that is no token is
+ * ignored. */
 static enum tare_code from_tokenizer_config(struct tare_tokenizer *tokenizer, const struct tare_checkpoint *checkpoint,
                                             struct tare_error *err)
 {
@@ -98,6 +100,7 @@ static enum tare_code from_tokenizer_config(struct tare_tokenizer *tokenizer, co
     return code;
 }
 
+/* `other` is the end that the vocabulary's own file names; it counts only when no other file names one. */
 enum tare_code tare_ends_read(struct tare_tokenizer *tokenizer, const struct tare_checkpoint *checkpoint, int32_t other,
                               struct tare_error *err)
 {

@@ -7,7 +7,8 @@
 
 #include "text/unicode.h"
 
-/* As tools/unicode.py numbers them; HANGUL is a syllable, which its code point says to be LV or LVT. */
+/* The numbers are those of tools/unicode.py, except HANGUL_LV: the table has HANGUL for every syllable, and the code
+ * point tells LV from LVT (see kind_of). */
 enum cluster_kind {
     OTHER,
     CR,
@@ -32,13 +33,19 @@ enum cluster_kind {
 /* The properties of a grapheme cluster that decide whether the next character joins it (Unicode Annex 29). */
 struct cluster {
     enum cluster_kind last;
-    bool odd;      /* it has an odd number of regional indicators: one more completes a flag */
-    bool picture;  /* it ends in a picture and what extends it */
-    bool joined;   /* it ends in those and a ZWJ: another picture joins it */
-    bool conjunct; /* it ends in a consonant and what extends it */
-    bool linked;   /* a linker is among what extends that consonant: another consonant joins it */
+    /* It ends in an odd number of regional indicators, so that one more completes a flag. */
+    bool odd;
+    /* It ends in a picture and characters that extend it. */
+    bool picture;
+    /* It ends in such a picture and a ZWJ, so that another picture joins it (rule GB11). */
+    bool joined;
+    /* It ends in a consonant and characters that extend it. */
+    bool conjunct;
+    /* A linker is among the characters after that consonant, so that another consonant joins it (rule GB9c). */
+    bool linked;
 };
 
+/* Hangul syllables from U+AC00 on stand in groups of 28: one LV, then its 27 LVT. */
 static enum cluster_kind kind_of(uint32_t c)
 {
     if (c >= 0x20 && c < 0x7f)
@@ -52,6 +59,7 @@ static bool extends(enum cluster_kind kind)
     return kind == EXTEND || kind == LINKER || kind == ZWNJ;
 }
 
+/* Rules GB6 to GB8: whether a Hangul letter or syllable continues the syllable before it. */
 static bool hangul_goes_on(enum cluster_kind last, enum cluster_kind next)
 {
     switch (last) {
@@ -68,6 +76,7 @@ static bool hangul_goes_on(enum cluster_kind last, enum cluster_kind next)
     }
 }
 
+/* Rules GB3 to GB13 of UAX #29: whether the next character belongs to the cluster. */
 static bool goes_on(const struct cluster *cluster, enum cluster_kind next)
 {
     const enum cluster_kind last = cluster->last;
@@ -81,6 +90,7 @@ static bool goes_on(const struct cluster *cluster, enum cluster_kind next)
            (next == PICTURE && cluster->joined) || (next == REGIONAL && last == REGIONAL && cluster->odd);
 }
 
+/* Adds a character to the cluster. Each property is computed from the old ones before they are overwritten. */
 static void take(struct cluster *cluster, enum cluster_kind next)
 {
     cluster->last = next;
@@ -92,6 +102,7 @@ static void take(struct cluster *cluster, enum cluster_kind next)
     cluster->conjunct = inner || next == CONSONANT;
 }
 
+/* Two ASCII characters never share a cluster, except CR LF, so most texts take the short way. */
 size_t tare_grapheme_size(const char *text, size_t size)
 {
     struct cluster cluster = {.last = OTHER};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * made.c - tokenizer.json's parts, made for vocabularies that come from other files. */
+ * made.c - makes the parts of a tokenizer.json for vocabularies that come from other files (tokenizer.model,
+ * tekken.json), so that one reader serves them all. */
 #include "text/made.h"
 
 #include <stdlib.h>
@@ -44,6 +45,8 @@ bool tare_made_vocab(struct tare_tokenizer_json *json, size_t n)
            tare_grow(&json->scores, &json->scores_room, n + 1, sizeof *json->scores);
 }
 
+/* Writes the merges, which come sorted from the best score to the worst; equal scores get the same rank, as
+ * SentencePiece merges the leftmost of them first. */
 static bool fill_merges(struct tare_tokenizer_json *json, const struct tare_scored *pieces,
                         const struct tare_merge *merges, size_t n)
 {
@@ -84,7 +87,7 @@ static bool is_id(int64_t id)
     return id >= 0 && id < (int64_t)1 << 24;
 }
 
-/* {"<|im_start|>": 32000, ..} */
+/* Adds the tokens of added_tokens.json: {"<|im_start|>": 32000, ..}. */
 static enum tare_code add_file(json_t *list, const json_t *added, struct tare_error *err)
 {
     const char *text;
@@ -99,8 +102,8 @@ static enum tare_code add_file(json_t *list, const json_t *added, struct tare_er
     return TARE_OK;
 }
 
-/* {"32000": {"content": "<|im_start|>", "special": true, ..}, ..}. Found in the text as it is, as slow tokenizers do.
- */
+/* Adds the tokens of added_tokens_decoder: {"32000": {"content": "<|im_start|>", "special": true, ..}, ..}. They are
+ * looked for in the text before it is normalized, as transformers' slow tokenizers do. */
 static enum tare_code add_decoder(json_t *list, const json_t *decoder, struct tare_error *err)
 {
     const char *key;
@@ -138,6 +141,8 @@ static bool flag_of(const struct tare_made_config *config, const char *key, bool
     return json_is_boolean(flag) ? json_is_true(flag) : fallback;
 }
 
+/* Makes a TemplateProcessing that puts bos before the text and eos after it. add_bos_token and add_eos_token of
+ * tokenizer_config.json come before what the vocabulary says. */
 json_t *tare_made_ends(const struct tare_made_config *config, int64_t bos, bool begins, int64_t eos, bool ends)
 {
     begins = bos >= 0 && flag_of(config, "add_bos_token", begins);

@@ -17,8 +17,8 @@ enum tare_code tare_made_config_read(struct tare_made_config *config, const stru
                                      struct tare_error *err);
 void tare_made_config_release(struct tare_made_config *config);
 
-/* Files of a model whose vocabulary is read when it has no tokenizer.json. They fill json, whose texts may point into
- * `bytes`, and what of the tokenizer no JSON says. */
+/* Readers of the files whose vocabulary is taken when a model has no tokenizer.json. They fill json, whose texts may
+ * point into `bytes`, and those parts of the tokenizer that no JSON can say. */
 typedef enum tare_code (*tare_made_read)(struct tare_tokenizer *tokenizer, struct tare_tokenizer_json *json,
                                          const struct tare_made_config *config, const char *bytes, size_t size,
                                          struct tare_error *err);
@@ -32,11 +32,12 @@ enum tare_code tare_tekken_read(struct tare_tokenizer *tokenizer, struct tare_to
 /* ---- for these readers. They give NULL or false when memory runs out. ----------------------------------------- */
 
 bool tare_made_vocab(struct tare_tokenizer_json *json, size_t n); /* makes room for n entries and scores */
-/* json->merges and json->ranks: every cut of a piece into two; those of equal scores share a rank. */
+/* Fills json->merges and json->ranks with every cut of a piece into two pieces; cuts with equal scores share a
+ * rank. */
 bool tare_made_merges(struct tare_tokenizer_json *json, const struct tare_scored *pieces, size_t n);
-/* One of "added_tokens". */
+/* Makes one entry of "added_tokens". */
 json_t *tare_made_token(int64_t id, const char *text, size_t size, bool special);
-/* To the list "added_tokens": those of added_tokens.json and of added_tokens_decoder. */
+/* Appends the tokens of added_tokens.json and of added_tokens_decoder to the list "added_tokens". */
 enum tare_code tare_made_add(json_t *list, const struct tare_made_config *config, struct tare_error *err);
 /* "post_processor": bos before and eos after a text, where config says so, else as the flags have it. -1: no such id.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * normal_form.c - NFC, NFD, NFKC, NFKD by utf8proc, held back to the Unicode 9 of the reference: characters that came
- * later are not decomposed, marks that came later are of class 0, and pairs that came later are not composed. */
+ * normal_form.c - the normal forms NFC, NFD, NFKC and NFKD by utf8proc, held back to Unicode 9, which the
+ * reference uses. Characters that came later are not decomposed, marks that came later have class 0, and pairs
+ * that came later are not composed. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,15 +10,18 @@
 #include "text/tokenizer.h"
 #include "text/unicode.h"
 
-#define EXPANSION_MOST 32 /* code points of one decomposition; U+FDFA has 18 */
+/* The most code points of one decomposition; the longest known, of U+FDFA, has 18. */
+#define EXPANSION_MOST 32
 
+/* The canonical combining class as Unicode 9 has it; 0 for a character that is no mark. */
 static int class_of(int32_t c)
 {
     const int class = utf8proc_get_property(c)->combining_class;
     return class && !tare_unicode_in(no_class, (uint32_t)c) ? class : 0;
 }
 
-/* The marks points[0..n) in order of class; points has room for n more behind `spare`. */
+/* Sorts the marks points[0 .. n) by class with a counting sort, which keeps equal ones in order. `spare` has room for
+ * n code points. */
 static void sort_marks(int32_t *points, size_t n, int32_t *spare)
 {
     size_t count[257] = {0};
@@ -30,6 +34,7 @@ static void sort_marks(int32_t *points, size_t n, int32_t *spare)
     memcpy(points, spare, n * sizeof *points);
 }
 
+/* Puts each run of marks (class above 0) into canonical order; most runs are in order already. */
 static void order(int32_t *points, size_t n, int32_t *spare)
 {
     for (size_t i = 0; i < n;) {
@@ -44,7 +49,8 @@ static void order(int32_t *points, size_t n, int32_t *spare)
     }
 }
 
-/* Compose in parts that begin at what must not join what precedes it; returns how many are left. */
+/* Composes the code points. They are cut before each character that must not join what precedes it, and each part is
+ * composed alone. Returns how many code points are left. */
 static size_t compose(int32_t *points, size_t n)
 {
     size_t kept = 0;
@@ -62,7 +68,7 @@ static size_t compose(int32_t *points, size_t n)
     return kept;
 }
 
-/* One stretch of text that may change. */
+/* Normalizes one stretch of text: decompose each character, sort the marks, compose for NFC and NFKC, write UTF-8. */
 static enum tare_code normalize_run(enum tare_unicode_form form, const char *text, size_t size,
                                     struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
@@ -95,17 +101,21 @@ static enum tare_code normalize_run(enum tare_unicode_form form, const char *tex
     return TARE_OK;
 }
 
-/* Below these, a form changes nothing, unless a composing mark follows. */
+/* The first code point that a form may change. Lower ones stay as they are, unless a mark after them composes with
+ * them. */
 static uint32_t inert_below(enum tare_unicode_form form)
 {
     return form == TARE_NFC ? 0x300 : form == TARE_NFD ? 0xc0 : 0xa0;
 }
 
+/* Copies inert characters and normalizes only the stretches between them. A stretch takes in the inert character
+ * before it, since a mark may compose with that. */
 enum tare_code tare_normal_form(enum tare_unicode_form form, const char *text, size_t size, struct tare_normal *normal,
                                 struct tare_text *out, struct tare_error *err)
 {
     const uint32_t inert = inert_below(form);
-    size_t from = 0; /* not yet written */
+    /* Text from this place on has not been written. */
+    size_t from = 0;
     for (size_t i = 0, last = 0, bytes; i < size;) {
         if (tare_utf8_get(text + i, &bytes) < inert) {
             last = i;
@@ -114,7 +124,8 @@ enum tare_code tare_normal_form(enum tare_unicode_form form, const char *text, s
         }
         if (i > 0 && last < from)
             last = from;
-        const size_t begin = i > from ? last : i; /* the character before may be composed with */
+        /* The character before may compose with what follows. */
+        const size_t begin = i > from ? last : i;
         tare_text_add(out, text + from, begin - from);
         for (; i < size && tare_utf8_get(text + i, &bytes) >= inert;)
             i += bytes;

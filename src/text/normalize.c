@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * normalize.c - the normalizers. */
+ * normalize.c - the normalizers of tokenizer.json. Each reads a text and writes a new one; normal->front_lost
+ * records whether the front of the text was dropped, because a text without its front no longer counts as the
+ * first piece. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +14,7 @@ typedef enum tare_code (*run_fn)(const struct tare_text_step *step, const char *
 
 /* ---- ByteLevel's alphabet: printable Latin-1 stands for itself, other bytes for U+0100 and on -------------------- */
 
+/* The bytes that print nothing are 0 to 32, 127 to 160 and 173; they are numbered from U+0100 on, in this order. */
 uint32_t tare_byte_level(unsigned char byte)
 {
     if (byte < 33)
@@ -76,6 +79,7 @@ static enum tare_code run_form(const struct tare_text_step *step, const char *te
     return tare_normal_form((enum tare_unicode_form)step->mode, text, size, normal, out, err);
 }
 
+/* Writes the lower case of a character, which is two characters for U+0130 only. */
 static void add_lower(struct tare_text *out, uint32_t c)
 {
     uint32_t lower[2];
@@ -100,6 +104,7 @@ static enum tare_code open_strip(struct tare_text_step *step, const struct tare_
     return code ? code : tare_source_flag(source, "strip_right", NULL, &step->other);
 }
 
+/* Removes white space from the front (flag) and from the end (other). */
 static enum tare_code run_strip(const struct tare_text_step *step, const char *text, size_t size,
                                 struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
@@ -169,13 +174,15 @@ static enum tare_code open_replace(struct tare_text_step *step, const struct tar
     return code ? code : tare_source_pattern(source, step);
 }
 
+/* Only a replacement by nothing can drop the front, so the first match is looked for in that case alone. */
 static enum tare_code run_replace(const struct tare_text_step *step, const char *text, size_t size,
                                   struct tare_normal *normal, struct tare_text *out, struct tare_error *err)
 {
     bool found = false;
     size_t start = 1, end = 0;
     enum tare_code code = TARE_OK;
-    if (!step->content.size && size) /* is the front replaced by nothing? */
+    /* Does a match at the front become nothing? */
+    if (!step->content.size && size)
         code = tare_step_start(step, &normal->matcher, text, size, err);
     if (!step->content.size && size && !code)
         code = tare_step_next(step, &normal->matcher, &found, &start, &end, err);
@@ -191,7 +198,7 @@ static enum tare_code run_byte_level(const struct tare_text_step *step, const ch
     return TARE_OK;
 }
 
-/* What BertNormalizer does, in this order. */
+/* The parts of BertNormalizer, in the order in which they are done. */
 enum bert { BERT_CLEAN = 1, BERT_CHINESE = 2, BERT_ACCENTS = 4, BERT_LOWER = 8 };
 
 static enum tare_code open_bert(struct tare_text_step *step, const struct tare_step_source *source)
@@ -204,7 +211,8 @@ static enum tare_code open_bert(struct tare_text_step *step, const struct tare_s
         code = tare_source_flag(source, "handle_chinese_chars", &yes, &chinese);
     if (!code)
         code = tare_source_flag(source, "lowercase", &yes, &lower);
-    accents = lower; /* null: as lowercase */
+    /* When strip_accents is null, accents are removed if letters are lowered. */
+    accents = lower;
     if (!code && strip && !json_is_null(strip))
         code = tare_source_flag(source, "strip_accents", &yes, &accents);
     step->mode = (clean ? BERT_CLEAN : 0) | (chinese ? BERT_CHINESE : 0) | (accents ? BERT_ACCENTS : 0) |
@@ -212,7 +220,8 @@ static enum tare_code open_bert(struct tare_text_step *step, const struct tare_s
     return code;
 }
 
-/* True: the front was dropped. */
+/* Removes control characters, makes every white space a space, and sets Chinese characters apart by spaces. Returns
+ * whether the front was dropped. */
 static bool bert_clean(int mode, const char *text, size_t size, struct tare_text *out)
 {
     bool lost = false;

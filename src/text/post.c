@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * post.c - post-processors: the special tokens around a text. */
+ * post.c - post-processors, which put special tokens around the ids of a text. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,8 +7,10 @@
 
 #define NESTING_MOST 8
 #define POST_MOST 64
-#define ITEMS_MOST 4096 /* of one template */
-#define OWN (-1)        /* where the text's own ids go */
+/* The most parts of one template. */
+#define ITEMS_MOST 4096
+/* Stands in a template where the text's own ids go. */
+#define OWN (-1)
 
 static const char place[] = "tokenizer.json: post_processor";
 
@@ -34,7 +36,7 @@ static enum tare_code id_item(struct tare_post *post, const json_t *id, struct t
     return item(post, (int32_t)json_integer_value(id), err);
 }
 
-/* {"SpecialToken": {"id": name}}: its ids are in the list special_tokens. */
+/* Adds the ids of a part {"SpecialToken": {"id": name}}; the object special_tokens lists them under that name. */
 static enum tare_code special(struct tare_post *post, const json_t *json, const char *name, struct tare_error *err)
 {
     const json_t *ids = json_object_get(json_object_get(json_object_get(json, "special_tokens"), name), "ids");
@@ -46,6 +48,7 @@ static enum tare_code special(struct tare_post *post, const json_t *json, const 
     return code;
 }
 
+/* Reads "single", the template for one text. Its part {"Sequence": {"id": "A"}} is the text and may come once. */
 static enum tare_code read_template(struct tare_post *post, const json_t *json, struct tare_error *err)
 {
     const json_t *parts = json_object_get(json, "single");
@@ -69,7 +72,7 @@ static enum tare_code read_template(struct tare_post *post, const json_t *json, 
     return code;
 }
 
-/* RobertaProcessing, BertProcessing: [cls] text [sep] */
+/* Reads RobertaProcessing and BertProcessing, which mean [cls] text [sep]; each of both is given as ["token", id]. */
 static enum tare_code read_cls_sep(struct tare_post *post, const json_t *json, struct tare_error *err)
 {
     enum tare_code code = id_item(post, json_array_get(json_object_get(json, "cls"), 1), err);
@@ -85,7 +88,8 @@ static enum tare_code read_one(struct tare_tokenizer *tokenizer, const json_t *j
     enum tare_code code = TARE_OK;
     if (!type)
         return wrong(err, "it has no type");
-    if (!strcmp(type, "ByteLevel")) /* concerns offsets only */
+    /* ByteLevel changes only offsets, which tare does not keep. */
+    if (!strcmp(type, "ByteLevel"))
         return TARE_OK;
     if (!strcmp(type, "Sequence")) {
         if (!json_is_array(list) || depth >= NESTING_MOST)
@@ -111,7 +115,8 @@ enum tare_code tare_post_read(struct tare_tokenizer *tokenizer, const json_t *js
     return !json || json_is_null(json) ? TARE_OK : read_one(tokenizer, json, 0, err);
 }
 
-/* The ids of one processor around (and for each OWN in place of) ids. */
+/* Replaces ids by the template of one processor, with each OWN replaced by the old ids. Checks first that the total
+ * size does not overflow. */
 static enum tare_code run_one(const struct tare_post *post, int32_t **ids, size_t *n, struct tare_error *err)
 {
     size_t own = 0;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * pretokenize.c - the pre-tokenizers. Each cuts a piece up and hands the parts on to the next one, so that only one
- * piece of each step is in memory at a time. */
+ * pretokenize.c - the pre-tokenizers, which cut a text into words. Each cuts a piece and hands the parts on to the
+ * next step at once, so that only one piece of each step is in memory at a time. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "text/tokenizer.h"
 #include "text/unicode.h"
 
-/* What becomes of the matches of a pattern. */
+/* What becomes of a match of the pattern: it is dropped, is a part of its own, joins the part before or after it, or
+ * joins the matches next to it. */
 enum behavior { REMOVED, ISOLATED, MERGED_WITH_PREVIOUS, MERGED_WITH_NEXT, CONTIGUOUS };
 
 typedef enum tare_code (*run_fn)(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
@@ -18,14 +19,19 @@ typedef enum tare_code (*run_fn)(struct tare_encoder *encoder, size_t number, co
 /* Receives matches and what lies between them, in order, and hands on the parts that the behavior makes of them. */
 struct cutter {
     struct tare_encoder *encoder;
-    size_t number; /* of the step */
+    /* The number of the step that cuts; its parts go to step number + 1. */
+    size_t number;
     struct tare_text_piece piece;
     enum behavior behavior;
-    bool map_bytes;        /* hand on in ByteLevel's alphabet */
-    bool held, held_match; /* a part that may still grow */
+    /* Parts are handed on in ByteLevel's alphabet. */
+    bool map_bytes;
+    /* A part text[start .. end) waits, because it may still grow; held_match says whether it ends with a match. */
+    bool held;
+    bool held_match;
     size_t start, end;
 };
 
+/* Gives a part to the next step. It is the first one of the text only if its piece is and it begins there. */
 static enum tare_code hand_on(struct cutter *cutter, size_t start, size_t end)
 {
     struct tare_text_piece part = {cutter->piece.text + start, end - start, cutter->piece.first && !start};
@@ -52,9 +58,11 @@ static enum tare_code cut_end(struct cutter *cutter)
     return hand_on(cutter, cutter->start, cutter->end);
 }
 
+/* Takes the next stretch of the piece, a match or what lies between two. It either extends the part that is held or,
+ * after that part was handed on, becomes the held part itself. */
 static enum tare_code cut(struct cutter *cutter, size_t start, size_t end, bool match)
 {
-    bool grows = false; /* the part that is held */
+    bool grows = false; /* Does this stretch extend the part that is held? */
     switch (cutter->behavior) {
     case REMOVED:
         return match ? TARE_OK : hand_on(cutter, start, end);
@@ -83,7 +91,8 @@ static enum tare_code cut(struct cutter *cutter, size_t start, size_t end, bool 
     return code;
 }
 
-/* Cut at what the step's pattern matches; inverted, what lies between counts as the match. */
+/* Cuts a piece at the matches of the step's pattern. With `invert`, what lies between the matches counts as the
+ * match. */
 static enum tare_code cut_pattern(struct cutter *cutter, const struct tare_text_step *step, bool invert)
 {
     struct tare_matcher *matcher = &cutter->encoder->work[cutter->number].matcher;
@@ -108,7 +117,7 @@ static enum tare_code cut_pattern(struct cutter *cutter, const struct tare_text_
     return code ? code : cut_end(cutter);
 }
 
-/* Cut at characters of a set, each of them a match. */
+/* Cuts a piece at the characters of a set; each of them is a match. */
 static enum tare_code cut_set(struct cutter *cutter, const uint32_t *pairs, size_t count)
 {
     size_t from = 0;
@@ -147,7 +156,7 @@ static enum tare_code read_behavior(struct tare_text_step *step, const struct ta
                      "the behavior \"%.64s\" is not known to this version of tare", name.text);
 }
 
-/* The piece with a prefix, in the step's own text. */
+/* Puts a prefix before the piece; the new text belongs to the step. */
 static bool prefixed(struct tare_step_work *work, struct tare_text_piece *piece, const char *prefix, size_t size)
 {
     work->text.size = 0;
@@ -160,6 +169,7 @@ static bool prefixed(struct tare_step_work *work, struct tare_text_piece *piece,
 
 /* ---- the pre-tokenizers ------------------------------------------------------------------------------------------ */
 
+/* The pattern is GPT-2's. */
 static enum tare_code open_byte_level(struct tare_text_step *step, const struct tare_step_source *source)
 {
     static const char words[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
@@ -232,14 +242,16 @@ static enum tare_code run_white_split(struct tare_encoder *encoder, size_t numbe
     return CUT_SET(&cutter, white);
 }
 
-/* \w+|[^\w\s]+, by Rust's idea of \w; what it does not match is dropped. */
+/* Cuts as the pattern \w+|[^\w\s]+ does, with \w as Rust defines it; white space, which it does not match, is
+ * dropped. */
 static enum tare_code run_whitespace(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
                                      struct tare_text_piece piece)
 {
     (void)step;
     struct cutter cutter = {.encoder = encoder, .number = number, .piece = piece};
     size_t from = 0;
-    int last = 0; /* 0: white, 1: a word, 2: other */
+    /* The kind of the last character: 0 white space, 1 a word character, 2 any other. */
+    int last = 0;
     for (size_t i = 0, bytes; i < piece.size; i += bytes) {
         const uint32_t c = tare_utf8_get(piece.text + i, &bytes);
         const int kind = tare_unicode_in(rust_word, c) ? 1 : tare_unicode_in(white, c) ? 0 : 2;
@@ -254,7 +266,7 @@ static enum tare_code run_whitespace(struct tare_encoder *encoder, size_t number
     return last ? hand_on(&cutter, from, piece.size) : TARE_OK;
 }
 
-/* Spaces removed, punctuation isolated. */
+/* Drops white space and makes each punctuation character a part of its own. */
 static enum tare_code run_bert(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
                                struct tare_text_piece piece)
 {
@@ -297,6 +309,7 @@ static enum tare_code open_fixed(struct tare_text_step *step, const struct tare_
     return code;
 }
 
+/* Cuts the piece into parts of step->start characters; the last one may be shorter. */
 static enum tare_code run_fixed(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
                                 struct tare_text_piece piece)
 {
@@ -345,6 +358,8 @@ static enum tare_code open_metaspace(struct tare_text_step *step, const struct t
     return TARE_OK;
 }
 
+/* Replaces each space by the mark (mostly U+2581) and puts one before the text if the scheme says so and it has none.
+ * Then, if `split` is set (step->flag), cuts before each mark. */
 static enum tare_code run_metaspace(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
                                     struct tare_text_piece piece)
 {
@@ -371,7 +386,7 @@ static enum tare_code run_metaspace(struct tare_encoder *encoder, size_t number,
     return step->flag ? cut_pattern(&cutter, step, false) : hand_on(&cutter, 0, piece.size);
 }
 
-/* Cut between scripts; as in the reference, what stands before the first character with a script is lost. */
+/* Cuts where the script changes. As in the reference, characters before the first one that has a script are lost. */
 static enum tare_code run_scripts(struct tare_encoder *encoder, size_t number, const struct tare_text_step *step,
                                   struct tare_text_piece piece)
 {

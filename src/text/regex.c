@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * regex.c - symbols for the sets of a pattern, and matching by PCRE2. */
+ * regex.c - regular expressions over Unicode, matched by PCRE2 over bytes. A pattern tells only few kinds of
+ * characters apart: two characters that are in the same sets of the pattern match alike. Each kind gets a symbol,
+ * a byte; pattern and text are both translated into symbols, and PCRE2 matches those. */
 #include "text/regex.h"
 
 #include <stdlib.h>
@@ -11,7 +13,8 @@
 #include "base/text.h"
 #include "text/unicode.h"
 
-#define BLOCK 256 /* code points that share one row of the symbol table */
+/* Code points that share one row of the symbol table. */
+#define BLOCK 256
 
 struct tare_regex {
     pcre2_code *code;
@@ -23,7 +26,8 @@ struct tare_regex {
 
 /* ---- symbols ----------------------------------------------------------------------------------------------------- */
 
-struct edge { /* where a set begins or ends */
+/* A place where a set begins or ends: passing it toggles membership of the set with that key. */
+struct edge {
     uint32_t at;
     uint64_t key;
 };
@@ -31,7 +35,8 @@ struct edge { /* where a set begins or ends */
 struct symbols {
     struct edge *edges;
     size_t n_edges;
-    uint64_t signature[256]; /* of each symbol: the sets it is in, their keys xor-ed */
+    /* For each symbol the sets that its characters are in, as the exclusive or of their keys. */
+    uint64_t signature[256];
     bool used[256];
 };
 
@@ -49,9 +54,10 @@ static int compare_edges(const void *a, const void *b)
     return (x->at > y->at) - (x->at < y->at);
 }
 
-/* The newline is a set of its own: PCRE2 must know it, for ^ and $. */
+/* The newline always has a symbol of its own, because PCRE2 must recognize it for ^ and $. */
 #define NEWLINE_SET SIZE_MAX / 2
 
+/* Lists where each range of each set begins and ends, in order of the code points. */
 static bool collect_edges(struct symbols *symbols, const struct tare_regex_parts *parts)
 {
     size_t n = 2;
@@ -73,7 +79,8 @@ static bool collect_edges(struct symbols *symbols, const struct tare_regex_parts
     return true;
 }
 
-/* The symbol of a signature, a new one if need be; -1 when all 256 are taken. Symbol 10 is the newline's. */
+/* Returns the symbol of a signature and makes a new one if needed, or returns -1 when all are taken. The newline is
+ * always symbol 10, its own byte, so that PCRE2 knows it. */
 static int symbol_of(struct symbols *symbols, uint64_t signature, bool newline)
 {
     if (newline) {
@@ -95,7 +102,8 @@ static int symbol_of(struct symbols *symbols, uint64_t signature, bool newline)
     return -1;
 }
 
-/* The row for one block of code points: the last one if it is the same, as it mostly is. */
+/* Sets the row for one block of code points. Neighbouring blocks mostly have equal rows, so the last four are tried
+ * before a new one is made. */
 static bool add_row(struct tare_regex *regex, size_t block, const unsigned char row[BLOCK])
 {
     for (size_t back = 0; back < 4 && back < regex->n_rows; back++)
@@ -110,7 +118,8 @@ static bool add_row(struct tare_regex *regex, size_t block, const unsigned char 
     return true;
 }
 
-/* Give every code point its symbol. */
+/* Gives every code point its symbol. The signature changes only at edges, so one symbol serves all code points up to
+ * the next edge. */
 static enum tare_code assign(struct tare_regex *regex, struct symbols *symbols, const char *where,
                              struct tare_error *err)
 {
@@ -135,14 +144,15 @@ static enum tare_code assign(struct tare_regex *regex, struct symbols *symbols, 
     return TARE_OK;
 }
 
-/* A set as a class of symbols; its members are the symbols of its ranges. */
+/* Writes a set as a class of the symbols that occur in its ranges. An empty set becomes a class that matches
+ * nothing. */
 static void write_set(const struct tare_regex *regex, const struct tare_charset *set, struct tare_text *out)
 {
     bool in[256] = {false};
     for (size_t i = 0; i < set->n; i++)
         for (uint32_t c = set->ranges[i].first; c <= set->ranges[i].last; c++) {
             in[regex->rows[regex->row[c / BLOCK]][c % BLOCK]] = true;
-            /* A block of one symbol needs no second look. */
+            /* If the whole block has one symbol, its other code points add nothing. */
             const unsigned char *row = regex->rows[regex->row[c / BLOCK]];
             if (c % BLOCK == 0 && set->ranges[i].last - c >= BLOCK && !memcmp(row, row + 1, BLOCK - 1))
                 c += BLOCK - 1;
@@ -228,7 +238,8 @@ void tare_regex_free(struct tare_regex *regex)
 
 /* ---- matching ---------------------------------------------------------------------------------------------------- */
 
-/* PCRE2's own memory: 32 KiB to 8 MiB of stack for its compiled code, and room for one pair of offsets. */
+/* Makes what PCRE2 needs for matching: a stack of 32 KiB to 8 MiB for compiled patterns, and room for one pair of
+ * offsets. */
 static bool prepare(struct tare_matcher *matcher)
 {
     if (matcher->match)
@@ -242,6 +253,7 @@ static bool prepare(struct tare_matcher *matcher)
     return true;
 }
 
+/* Translates the text into symbols, one a character. */
 enum tare_code tare_matcher_start(struct tare_matcher *matcher, const struct tare_regex *regex, const char *text,
                                   size_t size, struct tare_error *err)
 {
@@ -269,7 +281,8 @@ enum tare_code tare_matcher_start(struct tare_matcher *matcher, const struct tar
     return TARE_OK;
 }
 
-/* The byte of a symbol that lies at or behind the one asked for last. */
+/* Returns the byte at which a symbol's character begins. Calls must come in ascending order, since it counts on from
+ * the last answer. */
 static size_t byte_of(struct tare_matcher *matcher, size_t symbol)
 {
     if (matcher->ascii)
@@ -286,7 +299,8 @@ static int search(struct tare_matcher *matcher)
     if (regex->jit)
         rc = pcre2_jit_match(regex->code, matcher->symbols, matcher->n, matcher->from, 0, matcher->match,
                              matcher->context);
-    if (rc == PCRE2_ERROR_JIT_STACKLIMIT) /* the interpreter keeps its state on the heap */
+    /* PCRE2's interpreter keeps its state on the heap. */
+    if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
         rc = pcre2_match(regex->code, matcher->symbols, matcher->n, matcher->from, PCRE2_NO_JIT, matcher->match,
                          matcher->context);
     return rc;
@@ -308,11 +322,13 @@ enum tare_code tare_matcher_next(struct tare_matcher *matcher, bool *found, size
         }
         const PCRE2_SIZE *offsets = pcre2_get_ovector_pointer(matcher->match);
         const size_t s = offsets[0], e = offsets[1];
-        if (s == e && e == matcher->last) { /* an empty match directly after the last one: move one character on */
+        /* An empty match directly after the last match does not count: look again one character later. */
+        if (s == e && e == matcher->last) {
             matcher->from++;
             continue;
         }
-        if (s > e || s < matcher->seen_symbol) /* only \K in a lookahead could */
+        /* Only \K in a lookahead could make this happen. */
+        if (s > e || s < matcher->seen_symbol)
             break;
         matcher->from = matcher->last = e;
         *start = byte_of(matcher, s);

@@ -40,10 +40,19 @@ struct tare_matcher {
     size_t size;
     unsigned char *symbols; /* one a character */
     size_t n, room;
-    bool ascii;                    /* symbols and bytes have the same offsets */
-    size_t from, last;             /* symbols: where to continue, end of the last match (SIZE_MAX: none) */
-    size_t seen_symbol, seen_byte; /* the same place in both, for translating offsets */
-    void *match, *context, *stack; /* PCRE2's */
+    /* The text is ASCII, so symbols and bytes have the same offsets. */
+    bool ascii;
+    /* Where the search continues, in symbols. */
+    size_t from;
+    /* The end of the last match, in symbols; SIZE_MAX before the first one. */
+    size_t last;
+    /* One place in symbols and in bytes, from which offsets are translated. */
+    size_t seen_symbol;
+    size_t seen_byte;
+    /* PCRE2's own data. */
+    void *match;
+    void *context;
+    void *stack;
 };
 /* text is valid UTF-8 and borrowed until the next start. */
 enum tare_code tare_matcher_start(struct tare_matcher *matcher, const struct tare_regex *regex, const char *text,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * regex_parse.c - takes a pattern in Oniguruma's Ruby syntax apart. Groups become non-capturing: nothing refers back to
- * them. */
+ * regex_parse.c - takes a pattern in Oniguruma's Ruby syntax apart into text for PCRE2 and sets of characters. All
+ * groups become non-capturing, because nothing refers back to them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,8 @@
 struct parse {
     struct tare_regex_parts *parts;
     const char *start, *p, *end;
-    bool fold, dot_all, extended; /* (?i), Ruby's (?m), (?x) */
+    /* The options in force: (?i), Ruby's (?m), which lets the dot match a newline, and (?x). */
+    bool fold, dot_all, extended;
     int depth;
     const char *where;
     struct tare_error *err;
@@ -36,6 +37,7 @@ static enum tare_code unknown(const struct parse *parse, const char *what)
 
 /* ---- output ------------------------------------------------------------------------------------------------------ */
 
+/* Inserts an item before item `at`: a text, or the number of a set (text is then NULL). */
 static enum tare_code insert(struct parse *parse, size_t at, int32_t set, const char *text)
 {
     struct tare_regex_parts *parts = parse->parts;
@@ -56,7 +58,7 @@ static enum tare_code put(struct parse *parse, const char *text)
     return insert(parse, parse->parts->n_items, -1, text);
 }
 
-/* Takes the set over; the same set as before gets the same number. */
+/* Adds a set to the pattern and takes its memory over. A set that the pattern has already keeps its number. */
 static enum tare_code put_set(struct parse *parse, struct tare_charset *set)
 {
     struct tare_regex_parts *parts = parse->parts;
@@ -96,7 +98,7 @@ static bool accept(struct parse *parse, const char *text)
     return true;
 }
 
-/* At most `most` digits of a base; false when there is none or the number is beyond Unicode. */
+/* Reads up to `most` digits. Returns false when there is none or the number is beyond Unicode. */
 static bool digits(struct parse *parse, unsigned base, int most, uint32_t *value)
 {
     int n = 0;
@@ -117,7 +119,7 @@ static bool digits(struct parse *parse, unsigned base, int most, uint32_t *value
 
 enum escape { ESCAPE_CHARACTER, ESCAPE_SET };
 
-/* \p{..}, \P{..}, \p{^..}; the p was taken. */
+/* Reads a property: \p{..}, \P{..} or \p{^..}, of which the "p" was taken. */
 static enum tare_code property(struct parse *parse, bool negated, struct tare_charset *set)
 {
     if (!accept(parse, "{"))
@@ -136,7 +138,7 @@ static enum tare_code property(struct parse *parse, bool negated, struct tare_ch
     return !negated || tare_charset_invert(set) ? TARE_OK : tare_fail_memory(parse->err);
 }
 
-/* \d \s \w \h and their capitals; false when c is none of them. */
+/* Reads \d, \s, \w, \h (hexadecimal) or the capital of one, if c is that. In a class the first three are POSIX's. */
 static bool shorthand(struct parse *parse, char c, bool in_class, struct tare_charset *set, enum tare_code *code)
 {
     static const char letters[] = "dswh";
@@ -170,7 +172,7 @@ static enum tare_code number_escape(struct parse *parse, char c, uint32_t *value
     return ok ? TARE_OK : malformed(parse, "an escape without its number");
 }
 
-/* An escape that takes characters, after the backslash, inside or outside a class. */
+/* Reads an escape that stands for a character or a set, inside or outside a class; the backslash was taken. */
 static enum tare_code escape(struct parse *parse, bool in_class, enum escape *kind, uint32_t *value,
                              struct tare_charset *set)
 {
@@ -189,7 +191,7 @@ static enum tare_code escape(struct parse *parse, bool in_class, enum escape *ki
     }
     if (c == 'x' || c == 'u' || c == '0') {
         if (c == '0')
-            parse->p--; /* an octal number with its zero */
+            parse->p--; /* the zero is a digit of the number */
         return number_escape(parse, c, value);
     }
     if (c == 'p' || c == 'P') {
@@ -212,7 +214,8 @@ static enum tare_code escape(struct parse *parse, bool in_class, enum escape *ki
 
 static enum tare_code class(struct parse *parse, struct tare_charset *set, bool outer);
 
-/* [:alpha:] or [:^alpha:], the [: was taken; *is is false, and nothing taken, when it is no such name. */
+/* Reads [:alpha:] or [:^alpha:], of which "[:" was taken. When it is no such name, *is is false and nothing is
+ * taken. */
 static enum tare_code posix(struct parse *parse, struct tare_charset *set, bool *is)
 {
     const char *from = parse->p;
@@ -234,7 +237,7 @@ static enum tare_code posix(struct parse *parse, struct tare_charset *set, bool 
     return !ok ? tare_fail_memory(parse->err) : known ? TARE_OK : malformed(parse, "an unknown POSIX class");
 }
 
-/* One character of a class, or a set that an escape names (then *single is false and it is in set). */
+/* Reads one character of a class, or a set that an escape names; then *single is false and the set was added. */
 static enum tare_code class_atom(struct parse *parse, struct tare_charset *set, bool *single, uint32_t *value)
 {
     *single = true;
@@ -258,7 +261,7 @@ static enum tare_code class_atom(struct parse *parse, struct tare_charset *set, 
     return code;
 }
 
-/* A character, a range or a named set. */
+/* Reads a character, a range or a named set. A dash before "]", "&&" or "[" begins no range. */
 static enum tare_code class_item(struct parse *parse, struct tare_charset *set)
 {
     bool single, single_last;
@@ -273,7 +276,7 @@ static enum tare_code class_item(struct parse *parse, struct tare_charset *set)
         code = class_atom(parse, set, &single_last, &last);
         if (code)
             return code;
-        if (!single_last) { /* [a-\d]: the dash is itself */
+        if (!single_last) { /* in [a-\d] the dash stands for itself */
             last = first;
             if (!tare_charset_add(set, '-', '-'))
                 return tare_fail_memory(parse->err);
@@ -301,7 +304,7 @@ static enum tare_code nested_class(struct parse *parse, struct tare_charset *set
     return code;
 }
 
-/* What stands between && and && */
+/* Reads the items of a class up to its "]" or the next "&&". A "]" at the very beginning stands for itself. */
 static enum tare_code class_run(struct parse *parse, struct tare_charset *set, bool first)
 {
     for (;; first = false) {
@@ -315,8 +318,7 @@ static enum tare_code class_run(struct parse *parse, struct tare_charset *set, b
     }
 }
 
-/* A class, its [ was taken; set is empty. Case is ignored by the outermost one, before it is negated, as in Oniguruma.
- */
+/* Reads a class after its "[". As in Oniguruma only the outermost one ignores case, before it is negated. */
 static enum tare_code class(struct parse *parse, struct tare_charset *set, bool outer) {
     if (++parse->depth > DEPTH_MOST) return malformed(parse, "too many classes within one another");
     const bool negated = accept(parse, "^"); enum tare_code code = class_run(parse, set, true);
@@ -345,7 +347,8 @@ static enum tare_code put_character(struct parse *parse, uint32_t c)
     return put_set(parse, &set);
 }
 
-/* A place between a word character and another one. */
+/* Writes \b or \B. PCRE2's own would not know our symbols, so \b becomes "a word character before and none after, or
+ * none before and one after", by lookaround; \B is the opposite. */
 static enum tare_code word_boundary(struct parse *parse, bool negated)
 {
     static const char *const inside[] = {"(?<=", ")(?!", ")|(?<!", ")(?=", "))"};
@@ -381,10 +384,10 @@ static enum tare_code outer_escape(struct parse *parse)
         tare_charset_release(&set);
         return code ? code : put_character(parse, value);
     }
-    return put_set(parse, &set); /* (?i) does not concern \\p{Lu} and the like outside a class */
+    return put_set(parse, &set); /* outside a class (?i) does not affect \\p{Lu} */
 }
 
-/* (?imx-imx) or (?imx-imx: */
+/* Reads options up to the end of (?imx-imx) or (?imx-imx:. The first form sets *isolated. */
 static enum tare_code options(struct parse *parse, bool *isolated)
 {
     bool on = true;
@@ -410,7 +413,7 @@ static enum tare_code options(struct parse *parse, bool *isolated)
     return TARE_OK;
 }
 
-/* What follows "(?" up to the inside of the group; *isolated: options for the rest of the enclosing one. */
+/* Reads what follows "(?". *isolated becomes true for options that hold for the rest of the enclosing group. */
 static enum tare_code group_head(struct parse *parse, bool *isolated)
 {
     static const char *const heads[] = {":", "=", "!", ">", "<=", "<!"};
@@ -431,6 +434,7 @@ static enum tare_code group_head(struct parse *parse, bool *isolated)
     return code ? code : put(parse, "(?:");
 }
 
+/* Reads a group. Isolated options become a group around the rest of the enclosing one, whose ")" they leave. */
 static enum tare_code group(struct parse *parse)
 {
     const bool fold = parse->fold, dot_all = parse->dot_all, extended = parse->extended;
@@ -492,7 +496,7 @@ static enum tare_code atom(struct parse *parse)
     }
 }
 
-/* {n}, {n,}, {,m}, {n,m}; false, and nothing taken, when it is no interval but text. */
+/* Reads {n}, {n,}, {,m} or {n,m}. Returns false, and takes nothing, when the brace stands for itself. */
 static bool interval(struct parse *parse, char text[32])
 {
     const char *from = parse->p;
@@ -513,15 +517,13 @@ static bool interval(struct parse *parse, char text[32])
     return true;
 }
 
-/*
- * Quantifiers of the atom that begins at item `at`. A second one repeats the repetition, as in a{2}+ (which is not
- * possessive in Ruby), so the atom is wrapped.
- */
+/* Reads the quantifiers of the atom that begins at item `at`. A second one repeats the repetition: a{2}+ is
+ * (?:a{2})+, since Ruby has no possessive interval. So the atom is wrapped in a group first. */
 static enum tare_code quantifiers(struct parse *parse, size_t at)
 {
     enum tare_code code = TARE_OK;
     for (int n = 0; !code && parse->p < parse->end; n++) {
-        char text[32] = ""; /* two numbers of ten digits at most, and room for a "?" */
+        char text[32] = ""; /* two numbers of up to ten digits, and a "?" */
         const bool braces = *parse->p == '{';
         if (braces ? !interval(parse, text) : !strchr("*+?", *parse->p) || !*parse->p)
             return TARE_OK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * steps.c - what normalizers, pre-tokenizers and decoders share: how they are read, and the pattern of Split and
- * Replace. */
+ * steps.c - what normalizers, pre-tokenizers and decoders have in common: how they are read from tokenizer.json,
+ * and the patterns of Split and Replace. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,8 @@
 #include "text/tokenizer.h"
 #include "text/unicode.h"
 
-#define NESTING_MOST 8 /* Sequences within one another */
+/* The most Sequences within one another. */
+#define NESTING_MOST 8
 
 /* ---- fields ------------------------------------------------------------------------------------------------------ */
 
@@ -81,7 +82,8 @@ enum tare_code tare_source_pattern(const struct tare_step_source *source, struct
         const enum tare_code code = text_of(source, literal, &step->literal);
         if (code || step->literal.size)
             return code;
-        return tare_regex_open(&step->regex, "", 0, source->where, source->err); /* nothing, everywhere */
+        /* An empty literal matches the empty text at every place, as the empty regular expression does. */
+        return tare_regex_open(&step->regex, "", 0, source->where, source->err);
     }
     if (json_is_string(regex) && json_object_size(pattern) == 1)
         return tare_regex_open(&step->regex, json_string_value(regex), json_string_length(regex), source->where,
@@ -91,6 +93,7 @@ enum tare_code tare_source_pattern(const struct tare_step_source *source, struct
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
+/* Reads one step: finds its type in the table and lets the type read its own fields. */
 static enum tare_code read_one(struct tare_steps *steps, const struct tare_step_type *table,
                                const struct tare_step_source *source)
 {
@@ -111,6 +114,7 @@ static enum tare_code read_one(struct tare_steps *steps, const struct tare_step_
     return table->open ? table->open(step, source) : TARE_OK;
 }
 
+/* Reads a step, or each step of a Sequence in order. Sequences within one another become one flat list. */
 static enum tare_code read_nested(struct tare_steps *steps, const struct tare_step_type *table, const char *list,
                                   const struct tare_step_source *source, int depth)
 {
@@ -147,6 +151,7 @@ void tare_steps_release(struct tare_steps *steps)
 
 /* ---- patterns ---------------------------------------------------------------------------------------------------- */
 
+/* Chained replacements can grow a text exponentially, so every step checks what it made against TARE_TEXT_MOST. */
 enum tare_code tare_text_limit(const struct tare_text *text, struct tare_error *err)
 {
     if (text->failed)
@@ -169,6 +174,7 @@ enum tare_code tare_step_start(const struct tare_text_step *step, struct tare_ma
     return TARE_OK;
 }
 
+/* Finds the next match. A pattern without a regular expression is a literal, whose first byte memchr() looks for. */
 enum tare_code tare_step_next(const struct tare_text_step *step, struct tare_matcher *matcher, bool *found,
                               size_t *start, size_t *end, struct tare_error *err)
 {
@@ -199,7 +205,8 @@ enum tare_code tare_step_replace(const struct tare_text_step *step, struct tare_
 {
     size_t from = 0, start, end;
     bool found = false;
-    if (!size) /* the reference looks for nothing in an empty text, not even the empty pattern */
+    /* The reference looks for nothing in an empty text, not even for the empty pattern. */
+    if (!size)
         return TARE_OK;
     enum tare_code code = tare_step_start(step, matcher, text, size, err);
     while (!code) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * stream.c - ids to text: at once, and one id at a time. */
+ * stream.c - turns ids into text, all at once or one id at a time. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +55,7 @@ void tare_stream_free(tare_stream *stream)
     free(stream);
 }
 
-/* What came out since the last call; it stays until the next one. */
+/* Returns the text that came out since the last call; it stays valid until the next one. */
 static enum tare_code piece_of(tare_stream *stream, enum tare_code code, const char **piece, struct tare_error *err)
 {
     stream->decoding.err = NULL;
@@ -65,6 +65,7 @@ static enum tare_code piece_of(tare_stream *stream, enum tare_code code, const c
     return code;
 }
 
+/* Empties the output before a call, which reports its errors to err. */
 static void begin(tare_stream *stream, struct tare_error *err)
 {
     struct tare_text *out = &stream->decoding.out;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * tekken.c - tekken.json, Mistral's own file: tiktoken's ranks of byte strings, behind the special tokens.
- * Source: mistral-common, tokens/tokenizers/tekken.py. */
+ * tekken.c - reads tekken.json, Mistral's own file: special tokens have the first ids, and tiktoken's ranks of
+ * byte strings follow them. Source: mistral-common, tokens/tokenizers/tekken.py. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 static const char file[] = "tekken.json";
 
-/* Files of version 3 from before special tokens were listed have these, in this order. */
+/* The special tokens, in this order, of files of version 3 that do not list them yet. */
 static const char *const old_specials[] = {"<unk>",
                                            "<s>",
                                            "</s>",
@@ -36,7 +36,9 @@ static const char *const old_specials[] = {"<unk>",
 struct tekken {
     const json_t *vocab, *specials;
     const char *pattern;
-    size_t n, n_specials; /* tokens of the vocabulary that count; ids before theirs */
+    /* How many tokens of the vocabulary count. Their ids begin after those of the special tokens. */
+    size_t n;
+    size_t n_specials;
 };
 
 static enum tare_code wrong(struct tare_error *err, const char *text)
@@ -52,6 +54,7 @@ static bool whole_of(const json_t *value, size_t most, size_t *whole)
     return true;
 }
 
+/* Reads the sizes. default_vocab_size counts the special tokens too, and the list may hold more tokens than count. */
 static enum tare_code read_head(struct tekken *tekken, const json_t *root, struct tare_error *err)
 {
     const json_t *config = json_object_get(root, "config");
@@ -76,7 +79,7 @@ static enum tare_code read_head(struct tekken *tekken, const json_t *root, struc
     return TARE_OK;
 }
 
-/* Its bytes in ByteLevel's letters, in the arena of json. */
+/* Writes the bytes of a token in ByteLevel's alphabet, in the arena of json. */
 static enum tare_code letters_of(struct tare_tokenizer_json *json, const json_t *token, size_t rank,
                                  struct tare_text *work, struct tare_slice *letters, struct tare_error *err)
 {
@@ -97,6 +100,7 @@ static enum tare_code letters_of(struct tare_tokenizer_json *json, const json_t 
     return letters->text ? TARE_OK : tare_fail_memory(err);
 }
 
+/* Fills the vocabulary. The score of a token is minus its rank, so that merges with a low rank come first. */
 static enum tare_code fill_vocab(const struct tekken *tekken, struct tare_tokenizer_json *json, struct tare_error *err)
 {
     struct tare_text work = {0};
@@ -117,7 +121,7 @@ static enum tare_code fill_vocab(const struct tekken *tekken, struct tare_tokeni
     return code;
 }
 
-/* Special token number i of the file, of old ones, or a filler's text. */
+/* Returns special token number i: from the list of the file, from the old list, or else the filler "<SPECIAL_i>". */
 static json_t *special_at(const struct tekken *tekken, size_t i)
 {
     char filler[40];
@@ -151,7 +155,7 @@ static enum tare_code fill_added(const struct tekken *tekken, json_t *added, con
     return tare_made_add(added, config, err);
 }
 
-/* The number of a special token, -1: none. */
+/* Returns the id of a special token, or -1 when there is none. */
 static int64_t special_of(const json_t *added, const char *text)
 {
     for (size_t i = 0; i < json_array_size(added); i++)
@@ -160,6 +164,7 @@ static int64_t special_of(const json_t *added, const char *text)
     return -1;
 }
 
+/* Makes the pre-tokenizer: cut at the pattern of the file, then write each part in ByteLevel's alphabet. */
 static json_t *split_of(const struct tekken *tekken)
 {
     return json_pack("{s:s, s:[{s:s, s:{s:s}, s:s, s:b}, {s:s, s:b, s:b, s:b}]}", "type", "Sequence", "pretokenizers",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * token_model.c - what WordLevel, WordPiece and Unigram share. */
+ * token_model.c - what the models WordLevel, WordPiece and Unigram have in common: the token for unknown words,
+ * and work memory for models that need none. */
 #include "text/token_model.h"
 
 #include <stdio.h>
@@ -28,7 +29,8 @@ enum tare_code tare_unknown_put(const struct tare_unknown *unknown, struct tare_
 void *tare_model_no_work(const void *model, size_t text_size)
 {
     (void)model, (void)text_size;
-    return calloc(1, 1); /* NULL would say that memory ran out */
+    /* Not NULL, which would mean that memory ran out. */
+    return calloc(1, 1);
 }
 
 void tare_model_free_work(void *work)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * token_spell.c - the bytes that one id adds in the middle of a text: the decoders, each applied to one token. */
+ * token_spell.c - the bytes that one id adds in the middle of a text. It applies the decoders to one token alone,
+ * which a grammar needs before it is known which tokens surround it. */
 #include <string.h>
 
 #include "text/tokenizer.h"
@@ -14,7 +15,8 @@ static void byte_level(struct tare_text *text, struct tare_text *out)
 {
     for (size_t i = 0, n; i < text->size; i += n) {
         const int byte = tare_byte_level_back(tare_utf8_get(text->data + i, &n));
-        if (byte < 0) { /* not spelled in its alphabet: it stands for itself */
+        /* A token that is not written in the alphabet stands for itself. */
+        if (byte < 0) {
             out->size = 0;
             tare_text_add(out, text->data, text->size);
             return;
@@ -42,7 +44,7 @@ static void word_piece(const struct tare_text_step *step, struct tare_text *text
     tare_text_add(out, text->data + (inside ? prefix->size : 0), text->size - (inside ? prefix->size : 0));
 }
 
-/* *bytes: the text is bytes from here on, which no step after this one looks at. */
+/* Applies one decoder to the text. *bytes becomes true when the result is bytes, which no later decoder looks at. */
 static enum tare_code apply(const struct tare_text_step *step, struct tare_text *text, struct tare_text *out,
                             bool *bytes, struct tare_error *err)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * tokenizer.c - a tokenizer from open to ids; the stages are in the files that tokenizer.h names. */
+ * tokenizer.c - opens a tokenizer and turns texts into ids; the stages are in the files that tokenizer.h names. */
 #include "text/tokenizer.h"
 
 #include <stdio.h>
@@ -10,7 +10,8 @@
 #include "text/made.h"
 #include "text/unicode.h"
 
-#define FILE_MOST ((uint64_t)1 << 30) /* tokenizer.json; the largest known has 40 MB */
+/* The largest tokenizer.json that is read; the largest known one has 40 MB. */
+#define FILE_MOST ((uint64_t)1 << 30)
 
 static const char file[] = "tokenizer.json";
 
@@ -26,7 +27,8 @@ static enum tare_code find_model(struct tare_tokenizer *tokenizer, const struct 
     const char *type = json_string_value(json_object_get(model, "type"));
     if (!json_is_object(model))
         return tare_fail(err, TARE_E_FORMAT, file, "it has no model");
-    if (!type) /* old files leave it out */
+    /* Old files leave the type out, and the other keys of the model tell it. */
+    if (!type)
         type = json->has_merges                                     ? "BPE"
                : json->scored                                       ? "Unigram"
                : json_object_get(model, "max_input_chars_per_word") ? "WordPiece"
@@ -53,6 +55,7 @@ static enum tare_code read_stage(struct tare_tokenizer *tokenizer, const json_t 
     return read(steps, &source);
 }
 
+/* The order matters: added tokens come last, because they are normalized and take ids after the model's. */
 static enum tare_code read_stages(struct tare_tokenizer *tokenizer, const struct tare_tokenizer_json *json,
                                   struct tare_error *err)
 {
@@ -76,10 +79,11 @@ static enum tare_code read_stages(struct tare_tokenizer *tokenizer, const struct
     return code;
 }
 
-/* The files that a vocabulary is read from: the first that is there. */
+/* The files that a vocabulary is read from; the first one that the checkpoint has is taken. */
 static const struct {
     const char *file;
-    tare_made_read read; /* NULL: tokenizer.json itself */
+    /* NULL for tokenizer.json itself. */
+    tare_made_read read;
 } sources[] = {
     {file, NULL},
     {"tokenizer.model", tare_sentencepiece_read},
@@ -173,14 +177,15 @@ enum tare_code tare_encoder_put(struct tare_encoder *encoder, uint32_t id)
     return TARE_OK;
 }
 
-/* A part of the text between added tokens, and where it lies. */
+/* A part of the text between added tokens; `first` is true where it begins at the beginning of the whole text. */
 struct section {
     struct tare_encoder *encoder;
     const char *text;
     bool first;
 };
 
-/* Between the normalized added tokens: what the pre-tokenizers and the model see. */
+/* Called for each part of a normalized text: an added token, or a stretch between two, which the pre-tokenizers and
+ * the model turn into ids. */
 static enum tare_code normalized_part(void *user, uint32_t id, size_t start, size_t end)
 {
     const struct section *section = user;
@@ -190,7 +195,8 @@ static enum tare_code normalized_part(void *user, uint32_t id, size_t start, siz
     return tare_pre_tokenize(section->encoder, 0, piece);
 }
 
-/* Between the added tokens that are looked for in the text as it is: normalize, and look for the others. */
+/* Called for each part of the original text: an added token, or a stretch between two. The stretch is normalized, and
+ * the added tokens that want normalized text are looked for in it. */
 static enum tare_code plain_part(void *user, uint32_t id, size_t start, size_t end)
 {
     const struct section *section = user;

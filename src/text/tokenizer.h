@@ -33,7 +33,8 @@ struct tare_vocab {
     struct tare_token *tokens; /* by id */
     size_t n, tokens_room;
     size_t count;
-    struct tare_token *shown; /* by id: added tokens, which decoding sees in place of the model's */
+    /* By id: the added tokens, which decoding sees in place of the model's. */
+    struct tare_token *shown;
     size_t n_shown, shown_room;
     struct tare_vocab_slot *slots;
     size_t room;             /* a power of two, or 0 */
@@ -56,10 +57,13 @@ void tare_vocab_release(struct tare_vocab *vocab);
 /* One normalizer, pre-tokenizer or decoder; which fields it uses is its own affair. Texts are owned by the tokenizer.
  */
 struct tare_text_step {
-    const void *kind;                  /* the row of the table of its stage, which says what it does */
-    const struct tare_added_set *kept; /* texts that it leaves as they are; borrowed, NULL: none */
+    /* The row of its stage's table of types, which says what it does. */
+    const void *kind;
+    /* Texts that the step leaves as they are; borrowed, NULL when there are none. */
+    const struct tare_added_set *kept;
     struct tare_slice literal;
-    struct tare_regex *regex; /* owned; NULL: the step has a literal */
+    /* Owned; NULL when the step looks for a literal. */
+    struct tare_regex *regex;
     struct tare_slice content;
     uint32_t character;
     bool flag, other;
@@ -92,7 +96,7 @@ enum tare_code tare_steps_read(struct tare_steps *steps, const struct tare_step_
                                const struct tare_step_source *source);
 void tare_steps_release(struct tare_steps *steps);
 
-/* Fields of a step's object. Those that have no fallback must be there. */
+/* Read fields of a step's object. A field without a fallback must be there. */
 enum tare_code tare_source_text(const struct tare_step_source *source, const char *key, struct tare_slice *text);
 enum tare_code tare_source_character(const struct tare_step_source *source, const char *key, uint32_t *c);
 enum tare_code tare_source_flag(const struct tare_step_source *source, const char *key, const bool *fallback,
@@ -123,7 +127,8 @@ struct tare_normal {
     struct tare_matcher matcher;
     int32_t *points;
     size_t points_room;
-    bool front_lost; /* the text's first character was dropped: what follows does not begin where the text does */
+    /* The first character of the text was dropped, so that what follows does not begin where the text does. */
+    bool front_lost;
 };
 /* *out is text itself when there is nothing to do, else lies in normal. */
 enum tare_code tare_normalize(const struct tare_steps *steps, struct tare_normal *normal, const char *text, size_t size,
@@ -138,22 +143,28 @@ enum tare_code tare_normal_form(enum tare_unicode_form form, const char *text, s
 /* ---- added tokens ------------------------------------------------------------------------------------------------ */
 
 struct tare_added_token {
-    struct tare_slice content; /* what is looked for: normalized where the token says so */
-    uint32_t id, order;        /* order: of two with the same content the first counts */
+    /* What is looked for: the content, normalized if the token asks for it. */
+    struct tare_slice content;
+    uint32_t id;
+    /* The place in the list; of two tokens with the same content the first counts. */
+    uint32_t order;
     bool single_word, lstrip, rstrip;
 };
 struct tare_added_set { /* sorted by content */
     struct tare_added_token *tokens;
     size_t n;
-    uint32_t first[257]; /* tokens whose content begins with byte b: first[b] .. first[b + 1] */
+    /* The tokens whose content begins with byte b are first[b] .. first[b + 1]. */
+    uint32_t first[257];
 };
 struct tare_added {
     struct tare_added_set plain, normalized;
-    struct tare_added_set kept; /* SentencePiece's user-defined pieces, which normalizing leaves as they are */
-    struct tare_map ids;        /* content as the file has it -> id */
+    /* SentencePiece's user-defined pieces, which normalizing leaves as they are. */
+    struct tare_added_set kept;
+    /* Maps each content, as the file has it, to its id. */
+    struct tare_map ids;
 };
 struct tare_tokenizer;
-/* exact: the ids are those of the list; else they are counted, as the reference does with tokenizer.json. */
+/* With `exact` the ids of the list are taken; otherwise ids are counted, as the reference does with tokenizer.json. */
 enum tare_code tare_added_read(struct tare_tokenizer *tokenizer, const json_t *list, bool exact,
                                struct tare_error *err);
 /* A set of the contents and ids of these tokens. set is zeroed by the caller; contents are borrowed. */
@@ -248,10 +259,12 @@ enum tare_code tare_decoders_read(struct tare_steps *steps, const struct tare_st
 struct tare_decoding_step;
 struct tare_decoding {
     const struct tare_tokenizer *tokenizer;
-    bool early; /* give out what is valid so far, where the end could still change it */
+    /* Give out what is valid so far, although the end could still change it. */
+    bool early;
     struct tare_decoding_step *steps;
     size_t n_tokens;
-    struct tare_text out; /* whole characters; the caller takes them and sets size back to 0 */
+    /* Holds whole characters; the caller takes them and sets the size back to 0. */
+    struct tare_text out;
     struct tare_error *err;
 };
 enum tare_code tare_decoding_init(struct tare_decoding *decoding, const struct tare_tokenizer *tokenizer, bool early,

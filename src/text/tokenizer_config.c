@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * tokenizer_config.c - tokenizer_config.json as a tree. By the reader of tokenizer.json: model_max_length is often 1e30
- * written out, an integer that other readers refuse. */
+ * tokenizer_config.c - reads tokenizer_config.json as a tree. It uses the reader of tokenizer.json, because
+ * model_max_length is often 1e30 written out, an integer that other readers refuse. */
 #include "text/tokenizer_config.h"
 
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * tokenizer_json.c - tokenizer.json by yajl, as a stream: half a million merges never become a tree. */
+ * tokenizer_json.c - reads tokenizer.json with yajl as a stream. Vocabulary and merges go straight into arrays,
+ * since half a million merges would be a huge tree; all the rest becomes a jansson tree. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,8 +11,11 @@
 #include "text/tokenizer.h"
 
 #define DEPTH_MOST 64
-#define ID_MOST ((uint32_t)1 << 24) /* an id; the largest vocabularies have 2^18 */
+/* Ids must be below this; the largest vocabularies have 2^18. */
+#define ID_MOST ((uint32_t)1 << 24)
 
+/* What the reader is inside of: the tree; model.vocab as an object; model.merges or one of its pairs; model.vocab as
+ * a list of [token, score] or one of its entries. */
 enum mode { MODE_TREE, MODE_VOCAB, MODE_MERGES, MODE_PAIR, MODE_SCORES, MODE_SCORE };
 
 struct reader {
@@ -21,10 +25,14 @@ struct reader {
     struct tare_error *err;
     enum tare_code code;
     enum mode mode;
-    json_t *open[DEPTH_MOST]; /* borrowed: each is owned by the one around it */
-    char *keys[DEPTH_MOST];   /* the key at hand of each object, owned */
+    /* The containers that are open, from the outermost on. Each is owned by the one around it. */
+    json_t *open[DEPTH_MOST];
+    /* For each open object the key whose value comes next; owned. */
+    char *keys[DEPTH_MOST];
     size_t depth;
-    struct tare_slice key; /* of the vocabulary: the token at hand */
+    /* The token of the vocabulary whose id or score comes next. */
+    struct tare_slice key;
+    /* How many values of the present pair or entry were read. */
     size_t in_pair;
 };
 
@@ -40,7 +48,8 @@ static int no_memory(struct reader *reader)
     return 0;
 }
 
-/* yajl gives a piece of our own text where a string has no escapes, and a buffer of its own otherwise. */
+/* Keeps a string of the file. yajl gives a piece of the text itself where a string has no escapes; else it gives a
+ * buffer of its own, which must be copied. */
 static bool keep(struct reader *reader, const unsigned char *bytes, size_t size, struct tare_slice *slice)
 {
     const char *text = (const char *)bytes;
@@ -52,7 +61,7 @@ static bool keep(struct reader *reader, const unsigned char *bytes, size_t size,
     return text != NULL;
 }
 
-/* Put a value where the tree is being built; takes the reference over. */
+/* Puts a value where the tree is being built and takes the reference over. */
 static int place(struct reader *reader, json_t *value)
 {
     if (!value)
@@ -93,7 +102,7 @@ static int leave(struct reader *reader)
     return 1;
 }
 
-/* Is what begins now the value of "model": {"<name>": ..}? */
+/* Returns whether the value that begins now is that of "model": {"<name>": ..}. */
 static bool at(const struct reader *reader, const char *name)
 {
     return reader->depth == 2 && reader->keys[0] && !strcmp(reader->keys[0], "model") && reader->keys[1] &&
@@ -128,7 +137,7 @@ static int on_boolean(void *user, int value)
     return on_scalar(user, json_boolean(value));
 }
 
-/* The score ends an entry of a list; its id is its place. */
+/* Takes the score, which ends an entry of the list. The id of a token is its place in the list. */
 static int add_score(struct reader *reader, double score)
 {
     struct tare_tokenizer_json *json = reader->json;
@@ -143,10 +152,9 @@ static int add_score(struct reader *reader, double score)
     return 1;
 }
 
-/*
- * A score as the reference reads it: serde_json rounds the digits to a double and divides by a power of ten, which may
- * be one off in the last place. Sums of scores that are equal on paper are told apart by such places.
- */
+/* Reads a score as the reference does: serde_json rounds the digits to a double and multiplies or divides by a power
+ * of ten, which may be one off in the last place. Unigram compares sums of scores that are equal on paper, so such
+ * places decide. */
 static double score_of(const char *text)
 {
     const bool minus = *text == '-';
@@ -200,7 +208,7 @@ static int on_number(void *user, const char *digits, size_t size)
     return 1;
 }
 
-/* "a b", exactly one space. */
+/* Takes a merge written as "a b", with exactly one space. */
 static int merge_text(struct reader *reader, struct tare_slice both)
 {
     struct tare_tokenizer_json *json = reader->json;

@@ -21,15 +21,20 @@ struct tare_tokenizer_json {
     json_t *root;     /* everything but model.vocab and model.merges */
     struct tare_vocab_entry *vocab;
     size_t n_vocab, vocab_room;
-    double *scores; /* of the vocabulary's entries, where it is a list of [token, score] */
+    /* The scores of the vocabulary's entries, when it is a list of [token, score]. */
+    double *scores;
     size_t scores_room;
     struct tare_slice *merges; /* two a merge */
     size_t n_merges, merges_room;
-    uint32_t *ranks; /* of the merges; NULL: each one's place */
+    /* The ranks of the merges; NULL when the rank of each is its place. */
+    uint32_t *ranks;
     bool has_vocab, has_merges;
-    bool scored; /* the vocabulary is a list of [token, score]; one whose score is -INFINITY is found in no text */
-    bool made;   /* of another file: added tokens have the ids that are given; scores are added as float32s */
-    int32_t eos; /* made: ends a text where no config says which id does; -1: none */
+    /* The vocabulary is a list of [token, score]. A token whose score is -INFINITY is found in no text. */
+    bool scored;
+    /* Made from another file: added tokens have the ids that are given, and scores are added as float32s. */
+    bool made;
+    /* For a made one, the id that ends a text when no config says so; -1 for none. */
+    int32_t eos;
     struct tare_arena arena;
 };
 /* json is zeroed by the caller and released also after a failure; text must outlive it. file names it in errors. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * trie.c - which tokens does a text begin with? */
+ * trie.c - a tree of bytes that answers which tokens a text begins with. */
 #include "text/trie.h"
 
 #include <stdlib.h>
@@ -7,11 +7,13 @@
 
 #include "base/arena.h"
 
-#define NODES_MOST ((size_t)1 << 24) /* a node and a byte must fit in 32 bits */
+/* A node's number and a byte must fit in 32 bits together. */
+#define NODES_MOST ((size_t)1 << 24)
 
 struct tare_trie_edge {
     uint32_t from; /* node << 8 | byte */
-    uint32_t to;   /* TARE_TRIE_NONE: free */
+    /* TARE_TRIE_NONE in a free slot. */
+    uint32_t to;
 };
 
 static size_t start_of(uint32_t from, size_t room)
@@ -20,6 +22,7 @@ static size_t start_of(uint32_t from, size_t room)
     return (size_t)(x ^ x >> 13) & (room - 1);
 }
 
+/* Returns the slot of an edge, or the free slot where it belongs (open addressing with linear probing). */
 static struct tare_trie_edge *edge_of(const struct tare_trie *trie, uint32_t from)
 {
     size_t at = start_of(from, trie->room);
@@ -64,6 +67,7 @@ static bool new_node(struct tare_trie *trie, uint32_t *node)
     return true;
 }
 
+/* Edges of the root, which every search takes first, are in the array `first`; all others are in the hash table. */
 enum tare_code tare_trie_add(struct tare_trie *trie, const char *key, size_t size, uint32_t value,
                              struct tare_error *err)
 {

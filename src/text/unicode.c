@@ -2,6 +2,7 @@
  * unicode.c - look-ups in the tables of unicode_tables.c, and UTF-8. */
 #include "text/unicode.h"
 
+/* Binary search for the first pair whose last code point is at or after c. */
 bool tare_unicode_within(const uint32_t *pairs, size_t count, uint32_t c)
 {
     size_t low = 0, high = count / 2;
@@ -15,7 +16,7 @@ bool tare_unicode_within(const uint32_t *pairs, size_t count, uint32_t c)
     return low < count / 2 && pairs[2 * low] <= c;
 }
 
-/* The value of the last run that starts at or before c; the first starts at 0. */
+/* Returns the value of the last run that starts at or before c. The first run starts at 0, so there always is one. */
 static uint32_t value_of(const uint32_t *runs, size_t count, uint32_t c)
 {
     size_t low = 0, high = count;
@@ -46,7 +47,8 @@ size_t tare_unicode_lowercase(uint32_t c, uint32_t out[2])
         out[0] = c >= 'A' && c <= 'Z' ? c + 32 : c;
         return 1;
     }
-    if (c == 0x130) { /* the one that becomes two */
+    /* U+0130 is the only character whose lower case is two characters. */
+    if (c == 0x130) {
         out[0] = 'i';
         out[1] = 0x307;
         return 2;
@@ -64,6 +66,7 @@ size_t tare_unicode_lowercase(uint32_t c, uint32_t out[2])
     return 1;
 }
 
+/* A lead byte says how many bytes follow: c2..df one, e0..ef two, f0..f4 three. c0 and c1 would be overlong. */
 size_t tare_utf8_check(const char *text, size_t size)
 {
     const unsigned char *s = (const unsigned char *)text;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * unigram.c - Unigram: the cut of the text whose tokens have the greatest sum of scores (Viterbi). */
+ * unigram.c - Unigram: of all ways to cut a text into tokens it takes the one with the greatest sum of scores,
+ * which are log-probabilities. The Viterbi algorithm finds it: best[i] = max over tokens that end at i of
+ * best[start] + score(token). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,17 +10,22 @@
 #include "text/trie.h"
 #include "text/unicode.h"
 
-#define UNKNOWN_PENALTY 10.0 /* the score of an unknown character is that far below the least score of a token */
+/* The score of an unknown character is that far below the least score of a token. */
+#define UNKNOWN_PENALTY 10.0
 
 struct unigram {
     const struct tare_vocab *vocab;
     struct tare_trie trie;
-    double *scores; /* by id */
+    /* The score of each id. */
+    double *scores;
     double unknown_score;
-    uint32_t unknown; /* TARE_TOKEN_NONE: none */
+    /* The id of the unknown token, or TARE_TOKEN_NONE. */
+    uint32_t unknown;
     uint32_t bytes[256];
     bool byte_fallback;
-    bool narrow; /* as SentencePiece itself: sums are float32, and an unknown character is no token */
+    /* Work as SentencePiece itself does, not as the reference for tokenizer.json: sums are rounded to float32, and a
+     * run of unknown characters is never a token. */
+    bool narrow;
 };
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
@@ -66,7 +73,8 @@ static enum tare_code unigram_open(void **model, const struct tare_tokenizer *to
     if (!unigram->scores)
         return tare_fail_memory(err);
     double least = INFINITY;
-    for (size_t i = 0; i < json->n_vocab && !code; i++) { /* entries are in the order of their ids */
+    /* The entries stand in the order of their ids. */
+    for (size_t i = 0; i < json->n_vocab && !code; i++) {
         const struct tare_slice *token = &json->vocab[i].token;
         unigram->scores[i] = json->scores[i];
         if (!isfinite(json->scores[i]))
@@ -81,16 +89,19 @@ static enum tare_code unigram_open(void **model, const struct tare_tokenizer *to
 
 /* ---- encoding ---------------------------------------------------------------------------------------------------- */
 
-struct node { /* the best way to a place in the text */
+/* The best way to a place in the text: its score, and the token that ends there. */
+struct node {
     double score;
     uint32_t id;
-    uint32_t from; /* where its last token begins; NOWHERE: not reached */
+    /* Where that token begins; NOWHERE for a place that is not reached yet. */
+    uint32_t from;
 };
 #define NOWHERE UINT32_MAX
 struct work {
     struct node *nodes;
     size_t room;
-    struct token *tokens; /* from the last to the first */
+    /* The tokens of the best way, from the last to the first. */
+    struct token *tokens;
     size_t n, tokens_room;
 };
 struct token {
@@ -118,6 +129,7 @@ static enum tare_code no_unknown(struct tare_error *err)
     return tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "a character is in no token, and model.unk_id is null");
 }
 
+/* Offers a way to a place. On equal scores the way that was found first stays. */
 static void reach(const struct unigram *unigram, struct node *node, double score, uint32_t id, size_t from)
 {
     score = unigram->narrow ? (double)(float)score : score;
@@ -169,7 +181,7 @@ static enum tare_code put_unknown(const struct unigram *unigram, struct tare_enc
     return code;
 }
 
-/* Reads the best way from its end to its start; neighbouring unknown characters become one run. */
+/* Follows the best way from the end of the text to its start. Neighbouring unknown characters become one run. */
 static enum tare_code walk_back(const struct unigram *unigram, struct work *work, size_t size, struct tare_error *err)
 {
     work->n = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * vocab.c - tokens to ids and back. Slots hold half the hash, so that a look-up touches a token's text only when it is
- * the one. */
+ * vocab.c - maps tokens to ids and back. A slot holds the upper half of the token's hash, so that a look-up reads
+ * the text of a token almost only when it is the right one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,9 +10,11 @@
 #include "text/tokenizer.h"
 
 struct tare_vocab_slot {
-    uint32_t hash, id; /* id TARE_TOKEN_NONE: free */
+    /* A free slot has the id TARE_TOKEN_NONE. */
+    uint32_t hash, id;
 };
 
+/* Returns the slot of a token, or the free slot where it belongs, with the hash written into it. */
 static struct tare_vocab_slot *slot_of(const struct tare_vocab *vocab, const char *text, size_t size)
 {
     const uint64_t hash = XXH3_64bits(text, size);
@@ -47,6 +49,8 @@ uint32_t tare_vocab_find(const struct tare_vocab *vocab, const char *text, size_
     }
 }
 
+/* All texts lie in one block of the arena, each with a NUL after it. Tokens may come in any order of ids, with
+ * gaps. */
 enum tare_code tare_vocab_build(struct tare_vocab *vocab, const struct tare_tokenizer_json *json,
                                 struct tare_error *err)
 {
@@ -75,7 +79,8 @@ enum tare_code tare_vocab_build(struct tare_vocab *vocab, const struct tare_toke
         *token = (struct tare_token){.text = texts, .size = entry->token.size};
         texts += entry->token.size + 1;
         struct tare_vocab_slot *slot = slot_of(vocab, token->text, token->size);
-        if (slot->id != TARE_TOKEN_NONE && !json->scored) /* in a list the later one counts, as in the reference */
+        /* In a list the later one counts, as in the reference. */
+        if (slot->id != TARE_TOKEN_NONE && !json->scored)
             return tare_fail(err, TARE_E_FORMAT, json->file, "model.vocab: the token \"%.64s\" stands twice",
                              token->text);
         slot->id = entry->id;

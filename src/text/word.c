@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * word.c - WordLevel: a word is a token, or unknown. */
+ * word.c - WordLevel: a word is one token, or it is unknown. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * wordpiece.c - WordPiece: from the start of a word, the longest token each time; a word that does not come out is
- * unknown as a whole. */
+ * wordpiece.c - WordPiece: from the start of a word on it takes the longest token each time. A word for which this
+ * does not come out even is unknown as a whole. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +10,11 @@
 
 struct word_piece {
     struct tare_trie trie;
-    uint32_t inner; /* where tokens of a word's inner part begin: behind the prefix; TARE_TRIE_NONE: there are none */
-    size_t most;    /* characters of a word */
+    /* The node after the prefix ("##"), from which tokens of a word's inner part are looked up; TARE_TRIE_NONE when
+     * there are no such tokens. */
+    uint32_t inner;
+    /* Words of more characters are unknown. */
+    size_t most;
     struct tare_unknown unknown;
 };
 
@@ -59,7 +62,7 @@ static enum tare_code piece_open(void **model, const struct tare_tokenizer *toke
     return code ? code : read_fields(pieces, json_object_get(json->root, "model"), err);
 }
 
-/* The longest token that text begins with, from a node on; 0: none. */
+/* Finds the longest token that a text begins with, starting at a node of the tree. Returns its size, or 0 for none. */
 static size_t longest(const struct tare_trie *trie, uint32_t node, const char *text, size_t size, uint32_t *id)
 {
     size_t best = 0;
@@ -73,6 +76,7 @@ static size_t longest(const struct tare_trie *trie, uint32_t node, const char *t
     return best;
 }
 
+/* Ids of an unknown word that were put already are taken back. */
 static enum tare_code piece_encode(const void *model, void *work, struct tare_encoder *encoder, const char *text,
                                    size_t size)
 {

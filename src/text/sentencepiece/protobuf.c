@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * protobuf.c - the fields of a protobuf message. Source: protobuf.dev, "Encoding". */
+ * protobuf.c - reads the fields of a protobuf message. Source: protobuf.dev, "Encoding". */
 #include "text/sentencepiece/protobuf.h"
 
 #include <string.h>
 
+/* A varint has seven bits a byte, the lowest first; the top bit says that another byte follows. */
 static bool varint(struct tare_proto *proto, uint64_t *value)
 {
     *value = 0;
@@ -16,6 +17,7 @@ static bool varint(struct tare_proto *proto, uint64_t *value)
     return false;
 }
 
+/* A little-endian number of 4 or 8 bytes. */
 static bool fixed(struct tare_proto *proto, size_t size, uint64_t *value)
 {
     *value = 0;
@@ -38,6 +40,7 @@ static bool bytes(struct tare_proto *proto, struct tare_proto_field *field)
     return true;
 }
 
+/* A field begins with a varint: its number << 3 | its wire type. */
 static bool field_of(struct tare_proto *proto, struct tare_proto_field *field)
 {
     uint64_t tag;
@@ -54,7 +57,8 @@ static bool field_of(struct tare_proto *proto, struct tare_proto_field *field)
     case TARE_PROTO_NARROW:
         return fixed(proto, 4, &field->whole);
     }
-    return false; /* groups, which no file of ours has */
+    /* Groups are left, which no tokenizer.model has. */
+    return false;
 }
 
 bool tare_proto_next(struct tare_proto *proto, struct tare_proto_field *field)

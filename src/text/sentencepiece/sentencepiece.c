@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * sentencepiece.c - tokenizer.model, SentencePiece's own file: a protobuf message of pieces with scores, what was asked
- * for in training, and how texts are normalized. Source: sentencepiece 0.2, sentencepiece_model.proto, model_interface,
- * bpe_model and unigram_model. */
+ * sentencepiece.c - reads tokenizer.model, SentencePiece's own file: a protobuf message of pieces with scores, of
+ * what was asked for in training, and of how texts are normalized. Source: sentencepiece 0.2,
+ * sentencepiece_model.proto, model_interface, bpe_model and unigram_model. */
 #include "text/sentencepiece/sentencepiece.h"
 
 #include <math.h>
@@ -27,9 +27,11 @@ struct model {
     size_t n, room;
     int64_t kind;
     bool byte_fallback;
-    int mode; /* TARE_SPACE_ */
+    /* A sum of TARE_SPACE_ flags. */
+    int mode;
     struct tare_slice charsmap, bos, eos;
-    int64_t unknown; /* number of that piece; -1: none */
+    /* The number of the unknown piece, or -1. */
+    int64_t unknown;
 };
 
 static enum tare_code damaged(struct tare_error *err)
@@ -49,6 +51,7 @@ static void set_flag(int *mode, int flag, uint64_t on)
 
 /* ---- reading the message; the size of the file, and so of every text, is below 4 GB ------------------------------ */
 
+/* SentencePiece: 1 piece (text), 2 score (float), 3 type. */
 static bool read_piece(struct model *model, struct tare_proto proto, struct tare_error *err)
 {
     struct piece piece = {.type = NORMAL};
@@ -76,6 +79,7 @@ static bool read_piece(struct model *model, struct tare_proto proto, struct tare
     return false;
 }
 
+/* TrainerSpec: 3 model_type, 24 treat_whitespace_as_suffix, 35 byte_fallback, 46 bos_piece, 47 eos_piece. */
 static bool read_trainer(struct model *model, struct tare_proto proto)
 {
     struct tare_proto_field field;
@@ -94,6 +98,7 @@ static bool read_trainer(struct model *model, struct tare_proto proto)
     return !proto.damaged;
 }
 
+/* NormalizerSpec: 2 precompiled_charsmap, 3 add_dummy_prefix, 4 remove_extra_whitespaces, 5 escape_whitespaces. */
 static bool read_normalizer(struct model *model, struct tare_proto proto)
 {
     struct tare_proto_field field;
@@ -110,7 +115,8 @@ static bool read_normalizer(struct model *model, struct tare_proto proto)
     return !proto.damaged;
 }
 
-/* "IQ== 0\n": a line of tiktoken's. Some models call such a file tokenizer.model too. */
+/* Tells tiktoken's files, which some models call tokenizer.model too, by their first line: base64, a space, a rank
+ * ("IQ== 0"). */
 static bool is_tiktoken(const char *bytes, size_t size)
 {
     const char *end = memchr(bytes, '\n', size < 512 ? size : 512), *space = end ? memchr(bytes, ' ', size) : NULL;
@@ -122,6 +128,7 @@ static bool is_tiktoken(const char *bytes, size_t size)
     return true;
 }
 
+/* ModelProto: 1 pieces (repeated), 2 trainer_spec, 3 normalizer_spec. */
 static enum tare_code read_message(struct model *model, const char *bytes, size_t size, struct tare_error *err)
 {
     struct tare_proto proto = {.at = bytes, .end = bytes + size};
@@ -154,7 +161,8 @@ static enum tare_code check(struct model *model, struct tare_error *err)
         return tare_fail(err, TARE_E_UNKNOWN, file,
                          "model_type %lld is not known to this version of tare; it knows unigram (1) and bpe (2)",
                          (long long)model->kind);
-    if (model->mode & TARE_SPACE_BEHIND) /* instead of in front, and only where one is wanted at all */
+    /* The space goes after the text instead of before it, but only if one was asked for at all. */
+    if (model->mode & TARE_SPACE_BEHIND)
         model->mode &= model->mode & TARE_SPACE_BEFORE ? ~TARE_SPACE_BEFORE : ~TARE_SPACE_BEHIND;
     for (size_t i = 0; i < model->n; i++) {
         const int64_t type = model->pieces[i].type;
@@ -172,7 +180,7 @@ static enum tare_code check(struct model *model, struct tare_error *err)
 
 /* ---- what the tokenizer is made of ------------------------------------------------------------------------------- */
 
-/* The number of the control piece with this text, -1: none. */
+/* Returns the number of the control piece with this text, or -1. */
 static int64_t control_of(const struct model *model, struct tare_slice text)
 {
     for (size_t i = 0; i < model->n; i++) {
@@ -183,8 +191,9 @@ static int64_t control_of(const struct model *model, struct tare_slice text)
     return -1;
 }
 
-/* What Unigram finds in a text, and how good it is. A user-defined piece beats all others: by the sources' score for
- * it, with max_score at least FLT_MIN, which is 0 as far as the sum goes. */
+/* The score of a piece; -INFINITY for a piece that is never found in a text. SentencePiece's unigram_model gives a
+ * user-defined piece length * max_score - 0.1, so that it beats all others; with max_score at least FLT_MIN, the
+ * product adds nothing to the sum. */
 static double score_of(const struct model *model, const struct piece *piece)
 {
     if (model->kind == UNIGRAM && piece->type == USER_DEFINED)
@@ -212,7 +221,7 @@ static enum tare_code fill_vocab(const struct model *model, struct tare_tokenize
     return room ? TARE_OK : tare_fail_memory(err);
 }
 
-/* User-defined pieces: normalizing leaves them as they are, and BPE cuts the text at them. */
+/* Collects the user-defined pieces: normalizing leaves them as they are, and BPE cuts the text at them. */
 static enum tare_code fill_kept(const struct model *model, struct tare_tokenizer *tokenizer, struct tare_error *err)
 {
     struct tare_added_token *tokens = calloc(model->n + 1, sizeof *tokens);
@@ -257,7 +266,8 @@ static json_t *decoder_of(const struct model *model)
     if (model->byte_fallback)
         failed |= json_array_append_new(list, json_pack("{s:s}", "type", "ByteFallback"));
     failed |= json_array_append_new(list, json_pack("{s:s}", "type", "Fuse"));
-    if (model->mode & (TARE_SPACE_BEFORE | TARE_SPACE_BEHIND | TARE_SPACE_ONCE)) /* also with the space behind */
+    /* SentencePiece strips a space at the front even where it adds one at the end. */
+    if (model->mode & (TARE_SPACE_BEFORE | TARE_SPACE_BEHIND | TARE_SPACE_ONCE))
         failed |=
             json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i}", "type", "Strip", "content", " ", "start",
                                                   model->mode & TARE_SPACE_ONCE ? INT16_MAX : 1, "stop", 0));
@@ -279,7 +289,8 @@ static json_t *model_of(const struct model *model)
                 : NULL;
 }
 
-/* Control pieces are found in a text, as every reader of chat templates wants it; SentencePiece itself does not. */
+/* Writes the tree that tokenizer.json would have. Control pieces become added tokens, since chat templates write them
+ * as text; SentencePiece itself does not find them there. */
 static enum tare_code fill_tree(const struct model *model, struct tare_tokenizer_json *json,
                                 const struct tare_made_config *config, struct tare_error *err)
 {

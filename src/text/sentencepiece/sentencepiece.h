@@ -8,7 +8,7 @@
 /* step->mode */
 enum {
     TARE_SPACE_BEFORE = 1, /* a space goes in front of the text (add_dummy_prefix) */
-    TARE_SPACE_BEHIND = 2, /* or behind it (treat_whitespace_as_suffix) */
+    TARE_SPACE_BEHIND = 2, /* or after it (treat_whitespace_as_suffix) */
     TARE_SPACE_ONCE = 4,   /* runs of spaces become one, those at the ends none (remove_extra_whitespaces) */
     TARE_SPACE_MARKED = 8  /* spaces become U+2581 (escape_whitespaces) */
 };

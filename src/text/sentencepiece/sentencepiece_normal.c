@@ -8,9 +8,11 @@
 #include "text/charsmap.h"
 #include "text/unicode.h"
 
-static const char mark[] = "\xe2\x96\x81"; /* U+2581 */
+/* U+2581, which stands for a space. */
+static const char mark[] = "\xe2\x96\x81";
 
-/* What the text begins with, and what it becomes: a kept text, the longest key of the table, or a character. */
+/* Returns the size of the head of a text and stores what it becomes: a kept text stays, the longest key of the table
+ * is replaced, and any other character stays. */
 static size_t head_of(const struct tare_text_step *step, const char *text, size_t size, struct tare_slice *becomes)
 {
     size_t n = tare_added_longest(step->kept, text, size);
@@ -27,8 +29,8 @@ static void add_space(const struct tare_text_step *step, struct tare_text *out)
     tare_text_puts(out, step->mode & TARE_SPACE_MARKED ? mark : " ");
 }
 
-/* *after_space: a space went before, so that more of them are left out. A head of which nothing is left says nothing.
- */
+/* Writes what a head became. *after_space says that a space came before, so that leading ones are left out; a head of
+ * which nothing is left does not change it. */
 static void add_head(const struct tare_text_step *step, struct tare_slice head, bool *after_space,
                      struct tare_text *out)
 {
@@ -53,6 +55,8 @@ static void strip_end(const struct tare_text_step *step, struct tare_text *out)
         out->size -= n;
 }
 
+/* With TARE_SPACE_ONCE spaces at the front are skipped, inner runs become one space, and the end is stripped. A text
+ * of spaces only becomes empty. */
 static enum tare_code run(const struct tare_text_step *step, const char *text, size_t size, struct tare_normal *normal,
                           struct tare_text *out, struct tare_error *err)
 {
