@@ -118,7 +118,8 @@ static void put_value(struct tare_text *text, const json_t *value, int depth, bo
     }
 }
 
-void tare_config_text(struct tare_text *text, const json_t *config)
+/* JSON as mlx-lm writes it: indent 4, the outermost object sorted, numbers as short as they can be. */
+static void config_text(struct tare_text *text, const json_t *config)
 {
     put_value(text, config, 0, true);
     tare_text_puts(text, "\n");
@@ -175,7 +176,7 @@ enum tare_code tare_config_write(const struct tare_layout *layout, const struct 
     if (!config || !edit(config, layout, model, dtype))
         code = tare_fail_memory(err);
     if (!code) {
-        tare_config_text(&text, config);
+        config_text(&text, config);
         code = text.failed ? tare_fail_memory(err) : tare_folder_put(folder, "config.json", text.data, text.size, err);
     }
     tare_text_release(&text);
