@@ -19,17 +19,18 @@ static void note(void *user, const char *where, const char *text)
 }
 
 /* Converts, with notes and a bar on stderr, and says what was done. Returns the exit status. */
-static int execute(tare_model *model, const char *folder, struct tare_convert_options *options,
+static int execute(tare_model *model, const char *folder, const struct tare_convert_options *chosen,
                    struct cli_progress *progress)
 {
+    struct tare_convert_options options = *chosen;
     struct tare_error err = {0};
     struct tare_convert_summary done = {0};
     const double start = cli_seconds();
-    options->note = note;
-    options->progress = cli_progress_show;
-    options->user = progress;
-    options->summary = &done;
-    const enum tare_code code = tare_convert(model, folder, options, &err);
+    options.note = note;
+    options.progress = cli_progress_show;
+    options.user = progress;
+    options.summary = &done;
+    const enum tare_code code = tare_convert(model, folder, &options, &err);
     cli_progress_wipe(progress);
     if (code != TARE_OK)
         return cli_fail(&err);

@@ -15,7 +15,7 @@ struct tare_schema {
     const json_t *root;
     struct tare_text *out; /* whole rules */
     struct tare_schema_ref *refs;
-    size_t n_refs, refs_room, n_rules, n_done;
+    size_t n_refs, refs_room, n_rules;
     int depth;
     bool any; /* rules of any value are wanted */
     struct tare_error *err;

@@ -76,9 +76,6 @@ struct tare_arch {
 #undef NAMED
 #undef CHOSEN
 
-/* Tells whether it can run, by its own record or by that of its text model. */
-bool tare_arch_runs(const struct tare_arch *arch);
-
 /* Finds the record for a model_type and config.json's "architectures", which may be NULL. Aliases are resolved; an
  * unknown type is refused with the names of the nearest known ones. */
 enum tare_code tare_arch_find(const char *model_type, const json_t *architectures, const struct tare_arch **arch,

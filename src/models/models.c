@@ -79,7 +79,8 @@ static void nearest(const char *model_type, char *text, size_t room)
     }
 }
 
-bool tare_arch_runs(const struct tare_arch *arch)
+/* Tells whether it can run, by its own record or by that of its text model. */
+static bool arch_runs(const struct tare_arch *arch)
 {
     return arch->runs || (arch->inner && arch->inner->runs);
 }
@@ -98,7 +99,7 @@ bool tare_model_type_get(size_t index, struct tare_model_type *type)
         .text_model = arch->inner ? arch->inner->name : NULL,
         .plans = true,
         .converts = true,
-        .runs = tare_arch_runs(arch),
+        .runs = arch_runs(arch),
     };
     return true;
 }

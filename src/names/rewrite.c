@@ -19,7 +19,7 @@ void tare_verb_no_memory(struct tare_weights *w)
 }
 
 /* "<what><which> (models/NAME.c)", without printf: a rename makes one for each of many thousand names. */
-const char *tare_verb_sentence(struct tare_weights *w, const char *what, const char *which)
+static const char *sentence(struct tare_weights *w, const char *what, const char *which)
 {
     const char *const part[] = {what, which, " (", w->source ? w->source : "", ")"};
     const size_t n = w->source ? 5 : 2;
@@ -100,7 +100,7 @@ static void drop(struct tare_weights *w, const struct dropping *d, const char *w
             continue;
         if (!own) {
             own = tare_arena_text(w->arena, why);
-            text = tare_verb_sentence(w, "set aside: ", why);
+            text = sentence(w, "set aside: ", why);
         }
         if (!own)
             tare_verb_no_memory(w);
@@ -139,7 +139,7 @@ static void rename_entry(struct tare_weights *w, struct tare_entry *entry, const
         tare_verb_no_memory(w);
         return;
     }
-    entry->steps = tare_verb_step(w, entry->steps, tare_verb_sentence(w, "renamed from ", entry->name));
+    entry->steps = tare_verb_step(w, entry->steps, sentence(w, "renamed from ", entry->name));
     entry->name = own;
 }
 
@@ -260,7 +260,7 @@ void tare_verb_edit(struct tare_weights *w, const char *pattern, bool packed_too
         if (made == entry->recipe)
             continue;
         if (!text)
-            text = tare_verb_sentence(w, what, "");
+            text = sentence(w, what, "");
         entry->recipe = made;
         entry->steps = tare_verb_step(w, entry->steps, text);
         if (w->arena->failed)

@@ -12,8 +12,6 @@
 
 bool tare_entry_alive(const struct tare_entry *entry);
 void tare_verb_no_memory(struct tare_weights *w);
-/* "<what><which> (models/NAME.c)". */
-const char *tare_verb_sentence(struct tare_weights *w, const char *what, const char *which);
 /* The steps of an entry with one more put before them. */
 const struct tare_step *tare_verb_step(struct tare_weights *w, const struct tare_step *before, const char *text);
 /* Read a pattern and check its target: one with a wildcard too many is a mistake in a model file. */

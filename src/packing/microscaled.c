@@ -13,12 +13,14 @@
 #include "packing/fault.h"
 #include "packing/mlx/to_mlx.h"
 
-int tare_micro_bits(enum tare_mlx_mode mode)
+/* Bits of a code in a mode of small floats. */
+static int code_bits(enum tare_mlx_mode mode)
 {
     return mode == TARE_MLX_MXFP8 ? 8 : 4;
 }
 
-int64_t tare_micro_group(enum tare_mlx_mode mode)
+/* Columns that share a scale in a mode of small floats. */
+static int64_t group_columns(enum tare_mlx_mode mode)
 {
     return mode == TARE_MLX_NVFP4 ? 16 : 32;
 }
@@ -63,8 +65,8 @@ bool tare_micro_fit(struct tare_module *module, struct tare_arena *arena, int ra
                     int64_t columns, int64_t tile_rows, int64_t tile_columns)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT], *scales = module->part[TARE_PART_SCALES];
-    const int64_t group = tare_micro_group(module->packing->mode);
-    module->bits = tare_micro_bits(module->packing->mode);
+    const int64_t group = group_columns(module->packing->mode);
+    module->bits = code_bits(module->packing->mode);
     module->group_size = group;
     module->dtype = TARE_BF16; /* mlx's dequantize gives this dtype */
     module->block[0] = tile_rows;
@@ -95,7 +97,7 @@ bool tare_micro_fit(struct tare_module *module, struct tare_arena *arena, int ra
 bool tare_micro_fit_rows(struct tare_module *module, struct tare_arena *arena)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT];
-    const int rank = weight->rank, bits = tare_micro_bits(module->packing->mode);
+    const int rank = weight->rank, bits = code_bits(module->packing->mode);
     const int64_t codes = (int64_t)tare_dtype_size(weight->dtype) * 8 / bits; /* codes in one element of the tensor */
     if (rank != 2 && rank != 3) {
         tare_module_fault(module, arena, TARE_E_SHAPE, weight, "%s is %s, %s packs two or three axes",
@@ -108,7 +110,7 @@ bool tare_micro_fit_rows(struct tare_module *module, struct tare_arena *arena)
         return false;
     }
     return tare_micro_fit(module, arena, rank, weight->shape, weight->shape[rank - 1] * codes, 1,
-                          tare_micro_group(module->packing->mode));
+                          group_columns(module->packing->mode));
 }
 
 bool tare_micro_fit_global(struct tare_module *module, struct tare_arena *arena, int64_t most)

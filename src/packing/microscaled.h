@@ -25,10 +25,6 @@ void tare_micro_decode(const struct tare_module *module, const void *const part[
 void tare_micro_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                        const struct tare_mlx_rows *to);
 
-/* Bits of a code (4 or 8), and columns that share a scale (16 or 32), in a mode of small floats. */
-int tare_micro_bits(enum tare_mlx_mode mode);
-int64_t tare_micro_group(enum tare_mlx_mode mode);
-
 /* Whole numbers for e2m1 codes whose scales are powers of two (mxfp4). */
 extern const struct tare_code_table tare_micro_table;
 

@@ -134,7 +134,7 @@ static enum tare_code move_rows(const struct tile *tile, const struct tare_modul
         return tare_fail_memory(tile->err);
     if (module->packing->to_mlx && dtype == module->dtype)
         module->packing->to_mlx(module, part, module_row, n, &to);
-    else if (!tare_neutral_to_mlx_as(module, part, module_row, n, dtype, &to, &worker->arena))
+    else if (!tare_neutral_to_mlx(module, part, module_row, n, dtype, &to, &worker->arena))
         return tare_fail_memory(tile->err);
     const struct tare_saved *const *saved = (const struct tare_saved *const *)tile->job->saved;
     enum tare_code code = TARE_OK;

@@ -379,8 +379,6 @@ enum tare_code tare_card_write(const struct tare_layout *layout, const struct ta
                                struct tare_folder *folder, struct tare_error *err);
 /* The last part of a path, for people: never the whole path of somebody's disk. */
 const char *tare_path_name(const char *path, char room[128]);
-/* JSON as mlx-lm writes it: indent 4, the outermost object sorted, numbers as short as they can be. */
-void tare_config_text(struct tare_text *text, const json_t *config);
 
 /* Tokenizer, chat template and their kin, copied as they are. */
 enum tare_code tare_side_files_copy(const struct tare_model *model, struct tare_folder *folder, struct tare_error *err);

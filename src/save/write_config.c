@@ -119,7 +119,8 @@ static void put_value(struct tare_text *text, const json_t *value, int depth, bo
     }
 }
 
-void tare_config_text(struct tare_text *text, const json_t *config)
+/* JSON as mlx-lm writes it: indent 4, the outermost object sorted, numbers as short as they can be. */
+static void config_text(struct tare_text *text, const json_t *config)
 {
     put_value(text, config, 0, true);
     tare_text_puts(text, "\n");
@@ -174,7 +175,7 @@ static enum tare_code make_config(const struct tare_layout *layout, const struct
     json_t *config = json_deep_copy(model->config);
     const bool made = config && edit(config, layout, model, dtype);
     if (made)
-        tare_config_text(text, config);
+        config_text(text, config);
     json_decref(config);
     return made && !text->failed ? TARE_OK : tare_fail_memory(err);
 }

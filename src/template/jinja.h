@@ -400,13 +400,10 @@ struct tare_jinja_node *tare_jinja_parse(struct tare_jinja_state *s,
 struct tare_jinja_value tare_jinja_eval(struct tare_jinja_state *s, const struct tare_jinja_node *node);
 struct tare_jinja_value tare_jinja_eval_filter(struct tare_jinja_state *s, const struct tare_jinja_node *node,
                                                struct tare_jinja_value subject);
-struct tare_jinja_value tare_jinja_call(struct tare_jinja_state *s, struct tare_jinja_value callee,
-                                        const struct tare_jinja_args *args);
 struct tare_jinja_value tare_jinja_call_builtin(struct tare_jinja_state *s, const struct tare_jinja_builtin *builtin,
                                                 struct tare_jinja_value self, const struct tare_jinja_args *args);
 enum tare_jinja_flow { TARE_JINJA_GO, TARE_JINJA_BREAK, TARE_JINJA_CONTINUE };
 enum tare_jinja_flow tare_jinja_exec(struct tare_jinja_state *s, const struct tare_jinja_node *node);
-void tare_jinja_assign(struct tare_jinja_state *s, const struct tare_jinja_node *target, struct tare_jinja_value value);
 void tare_jinja_scope_set(struct tare_jinja_state *s, struct tare_jinja_scope *scope, struct tare_jinja_value name,
                           struct tare_jinja_value value);
 struct tare_jinja_value tare_jinja_loop_call(struct tare_jinja_state *s, struct tare_jinja_loop *loop,

@@ -113,8 +113,8 @@ static struct tare_jinja_value fail_undefined(struct tare_jinja_state *s, struct
     return tare_jinja_binary(s, T_ADD, v, v);
 }
 
-struct tare_jinja_value tare_jinja_call(struct tare_jinja_state *s, struct tare_jinja_value callee,
-                                        const struct tare_jinja_args *args)
+static struct tare_jinja_value call_value(struct tare_jinja_state *s, struct tare_jinja_value callee,
+                                          const struct tare_jinja_args *args)
 {
     if (s->failed)
         return tare_jinja_make(TARE_JINJA_UNDEFINED);
@@ -199,7 +199,7 @@ static struct tare_jinja_value eval_call(struct tare_jinja_state *s, const struc
         const struct tare_jinja_value function = tare_jinja_eval(s, callee);
         const struct tare_jinja_args args = arguments(s, node);
         s->line = node->line;
-        return tare_jinja_call(s, function, &args);
+        return call_value(s, function, &args);
     }
     const struct tare_jinja_value object =
         /* A method is called at once, without being made a value first. */
@@ -215,7 +215,7 @@ static struct tare_jinja_value eval_call(struct tare_jinja_state *s, const struc
     if (!s->failed)
         args = arguments(s, node);
     s->line = node->line;
-    return tare_jinja_call(s, function, &args);
+    return call_value(s, function, &args);
 }
 
 /* Applies a chain of filters. `subject` stands at the start of a chain that has no expression there (a filter

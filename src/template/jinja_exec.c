@@ -26,6 +26,8 @@ static void assign_space(struct tare_jinja_state *s, const struct tare_jinja_nod
         tare_jinja_dict_set(s, space.as.dict, key, value);
 }
 
+static void assign(struct tare_jinja_state *s, const struct tare_jinja_node *target, struct tare_jinja_value value);
+
 /* Unpacks a value into several targets; their number must be equal. */
 static void assign_items(struct tare_jinja_state *s, const struct tare_jinja_node *target,
                          struct tare_jinja_value value)
@@ -34,14 +36,14 @@ static void assign_items(struct tare_jinja_state *s, const struct tare_jinja_nod
     struct tare_jinja_value item;
     size_t n = 0;
     for (tare_jinja_walk_init(s, &walk, value); n < target->n && tare_jinja_walk_next(s, &walk, &item); n++)
-        tare_jinja_assign(s, target->items[n], item);
+        assign(s, target->items[n], item);
     if (!s->failed && n < target->n)
         tare_jinja_fail(s, "not enough values to unpack (expected %zu, got %zu)", target->n, n);
     if (!s->failed && tare_jinja_walk_next(s, &walk, &item))
         tare_jinja_fail(s, "too many values to unpack (expected %zu)", target->n);
 }
 
-void tare_jinja_assign(struct tare_jinja_state *s, const struct tare_jinja_node *target, struct tare_jinja_value value)
+static void assign(struct tare_jinja_state *s, const struct tare_jinja_node *target, struct tare_jinja_value value)
 {
     if (s->failed)
         return;
@@ -79,7 +81,7 @@ static struct tare_jinja_value filtered(struct tare_jinja_state *s, const struct
     struct tare_jinja_value item;
     s->scope = &scope;
     for (tare_jinja_walk_init(s, &walk, items); tare_jinja_walk_next(s, &walk, &item);) {
-        tare_jinja_assign(s, node->a, item);
+        assign(s, node->a, item);
         if (tare_jinja_truth(tare_jinja_eval(s, node->c)))
             tare_jinja_list_add(s, list, item);
     }
@@ -136,7 +138,7 @@ static enum tare_jinja_flow loop_bodies(struct tare_jinja_state *s, struct tare_
         s->scope = scope;
         tare_jinja_scope_set(s, scope, tare_jinja_text("loop", 4),
                              (struct tare_jinja_value){.kind = TARE_JINJA_LOOP, .as.loop = loop});
-        tare_jinja_assign(s, loop->node->a, loop->now);
+        assign(s, loop->node->a, loop->now);
         if (tare_jinja_exec(s, loop->node->more[0]) == TARE_JINJA_BREAK)
             break;
     }
@@ -394,7 +396,7 @@ static enum tare_jinja_flow exec_with(struct tare_jinja_state *s, const struct t
         return TARE_JINJA_GO;
     s->scope = scope;
     for (size_t i = 0; i < node->n && !s->failed; i++)
-        tare_jinja_assign(s, node->items[i], values->items[i]);
+        assign(s, node->items[i], values->items[i]);
     const enum tare_jinja_flow flow = tare_jinja_exec(s, node->b);
     s->scope = around;
     return flow;
@@ -424,7 +426,7 @@ static void exec_captured(struct tare_jinja_state *s, const struct tare_jinja_no
     if (s->failed)
         return;
     if (node->kind == N_SET_BLOCK)
-        tare_jinja_assign(s, node->a, value);
+        assign(s, node->a, value);
     else
         tare_jinja_print(s, s->out, value);
 }
@@ -450,7 +452,7 @@ static void exec_simple(struct tare_jinja_state *s, const struct tare_jinja_node
             tare_jinja_print(s, s->out, value);
         break;
     case N_SET:
-        tare_jinja_assign(s, node->a, tare_jinja_eval(s, node->b));
+        assign(s, node->a, tare_jinja_eval(s, node->b));
         break;
     case N_FOR:
         value = tare_jinja_eval(s, node->b);

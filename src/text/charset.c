@@ -17,7 +17,7 @@ bool tare_charset_add(struct tare_charset *set, uint32_t first, uint32_t last)
     return true;
 }
 
-bool tare_charset_add_pairs(struct tare_charset *set, const uint32_t *pairs, size_t count)
+static bool add_pairs(struct tare_charset *set, const uint32_t *pairs, size_t count)
 {
     for (size_t i = 0; i + 1 < count; i += 2)
         if (!tare_charset_add(set, pairs[i], pairs[i + 1]))
@@ -261,7 +261,7 @@ bool tare_charset_add_posix(struct tare_charset *set, const char *name, size_t s
     if (plain_name(name, size, plain))
         for (size_t i = 0; i < sizeof posix / sizeof posix[0]; i++)
             if (!strcmp(posix[i].name, plain))
-                return tare_charset_add_pairs(set, posix[i].pairs, *posix[i].count);
+                return add_pairs(set, posix[i].pairs, *posix[i].count);
     *known = false;
     return true;
 }
@@ -274,7 +274,7 @@ bool tare_charset_add_property(struct tare_charset *set, const char *name, size_
     *known = true;
     if (plain_name(name, size, plain)) {
         if (!strcmp(plain, "word"))
-            return tare_charset_add_pairs(set, tare_unicode_word, tare_unicode_word_count);
+            return add_pairs(set, tare_unicode_word, tare_unicode_word_count);
         if (category_wanted(plain, wanted))
             return add_runs(set, tare_unicode_category, tare_unicode_category_count, wanted);
         const bool ok = tare_charset_add_posix(set, plain, strlen(plain), known);

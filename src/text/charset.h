@@ -21,7 +21,6 @@ struct tare_charset {
 
 /* Each returns false when memory ran out. */
 bool tare_charset_add(struct tare_charset *set, uint32_t first, uint32_t last);
-bool tare_charset_add_pairs(struct tare_charset *set, const uint32_t *pairs, size_t count);
 bool tare_charset_join(struct tare_charset *set, struct tare_charset *other);      /* set |= other */
 bool tare_charset_intersect(struct tare_charset *set, struct tare_charset *other); /* set &= other */
 bool tare_charset_invert(struct tare_charset *set);

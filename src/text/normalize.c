@@ -15,7 +15,7 @@ typedef enum tare_code (*run_fn)(const struct tare_text_step *step, const char *
 /* ---- ByteLevel's alphabet: printable Latin-1 stands for itself, other bytes for U+0100 and on -------------------- */
 
 /* The bytes that print nothing are 0 to 32, 127 to 160 and 173; they are numbered from U+0100 on, in this order. */
-uint32_t tare_byte_level(unsigned char byte)
+static uint32_t byte_level(unsigned char byte)
 {
     if (byte < 33)
         return 0x100u + byte;
@@ -32,14 +32,14 @@ int tare_byte_level_back(uint32_t c)
         return (int)c - 0x121 + 127;
     if (c == 0x143)
         return 173;
-    return c < 256 && tare_byte_level((unsigned char)c) == c ? (int)c : -1;
+    return c < 256 && byte_level((unsigned char)c) == c ? (int)c : -1;
 }
 
 void tare_byte_level_add(struct tare_text *out, const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
         char bytes[4];
-        tare_text_add(out, bytes, tare_utf8_put(bytes, tare_byte_level((unsigned char)text[i])));
+        tare_text_add(out, bytes, tare_utf8_put(bytes, byte_level((unsigned char)text[i])));
     }
 }
 

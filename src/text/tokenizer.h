@@ -222,8 +222,8 @@ enum tare_code tare_pre_tokenizers_read(struct tare_steps *steps, const struct t
 /* Run a piece through the pre-tokenizers from number `step` on, and what comes out through the model. */
 enum tare_code tare_pre_tokenize(struct tare_encoder *encoder, size_t step, struct tare_text_piece piece);
 bool tare_pre_tokenizers_map_bytes(const struct tare_steps *steps); /* does ByteLevel run? */
-uint32_t tare_byte_level(unsigned char byte);                       /* its character in ByteLevel's alphabet */
-int tare_byte_level_back(uint32_t c);                               /* the byte, or -1 */
+/* The byte of a character in ByteLevel's alphabet, or -1. */
+int tare_byte_level_back(uint32_t c);
 void tare_byte_level_add(struct tare_text *out, const char *text, size_t size);
 
 /* A model: a file and a line in tokenizer.c. */

@@ -176,7 +176,7 @@ static inline void packed_same_ways(struct packed *p, const struct tare_module *
             assert_true(to[k].weight && to[k].scales && to[k].biases);
         }
         m->packing->to_mlx(m, part, first, rows - first, &to[0]);
-        assert_true(tare_neutral_to_mlx(m, part, first, rows - first, &to[1], &p->arena));
+        assert_true(tare_neutral_to_mlx(m, part, first, rows - first, m->dtype, &to[1], &p->arena));
         assert_memory_equal(to[0].weight, to[1].weight, codes);
         assert_memory_equal(to[0].scales, to[1].scales, scales);
         assert_memory_equal(to[0].biases, to[1].biases, scales);

@@ -30,7 +30,8 @@ void tare_running_end(const struct tare_running *r, float *y, int64_t width)
         y[d] /= r->sum;
 }
 
-int64_t tare_seen_together(const struct tare_seen *s, int64_t i, int64_t n, int64_t *row)
+/* Counts the rows from number i on, at most n, that follow one another in the state; *row becomes the first of them. */
+static int64_t seen_together(const struct tare_seen *s, int64_t i, int64_t n, int64_t *row)
 {
     *row = s->chosen ? s->chosen[i] : s->first + i;
     int64_t k = s->chosen ? 1 : n;
@@ -43,7 +44,7 @@ void tare_seen_scores(const struct tare_kernels *kernels, const struct tare_seen
                       int64_t from, int64_t n, float scale, float *scores)
 {
     for (int64_t i = 0, k, row; i < n; i += k) {
-        k = tare_seen_together(s, from + i, n - i, &row);
+        k = seen_together(s, from + i, n - i, &row);
         tare_state_scores(kernels, s->state, part, 0, q, row, k, scale, scores + i);
     }
 }
@@ -52,7 +53,7 @@ void tare_seen_mix(const struct tare_kernels *kernels, const struct tare_seen *s
                    int64_t from, int64_t n, float *y)
 {
     for (int64_t i = 0, k, row; i < n; i += k) {
-        k = tare_seen_together(s, from + i, n - i, &row);
+        k = seen_together(s, from + i, n - i, &row);
         tare_state_mix(kernels, s->state, part, 0, weights + i, row, k, y);
     }
 }

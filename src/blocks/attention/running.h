@@ -25,8 +25,6 @@ struct tare_seen {
     const int32_t *chosen; /* NULL: all of them */
     int64_t first, n;
 };
-/* How many from number i on follow one another in the state, at most n; *row: the first one's. */
-int64_t tare_seen_together(const struct tare_seen *seen, int64_t i, int64_t n, int64_t *row);
 /* scores[k] = scale * q . row of number from + k, k in [0, n), of a part with one plane */
 void tare_seen_scores(const struct tare_kernels *kernels, const struct tare_seen *seen, int part, const float *q,
                       int64_t from, int64_t n, float scale, float *scores);

@@ -41,7 +41,8 @@ static void put_real(struct tare_text *out, double number, bool single)
     int digits = 0;
     do
         tare_format(text, sizeof text, "%.*g", ++digits, number);
-    while (digits < 17 && (single ? (double)tare_float_parse(text) != number : tare_number_parse(text, NULL) != number));
+    while (digits < 17 &&
+           (single ? (double)tare_float_parse(text) != number : tare_number_parse(text, NULL) != number));
     tare_text_puts(out, text);
 }
 

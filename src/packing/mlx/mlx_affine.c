@@ -13,15 +13,16 @@
 #include "packing/mlx/to_mlx.h"
 #include "packing/suspect.h"
 
-static bool announced(const struct tare_quant *quant)
-{
-    return quant->method == TARE_METHOD_MLX && tare_mlx_mode_known(quant->mode);
-}
-
-bool tare_mlx_mode_known(const char *mode)
+/* Tells whether config.json names a mode of MLX that is known; no name means affine. */
+static bool mode_known(const char *mode)
 {
     return !mode || !strcmp(mode, "affine") || !strcmp(mode, "mxfp4") || !strcmp(mode, "mxfp8") ||
            !strcmp(mode, "nvfp4");
+}
+
+static bool announced(const struct tare_quant *quant)
+{
+    return quant->method == TARE_METHOD_MLX && mode_known(quant->mode);
 }
 
 /* Only affine has biases, and scales that are floats; the scales of the other modes are bytes. */

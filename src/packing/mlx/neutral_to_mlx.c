@@ -6,14 +6,7 @@
 #include "packing/mlx/to_mlx.h"
 
 bool tare_neutral_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
-                         int64_t rows, const struct tare_mlx_rows *to, struct tare_arena *work)
-{
-    return tare_neutral_to_mlx_as(module, part, row, rows, module->dtype, to, work);
-}
-
-bool tare_neutral_to_mlx_as(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
-                            int64_t rows, enum tare_dtype dtype, const struct tare_mlx_rows *to,
-                            struct tare_arena *work)
+                         int64_t rows, enum tare_dtype dtype, const struct tare_mlx_rows *to, struct tare_arena *work)
 {
     const int64_t columns = tare_module_columns(module), groups = tare_module_groups(module);
     const int64_t bytes = columns * module->bits / 8;

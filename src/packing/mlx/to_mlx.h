@@ -6,8 +6,6 @@
 #include "base/dtype.h"
 #include "packing/packing.h"
 
-/* Is it affine, mxfp4, mxfp8 or nvfp4? NULL means affine. */
-bool tare_mlx_mode_known(const char *mode);
 /* MLX's word for a mode: "affine". */
 const char *tare_mlx_mode_word(enum tare_mlx_mode mode);
 /* The packing of a module of MLX's own whose scales are bytes, told by its shapes. */
@@ -22,17 +20,12 @@ void tare_mlx_unpack(const void *words, int bits, int64_t n, uint8_t *code);
 
 /*
  * Goes through the neutral form, for any packing but nvfp4: decode, then encode. The bias of a zero is -zero * scale,
- * computed in float32 and rounded to the dtype of the scales; a zero of 0 gives -0 * scale, as in mlx-lm. Scales of
- * mxfp4 and mxfp8 are powers of two and become their exponents. The caller resets work. False: no memory.
+ * computed in float32 and rounded to dtype; a zero of 0 gives -0 * scale, as in mlx-lm. Scales of mxfp4 and mxfp8 are
+ * powers of two and become their exponents. For affine, dtype may differ from that of the module's scales: float32 holds
+ * every -zero * scale of a 16-bit scale exactly. The caller resets work. False: no memory.
  */
 bool tare_neutral_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
-                         int64_t rows, const struct tare_mlx_rows *to, struct tare_arena *work);
-
-/* The same for affine, with scales and biases in another dtype than that of the module's scales: float32 holds every
- * -zero * scale of a 16-bit scale exactly. */
-bool tare_neutral_to_mlx_as(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
-                            int64_t rows, enum tare_dtype dtype, const struct tare_mlx_rows *to,
-                            struct tare_arena *work);
+                         int64_t rows, enum tare_dtype dtype, const struct tare_mlx_rows *to, struct tare_arena *work);
 
 /* The to_mlx() of awq-gemm: with AVX2 where the processor has it and the rows suit it, else in portable C. The columns
  * are a multiple of 8. */

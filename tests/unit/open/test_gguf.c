@@ -308,7 +308,7 @@ static void same_in_mlx(const struct tare_module *m, const void *const *part, co
     uint8_t *code = malloc((size_t)(rows * in));
     char *bytes = calloc(3, (size_t)(rows * in * 4));
     const struct tare_mlx_rows to = {bytes, bytes + rows * in * 4, bytes + rows * in * 8};
-    assert_true(code && tare_neutral_to_mlx(m, part, 0, rows, &to, &work));
+    assert_true(code && tare_neutral_to_mlx(m, part, 0, rows, m->dtype, &to, &work));
     tare_mlx_unpack(to.weight, m->bits, rows * in, code);
     for (int64_t i = 0; i < rows * in; i++) {
         const int64_t g = i / in * groups + i % in / m->group_size;

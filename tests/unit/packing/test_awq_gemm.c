@@ -285,7 +285,7 @@ static void test_ways_into_mlx(void **state)
                 (struct tare_mlx_rows){calloc(1, m.weight_bytes), calloc(1, m.scale_bytes), calloc(1, m.scale_bytes)};
         const int64_t rows = m.shape[0], cut = rows > 16 ? rows / 2 - 3 : 1; /* odd cuts as well */
         const int64_t groups = m.shape[1] / m.module.group_size, item = (int64_t)tare_dtype_size(m.module.dtype);
-        assert_true(tare_neutral_to_mlx(&m.module, m.part, 0, rows, &to[0], &work));
+        assert_true(tare_neutral_to_mlx(&m.module, m.part, 0, rows, m.module.dtype, &to[0], &work));
         tare_awq_to_mlx(&m.module, m.part, 0, rows, &to[1]);
         const struct tare_mlx_rows rest = {(char *)to[2].weight + cut * m.shape[1] / 2,
                                            (char *)to[2].scales + cut * groups * item,

@@ -158,7 +158,7 @@ static void test_producers(void **state)
             if (w)
                 tare_packing_mlx_affine.to_mlx(&module, part, 0, 16, &to);
             else
-                assert_true(tare_neutral_to_mlx(&module, part, 0, 16, &to, &arena));
+                assert_true(tare_neutral_to_mlx(&module, part, 0, 16, module.dtype, &to, &arena));
             assert_memory_equal(way[w], part[TARE_PART_WEIGHT], (size_t)(16 * cases[k].in * cases[k].bits / 8));
             assert_memory_equal(scale[w], part[TARE_PART_SCALES], (size_t)(16 * tare_module_groups(&module)) * 2);
             assert_memory_equal(bias[w], part[TARE_PART_ZEROS], (size_t)(16 * tare_module_groups(&module)) * 2);

@@ -50,7 +50,8 @@ static void expect_packed(struct world *world, struct tare_checkpoint *out, cons
         const void *part[TARE_PARTS];
         const struct tare_mlx_rows to = {want[0] + k * weight, want[1] + k * scale, want[2] + k * scale};
         assert_int_equal(tare_module_data(&world->model.checkpoint, &world->modules[modules[k]], part, NULL), TARE_OK);
-        assert_true(tare_neutral_to_mlx(&world->modules[modules[k]], part, 0, rows, &to, &work));
+        assert_true(tare_neutral_to_mlx(&world->modules[modules[k]], part, 0, rows, world->modules[modules[k]].dtype,
+                                        &to, &work));
     }
     const struct {
         const char *suffix;
@@ -369,7 +370,7 @@ static void test_group_sizes(void **state)
             const void *part[TARE_PARTS];
             const struct tare_mlx_rows to = {weight, few[0], few[1]};
             assert_int_equal(tare_module_data(&world.model.checkpoint, &world.modules[0], part, &err), TARE_OK);
-            assert_true(tare_neutral_to_mlx(&world.modules[0], part, 0, 128, &to, &work));
+            assert_true(tare_neutral_to_mlx(&world.modules[0], part, 0, 128, world.modules[0].dtype, &to, &work));
             world_open(&world, &out);
             expect_tensor(&out, "m.weight", TARE_U32, weight, sizeof weight);
             for (int which = 0; which < 2; which++) {
