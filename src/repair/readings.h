@@ -19,11 +19,20 @@ enum tare_layout_bit {
 
 /* One packed stem. */
 struct tare_stem {
-    const char *path;      /* as the checkpoint has it: "model.layers.0.mlp.up_proj" */
-    const char *parameter; /* as the model has it, without ".weight"; NULL: it is not declared as one matrix */
-    const struct tare_tensor *weight, *scales, *zeros, *g_idx; /* zeros: qzeros, or MLX's biases */
-    int64_t in, out;                                           /* as declared; 0: not known */
-    unsigned layouts;                                          /* those that fit */
+    /* The name as the checkpoint has it: "model.layers.0.mlp.up_proj". */
+    const char *path;
+    /* The name as the model has it, without ".weight"; NULL if the model does not declare it as one matrix. */
+    const char *parameter;
+    const struct tare_tensor *weight;
+    const struct tare_tensor *scales;
+    /* qzeros, or MLX's biases. */
+    const struct tare_tensor *zeros;
+    const struct tare_tensor *g_idx;
+    /* The shape that the model declares is (out, in); 0 if it is not known. */
+    int64_t in;
+    int64_t out;
+    /* The set of enum tare_layout_bit that fit the tensors. */
+    unsigned layouts;
 };
 
 struct tare_stems {
