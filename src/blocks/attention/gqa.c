@@ -49,10 +49,15 @@ static bool sees_key(const void *user, int64_t key)
     return q->hooks->sees(q->hooks->self, q->head, q->position, key);
 }
 
+int64_t tare_gqa_query_head(const struct tare_gqa_self *b, int64_t kv, int64_t k)
+{
+    return b->hooks.query_head ? b->hooks.query_head(b, kv, k) : kv * (b->heads / b->kv_heads) + k;
+}
+
 int64_t tare_gqa_first_key(const struct tare_gqa_self *b, int64_t last)
 {
-    if (b->chunk > 0)
-        return last - last % b->chunk;
+    if (b->hooks.first_key)
+        return b->hooks.first_key(b->hooks.self, last);
     return b->window > 0 && last >= b->window ? last - b->window + 1 : 0;
 }
 
@@ -93,7 +98,7 @@ static void attend_group(void *user, size_t i, int worker)
     a.first = tare_gqa_first_key(b, a.last);
     struct tare_gqa_seen seen;
     for (int64_t k = 0; k < group; k++) {
-        const int64_t h = b->cycled ? k * b->kv_heads + kv : kv * group + k;
+        const int64_t h = tare_gqa_query_head(b, kv, k);
         if (b->index && (k == 0 || h / share != (h - 1) / share)) {
             seen = tare_gqa_index_choose(j, t, h, j->pass->work[worker]);
             a.sees = tare_gqa_index_sees, a.user = &seen;
@@ -140,22 +145,12 @@ static struct tare_gate gate(const struct tare_gqa_job *j)
     return g;
 }
 
-static void norm_mixed(void *user, size_t i, int worker)
-{
-    (void)worker;
-    const struct tare_gqa_job *j = user;
-    float *head = j->mixed + (int64_t)i * j->b->v_dim;
-    tare_norm_row(j->pass, &j->b->mixed_head_norm, head, head);
-}
-
 /* Norms and gates what the heads gave, before the output projection. */
 static void finish(const struct tare_gqa_job *j, const float *x)
 {
     const struct tare_gqa_self *b = j->b;
     const struct tare_pass *pass = j->pass;
     const struct tare_gate gates = gate(j);
-    if (b->mixed_head_norm.kind != TARE_NORM_NONE)
-        tare_pool_run(pass->pool, (size_t)(pass->tokens * b->heads), norm_mixed, (void *)j);
     if (b->hooks.mix)
         b->hooks.mix(j, b->hooks.self);
     if (b->gate.weight)
@@ -234,9 +229,8 @@ void tare_gqa_extend(struct tare_layer *layer, struct tare_at at, const struct t
 /* Does the block do something that the fields of tare_gqa_describe() do not say? */
 static bool is_special(const struct tare_gqa_self *b)
 {
-    return b->sink || b->index || b->gate.weight || b->gate_fused || b->mixed_head_norm.kind != TARE_NORM_NONE ||
-           b->q_row != b->head_dim || b->v_dim != b->head_dim || b->v_scale != 1 || b->clip > 0 || b->chunk > 0 ||
-           b->adopts;
+    return b->sink || b->index || b->gate.weight || b->gate_fused || b->hooks.self || b->q_row != b->head_dim ||
+           b->v_dim != b->head_dim || b->adopts;
 }
 
 bool tare_gqa_describe(const struct tare_block *block, struct tare_gqa_desc *desc)

@@ -39,10 +39,9 @@ struct tare_gqa_desc {
     int64_t v_head_dim; /* of a value; below 1: head_dim (mimo_v2_flash) */
     bool bias;          /* q, k and v have one */
     bool o_bias;
-    bool ternary;   /* q, k, v and o are tare_ternary() (bitnet) */
-    double scale;   /* of scores; 0: 1 / sqrt(head_dim) */
-    int64_t window; /* a query sees this many keys, its own token's included; 0: all */
-    int64_t chunk;  /* texts are cut into chunks of this many tokens, and a query sees its own chunk; 0: not (llama4) */
+    bool ternary;          /* q, k, v and o are tare_ternary() (bitnet) */
+    double scale;          /* of scores; 0: 1 / sqrt(head_dim) */
+    int64_t window;        /* a query sees this many keys, its own token's included; 0: all */
     double soft_cap;       /* scores become cap * tanh(score / cap); 0: not */
     const char *sink_name; /* (heads): a score that takes its share and has no value; NULL: none (gpt_oss) */
     /* Norms of queries and keys, each head by itself with q_norm and k_norm (head_dim), unless a kind says more. */
@@ -60,16 +59,6 @@ struct tare_gqa_desc {
     const char *k_norm_name; /* NULL: "k_norm" */
     bool norm_last;          /* these norms follow the rotation */
     double eps;              /* of every norm of this block */
-    double clip;             /* what is projected is clamped to -clip .. clip, after wide norms; 0: not (dbrx, olmoe) */
-    bool v_norm;             /* values are normed as by RMS_BARE (gemma3n, gemma4) */
-    bool cycled;             /* query head h reads key head h % kv_heads, not h / (heads / kv_heads) (plamo) */
-    /* Queries are multiplied by 1 + beta * log(1 + floor((position + from) / length)); beta 0: not (ministral3, and
-     * llama4, where from is 1). */
-    double query_beta;
-    double query_length;
-    double query_from;
-    double v_scale;       /* a factor on values; 0: 1 (mimo_v2_flash) */
-    bool mixed_head_norm; /* what each head gives is normed as by RMS_BARE (muse_spark) */
     /* A gate on what the heads give, sigmoid(..) or softplus(..), after the norms. */
     enum {
         TARE_GATE_NONE,
@@ -85,7 +74,7 @@ struct tare_gqa_desc {
     bool borrows; /* the layer has no keys and values and reads those of the layer layer->borrows before it */
     bool lends;   /* keys and values are kept as they were projected, too, for later layers that adopt them (hunyuan) */
     bool adopts;  /* keys and values begin as what the layer layer->borrows before it has lent (hunyuan) */
-    struct tare_gqa_index_desc index; /* not with cycled, borrows or lends */
+    struct tare_gqa_index_desc index; /* not with borrows or lends */
     struct tare_rope rope;
 };
 /* Declares the parameters below at.name, and makes layer->mixer this block unless it cannot be run. */

@@ -16,11 +16,6 @@ struct batch {
     int64_t n;
 };
 
-static int64_t head_of(const struct tare_gqa_self *b, int64_t kv, int64_t k)
-{
-    return b->cycled ? k * b->kv_heads + kv : kv * (b->heads / b->kv_heads) + k;
-}
-
 static void flush(const struct tiles *tiles, const struct tare_attend *a, struct batch *batch, float *work)
 {
     if (batch->n > 0)
@@ -46,7 +41,7 @@ static void attend_span(const struct tiles *tiles, int64_t kv, int64_t t, int64_
     struct batch batch = {.n = 0};
     for (; t < end; t++)
         for (int64_t k = 0; k < b->heads / b->kv_heads; k++) {
-            const int64_t h = head_of(b, kv, k), last = tare_pass_position(j->pass, t);
+            const int64_t h = tare_gqa_query_head(b, kv, k), last = tare_pass_position(j->pass, t);
             if (batch.n == tiles->most)
                 flush(tiles, &a, &batch, work);
             batch.queries[batch.n++] =

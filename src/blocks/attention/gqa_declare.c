@@ -70,8 +70,6 @@ static void declare_norms(struct tare_gqa_self *b, struct tare_at at, const stru
     b->q_norm = head_norm(at, name[0], d->heads, d);
     if (!d->borrows)
         b->k_norm = head_norm(at, name[1], d->kv_heads, d);
-    b->v_norm =
-        (struct tare_norm){.kind = d->v_norm ? TARE_NORM_RMS : TARE_NORM_NONE, .dim = d->head_dim, .eps = d->eps};
     b->wide = d->qk_norm == TARE_QK_NORM_RMS_WIDE;
     b->norm_last = d->norm_last;
     if (normed_each(d))
@@ -131,26 +129,17 @@ void tare_gqa_declare(struct tare_gqa_self *b, struct tare_at at, const struct t
                                 .v_dim = d->v_head_dim > 0 ? d->v_head_dim : d->head_dim,
                                 .q_row = d->gate == TARE_GATE_QUERY ? tare_mul(at, 2, d->head_dim) : d->head_dim,
                                 .window = d->window,
-                                .chunk = d->chunk,
                                 .scale = (float)(d->scale != 0 ? d->scale : 1 / sqrt((double)d->head_dim)),
                                 .soft_cap = (float)d->soft_cap,
-                                .clip = (float)d->clip,
-                                .v_scale = (float)(d->v_scale != 0 ? d->v_scale : 1),
                                 .rope = d->rope,
                                 .grouped = d->grouped,
-                                .cycled = d->cycled,
                                 .k_is_v = d->k_is_v && !d->borrows,
                                 .borrows = d->borrows,
                                 .adopts = d->adopts,
                                 .lends = d->lends,
-                                .gate_softplus = d->gate_softplus,
-                                .query_beta = d->query_beta,
-                                .query_length = d->query_length,
-                                .query_from = d->query_from};
+                                .gate_softplus = d->gate_softplus};
     declare_linears(b, at, d);
     declare_norms(b, at, d);
-    if (d->mixed_head_norm)
-        b->mixed_head_norm = (struct tare_norm){.kind = TARE_NORM_RMS, .dim = b->v_dim, .eps = d->eps};
     declare_plain(b, at, d);
 }
 
@@ -170,9 +159,8 @@ static bool widths_fit(const struct tare_gqa_self *b)
 bool tare_gqa_runs(const struct tare_gqa_self *b, const struct tare_gqa_desc *d)
 {
     const bool norms = b->each || !normed_each(d);
-    const bool tuned = d->query_beta == 0 || d->query_length > 0;
     const bool index = d->index.heads < 1 || (b->index && tare_gqa_index_runs(b->index, d));
-    const bool apart = !b->index || (!tare_gqa_keeps_before(b) && !b->borrows && !b->cycled);
-    return norms && tuned && index && apart && widths_fit(b) && !(b->borrows && b->adopts) && d->kv_heads > 0 &&
+    const bool apart = !b->index || (!tare_gqa_keeps_before(b) && !b->borrows);
+    return norms && index && apart && widths_fit(b) && !(b->borrows && b->adopts) && d->kv_heads > 0 &&
            d->heads % d->kv_heads == 0 && d->rope.dims >= 0 && d->rope.dims <= d->head_dim;
 }

@@ -10,19 +10,24 @@
 
 struct tare_gqa_index;
 struct tare_gqa_job;
+struct tare_gqa_self;
 
 /*
  * What one model alone does with its attention, in a file of its own (gqa_convolved.c and others). Each hook MAY be
  * NULL; self is what tare_gqa_extend() was given. A block has one record, so a second extension replaces the first.
  */
 struct tare_gqa_hooks {
-    /* Before norms and rotation: changes what was projected of a token. work: this thread's, head_dim floats at least.
-     */
+    /* After norms of all heads together, before norms of single heads and rotation: changes what was projected of a
+     * token. work: this thread's, head_dim floats at least. */
     void (*project)(const struct tare_gqa_job *job, const void *self, int64_t token, float *work);
     /* Before a head's key and value are kept: changes them. */
     void (*keep)(const struct tare_gqa_job *job, const void *self, float *key, float *value);
-    /* A factor on the queries of head h, after norm and rotation. */
-    float (*query_factor)(const struct tare_gqa_job *job, const void *self, int64_t h);
+    /* A factor on the query of head h at a position, after norm and rotation. */
+    float (*query_factor)(const struct tare_gqa_job *job, const void *self, int64_t h, int64_t position);
+    /* The first key that a query at `last` sees, in place of the window. */
+    int64_t (*first_key)(const void *self, int64_t last);
+    /* The k-th of the query heads that read key head kv, where they do not follow each other. */
+    int64_t (*query_head)(const struct tare_gqa_self *b, int64_t kv, int64_t k);
     /* Does a query of head h at one position see a key at another, of those within its window? */
     bool (*sees)(const void *self, int64_t h, int64_t query, int64_t key);
     /* Before gates and the output projection: changes job->mixed. */
@@ -36,21 +41,19 @@ struct tare_gqa_self {
     struct tare_linear gate;            /* of what the heads give; its weight is NULL without one */
     struct tare_norm q_norm, k_norm;    /* of a head, or when wide of all of them */
     const struct tare_norm *each;       /* a norm for each query head, then each key head; NULL: the above */
-    struct tare_norm v_norm, mixed_head_norm;
     struct tare_gqa_hooks hooks;
     const struct tare_parameter *mixing, *mixing_bias; /* of two attentions: (heads, head_dim), (heads); NULL: none */
     const struct tare_gqa_index *index;                /* NULL: none */
     const struct tare_parameter *sink;                 /* (heads); NULL: none */
-    bool wide, norm_last, grouped, cycled, k_is_v, gate_softplus, gate_fused;
+    bool wide, norm_last, grouped, k_is_v, gate_softplus, gate_fused;
     bool borrows; /* attends over what another layer has kept */
     bool adopts;  /* its keys and values begin as what another layer has kept aside */
     bool lends;   /* keeps them aside */
-    double query_beta, query_length, query_from;
     int64_t heads, kv_heads, head_dim;
     int64_t v_dim; /* of a value */
     int64_t q_row; /* floats of a query head in what q gives: the gate of its own may follow it */
-    int64_t window, chunk;
-    float scale, soft_cap, clip, v_scale;
+    int64_t window;
+    float scale, soft_cap;
     struct tare_rope rope;
     int64_t projected; /* floats of a token's q, k and v together */
 };
@@ -84,6 +87,8 @@ static inline bool tare_gqa_keeps_before(const struct tare_gqa_self *b)
 /* All tokens: project x (tokens, dim), then clip, norm and rotate queries, keys and values, and keep the latter two. */
 void tare_gqa_prepare(struct tare_gqa_job *job, const float *x);
 
+/* The k-th of the query heads that read key head kv. */
+int64_t tare_gqa_query_head(const struct tare_gqa_self *b, int64_t kv, int64_t k);
 /* The first key that a query at `last` sees. */
 int64_t tare_gqa_first_key(const struct tare_gqa_self *b, int64_t last);
 /* mixed, and other, of all tokens, whose heads see every key between the first and the last; false: rows are too wide.

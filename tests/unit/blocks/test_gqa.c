@@ -6,6 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blocks/attention/gqa_chunked.h"
+#include "blocks/attention/gqa_clipped.h"
+#include "blocks/attention/gqa_cycled.h"
+#include "blocks/attention/gqa_mixed_norm.h"
+#include "blocks/attention/gqa_tempered.h"
+#include "blocks/attention/gqa_values.h"
 #include "models/blocks.h"
 #include "sample.h"
 
@@ -14,31 +20,43 @@ enum { DIM = 24, TOKENS = 23, HEADS = 4, KV = 2, HEAD = 8, MOST = 2 * HEADS * HE
 #define COMMON .dim = DIM, .heads = HEADS, .kv_heads = KV, .head_dim = HEAD, .eps = 1e-5
 #define ROPE .rope = {.kind = TARE_ROPE_DEFAULT, .dims = 4, .base = 100}
 
-static const struct tare_gqa_desc variants[] = {
-    {COMMON, ROPE, .qk_norm = TARE_QK_NORM_RMS, .bias = BIAS, .o_bias = BIAS},
-    {COMMON, ROPE, .window = 5, .sink_name = "sinks", .soft_cap = 3},
-    {COMMON, ROPE, .chunk = 6, .qk_norm = TARE_QK_NORM_RMS_BARE, .norm_last = true},
-    {COMMON, .query_beta = 0.7, .query_length = 4, .query_from = 1},
-    {COMMON, .v_head_dim = 6, .v_scale = 0.3, .sink_name = "sinks", .scale = 2},
-    {COMMON, .clip = 0.2, .qk_norm = TARE_QK_NORM_RMS_WIDE, .qkv_name = "Wqkv", .cycled = true},
-    {COMMON, ROPE, .gate = TARE_GATE_HEADS, .gate_softplus = true, .v_head_dim = 5},
-    {COMMON, .gate = TARE_GATE_ELEMENTS, .gate_name = "gate_proj", .gate_bias = true},
-    {COMMON, ROPE, .gate = TARE_GATE_QUERY, .qk_norm = TARE_QK_NORM_RMS},
-    {COMMON, .gate = TARE_GATE_FUSED, .qkv_name = "Wqkv", .mixed_head_norm = true},
-    {COMMON, ROPE,
-     .index = {.heads = 2,
-               .dim = 4,
-               .size = 3,
-               .top = 3,
-               .local = 1,
-               .one_plus = true,
-               .rope = {.kind = TARE_ROPE_DEFAULT, .dims = 4, .base = 50}}},
+/* A description, and at most one extension of the block that it makes. */
+struct variant {
+    struct tare_gqa_desc d;
+    struct tare_gqa_tempered tempered;
+    int64_t chunk;
+    double factor, most; /* of values; of what is projected */
+    bool value_norm, cycled, mixed_head_norm;
+};
+
+static const struct variant variants[] = {
+    {.d = {COMMON, ROPE, .qk_norm = TARE_QK_NORM_RMS, .bias = BIAS, .o_bias = BIAS}},
+    {.d = {COMMON, ROPE, .window = 5, .sink_name = "sinks", .soft_cap = 3}},
+    {.d = {COMMON, ROPE, .qk_norm = TARE_QK_NORM_RMS_BARE, .norm_last = true}, .chunk = 6},
+    {.d = {COMMON}, .tempered = {.beta = 0.7, .length = 4, .from = 1}},
+    {.d = {COMMON, .v_head_dim = 6, .sink_name = "sinks", .scale = 2}, .factor = 0.3},
+    {.d = {COMMON, .qk_norm = TARE_QK_NORM_RMS_WIDE, .qkv_name = "Wqkv"}, .most = 0.2},
+    {.d = {COMMON}, .cycled = true},
+    {.d = {COMMON, ROPE}, .value_norm = true},
+    {.d = {COMMON, ROPE, .gate = TARE_GATE_HEADS, .gate_softplus = true, .v_head_dim = 5}},
+    {.d = {COMMON, .gate = TARE_GATE_ELEMENTS, .gate_name = "gate_proj", .gate_bias = true}},
+    {.d = {COMMON, ROPE, .gate = TARE_GATE_QUERY, .qk_norm = TARE_QK_NORM_RMS}},
+    {.d = {COMMON, .gate = TARE_GATE_FUSED, .qkv_name = "Wqkv"}, .mixed_head_norm = true},
+    {.d = {COMMON, ROPE,
+           .index = {.heads = 2,
+                     .dim = 4,
+                     .size = 3,
+                     .top = 3,
+                     .local = 1,
+                     .one_plus = true,
+                     .rope = {.kind = TARE_ROPE_DEFAULT, .dims = 4, .base = 50}}}},
 };
 
 /* One text, written as in the papers. */
 struct plain {
     const struct sample_block *b;
     const struct tare_gqa_desc *d;
+    const struct variant *more;
     double row[TOKENS][MOST]; /* q, k, v, what else is projected */
     double q[TOKENS][HEADS][HEAD], k[TOKENS][KV][HEAD], v[TOKENS][KV][HEAD];
     double gate[TOKENS][HEADS][HEAD];
@@ -123,7 +141,9 @@ static void cut(struct plain *p, int64_t t, const double *row)
         for (int64_t i = 0; i < HEAD; i++)
             p->k[t][h][i] = row[h * HEAD + i];
         for (int64_t i = 0; i < v; i++)
-            p->v[t][h][i] = row[KV * HEAD + h * v + i] * (d->v_scale != 0 ? d->v_scale : 1);
+            p->v[t][h][i] = row[KV * HEAD + h * v + i] * (p->more->factor != 0 ? p->more->factor : 1);
+        if (p->more->value_norm)
+            rms(p->v[t][h], v, NULL, 0);
     }
     for (int64_t i = 0; i < HEADS * HEAD && d->gate == TARE_GATE_FUSED; i++)
         p->gate[t][i / HEAD][i % HEAD] = row[KV * (HEAD + v) + i];
@@ -163,15 +183,16 @@ static void prepare(struct plain *p, int64_t t, const double *x)
         rms(row, HEADS * HEAD, weight(p, "q_norm.weight"), 0);
         rms(row + HEADS * HEAD, KV * HEAD, weight(p, "k_norm.weight"), 0);
     }
-    for (int64_t i = 0; i < n && d->clip > 0; i++)
-        row[i] = fmax(-d->clip, fmin(d->clip, row[i]));
+    for (int64_t i = 0; i < n && p->more->most > 0; i++)
+        row[i] = fmax(-p->more->most, fmin(p->more->most, row[i]));
     cut(p, t, row);
     gates(p, t, x);
     index_token(p, t, x);
     for (int h = 0; h < HEADS; h++) {
         finish_head(p, p->q[t][h], weight(p, "q_norm.weight"), t);
-        for (int i = 0; i < HEAD && d->query_beta != 0; i++)
-            p->q[t][h][i] *= 1 + d->query_beta * log(1 + floor(((double)t + d->query_from) / d->query_length));
+        const struct tare_gqa_tempered *warm = &p->more->tempered;
+        for (int i = 0; i < HEAD && warm->beta != 0; i++)
+            p->q[t][h][i] *= 1 + warm->beta * log(1 + floor(((double)t + warm->from) / warm->length));
     }
     for (int h = 0; h < KV; h++)
         finish_head(p, p->k[t][h], weight(p, "k_norm.weight"), t);
@@ -196,7 +217,8 @@ static bool sees(const struct plain *p, int64_t t, int64_t h, int64_t j)
 {
     const struct tare_gqa_desc *d = p->d;
     int64_t better = 0;
-    if (j > t || (d->window > 0 && j <= t - d->window) || (d->chunk > 0 && j / d->chunk != t / d->chunk))
+    if (j > t || (d->window > 0 && j <= t - d->window) ||
+        (p->more->chunk > 0 && j / p->more->chunk != t / p->more->chunk))
         return false;
     if (d->index.heads < 1)
         return true;
@@ -208,7 +230,7 @@ static bool sees(const struct plain *p, int64_t t, int64_t h, int64_t j)
 static void attend(const struct plain *p, int64_t t, int64_t h, double *y)
 {
     const struct tare_gqa_desc *d = p->d;
-    const int64_t kv = d->cycled ? h % KV : h / (HEADS / KV), v = value_dim(d);
+    const int64_t kv = p->more->cycled ? h % KV : h / (HEADS / KV), v = value_dim(d);
     double sum = d->sink_name ? exp((double)weight(p, d->sink_name)[h]) : 0;
     memset(y, 0, (size_t)v * sizeof *y);
     for (int64_t j = 0; j < TOKENS; j++) {
@@ -225,17 +247,17 @@ static void attend(const struct plain *p, int64_t t, int64_t h, double *y)
     }
     for (int64_t i = 0; i < v; i++)
         y[i] /= sum;
-    if (d->mixed_head_norm)
+    if (p->more->mixed_head_norm)
         rms(y, v, NULL, 0);
     for (int64_t i = 0; i < v && d->gate != TARE_GATE_NONE; i++)
         y[i] *= d->gate_softplus ? log1p(exp(p->gate[t][h][i])) : 1 / (1 + exp(-p->gate[t][h][i]));
 }
 
-static void reference(const struct sample_block *b, const struct tare_gqa_desc *d, const float *x, float *want)
+static void reference(const struct sample_block *b, const struct variant *v, const float *x, float *want)
 {
     static struct plain p;
     double in[DIM], mixed[HEADS * HEAD], out[DIM];
-    p = (struct plain){.b = b, .d = d};
+    p = (struct plain){.b = b, .d = &v->d, .more = v};
     for (int64_t t = 0; t < TOKENS; t++) {
         for (int i = 0; i < DIM; i++)
             in[i] = (double)x[t * DIM + i];
@@ -243,7 +265,7 @@ static void reference(const struct sample_block *b, const struct tare_gqa_desc *
     }
     for (int64_t t = 0; t < TOKENS; t++) {
         for (int64_t h = 0; h < HEADS; h++)
-            attend(&p, t, h, mixed + h * value_dim(d));
+            attend(&p, t, h, mixed + h * value_dim(&v->d));
         multiply(&p, "o_proj", mixed, out);
         for (int i = 0; i < DIM; i++)
             want[t * DIM + i] = (float)out[i];
@@ -252,9 +274,26 @@ static void reference(const struct sample_block *b, const struct tare_gqa_desc *
 
 static float x[2][TOKENS * DIM], want[2][TOKENS * DIM], y[2 * TOKENS * DIM];
 
-static void begin(struct sample_block *b, const struct tare_gqa_desc *d, int threads)
+static void extend(struct tare_layer *l, struct tare_at at, const struct variant *v)
 {
-    tare_gqa(&b->layer, sample_block_begin(b, threads, DIM), d);
+    tare_gqa_tempered(l, at, &v->tempered);
+    tare_gqa_chunked(l, at, v->chunk);
+    tare_gqa_clipped(l, at, v->most);
+    if (v->factor != 0)
+        tare_gqa_scaled_values(l, at, v->factor);
+    if (v->value_norm)
+        tare_gqa_normed_values(l, at, HEAD, 1e-5);
+    if (v->cycled)
+        tare_gqa_cycled(l, at);
+    if (v->mixed_head_norm)
+        tare_gqa_mixed_head_norm(l, at, HEAD, 1e-5);
+}
+
+static void begin(struct sample_block *b, const struct variant *v, int threads)
+{
+    const struct tare_at at = sample_block_begin(b, threads, DIM);
+    tare_gqa(&b->layer, at, &v->d);
+    extend(&b->layer, tare_at(at, "self_attn"), v);
     sample_block_load(b);
     assert_non_null(b->layer.mixer.ops);
     sample_fill(x[0], TOKENS * DIM, "first", 0, 1);
@@ -311,7 +350,6 @@ static void test_cannot_run(void **unused)
 {
     static const struct tare_gqa_desc odd[] = {
         {.dim = DIM, .heads = 4, .kv_heads = 3, .head_dim = 8},
-        {COMMON, .query_beta = 1},
         {COMMON, .gate = TARE_GATE_FUSED},
         {COMMON, .gate = TARE_GATE_QUERY, .v_head_dim = 4},
         {COMMON, .k_is_v = true, .v_head_dim = 4},
@@ -329,9 +367,22 @@ static void test_cannot_run(void **unused)
     }
 }
 
+/* Queries that grow with no length between two steps. */
+static void test_tempered_without_length(void **unused)
+{
+    (void)unused;
+    struct sample_block b;
+    const struct tare_at at = sample_block_begin(&b, 1, DIM);
+    tare_gqa(&b.layer, at, &variants[0].d);
+    tare_gqa_tempered(&b.layer, at, &(struct tare_gqa_tempered){.beta = 1});
+    assert_null(b.layer.mixer.ops);
+    sample_block_end(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_plain), cmocka_unit_test(test_pieces),
-                                       cmocka_unit_test(test_cannot_run)};
+                                       cmocka_unit_test(test_cannot_run),
+                                       cmocka_unit_test(test_tempered_without_length)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
