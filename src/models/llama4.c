@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * llama4.c - the text model of Llama 4: every few layers one routed expert beside a shared one (mlx-lm:
  * models/llama4.py). */
-#include "blocks/attention/gqa_chunked.h"
+#include "blocks/attention/gqa_keys.h"
 #include "blocks/attention/gqa_tempered.h"
 #include "blocks/feed_forward/mixture_variant.h"
 #include "models/family/config_words.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * plamo.c - PLaMo (mlx-lm: models/plamo.py): one norm, attention and feed-forward side by side. */
-#include "blocks/attention/gqa_cycled.h"
+#include "blocks/attention/gqa_keys.h"
 #include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \

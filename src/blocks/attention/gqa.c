@@ -10,7 +10,7 @@
 
 #include "blocks/attention/attend.h"
 #include "blocks/attention/gate.h"
-#include "blocks/attention/gqa_index.h"
+#include "blocks/attention/gqa_index_self.h"
 
 static int64_t of_heads(const struct tare_gqa_self *b)
 {
@@ -20,8 +20,8 @@ static int64_t of_heads(const struct tare_gqa_self *b)
 static size_t scratch(const void *block, int64_t tokens)
 {
     const struct tare_gqa_self *b = block;
-    const int64_t mixed = of_heads(b) * (b->mixing ? 2 : 1) + (b->gate.weight ? b->gate.out : 0);
-    const size_t index = b->index ? tare_gqa_index_scratch(b->index, tokens) : 0;
+    const int64_t mixed = of_heads(b) * (b->hooks.attends_twice ? 2 : 1) + (b->gate.weight ? b->gate.out : 0);
+    const size_t index = tare_gqa_index_of(b) ? tare_gqa_index_scratch(tare_gqa_index_of(b), tokens) : 0;
     return (size_t)tokens * (size_t)(b->projected + mixed + 2 * b->rope.dims + 1) + index;
 }
 
@@ -31,9 +31,9 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     parts[TARE_GQA_KEYS] = (struct tare_state_part){TARE_STATE_ROWS, b->kv_heads, b->head_dim, 1};
     parts[TARE_GQA_VALUES] = (struct tare_state_part){TARE_STATE_ROWS, b->kv_heads, b->v_dim, 1};
     parts[TARE_GQA_BEFORE] = (struct tare_state_part){TARE_STATE_ROWS, 2 * b->kv_heads, b->head_dim, 1};
-    if (b->index)
-        parts[TARE_GQA_INDEX] = (struct tare_state_part){TARE_STATE_ROWS, 1, b->index->dim, 1};
-    return tare_gqa_keeps_before(b) || b->index ? 3 : 2;
+    if (tare_gqa_index_of(b))
+        parts[TARE_GQA_INDEX] = (struct tare_state_part){TARE_STATE_ROWS, 1, tare_gqa_index_of(b)->dim, 1};
+    return tare_gqa_keeps_before(b) || tare_gqa_index_of(b) ? 3 : 2;
 }
 
 /* A query whose hook says which keys it sees. */
@@ -58,7 +58,7 @@ int64_t tare_gqa_first_key(const struct tare_gqa_self *b, int64_t last)
 {
     if (b->hooks.first_key)
         return b->hooks.first_key(b->hooks.self, last);
-    return b->window > 0 && last >= b->window ? last - b->window + 1 : 0;
+    return tare_gqa_window_start(b->window, last);
 }
 
 /* Attends with one query head of a token. a is set up for all heads that share its key head. */
@@ -72,7 +72,7 @@ static void attend_head(const struct tare_gqa_job *j, int64_t t, int64_t h, stru
     if (b->hooks.sees)
         a.sees = sees_key, a.user = &query;
     tare_attend(&j->pass->kernels, &a, q, score, j->mixed + (t * b->heads + h) * b->v_dim);
-    if (!b->mixing)
+    if (!b->hooks.attends_twice)
         return;
     a.state = tare_pass_lent(j->pass, tare_pass_span(j->pass, t)); /* what the layer before saw */
     a.first = 0;
@@ -85,7 +85,8 @@ static void attend_group(void *user, size_t i, int worker)
     const struct tare_gqa_job *j = user;
     const struct tare_gqa_self *b = j->b;
     const int64_t t = (int64_t)i / b->kv_heads, kv = (int64_t)i % b->kv_heads, group = b->heads / b->kv_heads;
-    const int64_t share = b->index ? b->heads / b->index->heads : 1; /* query heads of an index head */
+    const int64_t share =
+        tare_gqa_index_of(b) ? b->heads / tare_gqa_index_of(b)->heads : 1; /* query heads of an index head */
     const struct tare_span *span = tare_pass_span(j->pass, t);
     struct tare_attend a = {.state = b->borrows ? tare_pass_lent(j->pass, span) : tare_pass_state(j->pass, span),
                             .keys = TARE_GQA_KEYS,
@@ -99,31 +100,11 @@ static void attend_group(void *user, size_t i, int worker)
     struct tare_gqa_seen seen;
     for (int64_t k = 0; k < group; k++) {
         const int64_t h = tare_gqa_query_head(b, kv, k);
-        if (b->index && (k == 0 || h / share != (h - 1) / share)) {
+        if (tare_gqa_index_of(b) && (k == 0 || h / share != (h - 1) / share)) {
             seen = tare_gqa_index_choose(j, t, h, j->pass->work[worker]);
             a.sees = tare_gqa_index_sees, a.user = &seen;
         }
         attend_head(j, t, h, a, j->pass->work[worker]);
-    }
-}
-
-/* mixed = m * other + (1 - m) * mixed with m = sigmoid(q . weight + bias), for each head of a token. */
-static void mix_token(void *user, size_t i, int worker)
-{
-    (void)worker;
-    const struct tare_gqa_job *j = user;
-    const struct tare_gqa_self *b = j->b;
-    const float *weight = tare_loaded_vector(j->pass->loaded, b->mixing);
-    const float *bias = tare_loaded_vector(j->pass->loaded, b->mixing_bias);
-    for (int64_t h = 0; h < b->heads; h++) {
-        const float *q = tare_gqa_head(j, (int64_t)i, h), *w = weight + h * b->head_dim;
-        const int64_t at = ((int64_t)i * b->heads + h) * b->v_dim;
-        float sum = bias[h];
-        for (int64_t d = 0; d < b->head_dim; d++)
-            sum += q[d] * w[d];
-        const float share = tare_sigmoid(sum);
-        for (int64_t d = 0; d < b->v_dim; d++)
-            j->mixed[at + d] = share * j->other[at + d] + (1 - share) * j->mixed[at + d];
     }
 }
 
@@ -169,7 +150,7 @@ static struct tare_gqa_job lay_out(const struct tare_gqa_self *b, const struct t
     j.factor = j.freq + tokens * b->rope.dims;
     j.gates = j.factor + tokens;
     j.other = j.gates + (b->gate.weight ? tokens * b->gate.out : 0);
-    j.index = j.other + (b->mixing ? tokens * of_heads(b) : 0);
+    j.index = j.other + (b->hooks.attends_twice ? tokens * of_heads(b) : 0);
     return j;
 }
 
@@ -179,12 +160,10 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     const size_t tokens = (size_t)pass->tokens;
     struct tare_gqa_job j = lay_out(b, pass);
     tare_gqa_prepare(&j, x);
-    if (b->index)
+    if (tare_gqa_index_of(b))
         tare_gqa_index_prepare(&j, x);
-    if (b->index || b->hooks.sees || !tare_gqa_attend(&j))
+    if (tare_gqa_index_of(b) || b->hooks.sees || !tare_gqa_attend(&j))
         tare_pool_run(pass->pool, tokens * (size_t)b->kv_heads, attend_group, &j);
-    if (b->mixing)
-        tare_pool_run(pass->pool, tokens, mix_token, &j);
     finish(&j, x);
     tare_linear_forward(pass, &b->o, j.mixed, b->o.in, y, b->o.out);
 }
@@ -202,15 +181,9 @@ void tare_gqa(struct tare_layer *layer, struct tare_at parent, const struct tare
         tare_block_set(&layer->mixer, at, b.borrows ? &borrowing : &ops, &b, sizeof b);
 }
 
-void tare_gqa_mixing(struct tare_block *mixer, struct tare_at at, int64_t window)
+const struct tare_gqa_self *tare_gqa_made(const struct tare_layer *layer)
 {
-    if (mixer->ops != &ops) /* it does not run anyway */
-        return;
-    struct tare_gqa_self b = *(const struct tare_gqa_self *)mixer->self;
-    b.window = window;
-    b.mixing = tare_plain(at, "weight", 2, b.heads, b.head_dim);
-    b.mixing_bias = tare_plain(at, "bias", 1, b.heads);
-    tare_block_set(mixer, at, &ops, &b, sizeof b);
+    return layer->mixer.ops == &ops || layer->mixer.ops == &borrowing ? layer->mixer.self : NULL;
 }
 
 void tare_gqa_extend(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_hooks *hooks, const void *self,
@@ -218,9 +191,14 @@ void tare_gqa_extend(struct tare_layer *layer, struct tare_at at, const struct t
 {
     struct tare_block *mixer = &layer->mixer;
     const void *copy = tare_block_keep(at, self, size);
-    if (!copy || (mixer->ops != &ops && mixer->ops != &borrowing))
+    if (!copy || !tare_gqa_made(layer))
         return;
-    struct tare_gqa_self b = *(const struct tare_gqa_self *)mixer->self;
+    struct tare_gqa_self b = *tare_gqa_made(layer);
+    const bool keeps_more = hooks->indexed || hooks->keeps_before;
+    if (b.hooks.self || (keeps_more && (b.borrows || b.lends))) {
+        *mixer = (struct tare_block){0};
+        return;
+    }
     b.hooks = *hooks;
     b.hooks.self = copy;
     tare_block_set(mixer, at, mixer->ops, &b, sizeof b);
@@ -229,7 +207,7 @@ void tare_gqa_extend(struct tare_layer *layer, struct tare_at at, const struct t
 /* Does the block do something that the fields of tare_gqa_describe() do not say? */
 static bool is_special(const struct tare_gqa_self *b)
 {
-    return b->sink || b->index || b->gate.weight || b->gate_fused || b->hooks.self || b->q_row != b->head_dim ||
+    return b->sink || b->gate.weight || b->gate_fused || b->hooks.self || b->q_row != b->head_dim ||
            b->v_dim != b->head_dim || b->adopts;
 }
 

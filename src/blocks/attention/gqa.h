@@ -8,18 +8,6 @@
 #include "blocks/decoder.h"
 #include "blocks/rope.h"
 
-/* Attention to chosen blocks of keys (minimax_m3_vl): keys are cut into blocks, and small index heads choose which
- * blocks a query sees. A block is as good as the best dot product of the index query with an index key of the block. */
-struct tare_gqa_index_desc {
-    int64_t heads; /* index queries of a token, each for heads / this many query heads; below 1: no index */
-    int64_t dim;   /* of an index query and of an index key */
-    int64_t size;  /* keys of a block */
-    int64_t top;   /* blocks that a query sees */
-    int64_t local; /* the last blocks, which are always among them */
-    bool one_plus; /* the norms of index queries and keys multiply by 1 + weight */
-    struct tare_rope rope;
-};
-
 /* The parameters are self_attn.{q,k,v,o}_proj and those that a field names. */
 struct tare_gqa_desc {
     const char *name; /* the place of all parameters; NULL: "self_attn" */
@@ -74,7 +62,6 @@ struct tare_gqa_desc {
     bool borrows; /* the layer has no keys and values and reads those of the layer layer->borrows before it */
     bool lends;   /* keys and values are kept as they were projected, too, for later layers that adopt them (hunyuan) */
     bool adopts;  /* keys and values begin as what the layer layer->borrows before it has lent (hunyuan) */
-    struct tare_gqa_index_desc index; /* not with borrows or lends */
     struct tare_rope rope;
 };
 /* Declares the parameters below at.name, and makes layer->mixer this block unless it cannot be run. */
@@ -82,9 +69,5 @@ void tare_gqa(struct tare_layer *layer, struct tare_at at, const struct tare_gqa
 /* Fills in heads, kv_heads, head_dim, scale, window, soft_cap and rope of a block that tare_gqa() made. False when the
  * block is another one, or does more than these fields say. */
 bool tare_gqa_describe(const struct tare_block *block, struct tare_gqa_desc *desc);
-/* Replaces mixer, a tare_gqa(), by a copy that attends twice: to `window` keys of its own, and to all keys of the layer
- * layer->borrows before it. A gate a head, sigmoid(weight . query + bias), declared at `at`, mixes what the two give
- * (iquestloopcoder). */
-void tare_gqa_mixing(struct tare_block *mixer, struct tare_at at, int64_t window);
 
 #endif

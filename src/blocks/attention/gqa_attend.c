@@ -64,7 +64,7 @@ static void attend_tile(void *user, size_t i, int worker)
         const struct tare_span *span = tare_pass_span(pass, t);
         next = span->first + span->tokens < end ? span->first + span->tokens : end;
         attend_span(tiles, kv, t, next, false, pass->work[worker]);
-        if (tiles->job->b->mixing)
+        if (tiles->job->b->hooks.attends_twice)
             attend_span(tiles, kv, t, next, true, pass->work[worker]);
     }
 }

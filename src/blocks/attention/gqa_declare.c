@@ -2,7 +2,7 @@
  * gqa_declare.c - the parameters of grouped-query attention. */
 #include <math.h>
 
-#include "blocks/attention/gqa_index.h"
+#include "blocks/attention/gqa_self.h"
 
 static struct tare_norm head_norm(struct tare_at at, const char *name, int64_t heads, const struct tare_gqa_desc *d)
 {
@@ -117,8 +117,6 @@ static void declare_plain(struct tare_gqa_self *b, struct tare_at at, const stru
 {
     if (d->sink_name)
         b->sink = tare_plain(at, d->sink_name, 1, d->heads);
-    if (d->index.heads > 0)
-        b->index = tare_gqa_index(at, d);
 }
 
 void tare_gqa_declare(struct tare_gqa_self *b, struct tare_at at, const struct tare_gqa_desc *d)
@@ -159,8 +157,6 @@ static bool widths_fit(const struct tare_gqa_self *b)
 bool tare_gqa_runs(const struct tare_gqa_self *b, const struct tare_gqa_desc *d)
 {
     const bool norms = b->each || !normed_each(d);
-    const bool index = d->index.heads < 1 || (b->index && tare_gqa_index_runs(b->index, d));
-    const bool apart = !b->index || (!tare_gqa_keeps_before(b) && !b->borrows);
-    return norms && index && apart && widths_fit(b) && !(b->borrows && b->adopts) && d->kv_heads > 0 &&
-           d->heads % d->kv_heads == 0 && d->rope.dims >= 0 && d->rope.dims <= d->head_dim;
+    return norms && widths_fit(b) && !(b->borrows && b->adopts) && d->kv_heads > 0 && d->heads % d->kv_heads == 0 &&
+           d->rope.dims >= 0 && d->rope.dims <= d->head_dim;
 }

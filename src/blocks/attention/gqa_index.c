@@ -2,6 +2,8 @@
  * gqa_index.c - which blocks of keys a query sees, by an index (MiniMax M3, 2026). */
 #include "blocks/attention/gqa_index.h"
 
+#include "blocks/attention/gqa_index_self.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -20,22 +22,22 @@ size_t tare_gqa_index_scratch(const struct tare_gqa_index *x, int64_t tokens)
 /* job->index: (tokens, heads + 1, dim), then of each token its rotation, of each span its angles and their factor. */
 static float *tables(const struct tare_gqa_job *j)
 {
-    return j->index + j->pass->tokens * row_of(j->b->index);
+    return j->index + j->pass->tokens * row_of(tare_gqa_index_of(j->b));
 }
 static float *angles(const struct tare_gqa_job *j)
 {
-    return tables(j) + j->pass->tokens * j->b->index->rope.dims;
+    return tables(j) + j->pass->tokens * tare_gqa_index_of(j->b)->rope.dims;
 }
 static float *factors(const struct tare_gqa_job *j)
 {
-    return angles(j) + j->pass->tokens * j->b->index->rope.dims;
+    return angles(j) + j->pass->tokens * tare_gqa_index_of(j->b)->rope.dims;
 }
 
 static void prepare_token(void *user, size_t i, int worker)
 {
     (void)worker;
     const struct tare_gqa_job *j = user;
-    const struct tare_gqa_index *x = j->b->index;
+    const struct tare_gqa_index *x = tare_gqa_index_of(j->b);
     const int64_t t = (int64_t)i, dims = x->rope.dims, span = j->pass->span_of[t];
     const int64_t position = tare_pass_position(j->pass, t);
     float *row = j->index + t * row_of(x), *table = tables(j) + t * dims;
@@ -51,7 +53,7 @@ static void prepare_token(void *user, size_t i, int worker)
 
 void tare_gqa_index_prepare(const struct tare_gqa_job *j, const float *input)
 {
-    const struct tare_gqa_index *x = j->b->index;
+    const struct tare_gqa_index *x = tare_gqa_index_of(j->b);
     const struct tare_pass *pass = j->pass;
     tare_linear_forward(pass, &x->q, input, x->q.in, j->index, row_of(x));
     tare_linear_forward(pass, &x->k, input, x->k.in, j->index + x->heads * x->dim, row_of(x));
@@ -88,7 +90,7 @@ static void mark_best(float *work, int64_t n, int64_t keys, int64_t top)
 
 struct tare_gqa_seen tare_gqa_index_choose(const struct tare_gqa_job *j, int64_t t, int64_t h, float *work)
 {
-    const struct tare_gqa_index *x = j->b->index;
+    const struct tare_gqa_index *x = tare_gqa_index_of(j->b);
     const int64_t keys = tare_pass_position(j->pass, t) + 1, own = h / (j->b->heads / x->heads);
     const struct tare_state *state = tare_pass_state(j->pass, tare_pass_span(j->pass, t));
     const float *q = j->index + t * row_of(x) + own * x->dim;
@@ -103,12 +105,12 @@ bool tare_gqa_index_sees(const void *user, int64_t position)
     return seen->blocks[position / seen->size] != 0;
 }
 
-const struct tare_gqa_index *tare_gqa_index(struct tare_at at, const struct tare_gqa_desc *d)
+static struct tare_gqa_index declare(struct tare_at at, const struct tare_gqa_desc *d,
+                                     const struct tare_gqa_index_desc *own)
 {
-    const struct tare_gqa_index_desc *own = &d->index;
     struct tare_norm (*const norm)(struct tare_at, const char *, int64_t, double) =
         own->one_plus ? tare_rms_norm_one_plus : tare_rms_norm;
-    const struct tare_gqa_index index = {
+    return (struct tare_gqa_index){
         .q = tare_linear(at, "index_q_proj", d->dim, tare_mul(at, own->heads, own->dim), NO_BIAS),
         .k = tare_linear(at, "index_k_proj", d->dim, own->dim, NO_BIAS),
         .q_norm = norm(at, "index_q_norm", own->dim, d->eps),
@@ -120,11 +122,14 @@ const struct tare_gqa_index *tare_gqa_index(struct tare_at at, const struct tare
         .local = own->local,
         .rope = own->rope,
     };
-    return tare_block_keep(at, &index, sizeof index);
 }
 
-bool tare_gqa_index_runs(const struct tare_gqa_index *x, const struct tare_gqa_desc *d)
+void tare_gqa_index(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_desc *d,
+                    const struct tare_gqa_index_desc *own)
 {
-    return x->size > 0 && x->top > 0 && x->heads > 0 && d->heads % x->heads == 0 && x->rope.dims > 0 &&
-           x->rope.dims <= x->dim;
+    const struct tare_gqa_index x = declare(at, d, own);
+    if (x.size > 0 && x.top > 0 && x.heads > 0 && d->heads % x.heads == 0 && x.rope.dims > 0 && x.rope.dims <= x.dim)
+        tare_gqa_extend(layer, at, &(struct tare_gqa_hooks){.indexed = true}, &x, sizeof x);
+    else
+        layer->mixer = (struct tare_block){0};
 }

@@ -14,7 +14,7 @@ struct tare_gqa_self;
 
 /*
  * What one model alone does with its attention, in a file of its own (gqa_convolved.c and others). Each hook MAY be
- * NULL; self is what tare_gqa_extend() was given. A block has one record, so a second extension replaces the first.
+ * NULL; self is what tare_gqa_extend() was given. A block has one record.
  */
 struct tare_gqa_hooks {
     /* After norms of all heads together, before norms of single heads and rotation: changes what was projected of a
@@ -33,6 +33,9 @@ struct tare_gqa_hooks {
     /* Before gates and the output projection: changes job->mixed. */
     void (*mix)(const struct tare_gqa_job *job, const void *self);
     bool keeps_before; /* project reads TARE_GQA_BEFORE, the keys and values of earlier tokens as they were projected */
+    /* The heads attend again, to all keys of the layer layer->borrows before this one, into job->other. */
+    bool attends_twice;
+    bool indexed; /* self is a struct tare_gqa_index, which says which keys a query sees */
     const void *self;
 };
 
@@ -42,9 +45,7 @@ struct tare_gqa_self {
     struct tare_norm q_norm, k_norm;    /* of a head, or when wide of all of them */
     const struct tare_norm *each;       /* a norm for each query head, then each key head; NULL: the above */
     struct tare_gqa_hooks hooks;
-    const struct tare_parameter *mixing, *mixing_bias; /* of two attentions: (heads, head_dim), (heads); NULL: none */
-    const struct tare_gqa_index *index;                /* NULL: none */
-    const struct tare_parameter *sink;                 /* (heads); NULL: none */
+    const struct tare_parameter *sink; /* (heads); NULL: none */
     bool wide, norm_last, grouped, k_is_v, gate_softplus, gate_fused;
     bool borrows; /* attends over what another layer has kept */
     bool adopts;  /* its keys and values begin as what another layer has kept aside */
@@ -78,6 +79,12 @@ struct tare_gqa_job {
 /* Where a head lies among what was projected of a token. h: query heads, then key heads, then value heads. */
 float *tare_gqa_head(const struct tare_gqa_job *job, int64_t token, int64_t h);
 
+/* NULL: it has no index. */
+static inline const struct tare_gqa_index *tare_gqa_index_of(const struct tare_gqa_self *b)
+{
+    return b->hooks.indexed ? b->hooks.self : NULL;
+}
+
 /* Has it BEFORE? */
 static inline bool tare_gqa_keeps_before(const struct tare_gqa_self *b)
 {
@@ -87,6 +94,11 @@ static inline bool tare_gqa_keeps_before(const struct tare_gqa_self *b)
 /* All tokens: project x (tokens, dim), then clip, norm and rotate queries, keys and values, and keep the latter two. */
 void tare_gqa_prepare(struct tare_gqa_job *job, const float *x);
 
+/* The first of the `window` keys that end with `last`; a window below 1 has no end. */
+static inline int64_t tare_gqa_window_start(int64_t window, int64_t last)
+{
+    return window > 0 && last >= window ? last - window + 1 : 0;
+}
 /* The k-th of the query heads that read key head kv. */
 int64_t tare_gqa_query_head(const struct tare_gqa_self *b, int64_t kv, int64_t k);
 /* The first key that a query at `last` sees. */
@@ -100,7 +112,11 @@ void tare_gqa_declare(struct tare_gqa_self *b, struct tare_at at, const struct t
 /* Can it be run? Configs that mlx-lm declares and nobody can run exist. */
 bool tare_gqa_runs(const struct tare_gqa_self *b, const struct tare_gqa_desc *desc);
 
-/* Gives the layer's tare_gqa() hooks, with a copy of self (size bytes). A mixer that cannot be run stays so. */
+/* The layer's tare_gqa(), or NULL when it cannot be run. */
+const struct tare_gqa_self *tare_gqa_made(const struct tare_layer *layer);
+/* Gives the layer's tare_gqa() hooks, with a copy of self (size bytes). A mixer that cannot be run stays so. One block
+ * has one extension: after a second one the model can be planned only, and so it is where hooks keep more keys than a
+ * block has that borrows or lends its own. */
 void tare_gqa_extend(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_hooks *hooks, const void *self,
                      size_t size);
 

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "blocks/attention/gqa_chunked.h"
 #include "blocks/attention/gqa_clipped.h"
-#include "blocks/attention/gqa_cycled.h"
+#include "blocks/attention/gqa_index.h"
+#include "blocks/attention/gqa_keys.h"
 #include "blocks/attention/gqa_mixed_norm.h"
 #include "blocks/attention/gqa_tempered.h"
 #include "blocks/attention/gqa_values.h"
@@ -24,6 +24,7 @@ enum { DIM = 24, TOKENS = 23, HEADS = 4, KV = 2, HEAD = 8, MOST = 2 * HEADS * HE
 struct variant {
     struct tare_gqa_desc d;
     struct tare_gqa_tempered tempered;
+    struct tare_gqa_index_desc index;
     int64_t chunk;
     double factor, most; /* of values; of what is projected */
     bool value_norm, cycled, mixed_head_norm;
@@ -42,14 +43,14 @@ static const struct variant variants[] = {
     {.d = {COMMON, .gate = TARE_GATE_ELEMENTS, .gate_name = "gate_proj", .gate_bias = true}},
     {.d = {COMMON, ROPE, .gate = TARE_GATE_QUERY, .qk_norm = TARE_QK_NORM_RMS}},
     {.d = {COMMON, .gate = TARE_GATE_FUSED, .qkv_name = "Wqkv"}, .mixed_head_norm = true},
-    {.d = {COMMON, ROPE,
-           .index = {.heads = 2,
-                     .dim = 4,
-                     .size = 3,
-                     .top = 3,
-                     .local = 1,
-                     .one_plus = true,
-                     .rope = {.kind = TARE_ROPE_DEFAULT, .dims = 4, .base = 50}}}},
+    {.d = {COMMON, ROPE},
+     .index = {.heads = 2,
+               .dim = 4,
+               .size = 3,
+               .top = 3,
+               .local = 1,
+               .one_plus = true,
+               .rope = {.kind = TARE_ROPE_DEFAULT, .dims = 4, .base = 50}}},
 };
 
 /* One text, written as in the papers. */
@@ -164,11 +165,11 @@ static void index_token(struct plain *p, int64_t t, const double *x)
         return;
     multiply(p, "index_k_proj", x, p->index_k[t]);
     rms(p->index_k[t], 4, weight(p, "index_k_norm.weight"), 1);
-    rotate(p->index_k[t], &p->d->index.rope, t);
+    rotate(p->index_k[t], &p->more->index.rope, t);
     for (int h = 0; h < 2; h++) {
         memcpy(p->index_q[t][h], q + 4 * h, 4 * sizeof *q);
         rms(p->index_q[t][h], 4, weight(p, "index_q_norm.weight"), 1);
-        rotate(p->index_q[t][h], &p->d->index.rope, t);
+        rotate(p->index_q[t][h], &p->more->index.rope, t);
     }
 }
 
@@ -200,7 +201,7 @@ static void prepare(struct plain *p, int64_t t, const double *x)
 
 static double best_of_block(const struct plain *p, int64_t t, int64_t h, int64_t block)
 {
-    const struct tare_gqa_index_desc *x = &p->d->index;
+    const struct tare_gqa_index_desc *x = &p->more->index;
     double best = -INFINITY;
     if (block > t / x->size - x->local)
         return INFINITY;
@@ -220,11 +221,11 @@ static bool sees(const struct plain *p, int64_t t, int64_t h, int64_t j)
     if (j > t || (d->window > 0 && j <= t - d->window) ||
         (p->more->chunk > 0 && j / p->more->chunk != t / p->more->chunk))
         return false;
-    if (d->index.heads < 1)
+    if (p->more->index.heads < 1)
         return true;
-    for (int64_t b = 0; b <= t / d->index.size; b++)
-        better += best_of_block(p, t, h / 2, b) > best_of_block(p, t, h / 2, j / d->index.size);
-    return better < d->index.top;
+    for (int64_t b = 0; b <= t / p->more->index.size; b++)
+        better += best_of_block(p, t, h / 2, b) > best_of_block(p, t, h / 2, j / p->more->index.size);
+    return better < p->more->index.top;
 }
 
 static void attend(const struct plain *p, int64_t t, int64_t h, double *y)
@@ -283,6 +284,8 @@ static void extend(struct tare_layer *l, struct tare_at at, const struct variant
         tare_gqa_scaled_values(l, at, v->factor);
     if (v->value_norm)
         tare_gqa_normed_values(l, at, HEAD, 1e-5);
+    if (v->index.heads > 0)
+        tare_gqa_index(l, at, &v->d, &v->index);
     if (v->cycled)
         tare_gqa_cycled(l, at);
     if (v->mixed_head_norm)
@@ -354,8 +357,6 @@ static void test_cannot_run(void **unused)
         {COMMON, .gate = TARE_GATE_QUERY, .v_head_dim = 4},
         {COMMON, .k_is_v = true, .v_head_dim = 4},
         {COMMON, .rope = {.kind = TARE_ROPE_DEFAULT, .dims = 9, .base = 10}},
-        {COMMON, .index = {.heads = 2, .dim = 4, .size = 0, .top = 3, .rope = {.kind = TARE_ROPE_DEFAULT, .dims = 4}}},
-        {COMMON, .index = {.heads = 3, .dim = 4, .size = 2, .top = 3, .rope = {.kind = TARE_ROPE_DEFAULT, .dims = 4}}},
     };
     (void)unused;
     for (size_t i = 0; i < FIXTURE_COUNT(odd); i++) {
@@ -367,22 +368,33 @@ static void test_cannot_run(void **unused)
     }
 }
 
-/* Queries that grow with no length between two steps. */
-static void test_tempered_without_length(void **unused)
+/* Extensions that a block refuses: it can be planned, and not run. */
+static void test_cannot_extend(void **unused)
 {
+    const struct tare_rope rope = {.kind = TARE_ROPE_DEFAULT, .dims = 4};
+    const struct variant odd[] = {
+        {.d = {COMMON}, .tempered = {.beta = 1}},
+        {.d = {COMMON}, .index = {.heads = 2, .dim = 4, .size = 0, .top = 3, .rope = rope}},
+        {.d = {COMMON}, .index = {.heads = 3, .dim = 4, .size = 2, .top = 3, .rope = rope}},
+        {.d = {COMMON, .lends = true}, .index = {.heads = 2, .dim = 4, .size = 2, .top = 3, .rope = rope}},
+        {.d = {COMMON}, .chunk = 4, .cycled = true}, /* two of them */
+    };
     (void)unused;
-    struct sample_block b;
-    const struct tare_at at = sample_block_begin(&b, 1, DIM);
-    tare_gqa(&b.layer, at, &variants[0].d);
-    tare_gqa_tempered(&b.layer, at, &(struct tare_gqa_tempered){.beta = 1});
-    assert_null(b.layer.mixer.ops);
-    sample_block_end(&b);
+    for (size_t i = 0; i < FIXTURE_COUNT(odd); i++) {
+        struct sample_block b;
+        const struct tare_at at = sample_block_begin(&b, 1, DIM);
+        tare_gqa(&b.layer, at, &odd[i].d);
+        assert_non_null(b.layer.mixer.ops);
+        extend(&b.layer, tare_at(at, "self_attn"), &odd[i]);
+        assert_int_equal(b.tree.error.code, TARE_OK);
+        assert_null(b.layer.mixer.ops);
+        sample_block_end(&b);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_plain), cmocka_unit_test(test_pieces),
-                                       cmocka_unit_test(test_cannot_run),
-                                       cmocka_unit_test(test_tempered_without_length)};
+                                       cmocka_unit_test(test_cannot_run), cmocka_unit_test(test_cannot_extend)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
