@@ -111,10 +111,11 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                  .head_dim = head,
                  .scale = 1,
                  .window = sliding ? a->sliding_window : 0,
-                 .qk_norm = TARE_QK_NORM_RMS,
-                 .k_is_v = k_is_v,
-                 .borrows = !own_kv,
-                 .eps = a->rms_norm_eps,
+                 .qk_norm.kind = TARE_QK_NORM_RMS,
+                 .kv = !own_kv  ? TARE_KV_BORROWED
+                       : k_is_v ? TARE_KV_KEYS_ONLY
+                                : TARE_KV_OWN,
+                 .qk_norm.eps = a->rms_norm_eps,
                  .rope = rope(at, a, sliding, head),
              });
     if (own_kv)

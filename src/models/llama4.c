@@ -75,9 +75,9 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                               .head_dim = head,
                               .bias = a->attention_bias,
                               .o_bias = a->attention_bias,
-                              .qk_norm = rope && a->use_qk_norm ? TARE_QK_NORM_RMS_BARE : TARE_QK_NORM_NONE,
-                              .norm_last = true,
-                              .eps = a->rms_norm_eps};
+                              .qk_norm.kind = rope && a->use_qk_norm ? TARE_QK_NORM_RMS_BARE : TARE_QK_NORM_NONE,
+                              .qk_norm.last = true,
+                              .qk_norm.eps = a->rms_norm_eps};
     if (rope)
         d.rope = tare_rope_read(at, head, a->rope_theta, scaling, a->max_position_embeddings);
     d.rope.interleaved = true;

@@ -103,11 +103,11 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                               .heads = a->num_attention_heads,
                               .kv_heads = a->num_key_value_heads,
                               .head_dim = a->head_dim,
-                              .eps = a->rms_norm_eps,
+                              .qk_norm.eps = a->rms_norm_eps,
                               .rope = rope(at, a, INT64_MAX)};
     struct tare_gqa_index_desc index = {.heads = 0};
     if (a->use_qk_norm)
-        d.qk_norm = a->use_gemma_norm ? TARE_QK_NORM_RMS_ONE_PLUS : TARE_QK_NORM_RMS;
+        d.qk_norm.kind = a->use_gemma_norm ? TARE_QK_NORM_RMS_ONE_PLUS : TARE_QK_NORM_RMS;
     if (a->index_block_size >= 0 && chosen(a->layer_types, "full_attention", false, a->sparse_attention_freq, i)) {
         tare_mul(at, a->index_n_heads, a->index_head_dim); /* refused when below 1 */
         index = (struct tare_gqa_index_desc){.heads = a->index_n_heads,

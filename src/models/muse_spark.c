@@ -117,9 +117,9 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                                  .head_dim = a->head_dim,
                                  .scale = a->qk_scale_factor / sqrt((double)a->head_dim),
                                  .window = tare_word_is(a->layer_types, i, "sliding_attention") ? a->sliding_window : 0,
-                                 .qk_norm = TARE_QK_NORM_RMS_BARE,
-                                 .eps = a->rms_norm_eps,
-                                 .gate = TARE_GATE_FUSED};
+                                 .qk_norm.kind = TARE_QK_NORM_RMS_BARE,
+                                 .qk_norm.eps = a->rms_norm_eps,
+                                 .gate.kind = TARE_GATE_FUSED};
     if (json_number_value(json_array_get(a->layer_rope_theta, (size_t)i)) != 0) { /* which only says whether */
         desc.rope = tare_rope_read(at, a->head_dim, tare_json_real(a->rope_parameters, "rope_theta", 0), NULL, 0);
         desc.rope.interleaved = true;

@@ -51,8 +51,8 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                                      .head_dim = head,
                                      .bias = a->attention_bias,
                                      .o_bias = a->attention_bias,
-                                     .qk_norm = TARE_QK_NORM_RMS_WIDE,
-                                     .eps = a->rms_norm_eps,
+                                     .qk_norm.kind = TARE_QK_NORM_RMS_WIDE,
+                                     .qk_norm.eps = a->rms_norm_eps,
                                      .rope = rope});
     tare_gqa_clipped(l, tare_at(at, "self_attn"), a->clip_qkv);
 }

@@ -113,8 +113,8 @@ static struct tare_gqa_index declare(struct tare_at at, const struct tare_gqa_de
     return (struct tare_gqa_index){
         .q = tare_linear(at, "index_q_proj", d->dim, tare_mul(at, own->heads, own->dim), NO_BIAS),
         .k = tare_linear(at, "index_k_proj", d->dim, own->dim, NO_BIAS),
-        .q_norm = norm(at, "index_q_norm", own->dim, d->eps),
-        .k_norm = norm(at, "index_k_norm", own->dim, d->eps),
+        .q_norm = norm(at, "index_q_norm", own->dim, d->qk_norm.eps),
+        .k_norm = norm(at, "index_k_norm", own->dim, d->qk_norm.eps),
         .heads = own->heads,
         .dim = own->dim,
         .size = own->size,

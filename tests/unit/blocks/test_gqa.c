@@ -17,7 +17,7 @@
 
 enum { DIM = 24, TOKENS = 23, HEADS = 4, KV = 2, HEAD = 8, MOST = 2 * HEADS * HEAD + 2 * KV * HEAD + HEADS * HEAD };
 
-#define COMMON .dim = DIM, .heads = HEADS, .kv_heads = KV, .head_dim = HEAD, .eps = 1e-5
+#define COMMON .dim = DIM, .heads = HEADS, .kv_heads = KV, .head_dim = HEAD, .qk_norm.eps = 1e-5
 #define ROPE .rope = {.kind = TARE_ROPE_DEFAULT, .dims = 4, .base = 100}
 
 /* A description, and at most one extension of the block that it makes. */
@@ -31,18 +31,18 @@ struct variant {
 };
 
 static const struct variant variants[] = {
-    {.d = {COMMON, ROPE, .qk_norm = TARE_QK_NORM_RMS, .bias = BIAS, .o_bias = BIAS}},
+    {.d = {COMMON, ROPE, .qk_norm.kind = TARE_QK_NORM_RMS, .bias = BIAS, .o_bias = BIAS}},
     {.d = {COMMON, ROPE, .window = 5, .sink_name = "sinks", .soft_cap = 3}},
-    {.d = {COMMON, ROPE, .qk_norm = TARE_QK_NORM_RMS_BARE, .norm_last = true}, .chunk = 6},
+    {.d = {COMMON, ROPE, .qk_norm.kind = TARE_QK_NORM_RMS_BARE, .qk_norm.last = true}, .chunk = 6},
     {.d = {COMMON}, .tempered = {.beta = 0.7, .length = 4, .from = 1}},
     {.d = {COMMON, .v_head_dim = 6, .sink_name = "sinks", .scale = 2}, .factor = 0.3},
-    {.d = {COMMON, .qk_norm = TARE_QK_NORM_RMS_WIDE, .qkv_name = "Wqkv"}, .most = 0.2},
+    {.d = {COMMON, .qk_norm.kind = TARE_QK_NORM_RMS_WIDE, .qkv_name = "Wqkv"}, .most = 0.2},
     {.d = {COMMON}, .cycled = true},
     {.d = {COMMON, ROPE}, .value_norm = true},
-    {.d = {COMMON, ROPE, .gate = TARE_GATE_HEADS, .gate_softplus = true, .v_head_dim = 5}},
-    {.d = {COMMON, .gate = TARE_GATE_ELEMENTS, .gate_name = "gate_proj", .gate_bias = true}},
-    {.d = {COMMON, ROPE, .gate = TARE_GATE_QUERY, .qk_norm = TARE_QK_NORM_RMS}},
-    {.d = {COMMON, .gate = TARE_GATE_FUSED, .qkv_name = "Wqkv"}, .mixed_head_norm = true},
+    {.d = {COMMON, ROPE, .gate.kind = TARE_GATE_HEADS, .gate.softplus = true, .v_head_dim = 5}},
+    {.d = {COMMON, .gate.kind = TARE_GATE_ELEMENTS, .gate.name = "gate_proj", .gate.bias = true}},
+    {.d = {COMMON, ROPE, .gate.kind = TARE_GATE_QUERY, .qk_norm.kind = TARE_QK_NORM_RMS}},
+    {.d = {COMMON, .gate.kind = TARE_GATE_FUSED, .qkv_name = "Wqkv"}, .mixed_head_norm = true},
     {.d = {COMMON, ROPE},
      .index = {.heads = 2,
                .dim = 4,
@@ -113,12 +113,12 @@ static void rotate(double *x, const struct tare_rope *rope, int64_t position)
 
 static void finish_head(const struct plain *p, double *x, const float *norm, int64_t t)
 {
-    const bool normed = p->d->qk_norm == TARE_QK_NORM_RMS || p->d->qk_norm == TARE_QK_NORM_RMS_BARE;
-    if (normed && !p->d->norm_last)
+    const bool normed = p->d->qk_norm.kind == TARE_QK_NORM_RMS || p->d->qk_norm.kind == TARE_QK_NORM_RMS_BARE;
+    if (normed && !p->d->qk_norm.last)
         rms(x, HEAD, norm, 0);
     if (p->d->rope.kind != TARE_ROPE_NONE)
         rotate(x, &p->d->rope, t);
-    if (normed && p->d->norm_last)
+    if (normed && p->d->qk_norm.last)
         rms(x, HEAD, norm, 0);
 }
 
@@ -131,7 +131,7 @@ static int64_t value_dim(const struct tare_gqa_desc *d)
 static void cut(struct plain *p, int64_t t, const double *row)
 {
     const struct tare_gqa_desc *d = p->d;
-    const int64_t v = value_dim(d), step = d->gate == TARE_GATE_QUERY ? 2 * HEAD : HEAD;
+    const int64_t v = value_dim(d), step = d->gate.kind == TARE_GATE_QUERY ? 2 * HEAD : HEAD;
     for (int64_t h = 0; h < HEADS; h++)
         for (int64_t i = 0; i < HEAD; i++) {
             p->q[t][h][i] = row[h * step + i];
@@ -146,14 +146,14 @@ static void cut(struct plain *p, int64_t t, const double *row)
         if (p->more->value_norm)
             rms(p->v[t][h], v, NULL, 0);
     }
-    for (int64_t i = 0; i < HEADS * HEAD && d->gate == TARE_GATE_FUSED; i++)
+    for (int64_t i = 0; i < HEADS * HEAD && d->gate.kind == TARE_GATE_FUSED; i++)
         p->gate[t][i / HEAD][i % HEAD] = row[KV * (HEAD + v) + i];
 }
 
 static void gates(struct plain *p, int64_t t, const double *x)
 {
     double row[HEADS * HEAD];
-    const int64_t n = multiply(p, p->d->gate_name ? p->d->gate_name : "g_proj", x, row);
+    const int64_t n = multiply(p, p->d->gate.name ? p->d->gate.name : "g_proj", x, row);
     for (int64_t i = 0; i < HEADS * HEAD && n; i++)
         p->gate[t][i / HEAD][i % HEAD] = row[n == HEADS ? i / HEAD : i];
 }
@@ -180,7 +180,7 @@ static void prepare(struct plain *p, int64_t t, const double *x)
     int64_t n = multiply(p, "Wqkv", x, row);
     for (int i = 0; i < 3 && !d->qkv_name; i++)
         n += multiply(p, (const char *[]){"q_proj", "k_proj", "v_proj"}[i], x, row + n);
-    if (d->qk_norm == TARE_QK_NORM_RMS_WIDE) {
+    if (d->qk_norm.kind == TARE_QK_NORM_RMS_WIDE) {
         rms(row, HEADS * HEAD, weight(p, "q_norm.weight"), 0);
         rms(row + HEADS * HEAD, KV * HEAD, weight(p, "k_norm.weight"), 0);
     }
@@ -250,8 +250,8 @@ static void attend(const struct plain *p, int64_t t, int64_t h, double *y)
         y[i] /= sum;
     if (p->more->mixed_head_norm)
         rms(y, v, NULL, 0);
-    for (int64_t i = 0; i < v && d->gate != TARE_GATE_NONE; i++)
-        y[i] *= d->gate_softplus ? log1p(exp(p->gate[t][h][i])) : 1 / (1 + exp(-p->gate[t][h][i]));
+    for (int64_t i = 0; i < v && d->gate.kind != TARE_GATE_NONE; i++)
+        y[i] *= d->gate.softplus ? log1p(exp(p->gate[t][h][i])) : 1 / (1 + exp(-p->gate[t][h][i]));
 }
 
 static void reference(const struct sample_block *b, const struct variant *v, const float *x, float *want)
@@ -353,9 +353,9 @@ static void test_cannot_run(void **unused)
 {
     static const struct tare_gqa_desc odd[] = {
         {.dim = DIM, .heads = 4, .kv_heads = 3, .head_dim = 8},
-        {COMMON, .gate = TARE_GATE_FUSED},
-        {COMMON, .gate = TARE_GATE_QUERY, .v_head_dim = 4},
-        {COMMON, .k_is_v = true, .v_head_dim = 4},
+        {COMMON, .gate.kind = TARE_GATE_FUSED},
+        {COMMON, .gate.kind = TARE_GATE_QUERY, .v_head_dim = 4},
+        {COMMON, .kv = TARE_KV_KEYS_ONLY, .v_head_dim = 4},
         {COMMON, .rope = {.kind = TARE_ROPE_DEFAULT, .dims = 9, .base = 10}},
     };
     (void)unused;
@@ -376,7 +376,7 @@ static void test_cannot_extend(void **unused)
         {.d = {COMMON}, .tempered = {.beta = 1}},
         {.d = {COMMON}, .index = {.heads = 2, .dim = 4, .size = 0, .top = 3, .rope = rope}},
         {.d = {COMMON}, .index = {.heads = 3, .dim = 4, .size = 2, .top = 3, .rope = rope}},
-        {.d = {COMMON, .lends = true}, .index = {.heads = 2, .dim = 4, .size = 2, .top = 3, .rope = rope}},
+        {.d = {COMMON, .kv = TARE_KV_LENT}, .index = {.heads = 2, .dim = 4, .size = 2, .top = 3, .rope = rope}},
         {.d = {COMMON}, .chunk = 4, .cycled = true}, /* two of them */
     };
     (void)unused;
