@@ -17,12 +17,26 @@ static int64_t of_heads(const struct tare_gqa_self *b)
     return b->heads * b->v_dim;
 }
 
+/* Cuts the work memory of a pass into the parts of j, or only counts its floats where memory is NULL. */
+static size_t lay_out(const struct tare_gqa_self *b, int64_t tokens, float *memory, struct tare_gqa_job *j)
+{
+    struct tare_scratch s = {memory, 0};
+    j->projected = tare_scratch_take(&s, tokens, b->projected);
+    j->mixed = tare_scratch_take(&s, tokens, of_heads(b));
+    j->table = tare_scratch_take(&s, tokens, b->rope.dims);
+    j->freq = tare_scratch_take(&s, tokens, b->rope.dims);
+    j->factor = tare_scratch_take(&s, tokens, 1);
+    j->gates = tare_scratch_take(&s, tokens, b->gate.weight ? b->gate.out : 0);
+    j->other = tare_scratch_take(&s, tokens, b->hooks.attends_twice ? of_heads(b) : 0);
+    if (b->hooks.indexed)
+        tare_gqa_index_lay_out(tare_gqa_index_of(b), tokens, &s, &j->index);
+    return s.floats;
+}
+
 static size_t scratch(const void *block, int64_t tokens)
 {
-    const struct tare_gqa_self *b = block;
-    const int64_t mixed = of_heads(b) * (b->hooks.attends_twice ? 2 : 1) + (b->gate.weight ? b->gate.out : 0);
-    const size_t index = tare_gqa_index_of(b) ? tare_gqa_index_scratch(tare_gqa_index_of(b), tokens) : 0;
-    return (size_t)tokens * (size_t)(b->projected + mixed + 2 * b->rope.dims + 1) + index;
+    struct tare_gqa_job none;
+    return lay_out(block, tokens, NULL, &none);
 }
 
 static int state(const void *block, struct tare_state_part parts[TARE_STATE_PARTS])
@@ -140,25 +154,12 @@ static void finish(const struct tare_gqa_job *j, const float *x)
         tare_gate_forward(pass, &gates);
 }
 
-static struct tare_gqa_job lay_out(const struct tare_gqa_self *b, const struct tare_pass *pass)
-{
-    const int64_t tokens = pass->tokens;
-    struct tare_gqa_job j = {.b = b, .pass = pass, .projected = pass->scratch};
-    j.mixed = j.projected + tokens * b->projected;
-    j.table = j.mixed + tokens * of_heads(b);
-    j.freq = j.table + tokens * b->rope.dims;
-    j.factor = j.freq + tokens * b->rope.dims;
-    j.gates = j.factor + tokens;
-    j.other = j.gates + (b->gate.weight ? tokens * b->gate.out : 0);
-    j.index = j.other + (b->hooks.attends_twice ? tokens * of_heads(b) : 0);
-    return j;
-}
-
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
     const struct tare_gqa_self *b = block;
     const size_t tokens = (size_t)pass->tokens;
-    struct tare_gqa_job j = lay_out(b, pass);
+    struct tare_gqa_job j = {.b = b, .pass = pass};
+    lay_out(b, pass->tokens, pass->scratch, &j);
     tare_gqa_prepare(&j, x);
     if (tare_gqa_index_of(b))
         tare_gqa_index_prepare(&j, x);

@@ -14,23 +14,13 @@ static int64_t row_of(const struct tare_gqa_index *x)
     return (x->heads + 1) * x->dim; /* a token's queries, then its key */
 }
 
-size_t tare_gqa_index_scratch(const struct tare_gqa_index *x, int64_t tokens)
+void tare_gqa_index_lay_out(const struct tare_gqa_index *x, int64_t tokens, struct tare_scratch *s,
+                            struct tare_gqa_index_parts *parts)
 {
-    return (size_t)tokens * (size_t)(row_of(x) + 2 * x->rope.dims + 1);
-}
-
-/* job->index: (tokens, heads + 1, dim), then of each token its rotation, of each span its angles and their factor. */
-static float *tables(const struct tare_gqa_job *j)
-{
-    return j->index + j->pass->tokens * row_of(tare_gqa_index_of(j->b));
-}
-static float *angles(const struct tare_gqa_job *j)
-{
-    return tables(j) + j->pass->tokens * tare_gqa_index_of(j->b)->rope.dims;
-}
-static float *factors(const struct tare_gqa_job *j)
-{
-    return angles(j) + j->pass->tokens * tare_gqa_index_of(j->b)->rope.dims;
+    parts->heads = tare_scratch_take(s, tokens, row_of(x));
+    parts->table = tare_scratch_take(s, tokens, x->rope.dims);
+    parts->freq = tare_scratch_take(s, tokens, x->rope.dims);
+    parts->factor = tare_scratch_take(s, tokens, 1);
 }
 
 static void prepare_token(void *user, size_t i, int worker)
@@ -40,8 +30,8 @@ static void prepare_token(void *user, size_t i, int worker)
     const struct tare_gqa_index *x = tare_gqa_index_of(j->b);
     const int64_t t = (int64_t)i, dims = x->rope.dims, span = j->pass->span_of[t];
     const int64_t position = tare_pass_position(j->pass, t);
-    float *row = j->index + t * row_of(x), *table = tables(j) + t * dims;
-    tare_rope_table(&x->rope, angles(j) + span * dims, factors(j)[span], position, table);
+    float *row = j->index.heads + t * row_of(x), *table = j->index.table + t * dims;
+    tare_rope_table(&x->rope, j->index.freq + span * dims, j->index.factor[span], position, table);
     for (int64_t h = 0; h <= x->heads; h++) {
         float *head = row + h * x->dim;
         tare_norm_row(j->pass, h < x->heads ? &x->q_norm : &x->k_norm, head, head);
@@ -55,10 +45,10 @@ void tare_gqa_index_prepare(const struct tare_gqa_job *j, const float *input)
 {
     const struct tare_gqa_index *x = tare_gqa_index_of(j->b);
     const struct tare_pass *pass = j->pass;
-    tare_linear_forward(pass, &x->q, input, x->q.in, j->index, row_of(x));
-    tare_linear_forward(pass, &x->k, input, x->k.in, j->index + x->heads * x->dim, row_of(x));
+    tare_linear_forward(pass, &x->q, input, x->q.in, j->index.heads, row_of(x));
+    tare_linear_forward(pass, &x->k, input, x->k.in, j->index.heads + x->heads * x->dim, row_of(x));
     for (int64_t i = 0; i < pass->n_spans; i++)
-        factors(j)[i] = tare_rope_frequencies(&x->rope, pass->spans[i].total, angles(j) + i * x->rope.dims);
+        j->index.factor[i] = tare_rope_frequencies(&x->rope, pass->spans[i].total, j->index.freq + i * x->rope.dims);
     tare_pool_run(pass->pool, (size_t)pass->tokens, prepare_token, (void *)j);
 }
 
@@ -93,7 +83,7 @@ struct tare_gqa_seen tare_gqa_index_choose(const struct tare_gqa_job *j, int64_t
     const struct tare_gqa_index *x = tare_gqa_index_of(j->b);
     const int64_t keys = tare_pass_position(j->pass, t) + 1, own = h / (j->b->heads / x->heads);
     const struct tare_state *state = tare_pass_state(j->pass, tare_pass_span(j->pass, t));
-    const float *q = j->index + t * row_of(x) + own * x->dim;
+    const float *q = j->index.heads + t * row_of(x) + own * x->dim;
     tare_state_scores(&j->pass->kernels, state, TARE_GQA_INDEX, 0, q, 0, keys, 1, work);
     mark_best(work, pool_blocks(x, work, keys), keys, x->top);
     return (struct tare_gqa_seen){work + keys, x->size};

@@ -13,7 +13,9 @@ struct tare_gqa_index {
     struct tare_rope rope;
 };
 
-size_t tare_gqa_index_scratch(const struct tare_gqa_index *index, int64_t tokens); /* floats of job->index */
+/* Takes the parts of job->index. */
+void tare_gqa_index_lay_out(const struct tare_gqa_index *index, int64_t tokens, struct tare_scratch *scratch,
+                            struct tare_gqa_index_parts *parts);
 /* Queries of all tokens into job->index, and their keys into the state (TARE_GQA_INDEX). */
 void tare_gqa_index_prepare(const struct tare_gqa_job *job, const float *x);
 

@@ -7,6 +7,7 @@
 
 #include "blocks/attention/gqa.h"
 #include "blocks/pass.h"
+#include "blocks/scratch.h"
 
 struct tare_gqa_index;
 struct tare_gqa_job;
@@ -62,6 +63,14 @@ struct tare_gqa_self {
 /* Parts of the state: of BEFORE there are keys, then values, as they were projected. */
 enum { TARE_GQA_KEYS, TARE_GQA_VALUES, TARE_GQA_BEFORE, TARE_GQA_INDEX = TARE_GQA_BEFORE /* not both */ };
 
+/* The work memory of an index, see gqa_index.c. */
+struct tare_gqa_index_parts {
+    float *heads;  /* (tokens, heads + 1, dim): the queries of a token, then its key */
+    float *table;  /* (tokens, rope.dims) */
+    float *freq;   /* (spans, rope.dims) */
+    float *factor; /* (spans) */
+};
+
 /* One pass of one block. */
 struct tare_gqa_job {
     const struct tare_gqa_self *b;
@@ -69,11 +78,11 @@ struct tare_gqa_job {
     float *projected; /* (tokens, q heads + k heads + v heads) */
     float *mixed;     /* (tokens, heads, v_dim) */
     float *other;     /* the same, where two are mixed */
-    float *index;     /* see gqa_index.h */
-    float *gates;     /* (tokens, gate.out) */
-    float *freq;      /* (spans, rope.dims / 2) */
-    float *factor;    /* (spans) */
-    float *table;     /* (tokens, rope.dims) */
+    struct tare_gqa_index_parts index;
+    float *gates;  /* (tokens, gate.out) */
+    float *freq;   /* (spans, rope.dims) */
+    float *factor; /* (spans) */
+    float *table;  /* (tokens, rope.dims) */
 };
 
 /* Where a head lies among what was projected of a token. h: query heads, then key heads, then value heads. */

@@ -63,35 +63,31 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return n;
 }
 
-/* Cut scratch into its parts, or count its floats when scratch is NULL. Products come first, for their alignment. */
-static size_t lay_out(const struct mla *b, int64_t tokens, float *scratch, struct job *j)
+/* Cuts the work memory of a pass into the parts of j, or only counts its floats where memory is NULL. Products come
+ * first, since they need more alignment than floats. */
+static size_t lay_out(const struct mla *b, int64_t tokens, float *memory, struct job *j)
 {
-    const int64_t heads = tokens * b->heads;
-    const int64_t floats[] = {b->heads * (int64_t)(sizeof(struct tare_product) / sizeof(float)),
-                              b->q_a.weight ? tokens * b->q_a.out : 0,
-                              heads * (b->nope + b->rope),
-                              tokens * (b->rank + b->rope),
-                              heads * b->rank,
-                              heads * b->rank,
-                              heads * b->v,
-                              b->gate.weight ? tokens * b->gate.out : 0,
-                              tokens * b->rope,
-                              tokens,
-                              tokens * b->rope};
-    void *part[sizeof floats / sizeof *floats];
-    const size_t total = tare_scratch_cut(scratch, floats, sizeof floats / sizeof *floats, part);
-    if (j) {
-        j->products = part[0];
-        j->low = part[1], j->q = part[2], j->kv = part[3], j->latent = part[4], j->mixed = part[5];
-        j->out = part[6], j->gate = part[7], j->freq = part[8], j->factor = part[9], j->table = part[10];
-        j->index = scratch + total;
-    }
-    return total + tare_index_scratch(&b->index, tokens);
+    struct tare_scratch s = {memory, 0};
+    const int64_t heads = b->heads;
+    j->products = tare_scratch_take(&s, heads, (int64_t)(sizeof(struct tare_product) / sizeof(float)));
+    j->low = tare_scratch_take(&s, tokens, b->q_a.weight ? b->q_a.out : 0);
+    j->q = tare_scratch_take(&s, tokens, heads * (b->nope + b->rope));
+    j->kv = tare_scratch_take(&s, tokens, b->rank + b->rope);
+    j->latent = tare_scratch_take(&s, tokens, heads * b->rank);
+    j->mixed = tare_scratch_take(&s, tokens, heads * b->rank);
+    j->out = tare_scratch_take(&s, tokens, heads * b->v);
+    j->gate = tare_scratch_take(&s, tokens, b->gate.weight ? b->gate.out : 0);
+    j->freq = tare_scratch_take(&s, tokens, b->rope);
+    j->factor = tare_scratch_take(&s, tokens, 1);
+    j->table = tare_scratch_take(&s, tokens, b->rope);
+    j->index = tare_scratch_take(&s, 1, (int64_t)tare_index_scratch(&b->index, tokens));
+    return s.floats;
 }
 
 static size_t scratch(const void *block, int64_t tokens)
 {
-    return lay_out(block, tokens, NULL, NULL);
+    struct job none;
+    return lay_out(block, tokens, NULL, &none);
 }
 
 static void project(const struct job *j, const float *x)
