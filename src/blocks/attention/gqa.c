@@ -50,7 +50,7 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return tare_gqa_keeps_before(b) || tare_gqa_index_of(b) ? 3 : 2;
 }
 
-/* A query whose hook says which keys it sees. */
+/* What the hook `sees` is asked for: whether this query sees a key. */
 struct query {
     const struct tare_gqa_hooks *hooks;
     int64_t head;

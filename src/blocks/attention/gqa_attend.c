@@ -3,11 +3,13 @@
 #include "blocks/attention/attend.h"
 #include "blocks/attention/gqa_self.h"
 
-#define TASKS 4 /* for each thread, so that one that is held up delays little */
+/* Tasks for each thread: with several, a thread that is held up delays the others little. */
+#define TASKS 4
 
 struct tiles {
     const struct tare_gqa_job *job;
-    int64_t tokens, most; /* of a tile; queries at a time */
+    int64_t tokens; /* of a tile */
+    int64_t most;   /* queries that the kernel takes at once */
 };
 
 /* Queries are collected until a tile is full, since the kernel reads each key once for all of them. */

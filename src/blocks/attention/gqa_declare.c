@@ -32,7 +32,7 @@ static struct tare_norm head_norm(struct tare_at at, const char *name, int64_t h
     return norm;
 }
 
-enum { HEADS_MOST = 65536 }; /* with a norm each */
+enum { HEADS_MOST = 65536 }; /* heads that may have a norm each */
 
 static bool normed_each(const struct tare_gqa_desc *d)
 {
@@ -98,7 +98,7 @@ static void declare_linears(struct tare_gqa_self *b, struct tare_at at, const st
     const int64_t k = b->borrows ? 0 : tare_mul(at, d->kv_heads, d->head_dim);
     const int64_t v = b->borrows ? 0 : tare_mul(at, d->kv_heads, b->v_dim);
     b->gate_fused = d->gate.kind == TARE_GATE_FUSED;
-    /* unsigned: sizes of a hostile config may be so large that the sum is not one; as a dimension it is refused then */
+    /* The sum is unsigned, since sizes of a hostile config may overflow; as a dimension it is refused then. */
     b->projected = (int64_t)((uint64_t)q + (uint64_t)k + (uint64_t)v + (uint64_t)(b->gate_fused ? all : 0));
     if (d->qkv_name) {
         b->qkv = linear(at, d->qkv_name, d->dim, b->projected, d->bias);
@@ -141,8 +141,8 @@ void tare_gqa_declare(struct tare_gqa_self *b, struct tare_at at, const struct t
     declare_plain(b, at, d);
 }
 
-/* Several variants read values as if they were as wide as keys, and a gate in q_proj or qkv_name needs its rows there.
- */
+/* Whether the widths of heads fit the variant: grouped rows, and values that are keys or are lent, need values as wide as
+ * keys, and a gate inside q_proj or qkv_name needs its rows there. */
 static bool widths_fit(const struct tare_gqa_self *b)
 {
     const bool same = b->grouped || b->k_is_v || b->lends || b->adopts;

@@ -62,7 +62,7 @@ static void adopt(const struct tare_gqa_job *j, int64_t t, int64_t position)
         tare_state_get(&j->pass->kernels, s, TARE_GQA_BEFORE, position, h, tare_gqa_head(j, t, j->b->heads + h));
 }
 
-/* Keeps its keys and values in the state. */
+/* Keeps a token's keys and values in the state. */
 static void keep_heads(const struct tare_gqa_job *j, struct tare_state *s, int64_t t, int64_t position)
 {
     const struct tare_gqa_self *b = j->b;

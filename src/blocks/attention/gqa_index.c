@@ -52,7 +52,7 @@ void tare_gqa_index_prepare(const struct tare_gqa_job *j, const float *input)
     tare_pool_run(pass->pool, (size_t)pass->tokens, prepare_token, (void *)j);
 }
 
-/* score (keys) -> the best of each block, in place; how many blocks. */
+/* Replaces the scores of keys, in place, by the best one of each block, and returns the number of blocks. */
 static int64_t pool_blocks(const struct tare_gqa_index *x, float *score, int64_t keys)
 {
     const int64_t n = (keys - 1) / x->size + 1;
@@ -65,13 +65,14 @@ static int64_t pool_blocks(const struct tare_gqa_index *x, float *score, int64_t
     return n;
 }
 
-/* work: the best of n blocks; then, in its second half, `keys` floats on, which of them are seen: 1 or 0. */
+/* Reads the best scores of n blocks from work, and writes into its second half, `keys` floats on, a 1 for each block that
+ * is seen and a 0 for the others. */
 static void mark_best(float *work, int64_t n, int64_t keys, int64_t top)
 {
     float *seen = work + keys;
     int32_t *chosen = (int32_t *)(void *)seen;
     const int64_t taken = tare_top_largest(work, n, top, chosen);
-    memcpy(work, chosen, (size_t)taken * sizeof *chosen); /* which are used up */
+    memcpy(work, chosen, (size_t)taken * sizeof *chosen); /* the scores there are no longer needed */
     chosen = (int32_t *)(void *)work;
     memset(seen, 0, (size_t)n * sizeof *seen);
     for (int64_t i = 0; i < taken; i++)

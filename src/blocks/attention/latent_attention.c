@@ -102,7 +102,7 @@ static void project(const struct job *j, const float *x)
     tare_linear_forward(pass, &b->kv_a, x, b->kv_a.in, j->kv, b->kv_a.out);
 }
 
-/* Norm a token's latent and keep it; rotate its key and queries. */
+/* Norms a token's latent and keeps it, and rotates its key and its queries. */
 static void prepare_token(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -179,7 +179,7 @@ static int64_t heads_a_task(const struct mla *b)
     return few < 1 ? 1 : few < HEADS_MOST ? few : HEADS_MOST;
 }
 
-/* One head over keys [from, from + n) of those that are seen. */
+/* Attends with one head to keys[1] of the seen keys, from number keys[0] on. */
 static void attend(const struct job *j, const struct tare_seen *seen, int64_t head, const int64_t keys[2],
                    struct tare_running *running, float scale)
 {
@@ -230,7 +230,7 @@ static void attend_token(const struct job *j, int64_t t, struct heads heads)
         tare_running_end(&running[h], j->mixed + (head + h) * b->rank, b->rank);
 }
 
-enum { TOKENS_MOST = 8, KEYS_MOST = 32 }; /* of a task; at once */
+enum { TOKENS_MOST = 8, KEYS_MOST = 32 }; /* tokens of a task; keys that they meet at once */
 
 /* Tokens [first, first + n) of one span that see all before them: their queries meet the same keys, and so are
  * multiplied with them together. */
@@ -240,7 +240,8 @@ struct run {
     float *latents, *keys; /* (KEYS_MOST, rank), (KEYS_MOST, rope) */
 };
 
-/* One head over keys [at, at + n), which lie in run->latents and run->keys. */
+/* Attends with one head of all tokens of a run to keys[1] keys from position keys[0] on, which lie unpacked in
+ * run->latents and run->keys. */
 static void attend_keys(const struct job *j, const struct run *run, int64_t head, const int64_t keys[2],
                         struct tare_running *running)
 {
@@ -292,7 +293,8 @@ static void attend_run(const struct job *j, const struct run *run)
                          j->mixed + (head + i / run->n + i % run->n * b->heads) * b->rank, b->rank);
 }
 
-/* How many tokens from t on, before `end`, are one run; 0: the token goes by itself, as a span of one always does. */
+/* Returns how many tokens from t on, before `end`, form one run. 0: the token goes by itself, as that of a span of one
+ * token always does. */
 static int64_t run_length(const struct job *j, int64_t t, int64_t end)
 {
     const struct mla *b = j->b;
@@ -419,7 +421,7 @@ static void declare(struct mla *b, struct tare_at at, const struct tare_mla_desc
         b->index = tare_index_declare(tare_at(at, "indexer"), &d->index, &sizes);
 }
 
-/* Such configs exist only where somebody made them up. */
+/* Real configs pass; a hostile or mistaken one is planned and not run. */
 static bool runs(const struct tare_mla_desc *d)
 {
     const bool sizes = d->heads > 0 && d->kv_rank > 0 && d->nope > 0 && d->rope >= 0 && d->v > 0;
