@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * hadamard.c - the fast transform: log2(block) times sums and differences of halves. */
+ * hadamard.c - the fast Walsh-Hadamard transform: in log2(block) steps, halves become sums and differences. */
 #include "blocks/hadamard.h"
 
 #include <math.h>

@@ -43,7 +43,7 @@ static bool factors_fit(const json_t *list, int64_t pairs)
     return fit;
 }
 
-/* Numbers that the formulas divide by, or take a logarithm of. */
+/* Checks the numbers that the formulas divide by or take a logarithm of. */
 static void check(struct tare_at at, const struct tare_rope *r, const char *word)
 {
     const bool scaled = r->kind == TARE_ROPE_LINEAR || r->kind == TARE_ROPE_LLAMA3 || r->kind == TARE_ROPE_YARN ||
@@ -134,7 +134,7 @@ static double yarn_mscale(double factor, double mscale)
     return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
 }
 
-/* What cosine and sine, and so queries and keys, are multiplied by. */
+/* The factor on cosine and sine, which scales queries and keys. */
 static double amplitude(const struct tare_rope *r, bool is_long)
 {
     if (r->kind == TARE_ROPE_YARN) {

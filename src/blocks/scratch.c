@@ -14,11 +14,3 @@ void *tare_scratch_take(struct tare_scratch *s, int64_t rows, int64_t width)
     s->floats = floats;
     return part;
 }
-
-size_t tare_scratch_cut(float *scratch, const int64_t *floats, size_t n, void **parts)
-{
-    struct tare_scratch s = {scratch, 0};
-    for (size_t i = 0; i < n; i++)
-        parts[i] = tare_scratch_take(&s, 1, floats[i]);
-    return s.floats;
-}

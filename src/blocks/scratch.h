@@ -26,8 +26,4 @@ struct tare_scratch {
  * taken first. A count that does not fit becomes too large for any session, which then refuses it. */
 void *tare_scratch_take(struct tare_scratch *s, int64_t rows, int64_t width);
 
-/* The same for a list of sizes: parts[i] receives where floats[i] floats begin, NULL without scratch, and the sum of
- * all is returned. */
-size_t tare_scratch_cut(float *scratch, const int64_t *floats, size_t n, void **parts);
-
 #endif

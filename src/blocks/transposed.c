@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * transposed.c - products with matrices that lie the other way round: rows are unpacked by columns of a block of Q4,
- * and added up. */
+ * transposed.c - products with a transposed matrix: some columns of each row are unpacked, as many as a block of Q4 has,
+ * and the rows are added up, weighted by x. */
 #include "blocks/transposed.h"
 
 #include <string.h>
@@ -10,10 +10,10 @@ enum { COLUMNS = TARE_Q4_BLOCK, ROWS = TARE_PANEL_FLOATS / COLUMNS };
 struct job {
     const struct tare_pass *pass;
     const struct tare_product *products;
-    int64_t blocks; /* of columns, in the widest matrix */
+    int64_t blocks; /* blocks of columns of the widest matrix */
 };
 
-/* Rows [row, row + rows) of columns [start, start + n), densely. */
+/* Unpacks rows [at[0], at[0] + at[1]) of columns [at[2], at[2] + at[3]) into `to`, without gaps. */
 static void unpack(const struct job *j, const struct tare_matrix *m, const int64_t at[4], float *to)
 {
     const struct tare_kernels *k = &j->pass->kernels;
@@ -21,7 +21,7 @@ static void unpack(const struct job *j, const struct tare_matrix *m, const int64
         k->unpack[m->storage](m, at[0] + r, at[2], at[3], to + r * at[3]);
 }
 
-/* y (+)= sums of n columns, from `start` on, at the numbers that they meet. */
+/* Writes the sums of n columns from `start` on into y, or adds them, where the matrix's order of columns puts them. */
 static void deliver(const struct tare_matrix *m, const float *sums, int64_t start, int64_t n, bool add, float *y)
 {
     for (int64_t c = 0; c < n; c++) {
@@ -30,7 +30,7 @@ static void deliver(const struct tare_matrix *m, const float *sums, int64_t star
     }
 }
 
-/* A task: some columns of one product. */
+/* One task: a block of columns of one product, for all of its tokens. */
 static void columns(void *user, size_t i, int worker)
 {
     const struct job *j = user;

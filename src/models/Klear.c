@@ -48,7 +48,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
         &(struct tare_routed_dense){
             .dense = {TARE_DENSE_USUAL(a), .skeleton.eps = a->rms_norm_eps, .skeleton.head = TARE_HEAD_OWN,
                       .attention.bias = a->attention_bias, .attention.o_bias = a->attention_bias,
-                      .attention.qk_norm = TARE_QK_NORM_RMS, .args = a},
+                      .attention.qk_norm.kind = TARE_QK_NORM_RMS, .args = a},
             .is_routed = routed,
             .routed = {.router = {.n = a->num_experts,
                                   .top = a->num_experts_per_tok,

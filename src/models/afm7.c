@@ -39,10 +39,10 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                       .heads = a->num_heads,
                                       .kv_heads = a->num_kv_heads,
                                       .head_dim = head,
-                                      .qk_norm = TARE_QK_NORM_RMS,
-                                      .norm_last = true,
-                                      .eps = 1e-5,
-                                      .borrows = i >= own,
+                                      .qk_norm.kind = TARE_QK_NORM_RMS,
+                                      .qk_norm.last = true,
+                                      .qk_norm.eps = 1e-5,
+                                      .kv = i < own ? TARE_KV_OWN : TARE_KV_BORROWED,
                                       .rope = tare_rope_read(at, head, a->rope_theta, NULL, 0)};
     attention.rope.interleaved = true;
     if (i < own)

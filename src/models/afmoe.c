@@ -56,11 +56,13 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     tare_routed_dense(
         root, d,
         &(struct tare_routed_dense){
-            .dense =
-                {TARE_DENSE_LLAMA(a), .skeleton.embedding_scale = a->mup_enabled ? sqrt((double)a->hidden_size) : 0,
-                 .norms = {"input_layernorm", "post_attention_layernorm", "pre_mlp_layernorm", "post_mlp_layernorm"},
-                 .attention.head_dim = a->head_dim, .attention.qk_norm = TARE_QK_NORM_RMS,
-                 .attention.gate = TARE_GATE_ELEMENTS, .attention.gate_name = "gate_proj", .args = a, .vary = vary},
+            .dense = {TARE_DENSE_LLAMA(a),
+                      .skeleton.embedding_scale = a->mup_enabled ? sqrt((double)a->hidden_size) : 0,
+                      .norms = {"input_layernorm", "post_attention_layernorm", "pre_mlp_layernorm",
+                                "post_mlp_layernorm"},
+                      .attention.head_dim = a->head_dim, .attention.qk_norm.kind = TARE_QK_NORM_RMS,
+                      .attention.gate.kind = TARE_GATE_ELEMENTS, .attention.gate.name = "gate_proj", .args = a,
+                      .vary = vary},
             .first = a->num_dense_layers,
             .routed = {.router = {.n = a->num_experts,
                                   .top = a->num_experts_per_tok,

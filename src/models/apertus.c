@@ -27,7 +27,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    &(struct tare_dense){
                        TARE_DENSE_LLAMA(a),
                        .norms = {"attention_layernorm", NULL, "feedforward_layernorm", NULL},
-                       .attention.qk_norm = TARE_QK_NORM_RMS,
+                       .attention.qk_norm.kind = TARE_QK_NORM_RMS,
                        .interleaved = a->rope_traditional,
                    },
                    &(struct tare_mlp_desc){.first_name = "up_proj", .second_name = "down_proj", .bias = a->mlp_bias});

@@ -99,10 +99,10 @@ static void global(struct tare_layer *l, struct tare_at at, const struct args *a
                                      .head_dim = head,
                                      .bias = b->qkv_bias,
                                      .o_bias = b->bias,
-                                     .qk_norm = b->qk_norm ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE,
-                                     .q_norm_name = "query_layernorm",
-                                     .k_norm_name = "key_layernorm",
-                                     .eps = b->eps,
+                                     .qk_norm.kind = b->qk_norm ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE,
+                                     .qk_norm.q_name = "query_layernorm",
+                                     .qk_norm.k_name = "key_layernorm",
+                                     .qk_norm.eps = b->eps,
                                      .rope = rope(at, a, head)});
 }
 

@@ -42,7 +42,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                      .bias = a->attention_bias,
                                      .o_bias = a->attention_bias,
                                      .ternary = true,
-                                     .eps = a->rms_norm_eps,
+                                     .qk_norm.eps = a->rms_norm_eps,
                                      .rope = rope});
     tare_gqa_mixed_norm(l, tare_at(at, "self_attn"), "attn_sub_norm", tare_mul(at, a->num_attention_heads, head),
                         a->rms_norm_eps);

@@ -37,7 +37,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .attention.bias = a->attention_bias,
                    .attention.o_bias = a->attention_bias,
                    .interleaved = true,
-                   .attention.qk_norm = a->use_qk_norm ? TARE_QK_NORM_LAYER_ROWS : TARE_QK_NORM_NONE,
+                   .attention.qk_norm.kind = a->use_qk_norm ? TARE_QK_NORM_LAYER_ROWS : TARE_QK_NORM_NONE,
                });
 }
 

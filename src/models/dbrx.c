@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * dbrx.c - DBRX (mlx-lm: models/dbrx.py), whose experts mlx-lm keeps one by one. */
+#include "blocks/attention/gqa_clipped.h"
 #include "blocks/feed_forward/mixture_variant.h"
 #include "models/family/decoder_skeleton.h"
 
@@ -38,7 +39,6 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
     const int64_t head = tare_div(at, "d_model", a->d_model, "n_heads", a->n_heads);
     const struct tare_rope rope = {
         .kind = TARE_ROPE_DEFAULT, .dims = head, .base = tare_json_real(a->attn_config, "rope_theta", 10000)};
-    const double clip = tare_json_real(a->attn_config, "clip_qkv", 0);
     tare_gqa(l, at,
              &(struct tare_gqa_desc){.name = "norm_attn_norm.attn",
                                      .qkv_name = "Wqkv",
@@ -47,8 +47,8 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                                      .heads = a->n_heads,
                                      .kv_heads = tare_json_integer(a->attn_config, "kv_n_heads", 0),
                                      .head_dim = head,
-                                     .clip = clip > 0 ? clip : 0,
                                      .rope = rope});
+    tare_gqa_clipped(l, tare_at(at, "norm_attn_norm.attn"), tare_json_real(a->attn_config, "clip_qkv", 0));
 }
 
 static enum tare_activation activation(struct tare_at at, const struct args *a)

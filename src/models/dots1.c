@@ -38,7 +38,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     tare_routed_dense(root, d,
                       &(struct tare_routed_dense){
                           .dense = {TARE_DENSE_LLAMA(a), .attention.head_dim = a->head_dim,
-                                    .attention.qk_norm = TARE_QK_NORM_RMS, /* attention_bias: read and ignored */
+                                    .attention.qk_norm.kind = TARE_QK_NORM_RMS, /* attention_bias: read and ignored */
                                     .ffn.bias = a->mlp_bias},
                           .first = a->first_k_dense_replace,
                           .routed = {.router = {.n = a->n_routed_experts,

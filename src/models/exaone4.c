@@ -71,7 +71,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    TARE_DENSE_LLAMA(a),
                    .norms = {NULL, "post_attention_layernorm", NULL, "post_feedforward_layernorm"},
                    .attention.head_dim = a->head_dim,
-                   .attention.qk_norm = TARE_QK_NORM_RMS,
+                   .attention.qk_norm.kind = TARE_QK_NORM_RMS,
                    .args = a,
                    .vary = vary,
                });

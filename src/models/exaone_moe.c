@@ -76,7 +76,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     tare_routed_dense(root, d,
                       &(struct tare_routed_dense){
                           .dense = {TARE_DENSE_LLAMA(a), .attention.head_dim = a->head_dim,
-                                    .attention.qk_norm = TARE_QK_NORM_RMS, .args = a, .vary = vary},
+                                    .attention.qk_norm.kind = TARE_QK_NORM_RMS, .args = a, .vary = vary},
                           .is_routed = routed,
                           .routed = {.router = {.n = a->num_experts,
                                                 .top = a->num_experts_per_tok,

@@ -57,8 +57,8 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                                      .scale = 1 / sqrt(a->query_pre_attn_scalar),
                                      .window = local ? a->sliding_window : 0,
                                      .soft_cap = a->attn_logit_softcapping,
-                                     .qk_norm = TARE_QK_NORM_RMS_ONE_PLUS,
-                                     .eps = a->rms_norm_eps,
+                                     .qk_norm.kind = TARE_QK_NORM_RMS_ONE_PLUS,
+                                     .qk_norm.eps = a->rms_norm_eps,
                                      .rope = rope});
 }
 

@@ -71,7 +71,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                  .head_dim = a->head_dim,
                                  .scale = 1 / sqrt(a->query_pre_attn_scalar),
                                  .soft_cap = a->attn_logit_softcapping,
-                                 .qk_norm = TARE_QK_NORM_RMS_ONE_PLUS},
+                                 .qk_norm.kind = TARE_QK_NORM_RMS_ONE_PLUS},
                    .ffn.hidden = a->intermediate_size,
                    .hidden_act = a->hidden_activation,
                    .norms = TARE_DENSE_FOUR_NORMS,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * gemma3n.c - the text model of Gemma 3n: several streams of hidden states, and an embedding for each layer (mlx-lm:
  * models/gemma3n.py). */
+#include "blocks/attention/gqa_values.h"
 #include "blocks/stream/altup.h"
 #include "blocks/stream/laurel.h"
 #include "blocks/stream/pair.h"
@@ -106,19 +107,20 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                                     .head_dim = a->head_dim,
                                     .scale = 1,
                                     .window = sliding ? a->sliding_window : 0,
-                                    .qk_norm = TARE_QK_NORM_RMS,
-                                    .v_norm = true,
-                                    .borrows = borrows,
-                                    .eps = a->rms_norm_eps,
+                                    .qk_norm.kind = TARE_QK_NORM_RMS,
+                                    .kv = borrows ? TARE_KV_BORROWED : TARE_KV_OWN,
+                                    .qk_norm.eps = a->rms_norm_eps,
                                     .rope = rope(at, a, sliding)};
     l->borrows = borrows && from >= 0 ? i - from : 0;
     tare_gqa(l, at, &d);
-    if (!borrows)
+    if (!borrows) {
+        tare_gqa_normed_values(l, tare_at(at, "self_attn"), d.head_dim, d.qk_norm.eps);
         return;
+    }
     const int64_t kv = tare_mul(at, d.kv_heads, d.head_dim);
     tare_linear(at, "self_attn.k_proj", d.dim, kv, NO_BIAS);
     tare_linear(at, "self_attn.v_proj", d.dim, kv, NO_BIAS);
-    tare_rms_norm(at, "self_attn.k_norm", d.head_dim, d.eps);
+    tare_rms_norm(at, "self_attn.k_norm", d.head_dim, d.qk_norm.eps);
     if (from < 0) /* no layer of its kind has any */
         l->mixer = (struct tare_block){0};
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "blocks/after.h"
+#include "blocks/attention/gqa_values.h"
 #include "blocks/feed_forward/mixture_variant.h"
 #include "blocks/stream/pair.h"
 #include "models/family/layer_kinds.h"
@@ -110,13 +111,15 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                  .head_dim = head,
                  .scale = 1,
                  .window = sliding ? a->sliding_window : 0,
-                 .qk_norm = TARE_QK_NORM_RMS,
-                 .v_norm = true,
-                 .k_is_v = k_is_v,
-                 .borrows = !own_kv,
-                 .eps = a->rms_norm_eps,
+                 .qk_norm.kind = TARE_QK_NORM_RMS,
+                 .kv = !own_kv  ? TARE_KV_BORROWED
+                       : k_is_v ? TARE_KV_KEYS_ONLY
+                                : TARE_KV_OWN,
+                 .qk_norm.eps = a->rms_norm_eps,
                  .rope = rope(at, a, sliding, head),
              });
+    if (own_kv)
+        tare_gqa_normed_values(l, tare_at(at, "self_attn"), head, a->rms_norm_eps);
     if (!own_kv && !l->borrows) /* no layer of its kind has any */
         l->mixer = (struct tare_block){0};
 }

@@ -60,7 +60,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
         &(struct tare_routed_dense){
             .dense = {TARE_DENSE_USUAL(a), .skeleton.eps = a->rms_norm_eps, .skeleton.head = TARE_HEAD_OWN,
                       .attention.head_dim = a->head_dim, .attention.bias = a->attention_bias,
-                      .attention.qk_norm = a->use_qk_norm ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE,
+                      .attention.qk_norm.kind = a->use_qk_norm ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE,
                       .rotated = a->partial_rotary_factor},
             .first = a->n_routed_experts < 0 ? INT64_MAX : a->first_k_dense_replace,
             .routed = {.router = {.n = a->n_routed_experts,

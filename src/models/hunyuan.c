@@ -80,13 +80,14 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                                      .head_dim = head,
                                      .bias = a->attention_bias,
                                      .o_bias = a->attention_bias,
-                                     .lends = a->use_cla && l->borrows == 0,
-                                     .adopts = l->borrows > 0,
-                                     .qk_norm = a->use_qk_norm ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE,
-                                     .q_norm_name = "query_layernorm",
-                                     .k_norm_name = "key_layernorm",
-                                     .norm_last = true,
-                                     .eps = a->rms_norm_eps,
+                                     .kv = l->borrows > 0 ? TARE_KV_ADOPTED
+                                           : a->use_cla   ? TARE_KV_LENT
+                                                          : TARE_KV_OWN,
+                                     .qk_norm.kind = a->use_qk_norm ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE,
+                                     .qk_norm.q_name = "query_layernorm",
+                                     .qk_norm.k_name = "key_layernorm",
+                                     .qk_norm.last = true,
+                                     .qk_norm.eps = a->rms_norm_eps,
                                      .rope = rope(a, head)});
 }
 

@@ -48,10 +48,10 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .attention.head_dim = a->head_dim,
                    .attention.bias = a->attention_bias,
                    .attention.o_bias = a->attention_bias,
-                   .attention.qk_norm = a->use_qk_norm ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE,
-                   .attention.q_norm_name = "query_layernorm",
-                   .attention.k_norm_name = "key_layernorm",
-                   .attention.norm_last = true,
+                   .attention.qk_norm.kind = a->use_qk_norm ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE,
+                   .attention.qk_norm.q_name = "query_layernorm",
+                   .attention.qk_norm.k_name = "key_layernorm",
+                   .attention.qk_norm.last = true,
                });
 }
 

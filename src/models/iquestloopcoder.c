@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * iquestloopcoder.c - IQuest-Coder (mlx-lm: models/iquestloopcoder.py): each token goes twice through the layers; in
  * the second pass a gate mixes attention to the keys of the first pass with that to its own. */
+#include "blocks/attention/gqa_mixing.h"
 #include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -45,7 +46,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     tare_layers_loop(d, 2, (struct tare_norm){0});
     for (int64_t i = 0; i < n && 2 * n == d->n_layers && !root.tree->error.code; i++) {
         d->layers[n + i].borrows = n;
-        tare_gqa_mixing(&d->layers[n + i].mixer, tare_at(root, "model.gate_projections.%lld", (long long)i),
+        tare_gqa_mixing(&d->layers[n + i], tare_at(root, "model.gate_projections.%lld", (long long)i),
                         a->loop_window_size);
     }
 }

@@ -92,7 +92,7 @@ static void vary(struct tare_dense *dense, int64_t i)
     if (heads)
         dense->attention.heads = json_integer_value(heads);
     if (!json_is_false(a->gating))
-        dense->attention.gate = kind && !strcmp(kind, "per-element") ? TARE_GATE_ELEMENTS : TARE_GATE_HEADS;
+        dense->attention.gate.kind = kind && !strcmp(kind, "per-element") ? TARE_GATE_ELEMENTS : TARE_GATE_HEADS;
     dense->attention.window = tare_window(a->sliding_window, a->layer_types, INT64_MAX, i);
     dense->scaling = rope(a, local);
     dense->theta = tare_json_real(rope(a, local), "rope_theta", 10000);
@@ -106,8 +106,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
         root, d,
         &(struct tare_routed_dense){
             .dense = {TARE_DENSE_LLAMA(a), .attention.head_dim = a->head_dim, .attention.bias = a->qkv_bias,
-                      .attention.o_bias = a->attention_bias, .attention.qk_norm = TARE_QK_NORM_RMS, .args = a,
-                      .attention.gate_softplus = true, .vary = vary},
+                      .attention.o_bias = a->attention_bias, .attention.qk_norm.kind = TARE_QK_NORM_RMS, .args = a,
+                      .attention.gate.softplus = true, .vary = vary},
             .is_routed = routed,
             .routed = {.router = {.n = a->num_experts,
                                   .top = a->num_experts_per_tok,

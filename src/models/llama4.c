@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * llama4.c - the text model of Llama 4: every few layers one routed expert beside a shared one (mlx-lm:
  * models/llama4.py). */
+#include "blocks/attention/gqa_keys.h"
+#include "blocks/attention/gqa_tempered.h"
 #include "blocks/feed_forward/mixture_variant.h"
 #include "models/family/config_words.h"
 #include "models/family/decoder_skeleton.h"
@@ -73,17 +75,19 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                               .head_dim = head,
                               .bias = a->attention_bias,
                               .o_bias = a->attention_bias,
-                              .qk_norm = rope && a->use_qk_norm ? TARE_QK_NORM_RMS_BARE : TARE_QK_NORM_NONE,
-                              .norm_last = true,
-                              .eps = a->rms_norm_eps,
-                              .chunk = rope ? a->attention_chunk_size : 0,
-                              .query_beta = !rope && is_tuned(a) ? a->attn_scale : 0,
-                              .query_length = a->floor_scale,
-                              .query_from = 1};
+                              .qk_norm.kind = rope && a->use_qk_norm ? TARE_QK_NORM_RMS_BARE : TARE_QK_NORM_NONE,
+                              .qk_norm.last = true,
+                              .qk_norm.eps = a->rms_norm_eps};
     if (rope)
         d.rope = tare_rope_read(at, head, a->rope_theta, scaling, a->max_position_embeddings);
     d.rope.interleaved = true;
     tare_gqa(l, at, &d);
+    const struct tare_at place = tare_at(at, "self_attn");
+    if (rope)
+        tare_gqa_chunked(l, place, a->attention_chunk_size);
+    else if (is_tuned(a))
+        tare_gqa_tempered(l, place,
+                          &(struct tare_gqa_tempered){.beta = a->attn_scale, .length = a->floor_scale, .from = 1});
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)

@@ -50,8 +50,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     tare_routed_dense(
         root, d,
         &(struct tare_routed_dense){
-            .dense = {TARE_DENSE_LLAMA(a), .attention.head_dim = a->head_dim, .attention.qk_norm = TARE_QK_NORM_RMS,
-                      .args = a, .vary = vary},
+            .dense = {TARE_DENSE_LLAMA(a), .attention.head_dim = a->head_dim,
+                      .attention.qk_norm.kind = TARE_QK_NORM_RMS, .args = a, .vary = vary},
             .routed = {.router = {.n = a->num_experts, .top = a->num_experts_per_tok, .normalize = a->norm_topk_prob},
                        .hidden = a->moe_intermediate_size},
         });

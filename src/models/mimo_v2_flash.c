@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * mimo_v2_flash.c - MiMo-V2-Flash: layers with a window have other numbers of heads, and sinks (mlx-lm:
  * models/mimo_v2_flash.py). */
+#include "blocks/attention/gqa_values.h"
 #include "models/family/config_words.h"
 #include "models/family/decoder_skeleton.h"
 #include "models/family/layer_kinds.h"
@@ -77,10 +78,11 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                                      .kv_heads = windowed ? a->swa_num_key_value_heads : a->num_key_value_heads,
                                      .head_dim = head,
                                      .v_head_dim = windowed ? a->swa_v_head_dim : a->v_head_dim,
-                                     .v_scale = isnan(a->attention_value_scale) ? 1 : a->attention_value_scale,
                                      .window = windowed ? a->sliding_window_size + 1 : 0,
                                      .sink_name = sink ? "attention_sink_bias" : NULL,
                                      .rope = rope});
+    if (!isnan(a->attention_value_scale) && a->attention_value_scale != 0)
+        tare_gqa_scaled_values(l, tare_at(at, "self_attn"), a->attention_value_scale);
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)

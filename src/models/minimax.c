@@ -44,8 +44,8 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                  .heads = a->num_attention_heads,
                  .kv_heads = a->num_key_value_heads,
                  .head_dim = head,
-                 .qk_norm = a->use_qk_norm ? TARE_QK_NORM_RMS_WIDE : TARE_QK_NORM_NONE,
-                 .eps = a->rms_norm_eps,
+                 .qk_norm.kind = a->use_qk_norm ? TARE_QK_NORM_RMS_WIDE : TARE_QK_NORM_NONE,
+                 .qk_norm.eps = a->rms_norm_eps,
                  .rope = tare_rope_read(at, rotated, a->rope_theta, a->rope_parameters, a->max_position_embeddings)});
 }
 

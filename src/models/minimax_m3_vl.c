@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * minimax_m3_vl.c - the text model of MiniMax M3: experts, and layers that attend to blocks of keys which an indexer
  * picks (mlx-lm: models/minimax_m3_vl.py). */
+#include "blocks/attention/gqa_index.h"
 #include "models/family/config_words.h"
 #include "models/family/decoder_skeleton.h"
 #include "models/family/layer_kinds.h"
@@ -102,21 +103,24 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                               .heads = a->num_attention_heads,
                               .kv_heads = a->num_key_value_heads,
                               .head_dim = a->head_dim,
-                              .eps = a->rms_norm_eps,
+                              .qk_norm.eps = a->rms_norm_eps,
                               .rope = rope(at, a, INT64_MAX)};
+    struct tare_gqa_index_desc index = {.heads = 0};
     if (a->use_qk_norm)
-        d.qk_norm = a->use_gemma_norm ? TARE_QK_NORM_RMS_ONE_PLUS : TARE_QK_NORM_RMS;
+        d.qk_norm.kind = a->use_gemma_norm ? TARE_QK_NORM_RMS_ONE_PLUS : TARE_QK_NORM_RMS;
     if (a->index_block_size >= 0 && chosen(a->layer_types, "full_attention", false, a->sparse_attention_freq, i)) {
         tare_mul(at, a->index_n_heads, a->index_head_dim); /* refused when below 1 */
-        d.index = (struct tare_gqa_index_desc){.heads = a->index_n_heads,
-                                               .dim = a->index_head_dim,
-                                               .size = a->index_block_size,
-                                               .top = a->index_topk_blocks,
-                                               .local = a->index_local_blocks,
-                                               .one_plus = a->use_gemma_norm,
-                                               .rope = rope(at, a, a->index_head_dim)};
+        index = (struct tare_gqa_index_desc){.heads = a->index_n_heads,
+                                             .dim = a->index_head_dim,
+                                             .size = a->index_block_size,
+                                             .top = a->index_topk_blocks,
+                                             .local = a->index_local_blocks,
+                                             .one_plus = a->use_gemma_norm,
+                                             .rope = rope(at, a, a->index_head_dim)};
     }
     tare_gqa(l, at, &d);
+    if (index.heads > 0)
+        tare_gqa_index(l, tare_at(at, "self_attn"), &d, &index);
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)

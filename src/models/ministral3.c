@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * ministral3.c - Ministral 3: Llama with queries scaled by their position (mlx-lm: models/ministral3.py). */
+#include "blocks/attention/gqa_tempered.h"
 #include "models/family/dense_decoder.h"
 #include "models/family/layer_kinds.h"
 
@@ -35,19 +36,27 @@ static void vary(struct tare_dense *layer, int64_t i)
     layer->attention.window = tare_window(a->layer_types ? a->sliding_window : 0, a->layer_types, 0, i);
 }
 
+static void temper(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
+{
+    const struct args *a = dense->args;
+    const json_t *rope = a->rope_parameters ? a->rope_parameters : a->rope_scaling;
+    const double length = tare_json_real(rope, "original_max_position_embeddings", 0);
+    if (length > 0)
+        tare_gqa_tempered(
+            l, tare_at(at, "self_attn"),
+            &(struct tare_gqa_tempered){.beta = tare_json_real(rope, "llama_4_scaling_beta", 0), .length = length});
+}
+
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
 {
     const struct args *a = args;
-    const json_t *rope = a->rope_parameters ? a->rope_parameters : a->rope_scaling;
-    const double length = tare_json_real(rope, "original_max_position_embeddings", 0);
     tare_dense(root, d,
                &(struct tare_dense){
                    TARE_DENSE_LLAMA(a),
                    .attention.head_dim = a->head_dim,
-                   .attention.query_beta = length > 0 ? tare_json_real(rope, "llama_4_scaling_beta", 0) : 0,
-                   .attention.query_length = length,
                    .args = a,
                    .vary = vary,
+                   .attend = temper,
                });
 }
 

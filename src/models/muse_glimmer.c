@@ -90,10 +90,10 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                                  .head_dim = a->head_dim,
                                  .scale = a->qk_scale_factor / sqrt((double)a->head_dim),
                                  .window = windowed(a, i) ? a->sliding_window : 0,
-                                 .qk_norm = TARE_QK_NORM_RMS_BARE,
-                                 .eps = a->rms_norm_eps,
-                                 .gate = TARE_GATE_ELEMENTS,
-                                 .gate_name = "gate_proj"};
+                                 .qk_norm.kind = TARE_QK_NORM_RMS_BARE,
+                                 .qk_norm.eps = a->rms_norm_eps,
+                                 .gate.kind = TARE_GATE_ELEMENTS,
+                                 .gate.name = "gate_proj"};
     if (rotates(a, i))
         desc.rope = tare_rope_read(at, a->head_dim, a->rope_theta, NULL, a->max_position_embeddings);
     tare_gqa(l, at, &desc);

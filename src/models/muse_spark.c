@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "blocks/attention/gqa_mixed_norm.h"
 #include "blocks/feed_forward/mixture_variant.h"
 #include "blocks/stream/scaled_sum.h"
 #include "models/family/decoder_skeleton.h"
@@ -116,15 +117,15 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                                  .head_dim = a->head_dim,
                                  .scale = a->qk_scale_factor / sqrt((double)a->head_dim),
                                  .window = tare_word_is(a->layer_types, i, "sliding_attention") ? a->sliding_window : 0,
-                                 .qk_norm = TARE_QK_NORM_RMS_BARE,
-                                 .eps = a->rms_norm_eps,
-                                 .gate = TARE_GATE_FUSED,
-                                 .mixed_head_norm = true};
+                                 .qk_norm.kind = TARE_QK_NORM_RMS_BARE,
+                                 .qk_norm.eps = a->rms_norm_eps,
+                                 .gate.kind = TARE_GATE_FUSED};
     if (json_number_value(json_array_get(a->layer_rope_theta, (size_t)i)) != 0) { /* which only says whether */
         desc.rope = tare_rope_read(at, a->head_dim, tare_json_real(a->rope_parameters, "rope_theta", 0), NULL, 0);
         desc.rope.interleaved = true;
     }
     tare_gqa(l, at, &desc);
+    tare_gqa_mixed_head_norm(l, tare_at(at, "self_attn"), a->head_dim, a->rms_norm_eps);
 }
 
 /* What the skeleton hands to each layer. */

@@ -34,9 +34,9 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
                                      .heads = a->num_attention_heads,
                                      .kv_heads = a->num_key_value_heads,
                                      .head_dim = head,
-                                     .qk_norm = TARE_QK_NORM_RMS_BARE,
-                                     .norm_last = true,
-                                     .eps = NORM_EPS,
+                                     .qk_norm.kind = TARE_QK_NORM_RMS_BARE,
+                                     .qk_norm.last = true,
+                                     .qk_norm.eps = NORM_EPS,
                                      .rope = rope});
     tare_mlp(l, at,
              &(struct tare_mlp_desc){.first_name = "c_fc",

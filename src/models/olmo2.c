@@ -31,7 +31,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .norms = {NULL, "post_attention_layernorm", NULL, "post_feedforward_layernorm"},
                    TARE_DENSE_BIASED(a),
                    .interleaved = a->rope_traditional,
-                   .attention.qk_norm = TARE_QK_NORM_RMS_WIDE,
+                   .attention.qk_norm.kind = TARE_QK_NORM_RMS_WIDE,
                });
 }
 

@@ -53,7 +53,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .attention.o_bias = a->attention_bias,
                    .args = a,
                    .vary = vary,
-                   .attention.qk_norm = TARE_QK_NORM_RMS_WIDE,
+                   .attention.qk_norm.kind = TARE_QK_NORM_RMS_WIDE,
                });
 }
 

@@ -71,8 +71,8 @@ static void attention_layer(struct tare_layer *l, struct tare_at at, const struc
                                      .head_dim = a->head_dim,
                                      .bias = a->attention_bias,
                                      .o_bias = a->attention_bias,
-                                     .qk_norm = TARE_QK_NORM_RMS_WIDE,
-                                     .eps = a->rms_norm_eps,
+                                     .qk_norm.kind = TARE_QK_NORM_RMS_WIDE,
+                                     .qk_norm.eps = a->rms_norm_eps,
                                      .rope = rope});
     l->post[0] = tare_rms_norm(at, "post_attention_layernorm", a->hidden_size, a->rms_norm_eps);
     l->post[1] = tare_rms_norm(at, "post_feedforward_layernorm", a->hidden_size, a->rms_norm_eps);

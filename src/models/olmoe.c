@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * olmoe.c - OLMoE: routed experts in every layer, norms over all queries and all keys (mlx-lm: models/olmoe.py). */
+#include "blocks/attention/gqa_clipped.h"
 #include "models/family/config_words.h"
 #include "models/family/decoder_skeleton.h"
 #include "models/family/published_experts.h"
@@ -36,7 +37,7 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
     return TARE_OK;
 }
 
-/* The authors clip queries and keys behind their norms, and values; mlx-lm does not read clip_qkv. */
+/* The authors clip queries and keys after their norms, and values; mlx-lm does not read clip_qkv. */
 static void attention(struct tare_layer *l, struct tare_at at, const struct args *a)
 {
     const int64_t head = tare_head_dim(at, a->head_dim, a->hidden_size, a->num_attention_heads);
@@ -50,10 +51,10 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                                      .head_dim = head,
                                      .bias = a->attention_bias,
                                      .o_bias = a->attention_bias,
-                                     .qk_norm = TARE_QK_NORM_RMS_WIDE,
-                                     .eps = a->rms_norm_eps,
-                                     .clip = a->clip_qkv > 0 ? a->clip_qkv : 0,
+                                     .qk_norm.kind = TARE_QK_NORM_RMS_WIDE,
+                                     .qk_norm.eps = a->rms_norm_eps,
                                      .rope = rope});
+    tare_gqa_clipped(l, tare_at(at, "self_attn"), a->clip_qkv);
 }
 
 static void layer(struct tare_layer *l, struct tare_at at, const void *args, int64_t i)

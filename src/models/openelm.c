@@ -80,7 +80,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                  .qkv_name = "qkv_proj",
                                  .o_name = "out_proj",
                                  .head_dim = a->head_dim,
-                                 .qk_norm = a->normalize_qk_projections ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE},
+                                 .qk_norm.kind = a->normalize_qk_projections ? TARE_QK_NORM_RMS : TARE_QK_NORM_NONE},
                    .ffn = {.name = "ffn", .gate_up_name = "proj_1", .down_name = "proj_2"},
                    .hidden_act = a->activation_fn_name,
                    .theta = a->rope_freq_constant,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * phi3small.c - Phi 3 small (mlx-lm: models/phi3small.py): attention to blocks of keys, and the activation GEGELU. */
-#include "blocks/attention/gqa_strided.h"
+#include "blocks/attention/gqa_keys.h"
 #include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * plamo.c - PLaMo (mlx-lm: models/plamo.py): one norm, attention and feed-forward side by side. */
+#include "blocks/attention/gqa_keys.h"
 #include "models/family/dense_decoder.h"
 
 #define ARGS(ARG)                                                                                                      \
@@ -19,6 +20,12 @@ static enum tare_code derive(void *args, const struct tare_derive *d)
 {
     const struct args *a = args;
     return a->n_shared_head > 0 ? TARE_OK : tare_fail(d->err, TARE_E_CONFIG, d->place, "n_shared_head must be above 0");
+}
+
+static void cycle(struct tare_layer *l, struct tare_at at, const struct tare_dense *dense)
+{
+    (void)dense;
+    tare_gqa_cycled(l, tare_at(at, "self_attn"));
 }
 
 static void declare(struct tare_at root, const void *args, struct tare_decoder *d)
@@ -41,7 +48,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .ffn.hidden = a->intermediate_size,
                    .theta = a->rope_theta,
                    .interleaved = a->rope_traditional,
-                   .attention.cycled = true,
+                   .attend = cycle,
                });
 }
 

@@ -67,10 +67,10 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                                      .heads = heads,
                                      .kv_heads = kv,
                                      .head_dim = head,
-                                     .qk_norm = TARE_QK_NORM_RMS_ROWS,
-                                     .q_norm_name = "q_weight",
-                                     .k_norm_name = "k_weight",
-                                     .eps = 1e-6,
+                                     .qk_norm.kind = TARE_QK_NORM_RMS_ROWS,
+                                     .qk_norm.q_name = "q_weight",
+                                     .qk_norm.k_name = "k_weight",
+                                     .qk_norm.eps = 1e-6,
                                      .rope = tare_rope_read(at, head, 10000, NULL, a->max_position_embeddings)});
 }
 

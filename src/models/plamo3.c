@@ -67,7 +67,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                                  .heads = a->num_attention_heads,
                                  .kv_heads = a->num_key_value_heads,
                                  .head_dim = a->head_dim,
-                                 .qk_norm = TARE_QK_NORM_RMS_ONE_PLUS},
+                                 .qk_norm.kind = TARE_QK_NORM_RMS_ONE_PLUS},
                    .ffn = {.gate_up_name = "gate_up_proj", .hidden = a->intermediate_size},
                    .args = a,
                    .vary = vary,

@@ -47,7 +47,7 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                &(struct tare_dense){
                    TARE_DENSE_LLAMA(a),
                    .attention.head_dim = a->head_dim,
-                   .attention.qk_norm = TARE_QK_NORM_RMS,
+                   .attention.qk_norm.kind = TARE_QK_NORM_RMS,
                    .vary = vary,
                    .args = a,
                });

@@ -68,7 +68,8 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
     const struct args *a = args;
     tare_dense(root, d,
                &(struct tare_dense){TARE_DENSE_LLAMA(a), .attention.head_dim = a->head_dim,
-                                    .attention.qk_norm = TARE_QK_NORM_RMS, .args = a, .vary = vary, .more = experts});
+                                    .attention.qk_norm.kind = TARE_QK_NORM_RMS, .args = a, .vary = vary,
+                                    .more = experts});
 }
 
 static void sanitize(struct tare_weights *w, const void *args)

@@ -91,9 +91,9 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                                 .bias = a->attention_bias,
                                 .o_bias = a->attention_bias,
                                 .window = strcmp(type, WINDOWED) ? 0 : a->sliding_window,
-                                .gate_name = "g_proj",
-                                .gate = TARE_GATE_HEADS,
-                                .gate_bias = a->attention_bias,
+                                .gate.name = "g_proj",
+                                .gate.kind = TARE_GATE_HEADS,
+                                .gate.bias = a->attention_bias,
                                 .rope = tare_rope_read(at, (int64_t)dims, 10000, rope, a->max_position_embeddings)});
 }
 

@@ -51,9 +51,9 @@ static void declare(struct tare_at root, const void *args, struct tare_decoder *
                    .parallel = a->use_parallel_residual,
                    .attention.bias = a->use_qkv_bias,
                    .rotated = a->partial_rotary_factor,
-                   .attention.qk_norm = a->qk_layernorm ? TARE_QK_NORM_LAYER_EACH : TARE_QK_NORM_NONE,
-                   .attention.q_norm_name = "q_layernorm",
-                   .attention.k_norm_name = "k_layernorm",
+                   .attention.qk_norm.kind = a->qk_layernorm ? TARE_QK_NORM_LAYER_EACH : TARE_QK_NORM_NONE,
+                   .attention.qk_norm.q_name = "q_layernorm",
+                   .attention.qk_norm.k_name = "k_layernorm",
                });
 }
 

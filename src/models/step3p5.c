@@ -107,9 +107,9 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct args
                                 .heads = tare_json_integer(own, "num_attention_heads", a->num_attention_heads),
                                 .kv_heads = tare_json_integer(own, "num_attention_groups", a->num_attention_groups),
                                 .head_dim = a->head_dim,
-                                .qk_norm = TARE_QK_NORM_RMS,
-                                .eps = a->rms_norm_eps,
-                                .gate = a->use_head_wise_attn_gate ? TARE_GATE_HEADS : TARE_GATE_NONE,
+                                .qk_norm.kind = TARE_QK_NORM_RMS,
+                                .qk_norm.eps = a->rms_norm_eps,
+                                .gate.kind = a->use_head_wise_attn_gate ? TARE_GATE_HEADS : TARE_GATE_NONE,
                                 .window = windowed ? a->sliding_window : 0,
                                 .rope = rope(at, a, i)});
 }

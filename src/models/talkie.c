@@ -40,9 +40,9 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *user, int
                                      .heads = a->num_attention_heads,
                                      .kv_heads = a->num_attention_heads,
                                      .head_dim = a->head_dim,
-                                     .qk_norm = TARE_QK_NORM_RMS_BARE,
-                                     .norm_last = true,
-                                     .eps = a->rms_norm_eps,
+                                     .qk_norm.kind = TARE_QK_NORM_RMS_BARE,
+                                     .qk_norm.last = true,
+                                     .qk_norm.eps = a->rms_norm_eps,
                                      .rope = rope});
     tare_gqa_gain(l, tare_at(at, "attn"), "head_gain.head_g", a->num_attention_heads);
     tare_glu(l, at,

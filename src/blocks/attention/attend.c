@@ -5,14 +5,15 @@
 #include <math.h>
 #include <string.h>
 
-#define UNSEEN 200.0f /* below the largest score: nothing is left of it in float32 */
+#define UNSEEN 200.0f /* a score this far below the largest one adds nothing in float32 */
 
 static bool seen(const struct tare_attend *a, int64_t i)
 {
     return !a->sees || a->sees(a->user, a->first + i);
 }
 
-/* Cap the scores and put those that are not seen out of reach; what the largest one is, the sink among them. */
+/* Caps the scores, and lowers those of keys that are not seen until their weight is 0. Returns the largest score, or the
+ * sink where that is larger. */
 static float finish_scores(const struct tare_attend *a, float *score, int64_t n)
 {
     float most = a->sink ? *a->sink : -INFINITY;

@@ -11,18 +11,23 @@
 
 struct tare_attend {
     const struct tare_state *state;
-    int keys, values;      /* its parts, both of kind ROWS */
-    int64_t plane;         /* of both */
-    int64_t first, last;   /* positions; first <= last */
-    int64_t width;         /* of a value */
-    float scale, soft_cap; /* soft_cap 0: none */
-    const float *sink;     /* a logit that takes its share and gives nothing (gpt-oss); NULL: none */
-    bool (*sees)(const void *user, int64_t position); /* of [first, last]; at least one. NULL: all */
-    const void *user;
+    int keys;       /* the part of the state that holds keys, of kind ROWS */
+    int values;     /* the part that holds values, of kind ROWS too */
+    int64_t plane;  /* the key head, of both parts */
+    int64_t first;  /* the first position that may be seen */
+    int64_t last;   /* the last one, at least `first` */
+    int64_t width;  /* of a value */
+    float scale;    /* multiplies scores */
+    float soft_cap; /* 0: none */
+    /* A logit that takes its share of the softmax and has no value (gpt-oss); NULL: none. */
+    const float *sink;
+    /* Tells whether a position of [first, last] is seen, as at least one is; NULL: all are. */
+    bool (*sees)(const void *user, int64_t position);
+    const void *user; /* for sees */
 };
 
-/* q: as wide as a key. score: work, last - first + 1 floats. y: width floats, all written. Threads may do so at once.
- */
+/* Writes y, `width` floats. q is as wide as a key; score is work memory of last - first + 1 floats. Threads may call it at
+ * once, each with memory of its own. */
 void tare_attend(const struct tare_kernels *kernels, const struct tare_attend *attend, const float *q, float *score,
                  float *y);
 
@@ -38,9 +43,9 @@ struct tare_query {
     const float *sink; /* NULL: none */
 };
 enum { TARE_ATTEND_MOST = 32 };
-/* How many queries can go together, at most TARE_ATTEND_MOST; 0: rows are too wide, they go one by one. */
+/* How many queries can go together, at most TARE_ATTEND_MOST; 0: rows are too wide, so that queries go one by one. */
 int64_t tare_attend_together(int64_t key_width, int64_t width);
-/* n: not more than that. work: TARE_PANEL_FLOATS floats. */
+/* n is at most what tare_attend_together() says; work: TARE_PANEL_FLOATS floats. */
 void tare_attend_each(const struct tare_kernels *kernels, const struct tare_attend *attend, int64_t key_width,
                       const struct tare_query *queries, int64_t n, float *work);
 

@@ -9,9 +9,10 @@
 
 #include "blocks/attention/attend.h"
 
-#define FEW 3 /* queries: fewer read the rows as they are stored */
+/* Fewer queries than this read the rows as they are stored; for more, unpacking the rows once is faster. */
+#define FEW 3
 
-/* Where all queries are. */
+/* What is kept of all queries while they go through the rows block by block. */
 struct running {
     const struct tare_kernels *kernels;
     const struct tare_attend *attend;
@@ -70,7 +71,7 @@ static void values(const struct running *r, int64_t first, int64_t rows)
     r->kernels->mix_each(&all, r->rows);
 }
 
-/* The largest of n numbers, NaN left out; by lanes, which the compiler puts into registers. */
+/* The largest of n numbers, NaN left out. The maximum is taken in lanes, which the compiler keeps in registers. */
 static float largest(const float *x, int64_t n)
 {
     float lane[16], most = -INFINITY;
@@ -87,7 +88,7 @@ static float largest(const float *x, int64_t n)
     return most;
 }
 
-/* A larger score came: what is there shrinks. */
+/* A block has a larger score than those before it, so the sum and the output so far shrink to the new scale. */
 static void grow(struct running *r, int64_t i, float most)
 {
     if (most > r->most[i] && r->most[i] > -INFINITY) {
@@ -99,7 +100,7 @@ static void grow(struct running *r, int64_t i, float most)
     r->most[i] = most > r->most[i] ? most : r->most[i];
 }
 
-/* Scores of rows [first, first + rows) of query i become weights; zero where it does not look. */
+/* Scores of rows [first, first + rows) of query i become weights, which are 0 where the query does not look. */
 static void weigh(struct running *r, int64_t i, int64_t first, int64_t rows)
 {
     const struct tare_query *query = &r->queries[i];

@@ -25,40 +25,35 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return n;
 }
 
-/* Cut scratch into its parts, or count its floats when scratch is NULL. Products come first, for their alignment. */
-static size_t lay_out(const struct tare_compressed_self *b, int64_t tokens, float *scratch,
+/* Cuts the work memory of a pass into the parts of j, or only counts its floats where memory is NULL. Products come
+ * first, since they need more alignment than floats. */
+static size_t lay_out(const struct tare_compressed_self *b, int64_t tokens, float *memory,
                       struct tare_compressed_job *j)
 {
     const struct tare_compressed_desc *d = &b->d;
     const int64_t past = b->past_kv.weight ? tokens : 0, chooses = b->index_q.weight ? tokens : 0;
-    const int64_t floats[] = {d->o_groups * (int64_t)(sizeof(struct tare_product) / sizeof(float)),
-                              tokens * d->q_rank,
-                              tokens * d->heads * d->head_dim,
-                              tokens * d->head_dim,
-                              tokens * d->heads * d->head_dim,
-                              tokens * d->o_groups * d->o_rank,
-                              tokens * d->rope,
-                              tokens * d->rope,
-                              d->rope,
-                              past * 2 * d->head_dim,
-                              past * d->head_dim,
-                              past * d->index_dim,
-                              chooses * d->index_heads * d->index_dim,
-                              chooses * d->index_heads};
-    void *part[sizeof floats / sizeof *floats];
-    const size_t total = tare_scratch_cut(scratch, floats, sizeof floats / sizeof *floats, part);
-    if (j) {
-        j->products = part[0];
-        j->low = part[1], j->q = part[2], j->kv = part[3], j->mixed = part[4], j->out = part[5];
-        j->table = part[6], j->back = part[7], j->freq = part[8];
-        j->past = part[9], j->latent = part[10], j->keys = part[11], j->index_q = part[12], j->weights = part[13];
-    }
-    return total;
+    struct tare_scratch s = {memory, 0};
+    j->products = tare_scratch_take(&s, d->o_groups, (int64_t)(sizeof(struct tare_product) / sizeof(float)));
+    j->low = tare_scratch_take(&s, tokens, d->q_rank);
+    j->q = tare_scratch_take(&s, tokens, d->heads * d->head_dim);
+    j->kv = tare_scratch_take(&s, tokens, d->head_dim);
+    j->mixed = tare_scratch_take(&s, tokens, d->heads * d->head_dim);
+    j->out = tare_scratch_take(&s, tokens, d->o_groups * d->o_rank);
+    j->table = tare_scratch_take(&s, tokens, d->rope);
+    j->back = tare_scratch_take(&s, tokens, d->rope);
+    j->freq = tare_scratch_take(&s, 1, d->rope);
+    j->past = tare_scratch_take(&s, past, 2 * d->head_dim);
+    j->latent = tare_scratch_take(&s, past, d->head_dim);
+    j->keys = tare_scratch_take(&s, past, d->index_dim);
+    j->index_q = tare_scratch_take(&s, chooses, d->index_heads * d->index_dim);
+    j->weights = tare_scratch_take(&s, chooses, d->index_heads);
+    return s.floats;
 }
 
 static size_t scratch(const void *block, int64_t tokens)
 {
-    return lay_out(block, tokens, NULL, NULL);
+    struct tare_compressed_job none;
+    return lay_out(block, tokens, NULL, &none);
 }
 
 void tare_compressed_rotate(const struct tare_compressed_self *b, const float *table, float *row, int64_t width)
@@ -66,7 +61,7 @@ void tare_compressed_rotate(const struct tare_compressed_self *b, const float *t
     tare_rope_rotate(&b->d.rotary, table, row + width - b->d.rope);
 }
 
-/* Norm, rotate, round and keep what a token is to others, and rotate its queries. */
+/* Norms, rotates, rounds and keeps the vector that other tokens see of a token, and rotates its queries. */
 static void prepare_token(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -86,9 +81,9 @@ static void prepare_token(void *user, size_t i, int worker)
         tare_compressed_rotate(b, table, j->q + (t * b->d.heads + h) * dim, dim);
 }
 
-enum { HEADS = 4 }; /* of a task */
+enum { HEADS = 4 }; /* heads of a task */
 
-/* Heads [head, head + n) over the rows of one part. */
+/* Attends with heads [head, head + n) to the rows of one part of the state. */
 static void attend_part(const struct tare_compressed_job *j, const struct tare_seen *seen, int part,
                         const int64_t heads[2], struct tare_running *running)
 {

@@ -34,7 +34,7 @@ struct tare_compressed_desc {
     int64_t keys_layer; /* whose index keys it has: itself or one before; NONE: it chooses nothing */
     int64_t index_heads, index_dim, top;
     enum { TARE_CANDIDATES_NONE, TARE_CANDIDATES_FIND, TARE_CANDIDATES_KEEP } candidates;
-    int64_t candidate_blocks, candidate_size; /* how many blocks of how many groups; 0: all */
+    int64_t candidate_blocks, candidate_size; /* how many blocks are candidates, and groups of a block; 0: all */
     bool runs;                                /* false: declare only */
 };
 void tare_compressed(struct tare_layer *layer, struct tare_at at, const struct tare_compressed_desc *desc);

@@ -12,7 +12,7 @@
 int64_t tare_compressed_side(int64_t top, int64_t candidate_blocks)
 {
     const bool fit = top >= 0 && top < INT32_MAX && candidate_blocks >= 0 && candidate_blocks < INT32_MAX;
-    return fit ? top + candidate_blocks + 2 : 0; /* else no layer runs */
+    return fit ? top + candidate_blocks + 2 : 0; /* with such sizes no layer can run */
 }
 
 static int32_t *list_of(const struct tare_compressed_job *j, int64_t token)
@@ -29,7 +29,7 @@ const int32_t *tare_compressed_chosen(const struct tare_compressed_job *j, int64
     return list + 1;
 }
 
-/* sum[g] of n groups; score: work, n floats. */
+/* Writes the scores of n groups into sum; score is work memory of n floats. */
 static void score_groups(const struct tare_compressed_job *j, int64_t token, int64_t n, float *sum, float *score)
 {
     const struct tare_compressed_desc *d = &j->b->d;
@@ -45,7 +45,7 @@ static void score_groups(const struct tare_compressed_job *j, int64_t token, int
     }
 }
 
-/* The best blocks of groups, the newest always among them, for it is only partly there. best: work, a float a block. */
+/* Chooses the best blocks of groups, and always the newest, which is not complete yet. best: work, a float a block. */
 static void find_candidates(const struct tare_compressed_desc *d, const float *sum, int64_t n, float *best,
                             int32_t *list)
 {
@@ -58,7 +58,7 @@ static void find_candidates(const struct tare_compressed_desc *d, const float *s
     *list = (int32_t)tare_top_largest(best, blocks, d->candidate_blocks, list + 1);
 }
 
-/* Groups outside of the candidates become -inf; *n: those that are left. */
+/* Scores of groups outside of the candidates become -inf; *n receives how many groups are left. */
 static void keep_candidates(const struct tare_compressed_desc *d, const int32_t *list, float *sum, int64_t *n)
 {
     const int64_t all = *n;

@@ -16,7 +16,7 @@ struct tare_compressed_self {
     struct tare_linear index_q, index_weights, index_k;
     struct tare_norm index_norm;
     struct tare_compressed_desc d;
-    int open; /* part of the state: what TARE_PART_KEYS would be without keys, or the one behind */
+    int open; /* the part of the state that holds an open group: TARE_PART_KEYS without keys, otherwise the one after it */
 };
 /* Parts of the state: KEYS where a layer has them, and tokens of the group that is open last. */
 enum { TARE_PART_WINDOW, TARE_PART_PAST, TARE_PART_KEYS };
@@ -45,12 +45,12 @@ struct tare_compressed_job {
     float *index_q, *weights; /* (tokens, index_heads, index_dim), (tokens, index_heads) */
 };
 
-/* Rotate the last dimensions of a row of `width`. */
+/* Rotates the last dimensions of a row of `width`. */
 void tare_compressed_rotate(const struct tare_compressed_self *b, const float *table, float *row, int64_t width);
 
-/* compressor.c: keep what this pass adds to the past. */
+/* compressor.c: keeps what this pass adds to the past. */
 void tare_compressed_keep(const struct tare_compressed_job *job);
-/* compressed_index.c: choose for each token. */
+/* compressed_index.c: chooses groups for each token. */
 void tare_compressed_choose(const struct tare_compressed_job *job);
 /* The chosen groups of a token, ascending; *n: how many. */
 const int32_t *tare_compressed_chosen(const struct tare_compressed_job *job, int64_t token, int64_t *n);

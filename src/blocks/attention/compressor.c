@@ -11,10 +11,11 @@ struct span_job {
     const struct tare_compressed_job *j;
     const struct tare_span *span;
     struct tare_state *state;
-    int64_t first, groups; /* that end in this span */
+    int64_t first;  /* the first group that ends in this span */
+    int64_t groups; /* how many end in it */
 };
 
-/* kv and gate of a token of the span, of which those before 0 are kept. */
+/* Kv and gate of a token of the span. Tokens below 0 came with earlier passes and are read from the state. */
 static const float *row_of(const struct span_job *s, int64_t i)
 {
     const struct tare_compressed_self *b = s->j->b;
@@ -24,7 +25,7 @@ static const float *row_of(const struct span_job *s, int64_t i)
     return tare_state_from(s->state, b->open, s->span->turn) + (kept + i) * 2 * b->d.head_dim;
 }
 
-/* The latent of a group, before its norm; from: its first token, counted in the span. */
+/* Writes the latent of a group, before its norm. `from` is its first token, counted in the span. */
 static void pool(const struct span_job *s, int64_t from, float *latent)
 {
     const int64_t dim = s->j->b->d.head_dim, ratio = s->j->b->d.ratio;
@@ -57,7 +58,7 @@ static void pool_group(void *user, size_t i, int worker)
     tare_norm_row(s->j->pass, &b->past_norm, latent, latent);
 }
 
-/* Rotate and round a group's vector and its key, and keep them. Groups stand where they begin. */
+/* Rotates and rounds a group's vector and its key, and keeps them. A group has the position of its first token. */
 static void keep_group(void *user, size_t i, int worker)
 {
     const struct span_job *s = user;
@@ -78,7 +79,7 @@ static void keep_group(void *user, size_t i, int worker)
     tare_state_put(kernels, s->state, TARE_PART_KEYS, group, 0, key);
 }
 
-/* What is left of the tokens belongs to a group that is still open. */
+/* Keeps the last tokens, whose group is still open. */
 static void keep_open(const struct span_job *s)
 {
     const struct tare_compressed_self *b = s->j->b;

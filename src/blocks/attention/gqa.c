@@ -10,19 +10,33 @@
 
 #include "blocks/attention/attend.h"
 #include "blocks/attention/gate.h"
-#include "blocks/attention/gqa_index.h"
+#include "blocks/attention/gqa_index_self.h"
 
 static int64_t of_heads(const struct tare_gqa_self *b)
 {
     return b->heads * b->v_dim;
 }
 
+/* Cuts the work memory of a pass into the parts of j, or only counts its floats where memory is NULL. */
+static size_t lay_out(const struct tare_gqa_self *b, int64_t tokens, float *memory, struct tare_gqa_job *j)
+{
+    struct tare_scratch s = {memory, 0};
+    j->projected = tare_scratch_take(&s, tokens, b->projected);
+    j->mixed = tare_scratch_take(&s, tokens, of_heads(b));
+    j->table = tare_scratch_take(&s, tokens, b->rope.dims);
+    j->freq = tare_scratch_take(&s, tokens, b->rope.dims);
+    j->factor = tare_scratch_take(&s, tokens, 1);
+    j->gates = tare_scratch_take(&s, tokens, b->gate.weight ? b->gate.out : 0);
+    j->other = tare_scratch_take(&s, tokens, b->hooks.attends_twice ? of_heads(b) : 0);
+    if (b->hooks.indexed)
+        tare_gqa_index_lay_out(tare_gqa_index_of(b), tokens, &s, &j->index);
+    return s.floats;
+}
+
 static size_t scratch(const void *block, int64_t tokens)
 {
-    const struct tare_gqa_self *b = block;
-    const int64_t mixed = of_heads(b) * (b->mixing ? 2 : 1) + (b->gate.weight ? b->gate.out : 0);
-    const size_t index = b->index ? tare_gqa_index_scratch(b->index, tokens) : 0;
-    return (size_t)tokens * (size_t)(b->projected + mixed + 2 * b->rope.dims + 1) + index;
+    struct tare_gqa_job none;
+    return lay_out(block, tokens, NULL, &none);
 }
 
 static int state(const void *block, struct tare_state_part parts[TARE_STATE_PARTS])
@@ -31,12 +45,12 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     parts[TARE_GQA_KEYS] = (struct tare_state_part){TARE_STATE_ROWS, b->kv_heads, b->head_dim, 1};
     parts[TARE_GQA_VALUES] = (struct tare_state_part){TARE_STATE_ROWS, b->kv_heads, b->v_dim, 1};
     parts[TARE_GQA_BEFORE] = (struct tare_state_part){TARE_STATE_ROWS, 2 * b->kv_heads, b->head_dim, 1};
-    if (b->index)
-        parts[TARE_GQA_INDEX] = (struct tare_state_part){TARE_STATE_ROWS, 1, b->index->dim, 1};
-    return tare_gqa_keeps_before(b) || b->index ? 3 : 2;
+    if (tare_gqa_index_of(b))
+        parts[TARE_GQA_INDEX] = (struct tare_state_part){TARE_STATE_ROWS, 1, tare_gqa_index_of(b)->dim, 1};
+    return tare_gqa_keeps_before(b) || tare_gqa_index_of(b) ? 3 : 2;
 }
 
-/* A query whose hook says which keys it sees. */
+/* What the hook `sees` is asked for: whether this query sees a key. */
 struct query {
     const struct tare_gqa_hooks *hooks;
     int64_t head;
@@ -49,11 +63,16 @@ static bool sees_key(const void *user, int64_t key)
     return q->hooks->sees(q->hooks->self, q->head, q->position, key);
 }
 
+int64_t tare_gqa_query_head(const struct tare_gqa_self *b, int64_t kv, int64_t k)
+{
+    return b->hooks.query_head ? b->hooks.query_head(b, kv, k) : kv * (b->heads / b->kv_heads) + k;
+}
+
 int64_t tare_gqa_first_key(const struct tare_gqa_self *b, int64_t last)
 {
-    if (b->chunk > 0)
-        return last - last % b->chunk;
-    return b->window > 0 && last >= b->window ? last - b->window + 1 : 0;
+    if (b->hooks.first_key)
+        return b->hooks.first_key(b->hooks.self, last);
+    return tare_gqa_window_start(b->window, last);
 }
 
 /* Attends with one query head of a token. a is set up for all heads that share its key head. */
@@ -67,7 +86,7 @@ static void attend_head(const struct tare_gqa_job *j, int64_t t, int64_t h, stru
     if (b->hooks.sees)
         a.sees = sees_key, a.user = &query;
     tare_attend(&j->pass->kernels, &a, q, score, j->mixed + (t * b->heads + h) * b->v_dim);
-    if (!b->mixing)
+    if (!b->hooks.attends_twice)
         return;
     a.state = tare_pass_lent(j->pass, tare_pass_span(j->pass, t)); /* what the layer before saw */
     a.first = 0;
@@ -80,7 +99,8 @@ static void attend_group(void *user, size_t i, int worker)
     const struct tare_gqa_job *j = user;
     const struct tare_gqa_self *b = j->b;
     const int64_t t = (int64_t)i / b->kv_heads, kv = (int64_t)i % b->kv_heads, group = b->heads / b->kv_heads;
-    const int64_t share = b->index ? b->heads / b->index->heads : 1; /* query heads of an index head */
+    const int64_t share =
+        tare_gqa_index_of(b) ? b->heads / tare_gqa_index_of(b)->heads : 1; /* query heads of an index head */
     const struct tare_span *span = tare_pass_span(j->pass, t);
     struct tare_attend a = {.state = b->borrows ? tare_pass_lent(j->pass, span) : tare_pass_state(j->pass, span),
                             .keys = TARE_GQA_KEYS,
@@ -93,32 +113,12 @@ static void attend_group(void *user, size_t i, int worker)
     a.first = tare_gqa_first_key(b, a.last);
     struct tare_gqa_seen seen;
     for (int64_t k = 0; k < group; k++) {
-        const int64_t h = b->cycled ? k * b->kv_heads + kv : kv * group + k;
-        if (b->index && (k == 0 || h / share != (h - 1) / share)) {
+        const int64_t h = tare_gqa_query_head(b, kv, k);
+        if (tare_gqa_index_of(b) && (k == 0 || h / share != (h - 1) / share)) {
             seen = tare_gqa_index_choose(j, t, h, j->pass->work[worker]);
             a.sees = tare_gqa_index_sees, a.user = &seen;
         }
         attend_head(j, t, h, a, j->pass->work[worker]);
-    }
-}
-
-/* mixed = m * other + (1 - m) * mixed with m = sigmoid(q . weight + bias), for each head of a token. */
-static void mix_token(void *user, size_t i, int worker)
-{
-    (void)worker;
-    const struct tare_gqa_job *j = user;
-    const struct tare_gqa_self *b = j->b;
-    const float *weight = tare_loaded_vector(j->pass->loaded, b->mixing);
-    const float *bias = tare_loaded_vector(j->pass->loaded, b->mixing_bias);
-    for (int64_t h = 0; h < b->heads; h++) {
-        const float *q = tare_gqa_head(j, (int64_t)i, h), *w = weight + h * b->head_dim;
-        const int64_t at = ((int64_t)i * b->heads + h) * b->v_dim;
-        float sum = bias[h];
-        for (int64_t d = 0; d < b->head_dim; d++)
-            sum += q[d] * w[d];
-        const float share = tare_sigmoid(sum);
-        for (int64_t d = 0; d < b->v_dim; d++)
-            j->mixed[at + d] = share * j->other[at + d] + (1 - share) * j->mixed[at + d];
     }
 }
 
@@ -140,22 +140,12 @@ static struct tare_gate gate(const struct tare_gqa_job *j)
     return g;
 }
 
-static void norm_mixed(void *user, size_t i, int worker)
-{
-    (void)worker;
-    const struct tare_gqa_job *j = user;
-    float *head = j->mixed + (int64_t)i * j->b->v_dim;
-    tare_norm_row(j->pass, &j->b->mixed_head_norm, head, head);
-}
-
 /* Norms and gates what the heads gave, before the output projection. */
 static void finish(const struct tare_gqa_job *j, const float *x)
 {
     const struct tare_gqa_self *b = j->b;
     const struct tare_pass *pass = j->pass;
     const struct tare_gate gates = gate(j);
-    if (b->mixed_head_norm.kind != TARE_NORM_NONE)
-        tare_pool_run(pass->pool, (size_t)(pass->tokens * b->heads), norm_mixed, (void *)j);
     if (b->hooks.mix)
         b->hooks.mix(j, b->hooks.self);
     if (b->gate.weight)
@@ -164,32 +154,17 @@ static void finish(const struct tare_gqa_job *j, const float *x)
         tare_gate_forward(pass, &gates);
 }
 
-static struct tare_gqa_job lay_out(const struct tare_gqa_self *b, const struct tare_pass *pass)
-{
-    const int64_t tokens = pass->tokens;
-    struct tare_gqa_job j = {.b = b, .pass = pass, .projected = pass->scratch};
-    j.mixed = j.projected + tokens * b->projected;
-    j.table = j.mixed + tokens * of_heads(b);
-    j.freq = j.table + tokens * b->rope.dims;
-    j.factor = j.freq + tokens * b->rope.dims;
-    j.gates = j.factor + tokens;
-    j.other = j.gates + (b->gate.weight ? tokens * b->gate.out : 0);
-    j.index = j.other + (b->mixing ? tokens * of_heads(b) : 0);
-    return j;
-}
-
 static void forward(const void *block, struct tare_pass *pass, const float *x, float *y)
 {
     const struct tare_gqa_self *b = block;
     const size_t tokens = (size_t)pass->tokens;
-    struct tare_gqa_job j = lay_out(b, pass);
+    struct tare_gqa_job j = {.b = b, .pass = pass};
+    lay_out(b, pass->tokens, pass->scratch, &j);
     tare_gqa_prepare(&j, x);
-    if (b->index)
+    if (tare_gqa_index_of(b))
         tare_gqa_index_prepare(&j, x);
-    if (b->index || b->hooks.sees || !tare_gqa_attend(&j))
+    if (tare_gqa_index_of(b) || b->hooks.sees || !tare_gqa_attend(&j))
         tare_pool_run(pass->pool, tokens * (size_t)b->kv_heads, attend_group, &j);
-    if (b->mixing)
-        tare_pool_run(pass->pool, tokens, mix_token, &j);
     finish(&j, x);
     tare_linear_forward(pass, &b->o, j.mixed, b->o.in, y, b->o.out);
 }
@@ -207,15 +182,9 @@ void tare_gqa(struct tare_layer *layer, struct tare_at parent, const struct tare
         tare_block_set(&layer->mixer, at, b.borrows ? &borrowing : &ops, &b, sizeof b);
 }
 
-void tare_gqa_mixing(struct tare_block *mixer, struct tare_at at, int64_t window)
+const struct tare_gqa_self *tare_gqa_made(const struct tare_layer *layer)
 {
-    if (mixer->ops != &ops) /* it does not run anyway */
-        return;
-    struct tare_gqa_self b = *(const struct tare_gqa_self *)mixer->self;
-    b.window = window;
-    b.mixing = tare_plain(at, "weight", 2, b.heads, b.head_dim);
-    b.mixing_bias = tare_plain(at, "bias", 1, b.heads);
-    tare_block_set(mixer, at, &ops, &b, sizeof b);
+    return layer->mixer.ops == &ops || layer->mixer.ops == &borrowing ? layer->mixer.self : NULL;
 }
 
 void tare_gqa_extend(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_hooks *hooks, const void *self,
@@ -223,9 +192,14 @@ void tare_gqa_extend(struct tare_layer *layer, struct tare_at at, const struct t
 {
     struct tare_block *mixer = &layer->mixer;
     const void *copy = tare_block_keep(at, self, size);
-    if (!copy || (mixer->ops != &ops && mixer->ops != &borrowing))
+    if (!copy || !tare_gqa_made(layer))
         return;
-    struct tare_gqa_self b = *(const struct tare_gqa_self *)mixer->self;
+    struct tare_gqa_self b = *tare_gqa_made(layer);
+    const bool keeps_more = hooks->indexed || hooks->keeps_before;
+    if (b.hooks.self || (keeps_more && (b.borrows || b.lends))) {
+        *mixer = (struct tare_block){0};
+        return;
+    }
     b.hooks = *hooks;
     b.hooks.self = copy;
     tare_block_set(mixer, at, mixer->ops, &b, sizeof b);
@@ -234,9 +208,8 @@ void tare_gqa_extend(struct tare_layer *layer, struct tare_at at, const struct t
 /* Does the block do something that the fields of tare_gqa_describe() do not say? */
 static bool is_special(const struct tare_gqa_self *b)
 {
-    return b->sink || b->index || b->gate.weight || b->gate_fused || b->mixed_head_norm.kind != TARE_NORM_NONE ||
-           b->q_row != b->head_dim || b->v_dim != b->head_dim || b->v_scale != 1 || b->clip > 0 || b->chunk > 0 ||
-           b->adopts;
+    return b->sink || b->gate.weight || b->gate_fused || b->hooks.self || b->q_row != b->head_dim ||
+           b->v_dim != b->head_dim || b->adopts;
 }
 
 bool tare_gqa_describe(const struct tare_block *block, struct tare_gqa_desc *desc)

@@ -8,21 +8,52 @@
 #include "blocks/decoder.h"
 #include "blocks/rope.h"
 
-/* Attention to chosen blocks of keys (minimax_m3_vl): keys are cut into blocks, and small index heads choose which
- * blocks a query sees. A block is as good as the best dot product of the index query with an index key of the block. */
-struct tare_gqa_index_desc {
-    int64_t heads; /* index queries of a token, each for heads / this many query heads; below 1: no index */
-    int64_t dim;   /* of an index query and of an index key */
-    int64_t size;  /* keys of a block */
-    int64_t top;   /* blocks that a query sees */
-    int64_t local; /* the last blocks, which are always among them */
-    bool one_plus; /* the norms of index queries and keys multiply by 1 + weight */
-    struct tare_rope rope;
+/* Norms of queries and keys, before or after the rotation. Their weights are q_norm.weight and k_norm.weight, of
+ * (head_dim) numbers that all heads share, unless a kind says otherwise. */
+struct tare_qk_norm {
+    enum {
+        TARE_QK_NORM_NONE,
+        TARE_QK_NORM_RMS,
+        TARE_QK_NORM_RMS_ONE_PLUS, /* multiplies by 1 + weight */
+        TARE_QK_NORM_RMS_BARE,     /* has no weights */
+        TARE_QK_NORM_RMS_WIDE,     /* norms all heads together: (heads * head_dim) */
+        TARE_QK_NORM_RMS_ROWS,     /* each head has weights of its own: (heads, head_dim), named without ".weight" */
+        TARE_QK_NORM_LAYER_ROWS,   /* layer norms, each head with weights of its own: (heads, head_dim) */
+        TARE_QK_NORM_LAYER_EACH    /* the same, as one parameter for each head: q_norm.norms.0.weight */
+    } kind;
+    const char *q_name; /* NULL: "q_norm" */
+    const char *k_name; /* NULL: "k_norm" */
+    bool last;          /* the norms follow the rotation */
+    double eps;
+};
+
+/* A gate on what the heads give: y *= sigmoid(gate) or softplus(gate), before the output projection. */
+struct tare_gqa_gate {
+    enum {
+        TARE_GATE_NONE,
+        TARE_GATE_HEADS,    /* a linear gives one number for each head (laguna, spark2_5) */
+        TARE_GATE_ELEMENTS, /* a linear gives one number for each element of a head (afmoe, laguna) */
+        TARE_GATE_QUERY,    /* the second half of each head's rows of q_proj (qwen3_next) */
+        TARE_GATE_FUSED     /* the rows of qkv_name that follow the values (muse_spark) */
+    } kind;
+    const char *name; /* of the linear; NULL: "g_proj" */
+    bool bias;        /* of the linear */
+    bool softplus;
+};
+
+/* Where keys and values come from. What another layer has kept is that of the layer layer->borrows before this one. */
+enum tare_kv {
+    TARE_KV_OWN,       /* they are projected and kept */
+    TARE_KV_KEYS_ONLY, /* there is no v_proj: values are the keys before norm and rotation (gemma4) */
+    TARE_KV_BORROWED,  /* the layer attends to what another layer has kept (gemma3n, gemma4, afm7) */
+    TARE_KV_LENT,      /* own ones, which are also kept as they were projected, for layers that adopt them (hunyuan) */
+    TARE_KV_ADOPTED    /* they begin as what another layer has lent; norm and rotation are the layer's own (hunyuan) */
 };
 
 /* The parameters are self_attn.{q,k,v,o}_proj and those that a field names. */
 struct tare_gqa_desc {
-    const char *name; /* the place of all parameters; NULL: "self_attn" */
+    /* The place of all parameters; NULL: "self_attn". */
+    const char *name;
     /* The projections; NULL: "q_proj", "k_proj", "v_proj", "o_proj". */
     const char *q_name;
     const char *k_name;
@@ -32,70 +63,37 @@ struct tare_gqa_desc {
     const char *qkv_name;
     /* The rows of qkv_name alternate: the queries of a key head, the key head, its value head (internlm2, gpt_neox). */
     bool grouped;
-    int64_t dim; /* of the model */
+    /* The width of the model. */
+    int64_t dim;
     int64_t heads;
-    int64_t kv_heads;   /* divides heads */
-    int64_t head_dim;   /* of a query and of a key */
-    int64_t v_head_dim; /* of a value; below 1: head_dim (mimo_v2_flash) */
-    bool bias;          /* q, k and v have one */
+    /* Divides heads. */
+    int64_t kv_heads;
+    /* The width of a query and of a key. */
+    int64_t head_dim;
+    /* The width of a value; below 1: head_dim (mimo_v2_flash). */
+    int64_t v_head_dim;
+    /* Whether q, k and v have a bias. */
+    bool bias;
     bool o_bias;
-    bool ternary;   /* q, k, v and o are tare_ternary() (bitnet) */
-    double scale;   /* of scores; 0: 1 / sqrt(head_dim) */
-    int64_t window; /* a query sees this many keys, its own token's included; 0: all */
-    int64_t chunk;  /* texts are cut into chunks of this many tokens, and a query sees its own chunk; 0: not (llama4) */
-    double soft_cap;       /* scores become cap * tanh(score / cap); 0: not */
-    const char *sink_name; /* (heads): a score that takes its share and has no value; NULL: none (gpt_oss) */
-    /* Norms of queries and keys, each head by itself with q_norm and k_norm (head_dim), unless a kind says more. */
-    enum {
-        TARE_QK_NORM_NONE,
-        TARE_QK_NORM_RMS,
-        TARE_QK_NORM_RMS_ONE_PLUS, /* times 1 + weight */
-        TARE_QK_NORM_RMS_BARE,     /* without weights */
-        TARE_QK_NORM_RMS_WIDE,     /* of all heads together: (heads * head_dim) */
-        TARE_QK_NORM_RMS_ROWS,     /* each head has weights of its own: (heads, head_dim), named without ".weight" */
-        TARE_QK_NORM_LAYER_ROWS,   /* layer norms, each head with weights of its own: (heads, head_dim) */
-        TARE_QK_NORM_LAYER_EACH    /* the same as parameters of their own: q_norm.norms.0.weight */
-    } qk_norm;
-    const char *q_norm_name; /* NULL: "q_norm" */
-    const char *k_norm_name; /* NULL: "k_norm" */
-    bool norm_last;          /* these norms follow the rotation */
-    double eps;              /* of every norm of this block */
-    double clip;             /* what is projected is clamped to -clip .. clip, after wide norms; 0: not (dbrx, olmoe) */
-    bool v_norm;             /* values are normed as by RMS_BARE (gemma3n, gemma4) */
-    bool cycled;             /* query head h reads key head h % kv_heads, not h / (heads / kv_heads) (plamo) */
-    /* Queries are multiplied by 1 + beta * log(1 + floor((position + from) / length)); beta 0: not (ministral3, and
-     * llama4, where from is 1). */
-    double query_beta;
-    double query_length;
-    double query_from;
-    double v_scale;       /* a factor on values; 0: 1 (mimo_v2_flash) */
-    bool mixed_head_norm; /* what each head gives is normed as by RMS_BARE (muse_spark) */
-    /* A gate on what the heads give, sigmoid(..) or softplus(..), after the norms. */
-    enum {
-        TARE_GATE_NONE,
-        TARE_GATE_HEADS,    /* a linear, gate_name, gives one number a head (laguna, spark2_5) */
-        TARE_GATE_ELEMENTS, /* a linear, gate_name, gives one number an element (afmoe, laguna) */
-        TARE_GATE_QUERY,    /* the second half of each head's rows of q_proj (qwen3_next) */
-        TARE_GATE_FUSED     /* the rows of qkv_name that follow the values (muse_spark) */
-    } gate;
-    const char *gate_name; /* NULL: "g_proj" */
-    bool gate_bias;
-    bool gate_softplus;
-    bool k_is_v;  /* there is no v_proj: values are the keys before norm and rotation (gemma4) */
-    bool borrows; /* the layer has no keys and values and reads those of the layer layer->borrows before it */
-    bool lends;   /* keys and values are kept as they were projected, too, for later layers that adopt them (hunyuan) */
-    bool adopts;  /* keys and values begin as what the layer layer->borrows before it has lent (hunyuan) */
-    struct tare_gqa_index_desc index; /* not with cycled, borrows or lends */
+    /* The weights of q, k, v and o are -1, 0 or 1, see tare_ternary() (bitnet). */
+    bool ternary;
+    enum tare_kv kv;
+    struct tare_qk_norm qk_norm;
     struct tare_rope rope;
+    /* Multiplies scores; 0: 1 / sqrt(head_dim). */
+    double scale;
+    /* Scores become cap * tanh(score / cap); 0: they stay. */
+    double soft_cap;
+    /* A query sees this many keys, its own token's included; 0: all. */
+    int64_t window;
+    /* A parameter (heads), a score that takes its share of the softmax and has no value; NULL: none (gpt_oss). */
+    const char *sink_name;
+    struct tare_gqa_gate gate;
 };
 /* Declares the parameters below at.name, and makes layer->mixer this block unless it cannot be run. */
 void tare_gqa(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_desc *desc);
 /* Fills in heads, kv_heads, head_dim, scale, window, soft_cap and rope of a block that tare_gqa() made. False when the
  * block is another one, or does more than these fields say. */
 bool tare_gqa_describe(const struct tare_block *block, struct tare_gqa_desc *desc);
-/* Replaces mixer, a tare_gqa(), by a copy that attends twice: to `window` keys of its own, and to all keys of the layer
- * layer->borrows before it. A gate a head, sigmoid(weight . query + bias), declared at `at`, mixes what the two give
- * (iquestloopcoder). */
-void tare_gqa_mixing(struct tare_block *mixer, struct tare_at at, int64_t window);
 
 #endif

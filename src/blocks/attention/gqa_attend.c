@@ -3,11 +3,13 @@
 #include "blocks/attention/attend.h"
 #include "blocks/attention/gqa_self.h"
 
-#define TASKS 4 /* for each thread, so that one that is held up delays little */
+/* Tasks for each thread: with several, a thread that is held up delays the others little. */
+#define TASKS 4
 
 struct tiles {
     const struct tare_gqa_job *job;
-    int64_t tokens, most; /* of a tile; queries at a time */
+    int64_t tokens; /* of a tile */
+    int64_t most;   /* queries that the kernel takes at once */
 };
 
 /* Queries are collected until a tile is full, since the kernel reads each key once for all of them. */
@@ -15,11 +17,6 @@ struct batch {
     struct tare_query queries[TARE_ATTEND_MOST];
     int64_t n;
 };
-
-static int64_t head_of(const struct tare_gqa_self *b, int64_t kv, int64_t k)
-{
-    return b->cycled ? k * b->kv_heads + kv : kv * (b->heads / b->kv_heads) + k;
-}
 
 static void flush(const struct tiles *tiles, const struct tare_attend *a, struct batch *batch, float *work)
 {
@@ -46,7 +43,7 @@ static void attend_span(const struct tiles *tiles, int64_t kv, int64_t t, int64_
     struct batch batch = {.n = 0};
     for (; t < end; t++)
         for (int64_t k = 0; k < b->heads / b->kv_heads; k++) {
-            const int64_t h = head_of(b, kv, k), last = tare_pass_position(j->pass, t);
+            const int64_t h = tare_gqa_query_head(b, kv, k), last = tare_pass_position(j->pass, t);
             if (batch.n == tiles->most)
                 flush(tiles, &a, &batch, work);
             batch.queries[batch.n++] =
@@ -69,7 +66,7 @@ static void attend_tile(void *user, size_t i, int worker)
         const struct tare_span *span = tare_pass_span(pass, t);
         next = span->first + span->tokens < end ? span->first + span->tokens : end;
         attend_span(tiles, kv, t, next, false, pass->work[worker]);
-        if (tiles->job->b->mixing)
+        if (tiles->job->b->hooks.attends_twice)
             attend_span(tiles, kv, t, next, true, pass->work[worker]);
     }
 }

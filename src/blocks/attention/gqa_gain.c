@@ -8,8 +8,9 @@ struct gain {
     const struct tare_parameter *of_heads; /* (heads) */
 };
 
-static float query_factor(const struct tare_gqa_job *j, const void *self, int64_t h)
+static float query_factor(const struct tare_gqa_job *j, const void *self, int64_t h, int64_t position)
 {
+    (void)position;
     const struct gain *g = self;
     return tare_loaded_vector(j->pass->loaded, g->of_heads)[h];
 }

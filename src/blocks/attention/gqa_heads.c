@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * gqa_heads.c - queries, keys and values of grouped-query attention, from what is projected to what is kept. */
-#include <math.h>
 #include <string.h>
 
 #include "blocks/attention/gqa_self.h"
@@ -27,16 +26,6 @@ static void norm_head(const struct tare_gqa_job *j, int64_t h, float *head)
         tare_norm_row(j->pass, b->each ? &b->each[h] : h < b->heads ? &b->q_norm : &b->k_norm, head, head);
 }
 
-/* The factor on a query head; keys have none. */
-static float query_factor(const struct tare_gqa_job *j, int64_t h, int64_t position)
-{
-    const struct tare_gqa_self *b = j->b;
-    const float gain = b->hooks.query_factor ? b->hooks.query_factor(j, b->hooks.self, h) : 1;
-    if (b->query_beta == 0)
-        return gain;
-    return gain * (float)(1 + b->query_beta * log(1 + floor(((double)position + b->query_from) / b->query_length)));
-}
-
 /* Norms and rotates a query or key head, in the order that the model wants, and applies the factor of queries. */
 static void prepare_head(const struct tare_gqa_job *j, int64_t h, int64_t position, const float *table, float *head)
 {
@@ -47,9 +36,9 @@ static void prepare_head(const struct tare_gqa_job *j, int64_t h, int64_t positi
         tare_rope_rotate(&b->rope, table, head);
     if (b->norm_last)
         norm_head(j, h, head);
-    if (h >= b->heads || (!b->hooks.query_factor && b->query_beta == 0))
+    if (h >= b->heads || !b->hooks.query_factor)
         return;
-    const float factor = query_factor(j, h, position);
+    const float factor = b->hooks.query_factor(j, b->hooks.self, h, position);
     for (int64_t i = 0; i < b->head_dim; i++)
         head[i] *= factor;
 }
@@ -73,15 +62,12 @@ static void adopt(const struct tare_gqa_job *j, int64_t t, int64_t position)
         tare_state_get(&j->pass->kernels, s, TARE_GQA_BEFORE, position, h, tare_gqa_head(j, t, j->b->heads + h));
 }
 
-/* Norms and scales the values of a token, and keeps its keys and values in the state. */
+/* Keeps a token's keys and values in the state. */
 static void keep_heads(const struct tare_gqa_job *j, struct tare_state *s, int64_t t, int64_t position)
 {
     const struct tare_gqa_self *b = j->b;
     for (int64_t h = 0; h < b->kv_heads; h++) {
         float *key = tare_gqa_head(j, t, b->heads + h), *value = tare_gqa_head(j, t, b->heads + b->kv_heads + h);
-        tare_norm_row(j->pass, &b->v_norm, value, value);
-        for (int64_t d = 0; b->v_scale != 1 && d < b->v_dim; d++)
-            value[d] *= b->v_scale;
         if (b->hooks.keep)
             b->hooks.keep(j, b->hooks.self, key, value);
         tare_state_put(&j->pass->kernels, s, TARE_GQA_KEYS, position, h, key);
@@ -89,8 +75,8 @@ static void keep_heads(const struct tare_gqa_job *j, struct tare_state *s, int64
     }
 }
 
-/* Norms over all heads and limits, which act on a token's whole row before it is treated head by head. */
-static void prepare_row(const struct tare_gqa_job *j, int64_t t)
+/* Norms over all heads and what a hook changes, which act on a token's whole row before it is treated head by head. */
+static void prepare_row(const struct tare_gqa_job *j, int64_t t, float *work)
 {
     const struct tare_gqa_self *b = j->b;
     float *row = j->projected + t * b->projected;
@@ -101,8 +87,8 @@ static void prepare_row(const struct tare_gqa_job *j, int64_t t)
         tare_norm_row(j->pass, &b->q_norm, row, row);
     if (b->wide && !b->borrows)
         tare_norm_row(j->pass, &b->k_norm, tare_gqa_head(j, t, b->heads), tare_gqa_head(j, t, b->heads));
-    for (int64_t i = 0; b->clip > 0 && i < b->projected; i++)
-        row[i] = fmaxf(-b->clip, fminf(b->clip, row[i]));
+    if (b->hooks.project)
+        b->hooks.project(j, b->hooks.self, t, work);
 }
 
 /* Takes one token from its projected row to rotated queries in place, and to keys and values in the state. */
@@ -118,9 +104,7 @@ static void prepare_token(void *user, size_t i, int worker)
         tare_rope_table(&b->rope, j->freq + span * dims, j->factor[span], position, table);
     if (b->adopts)
         adopt(j, t, position);
-    if (b->hooks.project)
-        b->hooks.project(j, b->hooks.self, t, j->pass->work[worker]);
-    prepare_row(j, t);
+    prepare_row(j, t, j->pass->work[worker]);
     for (int64_t h = 0; h < b->heads + (b->borrows ? 0 : b->kv_heads); h++)
         prepare_head(j, h, position, table, tare_gqa_head(j, t, h));
     if (!b->borrows)

@@ -2,6 +2,8 @@
  * gqa_index.c - which blocks of keys a query sees, by an index (MiniMax M3, 2026). */
 #include "blocks/attention/gqa_index.h"
 
+#include "blocks/attention/gqa_index_self.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -12,34 +14,24 @@ static int64_t row_of(const struct tare_gqa_index *x)
     return (x->heads + 1) * x->dim; /* a token's queries, then its key */
 }
 
-size_t tare_gqa_index_scratch(const struct tare_gqa_index *x, int64_t tokens)
+void tare_gqa_index_lay_out(const struct tare_gqa_index *x, int64_t tokens, struct tare_scratch *s,
+                            struct tare_gqa_index_parts *parts)
 {
-    return (size_t)tokens * (size_t)(row_of(x) + 2 * x->rope.dims + 1);
-}
-
-/* job->index: (tokens, heads + 1, dim), then of each token its rotation, of each span its angles and their factor. */
-static float *tables(const struct tare_gqa_job *j)
-{
-    return j->index + j->pass->tokens * row_of(j->b->index);
-}
-static float *angles(const struct tare_gqa_job *j)
-{
-    return tables(j) + j->pass->tokens * j->b->index->rope.dims;
-}
-static float *factors(const struct tare_gqa_job *j)
-{
-    return angles(j) + j->pass->tokens * j->b->index->rope.dims;
+    parts->heads = tare_scratch_take(s, tokens, row_of(x));
+    parts->table = tare_scratch_take(s, tokens, x->rope.dims);
+    parts->freq = tare_scratch_take(s, tokens, x->rope.dims);
+    parts->factor = tare_scratch_take(s, tokens, 1);
 }
 
 static void prepare_token(void *user, size_t i, int worker)
 {
     (void)worker;
     const struct tare_gqa_job *j = user;
-    const struct tare_gqa_index *x = j->b->index;
+    const struct tare_gqa_index *x = tare_gqa_index_of(j->b);
     const int64_t t = (int64_t)i, dims = x->rope.dims, span = j->pass->span_of[t];
     const int64_t position = tare_pass_position(j->pass, t);
-    float *row = j->index + t * row_of(x), *table = tables(j) + t * dims;
-    tare_rope_table(&x->rope, angles(j) + span * dims, factors(j)[span], position, table);
+    float *row = j->index.heads + t * row_of(x), *table = j->index.table + t * dims;
+    tare_rope_table(&x->rope, j->index.freq + span * dims, j->index.factor[span], position, table);
     for (int64_t h = 0; h <= x->heads; h++) {
         float *head = row + h * x->dim;
         tare_norm_row(j->pass, h < x->heads ? &x->q_norm : &x->k_norm, head, head);
@@ -51,16 +43,16 @@ static void prepare_token(void *user, size_t i, int worker)
 
 void tare_gqa_index_prepare(const struct tare_gqa_job *j, const float *input)
 {
-    const struct tare_gqa_index *x = j->b->index;
+    const struct tare_gqa_index *x = tare_gqa_index_of(j->b);
     const struct tare_pass *pass = j->pass;
-    tare_linear_forward(pass, &x->q, input, x->q.in, j->index, row_of(x));
-    tare_linear_forward(pass, &x->k, input, x->k.in, j->index + x->heads * x->dim, row_of(x));
+    tare_linear_forward(pass, &x->q, input, x->q.in, j->index.heads, row_of(x));
+    tare_linear_forward(pass, &x->k, input, x->k.in, j->index.heads + x->heads * x->dim, row_of(x));
     for (int64_t i = 0; i < pass->n_spans; i++)
-        factors(j)[i] = tare_rope_frequencies(&x->rope, pass->spans[i].total, angles(j) + i * x->rope.dims);
+        j->index.factor[i] = tare_rope_frequencies(&x->rope, pass->spans[i].total, j->index.freq + i * x->rope.dims);
     tare_pool_run(pass->pool, (size_t)pass->tokens, prepare_token, (void *)j);
 }
 
-/* score (keys) -> the best of each block, in place; how many blocks. */
+/* Replaces the scores of keys, in place, by the best one of each block, and returns the number of blocks. */
 static int64_t pool_blocks(const struct tare_gqa_index *x, float *score, int64_t keys)
 {
     const int64_t n = (keys - 1) / x->size + 1;
@@ -73,13 +65,14 @@ static int64_t pool_blocks(const struct tare_gqa_index *x, float *score, int64_t
     return n;
 }
 
-/* work: the best of n blocks; then, in its second half, `keys` floats on, which of them are seen: 1 or 0. */
+/* Reads the best scores of n blocks from work, and writes into its second half, `keys` floats on, a 1 for each block that
+ * is seen and a 0 for the others. */
 static void mark_best(float *work, int64_t n, int64_t keys, int64_t top)
 {
     float *seen = work + keys;
     int32_t *chosen = (int32_t *)(void *)seen;
     const int64_t taken = tare_top_largest(work, n, top, chosen);
-    memcpy(work, chosen, (size_t)taken * sizeof *chosen); /* which are used up */
+    memcpy(work, chosen, (size_t)taken * sizeof *chosen); /* the scores there are no longer needed */
     chosen = (int32_t *)(void *)work;
     memset(seen, 0, (size_t)n * sizeof *seen);
     for (int64_t i = 0; i < taken; i++)
@@ -88,10 +81,10 @@ static void mark_best(float *work, int64_t n, int64_t keys, int64_t top)
 
 struct tare_gqa_seen tare_gqa_index_choose(const struct tare_gqa_job *j, int64_t t, int64_t h, float *work)
 {
-    const struct tare_gqa_index *x = j->b->index;
+    const struct tare_gqa_index *x = tare_gqa_index_of(j->b);
     const int64_t keys = tare_pass_position(j->pass, t) + 1, own = h / (j->b->heads / x->heads);
     const struct tare_state *state = tare_pass_state(j->pass, tare_pass_span(j->pass, t));
-    const float *q = j->index + t * row_of(x) + own * x->dim;
+    const float *q = j->index.heads + t * row_of(x) + own * x->dim;
     tare_state_scores(&j->pass->kernels, state, TARE_GQA_INDEX, 0, q, 0, keys, 1, work);
     mark_best(work, pool_blocks(x, work, keys), keys, x->top);
     return (struct tare_gqa_seen){work + keys, x->size};
@@ -103,16 +96,16 @@ bool tare_gqa_index_sees(const void *user, int64_t position)
     return seen->blocks[position / seen->size] != 0;
 }
 
-const struct tare_gqa_index *tare_gqa_index(struct tare_at at, const struct tare_gqa_desc *d)
+static struct tare_gqa_index declare(struct tare_at at, const struct tare_gqa_desc *d,
+                                     const struct tare_gqa_index_desc *own)
 {
-    const struct tare_gqa_index_desc *own = &d->index;
     struct tare_norm (*const norm)(struct tare_at, const char *, int64_t, double) =
         own->one_plus ? tare_rms_norm_one_plus : tare_rms_norm;
-    const struct tare_gqa_index index = {
+    return (struct tare_gqa_index){
         .q = tare_linear(at, "index_q_proj", d->dim, tare_mul(at, own->heads, own->dim), NO_BIAS),
         .k = tare_linear(at, "index_k_proj", d->dim, own->dim, NO_BIAS),
-        .q_norm = norm(at, "index_q_norm", own->dim, d->eps),
-        .k_norm = norm(at, "index_k_norm", own->dim, d->eps),
+        .q_norm = norm(at, "index_q_norm", own->dim, d->qk_norm.eps),
+        .k_norm = norm(at, "index_k_norm", own->dim, d->qk_norm.eps),
         .heads = own->heads,
         .dim = own->dim,
         .size = own->size,
@@ -120,11 +113,14 @@ const struct tare_gqa_index *tare_gqa_index(struct tare_at at, const struct tare
         .local = own->local,
         .rope = own->rope,
     };
-    return tare_block_keep(at, &index, sizeof index);
 }
 
-bool tare_gqa_index_runs(const struct tare_gqa_index *x, const struct tare_gqa_desc *d)
+void tare_gqa_index(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_desc *d,
+                    const struct tare_gqa_index_desc *own)
 {
-    return x->size > 0 && x->top > 0 && x->heads > 0 && d->heads % x->heads == 0 && x->rope.dims > 0 &&
-           x->rope.dims <= x->dim;
+    const struct tare_gqa_index x = declare(at, d, own);
+    if (x.size > 0 && x.top > 0 && x.heads > 0 && d->heads % x.heads == 0 && x.rope.dims > 0 && x.rope.dims <= x.dim)
+        tare_gqa_extend(layer, at, &(struct tare_gqa_hooks){.indexed = true}, &x, sizeof x);
+    else
+        layer->mixer = (struct tare_block){0};
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * gqa_index.h - block-sparse attention with an index (MiniMax M3): small heads of their own score all keys, and of
- * blocks of `size` keys a query sees the best `top`, by their best key, the last `local` ones among them:
+ * gqa_index.h - block-sparse attention with an index (minimax_m3_vl). Keys are cut into blocks, and small index heads
+ * score all keys. A query at position p sees the `top` best blocks, each judged by its best key, and always the last
+ * `local` ones:
  *
  *     best[b] = max over keys j of block b, j <= p, of q_index[h] . k_index[j]
  */
@@ -8,30 +9,20 @@
 #define TARE_BLOCKS_ATTENTION_GQA_INDEX_H
 
 #include "blocks/attention/gqa.h"
-#include "blocks/attention/gqa_self.h"
 
-struct tare_gqa_index {
-    struct tare_linear q, k;
-    struct tare_norm q_norm, k_norm;
-    int64_t heads, dim, size, top, local;
+struct tare_gqa_index_desc {
+    int64_t heads; /* index queries of a token, each serves (query heads / heads) query heads */
+    int64_t dim;   /* of an index query and of an index key */
+    int64_t size;  /* keys of a block */
+    int64_t top;   /* blocks that a query sees */
+    int64_t local; /* the last blocks, which are always among them */
+    bool one_plus; /* the norms of index queries and keys multiply by 1 + weight */
     struct tare_rope rope;
 };
 
-/* Declare index_{q,k}_{proj,norm} at `at`; NULL without memory. */
-const struct tare_gqa_index *tare_gqa_index(struct tare_at at, const struct tare_gqa_desc *desc);
-bool tare_gqa_index_runs(const struct tare_gqa_index *index, const struct tare_gqa_desc *desc);
-
-size_t tare_gqa_index_scratch(const struct tare_gqa_index *index, int64_t tokens); /* floats of job->index */
-/* Queries of all tokens into job->index, and their keys into the state (TARE_GQA_INDEX). */
-void tare_gqa_index_prepare(const struct tare_gqa_job *job, const float *x);
-
-/* The blocks that query head h of a token sees; work: twice as many floats as the token has positions before it, itself
- * included. The second half then says of each block whether it is seen: for tare_gqa_index_sees. */
-struct tare_gqa_seen {
-    const float *blocks;
-    int64_t size;
-};
-struct tare_gqa_seen tare_gqa_index_choose(const struct tare_gqa_job *job, int64_t token, int64_t h, float *work);
-bool tare_gqa_index_sees(const void *seen, int64_t position); /* struct tare_gqa_seen */
+/* Declares index_{q,k}_{proj,norm} at `at`, the place of the attention, and extends the layer's tare_gqa(), which was
+ * made from `attention`. Attention that borrows or lends keys cannot have an index. */
+void tare_gqa_index(struct tare_layer *layer, struct tare_at at, const struct tare_gqa_desc *attention,
+                    const struct tare_gqa_index_desc *desc);
 
 #endif

@@ -33,7 +33,7 @@ struct tare_index tare_index_declare(struct tare_at at, const struct tare_index_
 
 int64_t tare_index_side(int64_t top)
 {
-    return top >= 0 && top < INT32_MAX ? top + 1 : 0; /* else no layer runs */
+    return top >= 0 && top < INT32_MAX ? top + 1 : 0; /* with such a top no layer can run */
 }
 
 size_t tare_index_scratch(const struct tare_index *b, int64_t tokens)
@@ -101,7 +101,7 @@ void tare_index_forward(const struct tare_index *b, struct tare_pass *pass, cons
     j.weights = j.k + pass->tokens * b->width;
     tare_linear_forward(pass, &b->k, in->x, b->k.in, j.k, b->width);
     tare_pool_run(pass->pool, (size_t)pass->tokens, keep_token, &j);
-    bool more = false; /* keys than are taken, for any token */
+    bool more = false; /* whether some token has more keys than an index chooses */
     for (int64_t i = 0; i < pass->n_spans; i++)
         more = more || pass->spans[i].start + pass->spans[i].tokens > b->top;
     if (more) {

@@ -5,8 +5,9 @@
  *     score[j] = sum_h w[h] * max(0, q[h] . k[j])         j: all positions so far; w = weights_proj x, up to a factor
  *     q = rope(wq_b r), k = rope(layer norm(wk x))        r: what the attention's own q_b_proj takes
  *
- * What is chosen stands in TARE_SLICE_CHOSEN until another index writes there, so that layers without one may share it:
- * for each token, int32 numbers, how many keys and then those, ascending; -1: all.
+ * The choice stands in TARE_SLICE_CHOSEN until another index writes there, so that later layers without an index can
+ * share it. For each token these are int32 numbers: how many keys are chosen, -1 for all, and then their positions in
+ * ascending order.
  */
 #ifndef TARE_BLOCKS_ATTENTION_KEY_INDEX_H
 #define TARE_BLOCKS_ATTENTION_KEY_INDEX_H
@@ -15,10 +16,11 @@
 #include "blocks/rope.h"
 
 struct tare_index_desc {
-    int64_t heads, width; /* heads below 1: there is none */
-    int64_t top;
-    bool halves; /* rotates halves, not pairs */
-    bool shared; /* no parameters: what a layer before chose */
+    int64_t heads; /* below 1: there is no index */
+    int64_t width; /* of an index query and of an index key */
+    int64_t top;   /* keys that are chosen */
+    bool halves;   /* rotates halves, not pairs */
+    bool shared;   /* it has no parameters, and uses what an earlier layer chose */
 };
 struct tare_index {
     struct tare_linear q, k, weights;
@@ -38,14 +40,14 @@ int64_t tare_index_side(int64_t top);
 /* Floats of scratch for that many tokens. */
 size_t tare_index_scratch(const struct tare_index *index, int64_t tokens);
 
-/* What goes into it for a pass. */
+/* What the index reads in one pass. */
 struct tare_index_pass {
     const float *x, *r; /* (tokens, dim), (tokens, q_rank) */
     const float *table; /* (tokens, rotary.dims): cosines and sines */
     float *scratch;
     int part; /* of the state: ROWS of one plane, `width` wide */
 };
-/* Keeps the keys of the pass's tokens and chooses for each. */
+/* Keeps the index keys of the pass's tokens, and chooses keys for each token. */
 void tare_index_forward(const struct tare_index *index, struct tare_pass *pass, const struct tare_index_pass *in);
 
 /* The chosen keys of a token; *n: how many. NULL: all. */

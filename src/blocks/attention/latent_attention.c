@@ -63,35 +63,31 @@ static int state(const void *block, struct tare_state_part parts[TARE_STATE_PART
     return n;
 }
 
-/* Cut scratch into its parts, or count its floats when scratch is NULL. Products come first, for their alignment. */
-static size_t lay_out(const struct mla *b, int64_t tokens, float *scratch, struct job *j)
+/* Cuts the work memory of a pass into the parts of j, or only counts its floats where memory is NULL. Products come
+ * first, since they need more alignment than floats. */
+static size_t lay_out(const struct mla *b, int64_t tokens, float *memory, struct job *j)
 {
-    const int64_t heads = tokens * b->heads;
-    const int64_t floats[] = {b->heads * (int64_t)(sizeof(struct tare_product) / sizeof(float)),
-                              b->q_a.weight ? tokens * b->q_a.out : 0,
-                              heads * (b->nope + b->rope),
-                              tokens * (b->rank + b->rope),
-                              heads * b->rank,
-                              heads * b->rank,
-                              heads * b->v,
-                              b->gate.weight ? tokens * b->gate.out : 0,
-                              tokens * b->rope,
-                              tokens,
-                              tokens * b->rope};
-    void *part[sizeof floats / sizeof *floats];
-    const size_t total = tare_scratch_cut(scratch, floats, sizeof floats / sizeof *floats, part);
-    if (j) {
-        j->products = part[0];
-        j->low = part[1], j->q = part[2], j->kv = part[3], j->latent = part[4], j->mixed = part[5];
-        j->out = part[6], j->gate = part[7], j->freq = part[8], j->factor = part[9], j->table = part[10];
-        j->index = scratch + total;
-    }
-    return total + tare_index_scratch(&b->index, tokens);
+    struct tare_scratch s = {memory, 0};
+    const int64_t heads = b->heads;
+    j->products = tare_scratch_take(&s, heads, (int64_t)(sizeof(struct tare_product) / sizeof(float)));
+    j->low = tare_scratch_take(&s, tokens, b->q_a.weight ? b->q_a.out : 0);
+    j->q = tare_scratch_take(&s, tokens, heads * (b->nope + b->rope));
+    j->kv = tare_scratch_take(&s, tokens, b->rank + b->rope);
+    j->latent = tare_scratch_take(&s, tokens, heads * b->rank);
+    j->mixed = tare_scratch_take(&s, tokens, heads * b->rank);
+    j->out = tare_scratch_take(&s, tokens, heads * b->v);
+    j->gate = tare_scratch_take(&s, tokens, b->gate.weight ? b->gate.out : 0);
+    j->freq = tare_scratch_take(&s, tokens, b->rope);
+    j->factor = tare_scratch_take(&s, tokens, 1);
+    j->table = tare_scratch_take(&s, tokens, b->rope);
+    j->index = tare_scratch_take(&s, 1, (int64_t)tare_index_scratch(&b->index, tokens));
+    return s.floats;
 }
 
 static size_t scratch(const void *block, int64_t tokens)
 {
-    return lay_out(block, tokens, NULL, NULL);
+    struct job none;
+    return lay_out(block, tokens, NULL, &none);
 }
 
 static void project(const struct job *j, const float *x)
@@ -106,7 +102,7 @@ static void project(const struct job *j, const float *x)
     tare_linear_forward(pass, &b->kv_a, x, b->kv_a.in, j->kv, b->kv_a.out);
 }
 
-/* Norm a token's latent and keep it; rotate its key and queries. */
+/* Norms a token's latent and keeps it, and rotates its key and its queries. */
 static void prepare_token(void *user, size_t i, int worker)
 {
     (void)worker;
@@ -183,7 +179,7 @@ static int64_t heads_a_task(const struct mla *b)
     return few < 1 ? 1 : few < HEADS_MOST ? few : HEADS_MOST;
 }
 
-/* One head over keys [from, from + n) of those that are seen. */
+/* Attends with one head to keys[1] of the seen keys, from number keys[0] on. */
 static void attend(const struct job *j, const struct tare_seen *seen, int64_t head, const int64_t keys[2],
                    struct tare_running *running, float scale)
 {
@@ -234,7 +230,7 @@ static void attend_token(const struct job *j, int64_t t, struct heads heads)
         tare_running_end(&running[h], j->mixed + (head + h) * b->rank, b->rank);
 }
 
-enum { TOKENS_MOST = 8, KEYS_MOST = 32 }; /* of a task; at once */
+enum { TOKENS_MOST = 8, KEYS_MOST = 32 }; /* tokens of a task; keys that they meet at once */
 
 /* Tokens [first, first + n) of one span that see all before them: their queries meet the same keys, and so are
  * multiplied with them together. */
@@ -244,7 +240,8 @@ struct run {
     float *latents, *keys; /* (KEYS_MOST, rank), (KEYS_MOST, rope) */
 };
 
-/* One head over keys [at, at + n), which lie in run->latents and run->keys. */
+/* Attends with one head of all tokens of a run to keys[1] keys from position keys[0] on, which lie unpacked in
+ * run->latents and run->keys. */
 static void attend_keys(const struct job *j, const struct run *run, int64_t head, const int64_t keys[2],
                         struct tare_running *running)
 {
@@ -296,7 +293,8 @@ static void attend_run(const struct job *j, const struct run *run)
                          j->mixed + (head + i / run->n + i % run->n * b->heads) * b->rank, b->rank);
 }
 
-/* How many tokens from t on, before `end`, are one run; 0: the token goes by itself, as a span of one always does. */
+/* Returns how many tokens from t on, before `end`, form one run. 0: the token goes by itself, as that of a span of one
+ * token always does. */
 static int64_t run_length(const struct job *j, int64_t t, int64_t end)
 {
     const struct mla *b = j->b;
@@ -423,7 +421,7 @@ static void declare(struct mla *b, struct tare_at at, const struct tare_mla_desc
         b->index = tare_index_declare(tare_at(at, "indexer"), &d->index, &sizes);
 }
 
-/* Such configs exist only where somebody made them up. */
+/* Real configs pass; a hostile or mistaken one is planned and not run. */
 static bool runs(const struct tare_mla_desc *d)
 {
     const bool sizes = d->heads > 0 && d->kv_rank > 0 && d->nope > 0 && d->rope >= 0 && d->v > 0;

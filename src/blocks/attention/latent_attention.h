@@ -18,23 +18,28 @@
 #include "blocks/rope.h"
 
 struct tare_mla_desc {
-    const char *name; /* "self_attn" */
-    int64_t dim, heads;
-    int64_t q_rank;        /* below 1: q_proj instead of q_a_proj, q_a_layernorm, q_b_proj */
-    int64_t kv_rank;       /* kv_lora_rank */
-    int64_t nope, rope, v; /* dimensions of a head: without and with rotary embedding; of a value */
-    bool bias;             /* attention_bias: of q_a_proj, kv_a_proj_with_mqa, o_proj */
-    bool kv_b_whole;       /* keep kv_b_proj as one linear (deepseek_v2, minicpm3) */
-    const char *o_name;    /* "o_proj" */
-    const char *gate;      /* a linear (heads * v, dim): what goes into o times its sigmoid; NULL: none */
-    bool gate_heads;       /* that is (heads, dim): a number a head */
+    const char *name; /* NULL: "self_attn" */
+    int64_t dim;      /* of the model */
+    int64_t heads;
+    int64_t q_rank;     /* below 1: q_proj instead of q_a_proj, q_a_layernorm, q_b_proj */
+    int64_t kv_rank;    /* kv_lora_rank */
+    int64_t nope;       /* dimensions of a head that do not rotate */
+    int64_t rope;       /* dimensions of a head that rotate */
+    int64_t v;          /* dimensions of a value */
+    bool bias;          /* attention_bias: of q_a_proj, kv_a_proj_with_mqa, o_proj */
+    bool kv_b_whole;    /* keep kv_b_proj as one linear (deepseek_v2, minicpm3) */
+    const char *o_name; /* NULL: "o_proj" */
+    const char *gate;   /* a linear (heads * v, dim), whose sigmoid multiplies the input of o; NULL: none */
+    bool gate_heads;    /* the gate gives one number for each head: (heads, dim) */
     double eps;
-    double scale;                    /* 0: 1 / sqrt(nope + rope) */
-    double query_scale;              /* of queries; 0: 1 (longcat) */
-    double latent_scale;             /* of c, after its norm; 0: 1 (longcat) */
-    double query_beta, query_length; /* queries times 1 + beta * log(1 + floor(position / length)) (mistral4) */
-    struct tare_rope rotary;         /* of `rope` dimensions; kind NONE: they do not rotate (kimi) */
-    struct tare_index_desc index;    /* keys are chosen */
+    double scale;        /* 0: 1 / sqrt(nope + rope) */
+    double query_scale;  /* multiplies queries; 0: 1 (longcat) */
+    double latent_scale; /* multiplies c after its norm; 0: 1 (longcat) */
+    /* Queries are multiplied by 1 + beta * log(1 + floor(position / length)) (mistral4); beta 0: they are not. */
+    double query_beta;
+    double query_length;
+    struct tare_rope rotary;      /* of `rope` dimensions; kind NONE: they do not rotate (kimi) */
+    struct tare_index_desc index; /* which chooses the keys that a query sees */
 };
 
 /* Attaches ops where such a block can run: heads and sizes of at least 1, pairs to rotate. With an index

@@ -17,7 +17,7 @@ void tare_running_add(const struct tare_kernels *kernels, struct tare_running *r
     float most = r->most;
     for (int64_t i = 0; i < n; i++)
         most = scores[i] > most ? scores[i] : most;
-    const float fade = r->most < most ? expf(r->most - most) : 1; /* at first e^-inf, of zeros */
+    const float fade = r->most < most ? expf(r->most - most) : 1; /* at first e^-inf = 0, times a sum and a y of 0 */
     for (int64_t d = 0; fade != 1 && d < width; d++)
         y[d] *= fade;
     r->most = most;

@@ -8,27 +8,31 @@
 
 enum { TARE_RUNNING_BLOCK = 64 }; /* most keys at once */
 
-/* Of the scores so far: the largest, and sum e^(score - most). */
+/* The softmax of the scores that were added so far. */
 struct tare_running {
-    float most, sum;
+    float most; /* the largest score */
+    float sum;  /* of e^(score - most) */
 };
-/* Nothing yet: y (width) becomes 0. sink: a logit that takes its share and gives nothing; NULL: none. */
+/* Begins without any score: y (width) becomes 0. The sink is a logit that takes its share and has no value; NULL: none.
+ */
 void tare_running_begin(struct tare_running *running, const float *sink, float *y, int64_t width);
-/* Scores (n) become the weights of their values, and y is made to fit: add each value by its weight. */
+/* Turns n scores into weights, in place, and scales y to fit them. The caller then adds each value times its weight. */
 void tare_running_add(const struct tare_kernels *kernels, struct tare_running *running, float *scores, int64_t n,
                       float *y, int64_t width);
+/* Divides y by the sum of all weights. */
 void tare_running_end(const struct tare_running *running, float *y, int64_t width);
 
-/* Rows of a state that are looked at: some, ascending, or the n from `first` on. */
+/* The rows of a state that a query looks at: those that are chosen, in ascending order, or n rows from `first` on. */
 struct tare_seen {
     const struct tare_state *state;
-    const int32_t *chosen; /* NULL: all of them */
-    int64_t first, n;
+    const int32_t *chosen; /* n positions; NULL: the rows from `first` on */
+    int64_t first;
+    int64_t n;
 };
-/* scores[k] = scale * q . row of number from + k, k in [0, n), of a part with one plane */
+/* scores[k] = scale * q . row[from + k] for k in [0, n), over a part of the state that has one plane. */
 void tare_seen_scores(const struct tare_kernels *kernels, const struct tare_seen *seen, int part, const float *q,
                       int64_t from, int64_t n, float scale, float *scores);
-/* y += sum_k weights[k] row of number from + k */
+/* y += sum_k weights[k] * row[from + k] */
 void tare_seen_mix(const struct tare_kernels *kernels, const struct tare_seen *seen, int part, const float *weights,
                    int64_t from, int64_t n, float *y);
 

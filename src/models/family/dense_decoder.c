@@ -40,7 +40,7 @@ static void layer(struct tare_layer *l, struct tare_at at, const void *args, int
         dense.vary(&dense, i);
     struct tare_gqa_desc *attention = &dense.attention;
     attention->dim = dense.ffn.dim = s->dim;
-    attention->eps = s->eps;
+    attention->qk_norm.eps = s->eps;
     if (attention->kv_heads < 1)
         attention->kv_heads = attention->heads;
     if (attention->head_dim < 1)

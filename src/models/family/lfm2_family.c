@@ -28,10 +28,10 @@ static void attention(struct tare_layer *l, struct tare_at at, const struct tare
                                      .heads = d->heads,
                                      .kv_heads = d->kv_heads,
                                      .head_dim = head,
-                                     .qk_norm = TARE_QK_NORM_RMS,
-                                     .q_norm_name = "q_layernorm",
-                                     .k_norm_name = "k_layernorm",
-                                     .eps = d->eps,
+                                     .qk_norm.kind = TARE_QK_NORM_RMS,
+                                     .qk_norm.q_name = "q_layernorm",
+                                     .qk_norm.k_name = "k_layernorm",
+                                     .qk_norm.eps = d->eps,
                                      .rope = tare_rope_read(at, head, d->theta, d->rope_parameters, d->context)});
 }
 

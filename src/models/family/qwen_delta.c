@@ -27,9 +27,9 @@ void tare_gated_attention(struct tare_layer *l, struct tare_at at, const struct 
                                      .head_dim = head,
                                      .bias = a->bias,
                                      .o_bias = a->bias,
-                                     .qk_norm = TARE_QK_NORM_RMS,
-                                     .eps = a->eps,
-                                     .gate = TARE_GATE_QUERY,
+                                     .qk_norm.kind = TARE_QK_NORM_RMS,
+                                     .qk_norm.eps = a->eps,
+                                     .gate.kind = TARE_GATE_QUERY,
                                      .rope = tare_rope_read(at, dims, a->theta, a->scaling, a->context)});
 }
 

@@ -6,26 +6,44 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blocks/attention/gqa_clipped.h"
+#include "blocks/attention/gqa_index.h"
+#include "blocks/attention/gqa_keys.h"
+#include "blocks/attention/gqa_mixed_norm.h"
+#include "blocks/attention/gqa_tempered.h"
+#include "blocks/attention/gqa_values.h"
 #include "models/blocks.h"
 #include "sample.h"
 
 enum { DIM = 24, TOKENS = 23, HEADS = 4, KV = 2, HEAD = 8, MOST = 2 * HEADS * HEAD + 2 * KV * HEAD + HEADS * HEAD };
 
-#define COMMON .dim = DIM, .heads = HEADS, .kv_heads = KV, .head_dim = HEAD, .eps = 1e-5
+#define COMMON .dim = DIM, .heads = HEADS, .kv_heads = KV, .head_dim = HEAD, .qk_norm.eps = 1e-5
 #define ROPE .rope = {.kind = TARE_ROPE_DEFAULT, .dims = 4, .base = 100}
 
-static const struct tare_gqa_desc variants[] = {
-    {COMMON, ROPE, .qk_norm = TARE_QK_NORM_RMS, .bias = BIAS, .o_bias = BIAS},
-    {COMMON, ROPE, .window = 5, .sink_name = "sinks", .soft_cap = 3},
-    {COMMON, ROPE, .chunk = 6, .qk_norm = TARE_QK_NORM_RMS_BARE, .norm_last = true},
-    {COMMON, .query_beta = 0.7, .query_length = 4, .query_from = 1},
-    {COMMON, .v_head_dim = 6, .v_scale = 0.3, .sink_name = "sinks", .scale = 2},
-    {COMMON, .clip = 0.2, .qk_norm = TARE_QK_NORM_RMS_WIDE, .qkv_name = "Wqkv", .cycled = true},
-    {COMMON, ROPE, .gate = TARE_GATE_HEADS, .gate_softplus = true, .v_head_dim = 5},
-    {COMMON, .gate = TARE_GATE_ELEMENTS, .gate_name = "gate_proj", .gate_bias = true},
-    {COMMON, ROPE, .gate = TARE_GATE_QUERY, .qk_norm = TARE_QK_NORM_RMS},
-    {COMMON, .gate = TARE_GATE_FUSED, .qkv_name = "Wqkv", .mixed_head_norm = true},
-    {COMMON, ROPE,
+/* A description, and at most one extension of the block that it makes. */
+struct variant {
+    struct tare_gqa_desc d;
+    struct tare_gqa_tempered tempered;
+    struct tare_gqa_index_desc index;
+    int64_t chunk;
+    double factor, most; /* of values; of what is projected */
+    bool value_norm, cycled, mixed_head_norm;
+};
+
+static const struct variant variants[] = {
+    {.d = {COMMON, ROPE, .qk_norm.kind = TARE_QK_NORM_RMS, .bias = BIAS, .o_bias = BIAS}},
+    {.d = {COMMON, ROPE, .window = 5, .sink_name = "sinks", .soft_cap = 3}},
+    {.d = {COMMON, ROPE, .qk_norm.kind = TARE_QK_NORM_RMS_BARE, .qk_norm.last = true}, .chunk = 6},
+    {.d = {COMMON}, .tempered = {.beta = 0.7, .length = 4, .from = 1}},
+    {.d = {COMMON, .v_head_dim = 6, .sink_name = "sinks", .scale = 2}, .factor = 0.3},
+    {.d = {COMMON, .qk_norm.kind = TARE_QK_NORM_RMS_WIDE, .qkv_name = "Wqkv"}, .most = 0.2},
+    {.d = {COMMON}, .cycled = true},
+    {.d = {COMMON, ROPE}, .value_norm = true},
+    {.d = {COMMON, ROPE, .gate.kind = TARE_GATE_HEADS, .gate.softplus = true, .v_head_dim = 5}},
+    {.d = {COMMON, .gate.kind = TARE_GATE_ELEMENTS, .gate.name = "gate_proj", .gate.bias = true}},
+    {.d = {COMMON, ROPE, .gate.kind = TARE_GATE_QUERY, .qk_norm.kind = TARE_QK_NORM_RMS}},
+    {.d = {COMMON, .gate.kind = TARE_GATE_FUSED, .qkv_name = "Wqkv"}, .mixed_head_norm = true},
+    {.d = {COMMON, ROPE},
      .index = {.heads = 2,
                .dim = 4,
                .size = 3,
@@ -39,6 +57,7 @@ static const struct tare_gqa_desc variants[] = {
 struct plain {
     const struct sample_block *b;
     const struct tare_gqa_desc *d;
+    const struct variant *more;
     double row[TOKENS][MOST]; /* q, k, v, what else is projected */
     double q[TOKENS][HEADS][HEAD], k[TOKENS][KV][HEAD], v[TOKENS][KV][HEAD];
     double gate[TOKENS][HEADS][HEAD];
@@ -94,12 +113,12 @@ static void rotate(double *x, const struct tare_rope *rope, int64_t position)
 
 static void finish_head(const struct plain *p, double *x, const float *norm, int64_t t)
 {
-    const bool normed = p->d->qk_norm == TARE_QK_NORM_RMS || p->d->qk_norm == TARE_QK_NORM_RMS_BARE;
-    if (normed && !p->d->norm_last)
+    const bool normed = p->d->qk_norm.kind == TARE_QK_NORM_RMS || p->d->qk_norm.kind == TARE_QK_NORM_RMS_BARE;
+    if (normed && !p->d->qk_norm.last)
         rms(x, HEAD, norm, 0);
     if (p->d->rope.kind != TARE_ROPE_NONE)
         rotate(x, &p->d->rope, t);
-    if (normed && p->d->norm_last)
+    if (normed && p->d->qk_norm.last)
         rms(x, HEAD, norm, 0);
 }
 
@@ -112,7 +131,7 @@ static int64_t value_dim(const struct tare_gqa_desc *d)
 static void cut(struct plain *p, int64_t t, const double *row)
 {
     const struct tare_gqa_desc *d = p->d;
-    const int64_t v = value_dim(d), step = d->gate == TARE_GATE_QUERY ? 2 * HEAD : HEAD;
+    const int64_t v = value_dim(d), step = d->gate.kind == TARE_GATE_QUERY ? 2 * HEAD : HEAD;
     for (int64_t h = 0; h < HEADS; h++)
         for (int64_t i = 0; i < HEAD; i++) {
             p->q[t][h][i] = row[h * step + i];
@@ -123,16 +142,18 @@ static void cut(struct plain *p, int64_t t, const double *row)
         for (int64_t i = 0; i < HEAD; i++)
             p->k[t][h][i] = row[h * HEAD + i];
         for (int64_t i = 0; i < v; i++)
-            p->v[t][h][i] = row[KV * HEAD + h * v + i] * (d->v_scale != 0 ? d->v_scale : 1);
+            p->v[t][h][i] = row[KV * HEAD + h * v + i] * (p->more->factor != 0 ? p->more->factor : 1);
+        if (p->more->value_norm)
+            rms(p->v[t][h], v, NULL, 0);
     }
-    for (int64_t i = 0; i < HEADS * HEAD && d->gate == TARE_GATE_FUSED; i++)
+    for (int64_t i = 0; i < HEADS * HEAD && d->gate.kind == TARE_GATE_FUSED; i++)
         p->gate[t][i / HEAD][i % HEAD] = row[KV * (HEAD + v) + i];
 }
 
 static void gates(struct plain *p, int64_t t, const double *x)
 {
     double row[HEADS * HEAD];
-    const int64_t n = multiply(p, p->d->gate_name ? p->d->gate_name : "g_proj", x, row);
+    const int64_t n = multiply(p, p->d->gate.name ? p->d->gate.name : "g_proj", x, row);
     for (int64_t i = 0; i < HEADS * HEAD && n; i++)
         p->gate[t][i / HEAD][i % HEAD] = row[n == HEADS ? i / HEAD : i];
 }
@@ -144,11 +165,11 @@ static void index_token(struct plain *p, int64_t t, const double *x)
         return;
     multiply(p, "index_k_proj", x, p->index_k[t]);
     rms(p->index_k[t], 4, weight(p, "index_k_norm.weight"), 1);
-    rotate(p->index_k[t], &p->d->index.rope, t);
+    rotate(p->index_k[t], &p->more->index.rope, t);
     for (int h = 0; h < 2; h++) {
         memcpy(p->index_q[t][h], q + 4 * h, 4 * sizeof *q);
         rms(p->index_q[t][h], 4, weight(p, "index_q_norm.weight"), 1);
-        rotate(p->index_q[t][h], &p->d->index.rope, t);
+        rotate(p->index_q[t][h], &p->more->index.rope, t);
     }
 }
 
@@ -159,19 +180,20 @@ static void prepare(struct plain *p, int64_t t, const double *x)
     int64_t n = multiply(p, "Wqkv", x, row);
     for (int i = 0; i < 3 && !d->qkv_name; i++)
         n += multiply(p, (const char *[]){"q_proj", "k_proj", "v_proj"}[i], x, row + n);
-    if (d->qk_norm == TARE_QK_NORM_RMS_WIDE) {
+    if (d->qk_norm.kind == TARE_QK_NORM_RMS_WIDE) {
         rms(row, HEADS * HEAD, weight(p, "q_norm.weight"), 0);
         rms(row + HEADS * HEAD, KV * HEAD, weight(p, "k_norm.weight"), 0);
     }
-    for (int64_t i = 0; i < n && d->clip > 0; i++)
-        row[i] = fmax(-d->clip, fmin(d->clip, row[i]));
+    for (int64_t i = 0; i < n && p->more->most > 0; i++)
+        row[i] = fmax(-p->more->most, fmin(p->more->most, row[i]));
     cut(p, t, row);
     gates(p, t, x);
     index_token(p, t, x);
     for (int h = 0; h < HEADS; h++) {
         finish_head(p, p->q[t][h], weight(p, "q_norm.weight"), t);
-        for (int i = 0; i < HEAD && d->query_beta != 0; i++)
-            p->q[t][h][i] *= 1 + d->query_beta * log(1 + floor(((double)t + d->query_from) / d->query_length));
+        const struct tare_gqa_tempered *warm = &p->more->tempered;
+        for (int i = 0; i < HEAD && warm->beta != 0; i++)
+            p->q[t][h][i] *= 1 + warm->beta * log(1 + floor(((double)t + warm->from) / warm->length));
     }
     for (int h = 0; h < KV; h++)
         finish_head(p, p->k[t][h], weight(p, "k_norm.weight"), t);
@@ -179,7 +201,7 @@ static void prepare(struct plain *p, int64_t t, const double *x)
 
 static double best_of_block(const struct plain *p, int64_t t, int64_t h, int64_t block)
 {
-    const struct tare_gqa_index_desc *x = &p->d->index;
+    const struct tare_gqa_index_desc *x = &p->more->index;
     double best = -INFINITY;
     if (block > t / x->size - x->local)
         return INFINITY;
@@ -196,19 +218,20 @@ static bool sees(const struct plain *p, int64_t t, int64_t h, int64_t j)
 {
     const struct tare_gqa_desc *d = p->d;
     int64_t better = 0;
-    if (j > t || (d->window > 0 && j <= t - d->window) || (d->chunk > 0 && j / d->chunk != t / d->chunk))
+    if (j > t || (d->window > 0 && j <= t - d->window) ||
+        (p->more->chunk > 0 && j / p->more->chunk != t / p->more->chunk))
         return false;
-    if (d->index.heads < 1)
+    if (p->more->index.heads < 1)
         return true;
-    for (int64_t b = 0; b <= t / d->index.size; b++)
-        better += best_of_block(p, t, h / 2, b) > best_of_block(p, t, h / 2, j / d->index.size);
-    return better < d->index.top;
+    for (int64_t b = 0; b <= t / p->more->index.size; b++)
+        better += best_of_block(p, t, h / 2, b) > best_of_block(p, t, h / 2, j / p->more->index.size);
+    return better < p->more->index.top;
 }
 
 static void attend(const struct plain *p, int64_t t, int64_t h, double *y)
 {
     const struct tare_gqa_desc *d = p->d;
-    const int64_t kv = d->cycled ? h % KV : h / (HEADS / KV), v = value_dim(d);
+    const int64_t kv = p->more->cycled ? h % KV : h / (HEADS / KV), v = value_dim(d);
     double sum = d->sink_name ? exp((double)weight(p, d->sink_name)[h]) : 0;
     memset(y, 0, (size_t)v * sizeof *y);
     for (int64_t j = 0; j < TOKENS; j++) {
@@ -225,17 +248,17 @@ static void attend(const struct plain *p, int64_t t, int64_t h, double *y)
     }
     for (int64_t i = 0; i < v; i++)
         y[i] /= sum;
-    if (d->mixed_head_norm)
+    if (p->more->mixed_head_norm)
         rms(y, v, NULL, 0);
-    for (int64_t i = 0; i < v && d->gate != TARE_GATE_NONE; i++)
-        y[i] *= d->gate_softplus ? log1p(exp(p->gate[t][h][i])) : 1 / (1 + exp(-p->gate[t][h][i]));
+    for (int64_t i = 0; i < v && d->gate.kind != TARE_GATE_NONE; i++)
+        y[i] *= d->gate.softplus ? log1p(exp(p->gate[t][h][i])) : 1 / (1 + exp(-p->gate[t][h][i]));
 }
 
-static void reference(const struct sample_block *b, const struct tare_gqa_desc *d, const float *x, float *want)
+static void reference(const struct sample_block *b, const struct variant *v, const float *x, float *want)
 {
     static struct plain p;
     double in[DIM], mixed[HEADS * HEAD], out[DIM];
-    p = (struct plain){.b = b, .d = d};
+    p = (struct plain){.b = b, .d = &v->d, .more = v};
     for (int64_t t = 0; t < TOKENS; t++) {
         for (int i = 0; i < DIM; i++)
             in[i] = (double)x[t * DIM + i];
@@ -243,7 +266,7 @@ static void reference(const struct sample_block *b, const struct tare_gqa_desc *
     }
     for (int64_t t = 0; t < TOKENS; t++) {
         for (int64_t h = 0; h < HEADS; h++)
-            attend(&p, t, h, mixed + h * value_dim(d));
+            attend(&p, t, h, mixed + h * value_dim(&v->d));
         multiply(&p, "o_proj", mixed, out);
         for (int i = 0; i < DIM; i++)
             want[t * DIM + i] = (float)out[i];
@@ -252,9 +275,28 @@ static void reference(const struct sample_block *b, const struct tare_gqa_desc *
 
 static float x[2][TOKENS * DIM], want[2][TOKENS * DIM], y[2 * TOKENS * DIM];
 
-static void begin(struct sample_block *b, const struct tare_gqa_desc *d, int threads)
+static void extend(struct tare_layer *l, struct tare_at at, const struct variant *v)
 {
-    tare_gqa(&b->layer, sample_block_begin(b, threads, DIM), d);
+    tare_gqa_tempered(l, at, &v->tempered);
+    tare_gqa_chunked(l, at, v->chunk);
+    tare_gqa_clipped(l, at, v->most);
+    if (v->factor != 0)
+        tare_gqa_scaled_values(l, at, v->factor);
+    if (v->value_norm)
+        tare_gqa_normed_values(l, at, HEAD, 1e-5);
+    if (v->index.heads > 0)
+        tare_gqa_index(l, at, &v->d, &v->index);
+    if (v->cycled)
+        tare_gqa_cycled(l, at);
+    if (v->mixed_head_norm)
+        tare_gqa_mixed_head_norm(l, at, HEAD, 1e-5);
+}
+
+static void begin(struct sample_block *b, const struct variant *v, int threads)
+{
+    const struct tare_at at = sample_block_begin(b, threads, DIM);
+    tare_gqa(&b->layer, at, &v->d);
+    extend(&b->layer, tare_at(at, "self_attn"), v);
     sample_block_load(b);
     assert_non_null(b->layer.mixer.ops);
     sample_fill(x[0], TOKENS * DIM, "first", 0, 1);
@@ -311,13 +353,10 @@ static void test_cannot_run(void **unused)
 {
     static const struct tare_gqa_desc odd[] = {
         {.dim = DIM, .heads = 4, .kv_heads = 3, .head_dim = 8},
-        {COMMON, .query_beta = 1},
-        {COMMON, .gate = TARE_GATE_FUSED},
-        {COMMON, .gate = TARE_GATE_QUERY, .v_head_dim = 4},
-        {COMMON, .k_is_v = true, .v_head_dim = 4},
+        {COMMON, .gate.kind = TARE_GATE_FUSED},
+        {COMMON, .gate.kind = TARE_GATE_QUERY, .v_head_dim = 4},
+        {COMMON, .kv = TARE_KV_KEYS_ONLY, .v_head_dim = 4},
         {COMMON, .rope = {.kind = TARE_ROPE_DEFAULT, .dims = 9, .base = 10}},
-        {COMMON, .index = {.heads = 2, .dim = 4, .size = 0, .top = 3, .rope = {.kind = TARE_ROPE_DEFAULT, .dims = 4}}},
-        {COMMON, .index = {.heads = 3, .dim = 4, .size = 2, .top = 3, .rope = {.kind = TARE_ROPE_DEFAULT, .dims = 4}}},
     };
     (void)unused;
     for (size_t i = 0; i < FIXTURE_COUNT(odd); i++) {
@@ -329,9 +368,33 @@ static void test_cannot_run(void **unused)
     }
 }
 
+/* Extensions that a block refuses: it can be planned, and not run. */
+static void test_cannot_extend(void **unused)
+{
+    const struct tare_rope rope = {.kind = TARE_ROPE_DEFAULT, .dims = 4};
+    const struct variant odd[] = {
+        {.d = {COMMON}, .tempered = {.beta = 1}},
+        {.d = {COMMON}, .index = {.heads = 2, .dim = 4, .size = 0, .top = 3, .rope = rope}},
+        {.d = {COMMON}, .index = {.heads = 3, .dim = 4, .size = 2, .top = 3, .rope = rope}},
+        {.d = {COMMON, .kv = TARE_KV_LENT}, .index = {.heads = 2, .dim = 4, .size = 2, .top = 3, .rope = rope}},
+        {.d = {COMMON}, .chunk = 4, .cycled = true}, /* two of them */
+    };
+    (void)unused;
+    for (size_t i = 0; i < FIXTURE_COUNT(odd); i++) {
+        struct sample_block b;
+        const struct tare_at at = sample_block_begin(&b, 1, DIM);
+        tare_gqa(&b.layer, at, &odd[i].d);
+        assert_non_null(b.layer.mixer.ops);
+        extend(&b.layer, tare_at(at, "self_attn"), &odd[i]);
+        assert_int_equal(b.tree.error.code, TARE_OK);
+        assert_null(b.layer.mixer.ops);
+        sample_block_end(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_plain), cmocka_unit_test(test_pieces),
-                                       cmocka_unit_test(test_cannot_run)};
+                                       cmocka_unit_test(test_cannot_run), cmocka_unit_test(test_cannot_extend)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
