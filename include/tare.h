@@ -411,8 +411,8 @@ struct tare_tensor_info {
  *   view    whose names
  *
  * Files are mapped here, so that reading rows cannot fail but for memory. TARE_E_ABSENT: no such tensor (for
- * TARE_VIEW_PARAMETER: no bound one); TARE_E_ARGUMENT: a NULL, or an unknown view; else what mapping said, or what is
- * wrong with the module.
+ * TARE_VIEW_PARAMETER: no bound one); TARE_E_ARGUMENT: a NULL, or an unknown view; the model's own error where it does
+ * not load; else what mapping said, or what is wrong with the module.
  */
 TARE_API enum tare_code tare_reader_open(tare_reader **reader, const tare_model *model, const char *name,
                                          enum tare_view view, struct tare_error *err);

@@ -13,6 +13,7 @@
 /* One tensor of a file, as its header has it. */
 struct tare_tensor {
     const char *name;
+    const char *stored; /* its name in the file, where that is another one (GGUF); else NULL */
     enum tare_dtype dtype;
     int rank;
     const int64_t *shape;

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * read_mlx.c - rows of a parameter in MLX's layout, made by what makes them for a conversion (save/packed_tile.c), so
  * that both give the same bytes. */
+#include <string.h>
+
 #include "packing/mlx/to_mlx.h"
 #include "read/reader.h"
 #include "save/save.h"
+
+_Static_assert(TARE_SAVE_AXES == TARE_READ_AXES, "a tile of a reader is a box of a job");
 
 static const struct tare_convert_options usual = TARE_CONVERT_OPTIONS_INIT;
 
@@ -45,25 +49,8 @@ enum tare_code tare_reader_mlx(const struct tare_reader *reader, struct tare_mlx
     return code;
 }
 
-/* The rows of one index of the leading axes that come next, as a box; how many they are comes back. */
-static int64_t next_box(const struct tare_job *job, int64_t row, int64_t rows, struct tare_box *box)
-{
-    const int last = job->rank - 1;
-    int64_t rest = row, count = 1;
-    *box = (struct tare_box){0};
-    box->high[last] = job->shape[last];
-    for (int k = last - 1; k >= 0; k--) {
-        box->low[k] = rest % job->shape[k];
-        rest /= job->shape[k];
-        if (k == last - 1)
-            count = rows < job->shape[k] - box->low[k] ? rows : job->shape[k] - box->low[k];
-        box->high[k] = box->low[k] + (k == last - 1 ? count : 1);
-    }
-    return count;
-}
-
-static enum tare_code read_rows(const struct tare_job *job, int64_t row, int64_t rows, struct tare_mlx_rows to,
-                                struct tare_error *err)
+static enum tare_code read_rows(const struct tare_reader *reader, const struct tare_job *job, int64_t row, int64_t rows,
+                                struct tare_mlx_rows to, struct tare_error *err)
 {
     struct tare_worker worker = {0};
     enum tare_code code = TARE_OK;
@@ -72,8 +59,11 @@ static enum tare_code read_rows(const struct tare_job *job, int64_t row, int64_t
     const size_t scale_bytes =
         (size_t)(columns / job->target.group_size) * tare_dtype_size(job->saved[TARE_PART_SCALES]->dtype);
     for (int64_t done = 0, n; !code && done < rows; done += n) {
+        const struct tare_tile tile = tare_reader_tile(reader, row + done, rows - done, job->step);
         struct tare_box box;
-        n = next_box(job, row + done, rows - done < job->step ? rows - done : job->step, &box);
+        memcpy(box.low, tile.low, sizeof box.low);
+        memcpy(box.high, tile.high, sizeof box.high);
+        n = tile.count / columns;
         code = tare_packed_rows(job, &box, &worker, &to, err);
         to.weight = (unsigned char *)to.weight + (size_t)n * row_bytes;
         to.scales = (unsigned char *)to.scales + (size_t)n * scale_bytes;
@@ -102,7 +92,7 @@ enum tare_code tare_read_mlx(const struct tare_reader *reader, int64_t row, int6
     else if (job && job->target.mode == TARE_MLX_AFFINE && !biases)
         code = tare_fail(err, TARE_E_ARGUMENT, reader->info.name, "a place for biases is needed");
     else if (job)
-        code = read_rows(job, row, rows, (struct tare_mlx_rows){weight, scales, biases}, err);
+        code = read_rows(reader, job, row, rows, (struct tare_mlx_rows){weight, scales, biases}, err);
     tare_layout_release(&layout);
     return code;
 }

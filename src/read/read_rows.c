@@ -8,7 +8,7 @@
 #include "packing/mlx/to_mlx.h"
 #include "read/reader.h"
 
-#define TILE 262144 /* numbers of a tile: with its codes it fits into a second-level cache */
+#define TILE 262144 /* numbers of a tile: work memory stays at some MiB, whatever the number of rows */
 #define ALIGNED 128 /* rows of a tile are a multiple of it, so that a cache line of AWQ's words is read once */
 
 static int64_t rows_of_tile(const struct tare_reader *reader)

@@ -119,12 +119,25 @@ static enum tare_code describe(struct tare_reader *reader, struct tare_error *er
 
 /* ---- the interface ------------------------------------------------------------------------------------------- */
 
+/* A leaf whose data cannot be read as numbers; NULL: there is none. */
+static void find_unusable(void *user, const struct tare_module *module)
+{
+    const struct tare_module **unusable = user;
+    if (module->unusable && !*unusable)
+        *unusable = module;
+}
+
 static enum tare_code open_reader(struct tare_reader *reader, const char *name, enum tare_view view,
                                   struct tare_error *err)
 {
     const struct tare_recipe *recipe = NULL;
     enum tare_code code = view == TARE_VIEW_PARAMETER ? find_parameter(reader, name, &recipe, err)
                                                       : find_module(reader, name, &recipe, err);
+    const struct tare_module *unusable = NULL;
+    if (!code)
+        tare_recipe_leaves(recipe, find_unusable, &unusable);
+    if (unusable)
+        return tare_fail(err, TARE_E_SHAPE, unusable->name, "%s", unusable->unusable);
     if (!code)
         code = tare_readable_make(&reader->reading, &reader->model->checkpoint, recipe, name, &reader->arena, err);
     if (code)
@@ -141,6 +154,8 @@ enum tare_code tare_reader_open(struct tare_reader **reader, const struct tare_m
     if (!reader || !model || !name || (view != TARE_VIEW_PARAMETER && view != TARE_VIEW_SOURCE))
         return tare_fail(err, TARE_E_ARGUMENT, name ? name : "",
                          "tare_reader_open needs a place for the reader, a model, a name and a view");
+    if (model->code) /* what its tensors mean was not settled */
+        return tare_fail(err, model->error.code, model->error.where, "%s", model->error.text);
     struct tare_reader *r = calloc(1, sizeof *r);
     if (!r)
         return tare_fail_memory(err);

@@ -91,7 +91,7 @@ static bool config(json_t *made, const struct tare_layout *layout, const struct 
 
 const struct tare_save_format tare_format_dense = {
     .name = "dense",
-    .view = TARE_VIEW_MODULES,
+    .view = TARE_VIEW_SOURCE,
     .metadata = "pt",
     .library = "transformers",
     .usage = TARE_USAGE_TRANSFORMERS,

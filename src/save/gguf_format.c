@@ -323,7 +323,7 @@ static enum tare_code header(struct tare_layout *layout, struct tare_shard *shar
 
 const struct tare_save_format tare_format_gguf = {
     .name = "gguf",
-    .view = TARE_VIEW_PARAMETERS,
+    .view = TARE_VIEW_PARAMETER,
     .metadata = "gguf",
     .file = "model.gguf",
     .begin = begin,

@@ -193,7 +193,7 @@ static bool config(json_t *made, const struct tare_layout *layout, const struct 
 
 #define GPTQ(word)                                                                                                     \
     {                                                                                                                  \
-        .name = word, .view = TARE_VIEW_MODULES, .metadata = "pt", .library = "transformers",                          \
+        .name = word, .view = TARE_VIEW_SOURCE, .metadata = "pt", .library = "transformers",                           \
         .usage = TARE_USAGE_TRANSFORMERS, .lay_out = lay_out, .tile = tile, .config = config                           \
     }
 const struct tare_save_format tare_format_gptq = GPTQ("gptq");

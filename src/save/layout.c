@@ -294,8 +294,8 @@ enum tare_code tare_layout_make(struct tare_layout *layout, struct tare_model *m
     const struct tare_save_format *format = layout->format;
     enum tare_code code = format->begin ? format->begin(layout, model, options, err) : TARE_OK;
     if (!code)
-        code = format->view == TARE_VIEW_PARAMETERS ? add_parameters(layout, model, options, err)
-                                                    : add_modules(layout, model, options, err);
+        code = format->view == TARE_VIEW_PARAMETER ? add_parameters(layout, model, options, err)
+                                                   : add_modules(layout, model, options, err);
     if (code || (code = find_usual(layout, err)) || (format->settle && (code = format->settle(layout, err))))
         return code;
     if (layout->n_saved)

@@ -236,7 +236,7 @@ static bool config(json_t *made, const struct tare_layout *layout, const struct 
 
 const struct tare_save_format tare_format_mlx = {
     .name = "mlx",
-    .view = TARE_VIEW_PARAMETERS,
+    .view = TARE_VIEW_PARAMETER,
     .metadata = "mlx",
     .library = "mlx",
     .usage = "pip install mlx-lm\nmlx_lm.generate --model ./%s --prompt \"Once upon a time\"",

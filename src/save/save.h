@@ -147,12 +147,6 @@ struct tare_layout {
     void *own; /* the format's, from its begin() to its release() */
 };
 
-/* Whose names the folder has. */
-enum tare_save_view {
-    TARE_VIEW_PARAMETERS, /* mlx-lm's, after rewriting */
-    TARE_VIEW_MODULES     /* the checkpoint's own: every module once, neither stacked nor split */
-};
-
 struct tare_box;
 struct tare_worker;
 
@@ -162,8 +156,8 @@ typedef enum tare_code tare_tile_fn(const struct tare_layout *layout, const stru
 
 /* A format of output. */
 struct tare_save_format {
-    const char *name; /* its word for --to */
-    enum tare_save_view view;
+    const char *name;     /* its word for --to */
+    enum tare_view view;  /* whose names the folder has (docs/tour.md) */
     const char *metadata; /* "format" in the header of a shard: for which library names and layout are */
     const char *library;  /* of the model card */
     const char *usage;    /* of the model card: shell lines, %s is the folder's name */

@@ -159,6 +159,7 @@ enum tare_code tare_gguf_list(struct tare_checkpoint *checkpoint, struct tare_er
     for (size_t i = 0; i < gguf->n_tensors; i++) {
         struct tare_tensor *t = &checkpoint->tensors[i];
         *t = gguf->tensors[i];
+        t->stored = t->name;
         if (!(t->name = tare_gguf_name(checkpoint->facts.architecture, t->name, &checkpoint->arena)))
             return tare_fail_memory(err);
         t->heads = heads_of(&checkpoint->facts, t);

@@ -287,6 +287,48 @@ static void test_refusals(void **state)
     tare_model_free(model);
 }
 
+/* A plan that does not load gives no tensor: what its numbers mean was not settled. */
+static void test_unloaded(void **state)
+{
+    (void)state;
+    char *work = fixture_begin();
+    tare_model *model = NULL;
+    tare_reader *reader = NULL;
+    struct tare_error err = {0};
+    fixture_text(work, "config.json", "{\"model_type\": \"llama\"}");
+    fixture_shard(work, "model.safetensors", "model.norm.weight");
+    const enum tare_code code = tare_plan(&model, work, NULL, NULL);
+    assert_true(code != TARE_OK && model);
+    assert_int_equal(tare_reader_open(&reader, model, "model.norm", TARE_VIEW_SOURCE, &err), code);
+    assert_null(reader);
+    assert_true(strlen(err.text) > 0);
+    tare_model_free(model);
+    fixture_end(work);
+}
+
+/* Of a GGUF file the sources have the file's own names. */
+static void test_gguf_names(void **state)
+{
+    (void)state;
+    char *work = fixture_begin();
+    struct tare_convert_options options = TARE_CONVERT_OPTIONS_INIT;
+    tare_model *model = plan_data(1);
+    options.to = "gguf";
+    assert_int_equal(tare_convert(model, fixture_path(work, "model.gguf"), &options, NULL), TARE_OK);
+    tare_model_free(model);
+    model = plan_of(fixture_path(work, "model.gguf"));
+    const size_t n = tare_model_sources(model, NULL, 0);
+    struct tare_source_info *sources = calloc(n, sizeof *sources);
+    bool found = false;
+    assert_int_equal(tare_model_sources(model, sources, n), n);
+    for (size_t k = 0; k < n; k++)
+        found |= !strcmp(sources[k].name, "blk.0.attn_q.weight");
+    assert_true(found);
+    free(sources);
+    tare_model_free(model);
+    fixture_end(work);
+}
+
 /* ---- threads ------------------------------------------------------------------------------------------------- */
 
 struct shared {
@@ -327,8 +369,9 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parameters),  cmocka_unit_test(test_mlx),      cmocka_unit_test(test_sources),
-        cmocka_unit_test(test_source_view), cmocka_unit_test(test_refusals), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_parameters),  cmocka_unit_test(test_mlx),        cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_source_view), cmocka_unit_test(test_refusals),   cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_unloaded),    cmocka_unit_test(test_gguf_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
