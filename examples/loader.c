@@ -130,7 +130,7 @@ int main(int argc, char **argv)
     if (!code)
         code = load_all(model, &error);
     if (code)
-        fprintf(stderr, "loader: %s: %s\n", error.where, error.text);
+        fprintf(stderr, "loader: %s: %s\n", error.where, error.text[0] ? error.text : tare_code_name(code));
     tare_model_free(model);
     return code ? 1 : 0;
 }

@@ -69,15 +69,17 @@ def call(function, *arguments):
 
 
 class Watch:
-    """A progress callback on its way through C: function(stage, done, total); what it raises cancels and is raised again."""
+    """The callbacks of one call on their way through C: progress goes to function(stage, done, total), and what that raises
+    cancels and is raised again; notes are collected as (where, text)."""
 
     def __init__(self, function):
-        self.function, self.raised = function, None
+        self.function, self.raised, self.notes = function, None, []
         self.handle = ffi.new_handle(self)
 
     def put(self, options):
+        options.user = self.handle
         if self.function is not None:
-            options.progress, options.user = lib.libtare_progress, self.handle
+            options.progress = lib.libtare_progress
 
     def done(self):
         if self.raised is not None:
@@ -97,7 +99,7 @@ def libtare_progress(user, stage, done, total):
 
 @ffi.def_extern()
 def libtare_note(user, where, text):
-    ffi.from_handle(user).append((string(where), string(text)))
+    ffi.from_handle(user).notes.append((string(where), string(text)))
 
 
 def bar(progress):

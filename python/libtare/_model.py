@@ -116,22 +116,19 @@ class Model(collections.abc.Mapping):
 
     def convert(self, folder, to="mlx", dtype=None, exact=False, keep_dtypes=False, proof=False, threads=0, shard_size=0, progress=None):
         """Write the model in another format; the notes about what was rounded come back as (where, text)."""
-        options, summary, notes = ffi.new("struct tare_convert_options *"), ffi.new("struct tare_convert_summary *"), []
+        options = ffi.new("struct tare_convert_options *")
         options.size = ffi.sizeof("struct tare_convert_options")
         keep = [ffi.new("char[]", to.encode()), ffi.new("char[]", dtype.encode()) if dtype else ffi.NULL]
         watch = Watch(bar(progress))
         options.to, options.dtype, options.exact, options.keep_dtypes = keep[0], keep[1], exact, keep_dtypes
-        options.proof, options.threads, options.shard_size, options.summary = proof, threads, shard_size, summary
+        options.proof, options.threads, options.shard_size, options.note = proof, threads, shard_size, lib.libtare_note
         watch.put(options)
-        if watch.function is None:
-            handle = ffi.new_handle(notes)
-            options.note, options.user = lib.libtare_note, handle
         err = new_error()
         code = lib.tare_convert(self._model, utf8(folder), options, err)
         watch.done()
         if code:
             raise Error(code, string(err.where), string(err.text))
-        return notes
+        return watch.notes
 
     def diff(self, other, threads=0):
         """Compare with another model; the report as `tare diff --json` prints it."""

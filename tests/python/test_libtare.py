@@ -72,6 +72,12 @@ def test_progress_may_cancel(fable, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_notes_come_beside_progress(fable, tmp_path):
+    stages = []
+    notes = fable.convert(tmp_path / "out.gguf", to="gguf", progress=lambda stage, done, total: stages.append(stage))
+    assert stages and any("rounded" in text for _, text in notes)
+
+
 def test_texts(fable):
     ids = fable.tokenizer.encode("Once upon a time")
     assert fable.tokenizer.decode(ids, skip_special=True) == "Once upon a time"
