@@ -12,7 +12,7 @@ build     = cmake --build $(1) -j $(JOBS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-oracle test-readers test-tokens bench format lint install clean
+.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-oracle test-readers test-tokens test-hub bench format lint install clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -90,6 +90,11 @@ test-tokens: build ## random texts against tokenizers, sentencepiece, mistral-co
 	@[ -z "$(TEXT)" ] || $(TOKENS) tests/oracle/tokenizers_made.py build $(TEXT) 2>/dev/null
 	@[ -z "$(TEXT)" ] || $(TOKENS) tests/oracle/vocabularies.py build $(TEXT)
 	@[ -z "$(GOLDEN)" ] || $(TOKENS) tests/oracle/gguf_tokens.py build/libtare.so $(GOLDEN)/tokenizer || [ $$? = 77 ]
+
+# python3 -m venv /opt/hf; /opt/hf/bin/pip install huggingface_hub
+HF ?= $(wildcard /opt/hf/bin/python)
+test-hub: build ## the hub's verbs against a hub on the loopback and the real client (HF=python with huggingface_hub; slow)
+	@$(PYTHON) tests/hub/check_hub.py build/tare $(if $(HF),--client $(HF))
 
 PEERS ?= build-peers
 test-llama: build ## convert to GGUF and run it in stock llama.cpp, which is built once (minutes, network)

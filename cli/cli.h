@@ -23,6 +23,10 @@ struct cli_verb {
 };
 
 int cli_check(const struct cli_verb *verb, int argc, char **argv);
+int cli_pull(const struct cli_verb *verb, int argc, char **argv);
+int cli_ls(const struct cli_verb *verb, int argc, char **argv);
+int cli_rm(const struct cli_verb *verb, int argc, char **argv);
+int cli_search(const struct cli_verb *verb, int argc, char **argv);
 int cli_models(const struct cli_verb *verb, int argc, char **argv);
 int cli_explain(const struct cli_verb *verb, int argc, char **argv);
 int cli_convert(const struct cli_verb *verb, int argc, char **argv);

@@ -10,6 +10,10 @@
 static const struct cli_verb verbs[] = {
     {"check", "[MODEL] [--json] [--no-data] [--tie=RULE]", "Will it load, is it sound, what is set aside and why?",
      cli_check},
+    {"pull", "ORG/NAME[@REVISION] [--dry-run]", "Download a model from the hub into the Hugging Face cache.", cli_pull},
+    {"ls", "[--json]", "What the Hugging Face cache holds: formats, size, is it sound, when it was used.", cli_ls},
+    {"rm", "ORG/NAME[@REVISION] [--yes]", "Remove a model, or one revision of it, from the cache.", cli_rm},
+    {"search", "WORD .. [--limit N] [--json]", "Find models on the hub.", cli_search},
     {"models", "[--json]", "The model types, and what works for each.", cli_models},
     {"explain", "[MODEL [TENSOR]] [--json]", "The whole plan, or where one tensor comes from or went.", cli_explain},
     {"convert", "[MODEL] -o DIR [--to FORMAT] [--tie=RULE]", "Write it as a folder that another program loads.",
