@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * tare/threads.h - threads that sessions, conversions, diffs and verifications share; or the host's own ones.
+ * tare/threads.h - threads that plans, sessions, conversions, diffs and verifications share; or the host's own ones.
+ * A part of tare.h, which says what holds for all of it.
  *
  * Who works where: the options of a call may name threads; else those of the plan are taken, when its options name
  * some; else the call has threads of its own, and all sessions of one model have such threads together.
@@ -23,7 +24,7 @@
 #ifndef TARE_THREADS_H
 #define TARE_THREADS_H
 
-#include "tare/base.h"
+#include "base.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -69,10 +70,10 @@ struct tare_threads_options {
     void (*run)(void *user, int n, void (*task)(void *task_user, int index), void *task_user);
     void *user;
 };
-#define TARE_THREADS_OPTIONS_INIT                                                                                      \
-    {                                                                                                                  \
-        .size = sizeof(struct tare_threads_options)                                                                    \
-    }
+#define TARE_THREADS_OPTIONS_INIT TARE_SIZED(tare_threads_options)
+
+/* Fill with the defaults, for languages without the macro; size is sizeof(struct tare_threads_options). Any thread. */
+TARE_API void tare_threads_options_init(struct tare_threads_options *options, size_t size);
 
 /*
  * Work in the host's own threads; tare then starts none.

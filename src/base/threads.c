@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/sized.h"
 
 #define MOST_THREADS 4096 /* no machine has more cores: a larger number is a typing error */
 #define PLACES 64         /* the most calls that workers help at the same time; a caller beyond them works alone */
@@ -66,7 +67,7 @@ struct place {
 struct tare_threads {
     int count; /* the caller's included */
     atomic_int holders;
-    struct worker *workers;                                                             /* NULL: the host's run() */
+    struct worker *workers; /* NULL: the host's run() */
     void (*run)(void *user, int n, void (*task)(void *task_user, int index), void *task_user);
     void *user;
     pthread_mutex_t lock; /* only around sleeping and waking */
@@ -354,16 +355,15 @@ enum tare_code tare_threads_open(struct tare_threads **threads, int n, struct ta
 enum tare_code tare_threads_open_host(struct tare_threads **threads, const struct tare_threads_options *given,
                                       struct tare_error *err)
 {
-    struct tare_threads_options options = TARE_THREADS_OPTIONS_INIT;
+    struct tare_threads_options options;
     if (!threads)
         return tare_fail(err, TARE_E_ARGUMENT, "threads", "there is no place for them");
     *threads = NULL;
-    if (given)
-        memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
-    if (!options.run)
-        return tare_fail(err, TARE_E_ARGUMENT, "run", "is NULL; the function is expected that runs tasks in the host's pool");
-    const enum tare_code code = check_count(&options.n, err);
-    if (code)
+    enum tare_code code = tare_sized_read(&options, sizeof options, given, "options", err);
+    if (!code && !options.run)
+        code = tare_fail(err, TARE_E_ARGUMENT, "run",
+                         "is NULL; a function that runs tasks in the host's pool is expected");
+    if (code || (code = check_count(&options.n, err)))
         return code;
     struct tare_threads *made = make();
     if (!made)
@@ -402,4 +402,9 @@ void tare_threads_free(struct tare_threads *threads)
 int tare_threads_count(const struct tare_threads *threads)
 {
     return threads ? threads->count : 0;
+}
+
+void tare_threads_options_init(struct tare_threads_options *options, size_t size)
+{
+    tare_sized_init(options, size);
 }

@@ -3,7 +3,7 @@
 #ifndef TARE_BASE_THREADS_H
 #define TARE_BASE_THREADS_H
 
-#include "tare/threads.h"
+#include "tare.h"
 
 /* One more owner: each takes one tare_threads_free(). NULL is fine. */
 void tare_threads_hold(struct tare_threads *threads);
@@ -15,7 +15,7 @@ void tare_threads_hold(struct tare_threads *threads);
  * Any number of calls may run at the same time, and one may be made from within a task of another one. *place is a
  * caller's own number, 0 at first, by which its next call finds the memory of the last.
  */
-void tare_threads_run(struct tare_threads *threads, int *place, size_t n, void (*task)(void *user, size_t i, int worker),
-                      void *user);
+void tare_threads_run(struct tare_threads *threads, int *place, size_t n,
+                      void (*task)(void *user, size_t i, int worker), void *user);
 
 #endif
