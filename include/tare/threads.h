@@ -18,8 +18,9 @@
  * tare_threads, each with objects of its own (a session belongs to one thread at a time, as ever). Nobody queues: a
  * call begins at once in the thread that makes it, and workers that are free help it. A call never waits for work that
  * has not begun, only for pieces that a worker is already doing, so calls may also be made from within a callback of
- * another call, as from a progress function. Results do not depend on threads to the bit, neither on their number nor
- * on whose they are.
+ * another call, as from a progress function. (One exception: a progress function is called one call at a time, so where
+ * the host's run() does other work of the host while it waits, a progress function must not use the pool whose work it
+ * reports.) Results do not depend on threads to the bit, neither on their number nor on whose they are.
  */
 #ifndef TARE_THREADS_H
 #define TARE_THREADS_H
