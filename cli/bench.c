@@ -422,7 +422,7 @@ const struct cli_verb cli_bench = {
     .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL, .optional = true}},
     .flags = flags,
     .n_flags = sizeof flags / sizeof *flags,
-    .examples = {{"tare bench models/fable --threads 1,2", "Measures with one thread and with two."},
+    .examples = {{"tare bench models/fable --threads 1,2 --prompt 64", "Measures with one thread and with two."},
                  {"tare bench --prompt 64 --runs 1 --no-read --json", "Measures shortly, for a program."}},
     .see = "run perplexity",
     .run = run,

@@ -37,12 +37,15 @@ static const char *const helpers[] = {
     "    end",
     "end",
     "",
-    "# Was none of the flags given? Where the flags take a value, the last word may be waiting for its own.",
-    "function __tare_without # switch|value [FLAG ..]",
-    "    set -l words (commandline -opc)",
-    "    test $argv[1] = value; and set -e words[-1]",
-    "    for word in $words",
-    "        contains -- (string split -m 1 = -- $word)[1] $argv[2..]; and return 1",
+    "# Does the flag that stands before the cursor wait for its value?",
+    "function __tare_value # FLAG ..",
+    "    contains -- (commandline -opc)[-1] $argv",
+    "end",
+    "",
+    "# Was none of the flags given?",
+    "function __tare_without # FLAG ..",
+    "    for word in (commandline -opc)",
+    "        contains -- (string split -m 1 = -- $word)[1] $argv; and return 1",
     "    end",
     "    return 0",
     "end",
@@ -61,7 +64,8 @@ static const char *const helpers[] = {
     "'^[^\\t]*(?:/|\\.gguf|\\.safetensors)(?:\\t.*)?$'",
     "end",
     "",
-    NULL};
+    NULL,
+};
 
 static void put_quoted(const char *text)
 {
@@ -110,11 +114,18 @@ static void put_flag(const struct cli_verb *verb, const struct cli_flag *flag)
     char line[CLI_LINE];
     printf("complete -c tare -n '__tare_verb %s", verb->name);
     if (flag->kind != CLI_LIST) {
-        printf("; and __tare_without %s", flag->value ? "value" : "switch");
+        fputs("; and ", stdout);
+        if (flag->value) {
+            fputs("begin; __tare_value", stdout);
+            put_names(flag);
+            fputs("; or ", stdout);
+        }
+        fputs("__tare_without", stdout);
         put_names(flag);
         for (size_t i = 0; flag->either && i < verb->n_flags; i++)
             if (&verb->flags[i] != flag && verb->flags[i].either == flag->either)
                 put_names(&verb->flags[i]);
+        fputs(flag->value ? "; end" : "", stdout);
     }
     printf("' -l %s", flag->name);
     if (flag->letter)

@@ -7,17 +7,19 @@
 #include "documents/help.h"
 #include "documents/shells.h"
 
-static const char *const models[] = {"_tare_models() {",
-                                     "  local hub=${HF_HUB_CACHE:-${HF_HOME:+$HF_HOME/hub}}",
-                                     "  local -a names",
-                                     "  hub=${hub:-${XDG_CACHE_HOME:-$HOME/.cache}/huggingface/hub}",
-                                     "  names=($hub/models--*--*(N-/:t))",
-                                     "  names=(fable ${${names#models--}/--//})",
-                                     "  _alternative 'files:folder or file:_files -g \"*.(gguf|safetensors)(-.)\"' \\",
-                                     "    'names:model:compadd -a names'",
-                                     "}",
-                                     "",
-                                     NULL};
+static const char *const models[] = {
+    "_tare_models() {",
+    "  local hub=${HF_HUB_CACHE:-${HF_HOME:+$HF_HOME/hub}}",
+    "  local -a names",
+    "  hub=${hub:-${XDG_CACHE_HOME:-$HOME/.cache}/huggingface/hub}",
+    "  names=($hub/models--*--*(N-/:t))",
+    "  names=(fable ${${names#models--}/--//})",
+    "  _alternative 'folders:folder:_path_files -/' 'files:file:_path_files -g \"*.(gguf|safetensors)(-.)\"' \\",
+    "    'names:model:compadd -a names'",
+    "}",
+    "",
+    NULL,
+};
 
 /* Prints a text that stands between single quotes and, in a specification of _arguments, between brackets. */
 static void put_help(const char *text)
@@ -30,7 +32,7 @@ static void put_action(const char *message, enum cli_takes takes)
 {
     static const char *const actions[] = {
         [CLI_TAKES_TEXT] = " ",           [CLI_TAKES_FILE] = "_files",
-        [CLI_TAKES_FOLDER] = "_files -/", [CLI_TAKES_MODEL] = "_tare_models",
+        [CLI_TAKES_FOLDER] = "_path_files -/", [CLI_TAKES_MODEL] = "_tare_models",
         [CLI_TAKES_TYPE] = "_tare_types", [CLI_TAKES_VERB] = "_tare_verbs",
     };
     putchar(':');
