@@ -67,7 +67,7 @@ extern const char *const cli_draft_choices[];
         {.name = "logit-bias",                                                                                         \
          CLI_IS_LIST(s, m.bias),                                                                                       \
          .value = "ID=V",                                                                                              \
-         .help = "add V to the logit of a token; may come again",                                                      \
+         .help = "add V to the logit of a token",                                                                      \
          .more = "-inf forbids the token."},                                                                           \
         {.name = "seed",                                                                                               \
          CLI_IS_WHOLE(s, m.seed, 0, INT64_MAX),                                                                        \
@@ -76,7 +76,7 @@ extern const char *const cli_draft_choices[];
         {.name = "stop",                                                                                               \
          CLI_IS_LIST(s, m.stops),                                                                                      \
          .value = "STR",                                                                                               \
-         .help = "end before this text; may come again",                                                               \
+         .help = "end before this text",                                                                               \
          .more = "The text itself is not printed."},                                                                   \
         {.name = "json-schema",                                                                                        \
          CLI_IS_TEXT(s, m.schema),                                                                                     \

@@ -122,6 +122,8 @@ void cli_help_line(const struct cli_flag *flag, char text[CLI_LINE])
         cli_help_choices(flag, "or", choices);
         add(text, ": %s", choices);
     }
+    if (flag->kind == CLI_LIST)
+        add(text, "; may come again");
 }
 
 /* Writes the left column of the help: "-o, --output DIR". Returns its length. */

@@ -33,7 +33,7 @@ void cli_help_flag(const struct cli_flag *flag, char text[CLI_LINE]);
 /* Writes "auto, config, proved or keep", where `last` is "or". */
 void cli_help_choices(const struct cli_flag *flag, const char *last, char text[CLI_LINE]);
 
-/* Writes the one line of help, with the choices. */
+/* Writes the one line of help, with the choices, and whether the flag may come again. */
 void cli_help_line(const struct cli_flag *flag, char text[CLI_LINE]);
 
 /* Does any other flag of the verb exclude this one, and is this the first of them? */

@@ -31,9 +31,12 @@ static void put_help(const char *text)
 static void put_action(const char *message, enum cli_takes takes)
 {
     static const char *const actions[] = {
-        [CLI_TAKES_TEXT] = " ",           [CLI_TAKES_FILE] = "_files",
-        [CLI_TAKES_FOLDER] = "_path_files -/", [CLI_TAKES_MODEL] = "_tare_models",
-        [CLI_TAKES_TYPE] = "_tare_types", [CLI_TAKES_VERB] = "_tare_verbs",
+        [CLI_TAKES_TEXT] = " ",
+        [CLI_TAKES_FILE] = "_files",
+        [CLI_TAKES_FOLDER] = "_path_files -/",
+        [CLI_TAKES_MODEL] = "_tare_models",
+        [CLI_TAKES_TYPE] = "_tare_types",
+        [CLI_TAKES_VERB] = "_tare_verbs",
     };
     putchar(':');
     put_help(message);
