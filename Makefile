@@ -111,7 +111,7 @@ lint: ## formatting, layers, clang-tidy and cppcheck
 	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 \
 		--suppress=missingIncludeSystem -D__GNUC__ -Iinclude -Isrc -Icli src cli
 
-install: build ## install program, library, header and man page under PREFIX
+install: build ## install program, library, header, manual and completions under PREFIX
 	@cmake --install build --prefix "$(PREFIX)"
 
 clean: ## remove the build folders

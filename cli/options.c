@@ -92,7 +92,7 @@ static int set_choice(const struct cli_verb *verb, const struct cli_flag *flag, 
             *to = (int)i;
             return CLI_GO_ON;
         }
-    cli_help_choices(flag, "or", list);
+    cli_help_choices(flag, list);
     return cli_wrong("%s: --%s takes %s, not \"%s\"", verb->name, flag->name, list, value);
 }
 

@@ -2,8 +2,10 @@
 # that does not run here, TARE_HOST names one of the same version that does.
 
 set(TARE_HOST "" CACHE FILEPATH "a tare that runs on this machine, to print manual and completions when cross-compiling")
+set(printed_by tare)
 if(TARE_HOST)
   set(printer ${TARE_HOST})
+  set(printed_by ${TARE_HOST})
 elseif(CMAKE_CROSSCOMPILING AND NOT CMAKE_CROSSCOMPILING_EMULATOR)
   message(STATUS "no manual and no completions: -DTARE_HOST=FILE names a tare that runs here and prints them")
   return()
@@ -25,7 +27,7 @@ file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/man ${CMAKE_BINARY_DIR}/completion)
 set(documents)
 macro(tare_document file)
   add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/${file} COMMAND ${printer} ${ARGN} > ${CMAKE_BINARY_DIR}/${file}
-    DEPENDS tare VERBATIM)
+    DEPENDS ${printed_by} VERBATIM)
   list(APPEND documents ${CMAKE_BINARY_DIR}/${file})
 endmacro()
 

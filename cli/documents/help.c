@@ -44,7 +44,8 @@ static void add_flag(char text[CLI_LINE], const struct cli_marks *m, const struc
         add(text, " %s%s%s", m->value, flag->value, m->end);
 }
 
-bool cli_help_leads(const struct cli_verb *verb, size_t flag)
+/* Is it the first of the flags that exclude each other? A flag that excludes none is. */
+static bool leads(const struct cli_verb *verb, size_t flag)
 {
     const struct cli_flag *flags = verb->flags;
     for (size_t i = 0; i < flag; i++)
@@ -77,7 +78,7 @@ void cli_help_marked_usage(const struct cli_verb *verb, const struct cli_marks *
     for (int needed = 1; needed >= 0; needed--)
         for (size_t i = 0; i < verb->n_flags; i++) {
             const struct cli_flag *flag = &verb->flags[i];
-            if (flag->needed != needed || !(needed || flag->usual) || !cli_help_leads(verb, i))
+            if (flag->needed != needed || !(needed || flag->usual) || !leads(verb, i))
                 continue;
             add(text, needed ? " " : " [");
             add_flag(text, m, flag);
@@ -101,15 +102,13 @@ void cli_help_flag(const struct cli_flag *flag, char text[CLI_LINE])
     add_flag(text, &plain, flag);
 }
 
-void cli_help_choices(const struct cli_flag *flag, const char *last, char text[CLI_LINE])
+void cli_help_choices(const struct cli_flag *flag, char text[CLI_LINE])
 {
     const char *choice, *next;
     *text = 0;
     for (size_t i = 0; (choice = cli_flag_choice(flag, i)); i++) {
         next = cli_flag_choice(flag, i + 1);
-        add(text, "%s%s", choice, !next ? "" : cli_flag_choice(flag, i + 2) ? ", " : " ");
-        if (next && !cli_flag_choice(flag, i + 2))
-            add(text, "%s ", last);
+        add(text, "%s%s", choice, !next ? "" : cli_flag_choice(flag, i + 2) ? ", " : " or ");
     }
 }
 
@@ -119,7 +118,7 @@ void cli_help_line(const struct cli_flag *flag, char text[CLI_LINE])
     *text = 0;
     add(text, "%s", flag->help);
     if (flag->kind != CLI_WHOLE && cli_flag_choice(flag, 0)) {
-        cli_help_choices(flag, "or", choices);
+        cli_help_choices(flag, choices);
         add(text, ": %s", choices);
     }
     if (flag->kind == CLI_LIST)

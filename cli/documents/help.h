@@ -30,14 +30,11 @@ void cli_help_marked_usage(const struct cli_verb *verb, const struct cli_marks *
 /* Writes "-o DIR", by the letter where the flag has one. */
 void cli_help_flag(const struct cli_flag *flag, char text[CLI_LINE]);
 
-/* Writes "auto, config, proved or keep", where `last` is "or". */
-void cli_help_choices(const struct cli_flag *flag, const char *last, char text[CLI_LINE]);
+/* Writes "auto, config, proved or keep". */
+void cli_help_choices(const struct cli_flag *flag, char text[CLI_LINE]);
 
 /* Writes the one line of help, with the choices, and whether the flag may come again. */
 void cli_help_line(const struct cli_flag *flag, char text[CLI_LINE]);
-
-/* Does any other flag of the verb exclude this one, and is this the first of them? */
-bool cli_help_leads(const struct cli_verb *verb, size_t flag);
 
 /* Print the help of a verb, and that of all verbs. */
 void cli_help_print(const struct cli_verb *verb);

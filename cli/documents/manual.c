@@ -237,7 +237,8 @@ static void put_status(int status)
 
 static void put_exit(const struct cli_verb *verb)
 {
-    puts(".SH EXIT STATUS\n.TP\n.B 0\nAll is well.");
+    const bool may_warn = !verb || !(verb->only_prints || verb->exit_one);
+    printf(".SH EXIT STATUS\n.TP\n.B 0\nAll is well%s.\n", may_warn ? "; warnings may stand on stderr" : "");
     if (!verb || verb->exit_one)
         puts(".TP\n.B 1");
     if (!verb)
