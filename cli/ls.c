@@ -138,26 +138,35 @@ static void put_all(const struct tare_cached_list *list, bool json)
         printf("%zu revisions, %s\n", list->n, cli_bytes(bytes).text);
 }
 
-int cli_ls(const struct cli_verb *verb, int argc, char **argv)
+struct asked {
+    struct cli_hub_flags hub;
+    bool json;
+};
+
+static const struct cli_flag flags[] = {
+    {.name = "json", CLI_IS_SWITCH(struct asked, json), .usual = true, .help = "print one JSON list (docs/json.md)"},
+    {.name = "cache-dir",
+     CLI_IS_TEXT(struct asked, hub.cache),
+     .value = "DIR",
+     .takes = CLI_TAKES_FOLDER,
+     .help = "instead of HF_HUB_CACHE"},
+};
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
     struct cli_hub setting;
-    struct cli_hub_flags chosen = {0};
+    struct asked asked = {0};
     struct tare_cached_list list = {0};
     struct tare_error err = {0};
-    bool json = false;
     int words = 0;
-    const struct cli_flag flags[] = {
-        {"json", 0, CLI_SWITCH, &json, NULL, "print one JSON list (docs/json.md)", 0, 0, NULL},
-        {"cache-dir", 0, CLI_TEXT, &chosen.cache, "DIR", "instead of HF_HUB_CACHE", 0, 0, NULL},
-    };
-    int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 0, &words);
+    int status = cli_parse(verb, &asked, argc, argv, &words);
     if (status != CLI_GO_ON)
         return status;
-    if (cli_hub_read(&setting, &chosen, &err) || tare_cached_read(&list, &setting.hub, &err)) {
+    if (cli_hub_read(&setting, &asked.hub, &err) || tare_cached_read(&list, &setting.hub, &err)) {
         status = cli_fail(&err);
     } else {
-        put_all(&list, json);
-        if (!json && !list.n) {
+        put_all(&list, asked.json);
+        if (!asked.json && !list.n) {
             fputs("the cache is empty: ", stderr);
             cli_put(stderr, setting.hub.cache);
             putc('\n', stderr);
@@ -167,3 +176,16 @@ int cli_ls(const struct cli_verb *verb, int argc, char **argv)
     tare_cached_release(&list);
     return status;
 }
+
+const struct cli_verb cli_ls = {
+    .name = "ls",
+    .summary = "What the Hugging Face cache holds.",
+    .about =
+        "One line for each revision: the name with which other verbs find it, its size, when it was last read, its "
+        "formats, and whether its headers are sound. Contents are not hashed: tare verify does that.",
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"tare ls", "Lists the cache."}},
+    .see = "pull rm verify",
+    .run = run,
+};

@@ -34,42 +34,86 @@ static int fetch(struct cli_hub *setting, struct tare_pull *pull, const struct t
     return 0;
 }
 
-int cli_pull(const struct cli_verb *verb, int argc, char **argv)
+struct asked {
+    struct cli_hub_flags hub;
+    struct cli_list include;
+    struct cli_list exclude;
+    const char *revision;
+    bool dry_run;
+};
+
+static const struct cli_flag flags[] = {
+    {.name = "revision",
+     CLI_IS_TEXT(struct asked, revision),
+     .value = "REV",
+     .help = "a branch, a tag, refs/pr/N or a commit: the same as ORG/NAME@REV"},
+    {.name = "include",
+     CLI_IS_LIST(struct asked, include),
+     .value = "GLOB",
+     .help = "only files that match",
+     .more = "A star matches slashes too. Pickles and ONNX are never taken."},
+    {.name = "exclude", CLI_IS_LIST(struct asked, exclude), .value = "GLOB", .help = "no files that match"},
+    {.name = "dry-run",
+     CLI_IS_SWITCH(struct asked, dry_run),
+     .usual = true,
+     .help = "list the files, and what would be fetched"},
+    {.name = "token", CLI_IS_TEXT(struct asked, hub.token), .value = "TOKEN", .help = "instead of HF_TOKEN"},
+    {.name = "cache-dir",
+     CLI_IS_TEXT(struct asked, hub.cache),
+     .value = "DIR",
+     .takes = CLI_TAKES_FOLDER,
+     .help = "instead of HF_HUB_CACHE"},
+    {.name = "max-workers",
+     CLI_IS_WHOLE(struct asked, hub.workers, 1, 16),
+     .value = "N",
+     .help = "connections at once; default 8"},
+};
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
     struct cli_hub setting;
-    struct cli_hub_flags chosen = {0};
-    struct cli_list include = {0}, exclude = {0};
+    struct asked asked = {0};
     struct tare_pull pull = {0};
     struct tare_hub_name name;
     struct tare_error err = {0};
-    const char *revision = NULL;
     int words = 0;
-    const struct cli_flag flags[] = {
-        {"revision", 0, CLI_TEXT, &revision, "REV", "a branch, tag, refs/pr/N or commit; the same as NAME@REV", 0, 0,
-         NULL},
-        {"include", 0, CLI_LIST, &include, "GLOB", "only files that match; several times", 0, 0, NULL},
-        {"exclude", 0, CLI_LIST, &exclude, "GLOB", "no files that match; several times", 0, 0, NULL},
-        {"dry-run", 0, CLI_SWITCH, &pull.dry_run, NULL, "list what would be fetched", 0, 0, NULL},
-        {"token", 0, CLI_TEXT, &chosen.token, "TOKEN", "instead of HF_TOKEN", 0, 0, NULL},
-        {"cache-dir", 0, CLI_TEXT, &chosen.cache, "DIR", "instead of HF_HUB_CACHE", 0, 0, NULL},
-        {"max-workers", 0, CLI_WHOLE, &chosen.workers, "N", "connections at once; default 8", 1, 16, NULL},
-    };
-    const int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
+    const int status = cli_parse(verb, &asked, argc, argv, &words);
     if (status != CLI_GO_ON)
         return status;
-    if (!words)
-        return cli_wrong("pull: ORG/NAME is needed: which model?");
-    if (tare_hub_name_read(&name, argv[0], &err) || cli_hub_read(&setting, &chosen, &err))
+    if (tare_hub_name_read(&name, argv[0], &err) || cli_hub_read(&setting, &asked.hub, &err))
         return cli_fail(&err);
-    if (revision) {
-        if (!tare_hub_is_revision(revision))
-            return cli_wrong("pull: --revision takes a branch, a tag, refs/pr/N or a commit, not \"%s\"", revision);
-        snprintf(name.revision, sizeof name.revision, "%s", revision);
+    if (asked.revision) {
+        if (!tare_hub_is_revision(asked.revision))
+            return cli_wrong("pull: --revision takes a branch, a tag, refs/pr/N or a commit, not \"%s\"",
+                             asked.revision);
+        snprintf(name.revision, sizeof name.revision, "%s", asked.revision);
     }
-    pull.choice.include = include.items;
-    pull.choice.n_include = include.n;
-    pull.choice.exclude = exclude.items;
-    pull.choice.n_exclude = exclude.n;
-    pull.list = pull.dry_run ? list : NULL;
+    pull.choice.include = asked.include.items;
+    pull.choice.n_include = asked.include.n;
+    pull.choice.exclude = asked.exclude.items;
+    pull.choice.n_exclude = asked.exclude.n;
+    pull.dry_run = asked.dry_run;
+    pull.list = asked.dry_run ? list : NULL;
     return fetch(&setting, &pull, &name);
 }
+
+const struct cli_verb cli_pull = {
+    .name = "pull",
+    .summary = "Download a model from the hub into the Hugging Face cache.",
+    .about =
+        "Fetches what a model needs: config and its kin, tokenizer, chat template, and the safetensors that the index "
+        "names, or one GGUF file, chosen by a word of its name: ORG/NAME:Q4_K_M. Never pickles. "
+        "Several files and several ranges of a large one come at once; what was cut off continues with the next pull, "
+        "and a content gets its name only when its hash is that name. "
+        "The cache is the one of huggingface_hub, which reads what tare wrote, and the reverse.\n\n"
+        "The last line on standard output is the snapshot's folder. HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_TOKEN_PATH, "
+        "HF_ENDPOINT, HF_HUB_OFFLINE, HF_HUB_DISABLE_PROGRESS_BARS, the proxies and SSL_CERT_FILE mean what they mean "
+        "to hf.",
+    .words = {{.name = "ORG/NAME"}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"tare pull ORG/NAME", "Downloads the branch main."},
+                 {"tare pull ORG/NAME --dry-run", "Lists the files and their sizes."}},
+    .see = "ls rm search check",
+    .run = run,
+};

@@ -50,31 +50,38 @@ static enum tare_code find(const struct tare_hub *hub, const char *word, const s
     return tare_hub_cache_path(&cache, path, err, "snapshots/%s", commit);
 }
 
-int cli_rm(const struct cli_verb *verb, int argc, char **argv)
+struct asked {
+    struct cli_hub_flags hub;
+    bool yes;
+};
+
+static const struct cli_flag flags[] = {
+    {.name = "yes", .letter = 'y', CLI_IS_SWITCH(struct asked, yes), .usual = true, .help = "do not ask"},
+    {.name = "cache-dir",
+     CLI_IS_TEXT(struct asked, hub.cache),
+     .value = "DIR",
+     .takes = CLI_TAKES_FOLDER,
+     .help = "instead of HF_HUB_CACHE"},
+};
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
     struct cli_hub setting;
-    struct cli_hub_flags chosen = {0};
+    struct asked asked = {0};
     struct tare_hub_name name;
     struct tare_error err = {0};
     char commit[TARE_HUB_COMMIT], path[TARE_HUB_PATH];
-    bool yes = false;
     int words = 0;
     uint64_t freed = 0;
-    const struct cli_flag flags[] = {
-        {"yes", 'y', CLI_SWITCH, &yes, NULL, "do not ask", 0, 0, NULL},
-        {"cache-dir", 0, CLI_TEXT, &chosen.cache, "DIR", "instead of HF_HUB_CACHE", 0, 0, NULL},
-    };
-    int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
+    int status = cli_parse(verb, &asked, argc, argv, &words);
     if (status != CLI_GO_ON)
         return status;
-    if (!words)
-        return cli_wrong("rm: ORG/NAME is needed: which model?");
-    if (tare_hub_name_read(&name, argv[0], &err) || cli_hub_read(&setting, &chosen, &err) ||
+    if (tare_hub_name_read(&name, argv[0], &err) || cli_hub_read(&setting, &asked.hub, &err) ||
         find(&setting.hub, argv[0], &name, commit, path, &err))
         return cli_fail(&err);
     if (*name.variant)
         return cli_wrong("rm: removes whole revisions: %s without \":%s\"", name.id, name.variant);
-    status = ask(argv[0], path, yes);
+    status = ask(argv[0], path, asked.yes);
     if (status != CLI_GO_ON)
         return status;
     if (tare_cached_remove(&setting.hub, name.id, *commit ? commit : NULL, &freed, &err))
@@ -84,3 +91,19 @@ int cli_rm(const struct cli_verb *verb, int argc, char **argv)
     printf(": %s\n", cli_bytes(freed).text);
     return 0;
 }
+
+const struct cli_verb cli_rm = {
+    .name = "rm",
+    .summary = "Remove a model, or one revision of it, from the Hugging Face cache.",
+    .about =
+        "ORG/NAME is all of a model; ORG/NAME@REVISION one revision of it, whose contents stay where another revision "
+        "has them too. It asks first; where nobody can be asked, --yes is needed. Links are removed, and never "
+        "followed.",
+    .words = {{.name = "ORG/NAME", .takes = CLI_TAKES_MODEL}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"tare rm ORG/NAME --yes", "Removes it without asking."}},
+    .exit_one = "The answer was no.",
+    .see = "ls pull",
+    .run = run,
+};

@@ -9,8 +9,6 @@
 #include "hub_setting.h"
 #include "print.h"
 
-enum { WORDS_MOST = 16 };
-
 static bool has_tag(const char *tags, const char *tag)
 {
     const size_t n = strlen(tag);
@@ -76,28 +74,37 @@ static bool join(char *text, size_t room, char **words, int n)
     return true;
 }
 
-int cli_search(const struct cli_verb *verb, int argc, char **argv)
+struct asked {
+    struct cli_hub_flags hub;
+    bool json;
+    int64_t limit;
+};
+
+static const struct cli_flag flags[] = {
+    {.name = "limit",
+     CLI_IS_WHOLE(struct asked, limit, 1, 100),
+     .value = "N",
+     .usual = true,
+     .help = "how many; default 20"},
+    {.name = "json", CLI_IS_SWITCH(struct asked, json), .usual = true, .help = "print one JSON list (docs/json.md)"},
+    {.name = "token", CLI_IS_TEXT(struct asked, hub.token), .value = "TOKEN", .help = "instead of HF_TOKEN"},
+};
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
     struct cli_hub setting;
-    struct cli_hub_flags chosen = {0};
+    struct asked asked = {.limit = 20};
     struct tare_hub_findings findings = {0};
     struct tare_http *http = NULL;
     struct tare_error err = {0};
     char text[512];
-    bool json = false;
-    int64_t limit = 20;
     int words = 0;
-    const struct cli_flag flags[] = {
-        {"limit", 0, CLI_WHOLE, &limit, "N", "how many; default 20", 1, 100, NULL},
-        {"json", 0, CLI_SWITCH, &json, NULL, "print one JSON list (docs/json.md)", 0, 0, NULL},
-        {"token", 0, CLI_TEXT, &chosen.token, "TOKEN", "instead of HF_TOKEN", 0, 0, NULL},
-    };
-    int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, WORDS_MOST, &words);
+    const int status = cli_parse(verb, &asked, argc, argv, &words);
     if (status != CLI_GO_ON)
         return status;
-    if (!words || !join(text, sizeof text, argv, words))
-        return cli_wrong("search: some words are needed, such as: tare search qwen3 awq");
-    if (cli_hub_read(&setting, &chosen, &err))
+    if (!join(text, sizeof text, argv, words))
+        return cli_wrong("search: the words are too long together");
+    if (cli_hub_read(&setting, &asked.hub, &err))
         return cli_fail(&err);
     if (setting.hub.offline) {
         cli_error("search", "HF_HUB_OFFLINE keeps tare offline");
@@ -105,13 +112,27 @@ int cli_search(const struct cli_verb *verb, int argc, char **argv)
     }
     cli_interrupt_catch();
     enum tare_code code = tare_http_open(&http, &setting.hub, &err);
-    code = code ? code : tare_hub_search(&findings, http, &setting.hub, text, (int)limit, &err);
+    code = code ? code : tare_hub_search(&findings, http, &setting.hub, text, (int)asked.limit, &err);
     cli_progress_wipe(&setting.progress);
     if (!code)
-        put(&findings, json);
-    if (!code && !findings.n && !json)
+        put(&findings, asked.json);
+    if (!code && !findings.n && !asked.json)
         cli_error("search", "nothing was found; fewer words find more");
     tare_http_free(http);
     tare_hub_findings_release(&findings);
     return code ? cli_fail(&err) : 0;
 }
+
+const struct cli_verb cli_search = {
+    .name = "search",
+    .summary = "Find models on the hub.",
+    .about =
+        "Asks the hub for models with these words in their names, the most downloaded first: size of all their files, "
+        "downloads, and the formats among their tags. tare check ORG/NAME says what one is without downloading it.",
+    .words = {{.name = "WORD", .repeats = true}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"tare search qwen3 awq", "Finds AWQ versions of Qwen 3."}},
+    .see = "pull check",
+    .run = run,
+};

@@ -17,9 +17,12 @@ endif()
 find_program(TARE_CXX NAMES g++ clang++ c++)
 
 set(strict -Wall -Wextra -pedantic -Werror -fsyntax-only)
-add_test(NAME header-c COMMAND ${CMAKE_C_COMPILER} -std=c11 ${strict} -x c ${CMAKE_SOURCE_DIR}/include/tare.h)
+set(header ${CMAKE_SOURCE_DIR}/tests/abi/initialisers.c -I ${CMAKE_SOURCE_DIR}/include)
+add_test(NAME header-c COMMAND ${CMAKE_C_COMPILER} -std=c11 ${strict} -x c ${header})
 if(TARE_CXX)
-  add_test(NAME header-c++ COMMAND ${TARE_CXX} -std=c++17 ${strict} -x c++ ${CMAKE_SOURCE_DIR}/include/tare.h)
+  foreach(standard 17 20)
+    add_test(NAME header-c++${standard} COMMAND ${TARE_CXX} -std=c++${standard} ${strict} -x c++ ${header})
+  endforeach()
 endif()
 add_test(NAME layers COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tools/layers.py ${CMAKE_SOURCE_DIR})
 add_test(NAME layers-self COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tools/layers.py --self-test)
@@ -72,6 +75,16 @@ set_tests_properties(cli-gguf PROPERTIES LABELS cli)
 # The hub, on the loopback. What waits for seconds, and what needs huggingface_hub, is `make test-hub`.
 foreach(part IN ITEMS 0 1 2 3)
   add_test(NAME hub-${part} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/hub/check_hub.py $<TARGET_FILE:tare> --quick --part ${part}/4
-    --only "^(?!explain_|check_|convert_|run_|token_from)")
+    --only "^(?!explain_|check_|convert_|run_|token_from|header_)")
   set_tests_properties(hub-${part} PROPERTIES LABELS cli TIMEOUT 300)
 endforeach()
+
+# Help, manual and completions, which the tables of verbs make; a shell that is not here is skipped.
+if(TARGET documents)
+  foreach(class IN ITEMS Tables Pages Examples Bash Zsh Fish)
+    string(TOLOWER ${class} name)
+    add_test(NAME documents-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_documents.py $<TARGET_FILE:tare> ${CMAKE_BINARY_DIR}
+      ${class})
+    set_tests_properties(documents-${name} PROPERTIES LABELS cli SKIP_RETURN_CODE 77 TIMEOUT 300)
+  endforeach()
+endif()

@@ -14,7 +14,7 @@
 
 /* huggingface_hub's own pauses between tries, in seconds. */
 static const double pauses[] = {1, 2, 4, 8, 8};
-enum { TRIES = sizeof pauses / sizeof *pauses, UNREACHED = 2, HOPS = 10 };
+enum { TRIES = sizeof pauses / sizeof *pauses, UNREACHED = 1, HOPS = 10 };
 #define PAUSE_MOST 30.0
 /* Fewer new bytes than this are no progress: a server that sends a little and breaks is not followed for ever. */
 #define USEFUL ((uint64_t)64 << 10)

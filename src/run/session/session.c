@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "run/session/measure.h"
 #include "run/session/prompt_cache.h"
 #include "run/session/runner.h"
-#include "run/weights/budget.h"
 
 #define CONTEXT_DEFAULT 4096
 
@@ -100,7 +100,6 @@ static enum tare_code check_model(const tare_model *model, struct tare_error *er
 static enum tare_code open_session(tare_session *s, tare_model *model, const struct tare_session_options *options,
                                    struct tare_error *err)
 {
-    const int threads = options->threads ? options->threads : model->options.threads;
     s->decoder = model->decoder;
     s->cancel = options->cancel;
     s->summed[1] = -1;
@@ -111,15 +110,19 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
     uint64_t states = 0;
     for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
         states += s->states[i] ? tare_state_size(s->states[i], s->context) : 0;
-    if (!__atomic_load_n(&model->loaded, __ATOMIC_ACQUIRE) &&
-        (code = tare_budget_check(model, states, s->context, options->memory, err)))
-        return code;
     struct tare_kernels kernels;
     if (options->kernels && !tare_kernels_pick(&kernels, options->kernels))
         return tare_fail(err, TARE_E_ARGUMENT, "kernels",
                          "\"%s\" is none of scalar, avx2, avx512 and neon, or this processor lacks it",
                          options->kernels);
-    if (!(code = tare_runner_open(&s->runner, model, threads, options->exact, err)) && options->kernels) {
+    const struct tare_runner_options needs = {.pool = options->pool,
+                                              .threads = options->threads,
+                                              .exact = options->exact,
+                                              .cancel = options->cancel,
+                                              .states = states,
+                                              .memory = options->memory,
+                                              .context = s->context};
+    if (!(code = tare_runner_open(&s->runner, model, &needs, err)) && options->kernels) {
         s->runner->pass.kernels = kernels;
         s->runner->pass.kernels.exact = options->exact;
     }
@@ -129,13 +132,14 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
 enum tare_code tare_session_open(tare_session **session, tare_model *model, const struct tare_session_options *options,
                                  struct tare_error *err)
 {
-    struct tare_session_options own = TARE_SESSION_OPTIONS_INIT;
-    *session = NULL;
-    if (options)
-        memcpy(&own, options, options->size < sizeof own ? options->size : sizeof own);
-    enum tare_code code =
-        model ? check_model(model, err) : tare_fail(err, TARE_E_ARGUMENT, "model", "no model was given");
-    if (code)
+    struct tare_session_options own;
+    if (session)
+        *session = NULL;
+    if (!session || !model)
+        return tare_fail(err, TARE_E_ARGUMENT, model ? "session" : "model",
+                         "a session needs a place for it, and a model");
+    enum tare_code code;
+    if ((code = tare_sized_read(&own, sizeof own, options, "options", err)) || (code = check_model(model, err)))
         return code;
     tare_session *s = calloc(1, sizeof *s);
     if (!s)
@@ -204,8 +208,15 @@ static enum tare_code check_ids(const struct tare_feed *f, struct tare_error *er
     return TARE_OK;
 }
 
-static enum tare_code check_feeds(const struct tare_feed *feeds, size_t n, struct tare_error *err)
+/* Copies the host's feeds, which may be of another version, and checks them. */
+static enum tare_code check_feeds(struct tare_feed *feeds, const struct tare_feed *given, size_t n, size_t stride,
+                                  struct tare_error *err)
 {
+    enum tare_code listed = tare_sized_list_check(given, n, stride, sizeof *feeds, "feeds", err);
+    if (listed)
+        return listed;
+    for (size_t i = 0; i < n; i++)
+        memcpy(&feeds[i], tare_sized_at(given, i, stride, sizeof *feeds), sizeof *feeds);
     for (size_t i = 0; i < n; i++) {
         if (!feeds[i].session || feeds[i].session->runner->model != feeds[0].session->runner->model)
             return tare_fail(err, TARE_E_ARGUMENT, "session",
@@ -328,26 +339,27 @@ static enum tare_code run_step(struct step *step, struct tare_error *err)
     return code;
 }
 
-enum tare_code tare_session_feed_each(struct tare_feed *feeds, size_t n, struct tare_error *err)
+enum tare_code tare_session_feed_each(const struct tare_feed *given, size_t n, size_t stride, struct tare_error *err)
 {
-    enum tare_code code =
-        n && feeds ? check_feeds(feeds, n, err) : tare_fail(err, TARE_E_ARGUMENT, "feeds", "no sessions were given");
-    if (code)
-        return code;
+    enum tare_code code = TARE_OK;
+    if (!n || !given)
+        return tare_fail(err, TARE_E_ARGUMENT, "feeds", "no sessions were given");
+    struct tare_feed *feeds = calloc(n, sizeof *feeds);
     struct step *step = calloc(1, sizeof *step);
     size_t *done = calloc(n, sizeof *done);
     struct tare_span *spans = calloc(n, sizeof *spans);
     struct tare_feed **of = calloc(n, sizeof(struct tare_feed *));
-    if (step && done && spans && of) {
+    if (!feeds || !step || !done || !spans || !of)
+        code = tare_fail_memory(err);
+    if (!code && !(code = check_feeds(feeds, given, n, stride, err))) {
         *step = (struct step){.feeds = feeds, .n = n, .done = done, .spans = spans, .of = of};
         code = run_step(step, err);
-    } else {
-        code = tare_fail_memory(err);
     }
     free(of);
     free(spans);
     free(done);
     free(step);
+    free(feeds);
     return code;
 }
 
@@ -355,7 +367,7 @@ enum tare_code tare_session_feed(tare_session *s, const int32_t *ids, size_t n, 
                                  struct tare_error *err)
 {
     struct tare_feed feed = {s, ids, n, all, logits};
-    return tare_session_feed_each(&feed, 1, err);
+    return tare_session_feed_each(&feed, 1, sizeof feed, err);
 }
 
 enum tare_code tare_session_fork(tare_session **fork, const tare_session *s, struct tare_error *err)
@@ -457,4 +469,9 @@ enum tare_code tare_session_rewind(tare_session *s, int64_t length, struct tare_
     const enum tare_code code = tare_session_feed(s, again, n, false, NULL, err);
     free(again);
     return code;
+}
+
+void tare_session_options_init(struct tare_session_options *options, size_t size)
+{
+    tare_sized_init(options, size);
 }
