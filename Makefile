@@ -95,6 +95,7 @@ test-tokens: build ## random texts against tokenizers, sentencepiece, mistral-co
 HF ?= $(wildcard /opt/hf/bin/python)
 test-hub: build ## the hub's verbs against a hub on the loopback and the real client (HF=python with huggingface_hub; slow)
 	@$(PYTHON) tests/hub/check_hub.py build/tare $(if $(HF),--client $(HF))
+	@$(PYTHON) tests/hub/kills.py build/tare 100
 
 PEERS ?= build-peers
 test-llama: build ## convert to GGUF and run it in stock llama.cpp, which is built once (minutes, network)

@@ -3,6 +3,7 @@
 #include "source.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -28,13 +29,50 @@ static bool is_hub_name(const char *word, struct tare_hub_name *name)
            tare_hub_name_read(name, word, NULL) == TARE_OK;
 }
 
-/* Looks for a model in the Hugging Face cache, and gets it from the hub when it is not there. */
-static enum tare_code get(struct cli_source *source, const struct tare_hub_name *name, struct tare_error *err)
+static int read_range(void *user, const char *name, uint64_t offset, void *bytes, size_t length, struct tare_error *err)
 {
+    return (int)tare_remote_read(user, name, offset, bytes, length, err);
+}
+
+/* Reads a model where it is: the library gets a list of files, and ranges of them. */
+static enum tare_code read_there(struct cli_source *source, const char *model, struct tare_error *err)
+{
+    cli_interrupt_catch();
+    enum tare_code code = tare_remote_open(&source->remote, &source->hub.hub, &source->name, err);
+    cli_progress_wipe(&source->hub.progress);
+    if (code)
+        return code;
+    const size_t n = tare_remote_account(source->remote).files;
+    source->files = calloc(n + 1, sizeof *source->files);
+    if (!source->files) {
+        *err = (struct tare_error){.code = TARE_E_MEMORY, .text = "out of memory"};
+        return err->code;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct tare_hub_file *file = tare_remote_file(source->remote, i);
+        source->files[i] = (struct tare_host_file){.name = file->path, .bytes = file->size};
+    }
+    source->host = (struct tare_host)TARE_HOST_INIT;
+    source->host.files = source->files;
+    source->host.n_files = n;
+    source->host.read = read_range;
+    source->host.user = source->remote;
+    source->options.host = &source->host;
+    source->options.no_data = true;
+    source->path = tare_remote_gguf(source->remote) ? tare_remote_gguf(source->remote) : model;
+    return TARE_OK;
+}
+
+/* Looks for a model in the Hugging Face cache, and gets it from the hub when it is not there. */
+static enum tare_code get(struct cli_source *source, const char *model, bool headers, struct tare_error *err)
+{
+    const struct tare_hub_name *name = &source->name;
     struct tare_pull pull = {0};
     enum tare_code code = cli_hub_read(&source->hub, NULL, err);
     code = code ? code : tare_pull_find(&pull, &source->hub.hub, name, err);
     if (code == TARE_E_ABSENT && !source->hub.hub.offline) {
+        if (headers)
+            return read_there(source, model, err);
         pull = (struct tare_pull){0};
         code = cli_hub_pull(&source->hub, &pull, name, err);
     }
@@ -45,10 +83,9 @@ static enum tare_code get(struct cli_source *source, const struct tare_hub_name 
     return TARE_OK;
 }
 
-enum tare_code cli_source_find(struct cli_source *source, const char *model, struct tare_error *err)
+static enum tare_code find(struct cli_source *source, const char *model, bool headers, struct tare_error *err)
 {
     const struct tare_options defaults = TARE_OPTIONS_INIT;
-    struct tare_hub_name name;
     memset(source, 0, sizeof *source);
     source->options = defaults;
     source->path = model;
@@ -59,7 +96,25 @@ enum tare_code cli_source_find(struct cli_source *source, const char *model, str
         source->options.n_files = CLI_FABLE_FILES;
         return TARE_OK;
     }
-    return !exists(model) && is_hub_name(model, &name) ? get(source, &name, err) : TARE_OK;
+    return !exists(model) && is_hub_name(model, &source->name) ? get(source, model, headers, err) : TARE_OK;
+}
+
+enum tare_code cli_source_find(struct cli_source *source, const char *model, struct tare_error *err)
+{
+    return find(source, model, false, err);
+}
+
+enum tare_code cli_source_find_headers(struct cli_source *source, const char *model, struct tare_error *err)
+{
+    return find(source, model, true, err);
+}
+
+void cli_source_release(struct cli_source *source)
+{
+    tare_remote_free(source->remote);
+    free(source->files);
+    source->remote = NULL;
+    source->files = NULL;
 }
 
 bool cli_source_names_model(const char *word)

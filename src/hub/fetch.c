@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * fetch.c - hands ranges of files to a fixed number of streams, and finishes each file whose last range has come.
  *
- * Ranges go out in the order of the file, so that the hash, which needs that order, follows closely behind and reads
- * what is still in memory. */
+ * Ranges go out in the order of the file, and first to files that have no stream, so that the hash, which needs that
+ * order, is made of bytes as they come, or follows closely behind and reads what is still in memory. */
 #include "hub/fetch.h"
 
 #include <inttypes.h>
@@ -15,7 +15,7 @@
 #include "hub/refusal.h"
 
 /* Bytes gathered before they are written: what a kill may lose of a stream. */
-#define BUFFER ((size_t)256 << 10)
+#define BUFFER ((size_t)512 << 10)
 #define PART_LEAST ((uint64_t)4 << 20)
 #define PART_MOST ((uint64_t)64 << 20)
 #define MEBI ((uint64_t)1 << 20)
@@ -69,9 +69,10 @@ static double seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static uint64_t part_size(uint64_t size, int connections)
+/* A few ranges for each stream: large enough that asking costs little, small enough that all end together. */
+static uint64_t part_size(const struct tare_fetch *fetch)
 {
-    const uint64_t share = (size / (uint64_t)connections + MEBI) / MEBI * MEBI;
+    const uint64_t share = (fetch->total / (4 * (uint64_t)fetch->hub->connections) + MEBI) / MEBI * MEBI;
     return share < PART_LEAST ? PART_LEAST : share > PART_MOST ? PART_MOST : share;
 }
 
@@ -262,8 +263,8 @@ static void open_job(struct fetching *all, struct job *job, double now)
         return;
     }
     if (!code)
-        code = tare_partial_open(&job->partial, fetch->cache, job->file->etag, job->file->size,
-                                 part_size(job->file->size, hub->connections), &err);
+        code = tare_partial_open(&job->partial, fetch->cache, job->file->etag, job->file->size, part_size(all->fetch),
+                                 &err);
     if (!code)
         job->state = OPEN;
     keep_error(all, code, &err);
@@ -284,7 +285,7 @@ static void close_whole(struct fetching *all, struct job *job)
     } else if (partial->resumed) {
         if (hub->note)
             hub->note(hub->user, job->file->path, "what an earlier run had left of it was wrong; it is fetched anew");
-        keep_error(all, tare_partial_restart(partial, part_size(job->file->size, hub->connections), &err), &err);
+        keep_error(all, tare_partial_restart(partial, part_size(all->fetch), &err), &err);
     } else {
         tare_partial_remove(partial);
         const enum tare_code code =
@@ -329,23 +330,48 @@ static bool next_part(const struct fetching *all, const struct job *job, size_t 
     return false;
 }
 
+static size_t streams_of(const struct fetching *all, const struct job *job)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < all->n_streams; i++)
+        n += all->streams[i].job == job;
+    return n;
+}
+
+/* The file that the next stream goes to: of those that have ranges to ask for the one with the fewest streams, because
+ * what one stream brings is in order and is hashed as it comes. NULL when there is none. */
+static struct job *next_job(struct fetching *all, size_t *part, double now)
+{
+    struct job *best = NULL;
+    size_t fewest = 0, at = 0;
+    for (size_t i = 0; i < all->n && !all->code; i++) {
+        struct job *job = &all->jobs[i];
+        if (job->state == DONE)
+            continue;
+        if (job->state == WAITING)
+            open_job(all, job, now);
+        const size_t streams = streams_of(all, job);
+        if (all->code || (best && streams >= fewest) || !next_part(all, job, &at))
+            continue;
+        best = job;
+        fewest = streams;
+        *part = at;
+        if (!streams)
+            break;
+    }
+    return all->code ? NULL : best;
+}
+
 static void fill_streams(struct fetching *all)
 {
-    size_t job = 0, part = 0;
+    size_t part = 0;
     const double now = seconds();
     for (size_t i = 0; i < all->n_streams && !all->code; i++) {
-        struct stream *stream = &all->streams[i];
-        if (stream->job)
-            continue;
-        for (; job < all->n && !all->code; job++) {
-            if (all->jobs[job].state == WAITING)
-                open_job(all, &all->jobs[job], now);
-            if (!all->code && next_part(all, &all->jobs[job], &part))
-                break;
-        }
-        if (job == all->n || all->code)
+        struct job *job = all->streams[i].job ? NULL : next_job(all, &part, now);
+        if (job)
+            start(all, &all->streams[i], job, part);
+        else if (!all->streams[i].job)
             return;
-        start(all, stream, &all->jobs[job], part);
     }
 }
 

@@ -118,7 +118,7 @@ static struct chunk *ask(struct tare_remote *remote, const struct tare_hub_file 
         .repo = remote->name->id,
         .file = file->path,
         .elsewhere = true,
-        .ranged = first || size != file->size,
+        .ranged = size && (first || size != file->size || strlen(file->etag) == 64), /* of large files always */
         .first = first,
         .size = size,
         .total = file->size,

@@ -932,6 +932,34 @@ def check_cached_model_asks_nothing(c):
 
 
 @test
+def diff_of_headers(c):
+    c.hub.repo("t/big7b", **models.big_repo())
+    c.hub.repo("t/big7b-g64", **models.big_repo(group=64))
+    c.header_bytes = 1 << 20
+    r = c.tare("diff", "t/big7b", "t/big7b-g64", "--headers", "--json")
+    exits(r, 1)
+    d = json.loads(r.out)
+    eq((d["equal"], d["differ"]), (67, 224))
+    assert all(p["how"] == "another format" and "4/128" in p["a"] and "4/64" in p["b"] for p in d["parameters"]), d["parameters"][:2]
+    exits(c.tare("diff", "t/big7b", "t/big7b", "--headers"), 0)
+    assert sent(c) < 4 << 20, sent(c)
+    eq([p for p in walk(c.root) if p.endswith(".safetensors")], [], "weights in the cache")
+
+
+@test
+def says_what_it_costs(c):
+    c.hub.repo("t/big7b", **models.big_repo())
+    r = c.tare("check", "t/big7b", "--json")
+    exits(r, 0, 1)
+    hub = json.loads(r.out)["hub"]
+    files = c.hub.ctl("repos")
+    files = next(x for x in files if x["id"] == "t/big7b")["commits"][0]["files"]
+    eq((hub["files"], hub["bytes"]), (len(files), sum(f["size"] for f in files.values())))
+    assert 0 < hub["bytes_read"] < 1 << 20 and "weights" in hub["memory"] and "convert" in hub["verbs"].split(), hub
+    assert "a download is" in c.tare("check", "t/big7b").out
+
+
+@test
 def header_that_lies(c):
     import base64
     import struct
