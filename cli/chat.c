@@ -123,7 +123,7 @@ static bool append(struct talk *t, const char *text, size_t size)
 /* Writes an answer to the ids. In a conversation without a template the space that opens the answer is left out. */
 static enum tare_code write_answer(struct talk *t, const int32_t *ids, size_t n, struct tare_error *err)
 {
-    tare_generation *g = NULL;
+    tare_generate *g = NULL;
     struct tare_generated step = {0};
     const double start = cli_seconds();
     enum tare_code code = tare_generate_open(&g, t->session, t->tokenizer, ids, n, &t->asked.options, err);

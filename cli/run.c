@@ -18,7 +18,7 @@ struct writer {
     tare_tokenizer *tokenizer;
     tare_session *session;
     tare_grammar *grammar;
-    tare_generation *generation;
+    tare_generate *generation;
     int32_t *ids; /* of the prompt */
     size_t n;
     struct cli_generation asked;

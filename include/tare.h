@@ -887,6 +887,9 @@ TARE_API void tare_session_free(tare_session *session);
 /* The number of columns of logits. */
 TARE_API int64_t tare_session_vocabulary(const tare_session *session);
 
+/* The number of columns of hidden states. */
+TARE_API int64_t tare_session_width(const tare_session *session);
+
 /* The most tokens that the session takes. */
 TARE_API int64_t tare_session_context(const tare_session *session);
 
@@ -906,6 +909,15 @@ TARE_API int64_t tare_session_length(const tare_session *session);
  */
 TARE_API enum tare_code tare_session_feed(tare_session *session, const int32_t *ids, size_t n, bool all, float *logits,
                                           struct tare_error *err);
+
+/*
+ * Feed ids to a session as tare_session_feed() does, for their hidden states in the place of logits.
+ *
+ *   hidden   receives float32 (n, width) when all, else (1, width); see struct tare_feed
+ */
+TARE_API enum tare_code tare_session_hidden(tare_session *session, const int32_t *ids, size_t n, bool all,
+                                            float *hidden, struct tare_error *err);
+
 /* What one session is fed; the fields are the parameters of tare_session_feed(). */
 struct tare_feed {
     tare_session *session;
@@ -913,6 +925,12 @@ struct tare_feed {
     size_t n;
     bool all;
     float *logits;
+    /* May be NULL; receives float32 (n, width) when all, else (1, width): the hidden states of the last layer after the
+     * final norm, which the head is multiplied with. width is tare_session_width(). */
+    float *hidden;
+    /* How many ids of the same text later feeds will bring. Ropes that depend on the length of the text count them, so
+     * that a prompt that is fed in parts gives what it gives at once. */
+    size_t later;
 };
 
 /*
@@ -1079,11 +1097,42 @@ TARE_API void tare_ids_free(int32_t *ids);
  *
  *   skip_special   leave out the special tokens
  *   text           receives UTF-8 and a NUL; owned, tare_text_free()
+ *   size           receives the bytes of text without the NUL, since U+0000 may be in it; may be NULL
  *
  * An id without a token gives no text: a vocabulary may be shorter than the embedding.
  */
 TARE_API enum tare_code tare_tokenizer_decode(const tare_tokenizer *tokenizer, const int32_t *ids, size_t n,
-                                              bool skip_special, char **text, struct tare_error *err);
+                                              bool skip_special, char **text, size_t *size, struct tare_error *err);
+
+/* One more than the largest id that has a token, added tokens included. There may be gaps. */
+TARE_API int64_t tare_tokenizer_size(const tare_tokenizer *tokenizer);
+
+/*
+ * Look up the id of a token.
+ *
+ *   text   `size` bytes, as the vocabulary writes the token: "<|im_end|>", "\u2581the" (SentencePiece), "\u0120the"
+ *          (byte-level), "<0x0A>". An added token takes precedence
+ *   id     receives it; -1 on failure
+ *
+ * TARE_E_ABSENT: there is no such token. Any thread.
+ */
+TARE_API enum tare_code tare_tokenizer_id(const tare_tokenizer *tokenizer, const char *text, size_t size, int32_t *id,
+                                          struct tare_error *err);
+
+/*
+ * Look up the bytes of an id: what it adds in the middle of a text.
+ *
+ *   text      receives them, with a NUL after them; borrowed from the tokenizer. They need not be whole characters
+ *   size      receives their number
+ *   special   receives whether decoding may leave the token out; may be NULL
+ *
+ * "\u0120the" and "\u2581the" are " the", "<0x0A>" is a line feed, and a special token is its own text. Joined, the bytes
+ * of the ids of a continuation are its text before invalid bytes become U+FFFD. Only what a decoder does at the
+ * beginning of a text, or to neighbouring tokens (WordPiece's clean-up), is not in them. The first call works the bytes
+ * of all ids out. TARE_E_ABSENT: no token has the id. Any thread.
+ */
+TARE_API enum tare_code tare_tokenizer_token(const tare_tokenizer *tokenizer, int32_t id, const char **text,
+                                             size_t *size, bool *special, struct tare_error *err);
 
 /* Does the id end a text? */
 TARE_API bool tare_tokenizer_ends(const tare_tokenizer *tokenizer, int32_t id);
@@ -1097,11 +1146,13 @@ TARE_API enum tare_code tare_stream_open(tare_stream **stream, const tare_tokeni
                                          struct tare_error *err);
 TARE_API void tare_stream_free(tare_stream *stream);
 
-/* Add an id. *piece receives the text that is new, "" when it is held back. Borrowed until the next call. */
-TARE_API enum tare_code tare_stream_put(tare_stream *stream, int32_t id, const char **piece, struct tare_error *err);
+/* Add an id. *piece receives the text that is new, "" when it is held back, with a NUL after it; *size, which may be
+ * NULL, its bytes, since U+0000 may be in it. Borrowed until the next call. */
+TARE_API enum tare_code tare_stream_put(tare_stream *stream, int32_t id, const char **piece, size_t *size,
+                                        struct tare_error *err);
 
-/* End the text. *piece receives what was held back. A stream that has ended takes no more ids. */
-TARE_API enum tare_code tare_stream_end(tare_stream *stream, const char **piece, struct tare_error *err);
+/* End the text. *piece and *size receive what was held back. A stream that has ended takes no more ids. */
+TARE_API enum tare_code tare_stream_end(tare_stream *stream, const char **piece, size_t *size, struct tare_error *err);
 
 /* ---- grammars ---------------------------------------------------------------------------------------------------- */
 
@@ -1176,7 +1227,7 @@ TARE_API bool tare_grammar_closed(const tare_grammar_state *state);
 
 /* A text that is being continued: sampling, a grammar, stop strings and drafts around a session. One thread at a
  * time. */
-typedef struct tare_generation tare_generation;
+typedef struct tare_generate tare_generate;
 
 enum tare_draft {
     TARE_DRAFT_NONE,
@@ -1201,15 +1252,17 @@ enum tare_finish {
     TARE_FINISH_GRAMMAR,
     /* The vocabulary cannot spell what must follow by the grammar. */
     TARE_FINISH_STUCK,
-    /* The session's `cancel` was set. */
-    TARE_FINISH_CANCELLED
+    /* tare_generate_cancel() was called, or the session's `cancel` was set. */
+    TARE_FINISH_CANCELLED,
+    /* An error ended it; tare_generate_error() says which. */
+    TARE_FINISH_FAILED
 };
 
 struct tare_generate_options {
     /* sizeof(struct tare_generate_options). */
     size_t size;
     struct tare_sampling sampling;
-    /* The most new ids; 0: until the context is full. */
+    /* The most new ids; 0: until the context is full; -1: none, the prompt is read and the text is over. */
     int64_t max_tokens;
     /* n_stops texts of UTF-8 that end the text, not empty, at most 64 KiB each; copied. */
     const char *const *stops;
@@ -1221,21 +1274,64 @@ struct tare_generate_options {
     int draft_most;
     /* Forbid the ids that end a text. */
     bool ignore_ends;
+    /* The bytes of each of the n_stops texts, where they may hold U+0000; NULL: a NUL ends each. */
+    const size_t *stop_sizes;
+    /* The most ids of the prompt that one step feeds, so that a long prompt does not hold up the texts beside it; 0:
+     * all. Parts change no bit of what comes after. */
+    int64_t prompt_chunk;
+    /* Each step tells the log-probability of the id that was chosen: the log-softmax of the logits as the model gives
+     * them, before biases, penalties, grammar and temperature. */
+    bool logprobs;
+    /* The steps that read the prompt tell those of its ids. A step then reads as much as 16 MiB of logits stand for, and
+     * no more. */
+    bool prompt_logprobs;
+    /* With each of these, that many of the likeliest ids in its place are told, too; 0 to 64. */
+    int top_logprobs;
 };
 #define TARE_GENERATE_OPTIONS_INIT                                                                                     \
     {                                                                                                                  \
         .size = sizeof(struct tare_generate_options), .sampling = TARE_SAMPLING_INIT                                   \
     }
 
-/* One step of a generation. */
+/* An id and its log-probability, -INFINITY where the model rules it out. */
+struct tare_logprob {
+    int32_t id;
+    float logprob;
+};
+
+/* An id of a prompt. All is borrowed until the next call. */
+struct tare_prompt_logprob {
+    int32_t id;
+    /* NaN: no id stands before it that was fed with this prompt. */
+    float logprob;
+    /* The likeliest ids in its place, the likeliest first, of equal ones the smaller id. */
+    size_t n_top;
+    const struct tare_logprob *top;
+};
+
+/* One step of a generation. All pointers are borrowed until the next call. */
 struct tare_generated {
-    /* The text that this step adds, in whole characters, maybe "". A NUL follows. Borrowed until the next call. */
+    /* The text that this step adds, in whole characters, maybe "". A NUL follows; U+0000 may be in it. */
     const char *text;
     /* Bytes of text. */
     size_t size;
-    /* The id that was chosen; -1: none. */
+    /* The id that was chosen, also when its text is held back; -1: none. */
     int32_t id;
     enum tare_finish finish;
+    /* Why the text failed: TARE_OK, or the code of tare_generate_error(). */
+    enum tare_code code;
+    /* How many ids of the prompt later steps will read. Until that is 0, a step has no id and no finish. */
+    size_t waiting;
+    /* The log-probability of id; NaN: there is no id, or it was not asked for. */
+    float logprob;
+    /* The likeliest ids in its place, the likeliest first, of equal ones the smaller id; top_size is sizeof *top. */
+    size_t n_top;
+    size_t top_size;
+    const struct tare_logprob *top;
+    /* What this step read of the prompt: its ids in order, each once over all steps; prompt_size is sizeof *prompt. */
+    size_t n_prompt;
+    size_t prompt_size;
+    const struct tare_prompt_logprob *prompt;
 };
 
 /*
@@ -1249,7 +1345,7 @@ struct tare_generated {
  *
  * The ids that the session held before count among the recent ones, for penalties and drafts.
  */
-TARE_API enum tare_code tare_generate_open(tare_generation **generation, tare_session *session,
+TARE_API enum tare_code tare_generate_open(tare_generate **generation, tare_session *session,
                                            const tare_tokenizer *tokenizer, const int32_t *prompt, size_t n,
                                            const struct tare_generate_options *options, struct tare_error *err);
 
@@ -1262,12 +1358,32 @@ TARE_API enum tare_code tare_generate_open(tare_generation **generation, tare_se
  * and the ids that were given out, or all but the last of them. An error ends the text, too. TARE_E_FORMAT: the logits
  * hold NaN or infinity, as they do where the weights hold one.
  */
-TARE_API enum tare_code tare_generate_next(tare_generation *generation, struct tare_generated *step,
+TARE_API enum tare_code tare_generate_next(tare_generate *generation, struct tare_generated *step,
                                            struct tare_error *err);
 
+/*
+ * Continue several texts by one id each, with one pass over the weights for all of them.
+ *
+ *   generates   n of them, of one model, each with a session of its own; threads are those of the first session
+ *   steps       receives n steps
+ *
+ * Texts join and leave from call to call. Each becomes what it would become alone, to the bit; one whose prompt is
+ * longer than its prompt_chunk takes several steps to read it. An error of one text is told in its step and ends it,
+ * while the others continue. The call itself fails only where nothing was changed: TARE_E_ARGUMENT, when the texts are
+ * not of one model, are not computed alike (exact, kernels) or share a session; TARE_E_MEMORY.
+ */
+TARE_API enum tare_code tare_generate_each(tare_generate *const *generates, struct tare_generated *steps, size_t n,
+                                           struct tare_error *err);
+
+/* End a text: its next step gives what was held back and TARE_FINISH_CANCELLED. Any thread, also during a step. */
+TARE_API void tare_generate_cancel(tare_generate *generate);
+
+/* Why the text failed; code TARE_OK: it has not. Borrowed, valid until tare_generate_free(). */
+TARE_API const struct tare_error *tare_generate_error(const tare_generate *generate);
+
 /* How many ids drafts have guessed so far, and how many of these were right. */
-TARE_API void tare_generate_drafts(const tare_generation *generation, int64_t *guessed, int64_t *right);
-TARE_API void tare_generate_free(tare_generation *generation);
+TARE_API void tare_generate_drafts(const tare_generate *generation, int64_t *guessed, int64_t *right);
+TARE_API void tare_generate_free(tare_generate *generation);
 
 /* The word for a finish, as "stop". Static; any thread. */
 TARE_API const char *tare_finish_name(enum tare_finish finish);

@@ -206,12 +206,12 @@ static void streams_whole_characters(void **state)
     const char *piece;
     assert_int_equal(tare_stream_open(&stream, tokenizer, false, NULL), TARE_OK);
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        assert_int_equal(tare_stream_put(stream, steps[i].id, &piece, NULL), TARE_OK);
+        assert_int_equal(tare_stream_put(stream, steps[i].id, &piece, NULL, NULL), TARE_OK);
         assert_string_equal(piece, steps[i].piece);
     }
-    assert_int_equal(tare_stream_end(stream, &piece, NULL), TARE_OK);
+    assert_int_equal(tare_stream_end(stream, &piece, NULL, NULL), TARE_OK);
     assert_string_equal(piece, "\xef\xbf\xbd");
-    assert_int_equal(tare_stream_put(stream, 0, &piece, &err), TARE_E_ARGUMENT);
+    assert_int_equal(tare_stream_put(stream, 0, &piece, NULL, &err), TARE_E_ARGUMENT);
     tare_stream_free(stream);
     tare_tokenizer_free(tokenizer);
 }
