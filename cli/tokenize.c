@@ -88,8 +88,7 @@ static int decode(struct request *request)
     const int status = read_ids(request);
     if (status != CLI_GO_ON)
         return status;
-    if (tare_tokenizer_decode(request->tokenizer, request->ids, request->n, request->no_special, &text, &size,
-                              &err))
+    if (tare_tokenizer_decode(request->tokenizer, request->ids, request->n, request->no_special, &text, &size, &err))
         return cli_fail(&err);
     if (request->json) {
         fputs("{\"text\": ", stdout);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "run/session/logprob.h"
 
 /* Logits of a prompt that are held at once, when its log-probabilities are told: more rows would not be faster. */
@@ -57,16 +58,20 @@ const struct tare_error *tare_generate_error(const tare_generate *g)
 
 static enum tare_code copy_sampling(tare_generate *g, const struct tare_sampling *s, struct tare_error *err)
 {
-    g->sampling = (struct tare_sampling)TARE_SAMPLING_INIT;
-    memcpy(&g->sampling, s, s->size < sizeof *s ? s->size : sizeof *s);
-    g->sampling.size = sizeof g->sampling;
+    enum tare_code code;
+    if ((code = tare_sized_read(&g->sampling, sizeof g->sampling, s, "sampling", err)) ||
+        (code = tare_sized_list_check(g->sampling.bias, g->sampling.n_bias, g->sampling.bias_stride, sizeof *g->bias,
+                                      "bias", err)))
+        return code;
     const size_t n = g->sampling.n_bias;
     g->bias = calloc(n + 1, sizeof *g->bias);
     if (!g->bias)
         return tare_fail_memory(err);
-    if (n)
-        memcpy(g->bias, g->sampling.bias, n * sizeof *g->bias);
+    for (size_t i = 0; i < n; i++)
+        memcpy(&g->bias[i], tare_sized_at(g->sampling.bias, i, g->sampling.bias_stride, sizeof *g->bias),
+               sizeof *g->bias);
     g->sampling.bias = g->bias;
+    g->sampling.bias_stride = sizeof *g->bias;
     return TARE_OK;
 }
 
@@ -144,7 +149,7 @@ static enum tare_code open_generation(tare_generate *g, const int32_t *prompt, s
                                                       : TARE_DRAFT_MOST;
     g->draft_now = g->draft_most;
     g->ignore_ends = o->ignore_ends;
-    if ((code = copy_sampling(g, &o->sampling, err)) || (code = copy_text(g, prompt, n, err)) ||
+    if ((code = copy_sampling(g, o->sampling, err)) || (code = copy_text(g, prompt, n, err)) ||
         (code = tare_stops_open(&g->stops, o->stops, o->stop_sizes, o->n_stops, err)) ||
         (code = open_logprobs(g, o, err)) || (code = open_stream(g, err)))
         return code;
@@ -155,12 +160,14 @@ enum tare_code tare_generate_open(tare_generate **generate, tare_session *sessio
                                   const int32_t *prompt, size_t n, const struct tare_generate_options *options,
                                   struct tare_error *err)
 {
-    struct tare_generate_options own = TARE_GENERATE_OPTIONS_INIT;
-    *generate = NULL;
-    if (options)
-        memcpy(&own, options, options->size < sizeof own ? options->size : sizeof own);
-    if (!session || !tokenizer)
-        return tare_fail(err, TARE_E_ARGUMENT, "", "a text needs a session and a tokenizer");
+    struct tare_generate_options own;
+    if (generate)
+        *generate = NULL;
+    if (!generate || !session || !tokenizer)
+        return tare_fail(err, TARE_E_ARGUMENT, "", "a text needs a place for it, a session and a tokenizer");
+    const enum tare_code bad = tare_sized_read(&own, sizeof own, options, "options", err);
+    if (bad)
+        return bad;
     tare_generate *g = calloc(1, sizeof *g);
     if (!g)
         return tare_fail_memory(err);
@@ -172,4 +179,14 @@ enum tare_code tare_generate_open(tare_generate **generate, tare_session *sessio
     else
         *generate = g;
     return code;
+}
+
+void tare_generate_options_init(struct tare_generate_options *options, size_t size)
+{
+    tare_sized_init(options, size);
+}
+
+void tare_generated_init(struct tare_generated *generated, size_t size)
+{
+    tare_sized_init(generated, size);
 }

@@ -27,7 +27,7 @@ struct tare_generate {
     size_t row, n_rows;
     int64_t vocabulary, context, most, drawn, guessed, right;
     int32_t draft[TARE_DRAFT_MOST], feed[TARE_DRAFT_MOST + 1]; /* feed: the last id, and guesses */
-    size_t draft_most, draft_now, guesses; /* guesses: how many the last feed had */
+    size_t draft_most, draft_now, guesses;                     /* guesses: how many the last feed had */
     bool lookup, ignore_ends;
     /* What a step tells of the chosen id, and of the top_most likeliest ones in its place. `raw` keeps the row of
      * logits as it was before it is adjusted. Both NULL when nothing is to be told. */

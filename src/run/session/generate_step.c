@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/pool.h"
+#include "base/sized.h"
 #include "run/session/generate.h"
 #include "run/session/logprob.h"
 #include "run/session/lookup.h"
@@ -40,7 +41,9 @@ static struct tare_feed next_feed(tare_generate *g)
                                   .ids = g->ids + g->fed,
                                   .n = n,
                                   .all = g->prompt_rows,
-                                  .logits = g->prompt_rows ? g->prompt_rows : n == waiting ? g->rows : NULL,
+                                  .logits = g->prompt_rows ? g->prompt_rows
+                                            : n == waiting ? g->rows
+                                                           : NULL,
                                   .later = waiting - n};
     }
     g->guesses = guess(g);
@@ -143,9 +146,10 @@ static enum tare_code choose(tare_generate *g)
         code = tare_grammar_mask(g->grammar, logits, g->vocabulary, &allowed, &g->error);
     if (code || !allowed)
         return code;
-    const int32_t id = tare_sample(logits, g->vocabulary, &g->sampling, (uint64_t)g->drawn);
-    if (g->grammar && !(logits[id] > -INFINITY))
-        return TARE_OK; /* what the grammar allows is ruled out by a bias, or is not a number */
+    int32_t id = -1;
+    code = tare_sample(&id, logits, g->vocabulary, &g->sampling, (uint64_t)g->drawn, &g->error);
+    if (code || (g->grammar && !(logits[id] > -INFINITY)))
+        return code; /* what the grammar allows is ruled out by a bias, or is not a number */
     g->id = id;
     if (g->raw)
         g->logprob = tare_logprob_of(g->raw, id, sum);
@@ -340,35 +344,45 @@ static void end(tare_generate *g)
 
 static void tell(const tare_generate *g, struct tare_generated *step)
 {
-    *step = (struct tare_generated){.text = g->out.data ? g->out.data : "",
-                                    .size = g->out.size,
-                                    .id = g->id,
-                                    .finish = g->finish,
-                                    .code = g->error.code,
-                                    .waiting = g->finish || g->fed >= g->prompt ? 0 : g->prompt - g->fed,
-                                    .logprob = g->logprob,
-                                    .top = g->top,
-                                    .n_top = g->n_top,
-                                    .top_size = sizeof *g->top,
-                                    .prompt = g->scored,
-                                    .n_prompt = g->n_scored,
-                                    .prompt_size = sizeof *g->scored};
+    const struct tare_generated made = {.text = g->out.data ? g->out.data : "",
+                                        .bytes = g->out.size,
+                                        .id = g->id,
+                                        .finish = g->finish,
+                                        .code = g->error.code,
+                                        .waiting = g->finish || g->fed >= g->prompt ? 0 : g->prompt - g->fed,
+                                        .logprob = g->logprob,
+                                        .top = g->top,
+                                        .n_top = g->n_top,
+                                        .top_stride = sizeof *g->top,
+                                        .prompt = g->scored,
+                                        .n_prompt = g->n_scored,
+                                        .prompt_stride = sizeof *g->scored};
+    tare_sized_write(step, &made, sizeof made);
 }
 
-static enum tare_code check(tare_generate *const *generates, size_t n, struct tare_error *err)
+/* Returns where the step of text i goes. */
+static struct tare_generated *step_at(struct tare_generated *steps, size_t i, size_t stride)
 {
+    return (struct tare_generated *)(void *)((unsigned char *)steps + i * (stride ? stride : sizeof *steps));
+}
+
+static enum tare_code check(tare_generate *const *generates, size_t n, struct tare_generated *steps, size_t stride,
+                            struct tare_error *err)
+{
+    enum tare_code code = TARE_OK;
     if (!generates || !n)
         return tare_fail(err, TARE_E_ARGUMENT, "generates", "no texts were given");
-    for (size_t i = 0; i < n; i++) {
-        if (!generates[i] || !tare_session_joins(generates[0]->session, generates[i]->session))
+    for (size_t i = 0; i < n && !code; i++) {
+        if (!generates[i] || !generates[0] || !tare_session_joins(generates[0]->session, generates[i]->session))
             return tare_fail(err, TARE_E_ARGUMENT, "generates",
                              "the texts of one step are of one model and computed alike; number %zu is not", i);
         for (size_t k = 0; k < i; k++)
             if (generates[k]->session == generates[i]->session)
                 return tare_fail(err, TARE_E_ARGUMENT, "generates",
                                  "a session has one text at a time; number %zu comes twice", i);
+        code = tare_sized_check(steps ? step_at(steps, i, stride) : NULL, "steps", err);
     }
-    return TARE_OK;
+    return code;
 }
 
 static void step_all(struct round *round, tare_generate *const *generates, size_t n)
@@ -385,10 +399,10 @@ static void step_all(struct round *round, tare_generate *const *generates, size_
         end(generates[i]);
 }
 
-enum tare_code tare_generate_each(tare_generate *const *generates, struct tare_generated *steps, size_t n,
-                                  struct tare_error *err)
+enum tare_code tare_generate_each(tare_generate *const *generates, size_t n, struct tare_generated *steps,
+                                  size_t stride, struct tare_error *err)
 {
-    const enum tare_code code = check(generates, n, err);
+    const enum tare_code code = check(generates, n, steps, stride, err);
     if (code)
         return code;
     struct round round = {.feeds = calloc(n, sizeof *round.feeds), .of = calloc(n, sizeof(tare_generate *))};
@@ -400,7 +414,7 @@ enum tare_code tare_generate_each(tare_generate *const *generates, struct tare_g
     if (!room)
         return tare_fail_memory(err);
     for (size_t i = 0; i < n; i++)
-        tell(generates[i], &steps[i]);
+        tell(generates[i], step_at(steps, i, stride));
     return TARE_OK;
 }
 
@@ -408,7 +422,7 @@ enum tare_code tare_generate_next(tare_generate *g, struct tare_generated *step,
 {
     struct tare_feed one_feed;
     tare_generate *one = NULL;
-    const enum tare_code code = check(&g, 1, err);
+    const enum tare_code code = check(&g, 1, step, 0, err);
     if (code)
         return code;
     step_all(&(struct round){.feeds = &one_feed, .of = &one}, &g, 1);

@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
+#include "base/sized.h"
 #include "run/session/power.h"
-#include "tare.h"
 
 /* The finaliser of SplitMix64: Steele, Lea, Flood 2014, constants of Stafford's variant 13. */
 static uint64_t mix(uint64_t z)
@@ -125,7 +126,8 @@ static struct cut cut(const float *logits, int64_t n, float most, int64_t k, dou
     float e[TARE_POWER_RUN] = {0};
     for (int64_t i = 0; i < n; i++) {
         if (share < 1 && i % TARE_POWER_RUN == 0)
-            tare_powers(logits + i, n - i < TARE_POWER_RUN ? n - i : TARE_POWER_RUN, (struct tare_power_scale){most, -INFINITY, 1}, e);
+            tare_powers(logits + i, n - i < TARE_POWER_RUN ? n - i : TARE_POWER_RUN,
+                        (struct tare_power_scale){most, -INFINITY, 1}, e);
         if (!(logits[i] > -INFINITY))
             continue;
         const int bin = bin_of(most - logits[i]);
@@ -266,11 +268,8 @@ static int32_t take_of_all(const float *logits, int64_t n, const struct tare_sam
     return last;
 }
 
-int32_t tare_sample(const float *logits, int64_t n, const struct tare_sampling *sampling, uint64_t draw)
+static int32_t sample(const float *logits, int64_t n, const struct tare_sampling s, uint64_t draw)
 {
-    struct tare_sampling s = TARE_SAMPLING_INIT;
-    if (sampling)
-        memcpy(&s, sampling, sampling->size < sizeof s ? sampling->size : sizeof s);
     const int32_t best = (int32_t)greedy(logits, n);
     if (!(s.temperature > 0) || n < 2 || !isfinite(logits[best]))
         return best;
@@ -286,4 +285,23 @@ int32_t tare_sample(const float *logits, int64_t n, const struct tare_sampling *
         id = take(c, kept, &s, share);
     free(c);
     return id;
+}
+
+enum tare_code tare_sample(int32_t *id, const float *logits, int64_t vocabulary, const struct tare_sampling *sampling,
+                           uint64_t draw, struct tare_error *err)
+{
+    struct tare_sampling own;
+    if (id)
+        *id = -1;
+    if (!id || !logits || vocabulary < 1)
+        return tare_fail(err, TARE_E_ARGUMENT, "", "sampling needs a place for the id, and logits");
+    const enum tare_code code = tare_sized_read(&own, sizeof own, sampling, "sampling", err);
+    if (!code)
+        *id = sample(logits, vocabulary, own, draw);
+    return code;
+}
+
+void tare_sampling_init(struct tare_sampling *sampling, size_t size)
+{
+    tare_sized_init(sampling, size);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "run/session/generate.h"
 #include "run/session/measure.h"
 #include "run/session/prompt_cache.h"
@@ -130,13 +131,14 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
 enum tare_code tare_session_open(tare_session **session, tare_model *model, const struct tare_session_options *options,
                                  struct tare_error *err)
 {
-    struct tare_session_options own = TARE_SESSION_OPTIONS_INIT;
-    *session = NULL;
-    if (options)
-        memcpy(&own, options, options->size < sizeof own ? options->size : sizeof own);
-    enum tare_code code =
-        model ? check_model(model, err) : tare_fail(err, TARE_E_ARGUMENT, "model", "no model was given");
-    if (code)
+    struct tare_session_options own;
+    if (session)
+        *session = NULL;
+    if (!session || !model)
+        return tare_fail(err, TARE_E_ARGUMENT, model ? "session" : "model",
+                         "a session needs a place for it, and a model");
+    enum tare_code code;
+    if ((code = tare_sized_read(&own, sizeof own, options, "options", err)) || (code = check_model(model, err)))
         return code;
     tare_session *s = calloc(1, sizeof *s);
     if (!s)
@@ -231,8 +233,15 @@ bool tare_session_joins(const tare_session *a, const tare_session *b)
            !strcmp(x->kernels.name, y->kernels.name);
 }
 
-static enum tare_code check_feeds(const struct tare_feed *feeds, size_t n, struct tare_error *err)
+/* Copies the host's feeds, which may be of another version, and checks them. */
+static enum tare_code check_feeds(struct tare_feed *feeds, const struct tare_feed *given, size_t n, size_t stride,
+                                  struct tare_error *err)
 {
+    enum tare_code listed = tare_sized_list_check(given, n, stride, sizeof *feeds, "feeds", err);
+    if (listed)
+        return listed;
+    for (size_t i = 0; i < n; i++)
+        memcpy(&feeds[i], tare_sized_at(given, i, stride, sizeof *feeds), sizeof *feeds);
     for (size_t i = 0; i < n; i++) {
         if (!feeds[i].session || !tare_session_joins(feeds[0].session, feeds[i].session))
             return tare_fail(err, TARE_E_ARGUMENT, "session",
@@ -391,25 +400,32 @@ enum tare_code tare_feed_run(struct tare_feed *feeds, size_t n, const volatile i
     return code;
 }
 
-enum tare_code tare_session_feed_each(struct tare_feed *feeds, size_t n, struct tare_error *err)
+enum tare_code tare_session_feed_each(const struct tare_feed *given, size_t n, size_t stride, struct tare_error *err)
 {
-    const enum tare_code code =
-        n && feeds ? check_feeds(feeds, n, err) : tare_fail(err, TARE_E_ARGUMENT, "feeds", "no sessions were given");
-    return code ? code : tare_feed_run(feeds, n, feeds->session->cancel, err);
+    if (!n || !given)
+        return tare_fail(err, TARE_E_ARGUMENT, "feeds", "no sessions were given");
+    struct tare_feed *feeds = calloc(n, sizeof *feeds);
+    enum tare_code code = feeds ? check_feeds(feeds, given, n, stride, err) : tare_fail_memory(err);
+    if (!code)
+        code = tare_feed_run(feeds, n, feeds->session->cancel, err);
+    free(feeds);
+    return code;
 }
 
 enum tare_code tare_session_feed(tare_session *s, const int32_t *ids, size_t n, bool all, float *logits,
                                  struct tare_error *err)
 {
-    struct tare_feed feed = {.session = s, .ids = ids, .n = n, .all = all, .logits = logits};
-    return tare_session_feed_each(&feed, 1, err);
+    const struct tare_feed feed = {.session = s, .ids = ids, .n = n, .all = all, .logits = logits};
+    return tare_session_feed_each(&feed, 1, sizeof feed, err);
 }
 
 enum tare_code tare_session_hidden(tare_session *s, const int32_t *ids, size_t n, bool all, float *hidden,
                                    struct tare_error *err)
 {
-    struct tare_feed feed = {.session = s, .ids = ids, .n = n, .all = all, .hidden = hidden};
-    return tare_session_feed_each(&feed, 1, err);
+    const struct tare_feed feed = {.session = s, .ids = ids, .n = n, .all = all, .hidden = hidden};
+    if (!hidden)
+        return tare_fail(err, TARE_E_ARGUMENT, "hidden", "it is NULL");
+    return tare_session_feed_each(&feed, 1, sizeof feed, err);
 }
 
 enum tare_code tare_session_fork(tare_session **fork, const tare_session *s, struct tare_error *err)
@@ -511,4 +527,9 @@ enum tare_code tare_session_rewind(tare_session *s, int64_t length, struct tare_
     const enum tare_code code = tare_session_feed(s, again, n, false, NULL, err);
     free(again);
     return code;
+}
+
+void tare_session_options_init(struct tare_session_options *options, size_t size)
+{
+    tare_sized_init(options, size);
 }

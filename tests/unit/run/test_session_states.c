@@ -274,17 +274,21 @@ static void test_together(void **unused)
         feed(a, 0, 0, 90, NULL);
         tare_session *b = fork_of(a), *c = fork_of(a);
         rewind_to(c, 40);
-        struct tare_feed feeds[] = {{a, ids[0] + 90, 20, false, got[0]}, /* the rest of a pass goes to the others */
-                                    {b, ids[1] + 90, 400, false, got[1]},
-                                    {c, ids[1] + 40, 2, false, got[2]}};
-        assert_int_equal(tare_session_feed_each(feeds, 3, NULL), TARE_OK);
+        struct tare_feed feeds[] = {{.session = a,
+                                     .ids = ids[0] + 90,
+                                     .n = 20,
+                                     .all = false,
+                                     .logits = got[0]}, /* the rest of a pass goes to the others */
+                                    {.session = b, .ids = ids[1] + 90, .n = 400, .all = false, .logits = got[1]},
+                                    {.session = c, .ids = ids[1] + 40, .n = 2, .all = false, .logits = got[2]}};
+        assert_int_equal(tare_session_feed_each(feeds, 3, 0, NULL), TARE_OK);
         expect(m, 90, 0, 110, got[0]);
         expect(m, 90, 1, 490, got[1]);
         expect(m, 40, 1, 42, got[2]);
 
-        feeds[0] = (struct tare_feed){a, ids[0] + 110, 3, false, got[0]};
-        feeds[1] = (struct tare_feed){c, ids[1] + 42, 5, false, got[1]};
-        assert_int_equal(tare_session_feed_each(feeds, 2, NULL), TARE_OK);
+        feeds[0] = (struct tare_feed){.session = a, .ids = ids[0] + 110, .n = 3, .all = false, .logits = got[0]};
+        feeds[1] = (struct tare_feed){.session = c, .ids = ids[1] + 42, .n = 5, .all = false, .logits = got[1]};
+        assert_int_equal(tare_session_feed_each(feeds, 2, 0, NULL), TARE_OK);
         rewind_to(b, 90);
         feed(b, 0, 90, 110, NULL);
         feed(b, 0, 110, 113, got[2]);
@@ -303,8 +307,9 @@ static void test_one_each(void **unused)
         float got[2][VOCABULARY], want[VOCABULARY];
         tare_session *a = open_session(m), *b = fork_of(a), *alone = fork_of(a);
         for (int i = 0; i < 30; i++) {
-            struct tare_feed feeds[] = {{a, ids[0] + i, 1, i % 2, got[0]}, {b, ids[1] + i, 1, false, got[1]}};
-            assert_int_equal(tare_session_feed_each(feeds, 2, NULL), TARE_OK);
+            struct tare_feed feeds[] = {{.session = a, .ids = ids[0] + i, .n = 1, .all = i % 2, .logits = got[0]},
+                                        {.session = b, .ids = ids[1] + i, .n = 1, .all = false, .logits = got[1]}};
+            assert_int_equal(tare_session_feed_each(feeds, 2, 0, NULL), TARE_OK);
             feed(alone, 1, i, i + 1, want);
             assert_memory_equal(got[1], want, sizeof want);
         }
@@ -321,19 +326,20 @@ static void test_refused(void **unused)
     float got[VOCABULARY];
     tare_session *a = open_session(1), *b = fork_of(a), *other = open_session(0);
     struct tare_error err = {0};
-    struct tare_feed feeds[] = {{a, ids[0], 10, false, NULL}, {b, ids[0], 10, false, NULL}};
-    fixture_expect(tare_session_feed_each(feeds, 0, &err), &err, TARE_E_ARGUMENT, "feeds", NULL);
-    fixture_expect(tare_session_feed_each(NULL, 2, &err), &err, TARE_E_ARGUMENT, "feeds", NULL);
+    struct tare_feed feeds[] = {{.session = a, .ids = ids[0], .n = 10, .all = false, .logits = NULL},
+                                {.session = b, .ids = ids[0], .n = 10, .all = false, .logits = NULL}};
+    fixture_expect(tare_session_feed_each(feeds, 0, 0, &err), &err, TARE_E_ARGUMENT, "feeds", NULL);
+    fixture_expect(tare_session_feed_each(NULL, 2, 0, &err), &err, TARE_E_ARGUMENT, "feeds", NULL);
     feeds[1].session = a;
-    fixture_expect(tare_session_feed_each(feeds, 2, &err), &err, TARE_E_ARGUMENT, "session", "twice");
+    fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_ARGUMENT, "session", "twice");
     feeds[1].session = other;
-    fixture_expect(tare_session_feed_each(feeds, 2, &err), &err, TARE_E_ARGUMENT, "session", "number 1");
+    fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_ARGUMENT, "session", "number 1");
     feeds[1].session = NULL;
-    fixture_expect(tare_session_feed_each(feeds, 2, &err), &err, TARE_E_ARGUMENT, "session", "number 1");
-    feeds[1] = (struct tare_feed){b, (const int32_t[]){0, VOCABULARY}, 2, false, NULL};
-    fixture_expect(tare_session_feed_each(feeds, 2, &err), &err, TARE_E_ARGUMENT, "ids", "id 40, number 1");
-    feeds[1] = (struct tare_feed){b, ids[0], CONTEXT + 1, false, NULL};
-    fixture_expect(tare_session_feed_each(feeds, 2, &err), &err, TARE_E_ARGUMENT, "context", NULL);
+    fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_ARGUMENT, "session", "number 1");
+    feeds[1] = (struct tare_feed){.session = b, .ids = (const int32_t[]){0, VOCABULARY}, .n = 2};
+    fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_ARGUMENT, "ids", "id 40, number 1");
+    feeds[1] = (struct tare_feed){.session = b, .ids = ids[0], .n = CONTEXT + 1};
+    fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_ARGUMENT, "context", NULL);
     assert_int_equal(tare_session_length(a), 0);
     assert_int_equal(tare_session_length(b), 0);
     feed(a, 0, 0, 20, got);
@@ -419,9 +425,10 @@ static void test_cancelled_together(void **unused)
         tare_session *a = open_trapped(m);
         feed(a, 0, 0, 30, NULL);
         tare_session *b = fork_of(a);
-        struct tare_feed feeds[] = {{a, ids[0] + 30, 200, false, NULL}, {b, ids[1] + 30, 200, false, NULL}};
+        struct tare_feed feeds[] = {{.session = a, .ids = ids[0] + 30, .n = 200, .all = false, .logits = NULL},
+                                    {.session = b, .ids = ids[1] + 30, .n = 200, .all = false, .logits = NULL}};
         trap.left = 2; /* the first pass: 200 of a, 56 of b; the second one: the rest of b */
-        fixture_expect(tare_session_feed_each(feeds, 2, &err), &err, TARE_E_CANCELLED, NULL, NULL);
+        fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_CANCELLED, NULL, NULL);
         trap.cancel = 0;
         assert_int_equal(tare_session_length(a), 230);
         assert_int_equal(tare_session_length(b), 86);
