@@ -137,7 +137,8 @@ struct tare_generate_options {
     /* The bytes of each of the n_stops texts, where they may hold U+0000; NULL: a NUL ends each. */
     const size_t *stop_sizes;
     /* The most ids of the prompt that one step feeds, so that a long prompt does not hold up the texts beside it; 0:
-     * all. Parts change no bit of what comes after. */
+     * all. Parts change no bit of what comes after. Up to 256 ids go through the weights together, those of all texts
+     * counted, so that 128 leaves room for others. */
     int64_t prompt_chunk;
     /* Each step tells the log-probability of the id that was chosen: the log-softmax of the logits as the model gives
      * them, before biases, penalties, grammar and temperature. */

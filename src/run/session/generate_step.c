@@ -288,7 +288,7 @@ static void collect(struct round *round, tare_generate *const *generates, size_t
         struct tare_feed *feed = &round->feeds[round->n];
         *feed = next_feed(g);
         const volatile int *cancel = tare_session_cancel(g->session);
-        if (cancel && *cancel) {
+        if (cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED)) {
             if (finish(g, TARE_FINISH_CANCELLED))
                 fail(g);
         } else if (tare_feed_prepare(feed, &g->error)) {

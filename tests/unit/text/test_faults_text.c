@@ -58,6 +58,8 @@ static enum tare_code there_and_back(void *user, struct tare_error *err)
         code = tare_stream_put(stream, ids[i], &piece, NULL, err);
     if (!code)
         code = tare_stream_end(stream, &piece, NULL, err);
+    if (!code)
+        code = tare_tokenizer_token(tokenizer, ids[0], &piece, &n, NULL, err);
     tare_stream_free(stream);
     tare_text_free(text);
     tare_ids_free(ids);
