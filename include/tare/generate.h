@@ -197,6 +197,8 @@ struct tare_generated {
     /* Bytes from one to the next. */
     size_t prompt_stride;
     const struct tare_prompt_logprob *prompt;
+    /* With TARE_FINISH_STOP: the number of the stop string that came, as in the options. */
+    size_t stop;
 };
 #define TARE_GENERATED_INIT TARE_SIZED(tare_generated)
 

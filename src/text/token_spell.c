@@ -176,6 +176,9 @@ int64_t tare_tokenizer_size(const tare_tokenizer *tokenizer)
 enum tare_code tare_tokenizer_id(const tare_tokenizer *tokenizer, const char *text, size_t size, int32_t *id,
                                  struct tare_error *err)
 {
+    if (!tokenizer || !text || !id)
+        return tare_fail(err, TARE_E_ARGUMENT, "",
+                         "looking a token up needs a tokenizer, a text and a place for the id");
     const uint32_t found = tare_tokenizer_find(tokenizer, text, size);
     *id = found == TARE_TOKEN_NONE ? -1 : (int32_t)found;
     if (*id >= 0)
@@ -186,6 +189,8 @@ enum tare_code tare_tokenizer_id(const tare_tokenizer *tokenizer, const char *te
 enum tare_code tare_tokenizer_token(const tare_tokenizer *tokenizer, int32_t id, const char **text, size_t *size,
                                     bool *special, struct tare_error *err)
 {
+    if (!tokenizer || !text || !size)
+        return tare_fail(err, TARE_E_ARGUMENT, "", "looking a token up needs a tokenizer and places for text and size");
     const struct tare_token *token = tare_vocab_token(&tokenizer->vocab, id);
     const struct tare_spelled *spelled = NULL;
     *text = NULL;

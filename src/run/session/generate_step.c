@@ -356,7 +356,8 @@ static void tell(const tare_generate *g, struct tare_generated *step)
                                         .top_stride = sizeof *g->top,
                                         .prompt = g->scored,
                                         .n_prompt = g->n_scored,
-                                        .prompt_stride = sizeof *g->scored};
+                                        .prompt_stride = sizeof *g->scored,
+                                        .stop = g->finish == TARE_FINISH_STOP ? g->stops.found : 0};
     tare_sized_write(step, &made, sizeof made);
 }
 

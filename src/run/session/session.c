@@ -110,9 +110,7 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
     if ((code = choose_bits(s, options, err)) || (code = choose_context(s, options->context, err)) ||
         (code = open_states(s, err)))
         return code;
-    uint64_t states = 0;
-    for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
-        states += s->states[i] ? tare_state_size(s->states[i], s->context) : 0;
+    const uint64_t states = tare_session_bytes(s, s->context);
     if (!__atomic_load_n(&model->loaded, __ATOMIC_ACQUIRE) &&
         (code = tare_budget_check(model, states, s->context, options->memory, err)))
         return code;
@@ -192,6 +190,33 @@ int64_t tare_session_context(const tare_session *s)
 int64_t tare_session_length(const tare_session *s)
 {
     return s->length;
+}
+
+uint64_t tare_session_bytes(const tare_session *s, int64_t tokens)
+{
+    uint64_t bytes = 0;
+    for (int64_t i = 0; s && i < 2 * s->decoder->n_layers; i++)
+        bytes += s->states[i] ? tare_state_size(s->states[i], tokens) : 0;
+    return bytes;
+}
+
+static enum tare_code reserve_states(const tare_session *s, int64_t length, struct tare_error *err)
+{
+    enum tare_code code = TARE_OK;
+    for (int64_t k = 0; k < 2 * s->decoder->n_layers && code == TARE_OK; k++)
+        if (s->states[k])
+            code = tare_state_reserve(s->states[k], s->length, length, err);
+    return code;
+}
+
+enum tare_code tare_session_reserve(tare_session *s, int64_t tokens, struct tare_error *err)
+{
+    if (!s)
+        return tare_fail(err, TARE_E_ARGUMENT, "session", "it is NULL");
+    if (tokens < s->length || tokens > s->context)
+        return tare_fail(err, TARE_E_ARGUMENT, "tokens", "%lld tokens: this session takes %lld to %lld",
+                         (long long)tokens, (long long)s->length, (long long)s->context);
+    return reserve_states(s, tokens, err);
 }
 
 static enum tare_code check_ids(const struct tare_feed *f, struct tare_error *err)
@@ -333,20 +358,10 @@ static void keep_pass(struct step *step)
     }
 }
 
-static enum tare_code reserve_states(const struct tare_feed *f, struct tare_error *err)
-{
-    const tare_session *s = f->session;
-    enum tare_code code = TARE_OK;
-    for (int64_t k = 0; k < 2 * s->decoder->n_layers && code == TARE_OK; k++)
-        if (s->states[k])
-            code = tare_state_reserve(s->states[k], s->length, s->length + (int64_t)f->n, err);
-    return code;
-}
-
 enum tare_code tare_feed_prepare(const struct tare_feed *feed, struct tare_error *err)
 {
     const enum tare_code code = check_ids(feed, err);
-    return code ? code : reserve_states(feed, err);
+    return code ? code : reserve_states(feed->session, feed->session->length + (int64_t)feed->n, err);
 }
 
 static enum tare_code reserve(const struct step *step, struct tare_error *err)
@@ -358,7 +373,7 @@ static enum tare_code reserve(const struct step *step, struct tare_error *err)
         const int64_t length = f->session->length + (int64_t)f->n;
         tokens = (int64_t)f->n < TARE_PASS_TOKENS - tokens ? tokens + (int64_t)f->n : TARE_PASS_TOKENS;
         longest = length > longest ? length : longest;
-        code = reserve_states(f, err);
+        code = reserve_states(f->session, length, err);
     }
     return code ? code : tare_runner_reserve(step->feeds->session->runner, tokens, longest, err);
 }

@@ -50,14 +50,16 @@ static bool ends_with(const char *text, size_t size, const char *word, size_t n)
     return n <= size && !memcmp(text + size - n, word, n);
 }
 
-/* Returns the length of the longest stop string that ends after `size` bytes, or 0. */
-static size_t complete_at(const struct tare_stops *stops, const char *text, size_t size)
+/* Returns the length of the longest stop string that ends after `size` bytes, or 0, and notes its number. */
+static size_t complete_at(struct tare_stops *stops, const char *text, size_t size)
 {
     size_t longest = 0;
     for (size_t i = 0; i < stops->n; i++) {
         const size_t n = stops->sizes[i];
-        if (n > longest && ends_with(text, size, stops->strings[i], n))
+        if (n > longest && ends_with(text, size, stops->strings[i], n)) {
             longest = n;
+            stops->found = i;
+        }
     }
     return longest;
 }

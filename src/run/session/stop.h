@@ -11,6 +11,7 @@ struct tare_stops {
     size_t *sizes;  /* bytes of each; U+0000 may be among them */
     size_t n;
     struct tare_text held; /* may be the beginning of a stop string */
+    size_t found;          /* the number of the one that is complete */
 };
 /* sizes: NULL means that each string ends with its NUL. */
 enum tare_code tare_stops_open(struct tare_stops *stops, const char *const *strings, const size_t *sizes, size_t n,

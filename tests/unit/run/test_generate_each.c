@@ -51,6 +51,7 @@ struct text {
     enum tare_finish finish;
     enum tare_code code;
     int64_t right;
+    size_t stop;
 };
 
 static void open_session(struct text *t, bool exact)
@@ -105,6 +106,7 @@ static void add(struct text *t, const struct tare_generated *step)
     }
     t->finish = step->finish;
     t->code = step->code;
+    t->stop = step->stop;
     tare_generate_drafts(t->generate, &guessed, &t->right);
 }
 
@@ -122,6 +124,7 @@ static void finish_alone(struct text *t)
 static void same(const struct text *got, const struct text *want)
 {
     assert_int_equal(got->finish, want->finish);
+    assert_int_equal(got->stop, want->stop);
     assert_int_equal(got->size, want->size);
     assert_memory_equal(got->bytes, want->bytes, want->size);
     assert_int_equal(got->n, want->n);
@@ -453,8 +456,8 @@ static void test_nul(void **unused)
 {
     (void)unused;
     static const char gbnf[] = "root ::= \"a\\x00b\\x00\\x00c\"";
-    static const char *const stop[] = {"\0\0"};
-    static const size_t stop_size[] = {2};
+    static const char *const stop[] = {"\0a", "\0\0", "b\0\0"}; /* two end at the same place: the longer one counts */
+    static const size_t stop_size[] = {2, 2, 3};
     tare_grammar *nul = NULL;
     assert_int_equal(tare_grammar_open(&nul, tokenizer, TARE_GRAMMAR_GBNF, gbnf, strlen(gbnf), NULL), TARE_OK);
     for (size_t turn = 0; turn < 2; turn++) {
@@ -463,13 +466,14 @@ static void test_nul(void **unused)
         o.grammar = nul;
         o.stops = stop;
         o.stop_sizes = stop_size;
-        o.n_stops = turn;
+        o.n_stops = turn ? 3 : 0;
         o.logprobs = true;
         o.top_logprobs = TOP;
         open_text(&t, "Once", &o);
         finish_alone(&t);
         assert_int_equal(t.finish, turn ? TARE_FINISH_STOP : TARE_FINISH_GRAMMAR);
-        assert_int_equal(t.size, turn ? 3 : 6);
+        assert_int_equal(t.size, turn ? 2 : 6);
+        assert_int_equal(t.stop, turn ? 2 : 0);
         assert_memory_equal(t.bytes, "a\0b\0\0c", t.size);
         close_text(&t);
     }

@@ -319,6 +319,27 @@ static void test_one_each(void **unused)
     }
 }
 
+/* Room that was made before changes no result; a text of twice the tokens takes more. */
+static void test_reserved(void **unused)
+{
+    (void)unused;
+    for (int m = 0; m < MODELS; m++) {
+        float got[VOCABULARY];
+        struct tare_error err = {0};
+        tare_session *s = open_session(m);
+        assert_true(tare_session_bytes(s, 200) >= tare_session_bytes(s, 100) && tare_session_bytes(s, 100) > 0);
+        feed(s, 0, 0, 10, NULL);
+        assert_int_equal(tare_session_reserve(s, 300, &err), TARE_OK);
+        assert_int_equal(tare_session_length(s), 10);
+        fixture_expect(tare_session_reserve(s, 9, &err), &err, TARE_E_ARGUMENT, "tokens", "10 to 600");
+        fixture_expect(tare_session_reserve(s, CONTEXT + 1, &err), &err, TARE_E_ARGUMENT, "tokens", "601");
+        feed(s, 0, 10, 60, got);
+        expect(m, 10, 0, 60, got);
+        tare_session_free(s);
+    }
+    assert_int_equal(tare_session_reserve(NULL, 1, NULL), TARE_E_ARGUMENT);
+}
+
 /* A step that one of its sessions cannot do changes none of them. */
 static void test_refused(void **unused)
 {
@@ -519,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_together),
         cmocka_unit_test(test_one_each),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_reserved),
         cmocka_unit_test(test_cancelled),
         cmocka_unit_test(test_cancelled_together),
         cmocka_unit_test(test_cancelled_rewinding),

@@ -154,6 +154,9 @@ static void test_names(void **unused)
     }
     fixture_expect(tare_tokenizer_id(t, " the", 4, &id, &err), &err, TARE_E_ABSENT, "text", "\" the\"");
     assert_int_equal(id, -1);
+    assert_int_equal(tare_tokenizer_id(NULL, "a", 1, &id, NULL), TARE_E_ARGUMENT);
+    assert_int_equal(tare_tokenizer_id(t, "a", 1, NULL, NULL), TARE_E_ARGUMENT);
+    assert_int_equal(tare_tokenizer_token(t, 0, NULL, &n, NULL, NULL), TARE_E_ARGUMENT);
     tare_tokenizer_free(t);
 }
 
