@@ -110,7 +110,9 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
     if ((code = choose_bits(s, options, err)) || (code = choose_context(s, options->context, err)) ||
         (code = open_states(s, err)))
         return code;
-    const uint64_t states = tare_session_bytes(s, s->context);
+    uint64_t states = 0;
+    for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
+        states += s->states[i] ? tare_state_size(s->states[i], s->context) : 0;
     if (!__atomic_load_n(&model->loaded, __ATOMIC_ACQUIRE) &&
         (code = tare_budget_check(model, states, s->context, options->memory, err)))
         return code;
