@@ -61,7 +61,7 @@ static void table(const char *only)
 static int find_type(const char *name)
 {
     struct cli_near near = cli_near_init(name);
-    struct tare_model_type type;
+    struct tare_model_type type = TARE_MODEL_TYPE_INIT;
     for (size_t i = 0; tare_model_type_get(i, &type); i++) {
         if (strcmp(name, type.model_type) == 0)
             return CLI_GO_ON;

@@ -99,10 +99,10 @@ enum tare_code tare_plan_make(struct tare_model **model, const char *path, const
     m->checkpoint.edits = edits;
     m->options = own;
     tare_threads_hold(own.pool);
-    if (!path && !m->options.n_files)
+    if (!path && !m->options.n_files && !m->options.host)
         tare_fail(&error, TARE_E_ARGUMENT, "", "tare_plan needs a path");
     else
-        stages(m, path ? path : "memory", &error);
+        stages(m, path ? path : m->options.host ? "host" : "memory", &error);
     tare_plan_keep(m, &error);
     keep_remarks(m);
     /* When memory ran out, a stage may have left half of its results: such a plan is thrown away. */
@@ -159,4 +159,9 @@ const struct tare_report *tare_model_report(const struct tare_model *model)
 void tare_options_init(struct tare_options *options, size_t size)
 {
     tare_sized_init(options, size);
+}
+
+void tare_host_init(struct tare_host *host, size_t size)
+{
+    tare_sized_init(host, size);
 }

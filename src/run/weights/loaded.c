@@ -41,12 +41,14 @@ static enum tare_code load_vector(const struct loading *l, const struct tare_par
                   : tare_fail_memory(l->err);
 }
 
-/* The bytes of the one plain module that lies in the file as it is needed. */
+/* The bytes of the one plain module that lies in the file as it is needed: mapped, or read whole. */
 static enum tare_code mapped(const struct loading *l, const struct tare_flat *flat, const unsigned char **data)
 {
     const void *part[TARE_PARTS] = {NULL};
     const struct tare_piece *p = flat->pieces;
-    const enum tare_code code = tare_module_data(l->checkpoint, p->module, part, l->err);
+    enum tare_code code = tare_module_data(l->checkpoint, p->module, part, l->err);
+    if (!code)
+        code = tare_tensor_data(l->checkpoint, p->module->part[TARE_PART_WEIGHT], &part[TARE_PART_WEIGHT], l->err);
     *data = code ? NULL
                  : (const unsigned char *)part[TARE_PART_WEIGHT] + (size_t)p->start * tare_dtype_size(p->module->dtype);
     return code;
