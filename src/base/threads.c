@@ -67,8 +67,8 @@ struct place {
 struct tare_threads {
     int count; /* the caller's included */
     atomic_int holders;
-    struct worker *workers; /* NULL: the host's run() */
-    void (*run)(void *user, int n, void (*task)(void *task_user, int index), void *task_user);
+    struct worker *workers; /* NULL: the host's threads, by run() */
+    void (*run)(void *user, int n, tare_task_fn task, void *task_user);
     void *user;
     pthread_mutex_t lock; /* only around sleeping and waking */
     pthread_cond_t work;
