@@ -31,13 +31,7 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/tareConfig.cmake ${CMAKE_CURRENT_BINAR
 
 if(TARE_COMMAND)
   install(TARGETS tare)
-  install(DIRECTORY man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 FILES_MATCHING PATTERN "*.1")
-  # Completions, where there are some: tare.bash, _tare, tare.fish.
-  foreach(folder IN ITEMS ${PROJECT_SOURCE_DIR}/completions ${PROJECT_BINARY_DIR}/completions)
-    install(FILES ${folder}/tare.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME tare OPTIONAL)
-    install(FILES ${folder}/_tare DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions OPTIONAL)
-    install(FILES ${folder}/tare.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d OPTIONAL)
-  endforeach()
+  include(cmake/documents.cmake)
 endif()
 install(DIRECTORY ${TARE_HEADERS}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/tare.pc DESTINATION ${pc_folder})

@@ -60,11 +60,13 @@ test)
     inside 'tare --version; cd /work; tare check fable; tare check; tare verify fable; tare run --temp 0 --max-tokens 12 </dev/null; echo
         tare convert fable -o out >/dev/null; tare check out >/dev/null
         for file in README.md LICENSE docs/errors.md examples/plan.c; do ls /usr/share/doc/tare/$file; done
-        for file in /usr/share/bash-completion/completions/tare /usr/share/zsh/site-functions/_tare \
-            /usr/share/fish/vendor_completions.d/tare.fish; do [ ! -e $file ] || ls $file; done
+        ls /usr/share/bash-completion/completions/tare /usr/share/zsh/site-functions/_tare /usr/share/fish/vendor_completions.d/tare.fish
         case $(ldd /usr/bin/tare /usr/lib/*/libtare.so) in *"not found"*) echo "a library is missing"; exit 1 ;; esac'
     echo "== man"
-    inside 'apt-get -qq -y --no-install-recommends install man-db >/dev/null 2>&1; man -w tare; man tare | head -n 1'
+    inside 'apt-get -qq -y --no-install-recommends install man-db >/dev/null 2>&1; man -w tare tare-convert; man tare | head -n 1'
+    echo "== completion in bash"
+    inside 'apt-get -qq -y --no-install-recommends install bash-completion >/dev/null 2>&1
+        bash -c ". /usr/share/bash-completion/bash_completion; __load_completion tare; complete -p tare"'
     echo "== a compiler, pkg-config and CMake, and none of the libraries that tare uses"
     inside 'apt-get -qq -y --no-install-recommends install gcc libc6-dev pkg-config cmake make >/dev/null 2>&1; cd /work
         cc shown/shown.c $(pkg-config --cflags --libs tare) -o by-pkg-config; ./by-pkg-config fable

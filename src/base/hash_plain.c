@@ -58,7 +58,8 @@ static void sha256_block(uint32_t state[8], const unsigned char *block)
     }
     memcpy(s, state, sizeof s);
     for (int i = 0; i < 64; i++) {
-        const uint32_t choice = (s[4] & s[5]) ^ (~s[4] & s[6]), majority = (s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]);
+        const uint32_t choice = (s[4] & s[5]) ^ (~s[4] & s[6]),
+                       majority = (s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]);
         const uint32_t t1 = s[7] + (right(s[4], 6) ^ right(s[4], 11) ^ right(s[4], 25)) + choice + k[i] + w[i];
         const uint32_t t2 = (right(s[0], 2) ^ right(s[0], 13) ^ right(s[0], 22)) + majority;
         memmove(s + 1, s, 7 * sizeof *s);
@@ -116,7 +117,8 @@ struct tare_hash *tare_hash_begin(const struct tare_hashes *hashes, enum tare_ha
 {
     /* Sections 5.3.1 and 5.3.3. */
     static const uint32_t first[2][8] = {
-        [TARE_HASH_SHA256] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19},
+        [TARE_HASH_SHA256] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab,
+                              0x5be0cd19},
         [TARE_HASH_SHA1] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0},
     };
     struct tare_hash *hash = calloc(1, sizeof *hash);

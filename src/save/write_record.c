@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/sized.h"
 #include "base/hash.h"
+#include "base/sized.h"
 #include "save/account.h"
 
 #define STEP ((size_t)256 << 10)

@@ -191,9 +191,9 @@ static int64_t width_of(const struct tare_regex *regex, const struct branch *bra
     int64_t width = 0;
     for (int32_t at = branch->first; at >= 0; at = regex->nodes[at].next) {
         const struct node *node = &regex->nodes[at];
-        const int64_t once = node->kind == ONE_OF                           ? 1
+        const int64_t once = node->kind == ONE_OF                          ? 1
                              : node->kind == GROUP || node->kind == ATOMIC ? width_of_group(regex, node)
-                                                                            : 0;
+                                                                           : 0;
         if (once < 0 || (once && node->least != node->most))
             return -1;
         width += once * node->least;
@@ -336,7 +336,8 @@ static bool stands(const struct walk *w, enum kind kind, size_t at)
     }
 }
 
-static enum outcome repeat(struct walk *w, int32_t node, int32_t count, size_t began, size_t at, const struct then *then);
+static enum outcome repeat(struct walk *w, int32_t node, int32_t count, size_t began, size_t at,
+                           const struct then *then);
 
 /* Matches a group or an assertion once more, and then whatever follows. */
 static enum outcome once(struct walk *w, int32_t number, int32_t count, size_t at, const struct then *then)
@@ -347,16 +348,19 @@ static enum outcome once(struct walk *w, int32_t number, int32_t count, size_t a
     if (node->kind == GROUP)
         return any_branch(w, node, at, &again);
     if (node->kind == ATOMIC)
-        return (outcome = any_branch(w, node, at, NULL)) == YES ? repeat(w, number, count + 1, at, w->end, then) : outcome;
+        return (outcome = any_branch(w, node, at, NULL)) == YES ? repeat(w, number, count + 1, at, w->end, then)
+                                                                : outcome;
     outcome = node->kind == LOOK ? look(w, node, at) : stands(w, node->kind, at) ? YES : NO;
     return outcome == YES ? repeat(w, number, count + 1, at, at, then) : outcome;
 }
 
 /* Decides whether a node that was matched `count` times is matched again. An empty repetition is the last one. */
-static enum outcome repeat(struct walk *w, int32_t number, int32_t count, size_t began, size_t at, const struct then *then)
+static enum outcome repeat(struct walk *w, int32_t number, int32_t count, size_t began, size_t at,
+                           const struct then *then)
 {
     const struct node *node = &w->regex->nodes[number];
-    const bool empty = count && at == began, may_stop = count >= node->least || empty, may_go = count < node->most && !empty;
+    const bool empty = count && at == began, may_stop = count >= node->least || empty,
+               may_go = count < node->most && !empty;
     enum outcome outcome = NO;
     if (node->mode == '?' && may_stop)
         outcome = run(w, node->next, at, then);
