@@ -23,6 +23,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#if defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
 
 #include "base/error.h"
 #include "base/sized.h"
@@ -276,6 +279,20 @@ static int cores(void)
     if (sched_getaffinity(0, sizeof set, &set)) /* it fails on a machine with more cores than the set has bits */
         return (int)sysconf(_SC_NPROCESSORS_ONLN);
     return CPU_COUNT(&set);
+}
+#elif defined(__APPLE__)
+/* The fast cores where there are two kinds: threads wait for one another, so a slow core would hold up all. A
+ * processor of one kind has no "perflevel0". */
+static int cores(void)
+{
+    int n = 0;
+    size_t size = sizeof n;
+    if (!sysctlbyname("hw.perflevel0.logicalcpu", &n, &size, NULL, 0) && n > 0)
+        return n;
+    size = sizeof n;
+    if (!sysctlbyname("hw.activecpu", &n, &size, NULL, 0) && n > 0)
+        return n;
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 #else
 static int cores(void)
