@@ -125,7 +125,8 @@ static enum tare_code first_token(struct bench *b, double start, struct tare_err
     if (!(code = make_ids(b, tare_session_vocabulary(session), err)) &&
         !(code = tare_session_feed(session, b->ids, (size_t)b->context, false, b->logits, err))) {
         struct tare_sampling greedy = TARE_SAMPLING_INIT;
-        (void)tare_sample(b->logits, tare_session_vocabulary(session), &greedy, 0);
+        int32_t id;
+        (void)tare_sample(&id, b->logits, tare_session_vocabulary(session), &greedy, 0, NULL);
         b->first = cli_seconds() - start;
     }
     tare_session_free(session);
@@ -180,7 +181,7 @@ static enum tare_code time_batch(struct bench *b, struct row *row, struct tare_e
     for (int64_t i = 0; !code && i < b->generate; i++) {
         for (int64_t k = 0; k < b->sequences; k++)
             feeds[k].ids = &b->ids[(i + k) % b->context];
-        code = tare_session_feed_each(feeds, (size_t)b->sequences, err);
+        code = tare_session_feed_each(feeds, (size_t)b->sequences, sizeof *feeds, err);
     }
     keep_least(&row->batch, start);
     for (int64_t k = 0; feeds && k < b->sequences; k++)

@@ -123,8 +123,8 @@ static bool append(struct talk *t, const char *text, size_t size)
 /* Writes an answer to the ids. In a conversation without a template the space that opens the answer is left out. */
 static enum tare_code write_answer(struct talk *t, const int32_t *ids, size_t n, struct tare_error *err)
 {
-    tare_generation *g = NULL;
-    struct tare_generated step = {0};
+    tare_generate *g = NULL;
+    struct tare_generated step = TARE_GENERATED_INIT;
     const double start = cli_seconds();
     enum tare_code code = tare_generate_open(&g, t->session, t->tokenizer, ids, n, &t->asked.options, err);
     t->size = 0;
@@ -135,14 +135,14 @@ static enum tare_code write_answer(struct talk *t, const int32_t *ids, size_t n,
         if (t->written == 0)
             t->feed_seconds = cli_seconds() - start;
         t->written += step.id >= 0 && step.finish != TARE_FINISH_END;
-        const bool space = t->size == 0 && step.size && step.text[0] == ' ';
-        if (code == TARE_OK && !append(t, step.text + space, step.size - space)) {
+        const bool space = t->size == 0 && step.bytes && step.text[0] == ' ';
+        if (code == TARE_OK && !append(t, step.text + space, step.bytes - space)) {
             code = TARE_E_MEMORY;
             *err = (struct tare_error){.code = TARE_E_MEMORY, .text = "out of memory"};
             break;
         }
         if (code == TARE_OK)
-            cli_write(step.text + space, step.size - space);
+            cli_write(step.text + space, step.bytes - space);
     }
     t->seconds = cli_seconds() - start - t->feed_seconds;
     tare_generate_free(g);

@@ -24,7 +24,7 @@ static int execute(tare_model *model, const char *folder, const struct tare_conv
 {
     struct tare_convert_options options = *chosen;
     struct tare_error err = {0};
-    struct tare_convert_summary done = {0};
+    struct tare_convert_summary done = TARE_CONVERT_SUMMARY_INIT;
     const double start = cli_seconds();
     options.note = note;
     options.progress = cli_progress_show;

@@ -26,16 +26,16 @@ static void put_row(const struct tare_diff_row *row)
 {
     printf("  %-11s", row->sameness == TARE_ONLY_FIRST    ? "only in A"
                       : row->sameness == TARE_ONLY_SECOND ? "only in B"
-                                                          : tare_sameness_word(row->sameness));
+                                                          : tare_sameness_name(row->sameness));
     cli_put(stdout, row->name);
     if (row->sameness == TARE_DIFFERENT_SHAPE)
-        printf(": %s in A, %s in B", cli_shape(row->side[0].rank, row->side[0].shape).text,
-               cli_shape(row->side[1].rank, row->side[1].shape).text);
+        printf(": %s in A, %s in B", cli_shape(row->side[0]->rank, row->side[0]->shape).text,
+               cli_shape(row->side[1]->rank, row->side[1]->shape).text);
     else if (row->sameness == TARE_DIFFERENT) {
         fputs(" (", stdout);
-        put_side(&row->side[0]);
+        put_side(row->side[0]);
         fputs(", ", stdout);
-        put_side(&row->side[1]);
+        put_side(row->side[1]);
         printf("): %.3g at row %" PRId64 ", column %" PRId64 ": %.9g in A, %.9g in B; %" PRIu64 " of %" PRIu64
                " differ%s",
                row->largest, row->row, row->column, row->value[0], row->value[1], row->differing, row->elements,
@@ -51,14 +51,14 @@ static void summary(const struct tare_diff_report *report)
     bool any = false;
     printf("  %-11s%zu: ", "parameters", report->n_rows);
     for (int k = 0; k < TARE_SAMENESS_COUNT; k++)
-        if (report->count[k]) {
-            printf("%s%zu %s", any ? ", " : "", report->count[k], words[k]);
+        if (report->counts[k]) {
+            printf("%s%zu %s", any ? ", " : "", report->counts[k], words[k]);
             any = true;
         }
     putchar('\n');
     cli_colour(stdout, report->equal ? CLI_GOOD : CLI_BAD);
     if (report->equal)
-        fputs(report->count[TARE_SAME_BYTES] == report->n_rows ? "equal" : "equal, in another form", stdout);
+        fputs(report->counts[TARE_SAME_BYTES] == report->n_rows ? "equal" : "equal, in another form", stdout);
     else if (report->largest < report->n_rows)
         printf("different: by %.3g at most", report->rows[report->largest].largest);
     else
@@ -97,7 +97,7 @@ static int compare(tare_model *const model[2], int threads, bool json, bool all)
     cli_progress_wipe(&progress);
     if (code)
         return cli_fail(&err);
-    const struct tare_diff_report *report = tare_diff_report_of(diff);
+    const struct tare_diff_report *report = tare_diff_report(diff);
     int status = report->equal ? 0 : 1;
     if (json) {
         status = cli_put_made(tare_diff_json(diff), status);

@@ -21,7 +21,7 @@ static void text(const char *key, const char *value)
 
 static void json(void)
 {
-    struct tare_model_type type;
+    struct tare_model_type type = TARE_MODEL_TYPE_INIT;
     for (size_t i = 0; tare_model_type_get(i, &type); i++) {
         fputs(i ? ",\n {" : "[{", stdout);
         text("model_type", type.model_type);
@@ -36,7 +36,7 @@ static void json(void)
 
 static void table(void)
 {
-    struct tare_model_type type;
+    struct tare_model_type type = TARE_MODEL_TYPE_INIT;
     size_t runs = 0, n = 0;
     printf("%-24s%-24s%-6s%-9s%s\n", "MODEL TYPE", "MODULE", "PLAN", "CONVERT", "RUN");
     for (; tare_model_type_get(n, &type); n++) {

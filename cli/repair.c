@@ -132,9 +132,9 @@ static int find(struct cli_source *source, const char *folder, bool in_place, bo
 {
     struct tare_error err = {0};
     tare_repair *repair = NULL;
-    const enum tare_code code = tare_repair_find(&repair, source->path, &source->options, &err);
+    const enum tare_code code = tare_repair_open(&repair, source->path, &source->options, &err);
     int status = code == TARE_OK ? 0 : cli_fail(&err);
-    const struct tare_repair_report *report = tare_repair_patch(repair);
+    const struct tare_repair_report *report = tare_repair_report(repair);
     if (!report)
         return status;
     if (json) {

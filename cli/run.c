@@ -18,7 +18,7 @@ struct writer {
     tare_tokenizer *tokenizer;
     tare_session *session;
     tare_grammar *grammar;
-    tare_generation *generation;
+    tare_generate *generation;
     int32_t *ids; /* of the prompt */
     size_t n;
     struct cli_generation asked;
@@ -95,14 +95,14 @@ static enum tare_code prepare(struct writer *w, const struct cli_source *source,
 
 static enum tare_code write_on(struct writer *w, struct tare_error *err)
 {
-    struct tare_generated step = {0};
+    struct tare_generated step = TARE_GENERATED_INIT;
     enum tare_code code = TARE_OK;
     double start = 0;
     while (code == TARE_OK && !step.finish && !cli_interrupt_came() && !ferror(stdout)) {
         code = tare_generate_next(w->generation, &step, err);
         start = start > 0 ? start : cli_seconds(); /* the first token waits for the prompt, so time runs from there */
         w->tokens += step.id >= 0 && step.finish != TARE_FINISH_END;
-        cli_write(step.text, step.size);
+        cli_write(step.text, step.bytes);
         w->seconds = cli_seconds() - start;
     }
     if (code == TARE_OK && step.finish == TARE_FINISH_STUCK) {

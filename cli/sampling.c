@@ -48,23 +48,24 @@ int cli_sampling_take(const struct cli_verb *verb, const struct cli_sampling *as
                              asked->bias.items[i]);
     if (asked->schema && asked->grammar)
         return cli_wrong("%s: --json-schema or --grammar, not both", verb->name);
-    o->sampling = (struct tare_sampling){.size = sizeof o->sampling,
-                                         .temperature = (float)asked->temp,
-                                         .top_p = (float)asked->top_p,
-                                         .top_k = (int)asked->top_k,
-                                         .min_p = (float)asked->min_p,
-                                         .seed = asked->seed < 0 ? any_seed() : (uint64_t)asked->seed,
-                                         .typical_p = (float)asked->typical,
-                                         .repetition_penalty = (float)asked->repetition,
-                                         .presence_penalty = (float)asked->presence,
-                                         .frequency_penalty = (float)asked->frequency,
-                                         .penalty_window = (int)asked->window,
-                                         .bias = made->bias,
-                                         .n_bias = asked->bias.n};
+    made->sampling = (struct tare_sampling){.size = sizeof made->sampling,
+                                            .temperature = (float)asked->temp,
+                                            .top_p = (float)asked->top_p,
+                                            .top_k = (int)asked->top_k,
+                                            .min_p = (float)asked->min_p,
+                                            .seed = asked->seed < 0 ? any_seed() : (uint64_t)asked->seed,
+                                            .typical_p = (float)asked->typical,
+                                            .repetition_penalty = (float)asked->repetition,
+                                            .presence_penalty = (float)asked->presence,
+                                            .frequency_penalty = (float)asked->frequency,
+                                            .penalty_window = (int)asked->window,
+                                            .bias = made->bias,
+                                            .n_bias = asked->bias.n};
     if (asked->window == 0) { /* as in llama.cpp, 0 means that no token is recent */
-        o->sampling.repetition_penalty = 1;
-        o->sampling.presence_penalty = o->sampling.frequency_penalty = 0;
+        made->sampling.repetition_penalty = 1;
+        made->sampling.presence_penalty = made->sampling.frequency_penalty = 0;
     }
+    o->sampling = &made->sampling;
     o->max_tokens = asked->most;
     o->stops = asked->stops.items;
     o->n_stops = asked->stops.n;

@@ -70,6 +70,7 @@ extern const char *const cli_draft_choices[];
 /* The same in the library's terms. options points into this struct and into argv. grammar.data is NULL without a
  * grammar. */
 struct cli_generation {
+    struct tare_sampling sampling;
     struct tare_generate_options options;
     struct tare_bias bias[CLI_LIST_MOST];
     struct cli_file grammar;

@@ -71,7 +71,7 @@ static int verify_model(tare_model *model, const struct tare_verify_options *giv
     cli_progress_wipe(&progress);
     if (code)
         return cli_fail(&err);
-    const struct tare_verify_report *report = tare_verify_report_of(verify);
+    const struct tare_verify_report *report = tare_verify_report(verify);
     int status = report->n_findings ? 1 : 0;
     if (json) {
         status = cli_put_made(tare_verify_json(verify), status);

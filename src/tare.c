@@ -37,7 +37,7 @@ enum tare_code tare_plan(tare_model **model, const char *path, const struct tare
     return tare_plan_make(model, path, options, NULL, stages, err);
 }
 
-enum tare_code tare_repair_find(tare_repair **repair, const char *path, const struct tare_options *options,
+enum tare_code tare_repair_open(tare_repair **repair, const char *path, const struct tare_options *options,
                                 struct tare_error *err)
 {
     return tare_patch_find(repair, path, options, stages, err);

@@ -15,10 +15,10 @@ EXITS = [(0, "all is well; `explain`, `convert`, `run` and `logits` also with wa
 
 
 def text():
-    header = open(os.path.join(ROOT, "include/tare.h"), encoding="utf-8").read()
+    header = open(os.path.join(ROOT, "include/tare/base.h"), encoding="utf-8").read()
     codes = re.findall(r'^\s*X\((\d+), (\w+), (\d+), "([^"]*)"\)', header, re.M)
     lines = ["# Errors", "",
-             "Made by `tools/errors_doc.py` from `TARE_CODES` in `include/tare.h`; numbers never change.", "",
+             "Made by `tools/errors_doc.py` from `TARE_CODES` in `include/tare/base.h`; numbers never change.", "",
              "An error is one line on stderr: `tare: <file, tensor or key>: <what was found, what was expected, what to do>`.",
              "In the library it is a `struct tare_error` with the code, the place and the sentence.", "",
              "| number | code | exit | meaning |", "|---|---|---|---|"]

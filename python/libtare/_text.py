@@ -108,7 +108,7 @@ class Session:
 def _options(sampling, max_tokens, stop, grammar):
     options = ffi.new("struct tare_generate_options *")
     options.size = ffi.sizeof("struct tare_generate_options")
-    s = options.sampling
+    s = options.sampling = ffi.new("struct tare_sampling *")
     s.size = ffi.sizeof("struct tare_sampling")
     names = {"temperature", "top_p", "top_k", "min_p", "typical_p", "seed", "repetition_penalty", "presence_penalty", "frequency_penalty",
              "penalty_window"}
@@ -121,7 +121,7 @@ def _options(sampling, max_tokens, stop, grammar):
     options.max_tokens, options.stops, options.n_stops = max_tokens, array, len(stops)
     if grammar is not None:
         options.grammar = grammar
-    return options, (stops, array)
+    return options, (stops, array, s)
 
 
 def _open_grammar(tokenizer, schema, grammar):
@@ -139,7 +139,8 @@ def generate(session, tokenizer, ids, max_tokens=0, stop=None, schema=None, gram
     constraint = _open_grammar(tokenizer, schema, grammar)
     options, keep = _options(sampling, max_tokens, stop, constraint)
     ids = np.ascontiguousarray(ids, np.int32)
-    at, step = ffi.new("tare_generation **"), ffi.new("struct tare_generated *")
+    at, step = ffi.new("tare_generate **"), ffi.new("struct tare_generated *")
+    step.size = ffi.sizeof("struct tare_generated")
     call(lib.tare_generate_open, at, session._session, tokenizer._tokenizer, ffi.from_buffer("int32_t[]", ids), len(ids), options)
     generation = ffi.gc(at[0], lib.tare_generate_free)
     del keep
@@ -147,8 +148,8 @@ def generate(session, tokenizer, ids, max_tokens=0, stop=None, schema=None, gram
         while step.finish == lib.TARE_FINISH_NONE:
             err = new_error()
             check(lib.tare_generate_next(generation, step, err), err)
-            if step.size:
-                yield ffi.buffer(step.text, step.size)[:].decode("utf-8", "replace")
+            if step.bytes:
+                yield ffi.buffer(step.text, step.bytes)[:].decode("utf-8", "replace")
     finally:
         ffi.release(generation)
 

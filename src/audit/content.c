@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "audit/content.h"
+#include "base/sized.h"
 
 #define CHUNK ((uint64_t)4 << 20)     /* bytes of one task on floats or bits */
 #define STEP ((uint64_t)256 << 10)    /* of them read at once */
@@ -380,15 +381,14 @@ static enum tare_code run_all(struct tare_verify *v, const struct tare_verify_op
 enum tare_code tare_verify_open(tare_verify **verify, tare_model *model, const struct tare_verify_options *given,
                                 struct tare_error *err)
 {
-    struct tare_verify_options options = TARE_VERIFY_OPTIONS_INIT;
+    struct tare_verify_options options;
     if (verify)
         *verify = NULL;
-    if (!verify || !model || (given && given->size < sizeof given->size))
-        return tare_fail(err, TARE_E_ARGUMENT, "",
-                         "verifying needs a place for what is found, a model, and options made "
-                         "by TARE_VERIFY_OPTIONS_INIT");
-    if (given)
-        memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
+    if (!verify || !model)
+        return tare_fail(err, TARE_E_ARGUMENT, "", "verifying needs a place for what is found, and a model");
+    enum tare_code code = tare_sized_read(&options, sizeof options, given, "options", err);
+    if (code)
+        return code;
     if (model->code) {
         if (err)
             *err = model->error;
@@ -398,7 +398,7 @@ enum tare_code tare_verify_open(tare_verify **verify, tare_model *model, const s
     if (!made)
         return tare_fail_memory(err);
     made->model = model;
-    const enum tare_code code = run_all(made, &options, err);
+    code = run_all(made, &options, err);
     if (code)
         tare_verify_free(made);
     else
@@ -417,7 +417,7 @@ void tare_verify_free(tare_verify *verify)
     free(verify);
 }
 
-const struct tare_verify_report *tare_verify_report_of(const tare_verify *verify)
+const struct tare_verify_report *tare_verify_report(const tare_verify *verify)
 {
     return verify ? &verify->report : NULL;
 }
@@ -425,7 +425,7 @@ const struct tare_verify_report *tare_verify_report_of(const tare_verify *verify
 char *tare_verify_json(const tare_verify *verify)
 {
     static const char *const levels[] = {"note", "warning", "error"};
-    const struct tare_verify_report *report = tare_verify_report_of(verify);
+    const struct tare_verify_report *report = tare_verify_report(verify);
     struct tare_text t = {0};
     if (!report)
         return NULL;
@@ -461,4 +461,9 @@ char *tare_verify_json(const tare_verify *verify)
     if (t.failed)
         tare_text_release(&t);
     return t.data;
+}
+
+void tare_verify_options_init(struct tare_verify_options *options, size_t size)
+{
+    tare_sized_init(options, size);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "audit/compare.h"
+#include "base/sized.h"
 
 #define CHUNK ((uint64_t)8 << 20) /* bytes of a part that one task compares */
 
@@ -35,6 +36,8 @@ struct tare_diff {
     struct tare_arena arena;
     struct tare_diff_report report;
     struct tare_diff_row *rows;
+    struct tare_diff_side *sides; /* two of each row */
+    size_t counts[TARE_SAMENESS_COUNT];
     struct pair *pairs; /* heap */
     size_t n_pairs;
 };
@@ -191,11 +194,14 @@ static enum tare_code add_row(struct tare_diff *diff, struct tare_model *const m
                               struct tare_error *err)
 {
     const struct tare_parameter *const parameter[2] = {first, second};
-    struct tare_diff_row *row = &diff->rows[diff->report.n_rows++];
+    const size_t at = diff->report.n_rows++;
+    struct tare_diff_row *row = &diff->rows[at];
     row->sameness = !second ? TARE_ONLY_FIRST : !first ? TARE_ONLY_SECOND : TARE_DIFFERENT_SHAPE;
     for (int k = 0; k < 2; k++)
+        row->side[k] = &diff->sides[2 * at + (size_t)k];
+    for (int k = 0; k < 2; k++)
         if (parameter[k]) {
-            row->side[k] = side_of(parameter[k]);
+            diff->sides[2 * at + (size_t)k] = side_of(parameter[k]);
             row->name = parameter[k]->name;
             row->elements = elements_of(parameter[k]);
         }
@@ -223,7 +229,12 @@ static enum tare_code add_rows(struct tare_diff *diff, struct tare_model *const 
     enum tare_code code = TARE_OK;
     diff->report.rows = diff->rows = tare_arena_array(&diff->arena, n[0] + n[1], sizeof *diff->rows);
     diff->pairs = calloc(n[0] + 1, sizeof *diff->pairs);
-    if (!diff->rows || !diff->pairs)
+    diff->sides = tare_arena_array(&diff->arena, 2 * (n[0] + n[1]), sizeof *diff->sides);
+    diff->report.rows_stride = sizeof *diff->rows;
+    diff->report.size = sizeof diff->report;
+    diff->report.counts = diff->counts;
+    diff->report.n_counts = TARE_SAMENESS_COUNT;
+    if (!diff->rows || !diff->pairs || !diff->sides)
         return tare_fail_memory(err);
     for (size_t k = 0; k < n[0] && !code; k++) {
         const struct tare_parameter *p = model[0]->tree.parameters[k],
@@ -270,7 +281,7 @@ static void judge(struct tare_diff *diff)
     report->equal = true;
     for (size_t k = 0; k < report->n_rows; k++) {
         const struct tare_diff_row *row = &report->rows[k];
-        report->count[row->sameness]++;
+        diff->counts[row->sameness]++;
         report->equal &= row->sameness < TARE_DIFFERENT;
         if (row->sameness == TARE_DIFFERENT &&
             (report->largest == report->n_rows || row->largest > report->rows[report->largest].largest))
@@ -306,16 +317,15 @@ static enum tare_code run_all(struct tare_diff *diff, struct tare_model *first, 
 enum tare_code tare_diff_open(tare_diff **diff, tare_model *first, tare_model *second,
                               const struct tare_diff_options *given, struct tare_error *err)
 {
-    struct tare_diff_options options = TARE_DIFF_OPTIONS_INIT;
+    struct tare_diff_options options;
     struct tare_model *const model[2] = {first, second};
     if (diff)
         *diff = NULL;
-    if (!diff || !first || !second || (given && given->size < sizeof given->size))
-        return tare_fail(err, TARE_E_ARGUMENT, "",
-                         "a diff needs a place for it, two models, and options made by "
-                         "TARE_DIFF_OPTIONS_INIT");
-    if (given)
-        memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
+    if (!diff || !first || !second)
+        return tare_fail(err, TARE_E_ARGUMENT, "", "a diff needs a place for it, and two models");
+    enum tare_code code = tare_sized_read(&options, sizeof options, given, "options", err);
+    if (code)
+        return code;
     for (int k = 0; k < 2; k++)
         if (model[k]->code) {
             if (err)
@@ -327,7 +337,7 @@ enum tare_code tare_diff_open(tare_diff **diff, tare_model *first, tare_model *s
         return tare_fail_memory(err);
     made->report.model[0] = first->report.model;
     made->report.model[1] = second->report.model;
-    enum tare_code code = add_rows(made, model, err);
+    code = add_rows(made, model, err);
     if (!code)
         code = run_all(made, first, options.threads ? options.threads : first->options.threads, &options, err);
     if (code) {
@@ -348,7 +358,12 @@ void tare_diff_free(tare_diff *diff)
     free(diff);
 }
 
-const struct tare_diff_report *tare_diff_report_of(const tare_diff *diff)
+const struct tare_diff_report *tare_diff_report(const tare_diff *diff)
 {
     return diff ? &diff->report : NULL;
+}
+
+void tare_diff_options_init(struct tare_diff_options *options, size_t size)
+{
+    tare_sized_init(options, size);
 }

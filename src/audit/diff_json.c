@@ -5,7 +5,7 @@
 
 #include "audit/audit.h"
 
-const char *tare_sameness_word(enum tare_sameness sameness)
+const char *tare_sameness_name(enum tare_sameness sameness)
 {
     static const char *const words[TARE_SAMENESS_COUNT] = {
         [TARE_SAME_BYTES] = "bytes",        [TARE_SAME_CODES] = "codes",      [TARE_SAME_VALUES] = "values",
@@ -45,12 +45,12 @@ static void put_row(struct tare_text *t, const struct tare_diff_row *row)
 {
     tare_text_puts(t, "{");
     tare_put_text(t, "name", row->name);
-    tare_put_text(t, "same", tare_sameness_word(row->sameness));
+    tare_put_text(t, "same", tare_sameness_name(row->sameness));
     tare_put_key(t, "sides");
     tare_text_puts(t, "[");
-    put_side(t, &row->side[0]);
+    put_side(t, row->side[0]);
     tare_text_puts(t, ", ");
-    put_side(t, &row->side[1]);
+    put_side(t, row->side[1]);
     tare_text_puts(t, "]");
     tare_put_number(t, "elements", row->elements);
     if (row->sameness == TARE_DIFFERENT) {
@@ -72,7 +72,7 @@ static void put_row(struct tare_text *t, const struct tare_diff_row *row)
 
 char *tare_diff_json(const tare_diff *diff)
 {
-    const struct tare_diff_report *report = tare_diff_report_of(diff);
+    const struct tare_diff_report *report = tare_diff_report(diff);
     struct tare_text t = {0};
     if (!report)
         return NULL;
@@ -89,7 +89,7 @@ char *tare_diff_json(const tare_diff *diff)
     tare_put_key(&t, "counts");
     tare_text_puts(&t, "{");
     for (int k = 0; k < TARE_SAMENESS_COUNT; k++)
-        tare_put_number(&t, tare_sameness_word((enum tare_sameness)k), report->count[k]);
+        tare_put_number(&t, tare_sameness_name((enum tare_sameness)k), report->counts[k]);
     tare_text_puts(&t, "},\n \"parameters\": [");
     for (size_t k = 0; k < report->n_rows; k++) {
         tare_text_puts(&t, k ? ",\n  " : "\n  ");

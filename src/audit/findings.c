@@ -194,6 +194,9 @@ bool tare_verify_say(struct tare_verify *v, bool hashed)
             return false;
     }
     v->report.model = v->model->report.model;
+    v->report.size = sizeof v->report;
+    v->report.files_stride = sizeof *v->report.files;
+    v->report.findings_stride = sizeof *v->report.findings;
     v->report.findings = v->findings;
     v->report.n_findings = v->n_findings;
     return true;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/sized.h"
+
 static const struct {
     const char *model_type;
     const struct tare_arch *arch;
@@ -88,11 +90,11 @@ static bool arch_runs(const struct tare_arch *arch)
 bool tare_model_type_get(size_t index, struct tare_model_type *type)
 {
     const size_t n_chosen = sizeof chosen / sizeof *chosen - 1;
-    if (!type || index >= KNOWN + n_chosen)
+    if (index >= KNOWN + n_chosen || tare_sized_check(type, "type", NULL))
         return false;
     const bool by_type = index < KNOWN;
     const struct tare_arch *arch = by_type ? known[index].arch : chosen[index - KNOWN].arch;
-    *type = (struct tare_model_type){
+    const struct tare_model_type found = {
         .model_type = by_type ? known[index].model_type : chosen[index - KNOWN].model_type,
         .architecture = by_type ? NULL : chosen[index - KNOWN].architecture,
         .module = arch->name,
@@ -101,6 +103,7 @@ bool tare_model_type_get(size_t index, struct tare_model_type *type)
         .converts = true,
         .runs = arch_runs(arch),
     };
+    tare_sized_write(type, &found, sizeof found);
     return true;
 }
 
@@ -121,4 +124,9 @@ enum tare_code tare_arch_find(const char *model_type, const json_t *architecture
     nearest(model_type, names, sizeof names);
     return tare_fail(err, TARE_E_UNKNOWN, "config.json",
                      "model_type \"%.64s\" is not known; the nearest known ones are %s", model_type, names);
+}
+
+void tare_model_type_init(struct tare_model_type *type, size_t size)
+{
+    tare_sized_init(type, size);
 }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/sized.h"
 #include "open/gguf/gguf.h"
 
 bool tare_name_is_plain(const char *name, size_t n)
@@ -199,12 +200,21 @@ static enum tare_code locate_file(struct tare_checkpoint *checkpoint, struct tar
 static enum tare_code locate_memory(struct tare_checkpoint *checkpoint, const struct tare_options *options,
                                     struct tare_error *err)
 {
-    for (size_t i = 0; i < options->n_files; i++) {
-        const struct tare_memory_file *file = &options->files[i];
+    const size_t n = options->n_files, stride = options->files_stride;
+    const enum tare_code code =
+        tare_sized_list_check(options->files, n, stride, sizeof(struct tare_memory_file), "options.files", err);
+    if (code)
+        return code;
+    struct tare_memory_file *files = tare_arena_array(&checkpoint->arena, n, sizeof *files);
+    if (!files)
+        return tare_fail_memory(err);
+    for (size_t i = 0; i < n; i++) {
+        const struct tare_memory_file *file = tare_sized_at(options->files, i, stride, sizeof *file);
         if (!file->name || !tare_name_is_plain(file->name, strlen(file->name)) || (!file->data && file->size))
             return tare_fail(err, TARE_E_ARGUMENT, "options.files", "file %zu has no data or no plain name", i);
+        files[i] = *file;
     }
-    checkpoint->memory = options->files;
+    checkpoint->memory = files;
     checkpoint->n_memory = options->n_files;
     return TARE_OK;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "module/pattern.h"
 #include "plan/stages.h"
 
@@ -79,16 +80,19 @@ enum tare_code tare_plan_make(struct tare_model **model, const char *path, const
                               const struct tare_edits *edits, tare_stages_fn *stages, struct tare_error *err)
 {
     struct tare_error error = {0};
-    if (!model || (options && options->size < sizeof options->size))
-        return tare_fail(err, TARE_E_ARGUMENT, "",
-                         "tare_plan needs a place for the model and options made by TARE_OPTIONS_INIT");
+    struct tare_options own;
+    if (!model)
+        return tare_fail(err, TARE_E_ARGUMENT, "model", "tare_plan needs a place for the model");
+    *model = NULL;
+    const enum tare_code code = tare_sized_read(&own, sizeof own, options, "options", err);
+    if (code)
+        return code;
     struct tare_model *m = *model = calloc(1, sizeof *m);
     if (!m)
         return tare_fail_memory(err);
     m->references = 1;
     m->checkpoint.edits = edits;
-    if (options)
-        memcpy(&m->options, options, options->size < sizeof m->options ? options->size : sizeof m->options);
+    m->options = own;
     if (!path && !m->options.n_files)
         tare_fail(&error, TARE_E_ARGUMENT, "", "tare_plan needs a path");
     else
@@ -134,4 +138,9 @@ void tare_model_free(struct tare_model *model)
 const struct tare_report *tare_model_report(const struct tare_model *model)
 {
     return model ? &model->report : NULL;
+}
+
+void tare_options_init(struct tare_options *options, size_t size)
+{
+    tare_sized_init(options, size);
 }

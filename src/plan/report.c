@@ -267,8 +267,15 @@ static void close_account(struct reporting *g)
 enum tare_code tare_plan_report(struct tare_model *m)
 {
     struct reporting g = {.m = m, .r = &m->report};
-    *g.r = (struct tare_report){
-        .model = m->checkpoint.path, .model_type = m->model_type, .loads = !m->code, .code = m->code};
+    *g.r = (struct tare_report){.size = sizeof *g.r,
+                                .model = m->checkpoint.path,
+                                .model_type = m->model_type,
+                                .loads = !m->code,
+                                .code = m->code,
+                                .formats_stride = sizeof *g.r->formats,
+                                .heads_stride = sizeof *g.r->heads,
+                                .tensors_stride = sizeof *g.r->parameters,
+                                .findings_stride = sizeof *g.r->findings};
     for (size_t i = 0; i < m->checkpoint.n_files; i++)
         g.r->bytes += m->checkpoint.files[i].size;
     g.fate = tare_arena_alloc(&m->arena, m->n_modules);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "plan/plan.h"
 
 /* What the report says of one place in the files. */
@@ -80,4 +81,9 @@ size_t tare_model_sources(const struct tare_model *model, struct tare_source_inf
     }
     free(places);
     return n;
+}
+
+void tare_source_info_init(struct tare_source_info *info, size_t size)
+{
+    tare_sized_init(info, size);
 }

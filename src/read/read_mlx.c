@@ -3,6 +3,7 @@
  * that both give the same bytes. */
 #include <string.h>
 
+#include "base/sized.h"
 #include "packing/mlx/to_mlx.h"
 #include "read/reader.h"
 #include "save/save.h"
@@ -37,14 +38,16 @@ static void describe(const struct tare_job *job, struct tare_mlx_info *info)
 
 enum tare_code tare_reader_mlx(const struct tare_reader *reader, struct tare_mlx_info *info, struct tare_error *err)
 {
-    if (!reader || !info || info->size != sizeof *info)
-        return tare_fail(err, TARE_E_ARGUMENT, "", "tare_reader_mlx needs a reader, and info with its size set to %zu",
-                         sizeof *info);
+    if (!reader)
+        return tare_fail(err, TARE_E_ARGUMENT, "", "tare_reader_mlx needs a reader");
     struct tare_layout layout = {0};
-    const enum tare_code code = lay_out(reader, &layout, err);
-    *info = (struct tare_mlx_info){.size = sizeof *info};
-    if (!code)
-        describe(&layout.jobs[0], info);
+    struct tare_mlx_info found = {0};
+    enum tare_code code = tare_sized_check(info, "info", err);
+    if (code)
+        return code;
+    if (!(code = lay_out(reader, &layout, err)))
+        describe(&layout.jobs[0], &found);
+    tare_sized_write(info, &found, sizeof found);
     tare_layout_release(&layout);
     return code;
 }
@@ -95,4 +98,9 @@ enum tare_code tare_read_mlx(const struct tare_reader *reader, int64_t row, int6
         code = read_rows(reader, job, row, rows, (struct tare_mlx_rows){weight, scales, biases}, err);
     tare_layout_release(&layout);
     return code;
+}
+
+void tare_mlx_info_init(struct tare_mlx_info *info, size_t size)
+{
+    tare_sized_init(info, size);
 }

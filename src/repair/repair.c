@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "repair/edit_json.h"
 
 #define ROUNDS 64 /* Each round makes a change; more rounds than these mean that menders undo each other. */
@@ -313,6 +314,9 @@ static void finish(struct tare_repair *r)
     r->report.changes = r->changes;
     r->report.n_changes = r->n_changes;
     r->report.notes = r->notes;
+    r->report.size = sizeof r->report;
+    r->report.changes_stride = sizeof *r->changes;
+    r->report.notes_stride = sizeof *r->notes;
     r->report.n_notes = r->n_notes;
 }
 
@@ -331,8 +335,12 @@ enum tare_code tare_patch_find(struct tare_repair **repair, const char *path, co
                                tare_stages_fn *stages, struct tare_error *err)
 {
     if (!repair || !path)
-        return tare_fail(err, TARE_E_ARGUMENT, "", "tare_repair_find needs a place for the patch and a path");
-    const struct tare_options defaults = TARE_OPTIONS_INIT;
+        return tare_fail(err, TARE_E_ARGUMENT, "", "tare_repair_open needs a place for the patch and a path");
+    struct tare_options own;
+    *repair = NULL;
+    enum tare_code code = tare_sized_read(&own, sizeof own, options, "options", err);
+    if (code)
+        return code;
     struct tare_repair *r = *repair = calloc(1, sizeof *r);
     if (!r || !(r->path = strdup(path))) {
         free(r);
@@ -340,12 +348,9 @@ enum tare_code tare_patch_find(struct tare_repair **repair, const char *path, co
         return tare_fail_memory(err);
     }
     r->stages = stages;
-    r->options = defaults;
-    if (options)
-        memcpy(&r->options, options, options->size < sizeof r->options ? options->size : sizeof r->options);
-    r->options.size = sizeof r->options;
+    r->options = own;
     r->edits.files = r->edited;
-    enum tare_code code = rounds(r, err);
+    code = rounds(r, err);
     if (!code && !r->model->code)
         code = tare_index_rebuild(r, err);
     if (!code && !r->model->code)
@@ -378,7 +383,7 @@ void tare_repair_free(tare_repair *r)
     free(r);
 }
 
-const struct tare_repair_report *tare_repair_patch(const tare_repair *repair)
+const struct tare_repair_report *tare_repair_report(const tare_repair *repair)
 {
     return repair ? &repair->report : NULL;
 }

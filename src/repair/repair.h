@@ -44,7 +44,7 @@ struct tare_repair {
     struct tare_repair_report report;
 };
 
-/* tare_repair_find(), with the stages that make a plan. */
+/* tare_repair_open(), with the stages that make a plan. */
 enum tare_code tare_patch_find(struct tare_repair **repair, const char *path, const struct tare_options *options,
                                tare_stages_fn *stages, struct tare_error *err);
 /*

@@ -6,17 +6,8 @@
 #include <unistd.h>
 
 #include "base/locale.h"
+#include "base/sized.h"
 #include "save/account.h"
-
-/* Copies the caller's options, which an older version of the struct may hold in fewer bytes. */
-static struct tare_convert_options options_of(const struct tare_convert_options *given)
-{
-    struct tare_convert_options options = TARE_CONVERT_OPTIONS_INIT;
-    if (given)
-        memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
-    options.size = sizeof options;
-    return options;
-}
 
 /* What a folder holds beside its shards; config.json is the last file. */
 static enum tare_code write_beside(struct tare_layout *layout, struct tare_model *model, struct tare_folder *folder,
@@ -114,7 +105,12 @@ static const char *single_of(const struct tare_save_format *format, const char *
 enum tare_code tare_convert(tare_model *model, const char *folder, const struct tare_convert_options *given,
                             struct tare_error *err)
 {
-    const struct tare_convert_options options = options_of(given);
+    struct tare_convert_options options;
+    enum tare_code code = tare_sized_read(&options, sizeof options, given, "options", err);
+    if (!code && options.summary)
+        code = tare_sized_check(options.summary, "summary", err);
+    if (code)
+        return code;
     if (!model || !folder || !*folder || options.threads < 0)
         return tare_fail(err, TARE_E_ARGUMENT, "", "convert needs a model and the name of a folder");
     char names[256];
@@ -135,7 +131,6 @@ enum tare_code tare_convert(tare_model *model, const char *folder, const struct 
     struct tare_account account = {.journal = -1};
     struct tare_folder output = {.single = single_of(format, folder)};
     struct tare_pool *pool = NULL;
-    enum tare_code code;
     if ((code = tare_folder_begin(&output, folder, input_folder(model), err)) ||
         (code = tare_layout_make(&layout, model, &options, err)) ||
         (options.proof && (code = tare_proof_check(&layout, err))) ||
@@ -149,4 +144,14 @@ enum tare_code tare_convert(tare_model *model, const char *folder, const struct 
     tare_folder_release(&output);
     tare_layout_release(&layout);
     return code;
+}
+
+void tare_convert_options_init(struct tare_convert_options *options, size_t size)
+{
+    tare_sized_init(options, size);
+}
+
+void tare_convert_summary_init(struct tare_convert_summary *summary, size_t size)
+{
+    tare_sized_init(summary, size);
 }

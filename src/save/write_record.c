@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/sized.h"
 #include "save/account.h"
 
 #define STEP ((size_t)256 << 10)
@@ -295,7 +296,7 @@ static enum tare_code write_text(const struct tare_account *account, const struc
         text.failed ? tare_fail_memory(err) : tare_folder_put(folder, "tare.json", text.data, text.size, err);
     tare_text_release(&text);
     if (options->summary)
-        *options->summary = summary;
+        tare_sized_write(options->summary, &summary, sizeof summary);
     return code;
 }
 

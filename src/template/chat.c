@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "open/checkpoint.h"
 #include "template/template.h"
 #include "text/unicode.h"
@@ -68,10 +69,16 @@ static enum tare_code read_list(json_t *variables, const char *key, const char *
 
 static enum tare_code read_turns(json_t *variables, const struct tare_template_request *request, struct tare_error *err)
 {
+    const enum tare_code code = tare_sized_list_check(request->turns, request->n_turns, request->turns_stride,
+                                                      sizeof *request->turns, "turns", err);
+    if (code)
+        return code;
     json_t *messages = json_array();
     int failed = json_object_set_new(variables, "messages", messages);
     for (size_t i = 0; i < request->n_turns && !failed; i++) {
-        const struct tare_turn *turn = request->turns + i;
+        const struct tare_turn *turn = tare_sized_at(request->turns, i, request->turns_stride, sizeof *turn);
+        if (!turn->content || !turn->role)
+            return tare_fail(err, TARE_E_ARGUMENT, "turns", "turn %zu has no role or no content", i);
         const size_t n = strlen(turn->content), role = strlen(turn->role);
         if (tare_utf8_check(turn->content, n) < n || tare_utf8_check(turn->role, role) < role)
             return tare_fail(err, TARE_E_ARGUMENT, "turns", "turn %zu is no UTF-8", i);
@@ -183,16 +190,25 @@ static enum tare_code render(const tare_template *template, json_t *variables, c
 enum tare_code tare_template_render(const tare_template *template, const struct tare_template_request *request,
                                     char **text, size_t *text_size, struct tare_error *err)
 {
-    struct tare_template_request given = TARE_TEMPLATE_REQUEST_INIT;
+    struct tare_template_request given;
     json_t *variables = NULL;
+    if (!text || !text_size)
+        return tare_fail(err, TARE_E_ARGUMENT, "", "tare_template_render needs places for the text and its size");
     *text = NULL;
     *text_size = 0;
-    if (!template || !request || request->size < sizeof request->size)
-        return tare_fail(err, TARE_E_ARGUMENT, "", "tare_template_render needs a template and a request with its size");
-    memcpy(&given, request, request->size < sizeof given ? request->size : sizeof given);
-    enum tare_code code = read_request(&variables, &given, err);
+    if (!template || !request)
+        return tare_fail(err, TARE_E_ARGUMENT, "", "tare_template_render needs a template and a request");
+    enum tare_code code = tare_sized_read(&given, sizeof given, request, "request", err);
+    if (code)
+        return code;
+    code = read_request(&variables, &given, err);
     if (!code)
         code = render(template, variables, given.clock, text, text_size, err);
     json_decref(variables);
     return code;
+}
+
+void tare_template_request_init(struct tare_template_request *request, size_t size)
+{
+    tare_sized_init(request, size);
 }

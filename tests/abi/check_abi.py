@@ -7,6 +7,7 @@ static    every global symbol of the static library starts with tare_
 calls     the library prints nothing, ends nothing, reads no environment and uses no unbounded string function
 version   tare.h and CMakeLists.txt say the same
 """
+import glob
 import re
 import subprocess
 import sys
@@ -28,7 +29,7 @@ def nm(*args):
     return rows
 
 
-header = open(source + "/include/tare.h", encoding="utf-8").read()
+header = "".join(open(path, encoding="utf-8").read() for path in sorted(glob.glob(source + "/include/**/*.h", recursive=True)))
 text = re.sub(r"/\*.*?\*/", "", header, flags=re.S)
 text = re.sub(r"^\s*#.*(?:\\\n.*)*$", "", text, flags=re.M)
 declared = set(re.findall(r"\bTARE_API\b[^;(]*?\b(tare_\w+)\s*\(", text))

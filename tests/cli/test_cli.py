@@ -158,7 +158,7 @@ class Usage(Case):
                     self.assertIn("--" + flag, manual)
 
     def test_version(self):
-        with open(os.path.join(ROOT, "include/tare.h"), encoding="utf-8") as f:
+        with open(os.path.join(ROOT, "include/tare/base.h"), encoding="utf-8") as f:
             parts = re.findall(r"#define TARE_VERSION_\w+ (\d+)", f.read())
         self.assertEqual(tare("--version"), (0, "tare %s\n" % ".".join(parts), ""))
 

@@ -10,13 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "run/session/lookup.h"
 #include "run/session/stop.h"
 #include "text/tokenizer.h"
 
 #define DRAFT_MOST 64
 
-struct tare_generation {
+struct tare_generate {
     tare_session *session;
     const tare_tokenizer *tokenizer;
     tare_stream *stream;
@@ -36,7 +37,7 @@ struct tare_generation {
     enum tare_finish finish;
 };
 
-void tare_generate_free(tare_generation *g)
+void tare_generate_free(tare_generate *g)
 {
     if (!g)
         return;
@@ -58,28 +59,32 @@ const char *tare_finish_name(enum tare_finish finish)
     return (size_t)finish < sizeof names / sizeof *names ? names[finish] : "none";
 }
 
-void tare_generate_drafts(const tare_generation *g, int64_t *guessed, int64_t *right)
+void tare_generate_drafts(const tare_generate *g, int64_t *guessed, int64_t *right)
 {
     *guessed = g->guessed;
     *right = g->right;
 }
 
-static enum tare_code copy_sampling(tare_generation *g, const struct tare_sampling *s, struct tare_error *err)
+static enum tare_code copy_sampling(tare_generate *g, const struct tare_sampling *s, struct tare_error *err)
 {
-    g->sampling = (struct tare_sampling)TARE_SAMPLING_INIT;
-    memcpy(&g->sampling, s, s->size < sizeof *s ? s->size : sizeof *s);
-    g->sampling.size = sizeof g->sampling;
+    enum tare_code code;
+    if ((code = tare_sized_read(&g->sampling, sizeof g->sampling, s, "sampling", err)) ||
+        (code = tare_sized_list_check(g->sampling.bias, g->sampling.n_bias, g->sampling.bias_stride, sizeof *g->bias,
+                                      "bias", err)))
+        return code;
     const size_t n = g->sampling.n_bias;
     g->bias = calloc(n + 1, sizeof *g->bias);
     if (!g->bias)
         return tare_fail_memory(err);
-    if (n)
-        memcpy(g->bias, g->sampling.bias, n * sizeof *g->bias);
+    for (size_t i = 0; i < n; i++)
+        memcpy(&g->bias[i], tare_sized_at(g->sampling.bias, i, g->sampling.bias_stride, sizeof *g->bias),
+               sizeof *g->bias);
     g->sampling.bias = g->bias;
+    g->sampling.bias_stride = sizeof *g->bias;
     return TARE_OK;
 }
 
-static enum tare_code copy_text(tare_generation *g, const int32_t *prompt, size_t n, struct tare_error *err)
+static enum tare_code copy_text(tare_generate *g, const int32_t *prompt, size_t n, struct tare_error *err)
 {
     const size_t before = (size_t)tare_session_length(g->session);
     if (!prompt || n == 0)
@@ -102,7 +107,7 @@ static enum tare_code copy_text(tare_generation *g, const int32_t *prompt, size_
 
 /* Feeds the prompt to the stream of text too, since what stands before a piece decides whether it starts with a space.
  */
-static enum tare_code open_stream(tare_generation *g, struct tare_error *err)
+static enum tare_code open_stream(tare_generate *g, struct tare_error *err)
 {
     const char *piece = NULL;
     enum tare_code code = tare_stream_open(&g->stream, g->tokenizer, true, err);
@@ -111,7 +116,7 @@ static enum tare_code open_stream(tare_generation *g, struct tare_error *err)
     return code;
 }
 
-static enum tare_code open_generation(tare_generation *g, const int32_t *prompt, size_t n,
+static enum tare_code open_generation(tare_generate *g, const int32_t *prompt, size_t n,
                                       const struct tare_generate_options *o, struct tare_error *err)
 {
     enum tare_code code;
@@ -125,23 +130,25 @@ static enum tare_code open_generation(tare_generation *g, const int32_t *prompt,
                                                  : DRAFT_MOST;
     g->draft_now = g->draft_most;
     g->ignore_ends = o->ignore_ends;
-    if ((code = copy_sampling(g, &o->sampling, err)) || (code = copy_text(g, prompt, n, err)) ||
+    if ((code = copy_sampling(g, o->sampling, err)) || (code = copy_text(g, prompt, n, err)) ||
         (code = tare_stops_open(&g->stops, o->stops, o->n_stops, err)) || (code = open_stream(g, err)))
         return code;
     return o->grammar ? tare_grammar_state_open(&g->grammar, o->grammar, err) : TARE_OK;
 }
 
-enum tare_code tare_generate_open(tare_generation **generation, tare_session *session, const tare_tokenizer *tokenizer,
+enum tare_code tare_generate_open(tare_generate **generation, tare_session *session, const tare_tokenizer *tokenizer,
                                   const int32_t *prompt, size_t n, const struct tare_generate_options *options,
                                   struct tare_error *err)
 {
-    struct tare_generate_options own = TARE_GENERATE_OPTIONS_INIT;
-    *generation = NULL;
-    if (options)
-        memcpy(&own, options, options->size < sizeof own ? options->size : sizeof own);
-    if (!session || !tokenizer)
-        return tare_fail(err, TARE_E_ARGUMENT, "", "a text needs a session and a tokenizer");
-    tare_generation *g = calloc(1, sizeof *g);
+    struct tare_generate_options own;
+    if (generation)
+        *generation = NULL;
+    if (!generation || !session || !tokenizer)
+        return tare_fail(err, TARE_E_ARGUMENT, "", "a text needs a place for it, a session and a tokenizer");
+    const enum tare_code bad = tare_sized_read(&own, sizeof own, options, "options", err);
+    if (bad)
+        return bad;
+    tare_generate *g = calloc(1, sizeof *g);
     if (!g)
         return tare_fail_memory(err);
     g->session = session;
@@ -155,7 +162,7 @@ enum tare_code tare_generate_open(tare_generation **generation, tare_session *se
 }
 
 /* Provides a row of logits for the next id: one that is left from the last feed, or one of a new feed. */
-static enum tare_code have_row(tare_generation *g, struct tare_error *err)
+static enum tare_code have_row(tare_generate *g, struct tare_error *err)
 {
     if (g->row < g->n_rows)
         return TARE_OK;
@@ -200,7 +207,7 @@ static enum tare_code check_row(const float *logits, int64_t n, struct tare_erro
 }
 
 /* Chooses the next id; *id is -1 where the grammar leaves none. */
-static enum tare_code choose(tare_generation *g, int32_t *id, struct tare_error *err)
+static enum tare_code choose(tare_generate *g, int32_t *id, struct tare_error *err)
 {
     float *logits = g->rows + g->row * (size_t)g->vocabulary;
     int64_t allowed = 1;
@@ -212,7 +219,9 @@ static enum tare_code choose(tare_generation *g, int32_t *id, struct tare_error 
             logits[g->tokenizer->ends[i]] = -INFINITY;
     if (!code && g->grammar)
         code = tare_grammar_mask(g->grammar, logits, g->vocabulary, &allowed, err);
-    *id = !code && allowed ? tare_sample(logits, g->vocabulary, &g->sampling, (uint64_t)g->drawn) : -1;
+    *id = -1;
+    if (!code && allowed)
+        code = tare_sample(id, logits, g->vocabulary, &g->sampling, (uint64_t)g->drawn, err);
     if (*id >= 0 && g->grammar && !(logits[*id] > -INFINITY))
         *id = -1; /* what the grammar allows is ruled out by a bias, or is not a number */
     return code;
@@ -220,7 +229,7 @@ static enum tare_code choose(tare_generation *g, int32_t *id, struct tare_error 
 
 /* Compares the chosen id with the guess. If it was right, the next row is the one to read; otherwise the session is
  * rewound to before the guesses. */
-static enum tare_code settle(tare_generation *g, int32_t id, struct tare_error *err)
+static enum tare_code settle(tare_generate *g, int32_t id, struct tare_error *err)
 {
     const size_t guesses = g->n_rows - 1;
     g->ids[g->n++] = id;
@@ -241,7 +250,7 @@ static enum tare_code settle(tare_generation *g, int32_t id, struct tare_error *
 }
 
 /* Ends the text: gives out what was held back, and leaves no guesses in the session. */
-static enum tare_code finish(tare_generation *g, enum tare_finish why, struct tare_error *err)
+static enum tare_code finish(tare_generate *g, enum tare_finish why, struct tare_error *err)
 {
     const char *piece = "";
     bool found = why == TARE_FINISH_STOP;
@@ -260,7 +269,7 @@ static enum tare_code finish(tare_generation *g, enum tare_finish why, struct ta
     return code;
 }
 
-static enum tare_code say(tare_generation *g, int32_t id, struct tare_error *err)
+static enum tare_code say(tare_generate *g, int32_t id, struct tare_error *err)
 {
     const char *piece = NULL;
     bool found = false;
@@ -277,7 +286,7 @@ static enum tare_code say(tare_generation *g, int32_t id, struct tare_error *err
     return TARE_OK;
 }
 
-static enum tare_code go_on(tare_generation *g, int32_t *id, struct tare_error *err)
+static enum tare_code go_on(tare_generate *g, int32_t *id, struct tare_error *err)
 {
     enum tare_code code = have_row(g, err);
     if (code == TARE_E_CANCELLED) {
@@ -299,9 +308,13 @@ static enum tare_code go_on(tare_generation *g, int32_t *id, struct tare_error *
     return code ? code : say(g, chosen, err);
 }
 
-enum tare_code tare_generate_next(tare_generation *g, struct tare_generated *step, struct tare_error *err)
+enum tare_code tare_generate_next(tare_generate *g, struct tare_generated *step, struct tare_error *err)
 {
-    enum tare_code code = TARE_OK;
+    if (!g)
+        return tare_fail(err, TARE_E_ARGUMENT, "", "no text was given");
+    enum tare_code code = tare_sized_check(step, "step", err);
+    if (code)
+        return code;
     int32_t id = -1;
     g->out.size = 0;
     tare_text_add(&g->out, "", 0);
@@ -314,6 +327,18 @@ enum tare_code tare_generate_next(tare_generation *g, struct tare_generated *ste
     }
     if (g->out.data)
         g->out.data[g->out.size] = '\0';
-    *step = (struct tare_generated){g->out.data ? g->out.data : "", g->out.size, id, g->finish};
+    const struct tare_generated made = {
+        .text = g->out.data ? g->out.data : "", .bytes = g->out.size, .id = id, .finish = g->finish};
+    tare_sized_write(step, &made, sizeof made);
     return code;
+}
+
+void tare_generate_options_init(struct tare_generate_options *options, size_t size)
+{
+    tare_sized_init(options, size);
+}
+
+void tare_generated_init(struct tare_generated *generated, size_t size)
+{
+    tare_sized_init(generated, size);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/sized.h"
 
 #define WINDOW 64 /* llama.cpp's --repeat-last-n */
 
@@ -41,14 +42,19 @@ static enum tare_code penalize(float *logits, int64_t vocabulary, const struct t
 enum tare_code tare_sample_adjust(float *logits, int64_t vocabulary, const struct tare_sampling *sampling,
                                   const int32_t *recent, size_t n, struct tare_error *err)
 {
-    struct tare_sampling s = TARE_SAMPLING_INIT;
-    if (sampling)
-        memcpy(&s, sampling, sampling->size < sizeof s ? sampling->size : sizeof s);
+    struct tare_sampling s;
+    if (!logits || vocabulary < 1 || (n && !recent))
+        return tare_fail(err, TARE_E_ARGUMENT, "", "adjusting needs logits, and ids where n is not 0");
+    enum tare_code code;
+    if ((code = tare_sized_read(&s, sizeof s, sampling, "sampling", err)) ||
+        (code = tare_sized_list_check(s.bias, s.n_bias, s.bias_stride, sizeof *s.bias, "bias", err)))
+        return code;
     for (size_t i = 0; i < s.n_bias; i++) {
-        if (s.bias[i].id < 0 || s.bias[i].id >= vocabulary)
-            return tare_fail(err, TARE_E_ARGUMENT, "bias", "id %ld is not in the vocabulary: 0 to %lld",
-                             (long)s.bias[i].id, (long long)vocabulary - 1);
-        logits[s.bias[i].id] += s.bias[i].value;
+        const struct tare_bias *bias = tare_sized_at(s.bias, i, s.bias_stride, sizeof *bias);
+        if (bias->id < 0 || bias->id >= vocabulary)
+            return tare_fail(err, TARE_E_ARGUMENT, "bias", "id %ld is not in the vocabulary: 0 to %lld", (long)bias->id,
+                             (long long)vocabulary - 1);
+        logits[bias->id] += bias->value;
     }
     const bool repetition = s.repetition_penalty > 0 && (s.repetition_penalty < 1 || s.repetition_penalty > 1);
     const bool others =

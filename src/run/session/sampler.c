@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tare.h"
+#include "base/error.h"
+#include "base/sized.h"
 
 /* The finaliser of SplitMix64: Steele, Lea, Flood 2014, constants of Stafford's variant 13. */
 static uint64_t mix(uint64_t z)
@@ -303,11 +304,8 @@ static int32_t take_of_all(const float *logits, int64_t n, const struct tare_sam
     return last;
 }
 
-int32_t tare_sample(const float *logits, int64_t n, const struct tare_sampling *sampling, uint64_t draw)
+static int32_t sample(const float *logits, int64_t n, const struct tare_sampling s, uint64_t draw)
 {
-    struct tare_sampling s = TARE_SAMPLING_INIT;
-    if (sampling)
-        memcpy(&s, sampling, sampling->size < sizeof s ? sampling->size : sizeof s);
     const int32_t best = (int32_t)greedy(logits, n);
     if (!(s.temperature > 0) || n < 2 || !isfinite(logits[best]))
         return best;
@@ -323,4 +321,23 @@ int32_t tare_sample(const float *logits, int64_t n, const struct tare_sampling *
         id = take(c, kept, &s, share);
     free(c);
     return id;
+}
+
+enum tare_code tare_sample(int32_t *id, const float *logits, int64_t vocabulary, const struct tare_sampling *sampling,
+                           uint64_t draw, struct tare_error *err)
+{
+    struct tare_sampling own;
+    if (id)
+        *id = -1;
+    if (!id || !logits || vocabulary < 1)
+        return tare_fail(err, TARE_E_ARGUMENT, "", "sampling needs a place for the id, and logits");
+    const enum tare_code code = tare_sized_read(&own, sizeof own, sampling, "sampling", err);
+    if (!code)
+        *id = sample(logits, vocabulary, own, draw);
+    return code;
+}
+
+void tare_sampling_init(struct tare_sampling *sampling, size_t size)
+{
+    tare_sized_init(sampling, size);
 }

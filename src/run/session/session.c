@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "run/session/measure.h"
 #include "run/session/prompt_cache.h"
 #include "run/session/runner.h"
@@ -129,13 +130,14 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
 enum tare_code tare_session_open(tare_session **session, tare_model *model, const struct tare_session_options *options,
                                  struct tare_error *err)
 {
-    struct tare_session_options own = TARE_SESSION_OPTIONS_INIT;
-    *session = NULL;
-    if (options)
-        memcpy(&own, options, options->size < sizeof own ? options->size : sizeof own);
-    enum tare_code code =
-        model ? check_model(model, err) : tare_fail(err, TARE_E_ARGUMENT, "model", "no model was given");
-    if (code)
+    struct tare_session_options own;
+    if (session)
+        *session = NULL;
+    if (!session || !model)
+        return tare_fail(err, TARE_E_ARGUMENT, model ? "session" : "model",
+                         "a session needs a place for it, and a model");
+    enum tare_code code;
+    if ((code = tare_sized_read(&own, sizeof own, options, "options", err)) || (code = check_model(model, err)))
         return code;
     tare_session *s = calloc(1, sizeof *s);
     if (!s)
@@ -204,8 +206,15 @@ static enum tare_code check_ids(const struct tare_feed *f, struct tare_error *er
     return TARE_OK;
 }
 
-static enum tare_code check_feeds(const struct tare_feed *feeds, size_t n, struct tare_error *err)
+/* Copies the host's feeds, which may be of another version, and checks them. */
+static enum tare_code check_feeds(struct tare_feed *feeds, const struct tare_feed *given, size_t n, size_t stride,
+                                  struct tare_error *err)
 {
+    enum tare_code listed = tare_sized_list_check(given, n, stride, sizeof *feeds, "feeds", err);
+    if (listed)
+        return listed;
+    for (size_t i = 0; i < n; i++)
+        memcpy(&feeds[i], tare_sized_at(given, i, stride, sizeof *feeds), sizeof *feeds);
     for (size_t i = 0; i < n; i++) {
         if (!feeds[i].session || feeds[i].session->runner->model != feeds[0].session->runner->model)
             return tare_fail(err, TARE_E_ARGUMENT, "session",
@@ -328,26 +337,27 @@ static enum tare_code run_step(struct step *step, struct tare_error *err)
     return code;
 }
 
-enum tare_code tare_session_feed_each(struct tare_feed *feeds, size_t n, struct tare_error *err)
+enum tare_code tare_session_feed_each(const struct tare_feed *given, size_t n, size_t stride, struct tare_error *err)
 {
-    enum tare_code code =
-        n && feeds ? check_feeds(feeds, n, err) : tare_fail(err, TARE_E_ARGUMENT, "feeds", "no sessions were given");
-    if (code)
-        return code;
+    enum tare_code code = TARE_OK;
+    if (!n || !given)
+        return tare_fail(err, TARE_E_ARGUMENT, "feeds", "no sessions were given");
+    struct tare_feed *feeds = calloc(n, sizeof *feeds);
     struct step *step = calloc(1, sizeof *step);
     size_t *done = calloc(n, sizeof *done);
     struct tare_span *spans = calloc(n, sizeof *spans);
     struct tare_feed **of = calloc(n, sizeof(struct tare_feed *));
-    if (step && done && spans && of) {
+    if (!feeds || !step || !done || !spans || !of)
+        code = tare_fail_memory(err);
+    if (!code && !(code = check_feeds(feeds, given, n, stride, err))) {
         *step = (struct step){.feeds = feeds, .n = n, .done = done, .spans = spans, .of = of};
         code = run_step(step, err);
-    } else {
-        code = tare_fail_memory(err);
     }
     free(of);
     free(spans);
     free(done);
     free(step);
+    free(feeds);
     return code;
 }
 
@@ -355,7 +365,7 @@ enum tare_code tare_session_feed(tare_session *s, const int32_t *ids, size_t n, 
                                  struct tare_error *err)
 {
     struct tare_feed feed = {s, ids, n, all, logits};
-    return tare_session_feed_each(&feed, 1, err);
+    return tare_session_feed_each(&feed, 1, sizeof feed, err);
 }
 
 enum tare_code tare_session_fork(tare_session **fork, const tare_session *s, struct tare_error *err)
@@ -457,4 +467,9 @@ enum tare_code tare_session_rewind(tare_session *s, int64_t length, struct tare_
     const enum tare_code code = tare_session_feed(s, again, n, false, NULL, err);
     free(again);
     return code;
+}
+
+void tare_session_options_init(struct tare_session_options *options, size_t size)
+{
+    tare_sized_init(options, size);
 }

@@ -44,7 +44,7 @@ static void test_diff(void **state)
         if (!code && !json)
             code = tare_fail_memory(&err);
         if (!code)
-            assert_int_equal(tare_diff_report_of(diff)->count[TARE_DIFFERENT], 1);
+            assert_int_equal(tare_diff_report(diff)->counts[TARE_DIFFERENT], 1);
         assert_true(code == (through ? TARE_OK : TARE_E_MEMORY));
         tare_text_free(json);
         tare_diff_free(diff);
@@ -82,7 +82,7 @@ static void test_verify(void **state)
         if (!code && !json)
             code = tare_fail_memory(&err);
         if (!code) {
-            const struct tare_verify_report *report = tare_verify_report_of(verify);
+            const struct tare_verify_report *report = tare_verify_report(verify);
             assert_int_equal(report->n_files, 3);
             assert_true(report->n_findings >= 3); /* proof, hash, file-absent */
         }

@@ -49,12 +49,12 @@ static void find(void **state)
         struct tare_error err = {0};
         tare_repair *repair = NULL;
         allocations = n;
-        const enum tare_code code = tare_repair_find(&repair, folder, &options, &err);
+        const enum tare_code code = tare_repair_open(&repair, folder, &options, &err);
         const bool through = allocations >= 0;
         allocations = -1;
         if (code != TARE_E_MEMORY) { /* what failed was not needed, or all went well */
             assert_int_equal(code, TARE_OK);
-            const struct tare_repair_report *r = tare_repair_patch(repair);
+            const struct tare_repair_report *r = tare_repair_report(repair);
             assert_int_equal(r->n_changes, 2);
             assert_true(r->loads && !r->loaded);
         }
@@ -78,7 +78,7 @@ static void write_out(void **state)
     char *folder = damaged(), *outside = fixture_begin(), out[4096];
     tare_repair *repair = NULL;
     struct tare_error err = {0};
-    assert_int_equal(tare_repair_find(&repair, folder, &options, &err), TARE_OK);
+    assert_int_equal(tare_repair_open(&repair, folder, &options, &err), TARE_OK);
     snprintf(out, sizeof out, "%s/out", outside);
     for (long n = 0;; n++) {
         allocations = n;
@@ -102,7 +102,7 @@ static void write_in_place(void **state)
     tare_repair *repair = NULL;
     struct tare_error err = {0};
     size_t n_back = 0;
-    assert_int_equal(tare_repair_find(&repair, folder, &options, &err), TARE_OK);
+    assert_int_equal(tare_repair_open(&repair, folder, &options, &err), TARE_OK);
     for (long n = 0;; n++) {
         allocations = n;
         const enum tare_code code = tare_repair_in_place(repair, &err);
@@ -136,7 +136,7 @@ static void json(void **state)
     char *folder = damaged();
     tare_repair *repair = NULL;
     struct tare_error err = {0};
-    assert_int_equal(tare_repair_find(&repair, folder, &options, &err), TARE_OK);
+    assert_int_equal(tare_repair_open(&repair, folder, &options, &err), TARE_OK);
     for (long n = 0;; n++) {
         allocations = n;
         char *text = tare_repair_json(repair);
@@ -156,17 +156,17 @@ static void arguments(void **state)
     (void)state;
     struct tare_error err = {0};
     tare_repair *repair = NULL;
-    fixture_expect(tare_repair_find(NULL, "x", NULL, &err), &err, TARE_E_ARGUMENT, NULL, NULL);
-    fixture_expect(tare_repair_find(&repair, NULL, NULL, &err), &err, TARE_E_ARGUMENT, NULL, NULL);
+    fixture_expect(tare_repair_open(NULL, "x", NULL, &err), &err, TARE_E_ARGUMENT, NULL, NULL);
+    fixture_expect(tare_repair_open(&repair, NULL, NULL, &err), &err, TARE_E_ARGUMENT, NULL, NULL);
     fixture_expect(tare_repair_write(NULL, "x", &err), &err, TARE_E_ARGUMENT, NULL, NULL);
     fixture_expect(tare_repair_in_place(NULL, &err), &err, TARE_E_ARGUMENT, NULL, NULL);
     fixture_expect(tare_repair_undo(NULL, NULL, &err), &err, TARE_E_ARGUMENT, NULL, NULL);
-    assert_int_equal(tare_repair_find(&repair, "/no/such/folder", NULL, &err), TARE_E_ABSENT);
-    assert_int_equal(tare_repair_patch(repair)->n_changes, 0);
+    assert_int_equal(tare_repair_open(&repair, "/no/such/folder", NULL, &err), TARE_E_ABSENT);
+    assert_int_equal(tare_repair_report(repair)->n_changes, 0);
     fixture_expect(tare_repair_write(repair, "x", &err), &err, TARE_E_ARGUMENT, NULL, "does not load");
     tare_repair_free(repair);
     tare_repair_free(NULL);
-    assert_null(tare_repair_patch(NULL));
+    assert_null(tare_repair_report(NULL));
 }
 
 int main(void)

@@ -130,7 +130,7 @@ static void test_feed(void **unused)
         assert_int_equal(tare_session_fork(&fork, s, NULL), TARE_OK);
         struct tare_feed feeds[] = {{s, ids + START, 200, false, NULL}, {fork, ids + START, 100, false, NULL}};
         allocations = n;
-        const bool stop = !failed(tare_session_feed_each(feeds, 2, &err), &err);
+        const bool stop = !failed(tare_session_feed_each(feeds, 2, 0, &err), &err);
         assert_int_equal(tare_session_length(s), stop ? START + 200 : START);
         assert_int_equal(tare_session_length(fork), stop ? START + 100 : START);
         finish(s);

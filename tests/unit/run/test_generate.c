@@ -77,9 +77,9 @@ struct story {
 static void tell(struct story *s, const char *prompt, const struct tare_generate_options *o)
 {
     struct tare_error err = {0};
-    struct tare_generated step = {0};
+    struct tare_generated step = TARE_GENERATED_INIT;
     tare_session *session = NULL;
-    tare_generation *g = NULL;
+    tare_generate *g = NULL;
     int32_t *ids = NULL;
     size_t n = 0, size = 0;
     assert_int_equal(tare_tokenizer_encode(s->tokenizer, prompt, strlen(prompt), true, &ids, &n, &err), TARE_OK);
@@ -90,9 +90,9 @@ static void tell(struct story *s, const char *prompt, const struct tare_generate
             fail_msg("%s: %s", err.where, err.text);
         if (step.id >= 0)
             s->ids[s->n++] = step.id;
-        assert_true(size + step.size < sizeof s->text);
-        memcpy(s->text + size, step.text, step.size + 1);
-        size += step.size;
+        assert_true(size + step.bytes < sizeof s->text);
+        memcpy(s->text + size, step.text, step.bytes + 1);
+        size += step.bytes;
     }
     s->finish = step.finish;
     tare_generate_drafts(g, &s->guessed, &s->right);
@@ -128,10 +128,12 @@ static void test_drafts_change_nothing(void **unused)
     open_fable(&b);
     for (int turn = 0; turn < 4; turn++) {
         struct tare_generate_options o = TARE_GENERATE_OPTIONS_INIT;
+        struct tare_sampling sampling = TARE_SAMPLING_INIT;
+        o.sampling = &sampling;
         o.max_tokens = 120;
-        o.sampling.seed = (uint64_t)turn;
-        o.sampling.temperature = (float)turn * 0.2f;
-        o.sampling.repetition_penalty = turn == 1 ? 1.1f : 1;
+        sampling.seed = (uint64_t)turn;
+        sampling.temperature = (float)turn * 0.2f;
+        sampling.repetition_penalty = turn == 1 ? 1.1f : 1;
         const char *prompt = "The cat saw the dog. The dog saw the cat. The cat saw the";
         tell(&a, prompt, &o);
         o.draft = TARE_DRAFT_LOOKUP;
@@ -151,6 +153,8 @@ static void test_finishes(void **unused)
     static struct story s;
     struct tare_error err = {0};
     struct tare_generate_options o = TARE_GENERATE_OPTIONS_INIT;
+    struct tare_sampling sampling = TARE_SAMPLING_INIT;
+    o.sampling = &sampling;
     open_fable(&s);
     o.max_tokens = 7;
     tell(&s, "Once upon a time", &o);
@@ -170,8 +174,8 @@ static void test_finishes(void **unused)
     o.max_tokens = 100;
     assert_int_equal(tare_grammar_open(&grammar, s.tokenizer, TARE_GRAMMAR_SCHEMA, schema, strlen(schema), &err), 0);
     o.grammar = grammar;
-    for (o.sampling.seed = 0; o.sampling.seed < 5; o.sampling.seed++) {
-        o.sampling.temperature = 5;
+    for (sampling.seed = 0; sampling.seed < 5; sampling.seed++) {
+        sampling.temperature = 5;
         tell(&s, "Once", &o);
         assert_int_equal(s.finish, TARE_FINISH_GRAMMAR);
         assert_true(!strcmp(s.text, "true") || !strcmp(s.text, "false"));

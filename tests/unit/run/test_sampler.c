@@ -5,6 +5,13 @@
 
 #include "fixture.h"
 
+static int32_t sampled(const float *logits, int64_t n, const struct tare_sampling *sampling, uint64_t draw)
+{
+    int32_t id = -2;
+    assert_int_equal(tare_sample(&id, logits, n, sampling, draw, NULL), TARE_OK);
+    return id;
+}
+
 #define DRAWS 20000
 
 /* Probabilities 0.4, 0.3, 0.2, 0.1 at temperature 1, as logits, out of order. */
@@ -23,7 +30,7 @@ static void shares(const struct tare_sampling *s, double share[4])
     for (int i = 0; i < 4; i++)
         share[i] = 0;
     for (uint64_t d = 0; d < DRAWS; d++) {
-        const int32_t id = tare_sample(l, 4, s, d);
+        const int32_t id = sampled(l, 4, s, d);
         assert_true(id >= 0 && id < 4);
         share[id] += 1.0 / DRAWS;
     }
@@ -47,8 +54,8 @@ static void test_greedy(void **unused)
     const float tie[] = {1, 3, 3, NAN}, nothing[] = {NAN, NAN, -INFINITY};
     expect(SAMPLING(.temperature = 0), 0, 1, 0, 0);
     expect(NULL, 0, 1, 0, 0);
-    assert_int_equal(tare_sample(tie, 4, NULL, 0), 1); /* the smaller id */
-    assert_int_equal(tare_sample(nothing, 3, SAMPLING(.temperature = 1), 0), 2);
+    assert_int_equal(sampled(tie, 4, NULL, 0), 1); /* the smaller id */
+    assert_int_equal(sampled(nothing, 3, SAMPLING(.temperature = 1), 0), 2);
 }
 
 static void test_temperature(void **unused)
@@ -92,10 +99,10 @@ static void test_repeats(void **unused)
                                other = {.size = sizeof other, .temperature = 1, .seed = 8};
     int same_draw = 0, same_seed = 0;
     for (uint64_t d = 0; d < 1000; d++) {
-        const int32_t id = tare_sample(l, 1000, s, d);
-        assert_int_equal(tare_sample(l, 1000, s, d), id);
-        same_draw += tare_sample(l, 1000, s, d + 1) == id;
-        same_seed += tare_sample(l, 1000, &other, d) == id;
+        const int32_t id = sampled(l, 1000, s, d);
+        assert_int_equal(sampled(l, 1000, s, d), id);
+        same_draw += sampled(l, 1000, s, d + 1) == id;
+        same_seed += sampled(l, 1000, &other, d) == id;
     }
     assert_true(same_draw < 10 && same_seed < 10);
 }
@@ -111,8 +118,8 @@ static void test_large(void **unused)
     l[10] = l[40000] = 60;
     l[30000] = 55;
     for (uint64_t d = 0; d < 50; d++) {
-        assert_int_equal(tare_sample(l, N, SAMPLING(.temperature = 1, .top_k = 1), d), 10);
-        const int32_t id = tare_sample(l, N, SAMPLING(.temperature = 1, .top_p = 0.9f), d);
+        assert_int_equal(sampled(l, N, SAMPLING(.temperature = 1, .top_k = 1), d), 10);
+        const int32_t id = sampled(l, N, SAMPLING(.temperature = 1, .top_p = 0.9f), d);
         assert_true(id == 10 || id == 40000);
     }
     free(l);

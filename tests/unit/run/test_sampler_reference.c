@@ -8,6 +8,13 @@
 
 #include "fixture.h"
 
+static int32_t sampled(const float *logits, int64_t n, const struct tare_sampling *sampling, uint64_t draw)
+{
+    int32_t id = -2;
+    assert_int_equal(tare_sample(&id, logits, n, sampling, draw, NULL), TARE_OK);
+    return id;
+}
+
 enum { N = 60, DRAWS = 20000 };
 
 struct entry {
@@ -84,7 +91,7 @@ static void compare(const float *logits, const struct tare_sampling *s)
     int count[N] = {0}, df = -1, rest_count = 0;
     reference(logits, s, p);
     for (uint64_t d = 0; d < DRAWS; d++)
-        count[tare_sample(logits, N, s, d)]++;
+        count[sampled(logits, N, s, d)]++;
     for (int i = 0; i < N; i++) {
         if (p[i] == 0 && count[i])
             fail_msg("id %d was drawn and is filtered out", i);
@@ -136,7 +143,7 @@ static void test_typical_leaves_out_the_likeliest(void **unused)
     const float l[4] = {logf(0.5f), logf(0.3f), logf(0.1f), logf(0.1f)};
     struct tare_sampling s = {.size = sizeof s, .temperature = 1, .typical_p = 0.2f};
     for (uint64_t d = 0; d < 100; d++)
-        assert_int_equal(tare_sample(l, 4, &s, d), 1);
+        assert_int_equal(sampled(l, 4, &s, d), 1);
 }
 
 static void test_penalties(void **unused)
@@ -177,7 +184,7 @@ static void test_older_struct(void **unused)
     const float l[3] = {0, 0, 0.1f};
     int seen[3] = {0};
     for (uint64_t d = 0; d < 100; d++)
-        seen[tare_sample(l, 3, &s, d)]++;
+        seen[sampled(l, 3, &s, d)]++;
     assert_true(seen[0] && seen[1] && seen[2]);
 }
 
@@ -188,10 +195,10 @@ static void test_nothing_possible(void **unused)
     const float none[3] = {NAN, NAN, NAN}, one[4] = {NAN, -INFINITY, 2, NAN}, more[3] = {0, INFINITY, INFINITY};
     const float shut[2] = {-INFINITY, -INFINITY};
     for (uint64_t d = 0; d < 50; d++) {
-        assert_int_equal(tare_sample(none, 3, &s, d), 0);
-        assert_int_equal(tare_sample(one, 4, &s, d), 2);
-        assert_int_equal(tare_sample(more, 3, &s, d), 1);
-        assert_int_equal(tare_sample(shut, 2, &s, d), 0);
+        assert_int_equal(sampled(none, 3, &s, d), 0);
+        assert_int_equal(sampled(one, 4, &s, d), 2);
+        assert_int_equal(sampled(more, 3, &s, d), 1);
+        assert_int_equal(sampled(shut, 2, &s, d), 0);
     }
 }
 
@@ -203,7 +210,7 @@ static double microseconds(const float *l, const struct tare_sampling *s)
     volatile int32_t id = 0;
     clock_gettime(CLOCK_MONOTONIC, &a);
     for (uint64_t d = 0; d < 20; d++)
-        id = id + tare_sample(l, LARGE, s, d);
+        id = id + sampled(l, LARGE, s, d);
     clock_gettime(CLOCK_MONOTONIC, &b);
     return ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / 20e3;
 }
@@ -223,8 +230,8 @@ static void test_large(void **unused)
                                wide = {.size = sizeof wide, .temperature = 8, .top_p = 0.9999f},
                                type = {.size = sizeof type, .temperature = 1, .typical_p = 0.9f};
     for (uint64_t d = 0; d < 200; d++) {
-        assert_int_equal(tare_sample(l, LARGE, &greedy, d), 0);
-        const int32_t a = tare_sample(l, LARGE, &k, d), b = tare_sample(l, LARGE, &p, d);
+        assert_int_equal(sampled(l, LARGE, &greedy, d), 0);
+        const int32_t a = sampled(l, LARGE, &k, d), b = sampled(l, LARGE, &p, d);
         assert_true(a == 0 || a == 1000 || a == 2000);
         assert_true(b == 0 || b == 1000);
     }

@@ -277,14 +277,14 @@ static void test_together(void **unused)
         struct tare_feed feeds[] = {{a, ids[0] + 90, 20, false, got[0]}, /* the rest of a pass goes to the others */
                                     {b, ids[1] + 90, 400, false, got[1]},
                                     {c, ids[1] + 40, 2, false, got[2]}};
-        assert_int_equal(tare_session_feed_each(feeds, 3, NULL), TARE_OK);
+        assert_int_equal(tare_session_feed_each(feeds, 3, 0, NULL), TARE_OK);
         expect(m, 90, 0, 110, got[0]);
         expect(m, 90, 1, 490, got[1]);
         expect(m, 40, 1, 42, got[2]);
 
         feeds[0] = (struct tare_feed){a, ids[0] + 110, 3, false, got[0]};
         feeds[1] = (struct tare_feed){c, ids[1] + 42, 5, false, got[1]};
-        assert_int_equal(tare_session_feed_each(feeds, 2, NULL), TARE_OK);
+        assert_int_equal(tare_session_feed_each(feeds, 2, 0, NULL), TARE_OK);
         rewind_to(b, 90);
         feed(b, 0, 90, 110, NULL);
         feed(b, 0, 110, 113, got[2]);
@@ -304,7 +304,7 @@ static void test_one_each(void **unused)
         tare_session *a = open_session(m), *b = fork_of(a), *alone = fork_of(a);
         for (int i = 0; i < 30; i++) {
             struct tare_feed feeds[] = {{a, ids[0] + i, 1, i % 2, got[0]}, {b, ids[1] + i, 1, false, got[1]}};
-            assert_int_equal(tare_session_feed_each(feeds, 2, NULL), TARE_OK);
+            assert_int_equal(tare_session_feed_each(feeds, 2, 0, NULL), TARE_OK);
             feed(alone, 1, i, i + 1, want);
             assert_memory_equal(got[1], want, sizeof want);
         }
@@ -322,18 +322,18 @@ static void test_refused(void **unused)
     tare_session *a = open_session(1), *b = fork_of(a), *other = open_session(0);
     struct tare_error err = {0};
     struct tare_feed feeds[] = {{a, ids[0], 10, false, NULL}, {b, ids[0], 10, false, NULL}};
-    fixture_expect(tare_session_feed_each(feeds, 0, &err), &err, TARE_E_ARGUMENT, "feeds", NULL);
-    fixture_expect(tare_session_feed_each(NULL, 2, &err), &err, TARE_E_ARGUMENT, "feeds", NULL);
+    fixture_expect(tare_session_feed_each(feeds, 0, 0, &err), &err, TARE_E_ARGUMENT, "feeds", NULL);
+    fixture_expect(tare_session_feed_each(NULL, 2, 0, &err), &err, TARE_E_ARGUMENT, "feeds", NULL);
     feeds[1].session = a;
-    fixture_expect(tare_session_feed_each(feeds, 2, &err), &err, TARE_E_ARGUMENT, "session", "twice");
+    fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_ARGUMENT, "session", "twice");
     feeds[1].session = other;
-    fixture_expect(tare_session_feed_each(feeds, 2, &err), &err, TARE_E_ARGUMENT, "session", "number 1");
+    fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_ARGUMENT, "session", "number 1");
     feeds[1].session = NULL;
-    fixture_expect(tare_session_feed_each(feeds, 2, &err), &err, TARE_E_ARGUMENT, "session", "number 1");
+    fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_ARGUMENT, "session", "number 1");
     feeds[1] = (struct tare_feed){b, (const int32_t[]){0, VOCABULARY}, 2, false, NULL};
-    fixture_expect(tare_session_feed_each(feeds, 2, &err), &err, TARE_E_ARGUMENT, "ids", "id 40, number 1");
+    fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_ARGUMENT, "ids", "id 40, number 1");
     feeds[1] = (struct tare_feed){b, ids[0], CONTEXT + 1, false, NULL};
-    fixture_expect(tare_session_feed_each(feeds, 2, &err), &err, TARE_E_ARGUMENT, "context", NULL);
+    fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_ARGUMENT, "context", NULL);
     assert_int_equal(tare_session_length(a), 0);
     assert_int_equal(tare_session_length(b), 0);
     feed(a, 0, 0, 20, got);
@@ -421,7 +421,7 @@ static void test_cancelled_together(void **unused)
         tare_session *b = fork_of(a);
         struct tare_feed feeds[] = {{a, ids[0] + 30, 200, false, NULL}, {b, ids[1] + 30, 200, false, NULL}};
         trap.left = 2; /* the first pass: 200 of a, 56 of b; the second one: the rest of b */
-        fixture_expect(tare_session_feed_each(feeds, 2, &err), &err, TARE_E_CANCELLED, NULL, NULL);
+        fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_CANCELLED, NULL, NULL);
         trap.cancel = 0;
         assert_int_equal(tare_session_length(a), 230);
         assert_int_equal(tare_session_length(b), 86);

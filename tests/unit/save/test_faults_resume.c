@@ -167,7 +167,7 @@ static void kill_everywhere(bool half)
     for (long n = 0;; n++) {
         struct world world;
         struct tare_error err = {0};
-        struct tare_convert_summary summary = {0};
+        struct tare_convert_summary summary = TARE_CONVERT_SUMMARY_INIT;
         const struct tare_convert_options options = one_thread(&summary);
         small_world(&world);
         torn = half;
@@ -266,7 +266,7 @@ static void cancelled(struct world *world, int left)
 static size_t go_on(struct world *world)
 {
     struct tare_error err = {0};
-    struct tare_convert_summary summary = {0};
+    struct tare_convert_summary summary = TARE_CONVERT_SUMMARY_INIT;
     const struct tare_convert_options options = one_thread(&summary);
     if (convert(world, &options, &err) != TARE_OK)
         fail_msg("%s: %s", err.where, err.text);
@@ -351,7 +351,7 @@ static void test_other_identity(void **state)
     for (int which = 0; which < 4; which++) {
         struct world world;
         struct tare_error err = {0};
-        struct tare_convert_summary summary = {0};
+        struct tare_convert_summary summary = TARE_CONVERT_SUMMARY_INIT;
         struct tare_convert_options options = one_thread(&summary);
         const struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
         small_world(&world);

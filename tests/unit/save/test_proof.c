@@ -38,7 +38,7 @@ static void test_rounded(void **state)
     (void)state;
     struct world world;
     struct tare_error err = {0};
-    struct tare_convert_summary summary = {0};
+    struct tare_convert_summary summary = TARE_CONVERT_SUMMARY_INIT;
     struct tare_convert_options options = TARE_CONVERT_OPTIONS_INIT;
     small_world(&world);
     /* The norm is float32 and becomes float16. */
@@ -66,7 +66,7 @@ static void test_kept(void **state)
     (void)state;
     for (int exact = 0; exact < 2; exact++) {
         struct world world;
-        struct tare_convert_summary summary = {0};
+        struct tare_convert_summary summary = TARE_CONVERT_SUMMARY_INIT;
         struct tare_convert_options options = TARE_CONVERT_OPTIONS_INIT;
         options.keep_dtypes = !exact;
         options.exact = exact;
@@ -83,7 +83,7 @@ static void test_recipes(void **state)
 {
     (void)state;
     struct world world;
-    struct tare_convert_summary summary = {0};
+    struct tare_convert_summary summary = TARE_CONVERT_SUMMARY_INIT;
     const struct tare_convert_options options = TARE_CONVERT_OPTIONS_INIT;
     void *data[] = {random_bytes(IN * OUT / 2, false, 1),
                     random_bytes(IN / GROUP * OUT * 2, true, 2),
@@ -125,7 +125,7 @@ static void test_formats(void **state)
     static const char *const formats[] = {"awq", "gptq_v2", "compressed-tensors"};
     for (size_t k = 0; k < FIXTURE_COUNT(formats); k++) {
         struct world world;
-        struct tare_convert_summary summary = {0};
+        struct tare_convert_summary summary = TARE_CONVERT_SUMMARY_INIT;
         struct tare_convert_options options = TARE_CONVERT_OPTIONS_INIT;
         options.to = formats[k];
         small_world(&world);
@@ -140,7 +140,7 @@ static void test_one_way(void **state)
     (void)state;
     struct world world;
     struct tare_error err = {0};
-    struct tare_convert_summary summary = {0};
+    struct tare_convert_summary summary = TARE_CONVERT_SUMMARY_INIT;
     struct tare_convert_options options = TARE_CONVERT_OPTIONS_INIT;
     options.to = "dense";
     small_world(&world);

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tare/reader.h - read tensors of a plan as floats, as codes and in the layout of MLX.
+ * A part of tare.h, which says what holds for all of it.
+ */
+#ifndef TARE_READER_H
+#define TARE_READER_H
+
+#include "plan.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- reader ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * How another engine takes the tensors of a plan: rows of floats, of codes with scales and offsets, or of MLX's own
+ * layout, into its own memory. A reader executes the same recipes as tare_convert(), so whatever rewriting does to a
+ * parameter (stack, split, + 1, transposes) holds, and it keeps no copy of the tensor.
+ *
+ *     tare_reader *reader = NULL;
+ *     if (!tare_reader_open(&reader, model, "model.layers.0.mlp.up_proj.weight", TARE_VIEW_PARAMETER, &error)) {
+ *         const struct tare_tensor_info *info = tare_reader_info(reader);
+ *         tare_read_floats(reader, 0, info->rows, "float32", weights, room, &error);
+ *     }
+ *     tare_reader_free(reader);
+ *
+ * Threads: a reader is read-only, so any number of threads may read through one at the same time. Each call works on
+ * the calling thread alone.
+ */
+typedef struct tare_reader tare_reader;
+
+/* Whose names a tensor is asked for by. */
+enum tare_view {
+    TARE_VIEW_PARAMETER, /* mlx-lm's, after rewriting: the parameters of the report */
+    TARE_VIEW_SOURCE     /* the checkpoint's own modules, neither stacked nor split: "model.layers.0.mlp.up_proj" */
+};
+
+/* What a code stands for. */
+enum tare_code_kind {
+    TARE_CODES_NONE,    /* there are no codes: plain numbers, or packed ones that a recipe computes with */
+    TARE_CODES_INTEGER, /* itself */
+    TARE_CODES_FLOAT    /* the number info->table[code] (fp4, fp8) */
+};
+
+/* All pointers are borrowed from the reader. */
+struct tare_tensor_info {
+    size_t size;             /* of this struct as the library has it */
+    const char *name;        /* as it was asked for, completed: a parameter's, or a module's with ".weight" */
+    const char *packing;     /* as stored: "awq-gemm", "bfloat16"; of the first module where there are several */
+    const char *scale_dtype; /* of the stored scales: "float16"; NULL: it has none */
+    int rank;
+    const int64_t *shape; /* (rank) logical numbers */
+    int bits;             /* of a code; 0: plain */
+    int64_t group_size;   /* columns that share a scale; 0: plain; 1: codes have a scale a column */
+    int64_t rows;         /* the product of all axes but the last; 1 for a vector or a number */
+    int64_t columns;      /* the last axis */
+    int64_t groups;       /* scales a row of codes; 0: no codes */
+    enum tare_code_kind codes;
+    const float *table; /* CODES_FLOAT: the 2^bits numbers that codes stand for; else NULL */
+    bool packed;        /* some of it is stored packed */
+    bool has_zeros;     /* zero points are stored with it */
+    bool has_biases;    /* offsets are stored as floats (MLX's affine layout, GGUF's Q4_1 ..) */
+    bool act_order;     /* groups are no runs of columns: tare_reader_groups() tells a column's */
+};
+
+/*
+ * Open a tensor of a plan that loads.
+ *
+ *   reader  receives the reader, or NULL; owned by the caller, tare_reader_free(). It keeps the model alive
+ *   model   not changed
+ *   name    a name of the view, with or without ".weight" at its end
+ *   view    whose names
+ *
+ * Files are mapped here, so that reading rows cannot fail but for memory. TARE_E_ABSENT: no such tensor (for
+ * TARE_VIEW_PARAMETER: no bound one); TARE_E_ARGUMENT: a NULL, or an unknown view; the model's own error where it does
+ * not load; else what mapping said, or what is wrong with the module.
+ */
+TARE_API enum tare_code tare_reader_open(tare_reader **reader, const tare_model *model, const char *name,
+                                         enum tare_view view, struct tare_error *err);
+TARE_API void tare_reader_free(tare_reader *reader);                                 /* NULL is fine */
+TARE_API const struct tare_tensor_info *tare_reader_info(const tare_reader *reader); /* NULL of NULL */
+
+/*
+ * Rows [row, row + rows) as floats.
+ *
+ *   dtype  "float32", "float16" or "bfloat16". What is computed in float32 is rounded once to the others
+ *   dst    the caller's; receives (rows, columns) numbers, row-major, at any alignment
+ *   room   of dst in numbers, not bytes; rows * columns are needed
+ *
+ * TARE_E_ARGUMENT: rows outside of the tensor, too little room (the text says how much is needed), another dtype;
+ * TARE_E_MEMORY.
+ */
+TARE_API enum tare_code tare_read_floats(const tare_reader *reader, int64_t row, int64_t rows, const char *dtype,
+                                         void *dst, size_t room, struct tare_error *err);
+/*
+ * Rows [row, row + rows) as codes: weight = scale[row, group_of(column)] * code + offset[row, group_of(column)], and
+ * info->table[code] in place of the code where codes are CODES_FLOAT (offsets are then 0).
+ *
+ *   codes    (rows, columns), one byte a code
+ *   scales   (rows, groups) float32
+ *   offsets  (rows, groups) float32; of a zero point it is -scale * zero, rounded once
+ *
+ * group_of(column) is column / group_size unless info->act_order. TARE_E_ARGUMENT: also where info->codes is
+ * TARE_CODES_NONE.
+ */
+TARE_API enum tare_code tare_read_codes(const tare_reader *reader, int64_t row, int64_t rows, uint8_t *codes,
+                                        float *scales, float *offsets, struct tare_error *err);
+/* group_of_column[i] for each column; room in numbers, info->columns are needed. TARE_E_ARGUMENT where there are no
+ * codes. */
+TARE_API enum tare_code tare_reader_groups(const tare_reader *reader, int32_t *group_of_column, size_t room,
+                                           struct tare_error *err);
+
+/*
+ * The names of a view that tare_reader_open() takes, in the plan's order: fills at most `room` entries of names, which
+ * are borrowed from the model, and returns how many there are. names may be NULL when room is 0. Modules with a fault
+ * are left out; a module that was set aside is not.
+ */
+TARE_API size_t tare_model_names(const tare_model *model, enum tare_view view, const char **names, size_t room);
+
+/* What a parameter becomes in an MLX folder (tare_convert to "mlx" with its default options). */
+struct tare_mlx_info {
+    size_t size;       /* sizeof(struct tare_mlx_info), set by the caller */
+    bool packed;       /* false: one dense array; then only dtype is set */
+    const char *mode;  /* "affine", "mxfp4", "mxfp8", "nvfp4"; static */
+    const char *dtype; /* of scales and biases (affine) or of the dense array: "float16"; else "uint8"; static */
+    int bits;
+    int64_t group_size;
+    float global_scale; /* nvfp4 of a single matrix; 0: none */
+};
+#define TARE_MLX_INFO_INIT TARE_SIZED(tare_mlx_info)
+
+/* Fill with the defaults, for languages without the macro; size is sizeof(struct tare_mlx_info). Any thread. */
+TARE_API void tare_mlx_info_init(struct tare_mlx_info *info, size_t size);
+
+TARE_API enum tare_code tare_reader_mlx(const tare_reader *reader, struct tare_mlx_info *info, struct tare_error *err);
+/*
+ * Rows [row, row + rows) in MLX's layout, byte for byte what tare_convert() writes to "mlx".
+ *
+ *   weight  (rows, columns * bits / 32) words
+ *   scales  (rows, columns / group_size) in the dtype of tare_reader_mlx(), one byte each but for affine
+ *   biases  the same, affine only; else not written and may be NULL
+ *
+ * For parameters (TARE_VIEW_PARAMETER) that become packed; TARE_E_ARGUMENT for others, TARE_E_TARGET where MLX cannot
+ * hold it.
+ */
+TARE_API enum tare_code tare_read_mlx(const tare_reader *reader, int64_t row, int64_t rows, uint32_t *weight,
+                                      void *scales, void *biases, struct tare_error *err);
+
+/* A tensor of the checkpoint's files, and what became of it. All pointers are borrowed from the model. */
+struct tare_source_info {
+    size_t size;       /* sizeof(struct tare_source_info), set by the caller in the first one of an array */
+    const char *name;  /* as in the file; of GGUF the file's own: "blk.0.attn_q.weight" */
+    const char *dtype; /* safetensors' or GGUF's word: "I32", "Q4_K" */
+    int rank;
+    const int64_t *shape; /* (rank), as safetensors writes it: the last axis is contiguous */
+    const char *file;     /* plain file name */
+    uint64_t offset;      /* bytes from the start of the file */
+    uint64_t bytes;
+    const char *fate; /* "used", "set aside", "unexpected" or "misshapen" */
+    const char *rule; /* set aside: by which rule; else NULL */
+};
+#define TARE_SOURCE_INFO_INIT TARE_SIZED(tare_source_info)
+
+/* Fill with the defaults, for languages without the macro; size is sizeof(struct tare_source_info). Any thread. */
+TARE_API void tare_source_info_init(struct tare_source_info *info, size_t size);
+
+/*
+ * Each source tensor, by name: fills at most `room` entries of out and returns how many there are. out may be NULL when
+ * room is 0. Entries are out[0].size bytes apart (0 there: those of this version).
+ */
+TARE_API size_t tare_model_sources(const tare_model *model, struct tare_source_info *out, size_t room);
+
+/*
+ * A small file of the checkpoint: "config.json", "tokenizer.json", "generation_config.json" ..; of a GGUF file those
+ * that are made of its metadata. *text is NUL-terminated and the caller's, tare_text_free(). TARE_E_ABSENT: not there;
+ * TARE_E_ARGUMENT: no plain file name.
+ */
+TARE_API enum tare_code tare_model_file(const tare_model *model, const char *name, char **text, size_t *size,
+                                        struct tare_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
