@@ -168,6 +168,10 @@ static inline int64_t tare_module_group(const struct tare_module *module, const 
 /* Gives the bytes of all parts (tare_tensor_data), after the packing's own check() of their values. */
 enum tare_code tare_module_data(struct tare_checkpoint *checkpoint, const struct tare_module *module,
                                 const void *part[TARE_PARTS], struct tare_error *err);
+/* Decodes rows into codes that lie in work, which the caller resets. */
+enum tare_code tare_module_codes(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                                 int64_t rows, struct tare_codes *codes, struct tare_arena *work,
+                                 struct tare_error *err);
 /* Turns codes of rows into float32, as tare_module_floats() does. Groups must be even. */
 void tare_codes_floats(const struct tare_module *module, const struct tare_codes *codes, int64_t rows, float *dst);
 /*
