@@ -4,7 +4,7 @@
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
-SOURCES = $(wildcard src/*.[ch] src/*/*.[ch] src/*/*/*.[ch] cli/*.[ch] cli/*/*.[ch] include/*.h include/tare/*.h examples/*.c tests/*/*.[ch] tests/unit/*/*.[ch] bench/*.[ch])
+SOURCES = $(wildcard src/*.[ch] src/*/*.[ch] src/*/*/*.[ch] cli/*.[ch] cli/*/*.[ch] include/*.h include/tare/*.h examples/*.c tests/*/*.[ch] tests/unit/*/*.[ch] bench/*.[ch] tests/build/*/*.c)
 NINJA   = $(if $(shell command -v ninja),-G Ninja)
 # A build folder that exists keeps its generator.
 configure = cmake -S . -B $(1) $(if $(wildcard $(1)/CMakeCache.txt),,$(NINJA)) $(2) --log-level=WARNING
@@ -12,7 +12,7 @@ build     = cmake --build $(1) -j $(JOBS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-oracle test-readers test-tokens test-hub bench format lint install clean
+.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-oracle test-readers test-loaders test-tokens test-hub bench format lint install clean dist deb test-deb test-builds check-platforms
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -82,6 +82,12 @@ READERS ?= /opt/readers/bin/python
 test-readers: build ## load awq, gptq and compressed-tensors of tare with gptqmodel and compressed-tensors (READERS=python with both; slow)
 	@$(READERS) tests/oracle/readers.py build/tare $(if $(GOLDEN),$(wildcard $(GOLDEN)/producers/*/),models/fable)
 
+test-loaders: build ## the example loaders in C, C++ and Python on all of the producers' checkpoints (SHARED; ORACLE=python with libtare)
+	@[ -n "$(SHARED)" ] || { echo 'test-loaders needs SHARED=, the folder with producers/ and golden/gptq' >&2; exit 1; }
+	@$(CC) -std=c11 -O2 -Iinclude examples/loader.c -o build/loader build/libtare.so -lcrypto -lm -Wl,-rpath,$(CURDIR)/build
+	@$(CXX) -std=c++17 -O2 -Iinclude examples/loader.cpp -o build/loader++ build/libtare.so -lcrypto -Wl,-rpath,$(CURDIR)/build
+	@$(ORACLE) tests/oracle/loaders.py $(SHARED) build/loader build/loader++ '$(ORACLE) examples/loader.py'
+
 # python3 -m venv /opt/tokens; /opt/tokens/bin/pip install tokenizers sentencepiece mistral-common gguf
 TOKENS ?= /opt/tokens/bin/python
 TEXT ?= $(if $(GOLDEN),$(GOLDEN)/tokenizer/mixed.txt)
@@ -117,10 +123,27 @@ lint: ## formatting, layers, clang-tidy and cppcheck
 	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 \
 		--suppress=missingIncludeSystem -D__GNUC__ -Iinclude -Isrc -Icli src cli
 
+dist: ## static programs for x86_64 and aarch64 Linux: build-dist (MACHINES)
+	@tools/install.sh build
+	@tools/dist.sh build-dist $(MACHINES)
+
+deb: ## the Debian package: build-deb/*.deb
+	@tools/install.sh build
+	@tools/deb.sh make build-deb
+
+test-deb: ## install the package into a bare Debian 12 and use it there (root, debootstrap, network)
+	@tools/deb.sh test build-deb
+
+test-builds: ## the library without some of its rooms, and within another project (slow)
+	@tools/rooms.sh build-rooms
+
+check-platforms: ## build for macOS and other Linuxes with zig cc, and run what can run (PLATFORMS; network, slow)
+	@tools/platforms.sh build-platforms $(PLATFORMS)
+
 install: build ## install program, library, header, manual and completions under PREFIX
 	@cmake --install build --prefix "$(PREFIX)"
 
 clean: ## remove the build folders
-	rm -rf build build-test build-asan build-tsan build-fuzz build-lint build-neon
+	rm -rf build build-test build-asan build-tsan build-fuzz build-lint build-neon build-dist build-deb build-rooms build-platforms build-python
 
 comma := ,

@@ -32,6 +32,9 @@ add_test(NAME abi COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/abi/check_abi
 add_test(NAME install COMMAND ${CMAKE_SOURCE_DIR}/tests/abi/check_install.sh ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}
   ${CMAKE_C_COMPILER})
 set_tests_properties(abi install PROPERTIES LABELS install)
+# Skipped where there is no zig.
+add_test(NAME macos-files COMMAND ${CMAKE_SOURCE_DIR}/tests/build/macos_files.sh ${CMAKE_SOURCE_DIR})
+set_tests_properties(macos-files PROPERTIES LABELS install SKIP_RETURN_CODE 77 TIMEOUT 300)
 
 foreach(class IN ITEMS Usage Check Explain Convert Logits Run Bad)
   string(TOLOWER ${class} name)
@@ -85,5 +88,25 @@ if(TARGET documents)
     add_test(NAME documents-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_documents.py $<TARGET_FILE:tare> ${CMAKE_BINARY_DIR}
       ${class})
     set_tests_properties(documents-${name} PROPERTIES LABELS cli SKIP_RETURN_CODE 77 TIMEOUT 300)
+  endforeach()
+endif()
+
+# The examples that load a checkpoint, against the producers' own numbers. C++ is no language of the project, so its example is
+# compiled by hand.
+add_executable(example_loader ${CMAKE_SOURCE_DIR}/examples/loader.c)
+target_include_directories(example_loader PRIVATE ${CMAKE_SOURCE_DIR}/include)
+target_link_libraries(example_loader PRIVATE tare_static tare_flags)
+set(loaders ${CMAKE_SOURCE_DIR}/tests/oracle/loaders.py --data ${CMAKE_SOURCE_DIR}/tests/data/loader)
+add_test(NAME example-loader COMMAND ${TARE_PYTHON} ${loaders} $<TARGET_FILE:example_loader>)
+set_tests_properties(example-loader PROPERTIES LABELS cli)
+if(TARE_CXX AND NOT TARE_SANITIZE)
+  foreach(standard 17 20)
+    set(program ${CMAKE_BINARY_DIR}/example_loader_cpp${standard})
+    add_test(NAME example-loader-c++${standard}-made COMMAND ${TARE_CXX} -std=c++${standard} -O2 -Wall -Wextra -pedantic -Werror
+      -Wold-style-cast -I ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/examples/loader.cpp -o ${program}
+      $<TARGET_FILE:tare_shared> -lcrypto -Wl,-rpath,${CMAKE_BINARY_DIR})
+    add_test(NAME example-loader-c++${standard} COMMAND ${TARE_PYTHON} ${loaders} $<TARGET_FILE:example_loader> ${program})
+    set_tests_properties(example-loader-c++${standard}-made PROPERTIES FIXTURES_SETUP loader${standard})
+    set_tests_properties(example-loader-c++${standard} PROPERTIES FIXTURES_REQUIRED loader${standard} LABELS cli)
   endforeach()
 endif()

@@ -29,12 +29,12 @@ class Tokenizer:
         """The text of ids."""
         at, pieces = ffi.new("tare_stream **"), []
         call(lib.tare_stream_open, at, self._tokenizer, skip_special)
-        stream, piece = ffi.gc(at[0], lib.tare_stream_free), ffi.new("const char **")
+        stream, piece, size = ffi.gc(at[0], lib.tare_stream_free), ffi.new("const char **"), ffi.new("size_t *")
         for i in ids:
-            call(lib.tare_stream_put, stream, int(i), piece)
-            pieces.append(ffi.string(piece[0]))
-        call(lib.tare_stream_end, stream, piece)
-        pieces.append(ffi.string(piece[0]))
+            call(lib.tare_stream_put, stream, int(i), piece, size)
+            pieces.append(ffi.buffer(piece[0], size[0])[:])
+        call(lib.tare_stream_end, stream, piece, size)
+        pieces.append(ffi.buffer(piece[0], size[0])[:])
         return b"".join(pieces).decode("utf-8", "replace")
 
     def ends(self, token):

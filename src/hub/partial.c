@@ -74,8 +74,8 @@ static enum tare_code cut(struct tare_partial *partial, uint64_t part, struct ta
         p->first = i * part;
         p->size = partial->size - p->first < part ? partial->size - p->first : part;
     }
-    EVP_MD_CTX_free(partial->hash);
-    partial->hash = tare_sum_begin(partial->etag, partial->size);
+    tare_hub_sum_free(partial->hash);
+    partial->hash = tare_hub_sum_begin(partial->etag, partial->size);
     return partial->hash ? TARE_OK : tare_fail_memory(err);
 }
 
@@ -194,8 +194,8 @@ enum tare_code tare_partial_write(struct tare_partial *partial, size_t at, const
     if (!write_at(partial->map, &part->done, ITEM, HEAD + ITEM * at))
         return fail_write(partial, err);
     if (to == partial->hashed) {
-        if (!EVP_DigestUpdate(partial->hash, bytes, n))
-            return tare_fail(err, TARE_E_INTERNAL, partial->blob, "libcrypto cannot hash it");
+        if (!tare_hub_sum_add(partial->hash, bytes, n))
+            return tare_fail(err, TARE_E_INTERNAL, partial->blob, "it cannot be hashed");
         partial->hashed += n;
     }
     return TARE_OK;
@@ -224,8 +224,8 @@ enum tare_code tare_partial_hash(struct tare_partial *partial, uint64_t most, st
         const size_t n = stop - partial->hashed < STEP ? (size_t)(stop - partial->hashed) : STEP;
         if (!read_at(partial->fd, partial->buffer, n, partial->hashed))
             return tare_fail_system(err, partial->path, "cannot be read back");
-        if (!EVP_DigestUpdate(partial->hash, partial->buffer, n))
-            return tare_fail(err, TARE_E_INTERNAL, partial->blob, "libcrypto cannot hash it");
+        if (!tare_hub_sum_add(partial->hash, partial->buffer, n))
+            return tare_fail(err, TARE_E_INTERNAL, partial->blob, "it cannot be hashed");
         partial->hashed += n;
     }
     return TARE_OK;
@@ -235,7 +235,7 @@ enum tare_code tare_partial_hash(struct tare_partial *partial, uint64_t most, st
 
 bool tare_partial_is_right(struct tare_partial *partial)
 {
-    return partial->hashed == partial->size && tare_sum_end(partial->hash, partial->etag);
+    return partial->hashed == partial->size && tare_hub_sum_end(partial->hash, partial->etag);
 }
 
 enum tare_code tare_partial_keep(struct tare_partial *partial, struct tare_error *err)
@@ -261,7 +261,7 @@ void tare_partial_release(struct tare_partial *partial)
         close(partial->fd);
     if (partial->map >= 0)
         close(partial->map);
-    EVP_MD_CTX_free(partial->hash);
+    tare_hub_sum_free(partial->hash);
     free(partial->parts);
     free(partial->buffer);
     *partial = (struct tare_partial){.fd = -1, .map = -1};

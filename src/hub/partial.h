@@ -9,10 +9,10 @@
 #ifndef TARE_HUB_PARTIAL_H
 #define TARE_HUB_PARTIAL_H
 
-#include <openssl/evp.h>
 #include <stddef.h>
 
 #include "hub/cache.h"
+#include "hub/sum.h"
 
 struct tare_partial_part {
     uint64_t first, size;
@@ -33,7 +33,7 @@ struct tare_partial {
     /* Some bytes were there when it was opened: they may be wrong without anyone's fault. */
     bool resumed;
     /* The hash of the first `hashed` bytes. */
-    EVP_MD_CTX *hash;
+    struct tare_hub_sum *hash;
     uint64_t hashed;
     /* Of the parts, together. */
     uint64_t done;

@@ -141,11 +141,10 @@ static enum tare_code check(const struct chunk *chunk, struct tare_error *err)
     const struct tare_hub_file *file = chunk->file;
     if (chunk->size != file->size)
         return TARE_OK;
-    EVP_MD_CTX *hash = tare_sum_begin(file->etag, file->size);
+    struct tare_hub_sum *hash = tare_hub_sum_begin(file->etag, file->size);
     const bool room = hash != NULL;
-    const bool right =
-        room && EVP_DigestUpdate(hash, chunk->bytes, (size_t)chunk->size) && tare_sum_end(hash, file->etag);
-    EVP_MD_CTX_free(hash);
+    const bool right = room && tare_hub_sum_add(hash, chunk->bytes, (size_t)chunk->size) && tare_hub_sum_end(hash, file->etag);
+    tare_hub_sum_free(hash);
     if (right)
         return TARE_OK;
     return room ? tare_fail(err, TARE_E_FORMAT, tare_hub_place(&chunk->request).text,

@@ -4,29 +4,48 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-EVP_MD_CTX *tare_sum_begin(const char *etag, uint64_t size)
+#include "base/hash.h"
+
+struct tare_hub_sum {
+    struct tare_hashes *hashes;
+    struct tare_hash *hash;
+};
+
+struct tare_hub_sum *tare_hub_sum_begin(const char *etag, uint64_t size)
 {
     const bool git = strlen(etag) == 40;
     char head[40];
-    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    struct tare_hub_sum *sum = calloc(1, sizeof *sum);
     const int n = snprintf(head, sizeof head, "blob %" PRIu64, size);
-    if (hash && EVP_DigestInit_ex2(hash, git ? EVP_sha1() : EVP_sha256(), NULL) &&
-        (!git || EVP_DigestUpdate(hash, head, (size_t)n + 1)))
-        return hash;
-    EVP_MD_CTX_free(hash);
+    if (sum && (sum->hashes = tare_hashes_open()) &&
+        (sum->hash = tare_hash_begin(sum->hashes, git ? TARE_HASH_SHA1 : TARE_HASH_SHA256)) &&
+        (!git || tare_hash_add(sum->hash, head, (size_t)n + 1)))
+        return sum;
+    tare_hub_sum_free(sum);
     return NULL;
 }
 
-bool tare_sum_end(EVP_MD_CTX *hash, const char *etag)
+bool tare_hub_sum_add(struct tare_hub_sum *sum, const void *bytes, size_t n)
 {
-    unsigned char raw[EVP_MAX_MD_SIZE];
-    char text[2 * EVP_MAX_MD_SIZE + 1];
-    unsigned size = 0;
-    if (!EVP_DigestFinal_ex(hash, raw, &size))
-        return false;
-    for (unsigned i = 0; i < size; i++)
-        snprintf(text + 2 * (size_t)i, 3, "%02x", raw[i]);
-    return strcmp(text, etag) == 0;
+    return tare_hash_add(sum->hash, bytes, n);
+}
+
+bool tare_hub_sum_end(struct tare_hub_sum *sum, const char *etag)
+{
+    char hex[TARE_HASH_ROOM];
+    return tare_hash_end(sum->hash, hex) && strcmp(hex, etag) == 0;
+}
+
+void tare_hub_sum_free(struct tare_hub_sum *sum)
+{
+    if (!sum)
+        return;
+    if (sum->hash)
+        tare_hash_free(sum->hash);
+    if (sum->hashes)
+        tare_hashes_free(sum->hashes);
+    free(sum);
 }

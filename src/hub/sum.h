@@ -3,13 +3,18 @@
 #ifndef TARE_HUB_SUM_H
 #define TARE_HUB_SUM_H
 
-#include <openssl/evp.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-/* Begins the hash that `etag` is of a content of `size` bytes. NULL when memory ran out; EVP_MD_CTX_free(). */
-EVP_MD_CTX *tare_sum_begin(const char *etag, uint64_t size);
-/* Ends it: is it etag? The context is of no more use than to be freed. */
-bool tare_sum_end(EVP_MD_CTX *hash, const char *etag);
+struct tare_hub_sum;
+
+/* Begins the hash that `etag` is of a content of `size` bytes. NULL when memory ran out. */
+struct tare_hub_sum *tare_hub_sum_begin(const char *etag, uint64_t size);
+bool tare_hub_sum_add(struct tare_hub_sum *sum, const void *bytes, size_t n);
+/* Ends it: is it etag? The sum is of no more use than to be freed. */
+bool tare_hub_sum_end(struct tare_hub_sum *sum, const char *etag);
+/* NULL is allowed. */
+void tare_hub_sum_free(struct tare_hub_sum *sum);
 
 #endif
