@@ -40,13 +40,22 @@ static struct tare_model_type type_of(const struct cli_look *look)
     return none;
 }
 
-/* The verbs that take it, with spaces between. */
-static void verbs_of(const struct cli_look *look, char *text, size_t room)
+/* The verbs that take it, with `between` between them. */
+static void verbs_of(const struct cli_look *look, const char *between, char *text, size_t room)
 {
+    static const char *const sound[] = {"diff", "verify"}, *const runs[] = {"run", "chat", "logits", "perplexity",
+                                                                            "bench"};
     const struct tare_model_type type = type_of(look);
     const bool loads = look->code == TARE_OK;
-    snprintf(text, room, "check explain%s%s%s", loads ? " diff verify" : " repair",
-             loads && type.converts ? " convert" : "", loads && type.runs ? " run chat logits perplexity bench" : "");
+    int at = snprintf(text, room, "check%sexplain", between);
+    for (size_t i = 0; i < sizeof sound / sizeof *sound && loads; i++)
+        at += snprintf(text + at, room - (size_t)at, "%s%s", between, sound[i]);
+    if (!loads)
+        at += snprintf(text + at, room - (size_t)at, "%srepair", between);
+    if (loads && type.converts)
+        at += snprintf(text + at, room - (size_t)at, "%sconvert", between);
+    for (size_t i = 0; i < sizeof runs / sizeof *runs && loads && type.runs; i++)
+        at += snprintf(text + at, room - (size_t)at, "%s%s", between, runs[i]);
 }
 
 void cli_cost_print(const struct cli_look *look)
@@ -60,22 +69,22 @@ void cli_cost_print(const struct cli_look *look)
     memory_of(look, text, sizeof text);
     if (*text)
         printf("  memory     %s\n", text);
-    verbs_of(look, text, sizeof text);
+    verbs_of(look, " ", text, sizeof text);
     printf("  verbs      %s\n", text);
 }
 
 char *cli_cost_json(const struct cli_look *look, char *text)
 {
-    char memory[256], verbs[128], more[1024];
+    char memory[256], verbs[192], more[1024];
     char *end = text ? strrchr(text, '}') : NULL;
     if (!look->source.remote || !end)
         return text;
     const struct tare_remote_account account = tare_remote_account(look->source.remote);
     memory_of(look, memory, sizeof memory);
-    verbs_of(look, verbs, sizeof verbs);
+    verbs_of(look, "\", \"", verbs, sizeof verbs);
     const int n = snprintf(more, sizeof more,
                            ", \"hub\": {\"bytes_read\": %" PRIu64 ", \"files\": %zu, \"bytes\": %" PRIu64
-                           ", \"weights\": %" PRIu64 ", \"memory\": \"%s\", \"verbs\": \"%s\"}}\n",
+                           ", \"weights\": %" PRIu64 ", \"memory\": \"%s\", \"verbs\": [\"%s\"]}}\n",
                            account.received, account.files, account.bytes, account.weights, memory, verbs);
     const size_t at = (size_t)(end - text);
     char *longer = malloc(at + (size_t)n + 1);

@@ -183,6 +183,12 @@ static int timeout_of(const char *name)
     return text && cli_whole(text, 1, TIMEOUT_MOST, &value) ? (int)value : TIMEOUT;
 }
 
+/* Before it is known how much there is to do, there is no bar. */
+static int show(void *user, const char *stage, uint64_t done, uint64_t total)
+{
+    return total ? cli_progress_show(user, stage, done, total) : cli_interrupt_came();
+}
+
 static void note(void *user, const char *where, const char *text)
 {
     cli_progress_wipe(user);
@@ -220,7 +226,7 @@ enum tare_code cli_hub_read(struct cli_hub *setting, const struct cli_hub_flags 
     hub->idle_seconds = timeout_of("HF_HUB_DOWNLOAD_TIMEOUT");
     hub->offline = is_true("HF_HUB_OFFLINE") || is_true("TRANSFORMERS_OFFLINE");
     hub->no_links = is_true("HF_HUB_DISABLE_SYMLINKS");
-    hub->progress = cli_progress_show;
+    hub->progress = show;
     hub->note = note;
     hub->user = &setting->progress;
     return TARE_OK;

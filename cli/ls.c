@@ -44,13 +44,10 @@ static void look(const struct tare_cached *cached, struct model *model)
     const enum tare_code code = tare_plan(&plan, path, &options, &err);
     const struct tare_report *report = plan ? tare_model_report(plan) : NULL;
     model->state = code == TARE_OK ? "sound" : code == TARE_E_UNKNOWN ? "unknown to tare" : "does not load";
-    for (size_t packed = 1; packed + 1 > 0 && report; packed--) {
+    for (int pass = 0; pass < 2 && report; pass++) /* packed ones first */
         for (size_t i = 0; i < report->n_formats; i++)
-            if ((report->formats[i].bits != 0) == (packed != 0))
+            if ((report->formats[i].bits != 0) == (pass == 0))
                 add_format(model, &report->formats[i]);
-        if (!packed)
-            break;
-    }
     tare_model_free(plan);
 }
 

@@ -334,6 +334,11 @@ size_t tare_http_pending(const struct tare_http *http)
     return http->pending;
 }
 
+bool tare_http_reached(const struct tare_http *http)
+{
+    return http->reached;
+}
+
 uint64_t tare_http_received(const struct tare_http *http)
 {
     return http->received;

@@ -75,6 +75,8 @@ void tare_http_drop(struct tare_http *http, struct tare_request *request);
 void tare_http_step(struct tare_http *http, int milliseconds);
 /* Requests that are not done. */
 size_t tare_http_pending(const struct tare_http *http);
+/* Has any server answered anything? */
+bool tare_http_reached(const struct tare_http *http);
 /* Body bytes received so far, of all requests. */
 uint64_t tare_http_received(const struct tare_http *http);
 /* Steps until none is pending, or the hub's progress() says stop. */

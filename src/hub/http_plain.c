@@ -44,6 +44,12 @@ size_t tare_http_pending(const struct tare_http *http)
     return 0;
 }
 
+bool tare_http_reached(const struct tare_http *http)
+{
+    (void)http;
+    return false;
+}
+
 uint64_t tare_http_received(const struct tare_http *http)
 {
     (void)http;

@@ -23,6 +23,8 @@ struct pulling {
     struct tare_hub_cache cache;
     struct tare_hub_tree tree;
     bool *wanted;
+    /* The hub has answered. */
+    bool reached;
 };
 
 static enum tare_code set_snapshot(struct pulling *p, struct tare_error *err)
@@ -176,6 +178,7 @@ static enum tare_code online(struct pulling *p, struct tare_error *err)
     if (!code)
         set_file(p);
     code = code ? code : get_missing(p, err);
+    p->reached = !p->http || tare_http_reached(p->http);
     tare_http_free(p->http);
     return code;
 }
@@ -213,13 +216,25 @@ static enum tare_code from_cache(struct pulling *p, struct tare_error *err)
     free(text);
     if (code == TARE_E_MEMORY)
         return tare_fail_memory(err);
-    if (code == TARE_E_ARGUMENT && err)
-        *err = why;
-    else if (code)
+    if (code == TARE_E_ARGUMENT && !*p->pull->choice.variant) { /* several GGUF files are there: which one? */
+        if (err)
+            *err = why;
+    } else if (code)
         code = absent(p, "is not complete in the Hugging Face cache", err);
     if (!code)
         set_file(p);
     return code;
+}
+
+/* Where no server can be reached, what the cache has of the revision is as good as it gets, and said to be that. */
+static enum tare_code online_or_cache(struct pulling *p, struct tare_error *err)
+{
+    const enum tare_code code = online(p, err);
+    if (code != TARE_E_ABSENT || p->reached || p->pull->dry_run || from_cache(p, NULL))
+        return code;
+    if (p->hub->note)
+        p->hub->note(p->hub->user, p->name->id, "the hub cannot be reached; the cache has this revision as it was");
+    return TARE_OK;
 }
 
 /* ---- both ------------------------------------------------------------------------------------------------------ */
@@ -240,7 +255,7 @@ static enum tare_code with(struct tare_pull *pull, const struct tare_hub *hub, c
 enum tare_code tare_pull(struct tare_pull *pull, const struct tare_hub *hub, const struct tare_hub_name *name,
                          struct tare_error *err)
 {
-    return with(pull, hub, name, hub->offline ? from_cache : online, err);
+    return with(pull, hub, name, hub->offline ? from_cache : online_or_cache, err);
 }
 
 enum tare_code tare_pull_find(struct tare_pull *pull, const struct tare_hub *hub, const struct tare_hub_name *name,

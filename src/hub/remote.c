@@ -45,7 +45,6 @@ struct tare_remote {
     char **locations;
     struct chunk *chunks;
     pthread_mutex_t lock;
-    bool has_lock;
 };
 
 /* ---- ranges ---------------------------------------------------------------------------------------------------- */
@@ -143,7 +142,8 @@ static enum tare_code check(const struct chunk *chunk, struct tare_error *err)
         return TARE_OK;
     struct tare_hub_sum *hash = tare_hub_sum_begin(file->etag, file->size);
     const bool room = hash != NULL;
-    const bool right = room && tare_hub_sum_add(hash, chunk->bytes, (size_t)chunk->size) && tare_hub_sum_end(hash, file->etag);
+    const bool right =
+        room && tare_hub_sum_add(hash, chunk->bytes, (size_t)chunk->size) && tare_hub_sum_end(hash, file->etag);
     tare_hub_sum_free(hash);
     if (right)
         return TARE_OK;
@@ -308,7 +308,6 @@ enum tare_code tare_remote_open(struct tare_remote **out, const struct tare_hub 
         free(remote);
         return tare_fail_memory(err);
     }
-    remote->has_lock = true;
     remote->hub = hub;
     remote->name = name;
     enum tare_code code = tare_http_open(&remote->http, hub, err);
@@ -336,8 +335,7 @@ void tare_remote_free(struct tare_remote *remote)
     free(remote->wanted);
     tare_http_free(remote->http);
     tare_hub_tree_release(&remote->tree);
-    if (remote->has_lock)
-        pthread_mutex_destroy(&remote->lock);
+    pthread_mutex_destroy(&remote->lock);
     free(remote);
 }
 

@@ -416,6 +416,36 @@ def pull_branch_and_tag(c):
 
 
 @test
+def gguf_by_a_word_of_its_name(c):
+    ok(c.tare("convert", models.FABLE, "-o", "out/g", "--to", "gguf"))
+    gguf = {"file": c.root + "/cwd/out/g/model.gguf"}
+    c.expect_in.append("cwd/out/")
+    c.hub.repo("t/g", files={"README.md": {"text": "x"}, "fable-Q4_K_M.gguf": gguf, "Q8_0/fable-Q8_0.gguf": gguf, "mmproj-x.gguf": {"fill": 1000},
+                             "parts/p-Q2_K-00001-of-00002.gguf": {"fill": 1000}, "parts/p-Q2_K-00002-of-00002.gguf": {"fill": 2000}})
+    for verb in ("pull", "check"):
+        fails(c.tare(verb, "t/g"), (2,), "Q8_0/fable-Q8_0.gguf")
+        fails(c.tare(verb, "t/g:Q5_K"), (2,), "Q8_0/fable-Q8_0.gguf")
+    exits(c.tare("check", "t/g:q8_0"), 0, 1)
+    ok(c.tare("pull", "t/g:Q4_K_M"))
+    eq(walk(cached(c, "t/g")), ["README.md", "fable-Q4_K_M.gguf"])
+    ok(c.tare("run", "t/g:Q8_0", "Once", "--max-tokens", "2"))  # the cache has another one
+    ok(c.tare("pull", "t/g:Q2_K"))
+    eq(walk(cached(c, "t/g")), ["Q8_0/fable-Q8_0.gguf", "README.md", "fable-Q4_K_M.gguf", "parts/p-Q2_K-00001-of-00002.gguf", "parts/p-Q2_K-00002-of-00002.gguf"])
+    c.hub.reset()
+    exits(c.tare("check", "t/g:Q4_K_M"), 0, 1)
+    eq(c.hub.log(), [], "requests for what is in the cache")
+    nothing_outside(c, "t/g")
+
+
+@test
+def plain_http_gets_no_token(c):
+    c.hub.repo("t/fable", dir=models.FABLE)
+    ok(c.tare("pull", "t/fable", http_proxy=c.hub.hub, HF_ENDPOINT="http://hub.example", HF_TOKEN="hf_bob"))
+    eq([r["path"] for r in c.hub.log() if r["auth"]], [], "Authorization over plain http")
+    assert all(r["proxied"] for r in c.hub.log())
+
+
+@test
 def pull_paged_tree(c):
     files = {f"notes/n{i:03d}.md": {"text": "x"} for i in range(40)}
     c.hub.repo("t/pages", dir=models.FABLE, files=files, page_size=5)
@@ -722,6 +752,16 @@ def nobody_listens(c):
 
 @test
 @slow
+def nobody_listens_and_it_is_cached(c):
+    c.hub.repo("t/fable", dir=models.FABLE)
+    a = ok(c.tare("pull", "t/fable"))
+    b = ok(c.tare("pull", "t/fable", HF_ENDPOINT="http://127.0.0.1:9"))
+    eq(b.path, a.path)
+    assert "cannot be reached" in b.err, b
+
+
+@test
+@slow
 def a_hub_that_says_nothing(c):
     c.hub.repo("t/hang", dir=models.FABLE)
     c.fault("t/hang", {"on": "any", "hang": 100})
@@ -955,7 +995,7 @@ def says_what_it_costs(c):
     files = c.hub.ctl("repos")
     files = next(x for x in files if x["id"] == "t/big7b")["commits"][0]["files"]
     eq((hub["files"], hub["bytes"]), (len(files), sum(f["size"] for f in files.values())))
-    assert 0 < hub["bytes_read"] < 1 << 20 and "weights" in hub["memory"] and "convert" in hub["verbs"].split(), hub
+    assert 0 < hub["bytes_read"] < 1 << 20 and "weights" in hub["memory"] and "convert" in hub["verbs"], hub
     assert "a download is" in c.tare("check", "t/big7b").out
 
 
