@@ -16,7 +16,7 @@
 
 /* The map: this line, 64 bytes, then for each part `done` in eight bytes. */
 #define HEAD_FORM "tare part map 1 size %020" PRIu64 " part %015" PRIu64
-enum { HEAD = 64, ITEM = sizeof(uint64_t) };
+enum { PART_AT = 47, HEAD = 64, ITEM = sizeof(uint64_t) };
 #define STEP ((size_t)1 << 20)
 
 static enum tare_code fail_write(const struct tare_partial *partial, struct tare_error *err)
@@ -95,14 +95,12 @@ static bool write_map(const struct tare_partial *partial, uint64_t part)
 static bool read_map(struct tare_partial *partial, struct tare_error *err)
 {
     char head[HEAD + 1] = "", same[HEAD + 1] = "";
-    uint64_t size = 0, part = 0;
     struct stat info;
-    if (!read_at(partial->map, head, HEAD, 0) ||
-        sscanf(head, "tare part map 1 size %" SCNu64 " part %" SCNu64, &size, &part) != 2)
+    if (!read_at(partial->map, head, HEAD, 0))
         return false;
-    snprintf(same, sizeof same, HEAD_FORM, size, part);
-    if (memcmp(head, same, HEAD) != 0 || size != partial->size || part < STEP || fstat(partial->fd, &info) ||
-        cut(partial, part, err))
+    const uint64_t part = strtoull(head + PART_AT, NULL, 10);
+    snprintf(same, sizeof same, HEAD_FORM, partial->size, part);
+    if (memcmp(head, same, HEAD) != 0 || part < STEP || fstat(partial->fd, &info) || cut(partial, part, err))
         return false;
     for (size_t i = 0; i < partial->n_parts; i++) {
         struct tare_partial_part *p = &partial->parts[i];
