@@ -66,9 +66,12 @@ class Model(Mapping[str, Tensor]):
                  no_map: bool = False, threads: int = 0, check: bool = True, files: Optional[Mapping[str, bytes]] = None,
                  progress: Progress = None) -> None:
         self.path = os.fspath(path)
+        self._asked: Dict[str, Any] = {"tie": tie, "zeros": zeros, "dequantize": dequantize, "no_data": no_data, "no_map": no_map,
+                                       "threads": threads, "check": check, "files": files, "progress": progress}
         self._options, self._kept = _options(files, no_map)
         options, watch, pattern = self._options, Watch(progress), word(dequantize)
         options.tie, options.zeros, options.dequantize = TIES[tie], ZEROS[zeros], pattern
+        self._kept.append(pattern)
         options.no_data, options.threads = no_data, threads
         watch.put(options)
         at, err = ffi.new("tare_model **"), new_error()
@@ -80,7 +83,7 @@ class Model(Mapping[str, Tensor]):
             raise watch.raised
         if code and (check or self._plan is None):
             raise Error(code, string(err.where), string(err.text))
-        options.dequantize, options.progress, options.user = ffi.NULL, ffi.NULL, ffi.NULL  # they were for tare_plan() alone
+        options.progress, options.user = ffi.NULL, ffi.NULL  # they were for tare_plan() alone
         self.loads = code == lib.TARE_OK
         self._parameters = Tensors(self, "parameter")
         self._lazy: Dict[str, Any] = {}
@@ -96,6 +99,12 @@ class Model(Mapping[str, Tensor]):
     def close(self) -> None:
         """Let go of the plan; its memory is freed when no tensor, session or call uses it any more."""
         self._plan = None
+
+    def again(self, **options: Any) -> "Model":
+        """Plan the same checkpoint with other options; patterns of dequantize add up."""
+        patterns = [self._asked["dequantize"], options.get("dequantize")]
+        merged = {**self._asked, **options, "dequantize": ",".join(p for p in patterns if p) or None}
+        return Model(self.path, **merged)
 
     def __enter__(self) -> "Model":
         return self
