@@ -390,8 +390,10 @@ const struct tare_repair_report *tare_repair_report(const tare_repair *repair)
 
 char *tare_repair_json(const tare_repair *repair)
 {
-    const struct tare_repair_report *r = &repair->report;
     struct tare_text t = {0};
+    if (!repair)
+        return NULL;
+    const struct tare_repair_report *r = &repair->report;
     tare_text_puts(&t, "{\"model\": ");
     tare_text_json(&t, r->model);
     tare_text_format(&t, ", \"loaded\": %s, \"loads\": %s, \"changes\": [", r->loaded ? "true" : "false",
