@@ -137,11 +137,18 @@ class Watch:
         if threading.current_thread() is not threading.main_thread():
             return function(*arguments)
         result: List[int] = []
-        thread = threading.Thread(target=lambda: result.append(function(*arguments)), name="libtare")
-        thread.start()
-        while thread.is_alive():
+        done = threading.Event()
+
+        def work() -> None:
             try:
-                thread.join()
+                result.append(function(*arguments))
+            finally:
+                done.set()
+
+        threading.Thread(target=work, name="libtare").start()
+        while not done.is_set():
+            try:
+                done.wait()
             except BaseException as e:  # KeyboardInterrupt, or what another handler of signals raises
                 self.raised = e
         return result[0]

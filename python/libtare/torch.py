@@ -2,7 +2,7 @@
 import contextlib
 import json
 import os
-from typing import Any, Dict, Iterator, List, Optional, Set, Union
+from typing import Any, Dict, Iterator, List, Set, Union
 
 import numpy as np
 import torch
@@ -136,6 +136,3 @@ def load(path: Checkpoint, dtype: Any = torch.float32, model_class: Any = None, 
         raise libtare.Error(libtare.Code.STRICT, where, "transformers' %s lacks %s, has no place for %s and another shape for %s"
                             % (type(model).__name__, json.dumps(missing[:5]), json.dumps(over[:5]), json.dumps(wrong[:5])))
     return model.eval()
-
-
-__all__: Optional[List[str]] = ["load"]
