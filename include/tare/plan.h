@@ -6,7 +6,7 @@
 #ifndef TARE_PLAN_H
 #define TARE_PLAN_H
 
-#include "base.h"
+#include "threads.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -91,13 +91,71 @@ struct tare_memory_file {
  */
 typedef int (*tare_progress_fn)(void *user, const char *stage, uint64_t done, uint64_t total);
 
+/* A file that the host reads. */
+struct tare_host_file {
+    /* As in the folder of the model: "config.json". Names with a '/' and hidden ones are looked up only where a model
+     * has such a file. Borrowed, like the name of a tare_memory_file. */
+    const char *name;
+    uint64_t bytes;
+};
+
+/*
+ * A checkpoint whose bytes the host reads: an archive, descriptors, ranges of HTTP, encrypted files. Planning, checks,
+ * readers, conversion, sessions, tokenizers and templates all take it, by the host of tare_options; tare_repair_open()
+ * plans with it too, but only a folder can be mended.
+ *
+ * What is read. With no_data a plan reads config.json and its kin, the index, and of each shard one range of 128 KiB,
+ * and the rest of its header if that is longer; of a GGUF file, whose header holds a vocabulary, ranges that double
+ * from 1 MiB on. Without no_data, what the proofs of a plan take comes to it: of a head beside its embedding both, and
+ * of GPTQ the zeros. A conversion reads each tensor once, range after range, up to 16 MiB a call, and once more for a
+ * proof; a reader reads the rows that it is asked for in ranges of 256 KiB and more, and a session each weight once.
+ * What was read is kept for a while: 128 MiB, or, while a model is converted, its largest tensor of at most 2 GiB.
+ *
+ * The bytes of a file must stay the same. Where they do not, numbers are wrong and checks fail, but nothing crashes.
+ */
+struct tare_host {
+    /* sizeof(struct tare_host). */
+    size_t size;
+    /* n_files files, files_stride bytes apart; 0: as in this version's struct tare_host_file. The array is borrowed for
+     * the call that opens something, the names until the last thing that was opened is freed: model, reader, session. */
+    const struct tare_host_file *files;
+    size_t n_files;
+    size_t files_stride;
+    /*
+     * Read `length` bytes of a file from byte `offset` on into dst. The range lies within the file, and length is not
+     * 0. Callable until the last thing that was opened with it is freed; it may not call libtare for the same model.
+     *
+     *   user    the pointer below
+     *   name    the pointer in the list
+     *   err     zeroed; may be filled: then where (else the name) and text say what failed
+     *
+     * Returns 0 when all bytes were read, or a tare_code, which the function that needed them returns; any other number
+     * counts as TARE_E_IO. Called from any thread, also from several at once, if `parallel` allows it.
+     */
+    int (*read)(void *user, const char *name, uint64_t offset, void *dst, size_t length, struct tare_error *err);
+    void *user;
+    /* How many calls may run at the same moment, for each thing that is opened with it; 0 and 1: one. With more, the
+     * headers of shards are read together. */
+    int parallel;
+};
+#define TARE_HOST_INIT TARE_SIZED_LIST(tare_host, files_stride, tare_host_file)
+
+/* Fill with the defaults, for languages without the macro; size is sizeof(struct tare_host). Any thread. */
+TARE_API void tare_host_init(struct tare_host *host, size_t size);
+
 struct tare_options {
     /* sizeof(struct tare_options). */
     size_t size;
     enum tare_tie tie;
     /* Never read a weight: the head is not compared with the embedding. */
     bool no_data;
-    /* Read files into memory instead of mapping them. */
+    /*
+     * Read what is needed when it is needed, instead of mapping files. A file that is mapped and then cut, by another
+     * process that writes to it or by a network that fails, ends this process with SIGBUS when the pages that are gone
+     * are touched; with no_map the same is TARE_E_IO. Files that are replaced, as downloads and tare itself do it, are
+     * safe either way. It costs a copy of what is read, and dense weights that a session would use where they are
+     * mapped take memory of their own.
+     */
     bool no_map;
     /* 0: one for each core. */
     int threads;
@@ -113,6 +171,12 @@ struct tare_options {
     /* Modules that a packed target gets as floats: names with wildcards, separated by commas; NULL: none. Borrowed for
      * the call of tare_plan(), which alone reads it. */
     const char *dequantize;
+    /* Threads that this plan and all that is done with it share; they take the place of `threads`. May be NULL. The plan
+     * holds a reference. */
+    tare_threads *pool;
+    /* A checkpoint that the host reads; path is then only its name, or the name of one file of the list that counts
+     * alone, as the path of a file does. NULL: path or files are opened. The struct is borrowed for the call. */
+    const struct tare_host *host;
 };
 #define TARE_OPTIONS_INIT TARE_SIZED_LIST(tare_options, files_stride, tare_memory_file)
 

@@ -9,7 +9,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "audit/content.h"
 #include "base/sized.h"
@@ -32,6 +31,7 @@ struct worker {
     struct tare_arena work;
     unsigned char *buffer; /* heap */
     uint64_t room;
+    struct tare_holds holds; /* of the task */
 };
 
 struct run {
@@ -40,9 +40,9 @@ struct run {
     struct task *tasks; /* heap */
     size_t n_tasks, room;
     struct worker *workers;
-    int *files;           /* descriptors of the model's files, or -1: they are read where they are mapped */
-    pthread_mutex_t lock; /* of what follows, and of what was found */
-    uint64_t done, total; /* bytes */
+    struct tare_bytes *files; /* the model's, open; without a name: read where they are mapped */
+    pthread_mutex_t lock;     /* of what follows, and of what was found */
+    uint64_t done, total;     /* bytes */
     struct tare_error error;
     atomic_bool stop;
 };
@@ -73,14 +73,18 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* The n bytes of a part from byte `at`, read into the buffer or mapped; NULL: they cannot be read. */
+/* The n bytes of a part from byte `at`, read into the buffer, or where they are; NULL: they cannot be read. */
 static const unsigned char *stretch_of(struct run *run, struct worker *worker, const struct tare_inspected *in,
                                        int part, uint64_t at, uint64_t n, struct tare_error *err)
 {
     const struct tare_tensor *tensor = in->module->part[part];
-    const int fd = run->files[tensor->file];
-    if (fd < 0 || n > UNIT_MOST)
+    const struct tare_bytes *file = &run->files[tensor->file];
+    if (!file->name || file->memory || n > UNIT_MOST) {
+        if (!tare_part_is_copied((enum tare_part)part) &&
+            tare_holds_add(&worker->holds, &run->verify->model->checkpoint, tensor, at, at + n, err))
+            return NULL;
         return (const unsigned char *)in->part[part] + at;
+    }
     if (worker->room < n) {
         free(worker->buffer);
         worker->buffer = malloc((size_t)n);
@@ -88,8 +92,7 @@ static const unsigned char *stretch_of(struct run *run, struct worker *worker, c
     }
     if (!worker->buffer)
         tare_fail_memory(err);
-    else if (!tare_file_read(fd, worker->buffer, (size_t)n, tensor->offset + at,
-                             run->verify->model->checkpoint.files[tensor->file].name, err))
+    else if (!tare_bytes_read(file, worker->buffer, (size_t)n, tensor->offset + at, err))
         return worker->buffer;
     return NULL;
 }
@@ -146,12 +149,28 @@ static struct units units_of(const struct tare_module *module)
     return units;
 }
 
+/* Holds the parts beside the weight, which a look at its bits may take too. */
+static enum tare_code hold_beside(struct run *run, const struct tare_module *module, struct worker *worker,
+                                  struct tare_error *err)
+{
+    enum tare_code code = TARE_OK;
+    for (int k = TARE_PART_WEIGHT + 1; k < TARE_PARTS && !code; k++)
+        if (module->part[k])
+            code = tare_holds_add(&worker->holds, &run->verify->model->checkpoint, module->part[k], 0,
+                                  module->part[k]->size, err);
+    return code;
+}
+
 static void look_at_bits(struct run *run, const struct task *task, struct worker *worker)
 {
     struct tare_inspected *in = &run->verify->inspected[task->index];
     const struct units units = units_of(in->module);
     const int64_t first = (int64_t)task->at, end = units.n - first < units.task ? units.n : first + units.task;
     struct tare_error error = {0};
+    if (hold_beside(run, in->module, worker, &error)) {
+        fail(run, &error);
+        return;
+    }
     for (int64_t at = first; at < end && !atomic_load_explicit(&in->suspected, memory_order_relaxed);
          at += units.step) {
         const int64_t n = end - at < units.step ? end - at : units.step;
@@ -185,7 +204,8 @@ static void look_at_groups(struct run *run, const struct task *task, struct work
     const int64_t rows = all - row < most ? all - row : most;
     struct tare_groups_found found = {0};
     struct tare_error error = {0};
-    if (tare_groups_inspect(in->module, in->part, row, rows, &worker->work, &found, &error)) {
+    if (tare_module_hold(&worker->holds, &run->verify->model->checkpoint, in->module, row, rows, &error) ||
+        tare_groups_inspect(in->module, in->part, row, rows, &worker->work, &found, &error)) {
         fail(run, &error);
         return;
     }
@@ -217,6 +237,7 @@ static void run_task(void *user, size_t index, int worker)
         look_at_bits(run, task, &run->workers[worker]);
     else
         look_at_groups(run, task, &run->workers[worker]);
+    tare_holds_let_go(&run->workers[worker].holds);
 }
 
 /* ---- tasks --------------------------------------------------------------------------------------------------- */
@@ -312,15 +333,13 @@ static enum tare_code add_modules(struct run *run, struct tare_error *err)
 static bool open_files(struct run *run)
 {
     const struct tare_checkpoint *checkpoint = &run->verify->model->checkpoint;
-    run->files = malloc((checkpoint->n_files + 1) * sizeof *run->files);
+    run->files = calloc(checkpoint->n_files + 1, sizeof *run->files);
+    for (size_t k = 0; run->files && k < checkpoint->n_files; k++)
+        run->files[k].fd = -1;
     for (size_t k = 0; run->files && k < checkpoint->n_files; k++) {
         const struct tare_file *file = &checkpoint->files[k];
-        uint64_t size = 0;
-        run->files[k] = -1;
-        if (file->path && !tare_file_open(&run->files[k], &size, file->path, file->name, NULL) && size != file->size) {
-            close(run->files[k]);
-            run->files[k] = -1;
-        }
+        if (tare_checkpoint_bytes(checkpoint, file->name, &run->files[k], NULL) || run->files[k].size != file->size)
+            tare_bytes_close(&run->files[k]);
     }
     return run->files != NULL;
 }
@@ -328,10 +347,10 @@ static bool open_files(struct run *run)
 static void release(struct run *run, int workers)
 {
     for (size_t k = 0; run->files && k < run->verify->model->checkpoint.n_files; k++)
-        if (run->files[k] >= 0)
-            close(run->files[k]);
+        tare_bytes_close(&run->files[k]);
     for (int k = 0; run->workers && k < workers; k++) {
         tare_arena_release(&run->workers[k].work);
+        tare_holds_release(&run->workers[k].holds);
         free(run->workers[k].buffer);
     }
     free(run->files);
@@ -368,7 +387,7 @@ static enum tare_code run_all(struct tare_verify *v, const struct tare_verify_op
     if (!code && !options->no_values)
         code = add_modules(&run, err);
     if (!code)
-        code = tare_pool_open(&pool, options->threads ? options->threads : v->model->options.threads, err);
+        code = tare_plan_pool(&pool, v->model, options->pool, options->threads, err);
     if (!code)
         code = run_pool(&run, pool, err);
     tare_pool_free(pool);

@@ -77,11 +77,27 @@ static void run_bytes(void *user, size_t index, int worker)
     if (atomic_load_explicit(&pair->unlike, memory_order_relaxed) ||
         atomic_load_explicit(&run->stop, memory_order_relaxed))
         return;
-    const unsigned char *a = pair->view[0].parts[task->piece][task->part];
-    const unsigned char *b = pair->view[1].parts[task->piece][task->part];
     const uint64_t size = pair->view[0].flat.pieces[task->piece].module->part[task->part]->size, left = size - task->at;
-    if (memcmp(a + task->at, b + task->at, (size_t)(left < CHUNK ? left : CHUNK)))
+    const uint64_t n = left < CHUNK ? left : CHUNK;
+    const unsigned char *bytes[2];
+    struct tare_holds holds = {0};
+    struct tare_error error = {0};
+    enum tare_code code = TARE_OK;
+    for (int k = 0; k < 2 && !code; k++) {
+        const struct tare_readable *view = &pair->view[k];
+        const struct tare_tensor *tensor = view->flat.pieces[task->piece].module->part[task->part];
+        bytes[k] = (const unsigned char *)view->parts[task->piece][task->part] + task->at;
+        if (!tare_part_is_copied((enum tare_part)task->part))
+            code = tare_holds_add(&holds, view->checkpoint, tensor, task->at, task->at + n, &error);
+    }
+    if (!code && memcmp(bytes[0], bytes[1], (size_t)n))
         atomic_store_explicit(&pair->unlike, true, memory_order_relaxed);
+    tare_holds_release(&holds);
+    if (!code)
+        return;
+    pthread_mutex_lock(&run->lock);
+    settle(run, code, 0, &error);
+    pthread_mutex_unlock(&run->lock);
 }
 
 static void run_tile(void *user, size_t index, int worker)
@@ -289,12 +305,12 @@ static void judge(struct tare_diff *diff)
     }
 }
 
-static enum tare_code run_all(struct tare_diff *diff, struct tare_model *first, int threads,
-                              const struct tare_diff_options *options, struct tare_error *err)
+static enum tare_code run_all(struct tare_diff *diff, struct tare_model *first, const struct tare_diff_options *options,
+                              struct tare_error *err)
 {
     struct run run = {.diff = diff, .options = options, .bytes = first->report.bytes};
     struct tare_pool *pool = NULL;
-    enum tare_code code = tare_pool_open(&pool, threads, err);
+    enum tare_code code = tare_plan_pool(&pool, first, options->pool, options->threads, err);
     if (code)
         return code;
     const int workers = tare_pool_threads(pool);
@@ -339,7 +355,7 @@ enum tare_code tare_diff_open(tare_diff **diff, tare_model *first, tare_model *s
     made->report.model[1] = second->report.model;
     code = add_rows(made, model, err);
     if (!code)
-        code = run_all(made, first, options.threads ? options.threads : first->options.threads, &options, err);
+        code = run_all(made, first, &options, err);
     if (code) {
         tare_diff_free(made);
         return code;

@@ -18,8 +18,9 @@
 
 #define PROOF "tare.json"
 #define PROOF_MOST ((uint64_t)1 << 30)
-#define PROOF_FILES 10000        /* no folder of a model has more */
-#define STEP ((size_t)128 << 10) /* bytes read at once: they stay in the second cache until they are hashed */
+#define PROOF_FILES 10000           /* no folder of a model has more */
+#define STEP ((size_t)128 << 10)    /* bytes read at once: they stay in the second cache until they are hashed */
+#define HOST_STEP ((size_t)8 << 20) /* the same from a host, whose calls may be slow */
 
 /* ---- the list ------------------------------------------------------------------------------------------------ */
 
@@ -60,24 +61,14 @@ static struct tare_digest *add(struct tare_digests *all, const char *name)
     return digest;
 }
 
-static const struct tare_memory_file *memory_of(const struct tare_checkpoint *checkpoint, const char *name)
-{
-    for (size_t k = 0; k < checkpoint->n_memory; k++)
-        if (!strcmp(checkpoint->memory[k].name, name))
-            return &checkpoint->memory[k];
-    return NULL;
-}
-
 static bool add_shards(struct tare_digests *all, const struct tare_checkpoint *checkpoint)
 {
     for (size_t k = 0; k < checkpoint->n_files; k++) {
         const struct tare_file *file = &checkpoint->files[k];
-        const struct tare_memory_file *memory = file->path ? NULL : memory_of(checkpoint, file->name);
         struct tare_digest *digest = add(all, file->name);
         if (!digest)
             return false;
         digest->path = file->path;
-        digest->bytes = memory ? memory->data : NULL;
         digest->size = file->size;
         digest->shard = digest->content = true;
         digest->expected[TARE_BY_HUB] = file->path ? hub_name(&all->at.arena, file->path) : NULL;
@@ -157,8 +148,14 @@ static enum tare_code add_proved(struct tare_digests *all, const struct tare_che
     if (!name || !expected || (!digest && !(digest = add(all, name))))
         return tare_fail_memory(err);
     digest->expected[TARE_BY_PROOF] = expected;
-    if (digest->path || digest->bytes)
+    if (digest->path || digest->shard)
         return TARE_OK;
+    if (all->at.door) {
+        const struct tare_host_file *file = tare_door_find(all->at.door, name);
+        digest->absent = !file;
+        digest->size = file ? file->bytes : 0;
+        return TARE_OK;
+    }
     struct stat info;
     digest->path = tare_checkpoint_path(&all->at, name);
     if (!digest->path)
@@ -175,7 +172,7 @@ static enum tare_code add_proof(struct tare_digests *all, const struct tare_chec
     size_t size = 0;
     json_t *json = NULL;
     struct tare_error why = {0};
-    if (!checkpoint->folder || !tare_checkpoint_has(checkpoint, PROOF))
+    if (checkpoint->memory || !tare_checkpoint_has(checkpoint, PROOF))
         return TARE_OK;
     enum tare_code code = tare_checkpoint_read(checkpoint, PROOF, PROOF_MOST, &text, &size, &why);
     if (!code)
@@ -204,6 +201,7 @@ enum tare_code tare_digests_list(struct tare_digests *all, const struct tare_che
     all->at.folder = checkpoint->folder;
     all->at.memory = checkpoint->memory;
     all->at.n_memory = checkpoint->n_memory;
+    all->at.door = checkpoint->door;
     if (!add_shards(all, checkpoint))
         return tare_fail_memory(err);
     if (checkpoint->folder && !checkpoint->only)
@@ -278,16 +276,23 @@ static bool end(struct hashing *h, struct tare_digest *digest)
     return true;
 }
 
-static enum tare_code feed(struct hashing *h, const struct tare_digest *digest, int fd, unsigned char *buffer,
-                           bool (*tick)(void *user, uint64_t bytes), void *user, struct tare_error *err)
+static size_t step_of(const struct tare_bytes *bytes)
 {
+    return bytes->door ? HOST_STEP : STEP;
+}
+
+static enum tare_code feed(struct hashing *h, const struct tare_digest *digest, const struct tare_bytes *bytes,
+                           unsigned char *buffer, bool (*tick)(void *user, uint64_t bytes), void *user,
+                           struct tare_error *err)
+{
+    const size_t step = step_of(bytes);
     uint64_t told = 0;
     for (uint64_t at = 0; at < digest->size;) {
-        const size_t n = digest->size - at < STEP ? (size_t)(digest->size - at) : STEP;
-        const enum tare_code code = fd < 0 ? TARE_OK : tare_file_read(fd, buffer, n, at, digest->name, err);
+        const size_t n = digest->size - at < step ? (size_t)(digest->size - at) : step;
+        const enum tare_code code = buffer ? tare_bytes_read(bytes, buffer, n, at, err) : TARE_OK;
         if (code)
             return code;
-        if (!update(h, fd < 0 ? digest->bytes + at : buffer, n))
+        if (!update(h, buffer ? buffer : bytes->memory + at, n))
             return tare_fail(err, TARE_E_INTERNAL, digest->name, "libcrypto cannot hash it");
         at += n;
         if (tick && (at - told >= 64 * STEP || at == digest->size)) {
@@ -303,26 +308,27 @@ enum tare_code tare_digest_make(const struct tare_digests *all, struct tare_dige
                                 bool (*tick)(void *user, uint64_t bytes), void *user, struct tare_error *err)
 {
     struct hashing h = {0};
-    unsigned char *buffer = digest->path ? malloc(STEP) : NULL;
-    int fd = -1;
-    uint64_t size = digest->size;
-    enum tare_code code = digest->path && !buffer ? tare_fail_memory(err) : TARE_OK;
-    if (!code && digest->path)
-        code = tare_file_open(&fd, &size, digest->path, digest->name, err);
-    if (!code && size != digest->size)
+    struct tare_bytes bytes;
+    enum tare_code code = digest->path ? tare_bytes_open(&bytes, digest->path, digest->name, err)
+                                       : tare_checkpoint_bytes(&all->at, digest->name, &bytes, err);
+    if (code)
+        return code;
+    unsigned char *buffer = bytes.memory ? NULL : malloc(step_of(&bytes));
+    if (!bytes.memory && !buffer)
+        code = tare_fail_memory(err);
+    if (!code && bytes.size != digest->size)
         code = tare_fail(err, TARE_E_IO, digest->name,
                          "has another size than when it was opened: is something writing "
                          "to it?");
     if (!code && !begin(all, digest, &h))
         code = tare_fail_memory(err);
     if (!code)
-        code = feed(&h, digest, fd, buffer, tick, user, err);
+        code = feed(&h, digest, &bytes, buffer, tick, user, err);
     if (!code && !end(&h, digest))
         code = tare_fail(err, TARE_E_INTERNAL, digest->name, "libcrypto cannot hash it");
     EVP_MD_CTX_free(h.context[0]);
     EVP_MD_CTX_free(h.context[1]);
-    if (fd >= 0)
-        close(fd);
+    tare_bytes_close(&bytes);
     free(buffer);
     return code;
 }

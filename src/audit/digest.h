@@ -12,8 +12,7 @@ enum { TARE_BY_HUB, TARE_BY_PROOF, TARE_BYS };
 /* A file whose content is hashed. */
 struct tare_digest {
     const char *name;
-    const char *path;           /* NULL: in memory */
-    const unsigned char *bytes; /* in memory */
+    const char *path; /* NULL: in memory or the host's */
     uint64_t size;
     bool shard;                     /* counts: of the model */
     bool absent;                    /* tare.json names it, and it is not there */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * memory.c - /proc/meminfo's MemAvailable, and what the control groups on the way to the root leave:
  * memory.max - memory.current + inactive_file. See Documentation/admin-guide/cgroup-v2.rst of Linux. */
-#define _GNU_SOURCE /* madvise(): POSIX has neither huge pages nor a way to give pages back */
+#define _GNU_SOURCE /* madvise(), MAP_ANONYMOUS: POSIX has neither huge pages nor a way to give pages back */
 #include "base/memory.h"
 
 #include <stdio.h>
@@ -97,4 +97,26 @@ void tare_memory_give_back(const void *pages, size_t bytes)
         ((uintptr_t)pages + bytes) / page * page; /* whole pages only: a part of a page may hold other data */
     if (first < end)
         madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
+void *tare_memory_reserve(size_t bytes)
+{
+    void *range = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return range == MAP_FAILED ? NULL : range;
+}
+
+bool tare_memory_commit(void *at, size_t bytes)
+{
+    return !mprotect(at, bytes, PROT_READ | PROT_WRITE);
+}
+
+/* A new mapping in the place of the old one is the one way that drops the memory on every system. */
+bool tare_memory_decommit(void *at, size_t bytes)
+{
+    return mmap(at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+}
+
+void tare_memory_unreserve(void *range, size_t bytes)
+{
+    munmap(range, bytes);
 }

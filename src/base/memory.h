@@ -3,6 +3,7 @@
 #ifndef TARE_BASE_MEMORY_H
 #define TARE_BASE_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,5 +23,17 @@ void *tare_memory_block(size_t bytes);
 /* Gives pages that are mapped from a file, read-only, back to the system. A later read brings them back from the file.
  */
 void tare_memory_give_back(const void *pages, size_t bytes);
+
+/*
+ * Addresses without memory: a range of `bytes` that nothing may touch before tare_memory_commit(). NULL: the address
+ * space, or a limit on it, has no such range. The caller gives it up with tare_memory_unreserve() and the same number.
+ */
+void *tare_memory_reserve(size_t bytes);
+/* Makes a part of a reserved range memory, which is zero. at and bytes are multiples of a page. False: no memory. */
+bool tare_memory_commit(void *at, size_t bytes);
+/* Takes the memory of a part again: its addresses stay reserved. False: the system had no room to note it, and the part
+ * keeps its memory. */
+bool tare_memory_decommit(void *at, size_t bytes);
+void tare_memory_unreserve(void *range, size_t bytes);
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * checkpoint.c - stage 1, open: find the shards, read their headers, hold them against the index; and the bytes of
- * files. */
+ * checkpoint.c - stage 1, open: find the shards, read their headers, hold them against the index; and the side files. */
 #include "open/checkpoint.h"
 
 #include <assert.h>
@@ -9,13 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "base/pool.h"
 #include "open/edits.h"
 #include "open/gguf/gguf.h"
 #include "open/locate.h"
 #include "open/safetensors.h"
 #include "open/shards.h"
+
+#define HEAD_USUAL ((size_t)128 << 10) /* bytes: headers of a thousand tensors are shorter */
 
 /* ---- headers ------------------------------------------------------------------------------------------------- */
 
@@ -53,29 +54,89 @@ static enum tare_code open_memory(struct tare_checkpoint *checkpoint, size_t at,
     return code ? code : parse_header(checkpoint, at, (const char *)memory->data + 8, n, room, err);
 }
 
-/* Reads only the header, because the data may be larger than memory or on a slow disk. */
-static enum tare_code open_disk(struct tare_checkpoint *checkpoint, size_t at, size_t *room, struct tare_error *err)
+/* The header of a shard that is read, not yet parsed. */
+struct head {
+    char *text; /* heap: the 8 bytes of its length, then its n bytes */
+    uint64_t n;
+    enum tare_code code;
+    struct tare_error error;
+};
+
+/* Reads only the header, because the data may be larger than memory or far away: in one call where it has a usual
+ * length. */
+static enum tare_code read_head(const struct tare_checkpoint *checkpoint, struct tare_file *file, struct head *head,
+                                struct tare_error *err)
 {
-    struct tare_file *file = &checkpoint->files[at];
-    unsigned char first[8] = {0};
-    char *header = NULL;
-    uint64_t n = 0;
-    int fd = -1;
-    enum tare_code code = tare_file_open(&fd, &file->size, file->path, file->name, err);
+    struct tare_bytes bytes;
+    enum tare_code code = tare_checkpoint_bytes(checkpoint, file->name, &bytes, err);
     if (code)
         return code;
-    if (file->size >= sizeof first)
-        code = tare_file_read(fd, first, sizeof first, 0, file->name, err);
+    file->size = bytes.size;
+    const size_t usual = file->size < HEAD_USUAL ? (size_t)file->size : HEAD_USUAL;
+    head->text = calloc(HEAD_USUAL, 1);
+    code = head->text ? tare_bytes_read(&bytes, head->text, usual, 0, err) : tare_fail_memory(err);
     if (!code)
-        code = tare_safetensors_length(file->name, first, file->size, &n, err);
-    if (!code && !(header = malloc((size_t)n + 1)))
-        code = tare_fail_memory(err);
+        code = tare_safetensors_length(file->name, (const unsigned char *)head->text, file->size, &head->n, err);
+    if (!code && head->n + 8 > usual) {
+        char *longer = realloc(head->text, (size_t)head->n + 8);
+        head->text = longer ? longer : head->text;
+        code = longer ? tare_bytes_read(&bytes, longer + usual, (size_t)head->n + 8 - usual, usual, err)
+                      : tare_fail_memory(err);
+    }
+    tare_bytes_close(&bytes);
+    return code;
+}
+
+/* ---- several headers at once, as the host allows ---- */
+
+struct heads {
+    struct tare_checkpoint *checkpoint;
+    struct head *list; /* one a file */
+};
+
+static void read_one(void *user, size_t i, int worker)
+{
+    const struct heads *heads = user;
+    struct head *head = &heads->list[i];
+    (void)worker;
+    head->code = read_head(heads->checkpoint, &heads->checkpoint->files[i], head, &head->error);
+}
+
+/* Their errors stay in the list: the first of a file counts. */
+static enum tare_code read_together(struct heads *heads, struct tare_error *err)
+{
+    const struct tare_checkpoint *checkpoint = heads->checkpoint;
+    const int most = checkpoint->door->host.parallel;
+    const int threads = checkpoint->n_files < (size_t)most ? (int)checkpoint->n_files : most;
+    struct tare_pool *pool = NULL;
+    const enum tare_code code = tare_pool_open(&pool, threads, err);
     if (!code)
-        code = tare_file_read(fd, header, (size_t)n, sizeof first, file->name, err);
-    if (!code)
-        code = parse_header(checkpoint, at, header, n, room, err);
-    free(header);
-    close(fd);
+        tare_pool_run(pool, checkpoint->n_files, read_one, heads);
+    tare_pool_free(pool);
+    return code;
+}
+
+static enum tare_code open_shards(struct tare_checkpoint *checkpoint, size_t *room, struct tare_error *err)
+{
+    struct heads heads = {checkpoint, calloc(checkpoint->n_files + 1, sizeof *heads.list)};
+    if (!heads.list)
+        return tare_fail_memory(err);
+    const bool together = checkpoint->door && checkpoint->door->host.parallel > 1 && checkpoint->n_files > 1;
+    enum tare_code code = together ? read_together(&heads, err) : TARE_OK;
+    for (size_t i = 0; i < checkpoint->n_files && !code; i++) {
+        struct head *head = &heads.list[i];
+        if (!together)
+            read_one(&heads, i, 0);
+        if ((code = head->code) && err)
+            *err = head->error;
+        if (!code)
+            code = parse_header(checkpoint, i, head->text + 8, head->n, room, err);
+        free(head->text);
+        head->text = NULL;
+    }
+    for (size_t i = 0; i < checkpoint->n_files; i++)
+        free(heads.list[i].text);
+    free(heads.list);
     return code;
 }
 
@@ -121,8 +182,10 @@ enum tare_code tare_checkpoint_open(struct tare_checkpoint *checkpoint, const ch
     }
     if (!code)
         code = tare_shards_choose(checkpoint, &index, &index_name, err);
-    for (size_t i = 0; i < checkpoint->n_files && !code; i++)
-        code = checkpoint->folder ? open_disk(checkpoint, i, &room, err) : open_memory(checkpoint, i, &room, err);
+    for (size_t i = 0; i < checkpoint->n_files && !code && checkpoint->memory; i++)
+        code = open_memory(checkpoint, i, &room, err);
+    if (!code && !checkpoint->memory)
+        code = open_shards(checkpoint, &room, err);
     if (!code)
         code = sort_tensors(checkpoint, err);
     if (!code && index_name)
@@ -139,9 +202,7 @@ enum tare_code tare_checkpoint_open(struct tare_checkpoint *checkpoint, const ch
 
 void tare_checkpoint_release(struct tare_checkpoint *checkpoint)
 {
-    for (size_t i = 0; i < checkpoint->n_files; i++)
-        if (checkpoint->files[i].mapping)
-            tare_mapping_release(checkpoint->files[i].mapping);
+    tare_checkpoint_close(checkpoint);
     for (size_t i = 0; i < checkpoint->n_made; i++)
         free((void *)(uintptr_t)checkpoint->made[i].data);
     if (checkpoint->gguf)
@@ -151,6 +212,11 @@ void tare_checkpoint_release(struct tare_checkpoint *checkpoint)
     free(checkpoint->remarks);
     tare_map_release(&checkpoint->by_name);
     tare_arena_release(&checkpoint->arena);
+    if (checkpoint->has_shelf)
+        tare_shelf_release(&checkpoint->shelf);
+    if (checkpoint->door)
+        tare_door_release(checkpoint->door);
+    free(checkpoint->door);
     if (checkpoint->has_lock)
         pthread_mutex_destroy(&checkpoint->lock);
     *checkpoint = (struct tare_checkpoint){0};
@@ -162,64 +228,12 @@ const struct tare_tensor *tare_checkpoint_find(const struct tare_checkpoint *che
     return at == TARE_MAP_NONE ? NULL : &checkpoint->tensors[at];
 }
 
-/* ---- bytes --------------------------------------------------------------------------------------------------- */
-
-static enum tare_code map_file(struct tare_checkpoint *checkpoint, struct tare_file *file, struct tare_error *err)
-{
-    struct tare_mapping *mapping = tare_arena_alloc(&checkpoint->arena, sizeof *mapping);
-    if (!mapping)
-        return tare_fail_memory(err);
-    const enum tare_code code = tare_mapping_open(mapping, file->path, file->size, checkpoint->no_map, err);
-    if (!code)
-        file->mapping = mapping;
-    return code;
-}
-
-enum tare_code tare_tensor_data(struct tare_checkpoint *checkpoint, const struct tare_tensor *tensor, const void **data,
-                                struct tare_error *err)
-{
-    struct tare_file *file = &checkpoint->files[tensor->file];
-    enum tare_code code = TARE_OK;
-    pthread_mutex_lock(&checkpoint->lock);
-    if (!file->mapping)
-        code = map_file(checkpoint, file, err);
-    if (!code)
-        *data =
-            file->mapping->data + tensor->offset; /* within the file: the parser and tare_mapping_open() saw to it */
-    pthread_mutex_unlock(&checkpoint->lock);
-    return code;
-}
-
-void tare_tensor_give_back(struct tare_checkpoint *checkpoint, const struct tare_tensor *tensor)
-{
-    pthread_mutex_lock(&checkpoint->lock);
-    const struct tare_mapping *mapping = checkpoint->files[tensor->file].mapping;
-    pthread_mutex_unlock(&checkpoint->lock);
-    if (mapping)
-        tare_mapping_give_back(mapping, tensor->offset, tensor->size);
-}
-
 /* ---- side files ---------------------------------------------------------------------------------------------- */
 
 static enum tare_code fail_large(const char *name, uint64_t size, uint64_t most, struct tare_error *err)
 {
     return tare_fail(err, TARE_E_FORMAT, name,
                      "is %" PRIu64 " bytes, more than the %" PRIu64 " that such a file may have", size, most);
-}
-
-static enum tare_code read_disk(int fd, uint64_t size, const char *name, char **data, struct tare_error *err)
-{
-    char *text = size < SIZE_MAX ? malloc((size_t)size + 1) : NULL;
-    if (!text)
-        return tare_fail_memory(err);
-    const enum tare_code code = tare_file_read(fd, text, (size_t)size, 0, name, err);
-    if (code) {
-        free(text);
-        return code;
-    }
-    text[size] = '\0';
-    *data = text;
-    return TARE_OK;
 }
 
 static enum tare_code read_memory(const struct tare_checkpoint *checkpoint, const char *name, uint64_t most,
@@ -264,12 +278,49 @@ static bool folder_path(const struct tare_checkpoint *checkpoint, const char *na
     return n >= 0 && (size_t)n < sizeof path->text;
 }
 
+enum tare_code tare_checkpoint_bytes(const struct tare_checkpoint *checkpoint, const char *name,
+                                     struct tare_bytes *bytes, struct tare_error *err)
+{
+    struct path path;
+    *bytes = (struct tare_bytes){.name = name, .fd = -1};
+    if (checkpoint->folder && folder_path(checkpoint, name, &path))
+        return tare_bytes_open(bytes, path.text, name, err);
+    if (checkpoint->folder)
+        return tare_fail(err, TARE_E_IO, name, "the path to it is too long");
+    const struct tare_host_file *file = checkpoint->door ? tare_door_find(checkpoint->door, name) : NULL;
+    if (file) {
+        *bytes = (struct tare_bytes){.name = file->name, .size = file->bytes, .door = checkpoint->door, .fd = -1};
+        return TARE_OK;
+    }
+    for (size_t i = 0; i < checkpoint->n_memory; i++)
+        if (!strcmp(checkpoint->memory[i].name, name)) {
+            bytes->size = checkpoint->memory[i].size;
+            bytes->memory = bytes->size ? checkpoint->memory[i].data : (const unsigned char *)"";
+            return TARE_OK;
+        }
+    return tare_fail(err, TARE_E_ABSENT, name, "no such file");
+}
+
+/* The whole file and a NUL. */
+static enum tare_code read_whole(const struct tare_bytes *bytes, char **data, struct tare_error *err)
+{
+    char *text = bytes->size < SIZE_MAX ? malloc((size_t)bytes->size + 1) : NULL;
+    if (!text)
+        return tare_fail_memory(err);
+    const enum tare_code code = tare_bytes_read(bytes, text, (size_t)bytes->size, 0, err);
+    if (code) {
+        free(text);
+        return code;
+    }
+    text[bytes->size] = '\0';
+    *data = text;
+    return TARE_OK;
+}
+
 enum tare_code tare_checkpoint_read(const struct tare_checkpoint *checkpoint, const char *name, uint64_t most,
                                     char **data, size_t *size, struct tare_error *err)
 {
-    struct path path;
-    uint64_t bytes = 0;
-    int fd = -1;
+    struct tare_bytes bytes;
     *data = NULL;
     *size = 0;
     if (!tare_name_is_plain(name, strlen(name)))
@@ -277,17 +328,15 @@ enum tare_code tare_checkpoint_read(const struct tare_checkpoint *checkpoint, co
     const struct tare_edited_file *edited = tare_edits_file(checkpoint->edits, name);
     if (edited)
         return read_edited(edited, data, size, err);
-    if (!checkpoint->folder || checkpoint->gguf)
+    if (checkpoint->memory || checkpoint->gguf)
         return read_memory(checkpoint, name, most, data, size, err);
-    if (!folder_path(checkpoint, name, &path))
-        return tare_fail(err, TARE_E_IO, name, "the path to it is too long");
-    enum tare_code code = tare_file_open(&fd, &bytes, path.text, name, err);
+    enum tare_code code = tare_checkpoint_bytes(checkpoint, name, &bytes, err);
     if (code)
         return code;
-    code = bytes > most ? fail_large(name, bytes, most, err) : read_disk(fd, bytes, name, data, err);
-    close(fd);
+    code = bytes.size > most ? fail_large(name, bytes.size, most, err) : read_whole(&bytes, data, err);
     if (!code)
-        *size = (size_t)bytes;
+        *size = (size_t)bytes.size;
+    tare_bytes_close(&bytes);
     return code;
 }
 
@@ -299,7 +348,9 @@ bool tare_checkpoint_has(const struct tare_checkpoint *checkpoint, const char *n
     const struct tare_edited_file *edited = tare_edits_file(checkpoint->edits, name);
     if (edited)
         return edited->text != NULL;
-    if (!checkpoint->folder || checkpoint->gguf)
+    if (checkpoint->memory || checkpoint->gguf)
         return memory_file(checkpoint, name) != NULL;
-    return folder_path(checkpoint, name, &path) && !lstat(path.text, &info);
+    if (checkpoint->door)
+        return tare_door_find(checkpoint->door, name) != NULL;
+    return checkpoint->folder && folder_path(checkpoint, name, &path) && !lstat(path.text, &info);
 }

@@ -9,6 +9,7 @@
 #include "base/dtype.h"
 #include "base/map.h"
 #include "open/mapping.h"
+#include "open/window.h"
 
 /* One tensor of a file, as its header has it. */
 struct tare_tensor {
@@ -30,9 +31,16 @@ static inline const char *tare_tensor_own_name(const struct tare_tensor *tensor)
 
 struct tare_file {
     const char *name; /* plain file name */
-    const char *path; /* for open(2); NULL when the checkpoint is in memory */
+    const char *path; /* for open(2); NULL when the checkpoint is in memory or the host's */
     uint64_t size;
-    struct tare_mapping *mapping; /* NULL until the first byte is asked for */
+    struct tare_mapping *mapping; /* NULL until the first byte is asked for, and when there is a window */
+    struct tare_window *window;   /* the same, of a file that is not mapped */
+};
+
+/* A tensor that was read whole and stays in memory (data.c). */
+struct tare_copy {
+    uint64_t place[2]; /* file and offset */
+    void *data;        /* heap */
 };
 
 /*
@@ -58,9 +66,10 @@ struct tare_edits;
 struct tare_checkpoint {
     struct tare_arena arena;               /* owns names, shapes, paths */
     const char *path;                      /* as given */
-    const char *folder;                    /* where config.json lies; NULL in memory */
+    const char *folder;                    /* where config.json lies; NULL in memory and with a host */
     const struct tare_memory_file *memory; /* borrowed; n_memory files */
     size_t n_memory;
+    struct tare_door *door; /* the host's files, or NULL */
     const char *only;       /* the file that path names, beside which config.json lies; NULL when path is a folder */
     struct tare_gguf *gguf; /* NULL: no GGUF file */
     struct tare_gguf_facts facts;  /* of gguf */
@@ -68,10 +77,14 @@ struct tare_checkpoint {
     size_t n_made;
     const char *index;              /* the name of the index that was read, or NULL */
     const struct tare_edits *edits; /* set before opening: see it as it would be; or NULL (open/edits.h) */
-    bool no_map;
-    bool has_lock;
-    pthread_mutex_t lock;    /* around files[].mapping; the struct may not be copied */
-    struct tare_file *files; /* the shards that count, in order of name */
+    bool windowed;                  /* files are read where they are held: nothing is mapped, no_map or a host */
+    bool has_lock, has_shelf;
+    pthread_mutex_t lock;    /* around files[].mapping, files[].window and copies; the struct may not be copied */
+    struct tare_shelf shelf; /* of the windows */
+    struct tare_copy **copies;
+    size_t n_copies, copies_room;
+    struct tare_map by_place; /* tare_copy.place -> index in copies */
+    struct tare_file *files;  /* the shards that count, in order of name */
     size_t n_files;
     struct tare_tensor *tensors; /* sorted by name */
     size_t n_tensors;
@@ -105,16 +118,54 @@ enum tare_code tare_checkpoint_read(const struct tare_checkpoint *checkpoint, co
                                     char **data, size_t *size, struct tare_error *err);
 bool tare_checkpoint_has(const struct tare_checkpoint *checkpoint, const char *name);
 
+/* Open one of the files by its name, to read ranges of it. name is borrowed. TARE_E_ABSENT: it is not there. */
+enum tare_code tare_checkpoint_bytes(const struct tare_checkpoint *checkpoint, const char *name,
+                                     struct tare_bytes *bytes, struct tare_error *err);
+
+/* ---- the bytes of tensors (data.c) ---- */
+
 /*
- * The bytes of a tensor, valid as long as the checkpoint; maps its file when it is the first asked for. Thread-safe.
- * They lie where the file has them: not aligned to the dtype where the length of the header is odd.
+ * Where a file is mapped or in memory, its bytes are there. Where it is not (checkpoint.windowed), they must be held
+ * before they are read, and tare_holds_*() are the way to do that; with a mapped file these do nothing. Addresses lie
+ * where the file has them: not aligned to the dtype where the length of the header is odd. All of it: any thread.
  */
+
+/* The address of a tensor, which stays the same; maps its file when it is the first asked for. */
+enum tare_code tare_tensor_address(struct tare_checkpoint *checkpoint, const struct tare_tensor *tensor,
+                                   const void **data, struct tare_error *err);
+/* The bytes of a tensor, without a hold and as long as the checkpoint lives: read whole into memory when the file is
+ * not mapped. For what is small, or used for long. */
 enum tare_code tare_tensor_data(struct tare_checkpoint *checkpoint, const struct tare_tensor *tensor, const void **data,
                                 struct tare_error *err);
-
-/* Its bytes are not needed for now (tare_mapping_give_back()): what tare_tensor_data() gave stays valid. Thread-safe.
- */
+/* n bytes of a tensor from its byte `at` on, into the caller's memory: for a few of them. */
+enum tare_code tare_tensor_read(struct tare_checkpoint *checkpoint, const struct tare_tensor *tensor, uint64_t at,
+                                size_t n, void *to, struct tare_error *err);
+/* Its bytes are not needed for now (tare_mapping_give_back()): what was given stays valid. */
 void tare_tensor_give_back(struct tare_checkpoint *checkpoint, const struct tare_tensor *tensor);
+
+/* Ranges that are held. Zero-initialise; one thread at a time. */
+struct tare_held {
+    struct tare_window *window;
+    uint64_t begin, end;
+};
+struct tare_holds {
+    struct tare_held *list; /* heap */
+    size_t n, room;
+};
+/* Hold bytes [begin, end) of a tensor, counted from its start, until tare_holds_let_go(). After a failure what was held
+ * before still is. */
+enum tare_code tare_holds_add(struct tare_holds *holds, struct tare_checkpoint *checkpoint,
+                              const struct tare_tensor *tensor, uint64_t begin, uint64_t end, struct tare_error *err);
+void tare_holds_let_go(struct tare_holds *holds);  /* of all of them; room for the next ones stays */
+void tare_holds_release(struct tare_holds *holds); /* of all of them, and of the list */
+
+/* With a host, whose bytes are slow to come: keep what was read of the largest tensor (most 2 GiB), so that it can be
+ * gone over twice; false: no longer. */
+void tare_checkpoint_keep(struct tare_checkpoint *checkpoint, bool largest);
+
+/* Map the file, or open a window on it: the one place that decides. */
+enum tare_code tare_checkpoint_see(struct tare_checkpoint *checkpoint, struct tare_file *file, struct tare_error *err);
+void tare_checkpoint_close(struct tare_checkpoint *checkpoint); /* mappings, windows and copies; before the arena */
 
 /* Product of a shape, or -1 when it does not fit int64_t. */
 int64_t tare_shape_count(int rank, const int64_t *shape);

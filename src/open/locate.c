@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * locate.c - where a checkpoint lies: a folder, a file's folder, a snapshot in the Hugging Face cache, or memory. */
+ * locate.c - where a checkpoint lies: a folder, a file's folder, a snapshot in the Hugging Face cache, memory, or
+ * a host. */
 #include "open/locate.h"
 
 #include <dirent.h>
@@ -11,6 +12,9 @@
 
 #include "base/sized.h"
 #include "open/gguf/gguf.h"
+
+#define CHUNK ((size_t)256 << 10) /* bytes of a file that are read at a time, at least: some rows of a weight */
+#define AHEAD ((size_t)8 << 20)   /* bytes of a tensor that are read from a host with the first of them */
 
 bool tare_name_is_plain(const char *name, size_t n)
 {
@@ -72,6 +76,12 @@ enum tare_code tare_listing_read(struct tare_listing *listing, struct tare_check
     for (size_t i = 0; i < checkpoint->n_memory && !code; i++)
         if (!listing_add(listing, &checkpoint->arena, checkpoint->memory[i].name))
             code = tare_fail_memory(err);
+    const size_t n = checkpoint->door ? checkpoint->door->host.n_files : 0;
+    for (size_t i = 0; i < n && !code; i++) {
+        const char *name = checkpoint->door->files[i].name;
+        if (tare_name_is_plain(name, strlen(name)) && !listing_add(listing, &checkpoint->arena, name))
+            code = tare_fail_memory(err); /* what lies in folders of a folder is not listed either */
+    }
     if (listing->n)
         qsort(listing->names, listing->n, sizeof *listing->names, by_text);
     return code;
@@ -219,23 +229,44 @@ static enum tare_code locate_memory(struct tare_checkpoint *checkpoint, const st
     return TARE_OK;
 }
 
+/* path may name one of the host's files, which then counts alone as on the disk; else it is only a name. */
+static enum tare_code locate_host(struct tare_checkpoint *checkpoint, const struct tare_options *options,
+                                  struct tare_error *err)
+{
+    if (options->files)
+        return tare_fail(err, TARE_E_ARGUMENT, "options.host",
+                         "files in memory are given too: one of both is expected");
+    struct tare_door *door = calloc(1, sizeof *door);
+    const enum tare_code code = door ? tare_door_open(door, options->host, err) : tare_fail_memory(err);
+    if (code) {
+        free(door);
+        return code;
+    }
+    checkpoint->door = door;
+    const struct tare_host_file *file = tare_door_find(door, checkpoint->path);
+    checkpoint->only = file ? file->name : NULL;
+    return TARE_OK;
+}
+
 static enum tare_code locate(struct tare_checkpoint *checkpoint, const char *path, const struct tare_options *options,
                              struct tare_error *err)
 {
     struct stat info;
-    const bool in_memory = options && options->files;
+    const struct tare_host *host = options->host;
+    const bool in_memory = options->files != NULL;
     if (!checkpoint->has_lock) {
         if (pthread_mutex_init(&checkpoint->lock, NULL))
             return tare_fail_memory(err);
         checkpoint->has_lock = true;
     }
-    if (!in_memory && (!path || !*path))
+    if (!in_memory && !host && (!path || !*path))
         return tare_fail(err, TARE_E_ARGUMENT, "",
                          "no path is given: a folder, a .safetensors or a .gguf file is expected");
-    checkpoint->no_map = options && options->no_map;
-    checkpoint->path = tare_arena_text(&checkpoint->arena, path ? path : "memory");
+    checkpoint->path = tare_arena_text(&checkpoint->arena, path ? path : host ? "host" : "memory");
     if (!checkpoint->path)
         return tare_fail_memory(err);
+    if (host)
+        return locate_host(checkpoint, options, err);
     if (in_memory)
         return locate_memory(checkpoint, options, err);
     if (stat(path, &info))
@@ -251,6 +282,17 @@ static enum tare_code locate(struct tare_checkpoint *checkpoint, const char *pat
 enum tare_code tare_checkpoint_locate(struct tare_checkpoint *checkpoint, const char *path,
                                       const struct tare_options *options, struct tare_error *err)
 {
-    const enum tare_code code = locate(checkpoint, path, options, err);
-    return code ? code : tare_gguf_locate(checkpoint, err);
+    struct tare_options own;
+    enum tare_code code = tare_sized_read(&own, sizeof own, options, "options", err);
+    if (!code)
+        code = locate(checkpoint, path, &own, err);
+    if (code)
+        return code;
+    checkpoint->windowed = checkpoint->door || (checkpoint->folder && own.no_map);
+    if (checkpoint->windowed && !checkpoint->has_shelf) {
+        if (!tare_shelf_open(&checkpoint->shelf, CHUNK, checkpoint->door ? AHEAD : 0))
+            return tare_fail_memory(err);
+        checkpoint->has_shelf = true;
+    }
+    return tare_gguf_locate(checkpoint, err);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * mapping.c - the bytes of one file: mapped or read. The only file that knows of pages. */
+ * mapping.c - the bytes of one file, mapped; opening a regular file, and reading a range of it. */
 #include "open/mapping.h"
 
 #include <errno.h>
@@ -99,24 +99,16 @@ static enum tare_code map_pages(struct tare_mapping *mapping, int fd, const char
     return TARE_OK;
 }
 
-static enum tare_code read_whole(struct tare_mapping *mapping, int fd, const char *name, struct tare_error *err)
+enum tare_code tare_file_same(const char *name, uint64_t now, uint64_t before, struct tare_error *err)
 {
-    unsigned char *bytes = malloc((size_t)mapping->size);
-    if (!bytes)
-        return tare_fail(err, TARE_E_MEMORY, name, "out of memory: %" PRIu64 " bytes are needed to read it whole",
-                         mapping->size);
-    const enum tare_code code = tare_file_read(fd, bytes, (size_t)mapping->size, 0, name, err);
-    if (code) {
-        free(bytes);
-        return code;
-    }
-    mapping->data = bytes;
-    mapping->kind = TARE_MAPPING_HEAP;
-    return TARE_OK;
+    if (now == before)
+        return TARE_OK;
+    return tare_fail(err, TARE_E_IO, name,
+                     "is %" PRIu64 " bytes now and was %" PRIu64 " when it was opened: is something writing to it?",
+                     now, before);
 }
 
-enum tare_code tare_mapping_open(struct tare_mapping *mapping, const char *path, uint64_t size, bool no_map,
-                                 struct tare_error *err)
+enum tare_code tare_mapping_open(struct tare_mapping *mapping, const char *path, uint64_t size, struct tare_error *err)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     uint64_t now = 0;
@@ -125,14 +117,11 @@ enum tare_code tare_mapping_open(struct tare_mapping *mapping, const char *path,
     enum tare_code code = tare_file_open(&fd, &now, path, name, err);
     if (code)
         return code;
-    if (now != size)
-        code = tare_fail(err, TARE_E_IO, name,
-                         "is %" PRIu64 " bytes now and was %" PRIu64 " when it was opened: is something writing to it?",
-                         now, size);
-    else if (size > SIZE_MAX / 2)
+    code = tare_file_same(name, now, size, err);
+    if (!code && size > SIZE_MAX / 2)
         code = tare_fail(err, TARE_E_MEMORY, name, "%" PRIu64 " bytes do not fit the address space", size);
-    else if (size) /* mmap refuses nothing at all */
-        code = no_map ? read_whole(mapping, fd, name, err) : map_pages(mapping, fd, name, err);
+    else if (!code && size) /* mmap refuses nothing at all */
+        code = map_pages(mapping, fd, name, err);
     close(fd);
     if (code)
         *mapping = (struct tare_mapping){0};
@@ -149,7 +138,5 @@ void tare_mapping_release(struct tare_mapping *mapping)
 {
     if (mapping->kind == TARE_MAPPING_PAGES)
         munmap((void *)(uintptr_t)mapping->data, (size_t)mapping->size);
-    if (mapping->kind == TARE_MAPPING_HEAP)
-        free((void *)(uintptr_t)mapping->data);
     *mapping = (struct tare_mapping){0};
 }

@@ -119,7 +119,10 @@ enum tare_code tare_module_data(struct tare_checkpoint *checkpoint, const struct
     for (int k = 0; k < TARE_PARTS; k++) {
         part[k] = NULL;
         enum tare_code code = TARE_OK;
-        if (module->part[k] && (code = tare_tensor_data(checkpoint, module->part[k], &part[k], err)))
+        if (module->part[k])
+            code = (tare_part_is_copied((enum tare_part)k) ? tare_tensor_data : tare_tensor_address)(
+                checkpoint, module->part[k], &part[k], err);
+        if (code)
             return code;
     }
     return module->packing->check ? module->packing->check(module, part, err) : TARE_OK;

@@ -80,6 +80,9 @@ struct tare_packing {
     bool by_name;
     /* decode and to_mlx follow the module's place and rows, so act-order can be undone. */
     bool reorders;
+    /* Row r of a module takes no other bytes of its weight than [r, r + 1) * size / rows, unless module->rows or heads
+     * say otherwise. */
+    bool rowwise;
     enum tare_code_form codes;
     /* MLX's form of it. */
     enum tare_mlx_mode mode;
@@ -165,9 +168,24 @@ static inline int64_t tare_module_group(const struct tare_module *module, const 
 {
     return module->act_order ? (int32_t)tare_word_at(part[TARE_PART_G_IDX], i) : i / module->group_size;
 }
-/* Gives the bytes of all parts (tare_tensor_data), after the packing's own check() of their values. */
+/* Parts that are small and hold numbers which say where others are: they are never read twice. */
+static inline bool tare_part_is_copied(enum tare_part part)
+{
+    return part == TARE_PART_G_IDX || part == TARE_PART_SHAPE || part == TARE_PART_GLOBAL;
+}
+/* Gives the addresses of all parts, after the packing's own check() of their values. Where files are not mapped, what
+ * is read of them must be held; of tare_part_is_copied() the bytes are there (tare_tensor_data). */
 enum tare_code tare_module_data(struct tare_checkpoint *checkpoint, const struct tare_module *module,
                                 const void *part[TARE_PARTS], struct tare_error *err);
+/* Hold what rows [row, row + rows) of a module take (hold.c); all of it; and what the part of a piece takes that lies in
+ * a box, [low, high) of each of `rank` axes of the output. Where files are mapped, these do nothing. */
+enum tare_code tare_module_hold(struct tare_holds *holds, struct tare_checkpoint *checkpoint,
+                                const struct tare_module *module, int64_t row, int64_t rows, struct tare_error *err);
+enum tare_code tare_module_hold_all(struct tare_holds *holds, struct tare_checkpoint *checkpoint,
+                                    const struct tare_module *module, struct tare_error *err);
+enum tare_code tare_piece_hold(struct tare_holds *holds, struct tare_checkpoint *checkpoint,
+                               const struct tare_piece *piece, int rank, const int64_t *low, const int64_t *high,
+                               struct tare_error *err);
 /* Turns codes of rows into float32, as tare_module_floats() does. Groups must be even. */
 void tare_codes_floats(const struct tare_module *module, const struct tare_codes *codes, int64_t rows, float *dst);
 /*

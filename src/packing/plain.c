@@ -18,5 +18,6 @@ const struct tare_packing tare_packing_plain = {
     .name = "plain",
     .suffix = {""},
     .key = TARE_PART_WEIGHT,
+    .rowwise = true,
     .shape = shape,
 };

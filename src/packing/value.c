@@ -80,3 +80,16 @@ enum tare_code tare_value_norms(const struct tare_value *value, const struct tar
     *norms = made;
     return code;
 }
+
+enum tare_code tare_value_read(const struct tare_value *value, const struct tare_module *module,
+                               const void *const part[TARE_PARTS], struct tare_checkpoint *checkpoint,
+                               struct tare_arena *arena, const float **norms, struct tare_error *err)
+{
+    struct tare_holds holds = {0};
+    enum tare_code code = divides(value) ? tare_module_hold_all(&holds, checkpoint, module, err) : TARE_OK;
+    *norms = NULL;
+    if (!code)
+        code = tare_value_norms(value, module, part, arena, norms, err);
+    tare_holds_release(&holds);
+    return code;
+}

@@ -115,11 +115,17 @@ static void gather_module(void *user, size_t index, int worker)
     const void *part[TARE_PARTS];
     struct tare_arena work = {0};
     (void)worker;
-    g->codes[index] = tare_module_data(&g->model->checkpoint, module, part, &g->errors[index]);
-    if (!g->codes[index])
+    struct tare_checkpoint *checkpoint = &g->model->checkpoint;
+    const struct tare_tensor *zeros = module->part[TARE_PART_ZEROS];
+    struct tare_holds holds = {0};
+    struct tare_error *err = &g->errors[index];
+    enum tare_code code = tare_module_data(checkpoint, module, part, err);
+    if (!code && (!zeros || !(code = tare_holds_add(&holds, checkpoint, zeros, 0, zeros->size, err))))
         count_fields(&g->evidence[index], module, part);
-    if (!g->codes[index] && index % g->step == 0)
-        g->codes[index] = sample_codes(&g->evidence[index], module, part, &work, &g->errors[index]);
+    if (!code && index % g->step == 0 && !(code = tare_module_hold_all(&holds, checkpoint, module, err)))
+        code = sample_codes(&g->evidence[index], module, part, &work, err);
+    g->codes[index] = code;
+    tare_holds_release(&holds);
     tare_arena_release(&work);
 }
 
@@ -140,7 +146,7 @@ static void add(struct evidence *sum, const struct evidence *e)
 static enum tare_code gather_all(struct gathering *g, struct evidence *e, struct tare_error *err)
 {
     struct tare_pool *pool = NULL;
-    enum tare_code code = tare_pool_open(&pool, g->model->options.threads, err);
+    enum tare_code code = tare_plan_pool(&pool, g->model, NULL, 0, err);
     if (!code)
         tare_pool_run(pool, g->n, gather_module, g);
     tare_pool_free(pool);

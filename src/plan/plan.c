@@ -90,13 +90,19 @@ enum tare_code tare_plan_make(struct tare_model **model, const char *path, const
     struct tare_model *m = *model = calloc(1, sizeof *m);
     if (!m)
         return tare_fail_memory(err);
+    if (pthread_mutex_init(&m->lock, NULL) || pthread_cond_init(&m->laid, NULL)) { /* Linux never refuses these */
+        free(m);
+        *model = NULL;
+        return tare_fail_memory(err);
+    }
     m->references = 1;
     m->checkpoint.edits = edits;
     m->options = own;
-    if (!path && !m->options.n_files)
+    tare_threads_hold(own.pool);
+    if (!path && !m->options.n_files && !m->options.host)
         tare_fail(&error, TARE_E_ARGUMENT, "", "tare_plan needs a path");
     else
-        stages(m, path ? path : "memory", &error);
+        stages(m, path ? path : m->options.host ? "host" : "memory", &error);
     tare_plan_keep(m, &error);
     keep_remarks(m);
     /* When memory ran out, a stage may have left half of its results: such a plan is thrown away. */
@@ -132,7 +138,17 @@ void tare_model_free(struct tare_model *model)
     json_decref(model->generation);
     tare_checkpoint_release(&model->checkpoint);
     tare_arena_release(&model->arena);
+    tare_threads_free(model->options.pool);
+    pthread_cond_destroy(&model->laid);
+    pthread_mutex_destroy(&model->lock);
     free(model);
+}
+
+enum tare_code tare_plan_pool(struct tare_pool **pool, const struct tare_model *model, struct tare_threads *asked,
+                              int n, struct tare_error *err)
+{
+    struct tare_threads *threads = asked ? asked : n ? NULL : model->options.pool;
+    return tare_pool_open_on(pool, threads, n ? n : model->options.threads, err);
 }
 
 const struct tare_report *tare_model_report(const struct tare_model *model)
@@ -143,4 +159,9 @@ const struct tare_report *tare_model_report(const struct tare_model *model)
 void tare_options_init(struct tare_options *options, size_t size)
 {
     tare_sized_init(options, size);
+}
+
+void tare_host_init(struct tare_host *host, size_t size)
+{
+    tare_sized_init(host, size);
 }

@@ -52,9 +52,10 @@ enum tare_code tare_reader_mlx(const struct tare_reader *reader, struct tare_mlx
     return code;
 }
 
-static enum tare_code read_rows(const struct tare_reader *reader, const struct tare_job *job, int64_t row, int64_t rows,
-                                struct tare_mlx_rows to, struct tare_error *err)
+static enum tare_code read_rows(const struct tare_reader *reader, const struct tare_layout *layout, int64_t row,
+                                int64_t rows, struct tare_mlx_rows to, struct tare_error *err)
 {
+    const struct tare_job *job = &layout->jobs[0];
     struct tare_worker worker = {0};
     enum tare_code code = TARE_OK;
     const int64_t columns = job->shape[job->rank - 1];
@@ -67,7 +68,10 @@ static enum tare_code read_rows(const struct tare_reader *reader, const struct t
         memcpy(box.low, tile.low, sizeof box.low);
         memcpy(box.high, tile.high, sizeof box.high);
         n = tile.count / columns;
-        code = tare_packed_rows(job, &box, &worker, &to, err);
+        code = tare_tile_hold(layout, job, &box, &worker, err);
+        if (!code)
+            code = tare_packed_rows(job, &box, &worker, &to, err);
+        tare_holds_let_go(&worker.holds);
         to.weight = (unsigned char *)to.weight + (size_t)n * row_bytes;
         to.scales = (unsigned char *)to.scales + (size_t)n * scale_bytes;
         to.biases = to.biases ? (unsigned char *)to.biases + (size_t)n * scale_bytes : NULL;
@@ -95,7 +99,7 @@ enum tare_code tare_read_mlx(const struct tare_reader *reader, int64_t row, int6
     else if (job && job->target.mode == TARE_MLX_AFFINE && !biases)
         code = tare_fail(err, TARE_E_ARGUMENT, reader->info.name, "a place for biases is needed");
     else if (job)
-        code = read_rows(reader, job, row, rows, (struct tare_mlx_rows){weight, scales, biases}, err);
+        code = read_rows(reader, &layout, row, rows, (struct tare_mlx_rows){weight, scales, biases}, err);
     tare_layout_release(&layout);
     return code;
 }

@@ -61,7 +61,7 @@ enum tare_code tare_readable_make(struct tare_readable *reading, struct tare_che
                                   const struct tare_recipe *recipe, const char *name, struct tare_arena *arena,
                                   struct tare_error *err)
 {
-    *reading = (struct tare_readable){0};
+    *reading = (struct tare_readable){.checkpoint = checkpoint};
     struct tare_flat *flat = &reading->flat;
     enum tare_code code = tare_recipe_flatten(recipe, arena, flat, err);
     if (code)
@@ -79,7 +79,8 @@ enum tare_code tare_readable_make(struct tare_readable *reading, struct tare_che
         const struct tare_piece *piece = &flat->pieces[k];
         code = tare_module_data(checkpoint, piece->module, reading->parts[k], err);
         if (!code)
-            code = tare_value_norms(piece->value, piece->module, reading->parts[k], arena, &reading->norms[k], err);
+            code = tare_value_read(piece->value, piece->module, reading->parts[k], checkpoint, arena,
+                                   &reading->norms[k], err);
     }
     if (!code)
         judge(reading, recipe->packed);

@@ -13,6 +13,7 @@
 
 /* A parameter of one checkpoint, its recipe laid flat over mapped modules. */
 struct tare_readable {
+    struct tare_checkpoint *checkpoint;
     struct tare_flat flat;
     const void *(*parts)[TARE_PARTS]; /* of each piece's module */
     const float **norms;              /* of each piece, or NULL (packing/value.h) */

@@ -182,11 +182,23 @@ static enum tare_code decode(const struct window *w, float *buffer, struct numbe
     return code;
 }
 
+/* Holds what a tile takes. A single number has no axis to be cut along. */
+static enum tare_code hold_tile(const struct tare_readable *reading, const struct tare_tile *tile,
+                                struct tare_holds *holds, struct tare_error *err)
+{
+    enum tare_code code = TARE_OK;
+    for (size_t k = 0; reading->checkpoint->windowed && k < reading->flat.n && !code; k++)
+        code = tare_piece_hold(holds, reading->checkpoint, &reading->flat.pieces[k], reading->flat.rank, tile->low,
+                               tile->high, err);
+    return code;
+}
+
 static enum tare_code read_tile(const struct tare_readable *reading, const struct tare_tile *tile, struct numbers out,
                                 struct tare_arena *work, struct tare_error *err)
 {
     struct tare_arena buffers = {0};
-    enum tare_code code = TARE_OK;
+    struct tare_holds holds = {0};
+    enum tare_code code = hold_tile(reading, tile, &holds, err);
     float *buffer = NULL;
     int64_t room = 0;
     for (size_t k = 0; k < reading->flat.n && !code; k++) {
@@ -204,6 +216,7 @@ static enum tare_code read_tile(const struct tare_readable *reading, const struc
         }
         code = buffer ? decode(&w, buffer, out, work, err) : tare_fail_memory(err);
     }
+    tare_holds_release(&holds);
     tare_arena_release(&buffers);
     return code;
 }
@@ -256,8 +269,8 @@ static void codes_plane(const struct window *w, int64_t from, int64_t to, const 
     }
 }
 
-enum tare_code tare_readable_codes(const struct tare_readable *reading, const struct tare_tile *tile,
-                                   const struct tare_codes *codes, struct tare_arena *work, struct tare_error *err)
+static enum tare_code read_codes(const struct tare_readable *reading, const struct tare_tile *tile,
+                                 const struct tare_codes *codes, struct tare_arena *work, struct tare_error *err)
 {
     for (size_t k = 0; k < reading->flat.n; k++) {
         struct window w;
@@ -276,4 +289,15 @@ enum tare_code tare_readable_codes(const struct tare_readable *reading, const st
         while (next(&w, w.rank - 2, at, &from, &to));
     }
     return TARE_OK;
+}
+
+enum tare_code tare_readable_codes(const struct tare_readable *reading, const struct tare_tile *tile,
+                                   const struct tare_codes *codes, struct tare_arena *work, struct tare_error *err)
+{
+    struct tare_holds holds = {0};
+    enum tare_code code = hold_tile(reading, tile, &holds, err);
+    if (!code)
+        code = read_codes(reading, tile, codes, work, err);
+    tare_holds_release(&holds);
+    return code;
 }

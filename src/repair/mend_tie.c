@@ -62,15 +62,21 @@ static enum tare_code distance(struct tare_model *m, const struct tare_module *h
     const struct tare_module *module[2] = {head, embedding};
     const void *part[2][TARE_PARTS];
     struct tare_arena work = {0};
+    struct tare_holds holds = {0};
     double sum[2] = {0, 0};
     enum tare_code code = tare_module_data(&m->checkpoint, head, part[0], err);
     if (!code)
         code = tare_module_data(&m->checkpoint, embedding, part[1], err);
     for (int64_t row = 0; row < head->shape[0] && !code; row += ROWS) {
         const int64_t rows = head->shape[0] - row < ROWS ? head->shape[0] - row : ROWS;
-        code = add_rows(module, (const void *const(*)[TARE_PARTS])part, row, rows, sum, &work, err);
+        for (int k = 0; k < 2 && !code; k++)
+            code = tare_module_hold(&holds, &m->checkpoint, module[k], row, rows, err);
+        if (!code)
+            code = add_rows(module, (const void *const(*)[TARE_PARTS])part, row, rows, sum, &work, err);
+        tare_holds_let_go(&holds);
         tare_arena_reset(&work);
     }
+    tare_holds_release(&holds);
     tare_arena_release(&work);
     *relative = sqrt(sum[0] / sum[1]); /* NaN or infinity where the embedding is zero */
     return code;
@@ -160,7 +166,7 @@ static enum tare_code mend_head(struct tare_repair *r, struct tare_head_decision
         return TARE_OK;
     }
     enum tare_code code = TARE_OK;
-    if (proof == TARE_PROOF_NONE && !(code = tare_pool_open(&pool, r->options.threads, err)))
+    if (proof == TARE_PROOF_NONE && !(code = tare_plan_pool(&pool, m, NULL, 0, err)))
         code = tare_head_prove(&m->checkpoint, weight, embedding, pool, &r->arena, &proof, &difference, err);
     tare_pool_free(pool);
     if (code)

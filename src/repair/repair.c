@@ -349,6 +349,7 @@ enum tare_code tare_patch_find(struct tare_repair **repair, const char *path, co
     }
     r->stages = stages;
     r->options = own;
+    tare_threads_hold(own.pool);
     r->edits.files = r->edited;
     code = rounds(r, err);
     if (!code && !r->model->code)
@@ -380,6 +381,7 @@ void tare_repair_free(tare_repair *r)
     free(r->notes);
     free(r->path);
     tare_arena_release(&r->arena);
+    tare_threads_free(r->options.pool);
     free(r);
 }
 

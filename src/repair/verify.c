@@ -34,11 +34,17 @@ static enum tare_code same_tensor(struct tare_model *a, const struct tare_tensor
     if (t->dtype != u->dtype || t->rank != u->rank || t->size != u->size ||
         (t->rank && memcmp(t->shape, u->shape, (size_t)t->rank * sizeof *t->shape) != 0))
         return differs(t->name, "the tensor", err);
-    enum tare_code code = tare_tensor_data(&a->checkpoint, t, &data[0], err);
+    struct tare_holds holds = {0};
+    enum tare_code code = tare_tensor_address(&a->checkpoint, t, &data[0], err);
     if (!code)
-        code = tare_tensor_data(&b->checkpoint, u, &data[1], err);
+        code = tare_tensor_address(&b->checkpoint, u, &data[1], err);
+    if (!code)
+        code = tare_holds_add(&holds, &a->checkpoint, t, 0, t->size, err);
+    if (!code)
+        code = tare_holds_add(&holds, &b->checkpoint, u, 0, u->size, err);
     if (!code && t->size && memcmp(data[0], data[1], (size_t)t->size) != 0)
         return differs(t->name, "the data of the tensor", err);
+    tare_holds_release(&holds);
     return code;
 }
 
@@ -50,7 +56,11 @@ enum tare_code tare_repair_verify(const struct tare_repair *r, const char *path,
         return tare_fail_memory(err);
     for (size_t k = 0; k < a->checkpoint.n_files; k++)
         written[k] = tare_header_changes(r, k);
-    enum tare_code code = tare_plan_make(&b, path, &r->options, NULL, r->stages, err);
+    struct tare_options options = r->options; /* what was written lies on the disk */
+    options.files = NULL;
+    options.n_files = 0;
+    options.host = NULL;
+    enum tare_code code = tare_plan_make(&b, path, &options, NULL, r->stages, err);
     if (!code)
         code = same_parameters(tare_model_report(a), tare_model_report(b), err);
     if (!code && a->checkpoint.n_tensors != b->checkpoint.n_tensors)

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define STEP ((size_t)1 << 20) /* bytes read back at once */
+#define STEP ((size_t)1 << 20)           /* bytes read back at once */
+#define SOURCE_STEP ((uint64_t)16 << 20) /* bytes of a tensor of the input that are held at once */
 
 void tare_sum_text(const struct tare_sum *sum, char text[33])
 {
@@ -105,33 +106,46 @@ enum tare_code tare_saved_sum(const struct tare_layout *layout, const struct tar
     return code;
 }
 
-/* Where the bytes of a tensor of the job lie. */
-static const void *bytes_of(const struct tare_job *job, const struct tare_tensor *tensor)
+/* The checksum of a tensor of the input, which was just read. */
+static enum tare_code sum_source(struct tare_checkpoint *checkpoint, const struct tare_tensor *tensor,
+                                 struct tare_worker *worker, struct tare_sum *sum, struct tare_error *err)
 {
-    for (size_t k = 0; k < job->flat.n; k++)
-        for (int i = 0; i < TARE_PARTS; i++)
-            if (job->flat.pieces[k].module->part[i] == tensor)
-                return job->parts[k][i];
-    return NULL;
+    const void *bytes = NULL;
+    XXH3_state_t *state = XXH3_createState();
+    enum tare_code code = state ? tare_tensor_address(checkpoint, tensor, &bytes, err) : tare_fail_memory(err);
+    if (!code)
+        XXH3_128bits_reset(state);
+    for (uint64_t at = 0, n; !code && at < tensor->size; at += n) {
+        n = tensor->size - at < SOURCE_STEP ? tensor->size - at : SOURCE_STEP;
+        if (!(code = tare_holds_add(&worker->holds, checkpoint, tensor, at, at + n, err)))
+            XXH3_128bits_update(state, (const unsigned char *)bytes + at, (size_t)n);
+        tare_holds_let_go(&worker->holds);
+    }
+    if (!code)
+        *sum = canonical(XXH3_128bits_digest(state));
+    XXH3_freeState(state);
+    return code;
 }
 
-static void sum_sources(struct tare_account *account, const struct tare_job *job, struct tare_record *record)
+static enum tare_code sum_sources(struct tare_account *account, struct tare_worker *worker, struct tare_record *record,
+                                  struct tare_error *err)
 {
-    for (size_t k = 0; k < record->n_sources; k++) {
+    enum tare_code code = TARE_OK;
+    for (size_t k = 0; k < record->n_sources && !code; k++) {
         const struct tare_tensor *tensor = record->sources[k];
         const size_t index = (size_t)(tensor - account->tensors);
         pthread_mutex_lock(&account->lock);
         const bool known = account->is_known[index];
         record->source[k] = account->known[index];
         pthread_mutex_unlock(&account->lock);
-        if (known)
+        if (known || (code = sum_source(account->layout->checkpoint, tensor, worker, &record->source[k], err)))
             continue;
-        record->source[k] = canonical(XXH3_128bits(bytes_of(job, tensor), (size_t)tensor->size));
         pthread_mutex_lock(&account->lock);
         account->known[index] = record->source[k];
         account->is_known[index] = true;
         pthread_mutex_unlock(&account->lock);
     }
+    return code;
 }
 
 enum tare_code tare_account_close(struct tare_account *account, size_t number, struct tare_worker *worker,
@@ -141,7 +155,7 @@ enum tare_code tare_account_close(struct tare_account *account, size_t number, s
     struct tare_record *record = &account->records[number];
     enum tare_code code = TARE_OK;
     if (account->sums) {
-        sum_sources(account, job, record);
+        code = sum_sources(account, worker, record, err);
         for (int k = 0; !code && k < TARE_PARTS; k++)
             if (job->saved[k])
                 code = tare_saved_sum(account->layout, job->saved[k], &worker->tile, &record->target[k], err);

@@ -131,14 +131,16 @@ enum tare_code tare_convert(tare_model *model, const char *folder, const struct 
     struct tare_account account = {.journal = -1};
     struct tare_folder output = {.single = single_of(format, folder)};
     struct tare_pool *pool = NULL;
+    tare_checkpoint_keep(&model->checkpoint, true);
     if ((code = tare_folder_begin(&output, folder, input_folder(model), err)) ||
         (code = tare_layout_make(&layout, model, &options, err)) ||
         (options.proof && (code = tare_proof_check(&layout, err))) ||
-        (code = tare_pool_open(&pool, options.threads ? options.threads : model->options.threads, err)) ||
+        (code = tare_plan_pool(&pool, model, options.pool, options.threads, err)) ||
         (code = write_folder(&layout, model, &account, &output, pool, &options, err)))
         close_shards(&layout);
     if (code == TARE_E_CANCELLED && account.journal >= 0)
         output.keep = true;
+    tare_checkpoint_keep(&model->checkpoint, false);
     tare_pool_free(pool);
     tare_account_release(&account);
     tare_folder_release(&output);

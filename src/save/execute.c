@@ -118,6 +118,19 @@ enum tare_code tare_job_runs(const struct tare_job *job, const struct tare_box *
     return code;
 }
 
+enum tare_code tare_tile_hold(const struct tare_layout *layout, const struct tare_job *job, const struct tare_box *box,
+                              struct tare_worker *worker, struct tare_error *err)
+{
+    enum tare_code code = TARE_OK;
+    for (size_t k = 0; layout->checkpoint->windowed && k < job->flat.n && !code; k++) {
+        const struct tare_piece *piece = &job->flat.pieces[k];
+        code = job->rank == job->flat.rank
+                   ? tare_piece_hold(&worker->holds, layout->checkpoint, piece, job->rank, box->low, box->high, err)
+                   : tare_module_hold_all(&worker->holds, layout->checkpoint, piece->module, err);
+    }
+    return code;
+}
+
 static void run_task(void *user, size_t task, int number)
 {
     struct run *run = user;
@@ -134,7 +147,10 @@ static void run_task(void *user, size_t task, int number)
     uint64_t bytes = 0;
     tare_arena_reset(&worker->arena);
     worker->tally = (struct tare_tally){0};
-    enum tare_code code = tile_of(run->layout, job)(run->layout, job, &box, worker, &bytes, &error);
+    enum tare_code code = tare_tile_hold(run->layout, job, &box, worker, &error);
+    if (!code)
+        code = tile_of(run->layout, job)(run->layout, job, &box, worker, &bytes, &error);
+    tare_holds_let_go(&worker->holds);
     pthread_mutex_lock(&run->lock);
     tare_tally_join(&record->tally, &worker->tally);
     const bool last = !code && --run->left[number_of_job] == 0;
@@ -159,6 +175,7 @@ void tare_worker_release(struct tare_worker *worker)
                                            worker->stage + 1, worker->stage + 2, &worker->floats};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         free(buffers[i]->data);
+    tare_holds_release(&worker->holds);
     tare_arena_release(&worker->arena);
 }
 

@@ -30,7 +30,8 @@ static enum tare_code map_pieces(struct tare_layout *layout, struct tare_model *
         const struct tare_piece *piece = &job->flat.pieces[k];
         enum tare_code code = tare_module_data(&model->checkpoint, piece->module, job->parts[k], err);
         if (!code)
-            code = tare_value_norms(piece->value, piece->module, job->parts[k], &layout->arena, &job->norms[k], err);
+            code = tare_value_read(piece->value, piece->module, job->parts[k], &model->checkpoint, &layout->arena,
+                                   &job->norms[k], err);
         if (code)
             return code;
     }
@@ -292,6 +293,7 @@ enum tare_code tare_layout_make(struct tare_layout *layout, struct tare_model *m
                                 const struct tare_convert_options *options, struct tare_error *err)
 {
     const struct tare_save_format *format = layout->format;
+    layout->checkpoint = &model->checkpoint;
     enum tare_code code = format->begin ? format->begin(layout, model, options, err) : TARE_OK;
     if (!code)
         code = format->view == TARE_VIEW_PARAMETER ? add_parameters(layout, model, options, err)
@@ -311,6 +313,7 @@ enum tare_code tare_layout_parameter(struct tare_layout *layout, struct tare_mod
                                      struct tare_error *err)
 {
     const struct tare_save_format *format = layout->format;
+    layout->checkpoint = &model->checkpoint;
     enum tare_code code = format->begin ? format->begin(layout, model, options, err) : TARE_OK;
     if (!code)
         code = add_parameter(layout, model, parameter, options, err);

@@ -316,11 +316,16 @@ static enum tare_code prove(struct proof *proof, const struct tare_job *job, str
                          !made         ? "no module has its name"
                          : made->fault ? made->fault
                                        : made->packing->name);
+    struct tare_holds holds = {0};
     enum tare_code code = tare_module_data(&proof->reading.checkpoint, made, part, err);
     for (size_t k = 0; !code && k < job->flat.n; k++) {
         const struct tare_piece *piece = &job->flat.pieces[k];
-        if (!k || piece->module != job->flat.pieces[k - 1].module) /* what find_runs() made is not used again */
+        if (!k || piece->module != job->flat.pieces[k - 1].module) { /* what find_runs() made is not used again */
             tare_arena_reset(work);
+            tare_holds_let_go(&holds);
+            if ((code = tare_module_hold_all(&holds, proof->layout->checkpoint, piece->module, err)))
+                break;
+        }
         struct comparison c = {.job = job, .work = work, .err = err};
         c.side[0].module = piece->module;
         c.side[1].module = made;
@@ -330,6 +335,7 @@ static enum tare_code prove(struct proof *proof, const struct tare_job *job, str
                : same_stretch(&c, piece) ? TARE_OK
                                          : compare_plain(&c, piece);
     }
+    tare_holds_release(&holds);
     return code;
 }
 

@@ -134,8 +134,9 @@ struct tare_form {
 
 struct tare_layout {
     const struct tare_save_format *format;
-    struct tare_arena arena;  /* owns names, shapes, recipes laid flat */
-    struct tare_saved *saved; /* heap; by name */
+    struct tare_checkpoint *checkpoint; /* that the pieces of jobs lie in */
+    struct tare_arena arena;            /* owns names, shapes, recipes laid flat */
+    struct tare_saved *saved;           /* heap; by name */
     size_t n_saved, saved_room;
     struct tare_shard *shards; /* heap */
     size_t n_shards, shards_room;
@@ -313,6 +314,7 @@ void *tare_buffer_room(struct tare_buffer *buffer, size_t size); /* NULL: no mem
 struct tare_worker {
     struct tare_buffer tile, scales, biases, stage[3], floats;
     struct tare_arena arena;
+    struct tare_holds holds; /* what the tile reads */
     struct tare_tally tally; /* of the tile */
 };
 
@@ -322,6 +324,10 @@ void tare_worker_release(struct tare_worker *worker); /* frees its memory, not t
 struct tare_box {
     int64_t low[TARE_SAVE_AXES], high[TARE_SAVE_AXES];
 };
+
+/* Hold what a tile of a job reads, in worker->holds; tare_holds_let_go() when it is made. */
+enum tare_code tare_tile_hold(const struct tare_layout *layout, const struct tare_job *job, const struct tare_box *box,
+                              struct tare_worker *worker, struct tare_error *err);
 
 /* A tile of rows of a packed module, as floats. */
 enum tare_code tare_dequantized_tile(const struct tare_layout *layout, const struct tare_job *job,

@@ -70,10 +70,22 @@ static enum tare_code copy_folder(const struct tare_model *model, struct tare_fo
     return code;
 }
 
+static enum tare_code copy_host(const struct tare_model *model, const struct tare_door *door,
+                                struct tare_folder *folder, struct tare_error *err)
+{
+    enum tare_code code = TARE_OK;
+    for (size_t k = 0; k < door->host.n_files && !code; k++)
+        if (!strchr(door->files[k].name, '/') && listed(door->files[k].name))
+            code = copy(model, door->files[k].name, folder, err);
+    return code;
+}
+
 enum tare_code tare_side_files_copy(const struct tare_model *model, struct tare_folder *folder, struct tare_error *err)
 {
     const struct tare_checkpoint *checkpoint = &model->checkpoint;
     const struct tare_memory_file *files = checkpoint->gguf ? checkpoint->made : checkpoint->memory;
+    if (!files && checkpoint->door)
+        return copy_host(model, checkpoint->door, folder, err);
     if (!files)
         return checkpoint->folder ? copy_folder(model, folder, err) : TARE_OK;
     for (size_t k = 0; k < (checkpoint->gguf ? checkpoint->n_made : checkpoint->n_memory); k++) {

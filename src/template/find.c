@@ -33,28 +33,27 @@ static enum tare_code read_tool_use(struct tare_template_text *text, const struc
                                     struct tare_error *err)
 {
     static const char name[] = "additional_chat_templates/tool_use.jinja";
-    char path[4096];
-    int fd = -1;
-    uint64_t size = 0;
-    if (!checkpoint->folder || checkpoint->gguf ||
-        snprintf(path, sizeof path, "%s/%s", checkpoint->folder, name) >= (int)sizeof path)
+    struct tare_bytes bytes;
+    if (checkpoint->memory || checkpoint->gguf)
         return TARE_OK;
-    enum tare_code code = tare_file_open(&fd, &size, path, name, err);
+    enum tare_code code = tare_checkpoint_bytes(checkpoint, name, &bytes, err);
     if (code == TARE_E_ABSENT) {
         if (err)
             *err = (struct tare_error){0};
         return TARE_OK;
     }
-    if (!code && size > FILE_MOST)
+    if (code)
+        return code;
+    const size_t size = (size_t)bytes.size;
+    if (bytes.size > FILE_MOST)
         code = tare_fail(err, TARE_E_FORMAT, name, "the template is too large");
-    if (!code && !(text->text = malloc((size_t)size + 1)))
+    else if (!(text->text = malloc(size + 1)))
         code = tare_fail_memory(err);
-    if (!code)
-        code = tare_file_read(fd, text->text, (size_t)size, 0, name, err);
-    if (fd >= 0)
-        close(fd);
+    else
+        code = tare_bytes_read(&bytes, text->text, size, 0, err);
+    tare_bytes_close(&bytes);
     text->file = name;
-    text->size = (size_t)size;
+    text->size = size;
     return code;
 }
 

@@ -19,6 +19,7 @@ struct side {
 };
 
 struct proving {
+    struct tare_checkpoint *checkpoint;
     struct side head, embedding;
     int64_t rows, columns;
     int64_t *first; /* per tile: index of the first element that differs, or -1 */
@@ -126,9 +127,15 @@ static void prove_tile(void *user, size_t index, int worker)
     (void)worker;
     const int64_t row = (int64_t)index * TILE, rows = p->rows - row < TILE ? p->rows - row : TILE;
     p->first[index] = -1;
-    p->codes[index] = read_side(&p->head, row, rows, p->columns, &head, &work, &p->errors[index]);
+    struct tare_holds holds = {0};
+    struct tare_error *err = &p->errors[index];
+    p->codes[index] = tare_module_hold(&holds, p->checkpoint, p->head.module, row, rows, err);
     if (!p->codes[index])
-        p->codes[index] = read_side(&p->embedding, row, rows, p->columns, &embedding, &work, &p->errors[index]);
+        p->codes[index] = tare_module_hold(&holds, p->checkpoint, p->embedding.module, row, rows, err);
+    if (!p->codes[index])
+        p->codes[index] = read_side(&p->head, row, rows, p->columns, &head, &work, err);
+    if (!p->codes[index])
+        p->codes[index] = read_side(&p->embedding, row, rows, p->columns, &embedding, &work, err);
     for (int64_t i = 0; !p->codes[index] && i < rows * p->columns; i++)
         if (!(head.low[i] <= embedding.high[i] && embedding.low[i] <= head.high[i])) {
             p->first[index] = row * p->columns + i;
@@ -136,6 +143,7 @@ static void prove_tile(void *user, size_t index, int worker)
             p->values[index][1] = embedding.value[i];
             break;
         }
+    tare_holds_release(&holds);
     tare_arena_release(&work);
 }
 
@@ -170,8 +178,11 @@ enum tare_code tare_head_prove(struct tare_checkpoint *checkpoint, const struct 
         *difference = "their shapes differ";
         return TARE_OK;
     }
-    struct proving p = {
-        .head = side_of(head), .embedding = side_of(embedding), .rows = head->shape[0], .columns = head->shape[1]};
+    struct proving p = {.checkpoint = checkpoint,
+                        .head = side_of(head),
+                        .embedding = side_of(embedding),
+                        .rows = head->shape[0],
+                        .columns = head->shape[1]};
     /* Two plain sides: only the coarser dtype has rounded anything. */
     if (head->dtype == embedding->dtype && !head->packed && !embedding->packed)
         p.head.rounding = p.embedding.rounding = p.head.least = p.embedding.least = 0;
@@ -206,7 +217,10 @@ enum tare_code tare_module_is_zero(struct tare_checkpoint *checkpoint, const str
     struct tare_arena work = {0};
     const void *part[TARE_PARTS] = {0};
     *zero = true;
+    struct tare_holds holds = {0};
     enum tare_code code = tare_module_data(checkpoint, module, part, err);
+    if (!code)
+        code = tare_module_hold_all(&holds, checkpoint, module, err);
     const int64_t n = tare_shape_count(module->rank, module->shape);
     float *values = code ? NULL : tare_arena_array(&work, (size_t)n, sizeof *values);
     if (!code && !values)
@@ -215,6 +229,7 @@ enum tare_code tare_module_is_zero(struct tare_checkpoint *checkpoint, const str
         code = tare_module_floats(module, part, 0, tare_module_rows(module), values, &work, err);
     for (int64_t i = 0; !code && values && i < n && *zero; i++)
         *zero = values[i] == 0;
+    tare_holds_release(&holds);
     tare_arena_release(&work);
     return code;
 }

@@ -18,6 +18,7 @@ int main(void)
     struct tare_generate_options generate = TARE_GENERATE_OPTIONS_INIT;
     struct tare_generated step = TARE_GENERATED_INIT;
     struct tare_template_request request = TARE_TEMPLATE_REQUEST_INIT;
+    struct tare_threads_options threads = TARE_THREADS_OPTIONS_INIT;
     generate.sampling = &sampling;
     convert.summary = &summary;
     return type.size == sizeof type && options.size == sizeof options && mlx.size == sizeof mlx &&
@@ -25,7 +26,7 @@ int main(void)
                    diff.size == sizeof diff && verify.size == sizeof verify && session.size == sizeof session &&
                    sampling.bias_stride == sizeof(struct tare_bias) && generate.size == sizeof generate &&
                    step.size == sizeof step && request.turns_stride == sizeof(struct tare_turn) &&
-                   options.files_stride == sizeof(struct tare_memory_file)
+                   options.files_stride == sizeof(struct tare_memory_file) && threads.size == sizeof threads
                ? 0
                : 1;
 }

@@ -21,22 +21,28 @@
 struct reader {
     struct tare_gguf *gguf;
     struct tare_arena *arena;
-    uint64_t at;
+    const struct tare_gguf_source *source;
+    uint64_t at, there;
+    enum tare_code code; /* why bytes of the file could not be read, in err; or TARE_OK */
     struct tare_error *err;
 };
 
 static enum tare_code fail_short(const struct reader *r, const char *what)
 {
+    if (r->code)
+        return r->code;
     return tare_fail(r->err, TARE_E_FORMAT, r->gguf->file,
                      "%s at byte %" PRIu64 " does not fit the file of %" PRIu64
                      " bytes: the download was cut short, or the header is damaged; fetch it again",
                      what, r->at, r->gguf->size);
 }
 
-/* The next n bytes, or NULL when the file does not have that many. */
+/* The next n bytes, or NULL when the file does not have that many, or they cannot be read: fail_short() knows. */
 static const unsigned char *take(struct reader *r, uint64_t n)
 {
-    if (r->gguf->size - r->at < n)
+    if (r->code || r->gguf->size - r->at < n)
+        return NULL;
+    if (r->at + n > r->there && (r->code = r->source->hold(r->source->user, r->at + n, &r->there, r->err)))
         return NULL;
     const unsigned char *bytes = r->gguf->data + r->at;
     r->at += n;
@@ -114,10 +120,8 @@ static enum tare_code take_list(struct reader *r, const char *key, struct tare_g
     if (value->n > (r->gguf->size - r->at) / item)
         return fail_short(r, key);
     value->at = r->gguf->data + r->at;
-    if (type != TARE_GGUF_TEXT) {
-        r->at += value->n * item;
-        return TARE_OK;
-    }
+    if (type != TARE_GGUF_TEXT)
+        return take(r, value->n * item) ? TARE_OK : fail_short(r, key);
     for (uint64_t i = 0, n; i < value->n; i++)
         if (!take_text(r, &n))
             return fail_short(r, key);
@@ -441,15 +445,19 @@ static enum tare_code check_version(const struct reader *r, uint64_t version)
                      version);
 }
 
-enum tare_code tare_gguf_parse(struct tare_gguf *gguf, const char *file, const unsigned char *data, uint64_t size,
-                               struct tare_arena *arena, struct tare_error *err)
+enum tare_code tare_gguf_parse(struct tare_gguf *gguf, const struct tare_gguf_source *source, struct tare_arena *arena,
+                               struct tare_error *err)
 {
-    struct reader r = {.gguf = gguf, .arena = arena, .err = err};
+    struct reader r = {
+        .gguf = gguf, .arena = arena, .source = source, .there = source->hold ? 0 : source->size, .err = err};
+    const char *file = source->file;
     uint64_t version, tensors, pairs;
     gguf->file = file;
-    gguf->data = data;
-    gguf->size = size;
+    gguf->data = source->data;
+    gguf->size = source->size;
     const unsigned char *magic = take(&r, 4);
+    if (r.code)
+        return r.code;
     if (!magic || memcmp(magic, "GGUF", 4) != 0)
         return tare_fail(err, TARE_E_FORMAT, file,
                          "does not begin with \"GGUF\": it is no GGUF file, or a damaged one");

@@ -20,7 +20,18 @@ struct tare_gguf_pair {
     struct tare_gguf_value value;
 };
 
-/* The parsed file; names, keys and arrays live in the arena given to tare_gguf_parse(), values in the file's bytes. */
+/* The bytes of a file. Where not all of them are there from the first, hold(user, end, &there, err) makes bytes [0, end)
+ * be there, and says how many more now are; NULL: all are. */
+struct tare_gguf_source {
+    const char *file; /* plain file name */
+    const unsigned char *data;
+    uint64_t size;
+    enum tare_code (*hold)(void *user, uint64_t end, uint64_t *there, struct tare_error *err);
+    void *user;
+};
+
+/* The parsed file; names, keys and arrays live in the arena given to tare_gguf_parse(), values in the file's bytes:
+ * those of a file that is not mapped are there until tare_gguf_locate() has made its files of them. */
 struct tare_gguf {
     const char *file; /* plain file name */
     const unsigned char *data;
@@ -34,13 +45,13 @@ struct tare_gguf {
 };
 
 /*
- * Parse the bytes of a whole file. gguf is zeroed by the caller and released by tare_gguf_release() also after a
+ * Parse a file, of whose bytes only the header is read; values stay there. gguf is zeroed by the caller and released by tare_gguf_release() also after a
  * failure. Refused: other versions than 2 and 3, big-endian files, counts and lengths that do not fit the file, a key
  * or name twice or with U+0000 in it, lists in lists, unknown types, ranges that overlap, are not aligned, leave a hole
  * or do not end at the end of the file (but for padding).
  */
-enum tare_code tare_gguf_parse(struct tare_gguf *gguf, const char *file, const unsigned char *data, uint64_t size,
-                               struct tare_arena *arena, struct tare_error *err);
+enum tare_code tare_gguf_parse(struct tare_gguf *gguf, const struct tare_gguf_source *source, struct tare_arena *arena,
+                               struct tare_error *err);
 void tare_gguf_release(struct tare_gguf *gguf);
 
 /* NULL when there is no such key. */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * gguf_open.c - a located checkpoint that is a GGUF file: mapped and parsed; its tensors under usual names, and the
+ * gguf_open.c - a located checkpoint that is a GGUF file: mapped or held, and parsed; its tensors under usual names, and the
  * side files that its metadata stand for. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "open/gguf/gguf.h"
 #include "open/locate.h"
+
+#define HEAD_FIRST ((uint64_t)1 << 20) /* bytes of a header that are read at first: vocabularies take some MiB */
+#define HEAD_MOST ((uint64_t)1 << 30)
 
 static bool is_gguf(const char *name)
 {
@@ -43,36 +45,56 @@ static enum tare_code find_file(struct tare_checkpoint *checkpoint, const char *
     return code;
 }
 
-/* Makes the file the only one of checkpoint.files, and maps it. */
-static enum tare_code map_file(struct tare_checkpoint *checkpoint, const char *name, struct tare_error *err)
+/* Makes the file the only one of checkpoint.files, and its bytes visible. */
+static enum tare_code see_file(struct tare_checkpoint *checkpoint, const char *name, struct tare_error *err)
 {
     size_t room = 0;
+    struct tare_bytes bytes;
     if (!tare_grow(&checkpoint->files, &room, 1, sizeof *checkpoint->files))
         return tare_fail_memory(err);
     struct tare_file *file = checkpoint->files;
-    struct tare_mapping *mapping = tare_arena_alloc(&checkpoint->arena, sizeof *mapping);
     *file = (struct tare_file){.name = tare_arena_text(&checkpoint->arena, name)};
     checkpoint->n_files = 1;
-    if (!mapping || !file->name)
+    if (checkpoint->folder)
+        file->path = tare_checkpoint_path(checkpoint, name);
+    if (!file->name || (checkpoint->folder && !file->path))
         return tare_fail_memory(err);
-    for (size_t i = 0; i < checkpoint->n_memory; i++)
-        if (!strcmp(checkpoint->memory[i].name, name)) {
-            *mapping = (struct tare_mapping){.data = checkpoint->memory[i].data, .size = checkpoint->memory[i].size};
-            file->size = mapping->size;
-            file->mapping = mapping;
-            return TARE_OK;
-        }
-    int fd = -1;
-    file->path = tare_checkpoint_path(checkpoint, name);
-    if (!file->path)
-        return tare_fail_memory(err);
-    enum tare_code code = tare_file_open(&fd, &file->size, file->path, name, err);
+    enum tare_code code = tare_checkpoint_bytes(checkpoint, file->name, &bytes, err);
     if (code)
         return code;
-    close(fd);
-    code = tare_mapping_open(mapping, file->path, file->size, checkpoint->no_map, err);
+    file->size = bytes.size;
+    if (bytes.memory) {
+        file->mapping = tare_arena_alloc(&checkpoint->arena, sizeof *file->mapping);
+        if (!file->mapping)
+            return tare_fail_memory(err);
+        *file->mapping = (struct tare_mapping){.data = bytes.memory, .size = bytes.size};
+    }
+    tare_bytes_close(&bytes);
+    return tare_checkpoint_see(checkpoint, file, err);
+}
+
+/* The part of a header that is there already, of a file that is not mapped. */
+struct head {
+    struct tare_checkpoint *checkpoint;
+    struct tare_holds holds;
+    uint64_t held;
+};
+
+/* What is held doubles with each call, so a header of some MiB takes a handful of them. */
+static enum tare_code hold_head(void *user, uint64_t end, uint64_t *there, struct tare_error *err)
+{
+    struct head *head = user;
+    const struct tare_file *file = head->checkpoint->files;
+    const uint64_t twice = 2 * head->held > HEAD_FIRST ? 2 * head->held : HEAD_FIRST;
+    uint64_t next = end > twice ? end : twice;
+    next = next < file->size ? next : file->size;
+    if (end > HEAD_MOST)
+        return tare_fail(err, TARE_E_FORMAT, file->name,
+                         "has a header of more than 1 GiB, which no known file has: it is damaged");
+    const struct tare_tensor part = {.file = 0, .size = next};
+    const enum tare_code code = tare_holds_add(&head->holds, head->checkpoint, &part, head->held, next, err);
     if (!code)
-        file->mapping = mapping;
+        *there = head->held = next;
     return code;
 }
 
@@ -127,15 +149,26 @@ enum tare_code tare_gguf_locate(struct tare_checkpoint *checkpoint, struct tare_
     enum tare_code code = find_file(checkpoint, &name, err);
     if (code || !name)
         return code;
-    if ((code = map_file(checkpoint, name, err)))
+    if ((code = see_file(checkpoint, name, err)))
         return code;
     struct tare_gguf *gguf = tare_arena_alloc(&checkpoint->arena, sizeof *gguf);
     if (!gguf)
         return tare_fail_memory(err);
     const struct tare_file *file = checkpoint->files;
+    struct head head = {.checkpoint = checkpoint};
+    const struct tare_gguf_source source = {
+        .file = file->name,
+        .data = file->window ? tare_window_data(file->window) : file->mapping->data,
+        .size = file->size,
+        .hold = file->window ? hold_head : NULL,
+        .user = &head,
+    };
     checkpoint->gguf = gguf; /* from here on released with the checkpoint */
-    code = tare_gguf_parse(gguf, file->name, file->mapping->data, file->mapping->size, &checkpoint->arena, err);
-    return code ? code : make_files(checkpoint, err);
+    code = tare_gguf_parse(gguf, &source, &checkpoint->arena, err);
+    if (!code)
+        code = make_files(checkpoint, err);
+    tare_holds_release(&head.holds); /* what is needed of the metadata was copied */
+    return code;
 }
 
 /* How many heads the rows of a tensor form, when they are rows of q or k that a permuted family reorders; else 0. */

@@ -105,6 +105,7 @@ const struct tare_packing tare_packing_awq_gemv = {
     .name = "awq-gemv",
     .suffix = {".qweight", ".scales", ".qzeros"},
     .key = TARE_PART_WEIGHT,
+    .rowwise = true,
     .casts = true,
     .announced = announced,
     .shape = shape,

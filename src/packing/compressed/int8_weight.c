@@ -56,6 +56,7 @@ const struct tare_packing tare_packing_int8_weight = {
     .name = "int8",
     .suffix = {".weight", ".weight_scale", ".weight_zero_point"},
     .key = TARE_PART_SCALES,
+    .rowwise = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
     .shape = shape,

@@ -311,6 +311,7 @@ const struct tare_packing tare_packing_int_packed = {
     .suffix = {".weight_packed", ".weight_scale", ".weight_zero_point", ".weight_g_idx", ".weight_shape",
                ".weight_global_scale"},
     .key = TARE_PART_WEIGHT,
+    .rowwise = true,
     .by_name = true,
     .reorders = true,
     .which = which,

@@ -84,6 +84,7 @@ const struct tare_packing tare_packing_nvfp4_modelopt = {
     .name = "nvfp4",
     .suffix = {[TARE_PART_WEIGHT] = "", [TARE_PART_SCALES] = "_weight_scale", [TARE_PART_GLOBAL] = "_weight_scale_2"},
     .key = TARE_PART_SCALES,
+    .rowwise = true,
     .by_name = true,
     .codes = TARE_CODE_E2M1,
     .mode = TARE_MLX_NVFP4,
@@ -101,6 +102,7 @@ const struct tare_packing tare_packing_nvfp4_modelopt = {
         .suffix =                                                                                                      \
             {[TARE_PART_WEIGHT] = weight, [TARE_PART_SCALES] = ".weight_scale", [TARE_PART_GLOBAL] = over_scales},     \
         .key = TARE_PART_SCALES,                                                                                       \
+        .rowwise = true,                                                                                               \
         .codes = TARE_CODE_E2M1,                                                                                       \
         .mode = TARE_MLX_NVFP4,                                                                                        \
         .shape = shape_one,                                                                                            \

@@ -23,6 +23,7 @@ const struct tare_packing tare_packing_gguf_mxfp4 = {
     .name = "gguf-mxfp4",
     .suffix = {".weight"},
     .key = TARE_PART_WEIGHT,
+    .rowwise = true,
     .codes = TARE_CODE_E2M1,
     .mode = TARE_MLX_MXFP4,
     .table = &tare_micro_table,

@@ -31,6 +31,7 @@ const struct tare_packing tare_packing_gguf_q3_k = {
     .name = "gguf-q3_k",
     .suffix = {".weight"},
     .key = TARE_PART_WEIGHT,
+    .rowwise = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
     .blocks = TARE_Q3_K,

@@ -26,6 +26,7 @@ const struct tare_packing tare_packing_gguf_q4_k = {
     .name = "gguf-q4_k",
     .suffix = {".weight"},
     .key = TARE_PART_WEIGHT,
+    .rowwise = true,
     .biases = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,

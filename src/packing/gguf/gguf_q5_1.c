@@ -22,6 +22,7 @@ const struct tare_packing tare_packing_gguf_q5_1 = {
     .name = "gguf-q5_1",
     .suffix = {".weight"},
     .key = TARE_PART_WEIGHT,
+    .rowwise = true,
     .biases = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,

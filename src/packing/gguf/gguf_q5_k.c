@@ -27,6 +27,7 @@ const struct tare_packing tare_packing_gguf_q5_k = {
     .name = "gguf-q5_k",
     .suffix = {".weight"},
     .key = TARE_PART_WEIGHT,
+    .rowwise = true,
     .biases = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,

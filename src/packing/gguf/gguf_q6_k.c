@@ -29,6 +29,7 @@ const struct tare_packing tare_packing_gguf_q6_k = {
     .name = "gguf-q6_k",
     .suffix = {".weight"},
     .key = TARE_PART_WEIGHT,
+    .rowwise = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
     .blocks = TARE_Q6_K,

@@ -195,6 +195,7 @@ const struct tare_packing tare_packing_mlx_affine = {
     .name = "mlx-affine",
     .suffix = {".weight", ".scales", ".biases", [TARE_PART_GLOBAL] = ".global_scale"},
     .key = TARE_PART_SCALES,
+    .rowwise = true,
     .biases = true,
     .announced = announced,
     .which = which,

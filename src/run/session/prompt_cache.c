@@ -32,13 +32,12 @@ static enum tare_code fail_file(struct tare_error *err, const char *path, const 
 
 static void hash_tensor(XXH3_state_t *hash, struct tare_checkpoint *checkpoint, const struct tare_tensor *tensor)
 {
-    const void *data = NULL;
+    unsigned char sample[SAMPLE];
     XXH3_64bits_update(hash, tensor->name, strlen(tensor->name));
     XXH3_64bits_update(hash, &tensor->size, sizeof tensor->size);
-    if (tare_tensor_data(checkpoint, tensor, &data, NULL) != TARE_OK || !data)
-        return;
-    const uint64_t n = tensor->size < SAMPLE ? tensor->size : SAMPLE;
-    XXH3_64bits_update(hash, (const char *)data + (tensor->size - n) / 2, n);
+    const size_t n = tensor->size < SAMPLE ? (size_t)tensor->size : SAMPLE;
+    if (!tare_tensor_read(checkpoint, tensor, (tensor->size - n) / 2, n, sample, NULL))
+        XXH3_64bits_update(hash, sample, n);
 }
 
 static bool identify(struct tare_model *model, uint64_t *id)

@@ -84,7 +84,10 @@ enum tare_code tare_source_copy(struct tare_checkpoint *checkpoint, const struct
         const struct tare_piece *p = &flat->pieces[i];
         const void *part[TARE_PARTS] = {NULL};
         struct source s = {.dtype = p->module->dtype};
+        struct tare_holds holds = {0};
         enum tare_code code = tare_module_data(checkpoint, p->module, part, err);
+        if (!code)
+            code = tare_module_hold_all(&holds, checkpoint, p->module, err);
         if (!code && (p->value || p->module->packing != &tare_packing_plain))
             code = expand(p, part, &s, err);
         else
@@ -92,6 +95,7 @@ enum tare_code tare_source_copy(struct tare_checkpoint *checkpoint, const struct
         if (!code)
             copy_box(&s, flat, p, 0, p->start, 0, dtype, dst);
         free(s.expanded);
+        tare_holds_release(&holds);
         if (code)
             return code;
     }

@@ -41,12 +41,14 @@ static enum tare_code load_vector(const struct loading *l, const struct tare_par
                   : tare_fail_memory(l->err);
 }
 
-/* The bytes of the one plain module that lies in the file as it is needed. */
+/* The bytes of the one plain module that lies in the file as it is needed: mapped, or read whole. */
 static enum tare_code mapped(const struct loading *l, const struct tare_flat *flat, const unsigned char **data)
 {
     const void *part[TARE_PARTS] = {NULL};
     const struct tare_piece *p = flat->pieces;
-    const enum tare_code code = tare_module_data(l->checkpoint, p->module, part, l->err);
+    enum tare_code code = tare_module_data(l->checkpoint, p->module, part, l->err);
+    if (!code)
+        code = tare_tensor_data(l->checkpoint, p->module->part[TARE_PART_WEIGHT], &part[TARE_PART_WEIGHT], l->err);
     *data = code ? NULL
                  : (const unsigned char *)part[TARE_PART_WEIGHT] + (size_t)p->start * tare_dtype_size(p->module->dtype);
     return code;
@@ -140,7 +142,7 @@ static enum tare_code load_parameter(const struct loading *l, const struct tare_
 }
 
 enum tare_code tare_loaded_open(struct tare_loaded **loaded, struct tare_model *model, struct tare_pool *pool,
-                                struct tare_error *err)
+                                const volatile int *cancel, struct tare_error *err)
 {
     struct tare_loaded *w = calloc(1, sizeof *w);
     struct tare_arena work = {0};
@@ -153,7 +155,9 @@ enum tare_code tare_loaded_open(struct tare_loaded **loaded, struct tare_model *
     enum tare_code code = w->matrices && w->vectors ? TARE_OK : tare_fail_memory(err);
     for (size_t i = 0; !code && i < w->n; i++) {
         const struct tare_parameter *p = model->tree.parameters[i];
-        if (tare_weight_entry(p))
+        if (cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED))
+            code = tare_fail(err, TARE_E_CANCELLED, "", "cancelled");
+        else if (tare_weight_entry(p))
             code = load_parameter(&(struct loading){w, &model->checkpoint, pool, err}, p, &work);
         tare_arena_reset(&work);
     }

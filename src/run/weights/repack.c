@@ -25,6 +25,9 @@ struct job {
     unsigned char *data;
     float *scale, *offset;
     struct tare_codes *codes; /* one a thread */
+    struct tare_checkpoint *checkpoint;
+    pthread_mutex_t lock; /* of what follows */
+    struct tare_error error;
 };
 
 static bool add_run(struct job *j, const struct tare_module *module, const void *const part[TARE_PARTS], int64_t from,
@@ -121,11 +124,33 @@ static void repack_neutral(const struct job *j, const struct run *r, struct tare
     }
 }
 
+/* False: the rows cannot be read, now or by a run before. */
+static bool hold_run(struct job *j, const struct run *r, struct tare_holds *holds)
+{
+    struct tare_error error = {0};
+    if (!j->checkpoint->windowed)
+        return true;
+    pthread_mutex_lock(&j->lock);
+    const bool failed = j->error.code != TARE_OK;
+    pthread_mutex_unlock(&j->lock);
+    if (!failed && !tare_module_hold(holds, j->checkpoint, r->module, r->from, r->rows, &error))
+        return true;
+    tare_holds_release(holds);
+    pthread_mutex_lock(&j->lock);
+    if (!j->error.code)
+        j->error = error;
+    pthread_mutex_unlock(&j->lock);
+    return false;
+}
+
 /* Makes whole tiles by the packing's own way where there is one, and all other rows through the neutral form. */
 static void repack_run(void *user, size_t i, int worker)
 {
-    const struct job *j = user;
+    struct job *j = user;
     struct run r = j->runs[i];
+    struct tare_holds holds = {0};
+    if (!hold_run(j, &r, &holds))
+        return;
     const int64_t tiles = r.rows / TARE_TILE_ROWS;
     const bool tiled = j->m->storage >= TARE_STORE_T4 && !j->m->table && !j->m->order;
     if (tiled && tiles && r.to % TARE_TILE_ROWS == 0) {
@@ -139,6 +164,7 @@ static void repack_run(void *user, size_t i, int worker)
     }
     if (r.rows > 0)
         repack_neutral(j, &r, &j->codes[worker]);
+    tare_holds_release(&holds);
 }
 
 static bool room_for_codes(struct job *j, int threads)
@@ -170,7 +196,9 @@ enum tare_code tare_source_repack(struct tare_checkpoint *checkpoint, const stru
                                   const struct tare_matrix *m, unsigned char *data, float *scale, float *offset,
                                   struct tare_pool *pool, struct tare_error *err)
 {
-    struct job j = {.m = m, .data = data, .scale = scale, .offset = offset};
+    struct job j = {.m = m, .data = data, .scale = scale, .offset = offset, .checkpoint = checkpoint};
+    if (pthread_mutex_init(&j.lock, NULL))
+        return tare_fail_memory(err);
     const int threads = tare_pool_threads(pool);
     enum tare_code code = room_for_codes(&j, threads) ? TARE_OK : tare_fail_memory(err);
     for (size_t i = 0; !code && i < flat->n; i++) {
@@ -182,10 +210,13 @@ enum tare_code tare_source_repack(struct tare_checkpoint *checkpoint, const stru
     }
     if (!code)
         tare_pool_run(pool, j.n, repack_run, &j);
+    if (!code && (code = j.error.code) && err)
+        *err = j.error;
     for (size_t i = 0; !code && i < flat->n; i++)
         for (int k = 0; k < TARE_PARTS; k++)
             if (flat->pieces[i].module->part[k])
                 tare_tensor_give_back(checkpoint, flat->pieces[i].module->part[k]);
     release(&j, threads);
+    pthread_mutex_destroy(&j.lock);
     return code;
 }

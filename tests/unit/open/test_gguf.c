@@ -77,7 +77,8 @@ static void parse(struct parsed *p, const char *bytes, size_t n)
     assert_non_null(data);
     if (n)
         memcpy(data, bytes, n);
-    p->code = tare_gguf_parse(&p->gguf, "x.gguf", data, n, &p->arena, &p->err);
+    const struct tare_gguf_source source = {.file = "x.gguf", .data = data, .size = n};
+    p->code = tare_gguf_parse(&p->gguf, &source, &p->arena, &p->err);
     p->gguf.data = data;
 }
 
