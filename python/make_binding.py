@@ -13,6 +13,7 @@ from cffi import model
 CALLBACKS = """
 extern "Python" int libtare_progress(void *user, const char *stage, uint64_t done, uint64_t total);
 extern "Python" void libtare_note(void *user, const char *where, const char *text);
+extern "Python" int libtare_read(void *user, const char *name, uint64_t offset, void *dst, size_t length, struct tare_error *err);
 """
 # Python's word for what C returns or takes, where there is one; pointers and structs are cffi's own objects.
 WORDS = {"void": "None", "_Bool": "bool", "float": "float", "double": "float"}

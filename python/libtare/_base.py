@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 import threading
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, TypeVar, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
 
 from libtare._libtare import ffi, lib
 
@@ -110,6 +110,57 @@ def own(pointer: CData, free: Callable[[CData], None], *kept: Any) -> CData:
     """The C object behind a pointer, which free() ends with the last reference to it. kept: what must outlive it. Whoever passes the
     object to C holds a reference for the length of the call, so that closing in another thread frees nothing in use."""
     return ffi.gc(pointer, functools.partial(_free, free, kept))
+
+
+class Threads:
+    """Threads that plans, sessions and conversions share: give it where `threads` is asked for. n: how many work on one call, 0: one
+    for each core."""
+
+    def __init__(self, n: int = 0) -> None:
+        at = ffi.new("tare_threads **")
+        call(lib.tare_threads_open, at, n)
+        self.handle = own(at[0], lib.tare_threads_free)
+
+    def __len__(self) -> int:
+        return lib.tare_threads_count(self.handle)
+
+    def put(self, options: CData) -> None:
+        options.pool = self.handle  # C holds a reference of its own
+
+
+def put_threads(options: CData, threads: Union[int, Threads]) -> None:
+    """Set the threads of an options struct."""
+    if isinstance(threads, Threads):
+        threads.put(options)
+    else:
+        options.threads = threads
+
+
+class Host:
+    """A checkpoint whose bytes a Python function reads: read(name, offset, length) -> bytes, from any thread, one call at a time."""
+
+    def __init__(self, sizes: Mapping[str, int], read: Callable[[str, int, int], bytes]) -> None:
+        self.read, self.handle = read, ffi.new_handle(self)
+        self.names = [word(name) for name in sizes]
+        self.files, self.host = ffi.new("struct tare_host_file[]", len(sizes)), sized("tare_host")
+        for row, name, size in zip(self.files, self.names, sizes.values()):
+            row.name, row.bytes = name, size
+        self.host.files, self.host.n_files, self.host.files_stride = self.files, len(sizes), ffi.sizeof("struct tare_host_file")
+        self.host.read, self.host.user = lib.libtare_read, self.handle
+
+
+@ffi.def_extern(error=3)
+def libtare_read(user: CData, name: CData, offset: int, dst: CData, length: int, err: CData) -> int:
+    try:
+        data = ffi.from_handle(user).read(string(name), offset, length)
+        if len(data) != length:
+            raise OSError("%d bytes were read of %d" % (len(data), length))
+        ffi.memmove(dst, data, length)
+    except BaseException as e:
+        text = ("%s: %s" % (type(e).__name__, e)).encode("utf-8", "replace")[:ffi.sizeof(err.text) - 1]
+        ffi.memmove(err.text, text, len(text))
+        return Code.IO
+    return 0
 
 
 class Watch:

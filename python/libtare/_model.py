@@ -6,7 +6,8 @@ import threading
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from libtare import _text
-from libtare._base import CData, Code, Error, Progress, Watch, call, new_error, optional, own, sized, string, taken, utf8, word
+from libtare._base import (CData, Code, Error, Host, Progress, Threads, Watch, call, new_error, optional, own, put_threads, sized, string,
+                            taken, utf8, word)
 from libtare._libtare import ffi, lib
 from libtare._tensor import VIEWS, Tensor
 
@@ -63,16 +64,17 @@ class Model(Mapping[str, Tensor]):
     (or leaving `with`) only ends what is asked of the model itself; a call that is under way in another thread ends in peace."""
 
     def __init__(self, path: Path, tie: str = "auto", zeros: str = "auto", dequantize: Optional[str] = None, no_data: bool = False,
-                 no_map: bool = False, threads: int = 0, check: bool = True, files: Optional[Mapping[str, bytes]] = None,
-                 progress: Progress = None) -> None:
+                 no_map: bool = False, threads: Union[int, Threads] = 0, check: bool = True, files: Optional[Mapping[str, bytes]] = None,
+                 host: Optional[Host] = None, progress: Progress = None) -> None:
         self.path = os.fspath(path)
         self._asked: Dict[str, Any] = {"tie": tie, "zeros": zeros, "dequantize": dequantize, "no_data": no_data, "no_map": no_map,
-                                       "threads": threads, "check": check, "files": files, "progress": progress}
-        self._options, self._kept = _options(files, no_map)
+                                       "threads": threads, "check": check, "files": files, "host": host, "progress": progress}
+        self._options, self._kept = _options(files, host, no_map)
         options, watch, pattern = self._options, Watch(progress), word(dequantize)
         options.tie, options.zeros, options.dequantize = TIES[tie], ZEROS[zeros], pattern
         self._kept.append(pattern)
-        options.no_data, options.threads = no_data, threads
+        options.no_data = no_data
+        put_threads(options, threads)
         watch.put(options)
         at, err = ffi.new("tare_model **"), new_error()
         code = watch.run(lib.tare_plan, at, utf8(path), options, err)
@@ -194,35 +196,37 @@ class Model(Mapping[str, Tensor]):
         return config
 
     def convert(self, folder: Path, to: str = "mlx", dtype: Optional[str] = None, exact: bool = False, keep_dtypes: bool = False,
-                proof: bool = False, threads: int = 0, shard_size: int = 0, progress: Progress = None) -> List[Tuple[str, str]]:
+                proof: bool = False, threads: Union[int, Threads] = 0, shard_size: int = 0, progress: Progress = None) -> List[Tuple[str, str]]:
         """Write the model in another format; the notes about what was rounded come back as (where, text)."""
         options, kept, watch = sized("tare_convert_options"), (word(to), word(dtype)), Watch(progress)
         options.to, options.dtype = kept
         options.exact, options.keep_dtypes, options.proof = exact, keep_dtypes, proof
-        options.threads, options.shard_size, options.note = threads, shard_size, lib.libtare_note
+        options.shard_size, options.note = shard_size, lib.libtare_note
+        put_threads(options, threads)
         watch.put(options)
         watch.call(lib.tare_convert, self.handle(), utf8(folder), options)
         return watch.notes
 
-    def diff(self, other: "Model", threads: int = 0, progress: Progress = None) -> Json:
+    def diff(self, other: "Model", threads: Union[int, Threads] = 0, progress: Progress = None) -> Json:
         """Compare with another model; the report as `tare diff --json` prints it."""
         options, at, watch, plans = sized("tare_diff_options"), ffi.new("tare_diff **"), Watch(progress), (self.handle(), other.handle())
-        options.threads = threads
+        put_threads(options, threads)
         watch.put(options)
         watch.call(lib.tare_diff_open, at, *plans, options)
         report: Json = json.loads(taken(lib.tare_diff_json(own(at[0], lib.tare_diff_free, plans))))
         return report
 
-    def verify(self, hashes: bool = True, values: bool = True, threads: int = 0, progress: Progress = None) -> Json:
+    def verify(self, hashes: bool = True, values: bool = True, threads: Union[int, Threads] = 0, progress: Progress = None) -> Json:
         """Hashes of files, and what is wrong among the numbers; the report as `tare verify --json` prints it."""
         options, at, watch, plan = sized("tare_verify_options"), ffi.new("tare_verify **"), Watch(progress), self.handle()
-        options.threads, options.no_hash, options.no_values = threads, not hashes, not values
+        options.no_hash, options.no_values = not hashes, not values
+        put_threads(options, threads)
         watch.put(options)
         watch.call(lib.tare_verify_open, at, plan, options)
         report: Json = json.loads(taken(lib.tare_verify_json(own(at[0], lib.tare_verify_free, plan))))
         return report
 
-    def session(self, context: int = 0, threads: int = 0, exact: bool = False, kv_bits: int = 0, memory: int = 0,
+    def session(self, context: int = 0, threads: Union[int, Threads] = 0, exact: bool = False, kv_bits: int = 0, memory: int = 0,
                 kernels: Optional[str] = None) -> "_text.Session":
         """A new, empty text of the model. The first session lays the weights out for the processor; later ones share them."""
         return _text.Session(self, context, threads, exact, kv_bits, memory, kernels)
@@ -253,10 +257,14 @@ class Model(Mapping[str, Tensor]):
         return _text.Generation(session or self.session(), self.tokenizer, ids, max_tokens, **options)
 
 
-def _options(files: Optional[Mapping[str, bytes]], no_map: bool) -> Tuple[CData, List[Any]]:
-    """tare_options for a checkpoint in memory or on disk, and what its pointers point to."""
-    options, kept = sized("tare_options"), []
+def _options(files: Optional[Mapping[str, bytes]], host: Optional[Host], no_map: bool) -> Tuple[CData, List[Any]]:
+    """tare_options for a checkpoint on disk, in memory or of a host, and what its pointers point to."""
+    kept: List[Any] = []
+    options = sized("tare_options")
     options.no_map = no_map
+    if host is not None:
+        kept.append(host)
+        options.host = host.host
     if files is not None:
         rows = ffi.new("struct tare_memory_file[]", len(files))
         kept.append(rows)

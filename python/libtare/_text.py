@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, 
 
 import numpy as np
 
-from libtare._base import CData, call, own, sized, string, utf8, word
+from libtare._base import CData, Threads, call, own, put_threads, sized, string, utf8, word
 from libtare._libtare import ffi, lib
 from libtare._tensor import Array
 
@@ -104,10 +104,11 @@ class Template:
 class Session:
     """One text going through a model, which it keeps alive: feed ids, get logits. Calls of several threads wait for one another."""
 
-    def __init__(self, model: "Model", context: int = 0, threads: int = 0, exact: bool = False, kv_bits: int = 0, memory: int = 0,
+    def __init__(self, model: "Model", context: int = 0, threads: Union[int, Threads] = 0, exact: bool = False, kv_bits: int = 0, memory: int = 0,
                  kernels: Optional[str] = None) -> None:
         options, name, plan = sized("tare_session_options"), word(kernels), model.handle()
-        options.context, options.threads, options.exact, options.kv_bits = context, threads, exact, kv_bits
+        put_threads(options, threads)
+        options.context, options.exact, options.kv_bits = context, exact, kv_bits
         options.memory, options.kernels = memory, name
         self._cancel = options.cancel = ffi.new("int *")
         at = ffi.new("tare_session **")

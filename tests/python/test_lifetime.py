@@ -108,6 +108,46 @@ def test_a_memory_checkpoint_outlives_its_bytes():
     assert tokenizer.encode("Once") == libtare.open(FABLE).tokenizer.encode("Once")
 
 
+def test_a_host_reads(tmp_path):
+    """Bytes from an archive: the plan reads a part of them, and the numbers, the conversion and the text are those of the folder."""
+    import zipfile
+    with zipfile.ZipFile(tmp_path / "fable.zip", "w") as archive:
+        for name in os.listdir(FABLE):
+            archive.write(os.path.join(FABLE, name), name)
+    archive, seen = zipfile.ZipFile(tmp_path / "fable.zip"), []
+
+    def read(name, offset, length):
+        seen.append(length)
+        with archive.open(name) as f:
+            f.seek(offset)
+            return f.read(length)
+    sizes = {row.filename: row.file_size for row in archive.infolist()}
+    planned = libtare.open("fable.zip", host=libtare.Host(sizes, read), no_data=True)
+    assert planned.loads and 0 < sum(seen) < 600_000
+    model = libtare.open("fable.zip", host=libtare.Host(sizes, read))
+    gc.collect()
+    tensor = model[UP]
+    assert (tensor.numpy() == libtare.open(FABLE)[UP].numpy()).all()
+    assert model.generate("Once", max_tokens=4).text() == libtare.open(FABLE).generate("Once", max_tokens=4).text()
+    del model, planned
+    gc.collect()
+    assert (tensor.numpy() == libtare.open(FABLE)[UP].numpy()).all()
+    with pytest.raises(libtare.Error) as caught:
+        libtare.open("fable.zip", host=libtare.Host(sizes, lambda *_: b""))
+    assert caught.value.code == libtare.Code.IO and "0 bytes" in caught.value.text
+
+
+def test_shared_threads(fable, tmp_path):
+    threads = libtare.Threads(2)
+    assert len(threads) == 2
+    session, model = fable.session(threads=threads), libtare.open(FABLE, threads=threads)
+    model.convert(tmp_path / "out", threads=threads)
+    assert model.diff(libtare.open(tmp_path / "out"), threads=threads) and model.verify(threads=threads)
+    del threads
+    gc.collect()
+    assert np.array_equal(session.feed([5]), fable.session(threads=1).feed([5]))
+
+
 def test_threads_share_a_model(fable):
     want, failed = fable[UP].numpy(), []
 
