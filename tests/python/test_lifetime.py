@@ -216,10 +216,12 @@ def test_the_gil_is_released(fable, tmp_path, name):
 
 
 def test_control_c_cancels(fable, tmp_path):
+    sent = []
+
     def interrupt(stage, done, total):
-        if not done == total:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.1)
+        if not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGINT))
+            time.sleep(1)  # in which the main thread sees it
     with pytest.raises(KeyboardInterrupt):
         fable.convert(tmp_path / "out", progress=interrupt)
     assert not (tmp_path / "out").exists()

@@ -1,5 +1,7 @@
-"""The example runs, and prints what python/examples/tour.txt says."""
+"""The example runs, and prints what python/examples/tour.txt says; README's excerpt is true."""
+import doctest
 import importlib.util
+import re
 import subprocess
 import sys
 
@@ -17,3 +19,11 @@ def test_tour(tmp_path):
         if not all(importlib.util.find_spec(package) for package in PACKAGES.get(name, ())):
             want[k] = name + ": not installed"
     assert done.stdout.splitlines() == want
+
+
+def test_readme(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    text = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "python/README.md").read_text(), re.S))
+    example = doctest.DocTestParser().get_doctest(text, {}, "README", "python/README.md", 0)
+    assert len(example.examples) >= 6
+    assert doctest.DocTestRunner().run(example).failed == 0
