@@ -73,7 +73,7 @@ wheel: ## a wheel of the Python package that carries its libraries, and its sour
 	@tar -xzf dist/libtare-*.tar.gz -C build-wheel
 	@build-wheel/bin/pip wheel -q --no-deps --wheel-dir build-wheel/made --config-settings=build-dir=build build-wheel/libtare-*/
 	@PATH="$(CURDIR)/build-wheel/bin:$$PATH" auditwheel repair -w dist build-wheel/made/libtare-*.whl
-	@rm -rf build-wheel/check && $(PYTHON) -m venv build-wheel/check && build-wheel/check/bin/pip install -q dist/libtare-*.whl pytest
+	@rm -rf build-wheel/check && $(PYTHON) -m venv build-wheel/check && build-wheel/check/bin/pip install -q dist/libtare-*.whl pytest tqdm
 	@build-wheel/check/bin/python -m pytest -q -p no:cacheprovider tests/python/test_libtare.py tests/python/test_lifetime.py tests/python/test_truth.py
 
 ORACLE ?= /opt/oracle/v/bin/python
