@@ -161,6 +161,37 @@ static void same_rows(const struct tare_model *a, const struct tare_model *b, en
     free(names);
 }
 
+/* Codes and MLX's rows, where there are any. */
+static void same_codes(const struct tare_model *a, const struct tare_model *b)
+{
+    const size_t n = tare_model_names(a, TARE_VIEW_PARAMETER, NULL, 0);
+    const struct tare_model *models[2] = {a, b};
+    const char **names = calloc(n + 1, sizeof *names);
+    assert_true(names && tare_model_names(a, TARE_VIEW_PARAMETER, names, n) == n);
+    for (size_t k = 0; k < n; k++) {
+        unsigned char *bytes[2];
+        size_t size = 0;
+        for (int i = 0; i < 2; i++) {
+            tare_reader *reader = NULL;
+            assert_int_equal(tare_reader_open(&reader, models[i], names[k], TARE_VIEW_PARAMETER, NULL), TARE_OK);
+            const struct tare_tensor_info *info = tare_reader_info(reader);
+            const size_t codes = (size_t)(info->rows * info->columns);
+            size = (codes * 12 + 64) / 16 * 16; /* of each kind a part with more than enough room; calloc aligns it */
+            assert_non_null(bytes[i] = calloc(size, 2));
+            float *scales = (float *)(void *)(bytes[i] + (codes + 15) / 16 * 16);
+            unsigned char *mlx = bytes[i] + (size + 15) / 16 * 16; /* the second half */
+            if (!tare_read_codes(reader, 0, info->rows, bytes[i], scales, scales + codes, NULL))
+                assert_true(info->codes != TARE_CODES_NONE);
+            tare_read_mlx(reader, 0, info->rows, (uint32_t *)(void *)mlx, mlx + codes * 4, mlx + codes * 8, NULL);
+            tare_reader_free(reader);
+        }
+        assert_memory_equal(bytes[0], bytes[1], 2 * size);
+        free(bytes[0]);
+        free(bytes[1]);
+    }
+    free(names);
+}
+
 static void same_logits(struct tare_model *a, struct tare_model *b)
 {
     static const int32_t ids[] = {1, 5, 2, 9, 4};
@@ -246,6 +277,7 @@ static void same(struct tare_model *mapped, struct tare_model *other)
     be_eager(other);
     same_rows(mapped, other, TARE_VIEW_PARAMETER);
     same_rows(mapped, other, TARE_VIEW_SOURCE);
+    same_codes(mapped, other);
     same_conversions(mapped, other);
     same_logits(mapped, other);
     same_content(mapped, other);
