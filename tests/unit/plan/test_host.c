@@ -129,6 +129,26 @@ static void headers_come_together(void **state)
     fixture_end(folder);
 }
 
+/* Each byte once, and side files; chunks of a page show it with a small model too. */
+static void a_conversion_reads_once(void **state)
+{
+    (void)state;
+    char *folder = fixture_begin();
+    char path[512];
+    snprintf(path, sizeof path, "%s/out", folder);
+    struct host *h = host_of(data_path(fixtures[1]));
+    h->options.no_data = true;
+    struct tare_model *model = plan(NULL, &h->options);
+    model->checkpoint.shelf.chunk = 4096;
+    h->bytes = 0;
+    assert_int_equal(tare_convert(model, path, NULL, NULL), TARE_OK);
+    const long long size = (long long)host_file(h, "model.safetensors")->bytes;
+    assert_true(h->bytes > size / 2 && h->bytes < size + 3 * (long long)host_file(h, "config.json")->bytes + 32768);
+    tare_model_free(model);
+    host_free(h);
+    fixture_end(folder);
+}
+
 /* ---- the same numbers ------------------------------------------------------------------------------------------ */
 
 static void same_rows(const struct tare_model *a, const struct tare_model *b, enum tare_view view)
@@ -521,11 +541,17 @@ static void many_readers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_plan_reads_headers),    cmocka_unit_test(headers_come_together),
-        cmocka_unit_test(same_through_a_host),     cmocka_unit_test(same_of_gguf),
-        cmocka_unit_test(tokenizer_and_template),  cmocka_unit_test(each_read_may_fail),
-        cmocka_unit_test(sizes_that_are_not_true), cmocka_unit_test(what_a_host_must_have),
-        cmocka_unit_test(files_that_are_cut),      cmocka_unit_test(many_readers),
+        cmocka_unit_test(a_plan_reads_headers),
+        cmocka_unit_test(headers_come_together),
+        cmocka_unit_test(a_conversion_reads_once),
+        cmocka_unit_test(same_through_a_host),
+        cmocka_unit_test(same_of_gguf),
+        cmocka_unit_test(tokenizer_and_template),
+        cmocka_unit_test(each_read_may_fail),
+        cmocka_unit_test(sizes_that_are_not_true),
+        cmocka_unit_test(what_a_host_must_have),
+        cmocka_unit_test(files_that_are_cut),
+        cmocka_unit_test(many_readers),
     };
     return cmocka_run_group_tests_name("host", tests, NULL, NULL);
 }
