@@ -4,7 +4,7 @@
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
-SOURCES = $(wildcard src/*.[ch] src/*/*.[ch] src/*/*/*.[ch] cli/*.[ch] include/*.h include/tare/*.h examples/*.c tests/*/*.[ch] tests/unit/*/*.[ch] bench/*.[ch])
+SOURCES = $(wildcard src/*.[ch] src/*/*.[ch] src/*/*/*.[ch] cli/*.[ch] cli/*/*.[ch] include/*.h include/tare/*.h examples/*.c tests/*/*.[ch] tests/unit/*/*.[ch] bench/*.[ch])
 NINJA   = $(if $(shell command -v ninja),-G Ninja)
 # A build folder that exists keeps its generator.
 configure = cmake -S . -B $(1) $(if $(wildcard $(1)/CMakeCache.txt),,$(NINJA)) $(2) --log-level=WARNING
@@ -111,7 +111,7 @@ lint: ## formatting, layers, clang-tidy and cppcheck
 	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 \
 		--suppress=missingIncludeSystem -D__GNUC__ -Iinclude -Isrc -Icli src cli
 
-install: build ## install program, library, header and man page under PREFIX
+install: build ## install program, library, header, manual and completions under PREFIX
 	@cmake --install build --prefix "$(PREFIX)"
 
 clean: ## remove the build folders

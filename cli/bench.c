@@ -333,43 +333,98 @@ static int plan_and_measure(struct bench *b, const struct cli_source *source, bo
     return 0;
 }
 
-int cli_bench(const struct cli_verb *verb, int argc, char **argv)
+struct asked {
+    const char *counts;
+    /* Its numbers, switches and kernels are those of the flags. */
+    struct bench bench;
+    bool json;
+    int tie;
+    int zeros;
+};
+
+static const char *const kernels[] = {"scalar", "avx2", "avx512", "neon", NULL};
+
+static const struct cli_flag flags[] = {
+    {.name = "threads",
+     CLI_IS_TEXT(struct asked, counts),
+     .value = "1,2,..",
+     .usual = true,
+     .help = "thread counts to measure; default: 1, 2, 4 .. one a core"},
+    {.name = "prompt",
+     CLI_IS_WHOLE(struct asked, bench.prompt, 1, 1 << 20),
+     .value = "N",
+     .help = "tokens of the prefill; default 512"},
+    {.name = "context",
+     CLI_IS_WHOLE(struct asked, bench.context, 1, 1 << 20),
+     .value = "N",
+     .help = "tokens before those decoded; default 64"},
+    {.name = "generate",
+     CLI_IS_WHOLE(struct asked, bench.generate, 1, 1 << 20),
+     .value = "N",
+     .help = "tokens decoded one by one; default 64"},
+    {.name = "sequences",
+     CLI_IS_WHOLE(struct asked, bench.sequences, 1, 1024),
+     .value = "N",
+     .help = "also decode that many sequences at once",
+     .more = "The figure is that of all together."},
+    CLI_FLAG_KV_BITS(struct asked, bench.kv_bits),
+    {.name = "runs",
+     CLI_IS_WHOLE(struct asked, bench.runs, 1, 1000),
+     .value = "N",
+     .help = "the best of that many; default 3"},
+    {.name = "exact",
+     CLI_IS_SWITCH(struct asked, bench.exact),
+     .help = "all in float32; without it activations are rounded to 8 bits"},
+    {.name = "kernels",
+     CLI_IS_TEXT(struct asked, bench.kernels),
+     .value = "SET",
+     .choices = kernels,
+     .help = "a set of kernels that is not the processor's best"},
+    {.name = "no-read",
+     CLI_IS_SWITCH(struct asked, bench.no_read),
+     .help = "leave the memory's speed out: it takes 512 MB"},
+    {.name = "json", CLI_IS_SWITCH(struct asked, json), .usual = true, .help = "print one JSON object (docs/json.md)"},
+    CLI_FLAG_TIE(struct asked, tie),
+    CLI_FLAG_ZEROS(struct asked, zeros),
+};
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
-    struct bench b = {.prompt = 512, .context = 64, .generate = 64, .runs = 3};
-    bool json = false;
-    const char *counts = NULL;
-    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0;
-    const struct cli_flag flags[] = {
-        {"threads", 0, CLI_TEXT, &counts, "1,2,..", "thread counts to measure; default: 1, 2, 4 .. one a core", 0, 0,
-         NULL},
-        {"prompt", 0, CLI_WHOLE, &b.prompt, "N", "tokens of the prefill; default 512", 1, 1 << 20, NULL},
-        {"context", 0, CLI_WHOLE, &b.context, "N", "tokens before those decoded; default 64", 1, 1 << 20, NULL},
-        {"generate", 0, CLI_WHOLE, &b.generate, "N", "tokens decoded one by one; default 64", 1, 1 << 20, NULL},
-        {"sequences", 0, CLI_WHOLE, &b.sequences, "N", "also decode that many sequences at once", 1, 1024, NULL},
-        CLI_FLAG_KV_BITS(&b.kv_bits),
-        {"runs", 0, CLI_WHOLE, &b.runs, "N", "the best of that many; default 3", 1, 1000, NULL},
-        {"exact", 0, CLI_SWITCH, &b.exact, NULL, "all in float32; without it activations are rounded to 8 bits", 0, 0,
-         NULL},
-        {"kernels", 0, CLI_TEXT, &b.kernels, "SET",
-         "scalar, avx2, avx512 or neon; default: the best of the processor's", 0, 0, NULL},
-        {"no-read", 0, CLI_SWITCH, &b.no_read, NULL, "leave the memory's speed out: it takes 512 MB", 0, 0, NULL},
-        {"json", 0, CLI_SWITCH, &json, NULL, "print one JSON object (docs/json.md)", 0, 0, NULL},
-        CLI_FLAG_TIE(&tie),
-        CLI_FLAG_ZEROS(&zeros),
-    };
-    int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
+    struct asked asked = {.bench = {.prompt = 512, .context = 64, .generate = 64, .runs = 3},
+                          .tie = TARE_TIE_AUTO,
+                          .zeros = TARE_ZEROS_AUTO};
+    struct bench *b = &asked.bench;
+    int words = 0, status = cli_parse(verb, &asked, argc, argv, &words);
     struct cli_source source;
     struct tare_error err = {0};
-    if (status != CLI_GO_ON || (status = parse_counts(counts, &b)) != CLI_GO_ON)
+    if (status != CLI_GO_ON || (status = parse_counts(asked.counts, b)) != CLI_GO_ON)
         return status;
     if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
         return cli_fail(&err);
-    source.options.tie = (enum tare_tie)tie;
-    source.options.zeros = (enum tare_zeros)zeros;
-    source.options.threads = b.rows[b.n - 1].threads;
-    status = plan_and_measure(&b, &source, json);
-    free(b.logits);
-    free(b.ids);
-    tare_model_free(b.model);
+    source.options.tie = (enum tare_tie)asked.tie;
+    source.options.zeros = (enum tare_zeros)asked.zeros;
+    source.options.threads = b->rows[b->n - 1].threads;
+    status = plan_and_measure(b, &source, asked.json);
+    free(b->logits);
+    free(b->ids);
+    tare_model_free(b->model);
     return status;
 }
+
+const struct cli_verb cli_bench = {
+    .name = "bench",
+    .summary = "How fast it runs here, and how near to the memory's speed.",
+    .about =
+        "Says how fast the model runs here: tokens a second of a prefill and of decoding one by one, for each number "
+        "of threads; the weights that a token reads, in GB/s, and their share of what memory gives when it is only "
+        "read (a model that fits into the caches may read more than that); load time and the time to the first token; "
+        "memory. "
+        "The best of the runs counts.",
+    .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL, .optional = true}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"tare bench models/fable --threads 1,2 --prompt 64", "Measures with one thread and with two."},
+                 {"tare bench --prompt 64 --runs 1 --no-read --json", "Measures shortly, for a program."}},
+    .see = "run perplexity",
+    .run = run,
+};

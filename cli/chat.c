@@ -324,36 +324,70 @@ static int plan_and_talk(struct talk *t, const struct cli_source *source)
     return t->lines ? converse(t) : cli_fail_system("chat");
 }
 
-int cli_chat(const struct cli_verb *verb, int argc, char **argv)
+struct asked {
+    const char *system;
+    struct cli_sampling sampling;
+    int64_t context;
+    int64_t kv_bits;
+    int tie;
+    int zeros;
+    int64_t threads;
+};
+
+static const struct cli_flag flags[] = {
+    {.name = "system",
+     CLI_IS_TEXT(struct asked, system),
+     .value = "TEXT",
+     .usual = true,
+     .help = "what the model is told about its part",
+     .more = "It stands before the conversation as the system's turn."},
+    CLI_FLAGS_SAMPLING(struct asked, sampling),
+    {.name = "context",
+     CLI_IS_WHOLE(struct asked, context, 1, INT32_MAX),
+     .value = "N",
+     .help = "most tokens of the conversation; default: the model's, at most 4096"},
+    CLI_FLAG_KV_BITS(struct asked, kv_bits),
+    CLI_FLAG_TIE(struct asked, tie),
+    CLI_FLAG_ZEROS(struct asked, zeros),
+    CLI_FLAG_THREADS(struct asked, threads),
+};
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
-    struct cli_sampling asked = CLI_SAMPLING_INIT;
-    struct talk t = {0};
-    int64_t threads = 0;
-    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0;
-    asked.most = ANSWER_TOKENS;
-    const struct cli_flag flags[] = {
-        {"system", 0, CLI_TEXT, &t.system, "TEXT", "what the model is told about its part", 0, 0, NULL},
-        CLI_FLAGS_SAMPLING(&asked),
-        {"context", 0, CLI_WHOLE, &t.context, "N",
-         "most tokens of the conversation; default: the model's, at most 4096", 1, INT32_MAX, NULL},
-        CLI_FLAG_KV_BITS(&t.kv_bits),
-        CLI_FLAG_TIE(&tie),
-        CLI_FLAG_ZEROS(&zeros),
-        CLI_FLAG_THREADS(&threads),
-    };
-    int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
+    struct asked asked = {.sampling = CLI_SAMPLING_INIT, .tie = TARE_TIE_AUTO, .zeros = TARE_ZEROS_AUTO};
+    asked.sampling.most = ANSWER_TOKENS;
+    int words = 0, status = cli_parse(verb, &asked, argc, argv, &words);
     if (status != CLI_GO_ON)
         return status;
+    struct talk t = {.system = asked.system, .context = asked.context, .kv_bits = asked.kv_bits};
     struct cli_source source;
     struct tare_error err = {0};
     if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
         return cli_fail(&err);
-    source.options.tie = (enum tare_tie)tie;
-    source.options.zeros = (enum tare_zeros)zeros;
-    source.options.threads = (int)threads;
-    status = cli_sampling_take(verb, &asked, &t.asked);
+    source.options.tie = (enum tare_tie)asked.tie;
+    source.options.zeros = (enum tare_zeros)asked.zeros;
+    source.options.threads = (int)asked.threads;
+    status = cli_sampling_take(verb, &asked.sampling, &t.asked);
     if (status == CLI_GO_ON)
         status = plan_and_talk(&t, &source);
     talk_release(&t);
     return status;
 }
+
+const struct cli_verb cli_chat = {
+    .name = "chat",
+    .summary = "Talk with it.",
+    .about = "Talks with the model by its own chat template, line by line; without one, turns are plain lines. "
+             "Only what is new of a turn is computed, and the oldest turns are forgotten when the context is full. "
+             "A line that ends with a backslash is continued by the next one, and lines between two of \"\"\" are one "
+             "turn.\n\n"
+             "/system TEXT, /reset, /save FILE and /stats are commands, and /help lists them. "
+             "Ctrl-C stops an answer, and Ctrl-D ends the conversation.",
+    .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL, .optional = true}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"tare chat --temp 0.7", "Talks with the built-in model, which only tells stories."},
+                 {"echo Hello | tare chat models/fable --max-tokens 20", "Asks one thing."}},
+    .see = "run template",
+    .run = run,
+};

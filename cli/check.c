@@ -29,10 +29,10 @@ static void verdict(const struct tare_report *report, enum tare_code code, const
     putchar('\n');
 }
 
-int cli_check(const struct cli_verb *verb, int argc, char **argv)
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
     struct cli_look look;
-    int status = cli_look(verb, "print the report as one JSON object (docs/json.md)", 1, argc, argv, &look);
+    int status = cli_look(verb, argc, argv, &look);
     if (status != CLI_GO_ON)
         return status;
     const struct tare_report *report = look.report;
@@ -51,3 +51,22 @@ int cli_check(const struct cli_verb *verb, int argc, char **argv)
     tare_model_free(look.model);
     return status;
 }
+
+static const struct cli_flag flags[] = {CLI_FLAGS_LOOK("print the report as one JSON object (docs/json.md)")};
+
+const struct cli_verb cli_check = {
+    .name = "check",
+    .summary = "Will it load, is it sound, what is set aside and why?",
+    .about = "Plans the checkpoint and says what the plan is: the model type and its size, the formats of its weights, "
+             "which output head counts, which tensors are set aside and by which rule, and each finding. "
+             "The last line is the verdict. "
+             "Only headers are read, and so much data as the question of the head needs.",
+    .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL, .optional = true}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"tare check models/fable", "Checks a folder."},
+                 {"tare check models/fable --json | grep model_type", "Asks the report one thing."}},
+    .exit_one = "It loads, with findings.",
+    .see = "explain verify repair",
+    .run = run,
+};

@@ -50,72 +50,128 @@ static int execute(tare_model *model, const char *folder, const struct tare_conv
     return 0;
 }
 
-/* Lists the words that --to takes, and makes the flag's help of them: "what to write: mlx, dense". */
-static void list_targets(const char *targets[16], char what[256])
-{
-    int at = snprintf(what, 256, "what to write");
-    const char *word;
-    for (size_t k = 0; k < 15 && (word = tare_convert_format(k)); k++) {
-        targets[k] = word;
-        at += snprintf(what + at, at < 256 ? (size_t)(256 - at) : 0, "%s%s", k ? ", " : ": ", word);
-    }
-}
+struct asked {
+    struct tare_convert_options convert;
+    const char *folder;
+    const char *dequantize;
+    bool no_data;
+    int tie;
+    int zeros;
+    int to;
+    int dtype;
+    int64_t threads;
+};
 
-int cli_convert(const struct cli_verb *verb, int argc, char **argv)
+static const struct cli_flag flags[] = {
+    {.name = "output",
+     .letter = 'o',
+     CLI_IS_TEXT(struct asked, folder),
+     .value = "DIR",
+     .takes = CLI_TAKES_FOLDER,
+     .needed = true,
+     .help = "the folder to write; it may not exist yet"},
+    {.name = "to",
+     CLI_IS_CHOICE(struct asked, to),
+     .value = "FORMAT",
+     .usual = true,
+     .help = "what to write",
+     .choice = tare_convert_format,
+     .more = "mlx, the default: parameters by mlx-lm's names. The others keep the names of the checkpoint. "
+             "dense: no quantization. "
+             "gguf: one file for llama.cpp, DIR/model.gguf, or DIR itself where that ends in .gguf. "
+             "gptq is its first version, gptq_v2 its second, and compressed-tensors is pack-quantized. "
+             "Codes, zeros and scales are carried over exactly; a pair that cannot be is refused, and why "
+             "(docs/formats.md)."},
+    {.name = "dtype",
+     CLI_IS_CHOICE(struct asked, dtype),
+     .value = "DTYPE",
+     .help = "the dtype of what is dense",
+     .choices = dtypes,
+     .more = "Otherwise what is dense keeps its dtype, and dequantized weights have that of their scales."},
+    CLI_FLAG_TIE(struct asked, tie),
+    CLI_FLAG_ZEROS(struct asked, zeros),
+    {.name = "no-data",
+     CLI_IS_SWITCH(struct asked, no_data),
+     .help = "plan from headers only: the head is not compared"},
+    {.name = "dequantize",
+     CLI_IS_TEXT(struct asked, dequantize),
+     .value = "MODULE",
+     .help = "write modules as floats; names with * and **, and commas",
+     .more = "In a name * stands for a component and ** for any number of them; what lies in a module goes with it."},
+    {.name = "keep-dtypes",
+     CLI_IS_SWITCH(struct asked, convert.keep_dtypes),
+     .help = "leave floats in their stored dtype",
+     .more = "Otherwise all are cast to the dtype of the scales, as mlx-lm does."},
+    {.name = "exact",
+     CLI_IS_SWITCH(struct asked, convert.exact),
+     .help = "round nothing: mlx gets scales and biases in float32",
+     .more = "Floats keep their stored dtype, and gguf gets codes of 8 bits where those of 4 would need a rounded "
+             "offset."},
+    {.name = "proof",
+     CLI_IS_SWITCH(struct asked, convert.proof),
+     .help = "take the way back, and compare it with the source",
+     .more = "What was written is read as any checkpoint, and codes, scales, zeros and floats are compared byte for "
+             "byte. Where there is a difference, or no way back, the exit status is 4 and there is no output."},
+    {.name = "no-sums",
+     CLI_IS_SWITCH(struct asked, convert.no_sums),
+     .help = "no hashes in tare.json; a killed run begins anew",
+     .more = "It saves half of the processor's time."},
+    CLI_FLAG_THREADS(struct asked, threads),
+};
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
-    struct tare_convert_options convert = TARE_CONVERT_OPTIONS_INIT;
+    struct asked asked = {
+        .convert = TARE_CONVERT_OPTIONS_INIT, .tie = TARE_TIE_AUTO, .zeros = TARE_ZEROS_AUTO, .dtype = -1};
     struct cli_progress progress = cli_progress_init();
-    const char *folder = NULL, *dequantize = NULL;
-    bool no_data = false;
-    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, to = 0, dtype = -1, words = 0;
-    int64_t threads = 0;
-    const char *targets[16] = {NULL};
-    char what[256];
-    list_targets(targets, what);
-    const struct cli_flag flags[] = {
-        {"output", 'o', CLI_TEXT, &folder, "DIR", "the folder to write; it may not exist yet", 0, 0, NULL},
-        {"to", 0, CLI_CHOICE, &to, "FORMAT", what, 0, 0, targets},
-        {"dtype", 0, CLI_CHOICE, &dtype, "DTYPE", "of what is dense: float32, bfloat16, float16", 0, 0, dtypes},
-        CLI_FLAG_TIE(&tie),
-        CLI_FLAG_ZEROS(&zeros),
-        {"no-data", 0, CLI_SWITCH, &no_data, NULL, "plan from headers only: the head is not compared", 0, 0, NULL},
-        {"dequantize", 0, CLI_TEXT, &dequantize, "MODULE", "write modules as floats; names with * and **, and commas",
-         0, 0, NULL},
-        {"keep-dtypes", 0, CLI_SWITCH, &convert.keep_dtypes, NULL, "leave floats in their stored dtype", 0, 0, NULL},
-        {"exact", 0, CLI_SWITCH, &convert.exact, NULL, "round nothing: mlx gets scales and biases in float32", 0, 0,
-         NULL},
-        {"proof", 0, CLI_SWITCH, &convert.proof, NULL, "take the way back, and compare it with the source", 0, 0, NULL},
-        {"no-sums", 0, CLI_SWITCH, &convert.no_sums, NULL, "no hashes in tare.json; a killed run begins anew", 0, 0,
-         NULL},
-        CLI_FLAG_THREADS(&threads),
-    };
-    const int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
+    int words = 0;
+    const int status = cli_parse(verb, &asked, argc, argv, &words);
     if (status != CLI_GO_ON)
         return status;
-    if (!folder)
-        return cli_wrong("convert: -o DIR is needed: the folder to write");
 
     struct cli_source source;
     struct tare_error err = {0};
     tare_model *model = NULL;
     if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
         return cli_fail(&err);
-    source.options.tie = (enum tare_tie)tie;
-    source.options.zeros = (enum tare_zeros)zeros;
-    source.options.no_data = no_data;
-    source.options.dequantize = dequantize;
-    source.options.threads = (int)threads;
+    source.options.tie = (enum tare_tie)asked.tie;
+    source.options.zeros = (enum tare_zeros)asked.zeros;
+    source.options.no_data = asked.no_data;
+    source.options.dequantize = asked.dequantize;
+    source.options.threads = (int)asked.threads;
     cli_interrupt_catch();
     int result = 0;
     if (cli_source_plan(&source, &model, &err) != TARE_OK) {
         result = cli_fail(&err);
     } else {
         cli_report_warn(model);
-        convert.to = targets[to];
-        convert.dtype = dtype < 0 ? NULL : dtypes[dtype];
-        convert.threads = (int)threads;
-        result = execute(model, folder, &convert, &progress);
+        asked.convert.to = tare_convert_format((size_t)asked.to);
+        asked.convert.dtype = asked.dtype < 0 ? NULL : dtypes[asked.dtype];
+        asked.convert.threads = (int)asked.threads;
+        result = execute(model, asked.folder, &asked.convert, &progress);
     }
     tare_model_free(model);
     return result;
 }
+
+const struct cli_verb cli_convert = {
+    .name = "convert",
+    .summary = "Write it as a folder that another program loads.",
+    .about =
+        "Writes a folder that another program loads: one of MLX for mlx-lm, or what --to names. "
+        "The folder appears under its name only when complete; one that is there already is refused. "
+        "Memory does not grow with the model.\n\n"
+        "Beside the tensors lies tare.json: of each module the hashes of its source and of what it became, what was "
+        "rounded and by how much, and whether the way back gives the source's bytes; and the sha256 of all files but "
+        "the card. "
+        "Killed or interrupted, it leaves .DIR.tare-partial, and the same command continues from there; two at once "
+        "do not write one folder.",
+    .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL, .optional = true}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"tare convert models/fable -o fable-mlx", "Writes a folder that mlx-lm loads."},
+                 {"tare convert models/fable -o fable.gguf --to gguf", "Writes one file for llama.cpp."},
+                 {"tare convert models/fable -o fable-gptq --to gptq --proof", "Proves that nothing was lost."}},
+    .see = "explain diff verify",
+    .run = run,
+};

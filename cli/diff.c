@@ -108,23 +108,31 @@ static int compare(tare_model *const model[2], int threads, bool json, bool all)
     return status;
 }
 
-int cli_diff(const struct cli_verb *verb, int argc, char **argv)
+struct asked {
+    bool json;
+    bool all;
+    int tie;
+    int zeros;
+    int64_t threads;
+};
+
+static const struct cli_flag flags[] = {
+    {.name = "json",
+     CLI_IS_SWITCH(struct asked, json),
+     .usual = true,
+     .help = "print every parameter as one JSON object (docs/json.md)"},
+    {.name = "all", CLI_IS_SWITCH(struct asked, all), .usual = true, .help = "list equal parameters too"},
+    CLI_FLAG_TIE(struct asked, tie),
+    CLI_FLAG_ZEROS(struct asked, zeros),
+    CLI_FLAG_THREADS(struct asked, threads),
+};
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
-    bool json = false, all = false;
-    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0, status = 0;
-    int64_t threads = 0;
-    const struct cli_flag flags[] = {
-        {"json", 0, CLI_SWITCH, &json, NULL, "print every parameter as one JSON object (docs/json.md)", 0, 0, NULL},
-        {"all", 0, CLI_SWITCH, &all, NULL, "list equal parameters too", 0, 0, NULL},
-        CLI_FLAG_TIE(&tie),
-        CLI_FLAG_ZEROS(&zeros),
-        CLI_FLAG_THREADS(&threads),
-    };
-    status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 2, &words);
+    struct asked asked = {.tie = TARE_TIE_AUTO, .zeros = TARE_ZEROS_AUTO};
+    int words = 0, status = cli_parse(verb, &asked, argc, argv, &words);
     if (status != CLI_GO_ON)
         return status;
-    if (words != 2)
-        return cli_wrong("diff: two models are needed: tare %s %s", verb->name, verb->usage);
     tare_model *model[2] = {NULL, NULL};
     cli_interrupt_catch();
     status = 0;
@@ -135,15 +143,34 @@ int cli_diff(const struct cli_verb *verb, int argc, char **argv)
             status = cli_fail(&err);
             break;
         }
-        source.options.tie = (enum tare_tie)tie;
-        source.options.zeros = (enum tare_zeros)zeros;
-        source.options.threads = (int)threads;
+        source.options.tie = (enum tare_tie)asked.tie;
+        source.options.zeros = (enum tare_zeros)asked.zeros;
+        source.options.threads = (int)asked.threads;
         if (cli_source_plan(&source, &model[k], &err) != TARE_OK)
             status = cli_fail(&err);
     }
     if (!status)
-        status = compare(model, (int)threads, json, all);
+        status = compare(model, (int)asked.threads, asked.json, asked.all);
     tare_model_free(model[0]);
     tare_model_free(model[1]);
     return status;
 }
+
+const struct cli_verb cli_diff = {
+    .name = "diff",
+    .summary = "Two checkpoints in any formats: what is equal, and how far the rest is.",
+    .about =
+        "Compares two checkpoints in any formats, parameter by parameter: the same bytes; the same codes, scales and "
+        "zeros in another layout; the same values, dequantized in float32; or the largest absolute difference, its "
+        "row and column, and both numbers. "
+        "Lists what differs, and sums up.",
+    .words = {{.name = "A", .takes = CLI_TAKES_MODEL}, {.name = "B", .takes = CLI_TAKES_MODEL}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"tare diff models/fable fable", "Compares a folder with the built-in model."},
+                 {"tare convert -o fable-awq --to awq && tare diff fable fable-awq --all",
+                  "Shows what a conversion kept."}},
+    .exit_one = "Something differs, or only one of them has it.",
+    .see = "verify convert",
+    .run = run,
+};

@@ -116,10 +116,10 @@ static int one_tensor(const tare_model *model, const struct tare_report *report,
     return status;
 }
 
-int cli_explain(const struct cli_verb *verb, int argc, char **argv)
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
     struct cli_look look;
-    int status = cli_look(verb, "print one JSON object (docs/json.md)", 2, argc, argv, &look);
+    int status = cli_look(verb, argc, argv, &look);
     if (status != CLI_GO_ON)
         return status;
     const struct tare_report *report = look.report;
@@ -140,3 +140,22 @@ int cli_explain(const struct cli_verb *verb, int argc, char **argv)
     tare_model_free(look.model);
     return status;
 }
+
+static const struct cli_flag flags[] = {CLI_FLAGS_LOOK("print one JSON object (docs/json.md)")};
+
+const struct cli_verb cli_explain = {
+    .name = "explain",
+    .summary = "The whole plan, or where one tensor comes from or went.",
+    .about = "Prints the whole plan: each parameter of the model with its shape, its format and its source. "
+             "With TENSOR it prints where that one comes from or went: its file and offset, each rewriting, its rule, "
+             "the config key. "
+             "A name that does not exist ends with 2 and the nearest names.",
+    .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL, .optional = true},
+              {.name = "TENSOR", .optional = true, .inside = true}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"tare explain models/fable", "Prints the whole plan."},
+                 {"tare explain models/fable lm_head.qweight", "Says why the head is set aside."}},
+    .see = "check convert",
+    .run = run,
+};

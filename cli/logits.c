@@ -146,41 +146,69 @@ static int plan_and_compute(const struct cli_source *source, const struct ids *i
     return status;
 }
 
-int cli_logits(const struct cli_verb *verb, int argc, char **argv)
+struct asked {
+    const char *ids;
+    const char *output;
+    int64_t prefill;
+    int tie;
+    int zeros;
+    int64_t threads;
+};
+
+static const struct cli_flag flags[] = {
+    {.name = "ids", CLI_IS_TEXT(struct asked, ids), .value = "1,2,3", .needed = true, .help = "the ids to feed"},
+    {.name = "output",
+     .letter = 'o',
+     CLI_IS_TEXT(struct asked, output),
+     .value = "FILE.npy",
+     .takes = CLI_TAKES_FILE,
+     .usual = true,
+     .help = "write float32 (ids, vocabulary); without it: the best five"},
+    {.name = "prefill",
+     CLI_IS_WHOLE(struct asked, prefill, 1, INT32_MAX),
+     .value = "N",
+     .help = "feed the first N at once, the rest one by one; default: all at once"},
+    CLI_FLAG_TIE(struct asked, tie),
+    CLI_FLAG_ZEROS(struct asked, zeros),
+    CLI_FLAG_THREADS(struct asked, threads),
+};
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
-    const char *list = NULL, *output = NULL;
-    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0;
-    int64_t threads = 0, prefill = 0;
-    const struct cli_flag flags[] = {
-        {"ids", 0, CLI_TEXT, &list, "1,2,3", "the ids to feed", 0, 0, NULL},
-        {"output", 'o', CLI_TEXT, &output, "FILE.npy", "write float32 (ids, vocabulary); without it: the best five", 0,
-         0, NULL},
-        {"prefill", 0, CLI_WHOLE, &prefill, "N", "feed the first N at once, the rest one by one; default: all at once",
-         1, INT32_MAX, NULL},
-        CLI_FLAG_TIE(&tie),
-        CLI_FLAG_ZEROS(&zeros),
-        CLI_FLAG_THREADS(&threads),
-    };
-    int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
+    struct asked asked = {.tie = TARE_TIE_AUTO, .zeros = TARE_ZEROS_AUTO};
+    int words = 0, status = cli_parse(verb, &asked, argc, argv, &words);
     if (status != CLI_GO_ON)
         return status;
-    if (!list)
-        return cli_wrong("logits: --ids is needed: the ids to feed, as 1,2,3");
 
     struct cli_source source;
     struct tare_error err = {0};
     struct ids ids = {0};
-    status = parse_ids(list, &ids);
-    if (status == CLI_GO_ON && (size_t)prefill > ids.n)
-        status = cli_wrong("logits: --prefill %lld is more than the %zu ids given", (long long)prefill, ids.n);
+    status = parse_ids(asked.ids, &ids);
+    if (status == CLI_GO_ON && (size_t)asked.prefill > ids.n)
+        status = cli_wrong("logits: --prefill %lld is more than the %zu ids given", (long long)asked.prefill, ids.n);
     if (status == CLI_GO_ON && cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
         status = cli_fail(&err);
     if (status == CLI_GO_ON) {
-        source.options.tie = (enum tare_tie)tie;
-        source.options.zeros = (enum tare_zeros)zeros;
-        source.options.threads = (int)threads;
-        status = plan_and_compute(&source, &ids, prefill ? (size_t)prefill : ids.n, output);
+        source.options.tie = (enum tare_tie)asked.tie;
+        source.options.zeros = (enum tare_zeros)asked.zeros;
+        source.options.threads = (int)asked.threads;
+        status = plan_and_compute(&source, &ids, asked.prefill ? (size_t)asked.prefill : ids.n, asked.output);
     }
     free(ids.id);
     return status;
 }
+
+const struct cli_verb cli_logits = {
+    .name = "logits",
+    .summary = "The model's float32 logits for some ids.",
+    .about = "Computes the logits of each id of --ids, all in float32, for tests of parity in any language. "
+             "-o writes them as a .npy file of shape (ids, vocabulary); without it the best five of each position are "
+             "printed, with their words where the model has a tokenizer.",
+    .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL, .optional = true}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"tare logits --ids 1,2,3", "Shows what may follow each id."},
+                 {"tare logits models/fable --ids 1,2,3 -o logits.npy", "Writes them for numpy."}},
+    .see = "run tokenize perplexity",
+    .run = run,
+};

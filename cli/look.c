@@ -5,31 +5,22 @@
 #include "print.h"
 #include "source.h"
 
-int cli_look(const struct cli_verb *verb, const char *json_help, int room, int argc, char **argv, struct cli_look *look)
+int cli_look(const struct cli_verb *verb, int argc, char **argv, struct cli_look *look)
 {
-    bool no_data = false;
-    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO;
-    int64_t threads = 0;
+    struct cli_look_asked asked = {.tie = TARE_TIE_AUTO, .zeros = TARE_ZEROS_AUTO};
     *look = (struct cli_look){0};
-    const struct cli_flag flags[] = {
-        {"json", 0, CLI_SWITCH, &look->json, NULL, json_help, 0, 0, NULL},
-        {"no-data", 0, CLI_SWITCH, &no_data, NULL, "read headers only: the head is not compared with the embedding", 0,
-         0, NULL},
-        CLI_FLAG_TIE(&tie),
-        CLI_FLAG_ZEROS(&zeros),
-        CLI_FLAG_THREADS(&threads),
-    };
-    const int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, room, &look->words);
+    const int status = cli_parse(verb, &asked, argc, argv, &look->words);
     if (status != CLI_GO_ON)
         return status;
 
+    look->json = asked.json;
     struct cli_source source;
     if (cli_source_find(&source, look->words ? argv[0] : NULL, &look->err) != TARE_OK)
         return cli_fail(&look->err);
-    source.options.tie = (enum tare_tie)tie;
-    source.options.zeros = (enum tare_zeros)zeros;
-    source.options.no_data = no_data;
-    source.options.threads = (int)threads;
+    source.options.tie = (enum tare_tie)asked.tie;
+    source.options.zeros = (enum tare_zeros)asked.zeros;
+    source.options.no_data = asked.no_data;
+    source.options.threads = (int)asked.threads;
     look->code = cli_source_plan(&source, &look->model, &look->err);
     look->status = look->code == TARE_OK ? 0 : cli_fail(&look->err);
     look->report = look->model ? tare_model_report(look->model) : NULL;

@@ -20,9 +20,28 @@ struct cli_look {
     int status;
 };
 
-/* Reads the flags and plans the model. The verb takes at most `room` words. Returns CLI_GO_ON with *look filled, or
- * the exit status to end with. */
-int cli_look(const struct cli_verb *verb, const char *json_help, int room, int argc, char **argv,
-             struct cli_look *look);
+/* The values of the flags, and the flags, which are all that the verb has. */
+struct cli_look_asked {
+    bool json;
+    bool no_data;
+    int tie;
+    int zeros;
+    int64_t threads;
+};
+#define CLI_FLAGS_LOOK(json_help)                                                                                      \
+    {.name = "json",                                                                                                   \
+     CLI_IS_SWITCH(struct cli_look_asked, json),                                                                       \
+     .usual = true,                                                                                                    \
+     .help = (json_help),                                                                                              \
+     .more = "Also when the model does not load."},                                                                    \
+        {.name = "no-data",                                                                                            \
+         CLI_IS_SWITCH(struct cli_look_asked, no_data),                                                                \
+         .usual = true,                                                                                                \
+         .help = "read headers only: the head is not compared with the embedding"},                                    \
+        CLI_FLAG_TIE(struct cli_look_asked, tie), CLI_FLAG_ZEROS(struct cli_look_asked, zeros),                        \
+        CLI_FLAG_THREADS(struct cli_look_asked, threads)
+
+/* Reads the flags and plans the model. Returns CLI_GO_ON with *look filled, or the exit status to end with. */
+int cli_look(const struct cli_verb *verb, int argc, char **argv, struct cli_look *look);
 
 #endif

@@ -3,17 +3,38 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "documents/help.h"
 #include "near.h"
 #include "print.h"
 
 const char *const cli_tie_choices[] = {"auto", "config", "proved", "keep", NULL};
+const char cli_tie_more[] =
+    "A redundant head is an output head in the files for which the model has no parameter. "
+    "auto, the default: the flags of config.json decide; where only a default said tied and the head differs, it is "
+    "the model's own, or refused. "
+    "config: flags and defaults decide, and a difference only warns. "
+    "proved: it is dropped only if it is proved equal to the embedding. "
+    "keep: the head becomes the model's own.";
+
 const char *const cli_zeros_choices[] = {"auto", "v1", "v2", NULL};
+const char cli_zeros_more[] = "auto, the default: what checkpoint_format says; a file whose data say otherwise is "
+                              "refused. v1: the zero minus 1. v2: the zero.";
+
+const char *const cli_kv_choices[] = {"32", "16", "8", "4", NULL};
+const char cli_kv_more[] = "32 is float32 and 16 is float16. 8 and 4 come in blocks of 32 with a scale of 16 bits, 4 "
+                           "with a lowest value too: 8.5 and 5 bits in all.";
+
+const char *cli_flag_choice(const struct cli_flag *flag, size_t index)
+{
+    return flag->choice ? flag->choice(index) : flag->choices ? flag->choices[index] : NULL;
+}
 
 int cli_wrong(const char *format, ...)
 {
@@ -52,139 +73,176 @@ bool cli_real(const char *text, double least, double most, double *number)
     return true;
 }
 
-enum { FLAG_SIZE = 64 };
-
-/* Writes the left column of the help: "-o, --output DIR". Returns its length. */
-static int flag_text(const struct cli_flag *flag, char text[FLAG_SIZE])
-{
-    const char letter[] = {'-', flag->letter, ',', ' ', 0};
-    return snprintf(text, FLAG_SIZE, "%s--%s%s%s", flag->letter ? letter : "", flag->name, flag->value ? " " : "",
-                    flag->value ? flag->value : "");
-}
-
-static int print_help(const struct cli_verb *verb, const struct cli_flag *flags, size_t n)
-{
-    printf("tare %s %s\n\n%s\n\n", verb->name, verb->usage, verb->summary);
-    char left[FLAG_SIZE];
-    int width = 20;
-    for (size_t i = 0; i < n; i++) {
-        const int length = flag_text(&flags[i], left);
-        width = length > width ? length : width;
-    }
-    for (size_t i = 0; i < n; i++) {
-        flag_text(&flags[i], left);
-        /* A line break in a help text is written for a column of 20. */
-        printf("  %-*s %s\n", width, left, flags[i].help);
-    }
-    printf("  %-*s %s\n", width, "--help", "this text");
-    return 0;
-}
-
-static int unknown_flag(const struct cli_verb *verb, const struct cli_flag *flags, size_t n, const char *word)
+static int unknown_flag(const struct cli_verb *verb, const char *word)
 {
     struct cli_near near = cli_near_init(word + strspn(word, "-"));
-    for (size_t i = 0; i < n; i++)
-        cli_near_offer(&near, flags[i].name);
+    for (size_t i = 0; i < verb->n_flags; i++)
+        cli_near_offer(&near, verb->flags[i].name);
     if (near.n && near.distance[0] <= 2)
         return cli_wrong("%s: unknown flag %s; did you mean --%s?", verb->name, word, near.name[0]);
     return cli_wrong("%s: unknown flag %s; tare help %s lists them", verb->name, word, verb->name);
 }
 
-static int set_choice(const struct cli_verb *verb, const struct cli_flag *flag, const char *value)
+static int set_choice(const struct cli_verb *verb, const struct cli_flag *flag, int *to, const char *value)
 {
-    char list[256] = "";
-    for (int i = 0; flag->choices[i]; i++) {
-        const size_t at = strlen(list);
-        if (strcmp(value, flag->choices[i]) == 0) {
-            *(int *)flag->to = i;
+    char list[CLI_LINE];
+    const char *choice;
+    for (size_t i = 0; (choice = cli_flag_choice(flag, i)); i++)
+        if (strcmp(value, choice) == 0) {
+            *to = (int)i;
             return CLI_GO_ON;
         }
-        snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", flag->choices[i]);
-    }
+    cli_help_choices(flag, list);
     return cli_wrong("%s: --%s takes %s, not \"%s\"", verb->name, flag->name, list, value);
 }
 
-static int set_flag(const struct cli_verb *verb, const struct cli_flag *flag, const char *value)
+/* Adds a value to a list, which holds only so many. */
+static int add_value(const struct cli_verb *verb, const struct cli_flag *flag, struct cli_list *list, const char *value)
 {
+    if (!*value || list->n == CLI_LIST_MOST)
+        return cli_wrong("%s: --%s takes a value that is not empty, at most %d times", verb->name, flag->name,
+                         CLI_LIST_MOST);
+    list->items[list->n++] = value;
+    return CLI_GO_ON;
+}
+
+static int set_flag(const struct cli_verb *verb, const struct cli_flag *flag, void *options, const char *value)
+{
+    void *to = (char *)options + flag->to;
     switch (flag->kind) {
     case CLI_SWITCH:
-        *(bool *)flag->to = true;
+        *(bool *)to = true;
         return CLI_GO_ON;
     case CLI_WHOLE:
-        if (cli_whole(value, flag->least, flag->most, flag->to))
+        if (cli_whole(value, flag->least, flag->most, to))
             return CLI_GO_ON;
         return cli_wrong("%s: --%s takes a whole number from %lld to %lld, not \"%s\"", verb->name, flag->name,
                          (long long)flag->least, (long long)flag->most, value);
     case CLI_REAL:
-        if (cli_real(value, (double)flag->least, (double)flag->most, flag->to))
+        if (cli_real(value, (double)flag->least, (double)flag->most, to))
             return CLI_GO_ON;
         return cli_wrong("%s: --%s takes a number from %lld to %lld, not \"%s\"", verb->name, flag->name,
                          (long long)flag->least, (long long)flag->most, value);
     case CLI_TEXT:
         if (!*value)
             return cli_wrong("%s: --%s needs a value that is not empty", verb->name, flag->name);
-        *(const char **)flag->to = value;
+        *(const char **)to = value;
         return CLI_GO_ON;
-    case CLI_LIST: {
-        struct cli_list *list = flag->to;
-        if (!*value || list->n == CLI_LIST_MOST)
-            return cli_wrong("%s: --%s takes a value that is not empty, at most %d times", verb->name, flag->name,
-                             CLI_LIST_MOST);
-        list->items[list->n++] = value;
-        return CLI_GO_ON;
-    }
+    case CLI_LIST:
+        return add_value(verb, flag, to, value);
     case CLI_CHOICE:
-        return set_choice(verb, flag, value);
+        return set_choice(verb, flag, to, value);
     }
     return CLI_USAGE;
 }
 
 /* Finds the flag that a word names: "-o", "--name" or "--name=value". NULL when there is none. */
-static const struct cli_flag *find_flag(const struct cli_flag *flags, size_t n, const char *word)
+static const struct cli_flag *find_flag(const struct cli_verb *verb, const char *word)
 {
     const size_t length = strcspn(word, "=");
-    for (size_t i = 0; i < n; i++) {
-        if (word[1] == '-' && length - 2 == strlen(flags[i].name) && memcmp(word + 2, flags[i].name, length - 2) == 0)
-            return &flags[i];
-        if (word[1] != '-' && length == 2 && word[1] == flags[i].letter)
-            return &flags[i];
+    for (size_t i = 0; i < verb->n_flags; i++) {
+        const struct cli_flag *flag = &verb->flags[i];
+        if (word[1] == '-' && length - 2 == strlen(flag->name) && memcmp(word + 2, flag->name, length - 2) == 0)
+            return flag;
+        if (word[1] != '-' && length == 2 && word[1] == flag->letter)
+            return flag;
     }
     return NULL;
 }
 
-int cli_parse(const struct cli_verb *verb, const struct cli_flag *flags, size_t n, int argc, char **argv, int room,
-              int *words)
+/* What was on the command line. */
+struct given {
+    const struct cli_flag *flags[CLI_FLAGS];
+    size_t n;
+    int words;
+};
+
+static bool is_given(const struct given *given, const struct cli_flag *flag)
 {
+    for (size_t i = 0; i < given->n; i++)
+        if (given->flags[i] == flag)
+            return true;
+    return false;
+}
+
+/* Refuses a flag that excludes one that was given before. */
+static int take_flag(const struct cli_verb *verb, struct given *given, const struct cli_flag *flag)
+{
+    for (size_t i = 0; i < given->n; i++)
+        if (flag->either && given->flags[i] != flag && given->flags[i]->either == flag->either)
+            return cli_wrong("%s: --%s or --%s, not both", verb->name, given->flags[i]->name, flag->name);
+    if (!is_given(given, flag) && given->n < CLI_FLAGS)
+        given->flags[given->n++] = flag;
+    return CLI_GO_ON;
+}
+
+/* Looks whether each word and flag that the verb needs was given. */
+static int complete(const struct cli_verb *verb, const struct given *given)
+{
+    char text[CLI_LINE];
+    for (int i = 0; i < CLI_WORDS && verb->words[i].name; i++)
+        if (!verb->words[i].optional && i >= given->words) {
+            cli_help_usage(verb, text);
+            return cli_wrong("%s: %s is needed; usage: %s", verb->name, verb->words[i].name, text);
+        }
+    for (size_t i = 0; i < verb->n_flags; i++)
+        if (verb->flags[i].needed && !is_given(given, &verb->flags[i])) {
+            cli_help_flag(&verb->flags[i], text);
+            return cli_wrong("%s: %s is needed: %s", verb->name, text, verb->flags[i].help);
+        }
+    return CLI_GO_ON;
+}
+
+/* How many words the verb takes. */
+static int room_of(const struct cli_verb *verb)
+{
+    int n = 0;
+    while (n < CLI_WORDS && verb->words[n].name)
+        n++;
+    return n && verb->words[n - 1].repeats ? INT_MAX : n;
+}
+
+/* Reads the flag argv[*i], and its value, which may be the next one. */
+static int read_flag(const struct cli_verb *verb, struct given *given, void *to, int argc, char **argv, int *i)
+{
+    const char *word = argv[*i], *value = strchr(word, '=');
+    const struct cli_flag *flag = find_flag(verb, word);
+    if (!flag)
+        return unknown_flag(verb, word);
+    if (flag->kind == CLI_SWITCH && value)
+        return cli_wrong("%s: --%s takes no value", verb->name, flag->name);
+    if (flag->kind != CLI_SWITCH && !value && *i + 1 == argc)
+        return cli_wrong("%s: --%s needs a value", verb->name, flag->name);
+    value = value ? value + 1 : flag->kind == CLI_SWITCH ? "" : argv[++*i];
+    const int status = take_flag(verb, given, flag);
+    return status == CLI_GO_ON ? set_flag(verb, flag, to, value) : status;
+}
+
+int cli_parse(const struct cli_verb *verb, void *to, int argc, char **argv, int *words)
+{
+    struct given given = {0};
     /* True until "--", which ends the flags. */
     bool open = true;
-    *words = 0;
-    for (int i = 0; i < argc; i++) {
+    const int room = room_of(verb);
+    int status = CLI_GO_ON;
+    for (int i = 0; i < argc && status == CLI_GO_ON; i++) {
         char *word = argv[i];
         if (!open || word[0] != '-' || !word[1]) {
-            if (*words == room)
-                return cli_wrong("%s: one word too many: \"%s\"; usage: tare %s %s", verb->name, word, verb->name,
-                                 verb->usage);
-            argv[(*words)++] = word;
-            continue;
-        }
-        if (strcmp(word, "--") == 0) {
+            if (given.words == room) {
+                char text[CLI_LINE];
+                cli_help_usage(verb, text);
+                return cli_wrong("%s: one word too many: \"%s\"; usage: %s", verb->name, word, text);
+            }
+            argv[given.words++] = word;
+        } else if (strcmp(word, "--") == 0) {
             open = false;
-            continue;
+        } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+            cli_help_print(verb);
+            return 0;
+        } else {
+            status = read_flag(verb, &given, to, argc, argv, &i);
         }
-        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
-            return print_help(verb, flags, n);
-        const struct cli_flag *flag = find_flag(flags, n, word);
-        if (!flag)
-            return unknown_flag(verb, flags, n, word);
-        const char *value = strchr(word, '=');
-        if (flag->kind == CLI_SWITCH && value)
-            return cli_wrong("%s: --%s takes no value", verb->name, flag->name);
-        if (flag->kind != CLI_SWITCH && !value && i + 1 == argc)
-            return cli_wrong("%s: --%s needs a value", verb->name, flag->name);
-        value = value ? value + 1 : flag->kind == CLI_SWITCH ? "" : argv[++i];
-        const int status = set_flag(verb, flag, value);
-        if (status != CLI_GO_ON)
-            return status;
     }
-    return CLI_GO_ON;
+    *words = given.words;
+    return status == CLI_GO_ON ? complete(verb, &given) : status;
 }

@@ -272,43 +272,59 @@ static int plan_and_measure(struct measure *m, const struct cli_source *source, 
     return 0;
 }
 
-int cli_perplexity(const struct cli_verb *verb, int argc, char **argv)
+struct asked {
+    int64_t context;
+    bool as_run;
+    bool against_exact;
+    int64_t kv_bits;
+    bool json;
+    int tie;
+    int zeros;
+    int64_t threads;
+};
+
+static const struct cli_flag flags[] = {
+    {.name = "context",
+     CLI_IS_WHOLE(struct asked, context, 1, INT32_MAX),
+     .value = "N",
+     .usual = true,
+     .help = "ids of a window; default: the model's, at most 4096",
+     .more = "Each id of a window predicts the one after it. The first id of the text is not scored, nor is what is "
+             "left after the last whole window."},
+    {.name = "as-run",
+     CLI_IS_SWITCH(struct asked, as_run),
+     .help = "as run and chat compute, activations in 8 bits; default: all in float32",
+     .more = "Float32 is what the checkpoint says."},
+    {.name = "against-exact",
+     CLI_IS_SWITCH(struct asked, against_exact),
+     .help = "both ways: what --as-run costs, and the KL divergence",
+     .more = "It also prints the share of tokens whose best guess is the same."},
+    CLI_FLAG_KV_BITS(struct asked, kv_bits),
+    {.name = "json", CLI_IS_SWITCH(struct asked, json), .usual = true, .help = "print one JSON object (docs/json.md)"},
+    CLI_FLAG_TIE(struct asked, tie),
+    CLI_FLAG_ZEROS(struct asked, zeros),
+    CLI_FLAG_THREADS(struct asked, threads),
+};
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
-    struct measure m = {0};
-    bool json = false;
-    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0;
-    int64_t threads = 0;
-    const struct cli_flag flags[] = {
-        {"context", 0, CLI_WHOLE, &m.context, "N",
-         "ids fed in a window; each predicts the next one, the first of the\n"
-         "                       text is not scored, nor is what is left after the last whole\n"
-         "                       window; default: the model's, at most 4096",
-         1, INT32_MAX, NULL},
-        {"as-run", 0, CLI_SWITCH, &m.as_run, NULL,
-         "as run and chat compute, activations in 8 bits; default: all in\n"
-         "                       float32, which is what the checkpoint says",
-         0, 0, NULL},
-        {"against-exact", 0, CLI_SWITCH, &m.against, NULL, "both: what --as-run costs, and the KL divergence", 0, 0,
-         NULL},
-        CLI_FLAG_KV_BITS(&m.kv_bits),
-        {"json", 0, CLI_SWITCH, &json, NULL, "print one JSON object (docs/json.md)", 0, 0, NULL},
-        CLI_FLAG_TIE(&tie),
-        CLI_FLAG_ZEROS(&zeros),
-        CLI_FLAG_THREADS(&threads),
-    };
-    int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 2, &words);
+    struct asked asked = {.tie = TARE_TIE_AUTO, .zeros = TARE_ZEROS_AUTO};
+    int words = 0, status = cli_parse(verb, &asked, argc, argv, &words);
     if (status != CLI_GO_ON)
         return status;
-    if (words != 2)
-        return cli_wrong("perplexity: a model and a file of text are needed: tare perplexity MODEL FILE");
+    struct measure m = {.context = asked.context,
+                        .as_run = asked.as_run,
+                        .against = asked.against_exact,
+                        .kv_bits = asked.kv_bits,
+                        .threads = (int)asked.threads};
     struct cli_source source;
     struct tare_error err = {0};
     if (cli_source_find(&source, argv[0], &err) != TARE_OK)
         return cli_fail(&err);
-    source.options.tie = (enum tare_tie)tie;
-    source.options.zeros = (enum tare_zeros)zeros;
-    source.options.threads = m.threads = (int)threads;
-    status = plan_and_measure(&m, &source, argv[1], json);
+    source.options.tie = (enum tare_tie)asked.tie;
+    source.options.zeros = (enum tare_zeros)asked.zeros;
+    source.options.threads = m.threads;
+    status = plan_and_measure(&m, &source, argv[1], asked.json);
     for (int k = 0; k < PATHS; k++) {
         free(m.paths[k].logits);
         tare_session_free(m.paths[k].session);
@@ -318,3 +334,22 @@ int cli_perplexity(const struct cli_verb *verb, int argc, char **argv)
     tare_model_free(m.model);
     return status;
 }
+
+const struct cli_verb cli_perplexity = {
+    .name = "perplexity",
+    .summary = "How well it predicts a text.",
+    .about =
+        "Says how well the model predicts the text in FILE, or on standard input where that is \"-\": exp of the mean "
+        "of -ln p. "
+        "The text is tokenized as a prompt is, and cut into windows of --context ids that do not overlap. "
+        "Each id of a window predicts the one after it, the last one of a window the first one of the next; so every "
+        "id of the text but the first is predicted once. "
+        "What is left after the last whole window is not scored, but where there is no whole one.",
+    .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL}, {.name = "FILE", .takes = CLI_TAKES_FILE}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"tare run --max-tokens 100 \"Once upon a time\" | tare perplexity fable -",
+                  "Scores a story of the model's own."}},
+    .see = "run diff bench",
+    .run = run,
+};

@@ -149,36 +149,82 @@ static int find(struct cli_source *source, const char *folder, bool in_place, bo
     return status;
 }
 
-int cli_repair(const struct cli_verb *verb, int argc, char **argv)
+struct asked {
+    const char *folder;
+    bool in_place;
+    bool undo;
+    bool json;
+    bool no_data;
+    int64_t threads;
+};
+
+static const struct cli_flag flags[] = {
+    {.name = "output",
+     .letter = 'o',
+     CLI_IS_TEXT(struct asked, folder),
+     .value = "DIR",
+     .takes = CLI_TAKES_FOLDER,
+     .usual = true,
+     .either = 'w',
+     .help = "write the mended checkpoint there; it may not exist yet",
+     .more = "What does not change is linked or copied."},
+    {.name = "in-place",
+     CLI_IS_SWITCH(struct asked, in_place),
+     .usual = true,
+     .either = 'w',
+     .help = "change the files, and keep the old ones as NAME.before-repair",
+     .more = "Each file is replaced at once."},
+    {.name = "undo",
+     CLI_IS_SWITCH(struct asked, undo),
+     .usual = true,
+     .either = 'w',
+     .help = "put the files that --in-place kept back"},
+    {.name = "json",
+     CLI_IS_SWITCH(struct asked, json),
+     .usual = true,
+     .help = "print the patch as one JSON object (docs/json.md)"},
+    {.name = "no-data",
+     CLI_IS_SWITCH(struct asked, no_data),
+     .help = "read headers only: what needs values is left as it is"},
+    CLI_FLAG_THREADS(struct asked, threads),
+};
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
-    const char *folder = NULL;
-    bool in_place = false, take_back = false, json = false, no_data = false;
+    struct asked asked = {0};
     int words = 0;
-    int64_t threads = 0;
-    const struct cli_flag flags[] = {
-        {"output", 'o', CLI_TEXT, &folder, "DIR", "write the mended checkpoint there; it may not exist yet", 0, 0,
-         NULL},
-        {"in-place", 0, CLI_SWITCH, &in_place, NULL, "change the files, and keep the old ones as NAME.before-repair", 0,
-         0, NULL},
-        {"undo", 0, CLI_SWITCH, &take_back, NULL, "put the files that --in-place kept back", 0, 0, NULL},
-        {"json", 0, CLI_SWITCH, &json, NULL, "print the patch as one JSON object (docs/json.md)", 0, 0, NULL},
-        {"no-data", 0, CLI_SWITCH, &no_data, NULL, "read headers only: what needs values is left as it is", 0, 0, NULL},
-        CLI_FLAG_THREADS(&threads),
-    };
-    const int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
+    const int status = cli_parse(verb, &asked, argc, argv, &words);
     if (status != CLI_GO_ON)
         return status;
-    if (!words)
-        return cli_wrong("repair: MODEL is needed");
-    if ((folder != NULL) + in_place + take_back > 1)
-        return cli_wrong("repair: one of -o DIR, --in-place and --undo at a time");
-    if (take_back)
+    if (asked.undo)
         return undo(argv[0]);
     struct cli_source source;
     struct tare_error err = {0};
     if (cli_source_find(&source, argv[0], &err) != TARE_OK)
         return cli_fail(&err);
-    source.options.no_data = no_data;
-    source.options.threads = (int)threads;
-    return find(&source, folder, in_place, json);
+    source.options.no_data = asked.no_data;
+    source.options.threads = (int)asked.threads;
+    return find(&source, asked.folder, asked.in_place, asked.json);
 }
+
+const struct cli_verb cli_repair = {
+    .name = "repair",
+    .summary = "Mend config.json, index and headers; shows the patch first.",
+    .about =
+        "Shows what would mend the checkpoint, where that is certain: keys of quantization_config that contradict the "
+        "tensors or are missing, tie_word_embeddings by comparing head and embedding, an index that is missing or "
+        "wrong, a head without an embedding, biases of zeros on linears that have none. "
+        "Without -o and --in-place nothing is written.\n\n"
+        "Data is never changed, and the result is planned again before it counts. "
+        "What is not certain is left as it is, and said. "
+        "Where the model does not load with any certain patch, the exit status is 4.",
+    .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"tare repair models/fable", "Shows what there is to do, and changes nothing."},
+                 {"tare repair models/fable -o fable-mended",
+                  "Writes a mended copy, where there is anything to mend."}},
+    .exit_one = "There is a patch, which is only shown.",
+    .see = "check verify",
+    .run = run,
+};

@@ -170,44 +170,79 @@ static int plan_and_tell(struct writer *w, const struct cli_source *source, cons
     return status;
 }
 
-int cli_run(const struct cli_verb *verb, int argc, char **argv)
+struct asked {
+    struct cli_sampling sampling;
+    const char *cache;
+    int64_t context;
+    bool exact;
+    int64_t kv_bits;
+    int tie;
+    int zeros;
+    int64_t threads;
+};
+
+static const struct cli_flag flags[] = {
+    CLI_FLAGS_SAMPLING(struct asked, sampling),
+    {.name = "prompt-cache",
+     CLI_IS_TEXT(struct asked, cache),
+     .value = "FILE",
+     .takes = CLI_TAKES_FILE,
+     .help = "continue the text in it as far as the prompt is the same; kept there",
+     .more = "The text and its state are taken from the file as far as the prompt begins with the same tokens, and "
+             "kept there afterwards. A file of another model is refused."},
+    {.name = "context",
+     CLI_IS_WHOLE(struct asked, context, 1, INT32_MAX),
+     .value = "N",
+     .help = "most tokens, prompt and text; default: what they need, at most the model's"},
+    {.name = "exact",
+     CLI_IS_SWITCH(struct asked, exact),
+     .help = "all in float32; without it activations are rounded to 8 bits",
+     .more = "They are rounded only on their way through packed weights."},
+    CLI_FLAG_KV_BITS(struct asked, kv_bits),
+    CLI_FLAG_TIE(struct asked, tie),
+    CLI_FLAG_ZEROS(struct asked, zeros),
+    CLI_FLAG_THREADS(struct asked, threads),
+};
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
-    struct cli_sampling asked = CLI_SAMPLING_INIT;
-    struct writer w = {0};
-    int64_t threads = 0, kv_bits = 0;
-    int tie = TARE_TIE_AUTO, zeros = TARE_ZEROS_AUTO, words = 0;
-    const char *cache = NULL;
-    const struct cli_flag flags[] = {
-        CLI_FLAGS_SAMPLING(&asked),
-        {"prompt-cache", 0, CLI_TEXT, &cache, "FILE",
-         "continue the text in it as far as the prompt is the same; kept there", 0, 0, NULL},
-        {"context", 0, CLI_WHOLE, &w.context, "N",
-         "most tokens, prompt and text; default: what they need, at most the model's", 1, INT32_MAX, NULL},
-        {"exact", 0, CLI_SWITCH, &w.exact, NULL, "all in float32; without it activations are rounded to 8 bits", 0, 0,
-         NULL},
-        CLI_FLAG_KV_BITS(&kv_bits),
-        CLI_FLAG_TIE(&tie),
-        CLI_FLAG_ZEROS(&zeros),
-        CLI_FLAG_THREADS(&threads),
-    };
-    int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 2, &words);
+    struct asked asked = {.sampling = CLI_SAMPLING_INIT, .tie = TARE_TIE_AUTO, .zeros = TARE_ZEROS_AUTO};
+    int words = 0, status = cli_parse(verb, &asked, argc, argv, &words);
     if (status != CLI_GO_ON)
         return status;
 
     const bool named = words == 2 || (words == 1 && cli_source_names_model(argv[0]));
+    struct writer w = {
+        .kv_bits = (int)asked.kv_bits, .exact = asked.exact, .context = asked.context, .cache = asked.cache};
     const char *word = words == 2 ? argv[1] : words == 1 && !named ? argv[0] : NULL;
     struct cli_source source;
     struct tare_error err = {0};
-    w.kv_bits = (int)kv_bits;
-    w.cache = cache;
     if (cli_source_find(&source, named ? argv[0] : NULL, &err) != TARE_OK)
         return cli_fail(&err);
-    source.options.tie = (enum tare_tie)tie;
-    source.options.zeros = (enum tare_zeros)zeros;
-    source.options.threads = (int)threads;
-    status = cli_sampling_take(verb, &asked, &w.asked);
+    source.options.tie = (enum tare_tie)asked.tie;
+    source.options.zeros = (enum tare_zeros)asked.zeros;
+    source.options.threads = (int)asked.threads;
+    status = cli_sampling_take(verb, &asked.sampling, &w.asked);
     if (status == CLI_GO_ON)
         status = plan_and_tell(&w, &source, word);
     writer_release(&w);
     return status;
 }
+
+const struct cli_verb cli_run = {
+    .name = "run",
+    .summary = "Continue a text.",
+    .about = "Prints the prompt and continues it, token by token. "
+             "One word alone is the model if it is a path, contains a slash and no space, or is fable; else it is the "
+             "prompt for fable. "
+             "Without a prompt, standard input is read where it is no terminal. "
+             "Ctrl-C ends it with 130.",
+    .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL, .optional = true}, {.name = "PROMPT", .optional = true}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"tare run \"Once upon a time, a little bear\"", "Lets the built-in model tell a story."},
+                 {"tare run models/fable \"One day\" --temp 0.6 --seed 1 --max-tokens 40", "The same text each time."},
+                 {"tare run models/fable \"The hero:\" --json-schema examples/hero.json", "Writes valid JSON."}},
+    .see = "chat logits bench",
+    .run = run,
+};

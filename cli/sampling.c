@@ -46,8 +46,6 @@ int cli_sampling_take(const struct cli_verb *verb, const struct cli_sampling *as
         if (!read_bias(asked->bias.items[i], &made->bias[i]))
             return cli_wrong("%s: --logit-bias takes ID=V, as 13=-2.5 or 13=-inf, not \"%s\"", verb->name,
                              asked->bias.items[i]);
-    if (asked->schema && asked->grammar)
-        return cli_wrong("%s: --json-schema or --grammar, not both", verb->name);
     made->sampling = (struct tare_sampling){.size = sizeof made->sampling,
                                             .temperature = (float)asked->temp,
                                             .top_p = (float)asked->top_p,

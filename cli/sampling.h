@@ -19,52 +19,83 @@ struct cli_sampling {
         .top_p = 1, .typical = 1, .repetition = 1, .most = 256, .window = 64, .seed = -1                               \
     }
 extern const char *const cli_draft_choices[];
-#define CLI_FLAGS_SAMPLING(s)                                                                                            \
-    {"max-tokens", 0,   CLI_WHOLE, &(s)->most, "N", "most tokens to write; default 256, in a chat 2048", 1,              \
-     INT32_MAX,    NULL},                                                                                                \
-        {"temp", 0, CLI_REAL, &(s)->temp, "T", "temperature; default 0: always the likeliest", 0, 100, NULL},            \
-        {"top-p", 0, CLI_REAL, &(s)->top_p, "P", "only the likeliest, up to this sum; default 1: all", 0, 1, NULL},      \
-        {"top-k", 0, CLI_WHOLE, &(s)->top_k, "K", "only the K likeliest; default 0: all", 0, INT32_MAX, NULL},           \
-        {"min-p", 0, CLI_REAL, &(s)->min_p, "P", "none below this part of the likeliest; default 0", 0, 1, NULL},        \
-        {"typical", 0, CLI_REAL, &(s)->typical, "P", "locally typical ones, up to this sum; default 1: all",             \
-         0,         1, NULL},                                                                                            \
-        {"repetition-penalty",                                                                                           \
-         0,                                                                                                              \
-         CLI_REAL,                                                                                                       \
-         &(s)->repetition,                                                                                               \
-         "R",                                                                                                            \
-         "divide logits of recent tokens; default 1",                                                                    \
-         0,                                                                                                              \
-         100,                                                                                                            \
-         NULL},                                                                                                          \
-        {"presence-penalty",                                                                                             \
-         0,                                                                                                              \
-         CLI_REAL,                                                                                                       \
-         &(s)->presence,                                                                                                 \
-         "R",                                                                                                            \
-         "subtract from recent tokens; default 0",                                                                       \
-         -100,                                                                                                           \
-         100,                                                                                                            \
-         NULL},                                                                                                          \
-        {"frequency-penalty",                                                                                            \
-         0,                                                                                                              \
-         CLI_REAL,                                                                                                       \
-         &(s)->frequency,                                                                                                \
-         "R",                                                                                                            \
-         "the same each time one came; default 0",                                                                       \
-         -100,                                                                                                           \
-         100,                                                                                                            \
-         NULL},                                                                                                          \
-        {"repeat-last-n", 0,   CLI_WHOLE, &(s)->window, "N", "how many tokens are recent; default 64, -1: all", -1,      \
-         INT32_MAX,       NULL},                                                                                         \
-        {"logit-bias", 0, CLI_LIST, &(s)->bias, "ID=V", "add V to the logit of a token; may come again", 0, 0, NULL},    \
-        {"seed", 0, CLI_WHOLE, &(s)->seed, "N", "same seed, same text; default: another each time", 0, INT64_MAX, NULL}, \
-        {"stop", 0, CLI_LIST, &(s)->stops, "STR", "end before this text; may come again", 0, 0, NULL},                   \
-        {"json-schema", 0, CLI_TEXT, &(s)->schema, "FILE", "write JSON that is valid by this schema", 0, 0, NULL},       \
-        {"grammar", 0, CLI_TEXT, &(s)->grammar, "FILE", "write what this grammar (GBNF) allows", 0, 0, NULL},            \
-    {                                                                                                                    \
-        "draft", 0, CLI_CHOICE, &(s)->draft, "HOW", "guess ahead: none, or lookup: from the text itself", 0, 0,          \
-            cli_draft_choices                                                                                            \
+/* Elements of a verb's list of flags: `s` is the struct of its values, `m` the member that is a struct cli_sampling. */
+#define CLI_FLAGS_SAMPLING(s, m)                                                                                       \
+    {.name = "max-tokens",                                                                                             \
+     CLI_IS_WHOLE(s, m.most, 1, INT32_MAX),                                                                            \
+     .value = "N",                                                                                                     \
+     .usual = true,                                                                                                    \
+     .help = "most tokens to write; default 256, in a chat 2048"},                                                     \
+        {.name = "temp",                                                                                               \
+         CLI_IS_REAL(s, m.temp, 0, 100),                                                                               \
+         .value = "T",                                                                                                 \
+         .usual = true,                                                                                                \
+         .help = "temperature; default 0: always the likeliest"},                                                      \
+        {.name = "top-p",                                                                                              \
+         CLI_IS_REAL(s, m.top_p, 0, 1),                                                                                \
+         .value = "P",                                                                                                 \
+         .help = "only the likeliest, up to this sum; default 1: all"},                                                \
+        {.name = "top-k",                                                                                              \
+         CLI_IS_WHOLE(s, m.top_k, 0, INT32_MAX),                                                                       \
+         .value = "K",                                                                                                 \
+         .help = "only the K likeliest; default 0: all"},                                                              \
+        {.name = "min-p",                                                                                              \
+         CLI_IS_REAL(s, m.min_p, 0, 1),                                                                                \
+         .value = "P",                                                                                                 \
+         .help = "none below this part of the likeliest; default 0"},                                                  \
+        {.name = "typical",                                                                                            \
+         CLI_IS_REAL(s, m.typical, 0, 1),                                                                              \
+         .value = "P",                                                                                                 \
+         .help = "locally typical ones, up to this sum; default 1: all"},                                              \
+        {.name = "repetition-penalty",                                                                                 \
+         CLI_IS_REAL(s, m.repetition, 0, 100),                                                                         \
+         .value = "R",                                                                                                 \
+         .help = "divide logits of recent tokens; default 1",                                                          \
+         .more = "A logit that is not above 0 is multiplied instead. --repeat-last-n says which tokens are recent."},  \
+        {.name = "presence-penalty",                                                                                   \
+         CLI_IS_REAL(s, m.presence, -100, 100),                                                                        \
+         .value = "R",                                                                                                 \
+         .help = "subtract from recent tokens; default 0"},                                                            \
+        {.name = "frequency-penalty",                                                                                  \
+         CLI_IS_REAL(s, m.frequency, -100, 100),                                                                       \
+         .value = "R",                                                                                                 \
+         .help = "subtract each time that a recent token came; default 0"},                                            \
+        {.name = "repeat-last-n",                                                                                      \
+         CLI_IS_WHOLE(s, m.window, -1, INT32_MAX),                                                                     \
+         .value = "N",                                                                                                 \
+         .help = "how many tokens are recent; default 64, -1: all"},                                                   \
+        {.name = "logit-bias",                                                                                         \
+         CLI_IS_LIST(s, m.bias),                                                                                       \
+         .value = "ID=V",                                                                                              \
+         .help = "add V to the logit of a token",                                                                      \
+         .more = "-inf forbids the token."},                                                                           \
+        {.name = "seed",                                                                                               \
+         CLI_IS_WHOLE(s, m.seed, 0, INT64_MAX),                                                                        \
+         .value = "N",                                                                                                 \
+         .help = "same seed, same text; default: another each time"},                                                  \
+        {.name = "stop",                                                                                               \
+         CLI_IS_LIST(s, m.stops),                                                                                      \
+         .value = "STR",                                                                                               \
+         .help = "end before this text",                                                                               \
+         .more = "The text itself is not printed."},                                                                   \
+        {.name = "json-schema",                                                                                        \
+         CLI_IS_TEXT(s, m.schema),                                                                                     \
+         .value = "FILE",                                                                                              \
+         .takes = CLI_TAKES_FILE,                                                                                      \
+         .either = 'g',                                                                                                \
+         .help = "write JSON that is valid by this schema",                                                            \
+         .more = "What of a schema is not supported is refused by name (docs/grammar.md)."},                           \
+        {.name = "grammar",                                                                                            \
+         CLI_IS_TEXT(s, m.grammar),                                                                                    \
+         .value = "FILE",                                                                                              \
+         .takes = CLI_TAKES_FILE,                                                                                      \
+         .either = 'g',                                                                                                \
+         .help = "write what this grammar (GBNF) allows",                                                              \
+         .more = "It is written as for llama.cpp (docs/grammar.md)."},                                                 \
+    {                                                                                                                  \
+        .name = "draft", CLI_IS_CHOICE(s, m.draft), .value = "HOW",                                                    \
+        .help = "guess ahead, and check several guesses at once", .choices = cli_draft_choices,                        \
+        .more = "lookup guesses that what followed the last tokens before follows again. The text is the same."        \
     }
 
 /* The same in the library's terms. options points into this struct and into argv. grammar.data is NULL without a

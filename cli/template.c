@@ -34,26 +34,26 @@ static int render(const struct cli_source *source, const struct tare_template_re
     return cli_finish(0);
 }
 
-int cli_template(const struct cli_verb *verb, int argc, char **argv)
+struct asked {
+    bool json;
+};
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
-    bool as_json = false;
+    struct asked asked = {0};
     int words = 0;
     struct cli_source source;
     struct cli_prompt prompt = {0};
     struct tare_error err = {0};
-    const struct cli_flag flags[] = {{"json", 0, CLI_SWITCH, &as_json, NULL,
-                                      "stdin is {\"messages\": [..], \"tools\": [..], ..}, not a user's text", 0, 0,
-                                      NULL}};
-    int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
+    int status = cli_parse(verb, &asked, argc, argv, &words);
     if (status != CLI_GO_ON)
         return status;
-    if (words != 1)
-        return cli_wrong("template: which model? usage: tare template %s", verb->usage);
     if (cli_source_find(&source, argv[0], &err))
         return cli_fail(&err);
-    status = cli_prompt_get(&prompt, "template", NULL, false,
-                            as_json ? "standard input is empty: give it {\"messages\": [..], \"tools\": [..]}"
-                                    : "standard input is empty: give it what the user says, or with --json messages");
+    status =
+        cli_prompt_get(&prompt, "template", NULL, false,
+                       asked.json ? "standard input is empty: give it {\"messages\": [..], \"tools\": [..]}"
+                                  : "standard input is empty: give it what the user says, or with --json messages");
     if (status != CLI_GO_ON)
         return status;
     char *text = strndup(prompt.text, prompt.size);
@@ -64,13 +64,35 @@ int cli_template(const struct cli_verb *verb, int argc, char **argv)
     } else if (strlen(text) < prompt.size) {
         status = cli_wrong("template: standard input has a NUL at byte %zu", strlen(text));
     } else {
-        request.variables = as_json ? text : NULL;
-        request.turns = as_json ? NULL : &turn;
+        request.variables = asked.json ? text : NULL;
+        request.turns = asked.json ? NULL : &turn;
         request.n_turns = 1;
-        request.add_generation_prompt = !as_json;
+        request.add_generation_prompt = !asked.json;
         status = render(&source, &request);
     }
     free(text);
     free(prompt.owned);
     return status;
 }
+
+static const struct cli_flag flags[] = {
+    {.name = "json",
+     CLI_IS_SWITCH(struct asked, json),
+     .usual = true,
+     .help = "stdin is {\"messages\": [..], \"tools\": [..], ..}, not a user's text",
+     .more = "Each further key is a variable of the template."},
+};
+
+const struct cli_verb cli_template = {
+    .name = "template",
+    .summary = "What the chat template makes of the messages on standard input.",
+    .about = "Prints what the model's chat template makes of standard input: of a user's text, or with --json of an "
+             "object of messages, tools and further variables. "
+             "Only the tokenizer's files are read.",
+    .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"echo \"Tell me a story\" | tare template ORG/NAME", "Shows the prompt that a question becomes."}},
+    .see = "chat tokenize",
+    .run = run,
+};

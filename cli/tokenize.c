@@ -103,20 +103,34 @@ static int decode(struct request *request)
     return 0;
 }
 
-int cli_tokenize(const struct cli_verb *verb, int argc, char **argv)
+struct asked {
+    bool json;
+    bool no_special;
+    bool decode;
+};
+
+static const struct cli_flag flags[] = {
+    {.name = "json",
+     CLI_IS_SWITCH(struct asked, json),
+     .usual = true,
+     .help = "print {\"ids\": [..]}, or {\"text\": ..}"},
+    {.name = "no-special",
+     CLI_IS_SWITCH(struct asked, no_special),
+     .usual = true,
+     .help = "add no special tokens; in text: leave them out"},
+    {.name = "decode",
+     CLI_IS_SWITCH(struct asked, decode),
+     .usual = true,
+     .help = "ids on standard input, their text on standard output"},
+};
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
-    struct request request = {0};
-    bool back = false;
-    int words = 0;
-    const struct cli_flag flags[] = {
-        {"json", 0, CLI_SWITCH, &request.json, NULL, "print {\"ids\": [..]}, or {\"text\": ..}", 0, 0, NULL},
-        {"no-special", 0, CLI_SWITCH, &request.no_special, NULL, "add no special tokens; in text: leave them out", 0, 0,
-         NULL},
-        {"decode", 0, CLI_SWITCH, &back, NULL, "ids on standard input, their text on standard output", 0, 0, NULL},
-    };
-    int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
+    struct asked asked = {0};
+    int words = 0, status = cli_parse(verb, &asked, argc, argv, &words);
     if (status != CLI_GO_ON)
         return status;
+    struct request request = {.json = asked.json, .no_special = asked.no_special};
     struct cli_source source;
     struct tare_error err = {0};
     if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK ||
@@ -127,9 +141,27 @@ int cli_tokenize(const struct cli_verb *verb, int argc, char **argv)
     request.text = input.data;
     request.size = input.size;
     if (status == CLI_GO_ON)
-        status = back ? decode(&request) : encode(&request);
+        status = asked.decode ? decode(&request) : encode(&request);
     tare_tokenizer_free(request.tokenizer);
     free(request.text);
     free(request.ids);
     return status;
 }
+
+const struct cli_verb cli_tokenize = {
+    .name = "tokenize",
+    .summary = "Text on standard input to ids, or back.",
+    .about =
+        "Prints the ids of the text on standard input, all of it; with --decode the text of ids on standard input, "
+        "numbers with spaces or commas between them or what --json prints. "
+        "An id without a token gives no text, since a vocabulary may be shorter than the embedding. "
+        "Only the tokenizer's files are read, tokenizer.json, tokenizer.model or tekken.json: a folder without "
+        "config.json or weights will do.",
+    .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL, .optional = true}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"echo \"Once upon a time\" | tare tokenize models/fable", "Prints ids."},
+                 {"echo \"Once upon a time\" | tare tokenize | tare tokenize --decode", "Goes there and back."}},
+    .see = "template run",
+    .run = run,
+};

@@ -82,20 +82,34 @@ static int verify_model(tare_model *model, const struct tare_verify_options *giv
     return status;
 }
 
-int cli_verify(const struct cli_verb *verb, int argc, char **argv)
+struct asked {
+    struct tare_verify_options verify;
+    bool json;
+    int zeros;
+    int64_t threads;
+};
+
+static const struct cli_flag flags[] = {
+    {.name = "json",
+     CLI_IS_SWITCH(struct asked, json),
+     .usual = true,
+     .help = "print files and findings as one JSON object (docs/json.md)"},
+    {.name = "no-hash",
+     CLI_IS_SWITCH(struct asked, verify.no_hash),
+     .usual = true,
+     .help = "leave the files' sha256 out"},
+    {.name = "no-values",
+     CLI_IS_SWITCH(struct asked, verify.no_values),
+     .usual = true,
+     .help = "leave the numbers out"},
+    CLI_FLAG_ZEROS(struct asked, zeros),
+    CLI_FLAG_THREADS(struct asked, threads),
+};
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
 {
-    struct tare_verify_options options = TARE_VERIFY_OPTIONS_INIT;
-    bool json = false;
-    int zeros = TARE_ZEROS_AUTO, words = 0;
-    int64_t threads = 0;
-    const struct cli_flag flags[] = {
-        {"json", 0, CLI_SWITCH, &json, NULL, "print files and findings as one JSON object (docs/json.md)", 0, 0, NULL},
-        {"no-hash", 0, CLI_SWITCH, &options.no_hash, NULL, "leave the files' sha256 out", 0, 0, NULL},
-        {"no-values", 0, CLI_SWITCH, &options.no_values, NULL, "leave the numbers out", 0, 0, NULL},
-        CLI_FLAG_ZEROS(&zeros),
-        CLI_FLAG_THREADS(&threads),
-    };
-    int status = cli_parse(verb, flags, sizeof flags / sizeof *flags, argc, argv, 1, &words);
+    struct asked asked = {.verify = TARE_VERIFY_OPTIONS_INIT, .zeros = TARE_ZEROS_AUTO};
+    int words = 0, status = cli_parse(verb, &asked, argc, argv, &words);
     if (status != CLI_GO_ON)
         return status;
     struct cli_source source;
@@ -103,10 +117,30 @@ int cli_verify(const struct cli_verb *verb, int argc, char **argv)
     tare_model *model = NULL;
     if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
         return cli_fail(&err);
-    source.options.zeros = (enum tare_zeros)zeros;
-    source.options.threads = options.threads = (int)threads;
+    source.options.zeros = (enum tare_zeros)asked.zeros;
+    source.options.threads = asked.verify.threads = (int)asked.threads;
     cli_interrupt_catch();
-    status = cli_source_plan(&source, &model, &err) == TARE_OK ? verify_model(model, &options, json) : cli_fail(&err);
+    status = cli_source_plan(&source, &model, &err) == TARE_OK ? verify_model(model, &asked.verify, asked.json)
+                                                               : cli_fail(&err);
     tare_model_free(model);
     return status;
 }
+
+const struct cli_verb cli_verify = {
+    .name = "verify",
+    .summary = "Is the content what it should be: hashes, and every number?",
+    .about =
+        "Holds the sha256 of each shard, and git's hash of each small file, against the name that the Hugging Face "
+        "cache gives to it, and against tare.json where a conversion left one. "
+        "All floats are searched for NaN and infinity, scales for denormal ones, packed weights for dead groups (their "
+        "scale is 0, or all their codes are the zero) and zeros that the bits do not hold, the folder for weights "
+        "that are there twice.",
+    .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL, .optional = true}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"tare verify models/fable", "Looks at every file and every number."},
+                 {"tare verify models/fable --no-values", "Compares the hashes only."}},
+    .exit_one = "There are findings.",
+    .see = "check diff repair",
+    .run = run,
+};

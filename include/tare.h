@@ -44,5 +44,6 @@
 #include "tare/reader.h"
 #include "tare/session.h"
 #include "tare/text.h"
+#include "tare/threads.h"
 
 #endif

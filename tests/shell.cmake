@@ -71,3 +71,13 @@ set_tests_properties(cli-greedy PROPERTIES LABELS cli)
 # GGUF files as models.
 add_test(NAME cli-gguf COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_gguf.py $<TARGET_FILE:tare>)
 set_tests_properties(cli-gguf PROPERTIES LABELS cli)
+
+# Help, manual and completions, which the tables of verbs make; a shell that is not here is skipped.
+if(TARGET documents)
+  foreach(class IN ITEMS Tables Pages Examples Bash Zsh Fish)
+    string(TOLOWER ${class} name)
+    add_test(NAME documents-${name} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_documents.py $<TARGET_FILE:tare> ${CMAKE_BINARY_DIR}
+      ${class})
+    set_tests_properties(documents-${name} PROPERTIES LABELS cli SKIP_RETURN_CODE 77 TIMEOUT 300)
+  endforeach()
+endif()

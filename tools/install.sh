@@ -53,6 +53,10 @@ test)
     module cmocka || need libcmocka-dev
     [ -f /usr/share/i18n/locales/de_DE ] || need locales # test_locale makes a locale with a decimal comma
     numpy || need "python3 python3-numpy"
+    for tool in zsh fish mandoc; do # completions and manual; without them their tests are skipped
+        command -v $tool >/dev/null 2>&1 || need $tool
+    done
+    command -v man >/dev/null 2>&1 || need "man-db groff-base"
     command -v g++ >/dev/null 2>&1 || command -v clang++ >/dev/null 2>&1 || need g++ # is tare.h C++ too?
     ;;
 *)

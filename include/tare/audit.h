@@ -92,6 +92,8 @@ struct tare_diff_options {
     int threads;
     tare_progress_fn progress;
     void *user;
+    /* The threads to work with, in the place of `threads` and of the plan's; NULL: those. */
+    tare_threads *pool;
 };
 #define TARE_DIFF_OPTIONS_INIT TARE_SIZED(tare_diff_options)
 
@@ -170,6 +172,8 @@ struct tare_verify_options {
     int threads;
     tare_progress_fn progress;
     void *user;
+    /* The threads to work with, in the place of `threads` and of the plan's; NULL: those. */
+    tare_threads *pool;
 };
 #define TARE_VERIFY_OPTIONS_INIT TARE_SIZED(tare_verify_options)
 

@@ -66,6 +66,8 @@ struct tare_convert_options {
     bool no_sums;
     /* Receives what was done; may be NULL. */
     struct tare_convert_summary *summary;
+    /* The threads to work with, in the place of `threads` and of the plan's; NULL: those. */
+    tare_threads *pool;
 };
 #define TARE_CONVERT_OPTIONS_INIT TARE_SIZED(tare_convert_options)
 

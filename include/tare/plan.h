@@ -6,7 +6,7 @@
 #ifndef TARE_PLAN_H
 #define TARE_PLAN_H
 
-#include "base.h"
+#include "threads.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -171,6 +171,9 @@ struct tare_options {
     /* Modules that a packed target gets as floats: names with wildcards, separated by commas; NULL: none. Borrowed for
      * the call of tare_plan(), which alone reads it. */
     const char *dequantize;
+    /* Threads that this plan and all that is done with it share; they take the place of `threads`. May be NULL. The plan
+     * holds a reference. */
+    tare_threads *pool;
     /* A checkpoint that the host reads; path is then only its name, or the name of one file of the list that counts
      * alone, as the path of a file does. NULL: path or files are opened. The struct is borrowed for the call. */
     const struct tare_host *host;

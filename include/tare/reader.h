@@ -33,36 +33,56 @@ typedef struct tare_reader tare_reader;
 
 /* Whose names a tensor is asked for by. */
 enum tare_view {
-    TARE_VIEW_PARAMETER, /* mlx-lm's, after rewriting: the parameters of the report */
-    TARE_VIEW_SOURCE     /* the checkpoint's own modules, neither stacked nor split: "model.layers.0.mlp.up_proj" */
+    /* mlx-lm's, after rewriting: the parameters of the report. */
+    TARE_VIEW_PARAMETER,
+    /* The checkpoint's own modules, neither stacked nor split: "model.layers.0.mlp.up_proj". */
+    TARE_VIEW_SOURCE
 };
 
 /* What a code stands for. */
 enum tare_code_kind {
-    TARE_CODES_NONE,    /* there are no codes: plain numbers, or packed ones that a recipe computes with */
-    TARE_CODES_INTEGER, /* itself */
-    TARE_CODES_FLOAT    /* the number info->table[code] (fp4, fp8) */
+    /* There are no codes: the numbers are plain, or a recipe computes with packed ones. */
+    TARE_CODES_NONE,
+    /* A code stands for itself. */
+    TARE_CODES_INTEGER,
+    /* A code stands for the number info->table[code], as in fp4 and fp8. */
+    TARE_CODES_FLOAT
 };
 
-/* All pointers are borrowed from the reader. */
+/* What a reader reads. All pointers are borrowed from the reader. */
 struct tare_tensor_info {
-    size_t size;             /* of this struct as the library has it */
-    const char *name;        /* as it was asked for, completed: a parameter's, or a module's with ".weight" */
-    const char *packing;     /* as stored: "awq-gemm", "bfloat16"; of the first module where there are several */
-    const char *scale_dtype; /* of the stored scales: "float16"; NULL: it has none */
+    /* Bytes of this struct as the library has it. */
+    size_t size;
+    /* As it was asked for, completed: the name of a parameter, or of a module with ".weight". */
+    const char *name;
+    /* As stored: "awq-gemm", "bfloat16". Where several modules make the tensor, that of the first one. */
+    const char *packing;
+    /* Of the stored scales: "float16"; NULL: it has none. */
+    const char *scale_dtype;
     int rank;
-    const int64_t *shape; /* (rank) logical numbers */
-    int bits;             /* of a code; 0: plain */
-    int64_t group_size;   /* columns that share a scale; 0: plain; 1: codes have a scale a column */
-    int64_t rows;         /* the product of all axes but the last; 1 for a vector or a number */
-    int64_t columns;      /* the last axis */
-    int64_t groups;       /* scales a row of codes; 0: no codes */
+    /* rank numbers: the shape as floats. */
+    const int64_t *shape;
+    /* Of a code; 0: plain. */
+    int bits;
+    /* Columns that share a scale. 0: plain; 1: each column of codes has a scale of its own. */
+    int64_t group_size;
+    /* The product of all axes but the last; 1 for a vector or a number. */
+    int64_t rows;
+    /* The last axis; 1 for a number. */
+    int64_t columns;
+    /* Scales a row of codes; 0: there are no codes. */
+    int64_t groups;
     enum tare_code_kind codes;
-    const float *table; /* CODES_FLOAT: the 2^bits numbers that codes stand for; else NULL */
-    bool packed;        /* some of it is stored packed */
-    bool has_zeros;     /* zero points are stored with it */
-    bool has_biases;    /* offsets are stored as floats (MLX's affine layout, GGUF's Q4_1 ..) */
-    bool act_order;     /* groups are no runs of columns: tare_reader_groups() tells a column's */
+    /* TARE_CODES_FLOAT: the 2^bits numbers that codes stand for; else NULL. */
+    const float *table;
+    /* Some of it is stored packed. */
+    bool packed;
+    /* Zero points are stored with it. */
+    bool has_zeros;
+    /* Offsets are stored as floats (MLX's affine layout, GGUF's Q4_1). */
+    bool has_biases;
+    /* A group is no run of columns: tare_reader_groups() tells the group of each column. */
+    bool act_order;
 };
 
 /*
@@ -80,8 +100,12 @@ struct tare_tensor_info {
  */
 TARE_API enum tare_code tare_reader_open(tare_reader **reader, const tare_model *model, const char *name,
                                          enum tare_view view, struct tare_error *err);
-TARE_API void tare_reader_free(tare_reader *reader);                                 /* NULL is fine */
-TARE_API const struct tare_tensor_info *tare_reader_info(const tare_reader *reader); /* NULL of NULL */
+
+/* Close a reader. */
+TARE_API void tare_reader_free(tare_reader *reader);
+
+/* What the reader reads. Borrowed, valid until tare_reader_free(). Any thread. */
+TARE_API const struct tare_tensor_info *tare_reader_info(const tare_reader *reader);
 
 /*
  * Rows [row, row + rows) as floats.
@@ -95,6 +119,7 @@ TARE_API const struct tare_tensor_info *tare_reader_info(const tare_reader *read
  */
 TARE_API enum tare_code tare_read_floats(const tare_reader *reader, int64_t row, int64_t rows, const char *dtype,
                                          void *dst, size_t room, struct tare_error *err);
+
 /*
  * Rows [row, row + rows) as codes: weight = scale[row, group_of(column)] * code + offset[row, group_of(column)], and
  * info->table[code] in place of the code where codes are CODES_FLOAT (offsets are then 0).
@@ -108,15 +133,25 @@ TARE_API enum tare_code tare_read_floats(const tare_reader *reader, int64_t row,
  */
 TARE_API enum tare_code tare_read_codes(const tare_reader *reader, int64_t row, int64_t rows, uint8_t *codes,
                                         float *scales, float *offsets, struct tare_error *err);
-/* group_of_column[i] for each column; room in numbers, info->columns are needed. TARE_E_ARGUMENT where there are no
- * codes. */
+
+/*
+ * The group of each column of codes.
+ *
+ *   group_of_column  receives info->columns numbers, each from 0 to info->groups - 1
+ *   room             of group_of_column in numbers
+ *
+ * TARE_E_ARGUMENT: there are no codes, or there is too little room. Any thread.
+ */
 TARE_API enum tare_code tare_reader_groups(const tare_reader *reader, int32_t *group_of_column, size_t room,
                                            struct tare_error *err);
 
 /*
- * The names of a view that tare_reader_open() takes, in the plan's order: fills at most `room` entries of names, which
- * are borrowed from the model, and returns how many there are. names may be NULL when room is 0. Modules with a fault
- * are left out; a module that was set aside is not.
+ * List the names of a view that tare_reader_open() takes, in the plan's order.
+ *
+ *   names  receives at most `room` names, borrowed from the model; may be NULL when room is 0
+ *
+ * Returns how many there are, which may be more than room. Modules with a fault are left out; a module that was set
+ * aside is not. Any thread.
  */
 TARE_API size_t tare_model_names(const tare_model *model, enum tare_view view, const char **names, size_t room);
 
@@ -151,16 +186,24 @@ TARE_API enum tare_code tare_read_mlx(const tare_reader *reader, int64_t row, in
 
 /* A tensor of the checkpoint's files, and what became of it. All pointers are borrowed from the model. */
 struct tare_source_info {
-    size_t size;       /* sizeof(struct tare_source_info), set by the caller in the first one of an array */
-    const char *name;  /* as in the file; of GGUF the file's own: "blk.0.attn_q.weight" */
-    const char *dtype; /* safetensors' or GGUF's word: "I32", "Q4_K" */
+    /* sizeof(struct tare_source_info), set by the caller in the first entry of an array. */
+    size_t size;
+    /* As in the file; in GGUF that is "blk.0.attn_q.weight". */
+    const char *name;
+    /* The word of safetensors or GGUF: "I32", "Q4_K". */
+    const char *dtype;
     int rank;
-    const int64_t *shape; /* (rank), as safetensors writes it: the last axis is contiguous */
-    const char *file;     /* plain file name */
-    uint64_t offset;      /* bytes from the start of the file */
+    /* rank numbers, as safetensors writes them: the last axis is contiguous. */
+    const int64_t *shape;
+    /* A plain file name. */
+    const char *file;
+    /* Bytes from the start of the file. */
+    uint64_t offset;
     uint64_t bytes;
-    const char *fate; /* "used", "set aside", "unexpected" or "misshapen" */
-    const char *rule; /* set aside: by which rule; else NULL */
+    /* "used", "set aside", "unexpected" or "misshapen". */
+    const char *fate;
+    /* Set aside: by which rule; else NULL. */
+    const char *rule;
 };
 #define TARE_SOURCE_INFO_INIT TARE_SIZED(tare_source_info)
 
@@ -168,15 +211,24 @@ struct tare_source_info {
 TARE_API void tare_source_info_init(struct tare_source_info *info, size_t size);
 
 /*
- * Each source tensor, by name: fills at most `room` entries of out and returns how many there are. out may be NULL when
- * room is 0. Entries are out[0].size bytes apart (0 there: those of this version).
+ * List the tensors of the checkpoint's files.
+ *
+ *   out   receives at most `room` entries, which lie out[0].size bytes apart (0 there: sizeof(struct tare_source_info)
+ *         of this version); may be NULL when room is 0
+ *
+ * Returns how many there are, which may be more than room. Any thread.
  */
 TARE_API size_t tare_model_sources(const tare_model *model, struct tare_source_info *out, size_t room);
 
 /*
- * A small file of the checkpoint: "config.json", "tokenizer.json", "generation_config.json" ..; of a GGUF file those
- * that are made of its metadata. *text is NUL-terminated and the caller's, tare_text_free(). TARE_E_ABSENT: not there;
- * TARE_E_ARGUMENT: no plain file name.
+ * Read a small file of the checkpoint: "config.json", "tokenizer.json", "generation_config.json". Of a GGUF file these
+ * are made of its metadata.
+ *
+ *   name   a plain file name
+ *   text   receives the bytes and a NUL; owned, tare_text_free(); NULL on failure
+ *   size   receives the bytes without the NUL
+ *
+ * TARE_E_ABSENT: there is none; TARE_E_ARGUMENT: that is no plain file name; TARE_E_IO. Any thread.
  */
 TARE_API enum tare_code tare_model_file(const tare_model *model, const char *name, char **text, size_t *size,
                                         struct tare_error *err);

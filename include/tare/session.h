@@ -22,9 +22,9 @@ struct tare_session_options {
     size_t size;
     /* The most tokens of the session; 0: max_position_embeddings or 4096, whichever is less. */
     int64_t context;
-    /* 0: as planned. */
+    /* 0: as planned. Sessions of one model that ask for the same number have these threads together. */
     int threads;
-    /* May be NULL; borrowed while the session lives. When the number becomes other than 0, feeding ends with
+    /* May be NULL; borrowed while the session lives. When the number becomes other than 0, opening and feeding end with
      * TARE_E_CANCELLED. */
     const volatile int *cancel;
     /* Compute everything in float32. Otherwise activations are rounded to 8 bits, in blocks of 32 with one scale,
@@ -36,6 +36,9 @@ struct tare_session_options {
     const char *kernels;
     /* Bits of a number in the cache of keys and values: 32 (float32), 16 (float16), 8 or 4; 0: 16, with exact 32. */
     int kv_bits;
+    /* The threads to work with, in the place of `threads` and of the plan's; NULL: those. The session holds a
+     * reference. */
+    tare_threads *pool;
 };
 #define TARE_SESSION_OPTIONS_INIT TARE_SIZED(tare_session_options)
 
@@ -53,8 +56,13 @@ TARE_API int64_t tare_model_context(const tare_model *model);
  *   model    must load and run. A session holds a reference to it, so either may be freed first
  *   options  may be NULL
  *
- * The first session of a model lays its weights out for the kernels; later ones share them. TARE_E_ARGUMENT: an option
- * is out of range; TARE_E_MEMORY: weights and states would take more than options->memory.
+ * The first session of a model lays its weights out for the kernels; later ones share them. Of several that open at the
+ * same moment one does that and the others wait for it; when it fails or is cancelled, the next one tries. Only a
+ * session that a host's run() (tare/threads.h) opens on the thread that is laying out weights cannot wait, and lays out
+ * its own. Sessions without a pool of their own or the plan's share their threads.
+ *
+ * TARE_E_ARGUMENT: an option is out of range; TARE_E_MEMORY: weights and states would take more than options->memory;
+ * TARE_E_CANCELLED. Any thread.
  */
 TARE_API enum tare_code tare_session_open(tare_session **session, tare_model *model,
                                           const struct tare_session_options *options, struct tare_error *err);

@@ -387,7 +387,7 @@ static enum tare_code run_all(struct tare_verify *v, const struct tare_verify_op
     if (!code && !options->no_values)
         code = add_modules(&run, err);
     if (!code)
-        code = tare_pool_open(&pool, options->threads ? options->threads : v->model->options.threads, err);
+        code = tare_plan_pool(&pool, v->model, options->pool, options->threads, err);
     if (!code)
         code = run_pool(&run, pool, err);
     tare_pool_free(pool);

@@ -305,12 +305,12 @@ static void judge(struct tare_diff *diff)
     }
 }
 
-static enum tare_code run_all(struct tare_diff *diff, struct tare_model *first, int threads,
-                              const struct tare_diff_options *options, struct tare_error *err)
+static enum tare_code run_all(struct tare_diff *diff, struct tare_model *first, const struct tare_diff_options *options,
+                              struct tare_error *err)
 {
     struct run run = {.diff = diff, .options = options, .bytes = first->report.bytes};
     struct tare_pool *pool = NULL;
-    enum tare_code code = tare_pool_open(&pool, threads, err);
+    enum tare_code code = tare_plan_pool(&pool, first, options->pool, options->threads, err);
     if (code)
         return code;
     const int workers = tare_pool_threads(pool);
@@ -355,7 +355,7 @@ enum tare_code tare_diff_open(tare_diff **diff, tare_model *first, tare_model *s
     made->report.model[1] = second->report.model;
     code = add_rows(made, model, err);
     if (!code)
-        code = run_all(made, first, options.threads ? options.threads : first->options.threads, &options, err);
+        code = run_all(made, first, &options, err);
     if (code) {
         tare_diff_free(made);
         return code;

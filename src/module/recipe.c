@@ -344,11 +344,20 @@ static void say_many(struct tare_text *text, const struct tare_recipe *r)
     tare_text_puts(text, ")");
 }
 
+/* A packed module of a GGUF file may have its rows in ggml's order. They are read in ours, without a step of its own. */
+static void say_take(struct tare_text *text, const struct tare_module *module)
+{
+    const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT];
+    tare_text_puts(text, "as stored");
+    if (module->packed && weight && weight->heads)
+        tare_text_format(text, ", the permuted rows of %lld heads put back in order", (long long)weight->heads);
+}
+
 static void say(struct tare_text *text, const struct tare_recipe *r)
 {
     switch (r->op) {
     case TARE_OP_TAKE:
-        tare_text_puts(text, "as stored");
+        say_take(text, r->module);
         break;
     case TARE_OP_TRANSPOSE:
         say_order(text, r);

@@ -23,6 +23,12 @@ struct tare_tensor {
     int64_t heads; /* GGUF: row 2j + k of each of that many heads is the checkpoint's row k * half + j; else 0 */
 };
 
+/* The name under which its file has it. */
+static inline const char *tare_tensor_own_name(const struct tare_tensor *tensor)
+{
+    return tensor->stored ? tensor->stored : tensor->name;
+}
+
 struct tare_file {
     const char *name; /* plain file name */
     const char *path; /* for open(2); NULL when the checkpoint is in memory or the host's */

@@ -162,6 +162,8 @@ static int exit_of(const struct tare_report *r)
 char *tare_model_json(const tare_model *model, bool parameters)
 {
     struct tare_text t = {0};
+    if (!model)
+        return NULL;
     const struct tare_report *r = &model->report;
     tare_text_puts(&t, "{");
     tare_put_text(&t, "tare", tare_version());
@@ -202,7 +204,8 @@ static void look(void *user, const struct tare_module *module)
     if (!strcmp(module->name, s->name))
         s->found = module;
     for (int k = 0; k < TARE_PARTS && !s->found; k++)
-        if (module->part[k] && !strcmp(module->part[k]->name, s->name))
+        if (module->part[k] &&
+            (!strcmp(module->part[k]->name, s->name) || !strcmp(tare_tensor_own_name(module->part[k]), s->name)))
             s->found = module;
 }
 
@@ -233,7 +236,7 @@ static void say_source(void *user, const struct tare_module *module)
         const char *file = s->model->checkpoint.files[t->file].name;
         if (s->json) {
             open_row(s->text);
-            tare_put_text(s->text, "name", t->name);
+            tare_put_text(s->text, "name", tare_tensor_own_name(t));
             tare_put_text(s->text, "dtype", tare_dtype_name(t->dtype));
             put_shape(s->text, "shape", t->rank, t->shape);
             tare_put_text(s->text, "file", file);
@@ -241,7 +244,7 @@ static void say_source(void *user, const struct tare_module *module)
             tare_put_number(s->text, "size", t->size);
             tare_text_puts(s->text, "}");
         } else {
-            tare_text_format(s->text, "  from    %s  %s ", t->name, tare_dtype_name(t->dtype));
+            tare_text_format(s->text, "  from    %s  %s ", tare_tensor_own_name(t), tare_dtype_name(t->dtype));
             tare_text_puts(s->text, "[");
             for (int i = 0; i < t->rank; i++)
                 tare_text_format(s->text, "%s%lld", i ? ", " : "", (long long)t->shape[i]);

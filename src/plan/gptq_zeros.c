@@ -146,7 +146,7 @@ static void add(struct evidence *sum, const struct evidence *e)
 static enum tare_code gather_all(struct gathering *g, struct evidence *e, struct tare_error *err)
 {
     struct tare_pool *pool = NULL;
-    enum tare_code code = tare_pool_open(&pool, g->model->options.threads, err);
+    enum tare_code code = tare_plan_pool(&pool, g->model, NULL, 0, err);
     if (!code)
         tare_pool_run(pool, g->n, gather_module, g);
     tare_pool_free(pool);

@@ -38,7 +38,7 @@ static enum tare_code prove(struct tare_model *m, struct tare_head_decision *hea
                           m->options.no_data ? "weights were not to be read" : "one of the two is incomplete");
         return TARE_OK;
     }
-    enum tare_code code = tare_pool_open(&pool, m->options.threads, err);
+    enum tare_code code = tare_plan_pool(&pool, m, NULL, 0, err);
     if (!code)
         code = tare_head_prove(&m->checkpoint, weight->recipe->module, right, pool, &m->arena, &head->proof,
                                &head->difference, err);

@@ -90,9 +90,15 @@ enum tare_code tare_plan_make(struct tare_model **model, const char *path, const
     struct tare_model *m = *model = calloc(1, sizeof *m);
     if (!m)
         return tare_fail_memory(err);
+    if (pthread_mutex_init(&m->lock, NULL) || pthread_cond_init(&m->laid, NULL)) { /* Linux never refuses these */
+        free(m);
+        *model = NULL;
+        return tare_fail_memory(err);
+    }
     m->references = 1;
     m->checkpoint.edits = edits;
     m->options = own;
+    tare_threads_hold(own.pool);
     if (!path && !m->options.n_files && !m->options.host)
         tare_fail(&error, TARE_E_ARGUMENT, "", "tare_plan needs a path");
     else
@@ -133,7 +139,17 @@ void tare_model_free(struct tare_model *model)
     json_decref(model->generation);
     tare_checkpoint_release(&model->checkpoint);
     tare_arena_release(&model->arena);
+    tare_threads_free(model->options.pool);
+    pthread_cond_destroy(&model->laid);
+    pthread_mutex_destroy(&model->lock);
     free(model);
+}
+
+enum tare_code tare_plan_pool(struct tare_pool **pool, const struct tare_model *model, struct tare_threads *asked,
+                              int n, struct tare_error *err)
+{
+    struct tare_threads *threads = asked ? asked : n ? NULL : model->options.pool;
+    return tare_pool_open_on(pool, threads, n ? n : model->options.threads, err);
 }
 
 const struct tare_report *tare_model_report(const struct tare_model *model)

@@ -4,6 +4,9 @@
 #ifndef TARE_PLAN_PLAN_H
 #define TARE_PLAN_PLAN_H
 
+#include <pthread.h>
+
+#include "base/pool.h"
 #include "config/args.h"
 #include "config/quant.h"
 #include "module/module.h"
@@ -12,6 +15,7 @@
 #include "tree/tree.h"
 
 struct tare_arch;
+struct tare_common;
 struct tare_decoder;
 
 struct tare_finding {
@@ -65,12 +69,22 @@ struct tare_model {
     size_t n_misshapen, misshapen_room;
     struct tare_report report; /* made last, from the above */
 
-    void *loaded;                /* struct tare_loaded of run/, made by the first session; atomic */
+    pthread_mutex_t lock;       /* of the next three */
+    pthread_cond_t laid;        /* laying_out became false */
+    bool laying_out;            /* a session lays out weights, or looks what there is (run/session/shared.h) */
+    struct tare_common *common; /* threads that sessions have together: a list */
+    /* struct tare_loaded of run/, made by the first session; only who set laying_out may look at it. */
+    void *loaded;
     void (*loaded_free)(void *); /* called by the last tare_model_free(), when not NULL */
 };
 
 /* One more owner: each takes one tare_model_free(). */
 void tare_model_retain(struct tare_model *model);
+
+/* A pool for one call on a plan: on the threads asked for, else with n of its own where n is not 0, else on the plan's
+ * threads, else with as many of its own as the plan says. */
+enum tare_code tare_plan_pool(struct tare_pool **pool, const struct tare_model *model, struct tare_threads *asked,
+                              int n, struct tare_error *err);
 
 /* Add a finding. The first of level ERROR becomes the model's code and error. */
 void tare_plan_finding(struct tare_model *model, enum tare_level level, enum tare_code code, const char *word,

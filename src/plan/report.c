@@ -95,7 +95,7 @@ static bool list_sources(struct reporting *g)
                 continue;
             if (g->fate[i] == FATE_SET_ASIDE) {
                 struct tare_report_tensor *row = &aside[g->r->n_set_aside++];
-                *row = row_of(g, module->part[k], module->part[k]->name);
+                *row = row_of(g, module->part[k], tare_tensor_own_name(module->part[k]));
                 row->rule = g->by[i]->rule;
                 row->evidence = g->by[i]->evidence;
             } else if (g->fate[i] == FATE_UNEXPECTED) {
@@ -128,7 +128,7 @@ static void add_source(void *user, const struct tare_module *module)
         s->first = module;
     for (int k = 0; k < TARE_PARTS; k++)
         if (module->part[k])
-            s->names[s->n++] = module->part[k]->name;
+            s->names[s->n++] = tare_tensor_own_name(module->part[k]);
 }
 
 static bool parameter_row(struct reporting *g, const struct tare_parameter *p, struct tare_report_tensor *row)

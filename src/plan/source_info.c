@@ -50,7 +50,7 @@ static struct tare_source_info describe(const struct tare_model *model, const st
     const struct place key = {.file = model->checkpoint.files[tensor->file].name, .offset = tensor->offset};
     const struct place *place = n && tensor->size ? bsearch(&key, places, n, sizeof *places, by_place) : NULL;
     return (struct tare_source_info){.size = sizeof(struct tare_source_info),
-                                     .name = tensor->stored ? tensor->stored : tensor->name,
+                                     .name = tare_tensor_own_name(tensor),
                                      .dtype = tare_dtype_name(tensor->dtype),
                                      .rank = tensor->rank,
                                      .shape = tensor->shape,

@@ -166,7 +166,7 @@ static enum tare_code mend_head(struct tare_repair *r, struct tare_head_decision
         return TARE_OK;
     }
     enum tare_code code = TARE_OK;
-    if (proof == TARE_PROOF_NONE && !(code = tare_pool_open(&pool, r->options.threads, err)))
+    if (proof == TARE_PROOF_NONE && !(code = tare_plan_pool(&pool, m, NULL, 0, err)))
         code = tare_head_prove(&m->checkpoint, weight, embedding, pool, &r->arena, &proof, &difference, err);
     tare_pool_free(pool);
     if (code)

@@ -349,6 +349,7 @@ enum tare_code tare_patch_find(struct tare_repair **repair, const char *path, co
     }
     r->stages = stages;
     r->options = own;
+    tare_threads_hold(own.pool);
     r->edits.files = r->edited;
     code = rounds(r, err);
     if (!code && !r->model->code)
@@ -381,6 +382,7 @@ void tare_repair_free(tare_repair *r)
     free(r->notes);
     free(r->path);
     tare_arena_release(&r->arena);
+    tare_threads_free(r->options.pool);
     free(r);
 }
 
@@ -391,8 +393,10 @@ const struct tare_repair_report *tare_repair_report(const tare_repair *repair)
 
 char *tare_repair_json(const tare_repair *repair)
 {
-    const struct tare_repair_report *r = &repair->report;
     struct tare_text t = {0};
+    if (!repair)
+        return NULL;
+    const struct tare_repair_report *r = &repair->report;
     tare_text_puts(&t, "{\"model\": ");
     tare_text_json(&t, r->model);
     tare_text_format(&t, ", \"loaded\": %s, \"loads\": %s, \"changes\": [", r->loaded ? "true" : "false",

@@ -135,7 +135,7 @@ enum tare_code tare_convert(tare_model *model, const char *folder, const struct 
     if ((code = tare_folder_begin(&output, folder, input_folder(model), err)) ||
         (code = tare_layout_make(&layout, model, &options, err)) ||
         (options.proof && (code = tare_proof_check(&layout, err))) ||
-        (code = tare_pool_open(&pool, options.threads ? options.threads : model->options.threads, err)) ||
+        (code = tare_plan_pool(&pool, model, options.pool, options.threads, err)) ||
         (code = write_folder(&layout, model, &account, &output, pool, &options, err)))
         close_shards(&layout);
     if (code == TARE_E_CANCELLED && account.journal >= 0)

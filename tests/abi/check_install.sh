@@ -19,6 +19,12 @@ for file in "$stage/usr/bin/tare" "$stage/usr/include/tare.h" "$stage/usr/share/
     "$libdir/libtare.so" "$libdir/libtare.so.0"; do
     [ -e "$file" ] || { echo "not installed: $file"; exit 1; }
 done
+for verb in $(sed -n 's/^VERB(\(.*\))$/\1/p' "$source/cli/verbs.def"); do
+    [ -s "$stage/usr/share/man/man1/tare-$verb.1" ] || { echo "no page of tare $verb"; exit 1; }
+done
+for shell in bash:bash-completion/completions/tare zsh:zsh/site-functions/_tare fish:fish/vendor_completions.d/tare.fish; do
+    "$stage/usr/bin/tare" completion "${shell%%:*}" | cmp - "$stage/usr/share/${shell#*:}"
+done
 [ "$(wc -l <"$source/examples/plan.c")" -le 40 ] || { echo "examples/plan.c is over 40 lines"; exit 1; }
 
 strict="-std=c11 -Wall -Wextra -Wpedantic -Werror"

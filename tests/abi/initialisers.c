@@ -19,6 +19,7 @@ int main(void)
     struct tare_generate_options generate = TARE_GENERATE_OPTIONS_INIT;
     struct tare_generated step = TARE_GENERATED_INIT;
     struct tare_template_request request = TARE_TEMPLATE_REQUEST_INIT;
+    struct tare_threads_options threads = TARE_THREADS_OPTIONS_INIT;
     generate.sampling = &sampling;
     options.host = &host;
     convert.summary = &summary;
@@ -28,7 +29,7 @@ int main(void)
                    sampling.bias_stride == sizeof(struct tare_bias) && generate.size == sizeof generate &&
                    step.size == sizeof step && request.turns_stride == sizeof(struct tare_turn) &&
                    options.files_stride == sizeof(struct tare_memory_file) &&
-                   host.files_stride == sizeof(struct tare_host_file)
+                   host.files_stride == sizeof(struct tare_host_file) && threads.size == sizeof threads
                ? 0
                : 1;
 }

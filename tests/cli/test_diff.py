@@ -209,7 +209,7 @@ class Diff(Verb):
         self.refused(4, "diff", a, b, text="model.norm.weight")
         self.refused(4, "diff", b, a, text="model.norm.weight")
         self.refused(3, "diff", a, self.path("nothing"), text="nothing")
-        self.refused(2, "diff", a, text="two models")
+        self.refused(2, "diff", a, text="B is needed")
         self.refused(2, "diff", a, a, a)
 
 

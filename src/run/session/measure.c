@@ -82,6 +82,8 @@ enum tare_code tare_measure_read(int threads, uint64_t bytes, double *rate, stru
 {
     struct tare_pool *pool = NULL;
     const size_t n = (size_t)(bytes / STRIPE);
+    if (!rate)
+        return tare_fail(err, TARE_E_ARGUMENT, "rate", "a place for the rate is needed");
     *rate = 0;
     if (!n || bytes > SIZE_MAX / 2)
         return tare_fail(err, TARE_E_ARGUMENT, "bytes", "%llu: at least %d and less than half of the address space",

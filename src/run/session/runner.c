@@ -5,30 +5,10 @@
 #include <stdlib.h>
 
 #include "blocks/scratch.h"
+#include "run/session/shared.h"
+#include "run/weights/budget.h"
 #include "run/weights/head8.h"
 #include "run/weights/loaded.h"
-
-/* Loads the weights, unless an earlier runner of the model has. Of two that open at once both may load; the one that
- * finishes later releases its own. */
-static enum tare_code share_loaded(struct tare_runner *r, struct tare_error *err)
-{
-    tare_model *model = r->model;
-    void *shared = __atomic_load_n(&model->loaded, __ATOMIC_ACQUIRE);
-    if (!shared) {
-        struct tare_loaded *own = NULL;
-        const enum tare_code code = tare_loaded_open(&own, model, r->pass.pool, err);
-        if (code)
-            return code;
-        __atomic_store_n(&model->loaded_free, tare_loaded_free,
-                         __ATOMIC_RELAXED); /* every runner writes the same value */
-        if (__atomic_compare_exchange_n(&model->loaded, &shared, own, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-            shared = own;
-        else
-            tare_loaded_free(own);
-    }
-    r->pass.loaded = shared;
-    return TARE_OK;
-}
 
 /* Takes the decoder's own head, or the tree's, or the embedding where the model is tied. */
 static void choose_head(struct tare_runner *r)
@@ -58,53 +38,87 @@ static void give_head_back(void *user)
     tare_loaded_give_back(r->model, r->pass.head_weight);
 }
 
-/* The dense head in 8 bits, for sessions that are not exact. As share_loaded(): of two at once, one gives its own up.
- * What the head has from the file is not needed any more, but for rows of an embedding. */
-static enum tare_code share_head8(struct tare_runner *r, struct tare_error *err)
+/* The dense head in 8 bits, for sessions that are not exact. What the head has from the file is not needed any more, but
+ * for rows of an embedding. */
+static enum tare_code take_head8(struct tare_runner *r, struct tare_loaded *loaded, struct tare_error *err)
 {
-    struct tare_loaded *loaded = r->model->loaded;
-    struct tare_head8 *shared = __atomic_load_n(&loaded->head8, __ATOMIC_ACQUIRE), *own;
     if (r->pass.head == &r->head || !tare_head8_fits(r->pass.head))
         return TARE_OK;
-    if (!shared) {
+    if (!loaded->head8) {
         const struct tare_head_source source = {r->pass.head, give_head_back, r};
-        const enum tare_code code = tare_head8_make(&own, &source, &r->pass.kernels, r->pass.pool, err);
+        const enum tare_code code = tare_head8_make(&loaded->head8, &source, &r->pass.kernels, r->pass.pool, err);
         if (code)
             return code;
-        if (__atomic_compare_exchange_n(&loaded->head8, &shared, own, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-            shared = own;
-        else
-            tare_head8_free(own);
     }
-    r->pass.head = &shared->matrix;
+    r->pass.head = &loaded->head8->matrix;
     return TARE_OK;
 }
 
-enum tare_code tare_runner_open(struct tare_runner **runner, tare_model *model, int threads, bool exact,
+/* Takes from *loaded what it has, and makes what it lacks. The caller may change what is there. */
+static enum tare_code take_weights(struct tare_runner *r, struct tare_loaded **loaded,
+                                   const struct tare_runner_options *options, struct tare_error *err)
+{
+    enum tare_code code = TARE_OK;
+    if (!*loaded && ((code = tare_budget_check(r->model, options->states, options->context, options->memory, err)) ||
+                     (code = tare_loaded_open(loaded, r->model, r->pass.pool, options->cancel, err))))
+        return code;
+    r->pass.loaded = *loaded;
+    choose_head(r);
+    return options->exact ? TARE_OK : take_head8(r, *loaded, err);
+}
+
+/* Those of the model, which its sessions share; only who may not wait for them lays out its own. */
+static enum tare_code share_weights(struct tare_runner *r, const struct tare_runner_options *options,
+                                    struct tare_error *err)
+{
+    tare_model *model = r->model;
+    enum tare_laying how;
+    enum tare_code code = tare_laying_begin(model, options->cancel, &how, err);
+    if (code)
+        return code;
+    struct tare_loaded *shared = how == TARE_LAYING_SHARED ? model->loaded : NULL;
+    code = take_weights(r, &shared, options, err);
+    if (how == TARE_LAYING_SHARED) {
+        model->loaded = shared;
+        model->loaded_free = tare_loaded_free;
+    } else {
+        r->alone = shared;
+    }
+    tare_laying_end(model, how);
+    return code;
+}
+
+/* The threads asked for, else the plan's, else those that sessions of the model have together. */
+static enum tare_code open_pool(struct tare_runner *r, const struct tare_runner_options *options,
                                 struct tare_error *err)
 {
+    const struct tare_options *planned = &r->model->options;
+    struct tare_threads *threads = options->pool ? options->pool : options->threads ? NULL : planned->pool;
+    if (threads)
+        return tare_pool_open_on(&r->pass.pool, threads, 0, err);
+    const int n = options->threads ? options->threads : planned->threads;
+    const enum tare_code code = tare_common_take(&r->common, r->model, n, err);
+    return code ? code : tare_pool_open_on(&r->pass.pool, r->common->threads, 0, err);
+}
+
+enum tare_code tare_runner_open(struct tare_runner **runner, tare_model *model,
+                                const struct tare_runner_options *options, struct tare_error *err)
+{
     struct tare_runner *r = *runner = calloc(1, sizeof *r);
-    enum tare_code code;
     if (!r)
         return tare_fail_memory(err);
     tare_model_retain(model);
     r->holders = 1;
     r->model = model;
     r->decoder = model->decoder;
-    code = tare_pool_open(&r->pass.pool, threads, err);
-    if (!code)
-        code = share_loaded(r, err);
+    tare_kernels_pick(&r->pass.kernels, NULL);
+    r->pass.kernels.exact = options->exact;
+    enum tare_code code = open_pool(r, options, err);
     if (!code && !(r->work = calloc((size_t)tare_pool_threads(r->pass.pool), sizeof *r->work)))
         code = tare_fail_memory(err);
+    if (!code)
+        code = share_weights(r, options, err);
     if (code) {
-        tare_runner_free(r);
-        *runner = NULL;
-        return code;
-    }
-    tare_kernels_pick(&r->pass.kernels, NULL);
-    r->pass.kernels.exact = exact;
-    choose_head(r);
-    if (!exact && (code = share_head8(r, err))) {
         tare_runner_free(r);
         *runner = NULL;
     }
@@ -125,6 +139,8 @@ void tare_runner_free(struct tare_runner *r)
     free(r->work);
     free(r->memory);
     tare_pool_free(r->pass.pool);
+    tare_common_give(r->common, r->model);
+    tare_loaded_free(r->alone);
     tare_model_free(r->model);
     free(r);
 }

@@ -8,22 +8,38 @@
 /* The most tokens of one pass. Scratch stays small, and weights are unpacked once for that many tokens. */
 enum { TARE_PASS_TOKENS = 256 };
 
+struct tare_common;
+
 struct tare_runner {
     int holders;       /* the sessions that use it; changed atomically */
     tare_model *model; /* the runner holds a reference to it */
     const struct tare_decoder *decoder;
     struct tare_pass pass;
-    struct tare_matrix head; /* of decoder->head */
-    float *memory;           /* x, y, normed and scratch of a pass, one after another */
-    int64_t room;            /* tokens of a pass for which memory has room */
-    float **work;            /* a buffer for each thread */
-    size_t work_room;        /* floats of each buffer */
+    struct tare_matrix head;    /* of decoder->head */
+    float *memory;              /* x, y, normed and scratch of a pass, one after another */
+    int64_t room;               /* tokens of a pass for which memory has room */
+    float **work;               /* a buffer for each thread */
+    size_t work_room;           /* floats of each buffer */
+    struct tare_common *common; /* the threads it works with; NULL: they are those of a caller or of the plan */
+    struct tare_loaded *alone;  /* weights that it does not share; NULL: it has the model's */
 };
 
-/* Opens a runner with that many threads, and loads the model's weights. exact is that of struct tare_session_options.
- * The runner holds a reference to the model; at first the caller is its only holder. */
-enum tare_code tare_runner_open(struct tare_runner **runner, tare_model *model, int threads, bool exact,
-                                struct tare_error *err);
+/* The fields of struct tare_session_options that a runner needs. */
+struct tare_runner_options {
+    struct tare_threads *pool;
+    int threads;
+    bool exact;
+    const volatile int *cancel;
+    /* Whether the weights fit is found out before they are loaded: the bytes of the session's states, for a context of
+     * so many tokens, and how much weights and states may take. */
+    uint64_t states, memory;
+    int64_t context;
+};
+
+/* Opens a runner, and loads the model's weights unless they are. The runner holds a reference to the model; at first
+ * the caller is its only holder. */
+enum tare_code tare_runner_open(struct tare_runner **runner, tare_model *model,
+                                const struct tare_runner_options *options, struct tare_error *err);
 void tare_runner_hold(struct tare_runner *runner);
 void tare_runner_free(struct tare_runner *runner); /* takes one holder away, and frees it after the last; may be NULL */
 

@@ -8,7 +8,6 @@
 #include "run/session/measure.h"
 #include "run/session/prompt_cache.h"
 #include "run/session/runner.h"
-#include "run/weights/budget.h"
 
 #define CONTEXT_DEFAULT 4096
 
@@ -101,7 +100,6 @@ static enum tare_code check_model(const tare_model *model, struct tare_error *er
 static enum tare_code open_session(tare_session *s, tare_model *model, const struct tare_session_options *options,
                                    struct tare_error *err)
 {
-    const int threads = options->threads ? options->threads : model->options.threads;
     s->decoder = model->decoder;
     s->cancel = options->cancel;
     s->summed[1] = -1;
@@ -112,15 +110,19 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
     uint64_t states = 0;
     for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
         states += s->states[i] ? tare_state_size(s->states[i], s->context) : 0;
-    if (!__atomic_load_n(&model->loaded, __ATOMIC_ACQUIRE) &&
-        (code = tare_budget_check(model, states, s->context, options->memory, err)))
-        return code;
     struct tare_kernels kernels;
     if (options->kernels && !tare_kernels_pick(&kernels, options->kernels))
         return tare_fail(err, TARE_E_ARGUMENT, "kernels",
                          "\"%s\" is none of scalar, avx2, avx512 and neon, or this processor lacks it",
                          options->kernels);
-    if (!(code = tare_runner_open(&s->runner, model, threads, options->exact, err)) && options->kernels) {
+    const struct tare_runner_options needs = {.pool = options->pool,
+                                              .threads = options->threads,
+                                              .exact = options->exact,
+                                              .cancel = options->cancel,
+                                              .states = states,
+                                              .memory = options->memory,
+                                              .context = s->context};
+    if (!(code = tare_runner_open(&s->runner, model, &needs, err)) && options->kernels) {
         s->runner->pass.kernels = kernels;
         s->runner->pass.kernels.exact = options->exact;
     }

@@ -142,7 +142,7 @@ static enum tare_code load_parameter(const struct loading *l, const struct tare_
 }
 
 enum tare_code tare_loaded_open(struct tare_loaded **loaded, struct tare_model *model, struct tare_pool *pool,
-                                struct tare_error *err)
+                                const volatile int *cancel, struct tare_error *err)
 {
     struct tare_loaded *w = calloc(1, sizeof *w);
     struct tare_arena work = {0};
@@ -155,7 +155,9 @@ enum tare_code tare_loaded_open(struct tare_loaded **loaded, struct tare_model *
     enum tare_code code = w->matrices && w->vectors ? TARE_OK : tare_fail_memory(err);
     for (size_t i = 0; !code && i < w->n; i++) {
         const struct tare_parameter *p = model->tree.parameters[i];
-        if (tare_weight_entry(p))
+        if (cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED))
+            code = tare_fail(err, TARE_E_CANCELLED, "", "cancelled");
+        else if (tare_weight_entry(p))
             code = load_parameter(&(struct loading){w, &model->checkpoint, pool, err}, p, &work);
         tare_arena_reset(&work);
     }

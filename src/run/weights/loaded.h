@@ -14,9 +14,10 @@
 #include "plan/plan.h"
 #include "run/weights/head8.h"
 
-/* Loads every parameter that has something to be loaded from. The caller owns *loaded. */
+/* Loads every parameter that has something to be loaded from. The caller owns *loaded. TARE_E_CANCELLED when *cancel
+ * becomes other than 0; cancel may be NULL. */
 enum tare_code tare_loaded_open(struct tare_loaded **loaded, struct tare_model *model, struct tare_pool *pool,
-                                struct tare_error *err);
+                                const volatile int *cancel, struct tare_error *err);
 /* Says that the file's pages of a parameter are not needed for now (tare_tensor_give_back()). */
 void tare_loaded_give_back(struct tare_model *model, const struct tare_parameter *p);
 void tare_loaded_free(void *loaded); /* struct tare_loaded; NULL is fine */

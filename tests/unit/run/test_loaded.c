@@ -122,7 +122,7 @@ static struct tare_loaded *open_as_budgeted(struct world *world, struct tare_poo
     struct tare_loaded *loaded = NULL;
     struct tare_error err = {0};
     uint64_t bytes = 0;
-    if (tare_budget_weights(&world->model, &bytes, &err) || tare_loaded_open(&loaded, &world->model, pool, &err))
+    if (tare_budget_weights(&world->model, &bytes, &err) || tare_loaded_open(&loaded, &world->model, pool, NULL, &err))
         fail_msg("%s", err.text);
     assert_int_equal(bytes, bytes_of(world, loaded));
     assert_true(bytes > 0);
