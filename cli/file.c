@@ -31,6 +31,7 @@ int cli_file_take(struct cli_file *file, FILE *from, const char *name, size_t mo
         if (file->size > most)
             return cli_wrong("%s is over %zu MiB", name, most >> 20);
     }
+    file->data[file->size] = '\0'; /* the last read had room for a byte at least */
     return ferror(from) ? cli_fail_system(name) : CLI_GO_ON;
 }
 

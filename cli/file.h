@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 struct cli_file {
-    /* `size` bytes; the caller calls free(). */
+    /* `size` bytes and a NUL; the caller calls free(). */
     char *data;
     size_t size;
 };

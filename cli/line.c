@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * line.c - reads lines: with libedit where stdin is a terminal, with getline() elsewhere. */
-#define _GNU_SOURCE /* getline(), ppoll() */
+#define _GNU_SOURCE /* getline() */
 #include "line.h"
 
 #include <errno.h>
 #include <histedit.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
 #include <unistd.h>
 
 #include "print.h"
@@ -36,13 +36,18 @@ static char *show_prompt(EditLine *edit)
 static bool wait_for_key(void)
 {
     sigset_t with, without;
-    struct pollfd key = {.fd = STDIN_FILENO, .events = POLLIN};
+    fd_set keys;
     sigemptyset(&with);
     sigaddset(&with, SIGINT);
     sigprocmask(SIG_BLOCK, &with, &without);
     int ready = -1;
-    while (!cli_interrupt_came() && (ready = ppoll(&key, 1, NULL, &without)) < 0 && errno == EINTR)
-        ;
+    while (!cli_interrupt_came() && ready < 0) {
+        FD_ZERO(&keys);
+        FD_SET(STDIN_FILENO, &keys);
+        ready = pselect(STDIN_FILENO + 1, &keys, NULL, NULL, NULL, &without);
+        if (ready < 0 && errno != EINTR)
+            break;
+    }
     sigprocmask(SIG_SETMASK, &without, NULL);
     return ready > 0 && !cli_interrupt_came();
 }

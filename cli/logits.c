@@ -43,7 +43,7 @@ static int parse_ids(const char *text, struct ids *ids)
 static void print_piece(const tare_tokenizer *tokenizer, int32_t id)
 {
     char *text = NULL;
-    if (!tokenizer || tare_tokenizer_decode(tokenizer, &id, 1, false, &text, NULL) != TARE_OK)
+    if (!tokenizer || tare_tokenizer_decode(tokenizer, &id, 1, false, &text, NULL, NULL) != TARE_OK)
         return;
     fputs(" \"", stdout);
     cli_put(stdout, text);

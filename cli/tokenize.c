@@ -21,11 +21,11 @@ struct request {
     bool json, no_special;
 };
 
-static void print_json_text(const char *text)
+static void print_json_text(const char *text, size_t size)
 {
     putchar('"');
-    for (; *text; text++) {
-        const unsigned char c = (unsigned char)*text;
+    for (size_t i = 0; i < size; i++) {
+        const unsigned char c = (unsigned char)text[i];
         if (c == '"' || c == '\\')
             printf("\\%c", c);
         else if (c < 0x20 || c == 0x7f)
@@ -84,20 +84,21 @@ static int decode(struct request *request)
 {
     struct tare_error err = {0};
     char *text;
+    size_t size;
     const int status = read_ids(request);
     if (status != CLI_GO_ON)
         return status;
-    if (tare_tokenizer_decode(request->tokenizer, request->ids, request->n, request->no_special, &text, &err))
+    if (tare_tokenizer_decode(request->tokenizer, request->ids, request->n, request->no_special, &text, &size, &err))
         return cli_fail(&err);
     if (request->json) {
         fputs("{\"text\": ", stdout);
-        print_json_text(text);
+        print_json_text(text, size);
         puts("}");
     } else if (cli_is_terminal(stdout)) {
-        cli_put_lines(stdout, text, strlen(text));
+        cli_put_lines(stdout, text, size);
         putchar('\n');
     } else {
-        fputs(text, stdout);
+        fwrite(text, 1, size, stdout);
     }
     tare_text_free(text);
     return 0;

@@ -32,6 +32,9 @@ add_test(NAME abi COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/abi/check_abi
 add_test(NAME install COMMAND ${CMAKE_SOURCE_DIR}/tests/abi/check_install.sh ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}
   ${CMAKE_C_COMPILER})
 set_tests_properties(abi install PROPERTIES LABELS install)
+# Skipped where there is no zig.
+add_test(NAME macos-files COMMAND ${CMAKE_SOURCE_DIR}/tests/build/macos_files.sh ${CMAKE_SOURCE_DIR})
+set_tests_properties(macos-files PROPERTIES LABELS install SKIP_RETURN_CODE 77 TIMEOUT 300)
 
 foreach(class IN ITEMS Usage Check Explain Convert Logits Run Bad)
   string(TOLOWER ${class} name)

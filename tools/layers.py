@@ -17,6 +17,7 @@ BESIDE = {"config": {"open"}, "open": {"gguf"}, "template": {"text"}}
 LONGEST = 600  # lines; a file that says in its first five lines that it is generated may be longer
 MOST = 45  # files of a folder of src/: some forty can be read as a list, more are two rooms
 CROWDED = {"models"}  # one file for each architecture: the list is meant to be long
+STANDS_IN = "_plain.c"  # a file that is compiled in place of another, so it defines the same structs
 # Headers of other projects that comments name as a source.
 FOREIGN = {"ggml.h", "ggml-common.h", "llama.h", "linux/fs.h"}
 
@@ -125,6 +126,8 @@ def double_tags(files):
     first, bad = {}, []
     for source in files.values():
         for m in TAG.finditer(source.code):
+            if source.path.endswith(STANDS_IN):
+                continue
             other = first.setdefault(m.group(2), source)
             if other is not source:
                 bad.append("%s:%d: %s %s is defined in %s too" % (source.at, source.code.count("\n", 0, m.start()) + 1, m.group(1),

@@ -14,7 +14,7 @@ void cli_shell_put_verbs(void)
 
 void cli_shell_put_types(void)
 {
-    struct tare_model_type type, before;
+    struct tare_model_type type = TARE_MODEL_TYPE_INIT, before = TARE_MODEL_TYPE_INIT;
     for (size_t i = 0; tare_model_type_get(i, &type); i++) {
         bool again = false;
         for (size_t k = 0; k < i && !again; k++)

@@ -111,8 +111,10 @@ enum tare_finish {
     TARE_FINISH_GRAMMAR,
     /* The vocabulary cannot spell what must follow by the grammar. */
     TARE_FINISH_STUCK,
-    /* The session's `cancel` was set. */
-    TARE_FINISH_CANCELLED
+    /* tare_generate_cancel() was called, or the session's `cancel` was set. */
+    TARE_FINISH_CANCELLED,
+    /* An error ended it; tare_generate_error() says which. */
+    TARE_FINISH_FAILED
 };
 
 struct tare_generate_options {
@@ -120,7 +122,7 @@ struct tare_generate_options {
     size_t size;
     /* Copied; NULL: greedy. */
     const struct tare_sampling *sampling;
-    /* The most new ids; 0: until the context is full. */
+    /* The most new ids; 0: until the context is full; -1: none, the prompt is read and the text is over. */
     int64_t max_tokens;
     /* n_stops texts of UTF-8 that end the text, not empty, at most 64 KiB each; copied. */
     const char *const *stops;
@@ -132,23 +134,71 @@ struct tare_generate_options {
     int draft_most;
     /* Forbid the ids that end a text. */
     bool ignore_ends;
+    /* The bytes of each of the n_stops texts, where they may hold U+0000; NULL: a NUL ends each. */
+    const size_t *stop_sizes;
+    /* The most ids of the prompt that one step feeds, so that a long prompt does not hold up the texts beside it; 0:
+     * all. Parts change no bit of what comes after. Up to 256 ids go through the weights together, those of all texts
+     * counted, so that 128 leaves room for others. */
+    int64_t prompt_chunk;
+    /* Each step tells the log-probability of the id that was chosen: the log-softmax of the logits as the model gives
+     * them, before biases, penalties, grammar and temperature. */
+    bool logprobs;
+    /* The steps that read the prompt tell those of its ids. A step then reads as much as 16 MiB of logits stand for, and
+     * no more. */
+    bool prompt_logprobs;
+    /* With each of these, that many of the likeliest ids in its place are told, too; 0 to 64. */
+    int top_logprobs;
 };
 #define TARE_GENERATE_OPTIONS_INIT TARE_SIZED(tare_generate_options)
 
 /* Fill with the defaults, for languages without the macro; size is sizeof(struct tare_generate_options). Any thread. */
 TARE_API void tare_generate_options_init(struct tare_generate_options *options, size_t size);
 
-/* One step of a generation. */
+/* An id and its log-probability, -INFINITY where the model rules it out. */
+struct tare_logprob {
+    int32_t id;
+    float logprob;
+};
+
+/* An id of a prompt. All is borrowed until the next call. */
+struct tare_prompt_logprob {
+    int32_t id;
+    /* NaN: no id stands before it that was fed with this prompt. */
+    float logprob;
+    /* The likeliest ids in its place, the likeliest first, of equal ones the smaller id. */
+    size_t n_top;
+    const struct tare_logprob *top;
+};
+
+/* One step of a generation. All pointers are borrowed until the next call. */
 struct tare_generated {
     /* sizeof(struct tare_generated), set by the caller. */
     size_t size;
-    /* The text that this step adds, in whole characters, maybe "". A NUL follows. Borrowed until the next call. */
+    /* The text that this step adds, in whole characters, maybe "". A NUL follows; U+0000 may be in it. */
     const char *text;
     /* Bytes of text. */
     size_t bytes;
-    /* The id that was chosen; -1: none. */
+    /* The id that was chosen, also when its text is held back; -1: none. */
     int32_t id;
     enum tare_finish finish;
+    /* Why the text failed: TARE_OK, or the code of tare_generate_error(). */
+    enum tare_code code;
+    /* How many ids of the prompt later steps will read. Until that is 0, a step has no id and no finish. */
+    size_t waiting;
+    /* The log-probability of id; NaN: there is no id, or it was not asked for. */
+    float logprob;
+    /* The likeliest ids in its place, the likeliest first, of equal ones the smaller id. */
+    size_t n_top;
+    /* Bytes from one to the next, also of those within `prompt`. */
+    size_t top_stride;
+    const struct tare_logprob *top;
+    /* With prompt_logprobs: what this step learned of the prompt, its ids in order, each once over all steps. */
+    size_t n_prompt;
+    /* Bytes from one to the next. */
+    size_t prompt_stride;
+    const struct tare_prompt_logprob *prompt;
+    /* With TARE_FINISH_STOP: the number of the stop string that came, as in the options. */
+    size_t stop;
 };
 #define TARE_GENERATED_INIT TARE_SIZED(tare_generated)
 
@@ -181,6 +231,26 @@ TARE_API enum tare_code tare_generate_open(tare_generate **generation, tare_sess
  */
 TARE_API enum tare_code tare_generate_next(tare_generate *generation, struct tare_generated *step,
                                            struct tare_error *err);
+
+/*
+ * Continue several texts by one id each, with one pass over the weights for all of them.
+ *
+ *   generates   n of them, of one model, each with a session of its own; threads are those of the first session
+ *   steps       receives n steps, stride bytes apart (0: sizeof(struct tare_generated)); the caller sets their sizes
+ *
+ * Texts join and leave from call to call. Each becomes what it would become alone, to the bit; one whose prompt is
+ * longer than its prompt_chunk takes several steps to read it. An error of one text is told in its step and ends it,
+ * while the others continue. The call itself fails only where nothing was changed: TARE_E_ARGUMENT, when the texts are
+ * not of one model, are not computed alike (exact, kernels) or share a session; TARE_E_MEMORY.
+ */
+TARE_API enum tare_code tare_generate_each(tare_generate *const *generates, size_t n, struct tare_generated *steps,
+                                           size_t stride, struct tare_error *err);
+
+/* End a text: its next step gives what was held back and TARE_FINISH_CANCELLED. Any thread, also during a step. */
+TARE_API void tare_generate_cancel(tare_generate *generate);
+
+/* Why the text failed; code TARE_OK: it has not. Borrowed, valid until tare_generate_free(). */
+TARE_API const struct tare_error *tare_generate_error(const tare_generate *generate);
 
 /* How many ids drafts have guessed so far, and how many of these were right. */
 TARE_API void tare_generate_drafts(const tare_generate *generation, int64_t *guessed, int64_t *right);

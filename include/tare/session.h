@@ -71,11 +71,22 @@ TARE_API void tare_session_free(tare_session *session);
 /* The number of columns of logits. */
 TARE_API int64_t tare_session_vocabulary(const tare_session *session);
 
+/* The number of columns of hidden states. */
+TARE_API int64_t tare_session_width(const tare_session *session);
+
 /* The most tokens that the session takes. */
 TARE_API int64_t tare_session_context(const tare_session *session);
 
 /* The number of tokens fed so far. */
 TARE_API int64_t tare_session_length(const tare_session *session);
+
+/* About how many bytes the states of a text of that many tokens take, whatever the session holds now. Forks share what
+ * they have in common, so that several may take less. */
+TARE_API uint64_t tare_session_bytes(const tare_session *session, int64_t tokens);
+
+/* Make room for a text of that many tokens, so that feeding them needs no memory for states later. TARE_E_ARGUMENT: they
+ * are more than the context. After a failure the session is as it was. */
+TARE_API enum tare_code tare_session_reserve(tare_session *session, int64_t tokens, struct tare_error *err);
 
 /*
  * Feed ids to a session.
@@ -90,6 +101,15 @@ TARE_API int64_t tare_session_length(const tare_session *session);
  */
 TARE_API enum tare_code tare_session_feed(tare_session *session, const int32_t *ids, size_t n, bool all, float *logits,
                                           struct tare_error *err);
+
+/*
+ * Feed ids to a session as tare_session_feed() does, for their hidden states in the place of logits.
+ *
+ *   hidden   receives float32 (n, width) when all, else (1, width); see struct tare_feed
+ */
+TARE_API enum tare_code tare_session_hidden(tare_session *session, const int32_t *ids, size_t n, bool all,
+                                            float *hidden, struct tare_error *err);
+
 /* What one session is fed; the fields are the parameters of tare_session_feed(). */
 struct tare_feed {
     tare_session *session;
@@ -97,6 +117,12 @@ struct tare_feed {
     size_t n;
     bool all;
     float *logits;
+    /* May be NULL; receives float32 (n, width) when all, else (1, width): the hidden states of the last layer after the
+     * final norm, which the head is multiplied with. width is tare_session_width(). */
+    float *hidden;
+    /* How many ids of the same text later feeds will bring. Ropes that depend on the length of the text count them, so
+     * that a prompt that is fed in parts gives what it gives at once. */
+    size_t later;
 };
 
 /*

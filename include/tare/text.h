@@ -48,11 +48,42 @@ TARE_API void tare_ids_free(int32_t *ids);
  *
  *   skip_special   leave out the special tokens
  *   text           receives UTF-8 and a NUL; owned, tare_text_free()
+ *   size           receives the bytes of text without the NUL, since U+0000 may be in it; may be NULL
  *
  * An id without a token gives no text: a vocabulary may be shorter than the embedding.
  */
 TARE_API enum tare_code tare_tokenizer_decode(const tare_tokenizer *tokenizer, const int32_t *ids, size_t n,
-                                              bool skip_special, char **text, struct tare_error *err);
+                                              bool skip_special, char **text, size_t *size, struct tare_error *err);
+
+/* One more than the largest id that has a token, added tokens included. There may be gaps. */
+TARE_API int64_t tare_tokenizer_size(const tare_tokenizer *tokenizer);
+
+/*
+ * Look up the id of a token.
+ *
+ *   text   `size` bytes, as the vocabulary writes the token: "<|im_end|>", "\u2581the" (SentencePiece), "\u0120the"
+ *          (byte-level), "<0x0A>". An added token takes precedence
+ *   id     receives it; -1 on failure
+ *
+ * TARE_E_ABSENT: there is no such token. Any thread.
+ */
+TARE_API enum tare_code tare_tokenizer_id(const tare_tokenizer *tokenizer, const char *text, size_t size, int32_t *id,
+                                          struct tare_error *err);
+
+/*
+ * Look up the bytes of an id: what it adds in the middle of a text.
+ *
+ *   text      receives them, with a NUL after them; borrowed from the tokenizer. They need not be whole characters
+ *   size      receives their number
+ *   special   receives whether decoding may leave the token out; may be NULL
+ *
+ * "\u0120the" and "\u2581the" are " the", "<0x0A>" is a line feed, and a special token is its own text. Joined, the bytes
+ * of the ids of a continuation are its text before invalid bytes become U+FFFD. Only what a decoder does at the
+ * beginning of a text, or to neighbouring tokens (WordPiece's clean-up), is not in them. The first call works the bytes
+ * of all ids out. TARE_E_ABSENT: no token has the id. Any thread.
+ */
+TARE_API enum tare_code tare_tokenizer_token(const tare_tokenizer *tokenizer, int32_t id, const char **text,
+                                             size_t *size, bool *special, struct tare_error *err);
 
 /* Does the id end a text? */
 TARE_API bool tare_tokenizer_ends(const tare_tokenizer *tokenizer, int32_t id);
@@ -66,11 +97,13 @@ TARE_API enum tare_code tare_stream_open(tare_stream **stream, const tare_tokeni
                                          struct tare_error *err);
 TARE_API void tare_stream_free(tare_stream *stream);
 
-/* Add an id. *piece receives the text that is new, "" when it is held back. Borrowed until the next call. */
-TARE_API enum tare_code tare_stream_put(tare_stream *stream, int32_t id, const char **piece, struct tare_error *err);
+/* Add an id. *piece receives the text that is new, "" when it is held back, with a NUL after it; *size, which may be
+ * NULL, its bytes, since U+0000 may be in it. Borrowed until the next call. */
+TARE_API enum tare_code tare_stream_put(tare_stream *stream, int32_t id, const char **piece, size_t *size,
+                                        struct tare_error *err);
 
-/* End the text. *piece receives what was held back. A stream that has ended takes no more ids. */
-TARE_API enum tare_code tare_stream_end(tare_stream *stream, const char **piece, struct tare_error *err);
+/* End the text. *piece and *size receive what was held back. A stream that has ended takes no more ids. */
+TARE_API enum tare_code tare_stream_end(tare_stream *stream, const char **piece, size_t *size, struct tare_error *err);
 
 /* ---- chat templates ---------------------------------------------------------------------------------------------- */
 

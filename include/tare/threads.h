@@ -46,6 +46,9 @@ typedef struct tare_threads tare_threads;
  */
 TARE_API enum tare_code tare_threads_open(tare_threads **threads, int n, struct tare_error *err);
 
+/* What a host's pool is given to call; task_user is the pointer that came with it. */
+typedef void (*tare_task_fn)(void *task_user, int index);
+
 /* The host's own pool. */
 struct tare_threads_options {
     /* sizeof(struct tare_threads_options). */
@@ -68,7 +71,7 @@ struct tare_threads_options {
      * token, so it should take a few microseconds. It must neither throw nor jump out. No task may be called after the
      * tare_threads are gone.
      */
-    void (*run)(void *user, int n, void (*task)(void *task_user, int index), void *task_user);
+    void (*run)(void *user, int n, tare_task_fn task, void *task_user);
     void *user;
 };
 #define TARE_THREADS_OPTIONS_INIT TARE_SIZED(tare_threads_options)

@@ -212,17 +212,13 @@ enum tare_code tare_digests_list(struct tare_digests *all, const struct tare_che
         code = tare_fail_memory(err);
     if (code)
         return code;
-    all->library = OSSL_LIB_CTX_new();
-    all->sha256 = all->library ? EVP_MD_fetch(all->library, "SHA256", NULL) : NULL;
-    all->sha1 = all->library ? EVP_MD_fetch(all->library, "SHA1", NULL) : NULL;
-    return all->sha256 && all->sha1 ? TARE_OK : tare_fail(err, TARE_E_INTERNAL, "libcrypto", "has no sha256 or sha1");
+    all->hashes = tare_hashes_open();
+    return all->hashes ? TARE_OK : tare_fail(err, TARE_E_INTERNAL, "libcrypto", "has no sha256 or sha1");
 }
 
 void tare_digests_release(struct tare_digests *all)
 {
-    EVP_MD_free(all->sha256);
-    EVP_MD_free(all->sha1);
-    OSSL_LIB_CTX_free(all->library);
+    tare_hashes_free(all->hashes);
     free(all->digests);
     tare_arena_release(&all->at.arena);
     *all = (struct tare_digests){0};
@@ -232,7 +228,7 @@ void tare_digests_release(struct tare_digests *all)
 
 /* One or two hashes of one content. */
 struct hashing {
-    EVP_MD_CTX *context[2]; /* sha256, sha1; NULL: not wanted */
+    struct tare_hash *hash[2]; /* by enum tare_hash_kind; NULL: not wanted */
 };
 
 static bool begin(const struct tare_digests *all, const struct tare_digest *digest, struct hashing *h)
@@ -240,39 +236,33 @@ static bool begin(const struct tare_digests *all, const struct tare_digest *dige
     bool want[2] = {digest->content, false};
     for (int by = 0; by < TARE_BYS; by++)
         if (digest->expected[by])
-            want[strlen(digest->expected[by]) == 40] = true;
-    const EVP_MD *const kind[2] = {all->sha256, all->sha1};
+            want[strlen(digest->expected[by]) == 40 ? TARE_HASH_SHA1 : TARE_HASH_SHA256] = true;
     *h = (struct hashing){0};
     for (int k = 0; k < 2; k++)
-        if (want[k] && (!(h->context[k] = EVP_MD_CTX_new()) || !EVP_DigestInit_ex2(h->context[k], kind[k], NULL)))
+        if (want[k] && !(h->hash[k] = tare_hash_begin(all->hashes, (enum tare_hash_kind)k)))
             return false;
     char head[40];
     const int n = snprintf(head, sizeof head, "blob %" PRIu64, digest->size);
-    return !h->context[1] || EVP_DigestUpdate(h->context[1], head, (size_t)n + 1);
+    return !h->hash[TARE_HASH_SHA1] || tare_hash_add(h->hash[TARE_HASH_SHA1], head, (size_t)n + 1);
 }
 
 static bool update(struct hashing *h, const void *bytes, size_t n)
 {
     for (int k = 0; k < 2; k++)
-        if (h->context[k] && !EVP_DigestUpdate(h->context[k], bytes, n))
+        if (h->hash[k] && !tare_hash_add(h->hash[k], bytes, n))
             return false;
     return true;
 }
 
 static bool end(struct hashing *h, struct tare_digest *digest)
 {
-    char *const to[2] = {digest->sha256, digest->git};
-    for (int k = 0; k < 2; k++) {
-        unsigned char raw[EVP_MAX_MD_SIZE];
-        unsigned size = 0;
-        if (h->context[k] && !EVP_DigestFinal_ex(h->context[k], raw, &size))
-            return false;
-        for (unsigned i = 0; i < size; i++) {
-            to[k][2 * i] = "0123456789abcdef"[raw[i] >> 4];
-            to[k][2 * i + 1] = "0123456789abcdef"[raw[i] & 15];
-        }
-        to[k][2 * size] = '\0';
-    }
+    char sha1[TARE_HASH_ROOM];
+    if (h->hash[TARE_HASH_SHA256] && !tare_hash_end(h->hash[TARE_HASH_SHA256], digest->sha256))
+        return false;
+    if (h->hash[TARE_HASH_SHA1] && !tare_hash_end(h->hash[TARE_HASH_SHA1], sha1))
+        return false;
+    if (h->hash[TARE_HASH_SHA1])
+        memcpy(digest->git, sha1, sizeof digest->git);
     return true;
 }
 
@@ -293,7 +283,7 @@ static enum tare_code feed(struct hashing *h, const struct tare_digest *digest, 
         if (code)
             return code;
         if (!update(h, buffer ? buffer : bytes->memory + at, n))
-            return tare_fail(err, TARE_E_INTERNAL, digest->name, "libcrypto cannot hash it");
+            return tare_fail(err, TARE_E_INTERNAL, digest->name, "cannot be hashed");
         at += n;
         if (tick && (at - told >= 64 * STEP || at == digest->size)) {
             if (!tick(user, at - told))
@@ -325,9 +315,9 @@ enum tare_code tare_digest_make(const struct tare_digests *all, struct tare_dige
     if (!code)
         code = feed(&h, digest, &bytes, buffer, tick, user, err);
     if (!code && !end(&h, digest))
-        code = tare_fail(err, TARE_E_INTERNAL, digest->name, "libcrypto cannot hash it");
-    EVP_MD_CTX_free(h.context[0]);
-    EVP_MD_CTX_free(h.context[1]);
+        code = tare_fail(err, TARE_E_INTERNAL, digest->name, "cannot be hashed");
+    tare_hash_free(h.hash[TARE_HASH_SHA256]);
+    tare_hash_free(h.hash[TARE_HASH_SHA1]);
     tare_bytes_close(&bytes);
     free(buffer);
     return code;

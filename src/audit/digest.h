@@ -3,8 +3,7 @@
 #ifndef TARE_AUDIT_DIGEST_H
 #define TARE_AUDIT_DIGEST_H
 
-#include <openssl/evp.h>
-
+#include "base/hash.h"
 #include "open/checkpoint.h"
 
 enum { TARE_BY_HUB, TARE_BY_PROOF, TARE_BYS };
@@ -25,8 +24,7 @@ struct tare_digests {
     struct tare_digest *digests; /* heap */
     size_t n, room;
     const char *proof_fault; /* why tare.json cannot be used, or NULL */
-    OSSL_LIB_CTX *library;   /* of its own: the host's OpenSSL, and its configuration, are left alone */
-    EVP_MD *sha256, *sha1;
+    struct tare_hashes *hashes;
 };
 
 /* Zero-initialise; release it also after a failure, when no thread that hashed is left. The checkpoint, which other

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(__APPLE__) /* there some of these are macros already, which cannot be poisoned */
 #pragma GCC poison sprintf vsprintf gets
 #pragma GCC poison strcpy strcat strncpy strncat strtok
 #pragma GCC poison atoi atol atoll atof

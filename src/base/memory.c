@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * memory.c - /proc/meminfo's MemAvailable, and what the control groups on the way to the root leave:
- * memory.max - memory.current + inactive_file. See Documentation/admin-guide/cgroup-v2.rst of Linux. */
+ * memory.c - how much memory is left. On Linux /proc/meminfo's MemAvailable, and what the control groups on the way to the
+ * root leave: memory.max - memory.current + inactive_file (Documentation/admin-guide/cgroup-v2.rst of Linux). On macOS the
+ * pages that are free or can be dropped, of host_statistics64(); else all memory (hw.memsize).
+ */
 #define _GNU_SOURCE /* madvise(), MAP_ANONYMOUS: POSIX has neither huge pages nor a way to give pages back */
 #include "base/memory.h"
 
@@ -9,10 +11,30 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#if defined(__APPLE__)
+#include <mach/mach.h>
+#include <sys/sysctl.h>
+#endif
 
 #define LINE 64 /* a cache line, and an AVX-512 register */
 #define HUGE_PAGE ((size_t)2 << 20)
 
+#if defined(__APPLE__)
+uint64_t tare_memory_available(void)
+{
+    vm_statistics64_data_t pages;
+    mach_msg_type_number_t count = HOST_VM_INFO64_COUNT;
+    const mach_port_t host = mach_host_self();
+    const kern_return_t status = host_statistics64(host, HOST_VM_INFO64, (host_info64_t)&pages, &count);
+    mach_port_deallocate(mach_task_self(), host);
+    if (status == KERN_SUCCESS)
+        return ((uint64_t)pages.free_count + pages.inactive_count + pages.purgeable_count) *
+               (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t all = 0;
+    size_t size = sizeof all;
+    return sysctlbyname("hw.memsize", &all, &size, NULL, 0) ? UINT64_MAX : all;
+}
+#else
 /*
  * The number that follows `key` at the beginning of a line of a file. An empty key means the first line. Returns
  * UINT64_MAX when there is no such line or no number in it.
@@ -75,6 +97,7 @@ uint64_t tare_memory_available(void)
         left = lesser(left, left_in_group(end == group && !end[1] ? "" : group));
     return left;
 }
+#endif
 
 void *tare_memory_block(size_t bytes)
 {

@@ -23,6 +23,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#if defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
 
 #include "base/error.h"
 #include "base/sized.h"
@@ -67,8 +70,8 @@ struct place {
 struct tare_threads {
     int count; /* the caller's included */
     atomic_int holders;
-    struct worker *workers; /* NULL: the host's run() */
-    void (*run)(void *user, int n, void (*task)(void *task_user, int index), void *task_user);
+    struct worker *workers; /* NULL: the host's threads, by run() */
+    void (*run)(void *user, int n, tare_task_fn task, void *task_user);
     void *user;
     pthread_mutex_t lock; /* only around sleeping and waking */
     pthread_cond_t work;
@@ -276,6 +279,20 @@ static int cores(void)
     if (sched_getaffinity(0, sizeof set, &set)) /* it fails on a machine with more cores than the set has bits */
         return (int)sysconf(_SC_NPROCESSORS_ONLN);
     return CPU_COUNT(&set);
+}
+#elif defined(__APPLE__)
+/* The fast cores where there are two kinds: threads wait for one another, so a slow core would hold up all. A
+ * processor of one kind has no "perflevel0". */
+static int cores(void)
+{
+    int n = 0;
+    size_t size = sizeof n;
+    if (!sysctlbyname("hw.perflevel0.logicalcpu", &n, &size, NULL, 0) && n > 0)
+        return n;
+    size = sizeof n;
+    if (!sysctlbyname("hw.activecpu", &n, &size, NULL, 0) && n > 0)
+        return n;
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 #else
 static int cores(void)

@@ -218,6 +218,8 @@ static void finish_row(void *user, size_t i, int worker)
     const struct job *j = user;
     const int64_t n = j->pass->head->rows;
     float *logits = j->wanted->logits[i];
+    if (!logits)
+        return;
     const float scale = j->factor, cap = (float)j->d->logit_soft_cap;
     for (int64_t k = 0; k < j->d->n_never; k++)
         if (j->d->never[k] < n)
@@ -231,15 +233,26 @@ static void finish_row(void *user, size_t i, int worker)
     }
 }
 
-/* Wanted rows that follow one another in the pass go through the head together if their logits do so in memory, too. */
+/* Tells whether two wanted rows that follow one another go through the head together: their logits do so in memory. */
+static bool joins(const struct tare_wanted *wanted, int64_t i, int64_t columns)
+{
+    return wanted->logits[i - 1] && wanted->logits[i] == wanted->logits[i - 1] + columns;
+}
+
 static void run_head(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_wanted *wanted)
 {
     const struct tare_matrix *head = pass->head;
     for (int64_t i = 0, n; i < wanted->n; i += n) {
-        for (n = 1; i + n < wanted->n && wanted->logits[i + n] == wanted->logits[i + n - 1] + head->rows; n++)
+        for (n = 1; i + n < wanted->n && joins(wanted, i + n, head->rows); n++)
             ;
-        for (int64_t k = i; k < i + n; k++)
-            tare_norm_row(pass, &d->norm, pass->x + wanted->rows[k] * d->dim, pass->y + (k - i) * d->dim);
+        for (int64_t k = i; k < i + n; k++) {
+            float *y = pass->y + (k - i) * d->dim;
+            tare_norm_row(pass, &d->norm, pass->x + wanted->rows[k] * d->dim, y);
+            if (wanted->hidden[k])
+                memcpy(wanted->hidden[k], y, (size_t)d->dim * sizeof *y);
+        }
+        if (!wanted->logits[i])
+            continue;
         int64_t ldx = d->dim;
         const float *x = tare_hadamard_rows(pass, pass->head_weight, pass->y, &ldx, n);
         tare_matmul(&pass->kernels, pass->pool, head, pass->head_bias, x, ldx, n, wanted->logits[i], head->rows,

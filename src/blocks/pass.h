@@ -69,10 +69,12 @@ static inline struct tare_state *tare_pass_lent(const struct tare_pass *pass, co
     return pass->lender < 0 ? NULL : span->states[pass->lender];
 }
 
-/* Tokens of the pass whose logits are wanted: n rows, ascending, and for each where its (vocabulary) floats go. */
+/* Tokens of the pass of which something is wanted: n rows, ascending, and for each where its (vocabulary) logits go and
+ * where its (dim) floats of the hidden state go, which the head is multiplied with. Each of the two may be NULL. */
 struct tare_wanted {
     const int32_t *rows;
     float *const *logits;
+    float *const *hidden;
     int64_t n;
 };
 /* Run pass->tokens ids through all layers. TARE_E_CANCELLED when *pass->cancel became non-zero. */

@@ -150,9 +150,9 @@ static bool unwrap_words(json_t *json)
     return true;
 }
 
-enum tare_code tare_json_parse(json_t **json, const char *file, const char *text, size_t size, struct tare_error *err)
+static enum tare_code parse(json_t **json, const char *file, const char *text, size_t size, size_t flags,
+                            struct tare_error *err)
 {
-    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
     struct tare_text quoted = {0};
     json_error_t error = {0};
     size_t n_words = 0;
@@ -184,6 +184,17 @@ enum tare_code tare_json_parse(json_t **json, const char *file, const char *text
         *json = word;
     }
     return TARE_OK;
+}
+
+enum tare_code tare_json_parse(json_t **json, const char *file, const char *text, size_t size, struct tare_error *err)
+{
+    return parse(json, file, text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, err);
+}
+
+enum tare_code tare_json_parse_texts(json_t **json, const char *file, const char *text, size_t size,
+                                     struct tare_error *err)
+{
+    return parse(json, file, text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, err);
 }
 
 bool tare_json_lists(const json_t *array, const char *text)

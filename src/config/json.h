@@ -14,6 +14,9 @@
  * document in errors. *json is owned by the caller: json_decref().
  */
 enum tare_code tare_json_parse(json_t **json, const char *file, const char *text, size_t size, struct tare_error *err);
+/* The same of what a host writes, where a string may hold U+0000: json_string_length() has its size. A key may not. */
+enum tare_code tare_json_parse_texts(json_t **json, const char *file, const char *text, size_t size,
+                                     struct tare_error *err);
 
 bool tare_json_lists(const json_t *array, const char *text); /* is one of its elements this string? */
 

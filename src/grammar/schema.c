@@ -383,7 +383,7 @@ enum tare_code tare_schema_write(struct tare_text *gbnf, const char *text, size_
     struct tare_schema s = {.out = gbnf, .err = err};
     if (size > TARE_GRAMMAR_TEXT)
         return tare_fail(err, TARE_E_FORMAT, "schema", "more than 1 MiB of text");
-    enum tare_code code = tare_json_parse(&root, "schema", text, size, err);
+    enum tare_code code = tare_json_parse_texts(&root, "schema", text, size, err);
     s.root = root;
     if (!code)
         code = write_all(&s);

@@ -48,6 +48,8 @@ enum tare_code tare_schema_string(struct tare_schema *s, const json_t *schema, s
     if (pattern) {
         if (!json_is_string(pattern))
             return tare_schema_refuse(s, "pattern", "is not a string");
+        if (strlen(json_string_value(pattern)) != json_string_length(pattern))
+            return tare_schema_refuse(s, "pattern", "holds U+0000, which is not supported");
         if (format || least > 0 || most >= 0)
             return tare_schema_refuse(s, "pattern", "together with a length or format it is not supported");
         return tare_schema_pattern(s, json_string_value(pattern), to);

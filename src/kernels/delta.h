@@ -29,7 +29,11 @@ static inline __attribute__((always_inline)) void tare_delta_tile(const struct t
         const float *from = s->from + at * s->states + k * n;
         float *h = s->h + at * s->states + k * n;
         const float decay = s->decay[k], key = s->key[k], back = s->back[k], query = s->query[k];
+#if defined(__clang__)
+#pragma clang loop vectorize(assume_safety)
+#else
 #pragma GCC ivdep
+#endif
         for (int64_t i = 0; i < n; i++) { /* h is from, or apart from it */
             const float next = TARE_DELTA_MADD(decay, from[i], TARE_DELTA_MADD(key, x[i], back * said[i]));
             sum[i] = TARE_DELTA_MADD(query, next, sum[i]);

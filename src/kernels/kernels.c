@@ -39,10 +39,22 @@ static void fill(struct tare_kernels *kernels, enum set set)
         tare_kernels_cache_avx512(kernels);
     }
 }
-#elif defined(__aarch64__) && defined(__linux__)
+#elif defined(__aarch64__) && (defined(__linux__) || defined(__APPLE__))
+#if defined(__APPLE__)
+static bool has_dot_products(void)
+{
+    return true; /* every Mac with such a processor has them, from the M1 on */
+}
+#else
+static bool has_dot_products(void)
+{
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+}
+#endif
+
 static bool has(enum set set)
 {
-    return set == SET_SCALAR || (set == SET_NEON && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP));
+    return set == SET_SCALAR || (set == SET_NEON && has_dot_products());
 }
 
 static void fill(struct tare_kernels *kernels, enum set set)

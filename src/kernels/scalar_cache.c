@@ -53,7 +53,7 @@ static void store_f16(const float *x, int64_t n, unsigned char *row)
         put_half(row + 2 * i, x[i]);
 }
 
-static bool finite(const float *x, int64_t n)
+static bool all_finite(const float *x, int64_t n)
 {
     float sum = 0;
     for (int64_t i = 0; i < n; i++)
@@ -75,7 +75,7 @@ static void store_q8(const float *x, int64_t n, unsigned char *row)
         float most = 0;
         for (int64_t i = 0; i < k; i++)
             most = fmaxf(most, fabsf(x[start + i]));
-        const bool fine = finite(x + start, k);
+        const bool fine = all_finite(x + start, k);
         const float scale = put_half(row, fine ? most / 127 : NAN);
         for (int64_t i = 0; i < k && fine && scale > 0; i++)
             row[2 + i] = (unsigned char)code(x[start + i] / scale, -127, 127);
@@ -92,7 +92,7 @@ static void store_q4(const float *x, int64_t n, unsigned char *row)
             low = fminf(low, x[start + i]);
             high = fmaxf(high, x[start + i]);
         }
-        const bool fine = finite(x + start, k);
+        const bool fine = all_finite(x + start, k);
         const float scale = put_half(row, fine ? high / 15 - low / 15 : NAN),
                     lowest = put_half(row + 2, fine ? low : 0);
         for (int64_t i = 0; i < k && fine && scale > 0; i++)

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/flush.h"
 #include "repair/repair.h"
 #include "save/save.h"
 
@@ -148,7 +149,7 @@ static enum tare_code exchange(struct places *p, struct tare_error *err)
         if (code)
             return code;
     }
-    if (fsync(p->folder))
+    if (tare_flush(p->folder))
         return tare_fail_system(err, "the folder", "bringing it to the disk");
     for (size_t i = 0; i < p->n; i++) {
         if (renameat(p->folder, p->list[i].temporary, p->folder, p->list[i].name))
@@ -156,7 +157,7 @@ static enum tare_code exchange(struct places *p, struct tare_error *err)
         p->list[i].renamed = true;
         p->list[i].written = false;
     }
-    return fsync(p->folder) ? tare_fail_system(err, "the folder", "bringing it to the disk") : TARE_OK;
+    return tare_flush(p->folder) ? tare_fail_system(err, "the folder", "bringing it to the disk") : TARE_OK;
 }
 
 /* After a failure everything is put back as it was. */
@@ -172,7 +173,7 @@ static void take_back(struct places *p)
         if (place->kept && !place->was_there)
             unlinkat(p->folder, place->absent, 0);
     }
-    fsync(p->folder);
+    tare_flush(p->folder);
 }
 
 static void release(struct places *p)
@@ -286,7 +287,7 @@ enum tare_code tare_repair_undo(const char *path, size_t *n, struct tare_error *
         code = open_folder(checkpoint.folder, &folder, err);
     if (!code)
         code = undo_all(folder, &count, err);
-    if (!code && fsync(folder))
+    if (!code && tare_flush(folder))
         code = tare_fail_system(err, path, "bringing it to the disk");
     if (folder >= 0)
         close(folder);

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/flush.h"
 #include "save/save.h"
 
 #define RECORD_MOST 512 /* of the name of a record beside a single file */
@@ -342,7 +343,7 @@ enum tare_code tare_folder_write(int fd, const char *name, const void *data, siz
 enum tare_code tare_folder_finish(int fd, const char *name, struct tare_error *err)
 {
     enum tare_code code = TARE_OK;
-    if (fsync(fd))
+    if (tare_flush(fd))
         code = tare_fail_system(err, name, "bringing it to the disk");
     if (close(fd) && !code)
         code = tare_fail_system(err, name, "closing it");
@@ -363,14 +364,19 @@ enum tare_code tare_folder_put(struct tare_folder *folder, const char *name, con
     return tare_folder_finish(fd, name, err);
 }
 
-/* rename() would replace an empty folder that appeared meanwhile; renameat2() does not, where the file system has it.
- */
+/* rename() would replace an empty folder that appeared meanwhile; renameat2() and macOS's renameatx_np() do not, where the
+ * file system has them. */
 static int rename_new(int old, const char *from, int new, const char *to)
 {
 #if defined(__linux__) && defined(RENAME_NOREPLACE)
     if (!renameat2(old, from, new, to, RENAME_NOREPLACE))
         return 0;
     if (errno != EINVAL && errno != ENOSYS)
+        return -1;
+#elif defined(RENAME_EXCL)
+    if (!renameatx_np(old, from, new, to, RENAME_EXCL))
+        return 0;
+    if (errno != EINVAL && errno != ENOTSUP)
         return -1;
 #endif
     if (old == new) /* a folder: one that is not empty is not replaced */
@@ -388,7 +394,7 @@ static bool name_record(const struct tare_folder *folder, char name[RECORD_MOST]
 
 enum tare_code tare_folder_commit(struct tare_folder *folder, struct tare_error *err)
 {
-    if (fsync(folder->fd))
+    if (tare_flush(folder->fd))
         return tare_fail_system(err, folder->wanted, "bringing it to the disk");
     const char *single = folder->single;
     char record[RECORD_MOST];
@@ -407,7 +413,7 @@ enum tare_code tare_folder_commit(struct tare_folder *folder, struct tare_error 
         close(folder->fd);
         folder->fd = -1;
     }
-    if (fsync(folder->parent))
+    if (tare_flush(folder->parent))
         return tare_fail_system(err, folder->wanted, "complete, but the folder above it was not brought to the disk");
     return TARE_OK;
 }

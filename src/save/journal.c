@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/flush.h"
 #include "base/locale.h"
 #include "save/account.h"
 
@@ -58,6 +59,18 @@ static enum tare_code add_configs(XXH3_state_t *state, const struct tare_checkpo
     return TARE_OK;
 }
 
+#if defined(__APPLE__) /* it has had POSIX's st_mtim under another name from before POSIX had it */
+static struct timespec time_of(const struct stat *info)
+{
+    return info->st_mtimespec;
+}
+#else
+static struct timespec time_of(const struct stat *info)
+{
+    return info->st_mtim;
+}
+#endif
+
 /* Identifies a file on disk by its size and time, one in memory by its content. */
 static enum tare_code add_files(XXH3_state_t *state, const struct tare_checkpoint *checkpoint, struct tare_error *err)
 {
@@ -70,8 +83,9 @@ static enum tare_code add_files(XXH3_state_t *state, const struct tare_checkpoin
             continue;
         if (stat(file->path, &info))
             return tare_fail_system(err, file->name, "looking at it");
-        add_number(state, (uint64_t)info.st_mtim.tv_sec);
-        add_number(state, (uint64_t)info.st_mtim.tv_nsec);
+        const struct timespec changed = time_of(&info);
+        add_number(state, (uint64_t)changed.tv_sec);
+        add_number(state, (uint64_t)changed.tv_nsec);
     }
     for (size_t k = 0; k < checkpoint->n_memory; k++) {
         add_text(state, checkpoint->memory[k].name);
@@ -378,9 +392,9 @@ enum tare_code tare_journal_begin(struct tare_account *account, struct tare_fold
 static enum tare_code sync_all(struct tare_account *account, struct tare_error *err)
 {
     for (size_t k = 0; k < account->layout->n_shards; k++)
-        if (fsync(account->layout->shards[k].fd))
+        if (tare_flush(account->layout->shards[k].fd))
             return tare_fail_system(err, account->layout->shards[k].name, "bringing it to the disk");
-    return fsync(account->journal) ? tare_fail_system(err, TARE_JOURNAL, "bringing it to the disk") : TARE_OK;
+    return tare_flush(account->journal) ? tare_fail_system(err, TARE_JOURNAL, "bringing it to the disk") : TARE_OK;
 }
 
 enum tare_code tare_journal_note(struct tare_account *account, size_t number, struct tare_error *err)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * write_record.c - tare.json: where the folder is from, what became of each module, and the hashes of its files. */
 #include <math.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/sized.h"
 #include "save/account.h"
 
@@ -17,15 +17,14 @@
 
 struct digest {
     const char *name, *shown; /* shown: as it is called at last */
-    char hex[65];
+    char hex[TARE_HASH_ROOM];
     struct tare_error error;
 };
 
 struct digests {
     const struct tare_folder *folder;
     const struct tare_convert_options *options;
-    OSSL_LIB_CTX *library; /* of its own: the host's OpenSSL, and its configuration, are left alone */
-    EVP_MD *sha256;
+    struct tare_hashes *hashes;
     struct digest *list; /* heap, by name */
     size_t n;
     pthread_mutex_t lock; /* of what follows */
@@ -46,7 +45,7 @@ static bool cancelled(struct digests *all, size_t n)
     return stop;
 }
 
-static enum tare_code feed(struct digests *all, struct digest *digest, int fd, EVP_MD_CTX *context, void *buffer)
+static enum tare_code feed(struct digests *all, struct digest *digest, int fd, struct tare_hash *hash, void *buffer)
 {
     struct tare_error *err = &digest->error;
     struct stat info;
@@ -57,8 +56,8 @@ static enum tare_code feed(struct digests *all, struct digest *digest, int fd, E
         const enum tare_code code = tare_file_read(fd, buffer, n, at, digest->name, err);
         if (code)
             return code;
-        if (!EVP_DigestUpdate(context, buffer, n))
-            return tare_fail(err, TARE_E_INTERNAL, digest->name, "libcrypto cannot hash it");
+        if (!tare_hash_add(hash, buffer, n))
+            return tare_fail(err, TARE_E_INTERNAL, digest->name, "cannot be hashed");
         if (cancelled(all, n))
             return tare_fail(err, TARE_E_CANCELLED, "", "cancelled");
         at += n;
@@ -70,22 +69,16 @@ static void hash_file(void *user, size_t number, int thread)
 {
     struct digests *all = user;
     struct digest *digest = &all->list[number];
-    unsigned char raw[EVP_MAX_MD_SIZE];
-    unsigned size = 0;
     int fd = -1;
     void *buffer = malloc(STEP);
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    struct tare_hash *hash = tare_hash_begin(all->hashes, TARE_HASH_SHA256);
     (void)thread;
-    enum tare_code code = buffer && context ? TARE_OK : tare_fail_memory(&digest->error);
+    enum tare_code code = buffer && hash ? TARE_OK : tare_fail_memory(&digest->error);
     if (!code && !tare_folder_read(all->folder, digest->name, &fd))
         code = tare_fail_system(&digest->error, digest->name, "opening it");
-    if (!code && !EVP_DigestInit_ex2(context, all->sha256, NULL))
-        code = tare_fail_memory(&digest->error);
-    if (!code && !feed(all, digest, fd, context, buffer) && !EVP_DigestFinal_ex(context, raw, &size))
-        tare_fail(&digest->error, TARE_E_INTERNAL, digest->name, "libcrypto cannot hash it");
-    for (unsigned k = 0; k < size && k < 32; k++)
-        snprintf(digest->hex + 2 * k, 3, "%02x", raw[k]);
-    EVP_MD_CTX_free(context);
+    if (!code && !feed(all, digest, fd, hash, buffer) && !tare_hash_end(hash, digest->hex))
+        tare_fail(&digest->error, TARE_E_INTERNAL, digest->name, "cannot be hashed");
+    tare_hash_free(hash);
     free(buffer);
     if (fd >= 0)
         close(fd);
@@ -93,9 +86,8 @@ static void hash_file(void *user, size_t number, int thread)
 
 static enum tare_code hash_files(struct digests *all, struct tare_pool *pool, struct tare_error *err)
 {
-    all->library = OSSL_LIB_CTX_new();
-    all->sha256 = all->library ? EVP_MD_fetch(all->library, "SHA256", NULL) : NULL;
-    if (!all->sha256 || pthread_mutex_init(&all->lock, NULL))
+    all->hashes = tare_hashes_open();
+    if (!all->hashes || pthread_mutex_init(&all->lock, NULL))
         return tare_fail_memory(err);
     tare_pool_run(pool, all->n, hash_file, all);
     pthread_mutex_destroy(&all->lock);
@@ -313,8 +305,7 @@ enum tare_code tare_record_write(const struct tare_account *account, const struc
         code = hash_files(&all, pool, err);
     if (!code)
         code = write_text(account, model, options, proved, &all, folder, err);
-    EVP_MD_free(all.sha256);
-    OSSL_LIB_CTX_free(all.library);
+    tare_hashes_free(all.hashes);
     free(all.list);
     tare_folder_list_free(names, n);
     return code;

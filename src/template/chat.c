@@ -61,7 +61,7 @@ void tare_template_free(tare_template *template)
 static enum tare_code read_list(json_t *variables, const char *key, const char *text, struct tare_error *err)
 {
     json_t *list = NULL;
-    const enum tare_code code = tare_json_parse(&list, key, text, strlen(text), err);
+    const enum tare_code code = tare_json_parse_texts(&list, key, text, strlen(text), err);
     if (code)
         return code;
     return json_object_set_new(variables, key, list) ? tare_fail_memory(err) : TARE_OK;
@@ -94,7 +94,7 @@ static enum tare_code read_request(json_t **variables, const struct tare_templat
 {
     enum tare_code code = TARE_OK;
     if (request->variables)
-        code = tare_json_parse(variables, "variables", request->variables, strlen(request->variables), err);
+        code = tare_json_parse_texts(variables, "variables", request->variables, strlen(request->variables), err);
     else if (!(*variables = json_object()))
         code = tare_fail_memory(err);
     if (!code && !json_is_object(*variables))

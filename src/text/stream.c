@@ -6,7 +6,7 @@
 #include "text/tokenizer.h"
 
 enum tare_code tare_tokenizer_decode(const tare_tokenizer *tokenizer, const int32_t *ids, size_t n, bool skip_special,
-                                     char **text, struct tare_error *err)
+                                     char **text, size_t *size, struct tare_error *err)
 {
     struct tare_decoding decoding;
     enum tare_code code = tare_decoding_init(&decoding, tokenizer, false, err);
@@ -17,6 +17,8 @@ enum tare_code tare_tokenizer_decode(const tare_tokenizer *tokenizer, const int3
     if (!code && decoding.out.failed)
         code = tare_fail_memory(err);
     *text = NULL;
+    if (size)
+        *size = code ? 0 : decoding.out.size;
     if (!code) {
         *text = decoding.out.data;
         decoding.out.data = NULL;
@@ -56,12 +58,15 @@ void tare_stream_free(tare_stream *stream)
 }
 
 /* Returns the text that came out since the last call; it stays valid until the next one. */
-static enum tare_code piece_of(tare_stream *stream, enum tare_code code, const char **piece, struct tare_error *err)
+static enum tare_code piece_of(tare_stream *stream, enum tare_code code, const char **piece, size_t *size,
+                               struct tare_error *err)
 {
     stream->decoding.err = NULL;
     if (!code && stream->decoding.out.failed)
         code = tare_fail_memory(err);
     *piece = code ? "" : stream->decoding.out.data;
+    if (size)
+        *size = code ? 0 : stream->decoding.out.size;
     return code;
 }
 
@@ -76,18 +81,19 @@ static void begin(tare_stream *stream, struct tare_error *err)
         out->data[0] = '\0';
 }
 
-enum tare_code tare_stream_put(tare_stream *stream, int32_t id, const char **piece, struct tare_error *err)
+enum tare_code tare_stream_put(tare_stream *stream, int32_t id, const char **piece, size_t *size,
+                               struct tare_error *err)
 {
     if (stream->ended)
         return tare_fail(err, TARE_E_ARGUMENT, "", "the stream has ended; open another one");
     begin(stream, err);
-    return piece_of(stream, tare_decoding_put(&stream->decoding, id, stream->skip_special), piece, err);
+    return piece_of(stream, tare_decoding_put(&stream->decoding, id, stream->skip_special), piece, size, err);
 }
 
-enum tare_code tare_stream_end(tare_stream *stream, const char **piece, struct tare_error *err)
+enum tare_code tare_stream_end(tare_stream *stream, const char **piece, size_t *size, struct tare_error *err)
 {
     begin(stream, err);
     const enum tare_code code = stream->ended ? TARE_OK : tare_decoding_end(&stream->decoding);
     stream->ended = true;
-    return piece_of(stream, code, piece, err);
+    return piece_of(stream, code, piece, size, err);
 }

@@ -132,7 +132,9 @@ enum tare_code tare_tokenizer_open(tare_tokenizer **result, const char *path, co
     tare_tokenizer *tokenizer = calloc(1, sizeof *tokenizer);
     if (!tokenizer)
         return tare_fail_memory(err);
-    enum tare_code code = tare_checkpoint_locate(&checkpoint, path, options, err);
+    tokenizer->lazy = calloc(1, sizeof *tokenizer->lazy);
+    enum tare_code code =
+        tokenizer->lazy ? tare_checkpoint_locate(&checkpoint, path, options, err) : tare_fail_memory(err);
     if (!code)
         code = read_all(tokenizer, &checkpoint, err);
     tare_checkpoint_release(&checkpoint);
@@ -158,6 +160,9 @@ void tare_tokenizer_free(tare_tokenizer *tokenizer)
     tare_vocab_release(&tokenizer->vocab);
     tare_arena_release(&tokenizer->arena);
     free(tokenizer->ends);
+    if (tokenizer->lazy)
+        tare_spelled_free(tokenizer->lazy->spelled);
+    free(tokenizer->lazy);
     free(tokenizer);
 }
 

@@ -194,7 +194,14 @@ struct tare_tokenizer {
     bool no_decoder;
     int32_t *ends; /* ids that end a text */
     size_t n_ends, ends_room;
+    struct tare_tokenizer_lazy *lazy;
 };
+
+/* What is made when it is first asked for; the pointer is read and written atomically. */
+struct tare_tokenizer_lazy {
+    struct tare_spelled *spelled; /* the bytes of each token: token_spell.c */
+};
+void tare_spelled_free(struct tare_spelled *spelled); /* may be NULL */
 
 struct tare_text_piece {
     const char *text;

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""check_abi.py SOURCE SHARED STATIC VERSION: what the built library shows to the outside, and what it asks of the outside.
+"""check_abi.py [--headers FOLDER] SOURCE SHARED STATIC VERSION: what the built library shows to the outside, and what it asks of the outside.
+
+Headers are SOURCE/include, unless a folder is named.
 
 exports   the names that the shared library exports are those marked TARE_API in tare.h, no more and no fewer
 soname    libtare.so.MAJOR
@@ -12,7 +14,12 @@ import re
 import subprocess
 import sys
 
+headers = None
+if sys.argv[1] == "--headers":
+    headers = sys.argv[2]
+    del sys.argv[1:3]
 source, shared, static, version = sys.argv[1:5]
+headers = headers or source + "/include"
 BANNED = set("""exit _exit _Exit abort quick_exit sprintf vsprintf strcpy strcat strncpy strncat strtok atoi atol atoll atof gets
     getenv secure_getenv setenv putenv system popen fork printf vprintf puts putchar perror setlocale tmpnam mktemp
     stdout stderr fputs_unlocked signal sigaction""".split())
@@ -29,7 +36,7 @@ def nm(*args):
     return rows
 
 
-header = "".join(open(path, encoding="utf-8").read() for path in sorted(glob.glob(source + "/include/**/*.h", recursive=True)))
+header = "".join(open(path, encoding="utf-8").read() for path in sorted(glob.glob(headers + "/**/*.h", recursive=True)))
 text = re.sub(r"/\*.*?\*/", "", header, flags=re.S)
 text = re.sub(r"^\s*#.*(?:\\\n.*)*$", "", text, flags=re.M)
 declared = set(re.findall(r"\bTARE_API\b[^;(]*?\b(tare_\w+)\s*\(", text))

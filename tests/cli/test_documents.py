@@ -125,7 +125,7 @@ class Pages(unittest.TestCase):
 
     def test_exit_status(self):
         """The page of a verb that opens a model has each exit status and code of tare.h."""
-        codes = re.findall(r"^    X\(\d+, (\w+), (\d+), \"([^\"]+)\"\)", read(os.path.join(ROOT, "include/tare.h")), re.M)
+        codes = re.findall(r"^    X\(\d+, (\w+), (\d+), \"([^\"]+)\"\)", read(os.path.join(ROOT, "include/tare/base.h")), re.M)
         self.assertGreater(len(codes), 10)
         text = self.page("tare-convert").split("\n.SH EXIT STATUS\n")[1].split("\n.SH ")[0]
         for name, status, says in codes:

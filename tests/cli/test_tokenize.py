@@ -52,6 +52,20 @@ class Both(unittest.TestCase):
                 self.assertEqual(special, ids + [2] if name == "spm_unigram" else [1] + ids)
                 self.assertEqual(run(model, " ".join(map(str, special)).encode(), "--decode", "--no-special")[1], text)
 
+    def test_zeros(self):
+        for name in "spm_bpe", "tekken":
+            with self.subTest(name), Folder(name) as model:
+                ids = run(model, b"a\0b\0", "--no-special")[1]
+                self.assertEqual(run(model, ids.encode(), "--decode")[1], "a\0b\0")
+                self.assertEqual(json.loads(run(model, ids.encode(), "--decode", "--json")[1]), {"text": "a\0b\0"})
+
+    def test_no_line_feed(self):
+        """The last number ends where standard input does, whatever lies in memory after it: here digits."""
+        with Folder("spm_bpe") as model:
+            p = subprocess.run([TARE, "tokenize", model, "--decode", "--json"], input=b"99", capture_output=True, timeout=60,
+                               env=dict(os.environ, MALLOC_PERTURB_="206"))  # glibc fills with 255 - 206 = '1'
+            self.assertEqual(p.stdout.decode(), run(model, b"99\n", "--decode", "--json")[1])
+
     def test_refused(self):
         with Folder("spm_bpe") as model:
             self.assertEqual(run(model, b"a\xff")[0], 2)

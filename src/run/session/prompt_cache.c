@@ -12,9 +12,10 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/flush.h"
 #include "packing/packing.h"
 
-static const char MAGIC[8] = "TARE TXT";
+static const char MAGIC[8] = {'T', 'A', 'R', 'E', ' ', 'T', 'X', 'T'};
 #define VERSION 1u
 #define SAMPLE 64 /* bytes of each tensor that the model's hash covers */
 
@@ -80,7 +81,7 @@ static bool write_all(struct stream *s, struct header *header, const struct tare
         fine = !saved->states[i] || tare_state_bytes(saved->states[i], saved->length, saved->turn, put, s);
     const uint64_t digest = XXH3_64bits_digest(s->hash);
     return fine && fwrite(&digest, sizeof digest, 1, s->file) == 1 && fflush(s->file) == 0 &&
-           fsync(fileno(s->file)) == 0;
+           tare_flush(fileno(s->file)) == 0;
 }
 
 /* Writes under another name first and renames at the end, so that a file is whole or does not exist. */

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/sized.h"
+#include "run/session/power.h"
 
 /* The finaliser of SplitMix64: Steele, Lea, Flood 2014, constants of Stafford's variant 13. */
 static uint64_t mix(uint64_t z)
@@ -26,58 +27,20 @@ static double uniform(uint64_t seed, uint64_t draw)
     return (double)(mix(mix(seed + golden) + (draw + 1) * golden) >> 11) * 0x1p-53;
 }
 
-/* Returns e^x for x <= 0, within 2e-7 of its value: 2^whole * 2^part, with part in (-1, 0] by its Taylor series. NaN
- * and all x below -87 give 0. There is no branch, so that loops over it become vector instructions. */
-static inline float power(float x)
-{
-    const float y = (x >= -87 ? x : -87) * 1.44269504f;
-    const int32_t whole = (int32_t)y;
-    const float z = (y - (float)whole) * 0.693147181f;
-    float sum = 1.0f / 40320;
-    sum = sum * z + 1.0f / 5040;
-    sum = sum * z + 1.0f / 720;
-    sum = sum * z + 1.0f / 120;
-    sum = sum * z + 1.0f / 24;
-    sum = sum * z + 1.0f / 6;
-    sum = sum * z + 0.5f;
-    sum = sum * z + 1;
-    sum = sum * z + 1;
-    const uint32_t bits = (uint32_t)(whole + 127) << 23;
-    float scale;
-    memcpy(&scale, &bits, sizeof scale);
-    return x >= -87 ? sum * scale : 0;
-}
-
-enum { LANES = 16, RUN = 256 };
-
-/* How logits become powers: e^((logit - most) / temperature), and 0 for logits below `least`. */
-struct scale {
-    float most, least, temperature;
-};
-
-/* Computes the powers of up to RUN logits in one loop of vector instructions; an impossible id gets 0. */
-static void powers(const float *logits, int64_t n, struct scale scale, float e[RUN])
-{
-    for (int64_t i = 0; i < n; i++) {
-        const float p = power((logits[i] - scale.most) / scale.temperature);
-        e[i] = logits[i] >= scale.least ? p : 0;
-    }
-}
-
 /* Returns the first id with the largest logit. It finds the largest of each lane first, by one vector instruction for
  * each row of lanes, and then the place. */
 static int64_t greedy(const float *logits, int64_t n)
 {
-    float most[LANES], top = -INFINITY;
+    float most[TARE_POWER_LANES], top = -INFINITY;
     int64_t i = 0;
-    for (int k = 0; k < LANES; k++)
+    for (int k = 0; k < TARE_POWER_LANES; k++)
         most[k] = -INFINITY;
-    for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++)
+    for (; i + TARE_POWER_LANES <= n; i += TARE_POWER_LANES)
+        for (int k = 0; k < TARE_POWER_LANES; k++)
             most[k] = logits[i + k] > most[k] ? logits[i + k] : most[k];
     for (; i < n; i++)
         top = logits[i] > top ? logits[i] : top;
-    for (int k = 0; k < LANES; k++)
+    for (int k = 0; k < TARE_POWER_LANES; k++)
         top = most[k] > top ? most[k] : top;
     for (i = 0; i < n; i++)
         if (logits[i] == top)
@@ -160,16 +123,17 @@ static struct cut cut(const float *logits, int64_t n, float most, int64_t k, dou
     double mass[BINS] = {0}, sum = 0;
     int64_t count[BINS] = {0}, so_far = 0;
     struct cut cut = {0, 0};
-    float e[RUN] = {0};
+    float e[TARE_POWER_RUN] = {0};
     for (int64_t i = 0; i < n; i++) {
-        if (share < 1 && i % RUN == 0)
-            powers(logits + i, n - i < RUN ? n - i : RUN, (struct scale){most, -INFINITY, 1}, e);
+        if (share < 1 && i % TARE_POWER_RUN == 0)
+            tare_powers(logits + i, n - i < TARE_POWER_RUN ? n - i : TARE_POWER_RUN,
+                        (struct tare_power_scale){most, -INFINITY, 1}, e);
         if (!(logits[i] > -INFINITY))
             continue;
         const int bin = bin_of(most - logits[i]);
         count[bin]++;
-        mass[bin] += (double)e[i % RUN];
-        cut.total += (double)e[i % RUN];
+        mass[bin] += (double)e[i % TARE_POWER_RUN];
+        cut.total += (double)e[i % TARE_POWER_RUN];
     }
     for (; cut.bin < BINS - 1; cut.bin++) {
         so_far += count[cut.bin];
@@ -187,7 +151,7 @@ static int64_t collect(const float *logits, int64_t n, float most, int bin, stru
     for (int64_t i = 0; i < n; i++) {
         const float distance = most - logits[i];
         if (logits[i] > -INFINITY && (bin == BINS - 1 || bin_of(distance) <= bin))
-            c[kept++] = (struct candidate){-logits[i], logits[i], power(-distance), (int32_t)i};
+            c[kept++] = (struct candidate){-logits[i], logits[i], tare_power(-distance), (int32_t)i};
     }
     return kept;
 }
@@ -257,7 +221,7 @@ static int32_t take(struct candidate *c, int64_t n, const struct tare_sampling *
     while (n > 1 && !(c[n - 1].logit >= least))
         n--;
     for (i = 0; i < n; i++)
-        total += (double)(c[i].weight = power((c[i].logit - most) / s->temperature));
+        total += (double)(c[i].weight = tare_power((c[i].logit - most) / s->temperature));
     for (i = 0; i < n - 1; i++)
         if ((sum += (double)c[i].weight) > share * total)
             break;
@@ -270,21 +234,21 @@ enum { BLOCKS = 1024 };
  * contains the id is read again. Returns -1 when no id has any mass. */
 static int32_t take_of_all(const float *logits, int64_t n, const struct tare_sampling *s, float most, double share)
 {
-    const struct scale scale = {most, floor_of(s, most), s->temperature};
-    const int64_t size = ((n + BLOCKS - 1) / BLOCKS + LANES - 1) / LANES * LANES;
+    const struct tare_power_scale scale = {most, floor_of(s, most), s->temperature};
+    const int64_t size = ((n + BLOCKS - 1) / BLOCKS + TARE_POWER_LANES - 1) / TARE_POWER_LANES * TARE_POWER_LANES;
     double sums[BLOCKS], total = 0, sum = 0;
     int64_t block = 0, at;
     for (at = 0; at < n; at += size, block++) {
         const int64_t end = at + size < n ? at + size : n;
         sums[block] = 0;
-        for (int64_t i = at; i < end; i += RUN) {
-            float e[RUN], lane[LANES] = {0};
-            const int64_t here = end - i < RUN ? end - i : RUN;
+        for (int64_t i = at; i < end; i += TARE_POWER_RUN) {
+            float e[TARE_POWER_RUN], lane[TARE_POWER_LANES] = {0};
+            const int64_t here = end - i < TARE_POWER_RUN ? end - i : TARE_POWER_RUN;
             memset(e, 0, sizeof e);
-            powers(logits + i, here, scale, e);
-            for (int k = 0; k < RUN; k++)
-                lane[k % LANES] += e[k];
-            for (int k = 0; k < LANES; k++)
+            tare_powers(logits + i, here, scale, e);
+            for (int k = 0; k < TARE_POWER_RUN; k++)
+                lane[k % TARE_POWER_LANES] += e[k];
+            for (int k = 0; k < TARE_POWER_LANES; k++)
                 sums[block] += (double)lane[k];
         }
         total += sums[block];
@@ -295,7 +259,7 @@ static int32_t take_of_all(const float *logits, int64_t n, const struct tare_sam
     /* The last id with any mass. Sums of lanes round differently, so the block may end before the share is reached. */
     int32_t last = -1;
     for (at = block * size; at < n && at < (block + 1) * size; at++) {
-        const float e = logits[at] >= scale.least ? power((logits[at] - most) / s->temperature) : 0;
+        const float e = logits[at] >= scale.least ? tare_power((logits[at] - most) / s->temperature) : 0;
         sum += (double)e;
         last = e > 0 ? (int32_t)at : last;
         if (e > 0 && sum > share * total)

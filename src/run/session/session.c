@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/sized.h"
+#include "run/session/generate.h"
 #include "run/session/measure.h"
 #include "run/session/prompt_cache.h"
 #include "run/session/runner.h"
@@ -169,6 +170,11 @@ int64_t tare_session_vocabulary(const tare_session *s)
     return s->runner->pass.head->rows;
 }
 
+int64_t tare_session_width(const tare_session *s)
+{
+    return s->decoder->dim;
+}
+
 const char *tare_session_kernels(const tare_session *s)
 {
     return s->runner->pass.kernels.name;
@@ -190,6 +196,33 @@ int64_t tare_session_length(const tare_session *s)
     return s->length;
 }
 
+uint64_t tare_session_bytes(const tare_session *s, int64_t tokens)
+{
+    uint64_t bytes = 0;
+    for (int64_t i = 0; s && i < 2 * s->decoder->n_layers; i++)
+        bytes += s->states[i] ? tare_state_size(s->states[i], tokens) : 0;
+    return bytes;
+}
+
+static enum tare_code reserve_states(const tare_session *s, int64_t length, struct tare_error *err)
+{
+    enum tare_code code = TARE_OK;
+    for (int64_t k = 0; k < 2 * s->decoder->n_layers && code == TARE_OK; k++)
+        if (s->states[k])
+            code = tare_state_reserve(s->states[k], s->length, length, err);
+    return code;
+}
+
+enum tare_code tare_session_reserve(tare_session *s, int64_t tokens, struct tare_error *err)
+{
+    if (!s)
+        return tare_fail(err, TARE_E_ARGUMENT, "session", "it is NULL");
+    if (tokens < s->length || tokens > s->context)
+        return tare_fail(err, TARE_E_ARGUMENT, "tokens", "%lld tokens: this session takes %lld to %lld",
+                         (long long)tokens, (long long)s->length, (long long)s->context);
+    return reserve_states(s, tokens, err);
+}
+
 static enum tare_code check_ids(const struct tare_feed *f, struct tare_error *err)
 {
     const tare_session *s = f->session;
@@ -205,7 +238,28 @@ static enum tare_code check_ids(const struct tare_feed *f, struct tare_error *er
             return tare_fail(err, TARE_E_ARGUMENT, "ids",
                              "id %ld, number %zu of those given, is not in the vocabulary: 0 to %lld", (long)f->ids[i],
                              i, (long long)rows - 1);
+    if (f->later > (uint64_t)(s->context - s->length) - f->n)
+        return tare_fail(err, TARE_E_ARGUMENT, "later", "%zu later tokens do not fit the context of %lld", f->later,
+                         (long long)s->context);
     return TARE_OK;
+}
+
+const volatile int *tare_session_cancel(const tare_session *s)
+{
+    return s->cancel;
+}
+
+struct tare_pool *tare_session_pool(const tare_session *s)
+{
+    return s->runner->pass.pool;
+}
+
+/* The head of sessions that are not exact is another matrix, and their kernels round. */
+bool tare_session_joins(const tare_session *a, const tare_session *b)
+{
+    const struct tare_pass *x = &a->runner->pass, *y = &b->runner->pass;
+    return a->runner->model == b->runner->model && x->kernels.exact == y->kernels.exact &&
+           !strcmp(x->kernels.name, y->kernels.name);
 }
 
 /* Copies the host's feeds, which may be of another version, and checks them. */
@@ -218,9 +272,9 @@ static enum tare_code check_feeds(struct tare_feed *feeds, const struct tare_fee
     for (size_t i = 0; i < n; i++)
         memcpy(&feeds[i], tare_sized_at(given, i, stride, sizeof *feeds), sizeof *feeds);
     for (size_t i = 0; i < n; i++) {
-        if (!feeds[i].session || feeds[i].session->runner->model != feeds[0].session->runner->model)
+        if (!feeds[i].session || !tare_session_joins(feeds[0].session, feeds[i].session))
             return tare_fail(err, TARE_E_ARGUMENT, "session",
-                             "the sessions of one step are of one model; number %zu is not", i);
+                             "the sessions of one step are of one model and computed alike; number %zu is not", i);
         for (size_t k = 0; k < i; k++)
             if (feeds[k].session == feeds[i].session)
                 return tare_fail(err, TARE_E_ARGUMENT, "session",
@@ -242,26 +296,29 @@ struct step {
     struct tare_feed **of; /* the feed that each span belongs to */
     int64_t n_spans;
     int32_t ids[TARE_PASS_TOKENS], rows[TARE_PASS_TOKENS];
-    float *logits[TARE_PASS_TOKENS];
+    float *logits[TARE_PASS_TOKENS], *hidden[TARE_PASS_TOKENS];
     struct tare_wanted wanted;
     int64_t tokens;
 };
 
 static void want(struct step *step, const struct tare_feed *f, size_t from, size_t n)
 {
-    const int64_t columns = f->session->runner->pass.head->rows;
-    for (size_t k = 0; f->logits && k < n; k++) {
+    const size_t columns = (size_t)f->session->runner->pass.head->rows, dim = (size_t)f->session->decoder->dim;
+    for (size_t k = 0; (f->logits || f->hidden) && k < n; k++) {
         if (!f->all && from + k + 1 < f->n)
             continue;
-        step->rows[step->wanted.n] = (int32_t)(step->tokens + (int64_t)k);
-        step->logits[step->wanted.n++] = f->logits + (f->all ? (int64_t)(from + k) * columns : 0);
+        const size_t row = f->all ? from + k : 0;
+        const int64_t i = step->wanted.n++;
+        step->rows[i] = (int32_t)(step->tokens + (int64_t)k);
+        step->logits[i] = f->logits ? f->logits + row * columns : NULL;
+        step->hidden[i] = f->hidden ? f->hidden + row * dim : NULL;
     }
 }
 
 static void fill_pass(struct step *step)
 {
     step->n_spans = step->tokens = 0;
-    step->wanted = (struct tare_wanted){step->rows, step->logits, 0};
+    step->wanted = (struct tare_wanted){step->rows, step->logits, step->hidden, 0};
     for (size_t i = 0; i < step->n && step->tokens < TARE_PASS_TOKENS; i++) {
         struct tare_feed *f = &step->feeds[i];
         const size_t left = f->n - step->done[i], room = (size_t)(TARE_PASS_TOKENS - step->tokens);
@@ -275,7 +332,7 @@ static void fill_pass(struct step *step)
         step->spans[step->n_spans++] = (struct tare_span){.first = step->tokens,
                                                           .tokens = (int64_t)n,
                                                           .start = s->length,
-                                                          .total = s->length + (int64_t)left,
+                                                          .total = s->length + (int64_t)(left + f->later),
                                                           .states = s->states,
                                                           .turn = s->turn};
         step->tokens += (int64_t)n;
@@ -305,28 +362,31 @@ static void keep_pass(struct step *step)
     }
 }
 
+enum tare_code tare_feed_prepare(const struct tare_feed *feed, struct tare_error *err)
+{
+    const enum tare_code code = check_ids(feed, err);
+    return code ? code : reserve_states(feed->session, feed->session->length + (int64_t)feed->n, err);
+}
+
 static enum tare_code reserve(const struct step *step, struct tare_error *err)
 {
     int64_t tokens = 0, longest = 0;
     enum tare_code code = TARE_OK;
     for (size_t i = 0; i < step->n && code == TARE_OK; i++) {
         const struct tare_feed *f = &step->feeds[i];
-        const tare_session *s = f->session;
-        const int64_t length = s->length + (int64_t)f->n;
+        const int64_t length = f->session->length + (int64_t)f->n;
         tokens = (int64_t)f->n < TARE_PASS_TOKENS - tokens ? tokens + (int64_t)f->n : TARE_PASS_TOKENS;
         longest = length > longest ? length : longest;
-        for (int64_t k = 0; k < 2 * s->decoder->n_layers && code == TARE_OK; k++)
-            if (s->states[k])
-                code = tare_state_reserve(s->states[k], s->length, length, err);
+        code = reserve_states(f->session, length, err);
     }
     return code ? code : tare_runner_reserve(step->feeds->session->runner, tokens, longest, err);
 }
 
-static enum tare_code run_step(struct step *step, struct tare_error *err)
+static enum tare_code run_step(struct step *step, const volatile int *cancel, struct tare_error *err)
 {
     struct tare_runner *runner = step->feeds->session->runner;
     enum tare_code code = reserve(step, err);
-    runner->pass.cancel = step->feeds->session->cancel;
+    runner->pass.cancel = cancel;
     while (code == TARE_OK) {
         fill_pass(step);
         if (step->tokens == 0)
@@ -339,26 +399,34 @@ static enum tare_code run_step(struct step *step, struct tare_error *err)
     return code;
 }
 
-enum tare_code tare_session_feed_each(const struct tare_feed *given, size_t n, size_t stride, struct tare_error *err)
+enum tare_code tare_feed_run(struct tare_feed *feeds, size_t n, const volatile int *cancel, struct tare_error *err)
 {
     enum tare_code code = TARE_OK;
-    if (!n || !given)
-        return tare_fail(err, TARE_E_ARGUMENT, "feeds", "no sessions were given");
-    struct tare_feed *feeds = calloc(n, sizeof *feeds);
     struct step *step = calloc(1, sizeof *step);
     size_t *done = calloc(n, sizeof *done);
     struct tare_span *spans = calloc(n, sizeof *spans);
     struct tare_feed **of = calloc(n, sizeof(struct tare_feed *));
-    if (!feeds || !step || !done || !spans || !of)
-        code = tare_fail_memory(err);
-    if (!code && !(code = check_feeds(feeds, given, n, stride, err))) {
+    if (step && done && spans && of) {
         *step = (struct step){.feeds = feeds, .n = n, .done = done, .spans = spans, .of = of};
-        code = run_step(step, err);
+        code = run_step(step, cancel, err);
+    } else {
+        code = tare_fail_memory(err);
     }
     free(of);
     free(spans);
     free(done);
     free(step);
+    return code;
+}
+
+enum tare_code tare_session_feed_each(const struct tare_feed *given, size_t n, size_t stride, struct tare_error *err)
+{
+    if (!n || !given)
+        return tare_fail(err, TARE_E_ARGUMENT, "feeds", "no sessions were given");
+    struct tare_feed *feeds = calloc(n, sizeof *feeds);
+    enum tare_code code = feeds ? check_feeds(feeds, given, n, stride, err) : tare_fail_memory(err);
+    if (!code)
+        code = tare_feed_run(feeds, n, feeds->session->cancel, err);
     free(feeds);
     return code;
 }
@@ -366,7 +434,16 @@ enum tare_code tare_session_feed_each(const struct tare_feed *given, size_t n, s
 enum tare_code tare_session_feed(tare_session *s, const int32_t *ids, size_t n, bool all, float *logits,
                                  struct tare_error *err)
 {
-    struct tare_feed feed = {s, ids, n, all, logits};
+    const struct tare_feed feed = {.session = s, .ids = ids, .n = n, .all = all, .logits = logits};
+    return tare_session_feed_each(&feed, 1, sizeof feed, err);
+}
+
+enum tare_code tare_session_hidden(tare_session *s, const int32_t *ids, size_t n, bool all, float *hidden,
+                                   struct tare_error *err)
+{
+    const struct tare_feed feed = {.session = s, .ids = ids, .n = n, .all = all, .hidden = hidden};
+    if (!hidden)
+        return tare_fail(err, TARE_E_ARGUMENT, "hidden", "it is NULL");
     return tare_session_feed_each(&feed, 1, sizeof feed, err);
 }
 

@@ -10,19 +10,26 @@
 
 #define LONGEST 65536
 
-enum tare_code tare_stops_open(struct tare_stops *stops, const char *const *strings, size_t n, struct tare_error *err)
+enum tare_code tare_stops_open(struct tare_stops *stops, const char *const *strings, const size_t *sizes, size_t n,
+                               struct tare_error *err)
 {
+    if (n && !strings)
+        return tare_fail(err, TARE_E_ARGUMENT, "stop", "%zu stop strings are announced, and none is given", n);
     stops->strings = calloc(n + 1, sizeof(char *));
-    if (!stops->strings)
+    stops->sizes = calloc(n + 1, sizeof *stops->sizes);
+    if (!stops->strings || !stops->sizes)
         return tare_fail_memory(err);
     for (; stops->n < n; stops->n++) {
-        const size_t size = strings[stops->n] ? strlen(strings[stops->n]) : 0;
-        if (size == 0 || size > LONGEST || tare_utf8_check(strings[stops->n], size) != size)
+        const char *const string = strings[stops->n];
+        const size_t size = !string ? 0 : sizes ? sizes[stops->n] : strlen(string);
+        if (size == 0 || size > LONGEST || tare_utf8_check(string, size) != size)
             return tare_fail(err, TARE_E_ARGUMENT, "stop", "a stop string is UTF-8 of 1 to %d bytes; number %zu is not",
                              LONGEST, stops->n);
         if (!(stops->strings[stops->n] = malloc(size + 1)))
             return tare_fail_memory(err);
-        memcpy(stops->strings[stops->n], strings[stops->n], size + 1);
+        memcpy(stops->strings[stops->n], string, size);
+        stops->strings[stops->n][size] = '\0';
+        stops->sizes[stops->n] = size;
     }
     return TARE_OK;
 }
@@ -32,6 +39,7 @@ void tare_stops_release(struct tare_stops *stops)
     for (size_t i = 0; i < stops->n; i++)
         free(stops->strings[i]);
     free(stops->strings);
+    free(stops->sizes);
     tare_text_release(&stops->held);
     *stops = (struct tare_stops){0};
 }
@@ -42,14 +50,16 @@ static bool ends_with(const char *text, size_t size, const char *word, size_t n)
     return n <= size && !memcmp(text + size - n, word, n);
 }
 
-/* Returns the length of the longest stop string that ends after `size` bytes, or 0. */
-static size_t complete_at(const struct tare_stops *stops, const char *text, size_t size)
+/* Returns the length of the longest stop string that ends after `size` bytes, or 0, and notes its number. */
+static size_t complete_at(struct tare_stops *stops, const char *text, size_t size)
 {
     size_t longest = 0;
     for (size_t i = 0; i < stops->n; i++) {
-        const size_t n = strlen(stops->strings[i]);
-        if (n > longest && ends_with(text, size, stops->strings[i], n))
+        const size_t n = stops->sizes[i];
+        if (n > longest && ends_with(text, size, stops->strings[i], n)) {
             longest = n;
+            stops->found = i;
+        }
     }
     return longest;
 }
@@ -59,7 +69,7 @@ static size_t begun(const struct tare_stops *stops, const char *text, size_t siz
 {
     size_t longest = 0;
     for (size_t i = 0; i < stops->n; i++)
-        for (size_t n = strlen(stops->strings[i]) - 1; n > longest; n--)
+        for (size_t n = stops->sizes[i] - 1; n > longest; n--)
             if (ends_with(text, size, stops->strings[i], n))
                 longest = n;
     return longest;

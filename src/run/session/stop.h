@@ -8,10 +8,14 @@
 /* The caller initializes it with zeros. */
 struct tare_stops {
     char **strings; /* owned */
+    size_t *sizes;  /* bytes of each; U+0000 may be among them */
     size_t n;
     struct tare_text held; /* may be the beginning of a stop string */
+    size_t found;          /* the number of the one that is complete */
 };
-enum tare_code tare_stops_open(struct tare_stops *stops, const char *const *strings, size_t n, struct tare_error *err);
+/* sizes: NULL means that each string ends with its NUL. */
+enum tare_code tare_stops_open(struct tare_stops *stops, const char *const *strings, const size_t *sizes, size_t n,
+                               struct tare_error *err);
 void tare_stops_release(struct tare_stops *stops);
 /*
  * Takes one more piece, and appends to `out` what is certainly not part of a stop string. *found tells that a stop

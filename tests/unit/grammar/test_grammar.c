@@ -140,6 +140,8 @@ static void test_strings(void **unused)
     expect("{\"pattern\":\"b+\"}", true, LIST("\"b\"", "\"abba\""), LIST("\"a\""));
     expect("{\"pattern\":\"^a|b$\"}", true, LIST("\"ax\"", "\"xb\""), LIST("\"xa\"", "\"bx\""));
     expect("{\"pattern\":\"^[^\\\\s\\\"]$\"}", true, LIST("\"x\"", "\"\\\\\""), LIST("\" \"", "\"\\\"\""));
+    expect("{\"enum\":[\"a\\u0000b\",\"\\u0000\"]}", true, LIST("\"a\\u0000b\"", "\"\\u0000\""),
+           LIST("\"a\"", "\"\"", "\"ab\""));
     expect("{\"format\":\"date\"}", true, LIST("\"2024-02-28\"", "\"1999-12-31\""),
            LIST("\"2024-02-30\"", "\"2024-13-01\"", "\"2024-04-31\"", "\"2024-1-01\""));
     expect("{\"format\":\"date-time\"}", true, LIST("\"2024-02-28T23:59:59Z\"", "\"2024-02-28T00:00:00.5+01:00\""),
@@ -195,6 +197,7 @@ static void test_schema_refusals(void **unused)
     refused("{\"minimum\":0.5}", true, "minimum", "whole");
     refused("{\"pattern\":\"^(?=a)$\"}", true, "pattern", "a group of this kind");
     refused("{\"pattern\":\"\\\\bx\"}", true, "pattern", "escape");
+    refused("{\"pattern\":\"a\\u0000b\"}", true, "pattern", "U+0000");
     refused("{\"$ref\":\"#/$defs/x\"}", true, "$ref", "nothing in this schema");
     refused("{\"$ref\":\"http://x\"}", true, "$ref", "nothing in this schema");
     refused("{\"$ref\":\"#\"}", true, "grammar", "needs itself");

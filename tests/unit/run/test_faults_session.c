@@ -128,7 +128,8 @@ static void test_feed(void **unused)
         struct tare_error err = {0};
         tare_session *s = started(), *fork = NULL;
         assert_int_equal(tare_session_fork(&fork, s, NULL), TARE_OK);
-        struct tare_feed feeds[] = {{s, ids + START, 200, false, NULL}, {fork, ids + START, 100, false, NULL}};
+        struct tare_feed feeds[] = {{.session = s, .ids = ids + START, .n = 200, .all = false, .logits = NULL},
+                                    {.session = fork, .ids = ids + START, .n = 100, .all = false, .logits = NULL}};
         allocations = n;
         const bool stop = !failed(tare_session_feed_each(feeds, 2, 0, &err), &err);
         assert_int_equal(tare_session_length(s), stop ? START + 200 : START);

@@ -27,7 +27,7 @@ static void test_stops(void **unused)
             struct tare_stops s = {0};
             struct tare_text out = {0};
             bool found = false;
-            assert_int_equal(tare_stops_open(&s, stops + cases[i].first, cases[i].n, NULL), TARE_OK);
+            assert_int_equal(tare_stops_open(&s, stops + cases[i].first, NULL, cases[i].n, NULL), TARE_OK);
             for (size_t from = 0, to; from < size && !found; from = to) {
                 for (to = from + 1; to < size && !(cuts >> (to - 1) & 1); to++)
                     ;
@@ -45,7 +45,7 @@ static void test_stops(void **unused)
         }
     }
     struct tare_stops s = {0};
-    assert_int_equal(tare_stops_open(&s, (const char *const[]){""}, 1, NULL), TARE_E_ARGUMENT);
+    assert_int_equal(tare_stops_open(&s, (const char *const[]){""}, NULL, 1, NULL), TARE_E_ARGUMENT);
     tare_stops_release(&s);
 }
 

@@ -274,16 +274,20 @@ static void test_together(void **unused)
         feed(a, 0, 0, 90, NULL);
         tare_session *b = fork_of(a), *c = fork_of(a);
         rewind_to(c, 40);
-        struct tare_feed feeds[] = {{a, ids[0] + 90, 20, false, got[0]}, /* the rest of a pass goes to the others */
-                                    {b, ids[1] + 90, 400, false, got[1]},
-                                    {c, ids[1] + 40, 2, false, got[2]}};
+        struct tare_feed feeds[] = {{.session = a,
+                                     .ids = ids[0] + 90,
+                                     .n = 20,
+                                     .all = false,
+                                     .logits = got[0]}, /* the rest of a pass goes to the others */
+                                    {.session = b, .ids = ids[1] + 90, .n = 400, .all = false, .logits = got[1]},
+                                    {.session = c, .ids = ids[1] + 40, .n = 2, .all = false, .logits = got[2]}};
         assert_int_equal(tare_session_feed_each(feeds, 3, 0, NULL), TARE_OK);
         expect(m, 90, 0, 110, got[0]);
         expect(m, 90, 1, 490, got[1]);
         expect(m, 40, 1, 42, got[2]);
 
-        feeds[0] = (struct tare_feed){a, ids[0] + 110, 3, false, got[0]};
-        feeds[1] = (struct tare_feed){c, ids[1] + 42, 5, false, got[1]};
+        feeds[0] = (struct tare_feed){.session = a, .ids = ids[0] + 110, .n = 3, .all = false, .logits = got[0]};
+        feeds[1] = (struct tare_feed){.session = c, .ids = ids[1] + 42, .n = 5, .all = false, .logits = got[1]};
         assert_int_equal(tare_session_feed_each(feeds, 2, 0, NULL), TARE_OK);
         rewind_to(b, 90);
         feed(b, 0, 90, 110, NULL);
@@ -303,7 +307,8 @@ static void test_one_each(void **unused)
         float got[2][VOCABULARY], want[VOCABULARY];
         tare_session *a = open_session(m), *b = fork_of(a), *alone = fork_of(a);
         for (int i = 0; i < 30; i++) {
-            struct tare_feed feeds[] = {{a, ids[0] + i, 1, i % 2, got[0]}, {b, ids[1] + i, 1, false, got[1]}};
+            struct tare_feed feeds[] = {{.session = a, .ids = ids[0] + i, .n = 1, .all = i % 2, .logits = got[0]},
+                                        {.session = b, .ids = ids[1] + i, .n = 1, .all = false, .logits = got[1]}};
             assert_int_equal(tare_session_feed_each(feeds, 2, 0, NULL), TARE_OK);
             feed(alone, 1, i, i + 1, want);
             assert_memory_equal(got[1], want, sizeof want);
@@ -314,6 +319,27 @@ static void test_one_each(void **unused)
     }
 }
 
+/* Room that was made before changes no result; a text of twice the tokens takes more. */
+static void test_reserved(void **unused)
+{
+    (void)unused;
+    for (int m = 0; m < MODELS; m++) {
+        float got[VOCABULARY];
+        struct tare_error err = {0};
+        tare_session *s = open_session(m);
+        assert_true(tare_session_bytes(s, 200) >= tare_session_bytes(s, 100) && tare_session_bytes(s, 100) > 0);
+        feed(s, 0, 0, 10, NULL);
+        assert_int_equal(tare_session_reserve(s, 300, &err), TARE_OK);
+        assert_int_equal(tare_session_length(s), 10);
+        fixture_expect(tare_session_reserve(s, 9, &err), &err, TARE_E_ARGUMENT, "tokens", "10 to 600");
+        fixture_expect(tare_session_reserve(s, CONTEXT + 1, &err), &err, TARE_E_ARGUMENT, "tokens", "601");
+        feed(s, 0, 10, 60, got);
+        expect(m, 10, 0, 60, got);
+        tare_session_free(s);
+    }
+    assert_int_equal(tare_session_reserve(NULL, 1, NULL), TARE_E_ARGUMENT);
+}
+
 /* A step that one of its sessions cannot do changes none of them. */
 static void test_refused(void **unused)
 {
@@ -321,7 +347,8 @@ static void test_refused(void **unused)
     float got[VOCABULARY];
     tare_session *a = open_session(1), *b = fork_of(a), *other = open_session(0);
     struct tare_error err = {0};
-    struct tare_feed feeds[] = {{a, ids[0], 10, false, NULL}, {b, ids[0], 10, false, NULL}};
+    struct tare_feed feeds[] = {{.session = a, .ids = ids[0], .n = 10, .all = false, .logits = NULL},
+                                {.session = b, .ids = ids[0], .n = 10, .all = false, .logits = NULL}};
     fixture_expect(tare_session_feed_each(feeds, 0, 0, &err), &err, TARE_E_ARGUMENT, "feeds", NULL);
     fixture_expect(tare_session_feed_each(NULL, 2, 0, &err), &err, TARE_E_ARGUMENT, "feeds", NULL);
     feeds[1].session = a;
@@ -330,9 +357,9 @@ static void test_refused(void **unused)
     fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_ARGUMENT, "session", "number 1");
     feeds[1].session = NULL;
     fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_ARGUMENT, "session", "number 1");
-    feeds[1] = (struct tare_feed){b, (const int32_t[]){0, VOCABULARY}, 2, false, NULL};
+    feeds[1] = (struct tare_feed){.session = b, .ids = (const int32_t[]){0, VOCABULARY}, .n = 2};
     fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_ARGUMENT, "ids", "id 40, number 1");
-    feeds[1] = (struct tare_feed){b, ids[0], CONTEXT + 1, false, NULL};
+    feeds[1] = (struct tare_feed){.session = b, .ids = ids[0], .n = CONTEXT + 1};
     fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_ARGUMENT, "context", NULL);
     assert_int_equal(tare_session_length(a), 0);
     assert_int_equal(tare_session_length(b), 0);
@@ -419,7 +446,8 @@ static void test_cancelled_together(void **unused)
         tare_session *a = open_trapped(m);
         feed(a, 0, 0, 30, NULL);
         tare_session *b = fork_of(a);
-        struct tare_feed feeds[] = {{a, ids[0] + 30, 200, false, NULL}, {b, ids[1] + 30, 200, false, NULL}};
+        struct tare_feed feeds[] = {{.session = a, .ids = ids[0] + 30, .n = 200, .all = false, .logits = NULL},
+                                    {.session = b, .ids = ids[1] + 30, .n = 200, .all = false, .logits = NULL}};
         trap.left = 2; /* the first pass: 200 of a, 56 of b; the second one: the rest of b */
         fixture_expect(tare_session_feed_each(feeds, 2, 0, &err), &err, TARE_E_CANCELLED, NULL, NULL);
         trap.cancel = 0;
@@ -512,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_together),
         cmocka_unit_test(test_one_each),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_reserved),
         cmocka_unit_test(test_cancelled),
         cmocka_unit_test(test_cancelled_together),
         cmocka_unit_test(test_cancelled_rewinding),

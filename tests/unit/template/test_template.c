@@ -223,12 +223,32 @@ static void clocks(void **state)
     }
 }
 
+/* U+0000 in a message, which JSON escapes, reaches the text. */
+static void zeros(void **state)
+{
+    (void)state;
+    static const char source[] = "{{ messages[0].content }}|{{ messages[0].content | tojson }}|{{ x | length }}";
+    static const char wanted[] = "a\0b|\"a\\u0000b\"|3";
+    struct tare_template_request request = TARE_TEMPLATE_REQUEST_INIT;
+    tare_template *template = NULL;
+    char *text = NULL;
+    size_t size = 0;
+    request.messages = "[{\"role\": \"user\", \"content\": \"a\\u0000b\"}]";
+    request.variables = "{\"x\": \"\\u0000\\u0000c\"}";
+    assert_int_equal(tare_template_from_text(&template, source, strlen(source), NULL), TARE_OK);
+    assert_int_equal(tare_template_render(template, &request, &text, &size, NULL), TARE_OK);
+    assert_int_equal(size, sizeof wanted - 1);
+    assert_memory_equal(text, wanted, sizeof wanted);
+    tare_text_free(text);
+    tare_template_free(template);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(conversations),     cmocka_unit_test(bad_requests),
-                                       cmocka_unit_test(with_tools),        cmocka_unit_test(absent),
-                                       cmocka_unit_test(plain_texts),       cmocka_unit_test(limits),
-                                       cmocka_unit_test(limit_of_output),   cmocka_unit_test(limit_of_depth),
-                                       cmocka_unit_test(long_conversation), cmocka_unit_test(clocks)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(conversations),   cmocka_unit_test(bad_requests),   cmocka_unit_test(with_tools),
+        cmocka_unit_test(absent),          cmocka_unit_test(plain_texts),    cmocka_unit_test(limits),
+        cmocka_unit_test(limit_of_output), cmocka_unit_test(limit_of_depth), cmocka_unit_test(long_conversation),
+        cmocka_unit_test(clocks),          cmocka_unit_test(zeros)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,13 +51,15 @@ static enum tare_code there_and_back(void *user, struct tare_error *err)
     if (!code)
         code = tare_tokenizer_encode(tokenizer, "abzzaab\xc3\xa9<s>", 12, true, &ids, &n, err);
     if (!code)
-        code = tare_tokenizer_decode(tokenizer, ids, n, false, &text, err);
+        code = tare_tokenizer_decode(tokenizer, ids, n, false, &text, NULL, err);
     if (!code)
         code = tare_stream_open(&stream, tokenizer, false, err);
     for (size_t i = 0; i < n && !code; i++)
-        code = tare_stream_put(stream, ids[i], &piece, err);
+        code = tare_stream_put(stream, ids[i], &piece, NULL, err);
     if (!code)
-        code = tare_stream_end(stream, &piece, err);
+        code = tare_stream_end(stream, &piece, NULL, err);
+    if (!code)
+        code = tare_tokenizer_token(tokenizer, ids[0], &piece, &n, NULL, err);
     tare_stream_free(stream);
     tare_text_free(text);
     tare_ids_free(ids);

@@ -172,7 +172,7 @@ static bool run_way(const tare_tokenizer *tokenizer, const json_t *item, const c
     const json_t *wanted = json_object_get(item, special ? "ids_special" : "ids");
     const json_t *digest = json_object_get(item, special ? "ids_special_sha256" : "ids_sha256");
     bool ok = wanted ? same_ids(wanted, ids, n) : same_digest(digest, ids, n);
-    if (!tare_tokenizer_decode(tokenizer, ids, n, special, &decoded, &err)) {
+    if (!tare_tokenizer_decode(tokenizer, ids, n, special, &decoded, NULL, &err)) {
         const json_t *back = json_object_get(item, special ? "decoded_skip" : "decoded");
         const json_t *back_digest = json_object_get(item, "decoded_sha256");
         if (back)
@@ -246,7 +246,7 @@ static bool run_stream(const tare_tokenizer *tokenizer, const json_t *item)
     bool ok = !tare_stream_open(&stream, tokenizer, json_is_true(json_object_get(item, "skip_special")), NULL);
     strip_nul(text, wanted);
     for (size_t i = 0; i < json_array_size(ids) && ok; i++) {
-        ok = !tare_stream_put(stream, (int32_t)json_integer_value(json_array_get(ids, i)), &piece, NULL);
+        ok = !tare_stream_put(stream, (int32_t)json_integer_value(json_array_get(ids, i)), &piece, NULL, NULL);
         ok = ok && append(all, room, piece);
         const json_t *theirs = json_array_get(pieces, i);
         for (size_t k = 0; k < json_string_length(theirs); k++)
@@ -254,7 +254,7 @@ static bool run_stream(const tare_tokenizer *tokenizer, const json_t *item)
         if (!follow)
             ok = ok && strlen(all) >= reference && !strncmp(all, wanted, strlen(all));
     }
-    ok = ok && !tare_stream_end(stream, &piece, NULL) && append(all, room, piece);
+    ok = ok && !tare_stream_end(stream, &piece, NULL, NULL) && append(all, room, piece);
     ok = ok && !strcmp(all, wanted);
     tare_stream_free(stream);
     free(all);

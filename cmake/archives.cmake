@@ -1,0 +1,18 @@
+# tare_archives(RESULT NAME..): the archive of each library, where there is one, for links without shared libraries. Debian calls
+# yajl's libyajl_s.a, libtermcap's is libtinfo's, and libbsd asks for libmd. What has no archive is the C library's.
+function(tare_archives result)
+  set(list)
+  foreach(name IN LISTS ARGN)
+    string(MAKE_C_IDENTIFIER "TARE_ARCHIVE_${name}" found)
+    find_library(${found} NAMES lib${name}.a lib${name}_s.a PATHS ${TARE_DEPS_STATIC_LIBRARY_DIRS})
+    mark_as_advanced(${found})
+    if(${found})
+      list(APPEND list ${${found}})
+    elseif(name MATCHES "^(dl|m|pthread)$")
+      list(APPEND list ${name})
+    elseif(NOT name STREQUAL "termcap")
+      message(FATAL_ERROR "TARE_STATIC needs lib${name}.a")
+    endif()
+  endforeach()
+  set(${result} ${list} PARENT_SCOPE)
+endfunction()

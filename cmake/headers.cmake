@@ -1,0 +1,16 @@
+# The public headers without those of rooms that are left out (`hidden`), in the build folder: a program that uses what is not
+# there does not compile, rather than not link.
+file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/tare/*.h)
+file(REMOVE_RECURSE ${TARE_HEADERS})
+file(READ ${PROJECT_SOURCE_DIR}/include/tare.h whole)
+foreach(name IN LISTS hidden)
+  string(REPLACE "#include \"tare/${name}.h\"\n" "" whole "${whole}")
+endforeach()
+file(WRITE ${TARE_HEADERS}/tare.h "${whole}")
+foreach(header IN LISTS headers)
+  get_filename_component(name ${header} NAME_WE)
+  if(NOT name IN_LIST hidden)
+    file(COPY ${header} DESTINATION ${TARE_HEADERS}/tare)
+  endif()
+endforeach()
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/tare.h ${headers})
