@@ -12,7 +12,7 @@ build     = cmake --build $(1) -j $(JOBS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-hosts wheel test-oracle test-readers test-tokens bench format lint install clean dist deb test-deb test-builds check-platforms
+.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-hosts wheel test-oracle test-readers test-loaders test-tokens bench format lint install clean dist deb test-deb test-builds check-platforms
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -97,6 +97,12 @@ test-hosts: build ## what libtare hands to mlx-lm and transformers, against tare
 READERS ?= /opt/readers/bin/python
 test-readers: build ## load awq, gptq and compressed-tensors of tare with gptqmodel and compressed-tensors (READERS=python with both; slow)
 	@$(READERS) tests/oracle/readers.py build/tare $(if $(GOLDEN),$(wildcard $(GOLDEN)/producers/*/),models/fable)
+
+test-loaders: build ## the example loaders in C, C++ and Python on all of the producers' checkpoints (SHARED; ORACLE=python with libtare)
+	@[ -n "$(SHARED)" ] || { echo 'test-loaders needs SHARED=, the folder with producers/ and golden/gptq' >&2; exit 1; }
+	@$(CC) -std=c11 -O2 -Iinclude examples/loader.c -o build/loader build/libtare.so -lcrypto -lm -Wl,-rpath,$(CURDIR)/build
+	@$(CXX) -std=c++17 -O2 -Iinclude examples/loader.cpp -o build/loader++ build/libtare.so -lcrypto -Wl,-rpath,$(CURDIR)/build
+	@$(ORACLE) tests/oracle/loaders.py $(SHARED) build/loader build/loader++ '$(ORACLE) examples/loader.py'
 
 # python3 -m venv /opt/tokens; /opt/tokens/bin/pip install tokenizers sentencepiece mistral-common gguf
 TOKENS ?= /opt/tokens/bin/python

@@ -84,3 +84,23 @@ if(TARGET documents)
     set_tests_properties(documents-${name} PROPERTIES LABELS cli SKIP_RETURN_CODE 77 TIMEOUT 300)
   endforeach()
 endif()
+
+# The examples that load a checkpoint, against the producers' own numbers. C++ is no language of the project, so its example is
+# compiled by hand.
+add_executable(example_loader ${CMAKE_SOURCE_DIR}/examples/loader.c)
+target_include_directories(example_loader PRIVATE ${CMAKE_SOURCE_DIR}/include)
+target_link_libraries(example_loader PRIVATE tare_static tare_flags)
+set(loaders ${CMAKE_SOURCE_DIR}/tests/oracle/loaders.py --data ${CMAKE_SOURCE_DIR}/tests/data/loader)
+add_test(NAME example-loader COMMAND ${TARE_PYTHON} ${loaders} $<TARGET_FILE:example_loader>)
+set_tests_properties(example-loader PROPERTIES LABELS cli)
+if(TARE_CXX AND NOT TARE_SANITIZE)
+  foreach(standard 17 20)
+    set(program ${CMAKE_BINARY_DIR}/example_loader_cpp${standard})
+    add_test(NAME example-loader-c++${standard}-made COMMAND ${TARE_CXX} -std=c++${standard} -O2 -Wall -Wextra -pedantic -Werror
+      -Wold-style-cast -I ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/examples/loader.cpp -o ${program}
+      $<TARGET_FILE:tare_shared> -lcrypto -Wl,-rpath,${CMAKE_BINARY_DIR})
+    add_test(NAME example-loader-c++${standard} COMMAND ${TARE_PYTHON} ${loaders} $<TARGET_FILE:example_loader> ${program})
+    set_tests_properties(example-loader-c++${standard}-made PROPERTIES FIXTURES_SETUP loader${standard})
+    set_tests_properties(example-loader-c++${standard} PROPERTIES FIXTURES_REQUIRED loader${standard} LABELS cli)
+  endforeach()
+endif()

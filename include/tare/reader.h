@@ -93,7 +93,8 @@ struct tare_tensor_info {
  *   name    a name of the view, with or without ".weight" at its end
  *   view    whose names
  *
- * Files are mapped here, so that reading rows cannot fail but for memory. TARE_E_ABSENT: no such tensor (for
+ * Files are mapped here, so that reading rows cannot fail but for memory; with no_map or a host, rows are read when they
+ * are asked for, and that fails as reading does (TARE_E_IO, or the host's code). TARE_E_ABSENT: no such tensor (for
  * TARE_VIEW_PARAMETER: no bound one); TARE_E_ARGUMENT: a NULL, or an unknown view; the model's own error where it does
  * not load; else what mapping said, or what is wrong with the module.
  */

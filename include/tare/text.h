@@ -22,7 +22,7 @@ typedef struct tare_tokenizer tare_tokenizer;
  *
  *   tokenizer   receives it; owned, tare_tokenizer_free()
  *   path        as of tare_plan()
- *   options     may be NULL; files, n_files and no_map are read
+ *   options     may be NULL; files, n_files, host and no_map are read
  *
  * It is read from tokenizer.json, tokenizer.model (SentencePiece), tekken.json or a GGUF file's metadata, whichever of
  * these comes first; tokenizer_config.json, generation_config.json and config.json tell added tokens and the ids that
@@ -116,7 +116,7 @@ typedef struct tare_template tare_template;
  *
  *   chat_template   receives it; owned, tare_template_free()
  *   path            as of tare_plan()
- *   options         may be NULL; files, n_files and no_map are read
+ *   options         may be NULL; files, n_files, host and no_map are read
  *
  * They are read from chat_template.jinja, additional_chat_templates/tool_use.jinja, chat_template.json and
  * tokenizer_config.json, or from a GGUF file's metadata. No other file is read. TARE_E_ABSENT: the model has none.

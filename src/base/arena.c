@@ -36,8 +36,8 @@ static struct tare_arena_block *block_new(struct tare_arena *arena, size_t size)
     return block;
 }
 
-/* The memory is zeroed. A request larger than a block gets a block of its own. */
-void *tare_arena_alloc(struct tare_arena *arena, size_t size)
+/* A request larger than a block gets a block of its own. */
+static void *take(struct tare_arena *arena, size_t size)
 {
     if (size > SIZE_MAX / 2) {
         arena->failed = true;
@@ -53,16 +53,28 @@ void *tare_arena_alloc(struct tare_arena *arena, size_t size)
     }
     void *at = (char *)block->data + block->used;
     block->used += size;
-    return memset(at, 0, size);
+    return at;
 }
 
-void *tare_arena_array(struct tare_arena *arena, size_t n, size_t item)
+void *tare_arena_alloc(struct tare_arena *arena, size_t size)
+{
+    void *at = take(arena, size);
+    return at ? memset(at, 0, size) : NULL;
+}
+
+void *tare_arena_room(struct tare_arena *arena, size_t n, size_t item)
 {
     if (item && n > SIZE_MAX / item) {
         arena->failed = true;
         return NULL;
     }
-    return tare_arena_alloc(arena, n * item);
+    return take(arena, n * item);
+}
+
+void *tare_arena_array(struct tare_arena *arena, size_t n, size_t item)
+{
+    void *at = tare_arena_room(arena, n, item);
+    return at ? memset(at, 0, n * item) : NULL;
 }
 
 char *tare_arena_copy(struct tare_arena *arena, const char *text, size_t n)

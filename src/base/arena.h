@@ -23,6 +23,8 @@ struct tare_arena {
 void *tare_arena_alloc(struct tare_arena *arena, size_t size);
 /* The same for n items; a product n * item that does not fit counts as no memory. */
 void *tare_arena_array(struct tare_arena *arena, size_t n, size_t item);
+/* Work memory of n items that is not zeroed: the caller writes each item before reading it. */
+void *tare_arena_room(struct tare_arena *arena, size_t n, size_t item);
 char *tare_arena_copy(struct tare_arena *arena, const char *text, size_t n); /* n bytes and a NUL */
 char *tare_arena_text(struct tare_arena *arena, const char *text);           /* a copy; NULL stays NULL */
 char *tare_arena_format(struct tare_arena *arena, const char *format, ...) TARE_PRINTF(2, 3);

@@ -32,11 +32,13 @@ static void fill(struct tare_kernels *kernels, enum set set)
         tare_kernels_avx2(kernels);
         tare_kernels_avx2_tiles(kernels);
         tare_kernels_cache_avx2(kernels);
+        tare_kernels_halves_avx2(kernels);
     }
     if (set >= SET_AVX512) {
         tare_kernels_avx512(kernels);
         tare_kernels_avx512_tiles(kernels);
         tare_kernels_cache_avx512(kernels);
+        tare_kernels_halves_avx512(kernels);
     }
 }
 #elif defined(__aarch64__) && (defined(__linux__) || defined(__APPLE__))
@@ -64,6 +66,7 @@ static void fill(struct tare_kernels *kernels, enum set set)
         tare_kernels_neon(kernels);
         tare_kernels_neon_tiles(kernels);
         tare_kernels_cache_neon(kernels);
+        tare_kernels_halves_neon(kernels);
     }
 }
 #else

@@ -184,6 +184,10 @@ struct tare_kernels {
     /* gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i]; up NULL: times 1 */
     void (*silu)(float *gate, const float *up, int64_t n);
     float (*squares)(const float *x, int64_t n); /* sum_i x[i]^2 */
+    /* Rounds n floats to float16 or bfloat16 and stores them one after another, at any alignment. All sets give the bytes
+     * of tare_to_float16() and tare_to_bfloat16() (base/half.h). `to` does not overlap x. */
+    void (*to_float16)(const float *x, int64_t n, void *to);
+    void (*to_bfloat16)(const float *x, int64_t n, void *to);
     void (*scan)(const struct tare_scan *s);
     void (*delta)(const struct tare_delta_step *s);
 };
@@ -207,6 +211,9 @@ void tare_kernels_neon_tiles(struct tare_kernels *kernels);
 void tare_kernels_cache_avx2(struct tare_kernels *kernels);
 void tare_kernels_cache_avx512(struct tare_kernels *kernels);
 void tare_kernels_cache_neon(struct tare_kernels *kernels);
+void tare_kernels_halves_avx2(struct tare_kernels *kernels);
+void tare_kernels_halves_avx512(struct tare_kernels *kernels);
+void tare_kernels_halves_neon(struct tare_kernels *kernels);
 
 /*
  * Fills in the set called `name` ("scalar", "avx2", "avx512", "neon"), or with NULL the best set of this CPU. Returns

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/half.h"
+#include "base/dtype.h"
 #include "kernels/delta.h"
 #include "kernels/state_step.h"
 
@@ -152,6 +152,16 @@ static float squares(const float *x, int64_t n)
     return inner(x, x, n);
 }
 
+static void to_float16(const float *x, int64_t n, void *to)
+{
+    tare_floats_put(to, TARE_F16, x, n);
+}
+
+static void to_bfloat16(const float *x, int64_t n, void *to)
+{
+    tare_floats_put(to, TARE_BF16, x, n);
+}
+
 const struct tare_kernels tare_kernels_scalar = {
     .name = "scalar",
     .dot = {dot_any, dot_any, dot_any, dot_any, dot_any, tare_scalar_dot_tile, tare_scalar_dot_tile},
@@ -172,6 +182,8 @@ const struct tare_kernels tare_kernels_scalar = {
     .exponents = exponents,
     .silu = silu,
     .squares = squares,
+    .to_float16 = to_float16,
+    .to_bfloat16 = to_bfloat16,
     .scan = scan,
     .delta = delta,
 };

@@ -146,19 +146,28 @@ static void dequantize(const struct tare_codes *codes, int64_t rows, int64_t col
     }
 }
 
-/* The same where groups are not runs of columns. */
-static void dequantize_uneven(const struct tare_module *module, const void *const part[TARE_PARTS],
-                              const struct tare_codes *codes, int64_t rows, float *dst)
+/* The same where groups are not runs of columns. False: no memory. */
+static bool dequantize_uneven(const struct tare_module *module, const void *const part[TARE_PARTS],
+                              const struct tare_codes *codes, int64_t rows, float *dst, struct tare_arena *work)
 {
     const int64_t columns = tare_module_columns(module), groups = tare_module_groups(module);
-    for (int64_t i = 0; i < columns; i++) {
-        const int64_t g = tare_module_group(module, part, i);
-        for (int64_t r = 0; r < rows; r++) {
-            const float scale = codes->scale[r * groups + g], offset = codes->offset[r * groups + g];
-            const float code = (float)codes->code[r * columns + i];
-            dst[r * columns + i] = module->packing->biases ? scale * code + offset : scale * (code - offset);
-        }
+    int32_t *group = tare_arena_room(work, (size_t)columns, sizeof *group);
+    if (!group)
+        return false;
+    for (int64_t i = 0; i < columns; i++)
+        group[i] = (int32_t)tare_module_group(module, part, i);
+    for (int64_t r = 0; r < rows; r++) {
+        const float *scale = codes->scale + r * groups, *offset = codes->offset + r * groups;
+        const uint8_t *code = codes->code + r * columns;
+        float *to = dst + r * columns;
+        if (module->packing->biases)
+            for (int64_t i = 0; i < columns; i++)
+                to[i] = scale[group[i]] * (float)code[i] + offset[group[i]];
+        else
+            for (int64_t i = 0; i < columns; i++)
+                to[i] = scale[group[i]] * ((float)code[i] - offset[group[i]]);
     }
+    return true;
 }
 
 /* The same for even groups of codes that are floats. */
@@ -197,24 +206,36 @@ void tare_codes_floats(const struct tare_module *module, const struct tare_codes
         dequantize_floats(codes, rows, columns, module->group_size, module->packing->codes, dst);
 }
 
+enum tare_code tare_module_codes(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                                 int64_t rows, struct tare_codes *codes, struct tare_arena *work,
+                                 struct tare_error *err)
+{
+    const size_t values = (size_t)(rows * tare_module_columns(module));
+    const size_t groups = (size_t)(rows * tare_module_groups(module));
+    *codes = (struct tare_codes){
+        .code = tare_arena_room(work, values, 1),
+        .scale = tare_arena_room(work, groups, sizeof *codes->scale),
+        .offset = tare_arena_room(work, groups, sizeof *codes->offset),
+    };
+    if (!codes->code || !codes->scale || !codes->offset)
+        return tare_fail_memory(err);
+    module->packing->decode(module, part, row, rows, codes);
+    return TARE_OK;
+}
+
 enum tare_code tare_module_floats(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
                                   int64_t rows, float *dst, struct tare_arena *work, struct tare_error *err)
 {
     const int64_t columns = tare_module_columns(module);
     if (module->packing == &tare_packing_plain)
         return plain_floats(module, part[TARE_PART_WEIGHT], row * columns, rows * columns, dst, err);
-    const size_t values = (size_t)(rows * columns), groups = (size_t)(rows * tare_module_groups(module));
-    struct tare_codes codes = {
-        .code = tare_arena_alloc(work, values),
-        .scale = tare_arena_array(work, groups, sizeof *codes.scale),
-        .offset = tare_arena_array(work, groups, sizeof *codes.offset),
-    };
-    if (!codes.code || !codes.scale || !codes.offset)
-        return tare_fail_memory(err);
-    module->packing->decode(module, part, row, rows, &codes);
-    if (module->packing->codes == TARE_CODE_INTEGER && !tare_module_even(module))
-        dequantize_uneven(module, part, &codes, rows, dst);
-    else
+    struct tare_codes codes;
+    const enum tare_code code = tare_module_codes(module, part, row, rows, &codes, work, err);
+    if (code)
+        return code;
+    if (module->packing->codes != TARE_CODE_INTEGER || tare_module_even(module)) {
         tare_codes_floats(module, &codes, rows, dst);
-    return TARE_OK;
+        return TARE_OK;
+    }
+    return dequantize_uneven(module, part, &codes, rows, dst, work) ? TARE_OK : tare_fail_memory(err);
 }

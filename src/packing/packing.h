@@ -186,6 +186,10 @@ enum tare_code tare_module_hold_all(struct tare_holds *holds, struct tare_checkp
 enum tare_code tare_piece_hold(struct tare_holds *holds, struct tare_checkpoint *checkpoint,
                                const struct tare_piece *piece, int rank, const int64_t *low, const int64_t *high,
                                struct tare_error *err);
+/* Decodes rows into codes that lie in work, which the caller resets. */
+enum tare_code tare_module_codes(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                                 int64_t rows, struct tare_codes *codes, struct tare_arena *work,
+                                 struct tare_error *err);
 /* Turns codes of rows into float32, as tare_module_floats() does. Groups must be even. */
 void tare_codes_floats(const struct tare_module *module, const struct tare_codes *codes, int64_t rows, float *dst);
 /*

@@ -103,6 +103,7 @@ enum tare_code tare_plan_make(struct tare_model **model, const char *path, const
         tare_fail(&error, TARE_E_ARGUMENT, "", "tare_plan needs a path");
     else
         stages(m, path ? path : m->options.host ? "host" : "memory", &error);
+    m->options.host = NULL; /* borrowed for the call: the checkpoint has what it needs of it */
     tare_plan_keep(m, &error);
     keep_remarks(m);
     /* When memory ran out, a stage may have left half of its results: such a plan is thrown away. */

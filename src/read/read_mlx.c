@@ -12,14 +12,27 @@ _Static_assert(TARE_SAVE_AXES == TARE_READ_AXES, "a tile of a reader is a box of
 
 static const struct tare_convert_options usual = TARE_CONVERT_OPTIONS_INIT;
 
-/* Lay out the reader's parameter as "mlx" would. layout is zeroed by the caller, and released also after a failure. */
-static enum tare_code lay_out(const struct tare_reader *reader, struct tare_layout *layout, struct tare_error *err)
+enum tare_code tare_reader_lay_out(struct tare_reader *reader, struct tare_error *err)
 {
+    struct tare_error why = {0};
+    reader->mlx.format = tare_format_find("mlx");
+    if (tare_layout_parameter(&reader->mlx, reader->model, reader->parameter, &usual, &why) == TARE_E_MEMORY)
+        return tare_fail_memory(err);
+    reader->mlx_error = why;
+    return TARE_OK;
+}
+
+/* The parameter's job, or why it has none. */
+static enum tare_code find_job(const struct tare_reader *reader, const struct tare_job **job, struct tare_error *err)
+{
+    const struct tare_error *why = &reader->mlx_error;
     if (!reader->parameter)
         return tare_fail(err, TARE_E_ARGUMENT, reader->info.name,
                          "MLX's layout is that of a parameter; open the reader with TARE_VIEW_PARAMETER");
-    layout->format = tare_format_find("mlx");
-    return tare_layout_parameter(layout, reader->model, reader->parameter, &usual, err);
+    if (why->code)
+        return tare_fail(err, why->code, why->where, "%s", why->text);
+    *job = &reader->mlx.jobs[0];
+    return TARE_OK;
 }
 
 static void describe(const struct tare_job *job, struct tare_mlx_info *info)
@@ -40,15 +53,14 @@ enum tare_code tare_reader_mlx(const struct tare_reader *reader, struct tare_mlx
 {
     if (!reader)
         return tare_fail(err, TARE_E_ARGUMENT, "", "tare_reader_mlx needs a reader");
-    struct tare_layout layout = {0};
     struct tare_mlx_info found = {0};
+    const struct tare_job *job = NULL;
     enum tare_code code = tare_sized_check(info, "info", err);
     if (code)
         return code;
-    if (!(code = lay_out(reader, &layout, err)))
-        describe(&layout.jobs[0], &found);
+    if (!(code = find_job(reader, &job, err)))
+        describe(job, &found);
     tare_sized_write(info, &found, sizeof found);
-    tare_layout_release(&layout);
     return code;
 }
 
@@ -89,19 +101,16 @@ enum tare_code tare_read_mlx(const struct tare_reader *reader, int64_t row, int6
         return code;
     if (!weight || !scales)
         return tare_fail(err, TARE_E_ARGUMENT, reader->info.name, "places for weight and scales are needed");
-    struct tare_layout layout = {0};
-    code = lay_out(reader, &layout, err);
-    const struct tare_job *job = code ? NULL : &layout.jobs[0];
-    if (job && !job->target.packed)
-        code =
-            tare_fail(err, TARE_E_ARGUMENT, reader->info.name, "it is dense in MLX (%s); tare_read_floats() reads it",
-                      tare_packing_word(&tare_packing_plain, job->target.dtype));
-    else if (job && job->target.mode == TARE_MLX_AFFINE && !biases)
-        code = tare_fail(err, TARE_E_ARGUMENT, reader->info.name, "a place for biases is needed");
-    else if (job)
-        code = read_rows(reader, &layout, row, rows, (struct tare_mlx_rows){weight, scales, biases}, err);
-    tare_layout_release(&layout);
-    return code;
+    const struct tare_job *job = NULL;
+    if ((code = find_job(reader, &job, err)))
+        return code;
+    if (!job->target.packed)
+        return tare_fail(err, TARE_E_ARGUMENT, reader->info.name,
+                         "it is dense in MLX (%s); tare_read_floats() reads it",
+                         tare_packing_word(&tare_packing_plain, job->target.dtype));
+    if (job->target.mode == TARE_MLX_AFFINE && !biases)
+        return tare_fail(err, TARE_E_ARGUMENT, reader->info.name, "a place for biases is needed");
+    return read_rows(reader, &reader->mlx, row, rows, (struct tare_mlx_rows){weight, scales, biases}, err);
 }
 
 void tare_mlx_info_init(struct tare_mlx_info *info, size_t size)

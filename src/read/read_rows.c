@@ -34,7 +34,7 @@ static bool dtype_of(const char *word, enum tare_dtype *dtype)
 static enum tare_code read_wide(const struct tare_reader *reader, const struct tare_tile *tile, enum tare_dtype dtype,
                                 void *to, struct tare_arena *work, struct tare_arena *buffer, struct tare_error *err)
 {
-    double *values = tare_arena_array(buffer, (size_t)tile->count, sizeof *values);
+    double *values = tare_arena_room(buffer, (size_t)tile->count, sizeof *values);
     if (!values)
         return tare_fail_memory(err);
     const enum tare_code code = tare_readable_doubles(&reader->reading, tile, values, work, err);
@@ -48,13 +48,18 @@ static enum tare_code read_tile(const struct tare_reader *reader, const struct t
 {
     if (reader->reading.wide)
         return read_wide(reader, tile, dtype, to, work, buffer, err);
-    const bool direct = dtype == TARE_F32 && (uintptr_t)to % sizeof(float) == 0;
-    float *values = direct ? to : tare_arena_array(buffer, (size_t)tile->count, sizeof *values);
+    if (dtype != TARE_F32) {
+        const struct tare_kernels *k = &reader->kernels;
+        const struct tare_halves halves = {dtype == TARE_F16 ? k->to_float16 : k->to_bfloat16, dtype, to};
+        return tare_readable_halves(&reader->reading, tile, &halves, work, err);
+    }
+    const bool direct = (uintptr_t)to % sizeof(float) == 0;
+    float *values = direct ? to : tare_arena_room(buffer, (size_t)tile->count, sizeof *values);
     if (!values)
         return tare_fail_memory(err);
     const enum tare_code code = tare_readable_floats(&reader->reading, tile, values, work, err);
     if (!code && !direct)
-        tare_floats_put(to, dtype, values, tile->count);
+        memcpy(to, values, (size_t)tile->count * sizeof *values);
     return code;
 }
 

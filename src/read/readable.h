@@ -59,6 +59,15 @@ enum tare_code tare_readable_floats(const struct tare_readable *reading, const s
                                     struct tare_arena *work, struct tare_error *err);
 enum tare_code tare_readable_doubles(const struct tare_readable *reading, const struct tare_tile *tile, double *to,
                                      struct tare_arena *work, struct tare_error *err);
+/* The same as 16-bit floats, each of two bytes, at any alignment: what floats() gives, rounded by `round`, which is
+ * to_float16 or to_bfloat16 of a set of kernels; `dtype` is what it makes. Not for wide views. */
+struct tare_halves {
+    void (*round)(const float *x, int64_t n, void *to);
+    enum tare_dtype dtype;
+    unsigned char *to;
+};
+enum tare_code tare_readable_halves(const struct tare_readable *reading, const struct tare_tile *tile,
+                                    const struct tare_halves *halves, struct tare_arena *work, struct tare_error *err);
 /* The neutral form of a tile of whole rows, of a reading that has codes. The arrays of *codes are the caller's, with
  * room for tile->count codes, and for scales and offsets of tile->count / columns rows of reading->groups each. */
 enum tare_code tare_readable_codes(const struct tare_readable *reading, const struct tare_tile *tile,

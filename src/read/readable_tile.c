@@ -19,10 +19,11 @@ struct window {
     int64_t from_start, to_start;
 };
 
-/* Where the numbers are written: one of the two pointers is set. */
+/* Where the numbers are written: one of the three pointers is set. */
 struct numbers {
     float *floats;
     double *doubles;
+    const struct tare_halves *halves;
 };
 
 static bool window_of(const struct tare_readable *reading, const struct tare_tile *tile, size_t k,
@@ -66,6 +67,25 @@ static bool next(const struct window *w, int axes, int64_t at[], int64_t *from, 
 
 /* ---- plain numbers ------------------------------------------------------------------------------------------- */
 
+enum { SOME = 256 }; /* floats that are rounded together, where they are not rows of their own */
+
+/* Elements of a plain tensor as halves: n of them, `step` apart. */
+static void gather_halves(const void *data, enum tare_dtype dtype, int64_t from, int64_t step, int64_t n,
+                          const struct tare_halves *halves, int64_t to)
+{
+    float some[SOME];
+    if (step == 1 && dtype == halves->dtype) {
+        memcpy(halves->to + 2 * to, (const unsigned char *)data + 2 * from, 2 * (size_t)n);
+        return;
+    }
+    for (int64_t done = 0, count; done < n; done += count) {
+        count = n - done < SOME ? n - done : SOME;
+        for (int64_t i = 0; i < count; i++)
+            some[i] = tare_float_at(data, dtype, from + (done + i) * step);
+        halves->round(some, count, halves->to + 2 * (to + done));
+    }
+}
+
 static void gather(const struct window *w, struct numbers out)
 {
     const enum tare_dtype dtype = w->piece->module->dtype;
@@ -74,7 +94,9 @@ static void gather(const struct window *w, struct numbers out)
     int64_t at[TARE_READ_AXES] = {0}, from = w->from_start, to = w->to_start;
     do {
         const int64_t n = w->shape[last], step = w->from[last];
-        if (out.doubles)
+        if (out.halves)
+            gather_halves(data, dtype, from, step, n, out.halves, to);
+        else if (out.doubles)
             for (int64_t i = 0; i < n; i++)
                 out.doubles[to + i] = tare_number_at(data, dtype, from + i * step);
         else if (step == 1 && dtype == TARE_F32)
@@ -89,6 +111,8 @@ static void gather(const struct window *w, struct numbers out)
 
 static void put(struct numbers out, int64_t to, const float *from, int64_t n)
 {
+    if (out.halves)
+        out.halves->round(from, n, out.halves->to + 2 * to);
     if (out.floats)
         memcpy(out.floats + to, from, (size_t)n * sizeof *from);
     for (int64_t i = 0; out.doubles && i < n; i++)
@@ -111,6 +135,39 @@ static enum tare_code read_rows(const struct window *w, int64_t row, int64_t row
     return TARE_OK;
 }
 
+/* The most rows of a window that are decoded into the buffer at the same time. */
+static int64_t rows_at_once(const struct window *w)
+{
+    const int64_t rows = w->rank > 1 ? w->shape[w->rank - 2] : 1;
+    return rows < ROWS ? rows : ROWS;
+}
+
+/* Does a row of codes become floats without regard to others and to g_idx? */
+static bool is_row_wise(const struct window *w)
+{
+    const struct tare_module *module = w->piece->module;
+    return module->packing != &tare_packing_plain && !w->piece->value && tare_module_even(module);
+}
+
+/* Reads `count` rows of the module, which lie `step` apart in the output, as halves. Each row becomes floats in the
+ * first cache and is rounded from there. */
+static enum tare_code round_rows(const struct window *w, int64_t row, int64_t count, int64_t to, int64_t step,
+                                 float *buffer, const struct tare_halves *halves, struct tare_arena *work,
+                                 struct tare_error *err)
+{
+    const struct tare_module *module = w->piece->module;
+    const int64_t columns = tare_module_columns(module), groups = tare_module_groups(module);
+    struct tare_codes codes;
+    tare_arena_reset(work);
+    const enum tare_code code = tare_module_codes(module, w->part, row, count, &codes, work, err);
+    for (int64_t r = 0; !code && r < count; r++) {
+        const struct tare_codes one = {codes.code + r * columns, codes.scale + r * groups, codes.offset + r * groups};
+        tare_codes_floats(module, &one, 1, buffer);
+        halves->round(buffer, columns, halves->to + 2 * (to + r * step));
+    }
+    return code;
+}
+
 /* Reads one plane whose rows are rows of the module, or parts of them. */
 static enum tare_code read_plane(const struct window *w, int64_t from, int64_t to, float *buffer, struct numbers out,
                                  struct tare_arena *work, struct tare_error *err)
@@ -119,9 +176,15 @@ static enum tare_code read_plane(const struct window *w, int64_t from, int64_t t
     const int64_t rows = w->rank > 1 ? w->shape[w->rank - 2] : 1, stride = w->rank > 1 ? w->from[w->rank - 2] : columns;
     const int64_t most = stride == columns ? ROWS : 1, step = w->rank > 1 ? w->to[w->rank - 2] : 0;
     const bool direct = out.floats && n == columns && stride == columns && step == columns; /* no rows in between */
+    const bool row_wise = out.halves && n == columns && is_row_wise(w);
     enum tare_code code = TARE_OK;
     for (int64_t r = 0; r < rows && !code;) {
         const int64_t element = from + r * stride, count = rows - r < most ? rows - r : most;
+        if (row_wise) {
+            code = round_rows(w, element / columns, count, to + r * step, step, buffer, out.halves, work, err);
+            r += count;
+            continue;
+        }
         code = read_rows(w, element / columns, count, direct ? out.floats + to + r * step : buffer, work, err);
         for (int64_t i = 0; i < count && !code && !direct; i++)
             put(out, to + (r + i) * step, buffer + i * columns + element % columns, n);
@@ -209,10 +272,10 @@ static enum tare_code read_tile(const struct tare_readable *reading, const struc
             gather(&w, out);
             continue;
         }
-        const int64_t need = ROWS * tare_module_columns(w.piece->module);
+        const int64_t need = rows_at_once(&w) * tare_module_columns(w.piece->module);
         if (need > room) {
             tare_arena_reset(&buffers);
-            buffer = tare_arena_array(&buffers, (size_t)(room = need), sizeof *buffer);
+            buffer = tare_arena_room(&buffers, (size_t)(room = need), sizeof *buffer);
         }
         code = buffer ? decode(&w, buffer, out, work, err) : tare_fail_memory(err);
     }
@@ -231,6 +294,12 @@ enum tare_code tare_readable_doubles(const struct tare_readable *reading, const 
                                      struct tare_arena *work, struct tare_error *err)
 {
     return read_tile(reading, tile, (struct numbers){.doubles = to}, work, err);
+}
+
+enum tare_code tare_readable_halves(const struct tare_readable *reading, const struct tare_tile *tile,
+                                    const struct tare_halves *halves, struct tare_arena *work, struct tare_error *err)
+{
+    return read_tile(reading, tile, (struct numbers){.halves = halves}, work, err);
 }
 
 /* ---- codes --------------------------------------------------------------------------------------------------- */

@@ -143,7 +143,9 @@ static enum tare_code open_reader(struct tare_reader *reader, const char *name, 
     if (code)
         return code;
     tare_readable_keep_order(&reader->reading);
-    return describe(reader, err);
+    tare_kernels_pick(&reader->kernels, NULL);
+    code = describe(reader, err);
+    return code || !reader->parameter ? code : tare_reader_lay_out(reader, err);
 }
 
 enum tare_code tare_reader_open(struct tare_reader **reader, const struct tare_model *model, const char *name,
@@ -174,6 +176,7 @@ void tare_reader_free(struct tare_reader *reader)
 {
     if (!reader)
         return;
+    tare_layout_release(&reader->mlx);
     tare_arena_release(&reader->arena);
     tare_model_free(reader->model);
     free(reader);

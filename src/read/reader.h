@@ -4,8 +4,10 @@
 #ifndef TARE_READ_READER_H
 #define TARE_READ_READER_H
 
+#include "kernels/kernels.h"
 #include "plan/plan.h"
 #include "read/readable.h"
+#include "save/save.h"
 
 /* Made at opening and never changed, so threads may share it. */
 struct tare_reader {
@@ -14,7 +16,14 @@ struct tare_reader {
     struct tare_tensor_info info;
     struct tare_readable reading;
     const struct tare_parameter *parameter; /* NULL: a source module */
+    struct tare_kernels kernels;
+    /* The parameter as a conversion to MLX lays it out: jobs[0]. Where it could not, mlx_error says why. */
+    struct tare_layout mlx;
+    struct tare_error mlx_error;
 };
+
+/* Lays the parameter out for MLX (read_mlx.c). Fails only for lack of memory. */
+enum tare_code tare_reader_lay_out(struct tare_reader *reader, struct tare_error *err);
 
 /* Are [row, row + rows) rows of the tensor? */
 enum tare_code tare_reader_check(const struct tare_reader *reader, int64_t row, int64_t rows, struct tare_error *err);

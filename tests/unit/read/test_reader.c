@@ -332,20 +332,55 @@ static void test_gguf_names(void **state)
 /* ---- threads ------------------------------------------------------------------------------------------------- */
 
 struct shared {
-    const tare_reader *reader;
-    const float *want;
+    const tare_model *model;
+    const tare_reader *reader; /* of a parameter, shared by all */
+    const float *floats;
+    const struct mlx *mlx;
 };
+
+/* Everything that a reader gives, from one that all threads share. */
+static void read_shared(const struct shared *s)
+{
+    const struct tare_tensor_info *info = tare_reader_info(s->reader);
+    const size_t n = (size_t)(info->rows * info->columns);
+    struct mlx m;
+    float *got = floats_of(s->reader);
+    /* cmocka's checks jump to its own thread, so another one aborts. */
+    if (memcmp(got, s->floats, n * sizeof *got) || !read_mlx(s->reader, &m) ||
+        memcmp(m.weight, s->mlx->weight, m.sizes[0]) || memcmp(m.scales, s->mlx->scales, m.sizes[1]) ||
+        memcmp(m.biases, s->mlx->biases, m.sizes[1]))
+        abort();
+    check_halves(s->reader, got);
+    check_codes(s->reader, got);
+    release_mlx(&m);
+    free(got);
+}
+
+/* The same from readers of its own, of all parameters of the model. */
+static void read_own(const tare_model *model)
+{
+    const char *names[128];
+    const size_t n = tare_model_names(model, TARE_VIEW_PARAMETER, names, 128);
+    if (!n || n > 128)
+        abort();
+    for (size_t k = 0; k < n; k++) {
+        tare_reader *reader = open_reader(model, names[k], TARE_VIEW_PARAMETER);
+        float *all = floats_of(reader);
+        struct mlx m;
+        check_halves(reader, all);
+        if (read_mlx(reader, &m))
+            release_mlx(&m);
+        free(all);
+        tare_reader_free(reader);
+    }
+}
 
 static void *read_again(void *user)
 {
     const struct shared *s = user;
-    const struct tare_tensor_info *info = tare_reader_info(s->reader);
-    for (int k = 0; k < 4; k++) {
-        float *got = floats_of(s->reader);
-        if (memcmp(got, s->want, (size_t)(info->rows * info->columns) * sizeof *got))
-            abort();
-        free(got);
-    }
+    for (int k = 0; k < 4; k++)
+        read_shared(s);
+    read_own(s->model);
     return NULL;
 }
 
@@ -353,14 +388,17 @@ static void test_threads(void **state)
 {
     (void)state;
     tare_model *model = plan_data(1);
-    tare_reader *reader = open_reader(model, "model.layers.0.mlp.up_proj", TARE_VIEW_SOURCE);
+    tare_reader *reader = open_reader(model, "model.layers.0.mlp.up_proj", TARE_VIEW_PARAMETER);
     float *want = floats_of(reader);
-    struct shared shared = {reader, want};
+    struct mlx m;
+    assert_true(read_mlx(reader, &m));
+    struct shared shared = {model, reader, want, &m};
     pthread_t threads[16];
     for (size_t k = 0; k < 16; k++)
         assert_int_equal(pthread_create(&threads[k], NULL, read_again, &shared), 0);
     for (size_t k = 0; k < 16; k++)
         pthread_join(threads[k], NULL);
+    release_mlx(&m);
     free(want);
     tare_reader_free(reader);
     tare_model_free(model);
