@@ -12,7 +12,7 @@ build     = cmake --build $(1) -j $(JOBS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-hosts wheel test-oracle test-readers test-loaders test-tokens bench format lint install clean dist deb test-deb test-builds check-platforms
+.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-hosts wheel test-oracle test-readers test-loaders test-tokens bench format lint install clean dist deb test-deb test-builds check-platforms abi
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -121,6 +121,9 @@ test-llama: build ## convert to GGUF and run it in stock llama.cpp, which is bui
 
 bench: build ## measure, each ratio against a real peer
 	@for b in bench/*.sh bench/*.py; do [ -e "$$b" ] || continue; echo "== $$b"; "./$$b" build || exit 1; done
+
+abi: ## write tests/abi/abi1.txt, the table of the binary interface
+	@python3 tests/abi/abi_table.py . $(or $(CC),cc) --write
 
 format: ## clang-format all sources
 	@clang-format -i $(SOURCES)
