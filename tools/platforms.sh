@@ -32,7 +32,7 @@ skip()
 
 quietly() # command
 {
-    "$@" >"$out/log" 2>&1 || { grep -m 5 -A 5 error "$out/log" || tail -n 20 "$out/log"; fail "$* fails"; }
+    "$@" >"$out/log" 2>&1 || { grep -m 5 "error:" "$out/log" | cut -c 1-300; tail -n 3 "$out/log" | cut -c 1-300; fail "$* fails"; }
 }
 
 if [ -z "${ZIG_PYTHON:-}" ]; then
@@ -85,7 +85,7 @@ set(CMAKE_OSX_DEPLOYMENT_TARGET "")
 set(CMAKE_FIND_ROOT_PATH $out/$target/prefix)
 set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
-set(CMAKE_C_FLAGS_INIT "-O1")
+set(CMAKE_C_FLAGS_INIT "-O1 -fPIC")
 EOF
 }
 

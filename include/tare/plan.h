@@ -168,8 +168,7 @@ struct tare_options {
     tare_progress_fn progress;
     void *user;
     enum tare_zeros zeros;
-    /* Modules that a packed target gets as floats: names with wildcards, separated by commas; NULL: none. Borrowed for
-     * the call of tare_plan(), which alone reads it. */
+    /* Modules that a packed target gets as floats: names with wildcards, separated by commas; NULL: none. Copied. */
     const char *dequantize;
     /* Threads that this plan and all that is done with it share; they take the place of `threads`. May be NULL. The plan
      * holds a reference. */

@@ -66,6 +66,8 @@ TARE_API int64_t tare_model_context(const tare_model *model);
  */
 TARE_API enum tare_code tare_session_open(tare_session **session, tare_model *model,
                                           const struct tare_session_options *options, struct tare_error *err);
+
+/* Free a session. */
 TARE_API void tare_session_free(tare_session *session);
 
 /* The number of columns of logits. */

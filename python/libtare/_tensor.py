@@ -1,55 +1,71 @@
 """One tensor of a plan: rows as numpy arrays, codes, or MLX's own layout."""
-import collections
 import dataclasses
-import typing
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Tuple
 
 import numpy as np
+import numpy.typing as npt
 
-from libtare._base import Code, Error, call, ffi, lib, string, utf8
+from libtare._base import CData, Code, Error, call, optional, own, sized, string, utf8
+from libtare._libtare import ffi, lib
 
-Codes = collections.namedtuple("Codes", "codes scales offsets group_of_column")
-Codes.__doc__ = """weight = scales[row, group] * codes[row, column] + offsets[row, group], group = group_of_column[column]; where
-info.codes is "float", info.table[codes] stands in the place of codes."""
-Rows = collections.namedtuple("Rows", "weight scales biases info")
-Rows.__doc__ = "Rows in MLX's layout: numpy arrays (bfloat16 as uint16), biases None but for affine; info: an MLXInfo."
+if TYPE_CHECKING:
+    from libtare._model import Model
 
+Array = npt.NDArray[Any]
 VIEWS = {"parameter": lib.TARE_VIEW_PARAMETER, "source": lib.TARE_VIEW_SOURCE}
 KINDS = {lib.TARE_CODES_NONE: None, lib.TARE_CODES_INTEGER: "integer", lib.TARE_CODES_FLOAT: "float"}
 NUMPY = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16, "uint8": np.uint8}
 
 
-@dataclasses.dataclass(frozen=True)
-class Info:
-    """What struct tare_tensor_info says (tare.h documents each field)."""
-    name: str
-    packing: str
-    scale_dtype: typing.Optional[str]
-    shape: tuple
-    bits: int
-    group_size: int
-    rows: int
-    columns: int
-    groups: int
-    codes: typing.Optional[str]
-    table: typing.Optional[np.ndarray]
-    packed: bool
-    has_zeros: bool
-    has_biases: bool
-    act_order: bool
+class Codes(NamedTuple):
+    """weight = scales[row, group] * codes[row, column] + offsets[row, group], group = group_of_column[column]; where info.codes is
+    "float", info.table[codes] stands in the place of codes."""
+    codes: Array
+    scales: Array
+    offsets: Array
+    group_of_column: Array
 
 
 @dataclasses.dataclass(frozen=True)
 class MLXInfo:
-    """What a parameter becomes in an MLX folder."""
+    """What a parameter becomes in an MLX folder. packed False: one dense array, of which only dtype is told."""
     packed: bool
-    mode: typing.Optional[str]
+    mode: Optional[str]
     dtype: str
     bits: int
     group_size: int
     global_scale: float
 
 
-def _bfloat16(words):
+class Rows(NamedTuple):
+    """Rows in MLX's layout: numpy arrays (bfloat16 as uint16), biases None but for affine."""
+    weight: Array
+    scales: Array
+    biases: Optional[Array]
+    info: MLXInfo
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """What struct tare_tensor_info says; include/tare/reader.h documents each field."""
+    name: str
+    packing: str
+    scale_dtype: Optional[str]
+    shape: Tuple[int, ...]
+    bits: int
+    group_size: int
+    rows: int
+    columns: int
+    groups: int
+    codes: Optional[str]
+    table: Optional[Array]
+    packed: bool
+    has_zeros: bool
+    has_biases: bool
+    act_order: bool
+
+
+def _bfloat16(words: Array) -> Array:
     """uint16 words as bfloat16 where the package ml_dtypes is there, else as they are."""
     try:
         import ml_dtypes
@@ -58,27 +74,41 @@ def _bfloat16(words):
     return words.view(ml_dtypes.bfloat16)
 
 
+def _info(c: CData) -> Info:
+    table = None
+    if c.table != ffi.NULL:
+        table = np.frombuffer(ffi.buffer(c.table, 4 * 2 ** c.bits), np.float32).copy()
+    shape = tuple(c.shape[i] for i in range(c.rank))
+    return Info(string(c.name), string(c.packing), optional(c.scale_dtype), shape, c.bits, c.group_size, c.rows, c.columns, c.groups,
+                KINDS[c.codes], table, c.packed, c.has_zeros, c.has_biases, c.act_order)
+
+
 class Tensor:
-    """A tensor of a model. Reading allocates what it returns and nothing beside it; any thread may read."""
+    """A tensor of a model, which it keeps alive. Reading allocates what it returns and nothing beside it; any thread may read."""
 
-    def __init__(self, model, name, view="parameter"):
-        reader = ffi.new("tare_reader **")
-        call(lib.tare_reader_open, reader, model._model, utf8(name), VIEWS[view])
-        self._reader = ffi.gc(reader[0], lib.tare_reader_free)
-        c = lib.tare_reader_info(self._reader)
-        table = None
-        if c.table != ffi.NULL:
-            table = np.frombuffer(ffi.buffer(c.table, 4 * 2 ** c.bits), np.float32).copy()
-        self.info = Info(string(c.name), string(c.packing), string(c.scale_dtype), tuple(c.shape[i] for i in range(c.rank)), c.bits,
-                         c.group_size, c.rows, c.columns, c.groups, KINDS[c.codes], table, c.packed, c.has_zeros, c.has_biases, c.act_order)
+    def __init__(self, model: "Model", name: str, view: str = "parameter") -> None:
+        reader, plan = ffi.new("tare_reader **"), model.handle()
+        call(lib.tare_reader_open, reader, plan, utf8(name), VIEWS[view])
+        self._reader = own(reader[0], lib.tare_reader_free, plan)
+        self.info = _info(lib.tare_reader_info(self._reader))
 
-    name = property(lambda self: self.info.name)
-    shape = property(lambda self: self.info.shape)
+    @property
+    def name(self) -> str:
+        return self.info.name
 
-    def __repr__(self):
+    @property
+    def shape(self) -> Tuple[int, ...]:
+        return self.info.shape
+
+    def __repr__(self) -> str:
         return "<libtare.Tensor %s %s %s>" % (self.name, self.info.packing, list(self.shape))
 
-    def _range(self, rows):
+    def __array__(self, dtype: Any = None, copy: Optional[bool] = None) -> Array:
+        if copy is False:
+            raise ValueError("%s: its numbers are computed, so there is no array without a copy" % self.name)
+        return self.numpy().astype(dtype or np.float32, copy=False)
+
+    def _range(self, rows: Optional[slice]) -> Tuple[int, int, Tuple[int, ...]]:
         """(first, count, shape) of a slice of the rows; all of them: the tensor's own shape."""
         if rows is None:
             return 0, self.info.rows, self.shape
@@ -87,8 +117,9 @@ class Tensor:
             raise ValueError("rows: a slice without a step")
         return first, max(end - first, 0), (max(end - first, 0), self.info.columns)
 
-    def numpy(self, rows=None, dtype="float32"):
-        """The numbers; rows: a slice over all axes but the last. dtype: "float32", "float16" or "bfloat16"."""
+    def numpy(self, rows: Optional[slice] = None, dtype: str = "float32") -> Array:
+        """The numbers. rows: a slice over all axes but the last. dtype: "float32", "float16" or "bfloat16", which is the package
+        ml_dtypes' where that is there, else words of uint16."""
         first, count, shape = self._range(rows)
         if dtype not in ("float32", "float16", "bfloat16"):
             raise Error(Code.ARGUMENT, self.name, "dtype %s; float32, float16 and bfloat16 are read" % (dtype,))
@@ -97,7 +128,7 @@ class Tensor:
         call(lib.tare_read_floats, self._reader, first, count, dtype.encode(), room, out.size)
         return _bfloat16(out) if dtype == "bfloat16" else out
 
-    def codes(self, rows=None):
+    def codes(self, rows: Optional[slice] = None) -> Codes:
         """Codes, scales and offsets of rows, see Codes."""
         first, count, _ = self._range(rows)
         info = self.info
@@ -112,14 +143,13 @@ class Tensor:
                  ffi.from_buffer("float[]", scales), ffi.from_buffer("float[]", offsets))
         return Codes(codes, scales, offsets, group)
 
-    def mlx_info(self):
+    def mlx_info(self) -> MLXInfo:
         """What the parameter becomes in an MLX folder."""
-        c = ffi.new("struct tare_mlx_info *")
-        c.size = ffi.sizeof("struct tare_mlx_info")
+        c = sized("tare_mlx_info")
         call(lib.tare_reader_mlx, self._reader, c)
-        return MLXInfo(c.packed, string(c.mode), string(c.dtype), c.bits, c.group_size, c.global_scale)
+        return MLXInfo(c.packed, optional(c.mode), string(c.dtype), c.bits, c.group_size, c.global_scale)
 
-    def mlx(self, rows=None):
+    def mlx(self, rows: Optional[slice] = None) -> Rows:
         """Rows in MLX's layout, byte for byte what convert(to="mlx") writes."""
         info = self.mlx_info()
         first, count, shape = self._range(rows)

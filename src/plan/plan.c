@@ -98,11 +98,13 @@ enum tare_code tare_plan_make(struct tare_model **model, const char *path, const
     m->references = 1;
     m->checkpoint.edits = edits;
     m->options = own;
+    m->options.dequantize = tare_arena_text(&m->arena, own.dequantize); /* conversions and readers read it, too */
     tare_threads_hold(own.pool);
     if (!path && !m->options.n_files && !m->options.host)
         tare_fail(&error, TARE_E_ARGUMENT, "", "tare_plan needs a path");
     else
         stages(m, path ? path : m->options.host ? "host" : "memory", &error);
+    m->options.host = NULL; /* borrowed for the call: the checkpoint has what it needs of it */
     tare_plan_keep(m, &error);
     keep_remarks(m);
     /* When memory ran out, a stage may have left half of its results: such a plan is thrown away. */

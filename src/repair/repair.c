@@ -356,6 +356,7 @@ enum tare_code tare_patch_find(struct tare_repair **repair, const char *path, co
         code = tare_index_rebuild(r, err);
     if (!code && !r->model->code)
         code = tare_header_fits(r, &r->report.not_in_place, err);
+    r->options.host = NULL; /* borrowed for the call */
     finish(r);
     if (code == TARE_E_MEMORY || r->arena.failed || !r->model) {
         tare_repair_free(r);

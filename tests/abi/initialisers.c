@@ -7,6 +7,7 @@ int main(void)
 {
     struct tare_model_type type = TARE_MODEL_TYPE_INIT;
     struct tare_options options = TARE_OPTIONS_INIT;
+    struct tare_host host = TARE_HOST_INIT;
     struct tare_mlx_info mlx = TARE_MLX_INFO_INIT;
     struct tare_source_info source = TARE_SOURCE_INFO_INIT;
     struct tare_convert_options convert = TARE_CONVERT_OPTIONS_INIT;
@@ -20,13 +21,15 @@ int main(void)
     struct tare_template_request request = TARE_TEMPLATE_REQUEST_INIT;
     struct tare_threads_options threads = TARE_THREADS_OPTIONS_INIT;
     generate.sampling = &sampling;
+    options.host = &host;
     convert.summary = &summary;
     return type.size == sizeof type && options.size == sizeof options && mlx.size == sizeof mlx &&
                    source.size == sizeof source && convert.size == sizeof convert && summary.size == sizeof summary &&
                    diff.size == sizeof diff && verify.size == sizeof verify && session.size == sizeof session &&
                    sampling.bias_stride == sizeof(struct tare_bias) && generate.size == sizeof generate &&
                    step.size == sizeof step && request.turns_stride == sizeof(struct tare_turn) &&
-                   options.files_stride == sizeof(struct tare_memory_file) && threads.size == sizeof threads
+                   options.files_stride == sizeof(struct tare_memory_file) &&
+                   host.files_stride == sizeof(struct tare_host_file) && threads.size == sizeof threads
                ? 0
                : 1;
 }

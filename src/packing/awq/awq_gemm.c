@@ -16,6 +16,7 @@
 #include "packing/awq/awq.h"
 #include "packing/fault.h"
 #include "packing/mlx/to_mlx.h"
+#include "packing/nibbles.h"
 #include "packing/suspect.h"
 
 static const int32_t shift_of_byte[4] = {0, 8, 16, 24};
@@ -118,21 +119,6 @@ static void decode_codes(const struct tare_module *module, const void *qweight, 
     }
 }
 
-/* Spreads n nibbles, the low one of a byte first, to bytes, in place: they begin at byte n / 2 of `code`. Each block is
- * copied away before it is overwritten, and no byte is written that is still to be read. */
-static void spread_nibbles(uint8_t *code, int64_t n)
-{
-    uint8_t block[64];
-    for (int64_t k = 0; k < n / 2; k += (int64_t)sizeof block) {
-        const int64_t left = n / 2 - k, m = left < (int64_t)sizeof block ? left : (int64_t)sizeof block;
-        memcpy(block, code + n / 2 + k, (size_t)m);
-        for (int64_t i = 0; i < m; i++) {
-            code[2 * (k + i)] = block[i] & 15;
-            code[2 * (k + i) + 1] = block[i] >> 4;
-        }
-    }
-}
-
 /* Decodes 128 rows at a time with the kernel that turns columns into rows of nibbles, as many as it takes. */
 static int64_t decode_fast(const struct tare_module *module, const void *qweight, int64_t row, int64_t rows,
                            uint8_t *code)
@@ -144,7 +130,7 @@ static int64_t decode_fast(const struct tare_module *module, const void *qweight
     for (; rows - done >= 128; done += 128) {
         uint8_t *to = code + done * in;
         tare_awq_codes_avx2(qweight, in, module->shape[0] / 8, (row + done) / 8, 1, to + 64 * in);
-        spread_nibbles(to, 128 * in);
+        tare_spread_nibbles(to, 128 * in);
     }
     return done;
 }

@@ -19,6 +19,7 @@
 #include "packing/fault.h"
 #include "packing/gptq/gptq.h"
 #include "packing/mlx/to_mlx.h"
+#include "packing/nibbles.h"
 #include "packing/suspect.h"
 
 #define BLOCK TARE_GPTQ_BLOCK
@@ -153,29 +154,6 @@ static void decode_by_rows(const struct tare_module *module, const void *const p
     }
 }
 
-static void decode(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
-                   struct tare_codes *codes)
-{
-    const int64_t out = module->shape[0], in = module->shape[1], n = module->part[TARE_PART_WEIGHT]->shape[0];
-    uint32_t words[8] = {0};
-    uint8_t code[BLOCK];
-    if (module->by_rows) {
-        decode_by_rows(module, part, row, rows, codes);
-        return;
-    }
-    for (int64_t i = 0; i < in; i += BLOCK)
-        for (int64_t r = 0; r < rows; r++) {
-            const int64_t size = in - i < BLOCK ? in - i : BLOCK;
-            load(part[TARE_PART_WEIGHT], stored_row(module, row + r), out, n, i / BLOCK, module->bits, words);
-            unpack(module->packing, words, module->bits, code);
-            if (!module->place)
-                memcpy(codes->code + r * in + i, code, (size_t)size);
-            for (int64_t k = 0; module->place && k < size; k++)
-                codes->code[r * in + module->place[i + k]] = code[k];
-        }
-    decode_groups(module, part, row, rows, codes->scale, codes->offset);
-}
-
 #define TILE 16 /* words a side of a block that is transposed; they are one cache line */
 
 /* Writes rows [row, row + rows) of the transpose of qweight, each of n words, which lie `out` apart in the file. */
@@ -192,6 +170,44 @@ static void transpose_words(const struct tare_module *module, const void *words,
                     memcpy(to + 4 * (i * n + j), from + 4 * j * out, 4);
             }
         }
+}
+
+/* Codes of 4 and 8 bits in their order are the transposed words themselves, as nibbles or bytes. False: they are not. */
+static bool decode_whole_words(const struct tare_module *module, const void *qweight, int64_t row, int64_t rows,
+                               uint8_t *code)
+{
+    const int64_t in = module->shape[1], n = module->part[TARE_PART_WEIGHT]->shape[0];
+    const int bits = module->bits;
+    if (module->place || module->packing == &tare_packing_gptq_p || (bits != 4 && bits != 8) || n * 32 != in * bits)
+        return false;
+    transpose_words(module, qweight, row, rows, bits == 4 ? code + rows * in / 2 : code);
+    if (bits == 4)
+        tare_spread_nibbles(code, rows * in);
+    return true;
+}
+
+static void decode(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
+                   struct tare_codes *codes)
+{
+    const int64_t out = module->shape[0], in = module->shape[1], n = module->part[TARE_PART_WEIGHT]->shape[0];
+    uint32_t words[8] = {0};
+    uint8_t code[BLOCK];
+    if (module->by_rows) {
+        decode_by_rows(module, part, row, rows, codes);
+        return;
+    }
+    const bool whole = decode_whole_words(module, part[TARE_PART_WEIGHT], row, rows, codes->code);
+    for (int64_t i = 0; i < in && !whole; i += BLOCK)
+        for (int64_t r = 0; r < rows; r++) {
+            const int64_t size = in - i < BLOCK ? in - i : BLOCK;
+            load(part[TARE_PART_WEIGHT], stored_row(module, row + r), out, n, i / BLOCK, module->bits, words);
+            unpack(module->packing, words, module->bits, code);
+            if (!module->place)
+                memcpy(codes->code + r * in + i, code, (size_t)size);
+            for (int64_t k = 0; module->place && k < size; k++)
+                codes->code[r * in + module->place[i + k]] = code[k];
+        }
+    decode_groups(module, part, row, rows, codes->scale, codes->offset);
 }
 
 /* The same where columns were sorted: each code goes to its new place in the row's stream. */

@@ -129,6 +129,26 @@ static void headers_come_together(void **state)
     fixture_end(folder);
 }
 
+/* Each byte once, and side files; chunks of a page show it with a small model too. */
+static void a_conversion_reads_once(void **state)
+{
+    (void)state;
+    char *folder = fixture_begin();
+    char path[512];
+    snprintf(path, sizeof path, "%s/out", folder);
+    struct host *h = host_of(data_path(fixtures[1]));
+    h->options.no_data = true;
+    struct tare_model *model = plan(NULL, &h->options);
+    model->checkpoint.shelf.chunk = 4096;
+    h->bytes = 0;
+    assert_int_equal(tare_convert(model, path, NULL, NULL), TARE_OK);
+    const long long size = (long long)host_file(h, "model.safetensors")->bytes;
+    assert_true(h->bytes > size / 2 && h->bytes < size + 3 * (long long)host_file(h, "config.json")->bytes + 32768);
+    tare_model_free(model);
+    host_free(h);
+    fixture_end(folder);
+}
+
 /* ---- the same numbers ------------------------------------------------------------------------------------------ */
 
 static void same_rows(const struct tare_model *a, const struct tare_model *b, enum tare_view view)
@@ -157,6 +177,37 @@ static void same_rows(const struct tare_model *a, const struct tare_model *b, en
         assert_memory_equal(rows[0], rows[1], size * sizeof *rows[0]);
         free(rows[0]);
         free(rows[1]);
+    }
+    free(names);
+}
+
+/* Codes and MLX's rows, where there are any. */
+static void same_codes(const struct tare_model *a, const struct tare_model *b)
+{
+    const size_t n = tare_model_names(a, TARE_VIEW_PARAMETER, NULL, 0);
+    const struct tare_model *models[2] = {a, b};
+    const char **names = calloc(n + 1, sizeof *names);
+    assert_true(names && tare_model_names(a, TARE_VIEW_PARAMETER, names, n) == n);
+    for (size_t k = 0; k < n; k++) {
+        unsigned char *bytes[2];
+        size_t size = 0;
+        for (int i = 0; i < 2; i++) {
+            tare_reader *reader = NULL;
+            assert_int_equal(tare_reader_open(&reader, models[i], names[k], TARE_VIEW_PARAMETER, NULL), TARE_OK);
+            const struct tare_tensor_info *info = tare_reader_info(reader);
+            const size_t codes = (size_t)(info->rows * info->columns);
+            size = (codes * 12 + 64) / 16 * 16; /* of each kind a part with more than enough room; calloc aligns it */
+            assert_non_null(bytes[i] = calloc(size, 2));
+            float *scales = (float *)(void *)(bytes[i] + (codes + 15) / 16 * 16);
+            unsigned char *mlx = bytes[i] + (size + 15) / 16 * 16; /* the second half */
+            if (!tare_read_codes(reader, 0, info->rows, bytes[i], scales, scales + codes, NULL))
+                assert_true(info->codes != TARE_CODES_NONE);
+            tare_read_mlx(reader, 0, info->rows, (uint32_t *)(void *)mlx, mlx + codes * 4, mlx + codes * 8, NULL);
+            tare_reader_free(reader);
+        }
+        assert_memory_equal(bytes[0], bytes[1], 2 * size);
+        free(bytes[0]);
+        free(bytes[1]);
     }
     free(names);
 }
@@ -246,6 +297,7 @@ static void same(struct tare_model *mapped, struct tare_model *other)
     be_eager(other);
     same_rows(mapped, other, TARE_VIEW_PARAMETER);
     same_rows(mapped, other, TARE_VIEW_SOURCE);
+    same_codes(mapped, other);
     same_conversions(mapped, other);
     same_logits(mapped, other);
     same_content(mapped, other);
@@ -489,11 +541,17 @@ static void many_readers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_plan_reads_headers),    cmocka_unit_test(headers_come_together),
-        cmocka_unit_test(same_through_a_host),     cmocka_unit_test(same_of_gguf),
-        cmocka_unit_test(tokenizer_and_template),  cmocka_unit_test(each_read_may_fail),
-        cmocka_unit_test(sizes_that_are_not_true), cmocka_unit_test(what_a_host_must_have),
-        cmocka_unit_test(files_that_are_cut),      cmocka_unit_test(many_readers),
+        cmocka_unit_test(a_plan_reads_headers),
+        cmocka_unit_test(headers_come_together),
+        cmocka_unit_test(a_conversion_reads_once),
+        cmocka_unit_test(same_through_a_host),
+        cmocka_unit_test(same_of_gguf),
+        cmocka_unit_test(tokenizer_and_template),
+        cmocka_unit_test(each_read_may_fail),
+        cmocka_unit_test(sizes_that_are_not_true),
+        cmocka_unit_test(what_a_host_must_have),
+        cmocka_unit_test(files_that_are_cut),
+        cmocka_unit_test(many_readers),
     };
     return cmocka_run_group_tests_name("host", tests, NULL, NULL);
 }
