@@ -815,6 +815,67 @@ def redirect_to_a_file(c):
         assert os.path.islink(f) or open(f, "rb").read(200) != text[:200], f"/etc/passwd was read into {p}"
 
 
+@test
+def certificates_and_no_way_down(c):
+    """https with a certificate of nobody's; with SSL_CERT_FILE; and a redirect from there to http."""
+    import http.server
+    import ssl
+    if not shutil.which("openssl"):
+        raise Skip("no openssl to make a certificate")
+    key, cert, seen = c.root + "/tmp/k.pem", c.root + "/tmp/c.pem", []
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost"], check=True, stderr=subprocess.DEVNULL)
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append(self.headers.get("authorization"))
+            self.send_response(302 if "down" in self.path else 404)
+            self.send_header("Location", c.hub.hub + self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    env = {"HF_ENDPOINT": "https://localhost:%d" % server.server_address[1], "HF_TOKEN": "hf_bob"}
+    c.hub.repo("t/down", dir=models.FABLE)
+    fails(c.tare("pull", "t/down", **env), REFUSED, "SSL_CERT_FILE")
+    eq(seen, [], "requests over a connection that is not trusted")
+    fails(c.tare("pull", "t/else", **env, SSL_CERT_FILE=cert), NOT_THERE, "t/else")
+    fails(c.tare("pull", "t/down", **env, SSL_CERT_FILE=cert), REFUSED, "https to http")
+    eq(seen, ["Bearer hf_bob"] * 2)
+    eq(c.hub.log(), [], "requests below https")
+    server.shutdown()
+
+
+# ---- on a terminal ----
+
+@test
+def bar_on_a_terminal(c):
+    import pty
+    big_file(c, "t/large", 12_000_000)
+    c.fault("t/large", {"on": "cdn", "method": "GET", "rate": 3_000_000})
+    for off in ("0", "1"):
+        ours, theirs = pty.openpty()
+        p = subprocess.Popen([ARGS.tare, "pull", "t/large"], env=c.env(HF_HUB_DISABLE_PROGRESS_BARS=off), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs)
+        out = p.communicate(timeout=GIVE_UP)[0].decode()
+        os.close(theirs)
+        text = b""
+        try:
+            while part := os.read(ours, 65536):
+                text += part
+        except OSError:
+            pass
+        os.close(ours)
+        eq(out, c.folder("t/large") + "/snapshots/" + os.listdir(c.folder("t/large") + "/snapshots")[0] + "\n")
+        eq(bool(re.search(rb"download \[[#.]+\] +\d+% [\d.]+ .?B of 12.0 MB, [\d.]+ .?B/s, \d+ s left", text)), off == "0", text[-200:])
+        shutil.rmtree(c.folder("t/large"))
+
+
 # ---- two at once, many connections ----
 
 @test
