@@ -192,9 +192,9 @@ enum tare_code tare_reader_check(const struct tare_reader *reader, int64_t row, 
     if (!reader)
         return tare_fail(err, TARE_E_ARGUMENT, "", "a reader is needed");
     if (row < 0 || rows < 0 || row > reader->info.rows || rows > reader->info.rows - row)
-        return tare_fail(err, TARE_E_ARGUMENT, reader->info.name, "rows %lld to %lld were asked for, there are %lld",
-                         (long long)row, (long long)row + (long long)(rows < 0 ? 0 : rows),
-                         (long long)reader->info.rows);
+        return tare_fail(err, TARE_E_ARGUMENT, reader->info.name,
+                         "%lld rows from row %lld on were asked for; the tensor has %lld rows", (long long)rows,
+                         (long long)row, (long long)reader->info.rows);
     return TARE_OK;
 }
 

@@ -108,9 +108,7 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
     if ((code = choose_bits(s, options, err)) || (code = choose_context(s, options->context, err)) ||
         (code = open_states(s, err)))
         return code;
-    uint64_t states = 0;
-    for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
-        states += s->states[i] ? tare_state_size(s->states[i], s->context) : 0;
+    const uint64_t states = tare_session_bytes(s, s->context);
     struct tare_kernels kernels;
     if (options->kernels && !tare_kernels_pick(&kernels, options->kernels))
         return tare_fail(err, TARE_E_ARGUMENT, "kernels",
@@ -213,8 +211,9 @@ uint64_t tare_session_bytes(const tare_session *s, int64_t tokens)
     if (!s)
         return 0;
     uint64_t bytes = 0;
-    for (int64_t i = 0; s && i < 2 * s->decoder->n_layers; i++)
-        bytes += s->states[i] ? tare_state_size(s->states[i], tokens) : 0;
+    for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
+        if (s->states[i] && __builtin_add_overflow(bytes, tare_state_size(s->states[i], tokens), &bytes))
+            return UINT64_MAX;
     return bytes;
 }
 
