@@ -50,7 +50,7 @@ static bool becomes_floats(const struct tare_model *model, const struct tare_job
     for (size_t k = 0; k < job->flat.n; k++) {
         const struct tare_module *module = job->flat.pieces[k].module;
         asked = asked || tare_dense_asked(model->options.dequantize, module->name);
-        floats = floats || module->packing->codes == TARE_CODE_E4M3;
+        floats = floats || module->packing->codes == TARE_CODE_E4M3 || module->packing->codes == TARE_CODE_NONE;
     }
     return asked || floats || !recipe->packed;
 }
