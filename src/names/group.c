@@ -135,9 +135,10 @@ static void set_aside(struct grouping *g, const char *stem, size_t n, const char
  */
 static void set_beside(struct grouping *g, const char *stem, size_t n)
 {
-    static const char *const ends[] = {".activation_scale",   ".input_scale",      "_activation_scale",
-                                       ".input_global_scale", ".input_zero_point", "_input_scale",
-                                       ".output_scale",       ".input_scale_ub",   ".activation_scale_ub", ".k_scale",          ".v_scale"};
+    static const char *const ends[] = {
+        ".activation_scale",    ".input_scale", "_activation_scale", ".input_global_scale",
+        ".input_zero_point",    "_input_scale", ".output_scale",     ".input_scale_ub",
+        ".activation_scale_ub", ".k_scale",     ".v_scale"};
     static const char *const cache[] = {".k_scale", ".v_scale", ".q_scale"};
     const size_t path = ends_with(stem, n, ".weight") ? n - strlen(".weight") : n;
     size_t parent = path;
