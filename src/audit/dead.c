@@ -14,7 +14,7 @@ enum tare_dtype tare_part_numbers(const struct tare_module *module, enum tare_pa
 {
     const struct tare_tensor *tensor = module->part[part];
     const struct tare_packing *packing = module->packing;
-    if (!tensor || part == TARE_PART_G_IDX || part == TARE_PART_SHAPE)
+    if (!tensor || part == TARE_PART_G_IDX || part == TARE_PART_SHAPE || part == TARE_PART_MASK)
         return TARE_BOOL;
     if (tare_dtype_is_float(tensor->dtype))
         return tensor->dtype;

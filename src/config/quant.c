@@ -213,7 +213,7 @@ static enum tare_code read_method(const struct tare_quant_reader *r, const char 
     }
     return tare_quant_unknown(r, "quant_method", method,
                               "auto-round, awq, bitsandbytes, compressed-tensors, fbgemm_fp8, fp8, gptq, hqq, mlx, "
-                              "modelopt, mxfp4, mxfp8 and torchao so far");
+                              "modelopt, mxfp4, mxfp8, quanto and torchao so far");
 }
 
 enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struct tare_arena *arena,
@@ -222,6 +222,11 @@ enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struc
     const char *method = NULL;
     *quant = (struct tare_quant){.zero_point = -1};
     const json_t *object = find(config, beside, &quant->place);
+    if (!object && json_is_object(json_object_get(config, "quip_params")))
+        return tare_fail(
+            err, TARE_E_UNKNOWN, "config.json: quip_params",
+            "QuIP# stores points of the E8 lattice, which tare does not read. The float checkpoint that it "
+            "was made of, or a GGUF, AWQ, GPTQ or bitsandbytes version of it, can be read instead");
     if (!object)
         return TARE_OK;
     const struct tare_quant_reader r = {object, quant->place, arena, err};

@@ -97,7 +97,10 @@ bool tare_quant_read_by_tensors(const struct tare_quant_reader *r, const char *m
     static const struct {
         const char *name;
         enum tare_method method;
-    } plain[] = {{"fbgemm_fp8", TARE_METHOD_FBGEMM}, {"hqq", TARE_METHOD_HQQ}, {"torchao", TARE_METHOD_TORCHAO}};
+    } plain[] = {{"fbgemm_fp8", TARE_METHOD_FBGEMM},
+                 {"hqq", TARE_METHOD_HQQ},
+                 {"quanto", TARE_METHOD_QUANTO},
+                 {"torchao", TARE_METHOD_TORCHAO}};
     *code = TARE_OK;
     if (!strcmp(method, "modelopt") || !strncmp(method, "modelopt_", strlen("modelopt_"))) { /* vllm's: modelopt_fp4 */
         *code = read_modelopt(r, quant);

@@ -20,6 +20,7 @@ enum tare_part {
     TARE_PART_G_IDX,
     TARE_PART_SHAPE,  /* compressed-tensors: the logical shape, as values */
     TARE_PART_GLOBAL, /* nvfp4: a scale over all scales of a matrix */
+    TARE_PART_MASK,   /* compressed-tensors: a bit for each value that is kept of a sparse weight */
     TARE_PARTS
 };
 

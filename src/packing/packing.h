@@ -188,7 +188,7 @@ static inline int64_t tare_module_group(const struct tare_module *module, const 
 /* Parts that are small and hold numbers which say where others are: they are never read twice. */
 static inline bool tare_part_is_copied(enum tare_part part)
 {
-    return part == TARE_PART_G_IDX || part == TARE_PART_SHAPE || part == TARE_PART_GLOBAL;
+    return part == TARE_PART_G_IDX || part == TARE_PART_SHAPE || part == TARE_PART_GLOBAL || part == TARE_PART_MASK;
 }
 /* Gives the addresses of all parts, after the packing's own check() of their values. Where files are not mapped, what
  * is read of them must be held; of tare_part_is_copied() the bytes are there (tare_tensor_data). */
