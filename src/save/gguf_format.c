@@ -29,6 +29,11 @@ static const char *refusal_of(const struct tare_model *model, const struct tare_
     if (module->packing->codes != TARE_CODE_INTEGER && !mxfp4)
         return tare_arena_format(arena, "codes of %s are floats, which no block of GGUF but MXFP4 holds",
                                  module->packing->name);
+    if (module->packing->floats)
+        return tare_arena_format(arena,
+                                 "the values of %s are rounded more than once, so no block of GGUF gives them to the "
+                                 "last bit",
+                                 module->packing->name);
     if (module->act_order)
         return "its columns are in act-order (g_idx), and blocks of GGUF are neighbours";
     if (!tare_module_even(module) || tare_module_columns(module) % COLUMNS)

@@ -19,6 +19,12 @@ static const char *refusal_of(const struct tare_job *job, const struct tare_inte
     const char *format = limits->format;
     if (module->packing->codes != TARE_CODE_INTEGER)
         return tare_arena_format(arena, "codes of %s are floats, those of %s integers", module->packing->name, format);
+    if (module->packing->floats)
+        return tare_arena_format(
+            arena,
+            "the values of %s are rounded more than once, so no scale and zero of %s give them to the "
+            "last bit",
+            module->packing->name, format);
     if (module->rank != 2)
         return tare_arena_format(arena, "experts are stacked in one tensor, which %s has no form for", format);
     if (module->by_rows)
