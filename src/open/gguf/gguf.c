@@ -345,12 +345,7 @@ static enum tare_code take_tensor(struct reader *r, size_t i)
         return code;
     if (!take_number(r, 4, &type) || !take_number(r, 8, &t->offset))
         return fail_short(r, t->name);
-    if (!dtype_of(type, &t->dtype))
-        return tare_fail(r->err, TARE_E_UNKNOWN, t->name,
-                         "is of ggml's type %" PRIu64 "; tare reads F32, F16, BF16, F64, I8 to I64, Q4_0, Q4_1, Q5_0, "
-                         "Q5_1, Q8_0, Q2_K to Q6_K and MXFP4",
-                         type);
-    return fit(r, t);
+    return dtype_of(type, &t->dtype) ? fit(r, t) : tare_gguf_refuse_type(t->name, type, r->err);
 }
 
 static int by_offset(const void *left, const void *right)
@@ -474,6 +469,8 @@ enum tare_code tare_gguf_parse(struct tare_gguf *gguf, const struct tare_gguf_so
 
 void tare_gguf_release(struct tare_gguf *gguf)
 {
-    tare_map_release(&gguf->keys);
-    tare_map_release(&gguf->names);
+    for (; gguf; gguf = gguf->next) {
+        tare_map_release(&gguf->keys);
+        tare_map_release(&gguf->names);
+    }
 }

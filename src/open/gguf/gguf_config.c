@@ -340,14 +340,9 @@ static enum tare_code choose_family(struct making *m)
 {
     const char *word = tare_gguf_word(m->gguf, m->arena, tare_gguf_metadata[TARE_GGUF_KEY_ARCHITECTURE].gguf, "");
     const struct tare_gguf_family *family;
-    int64_t number = 0;
     if (!word)
         return tare_fail_memory(m->err);
     m->facts->architecture = word;
-    if (tare_gguf_integer(tare_gguf_of(m->gguf, TARE_GGUF_KEY_SPLIT_COUNT), &number) && number > 1)
-        return tare_fail(m->err, TARE_E_UNKNOWN, m->gguf->file,
-                         "is one of %" PRId64 " files of a model that was split: join them by llama-gguf-split --merge",
-                         number);
     for (size_t k = 0; (family = tare_gguf_family_at(k)); k++)
         if (applies(m, family))
             m->family = family; /* the last line that applies */
