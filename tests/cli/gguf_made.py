@@ -102,6 +102,9 @@ def random_blocks(rng, kind, shape):
         blocks[:, at:at + 2] = (rng.standard_normal((len(blocks), 1)) / 50).astype("<f2").view(np.uint8)
     if kind == "MXFP4":
         blocks[:, 0] = rng.integers(110, 122, len(blocks))
+    if kind in ("TQ2_0", "Q2_0"):  # what weights have: -1, 0 and 1, seldom 2
+        codes = blocks[:, 2:] if kind == "Q2_0" else blocks[:, :64]
+        codes &= ~((codes & codes >> 1 & 0x55) << 1)
     if kind == "IQ1_M":  # four bits of its scale are above each twelve
         half = (rng.standard_normal((len(blocks), 1)) / 50).astype("<f2").view(np.uint16)
         scales = blocks[:, 48:].copy().view("<u2")

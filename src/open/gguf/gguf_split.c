@@ -65,17 +65,17 @@ static enum tare_code check_part(const struct tare_gguf *gguf, const struct tare
                                  struct tare_error *err)
 {
     const int64_t count = key_of(gguf, TARE_GGUF_KEY_SPLIT_COUNT, -1), number = key_of(gguf, TARE_GGUF_KEY_SPLIT_NUMBER, -1);
-    if (count < 0 && part->count > 1)
+    if (part->count > 1 && (count < 0 || number < 0))
         return tare_fail(err, TARE_E_FORMAT, gguf->file,
-                         "is part %" PRIu32 " of %" PRIu32 " by its name, but has no split.count: if it is a whole "
-                         "file, rename it; else fetch it again",
-                         part->number, part->count);
+                         "is part %" PRIu32 " of %" PRIu32 " by its name, but has no %s: if it is a whole file, rename "
+                         "it; else fetch it again",
+                         part->number, part->count, count < 0 ? "split.count" : "split.no");
     if (count >= 0 && count != part->count)
         return tare_fail(err, TARE_E_FORMAT, gguf->file,
                          "its split.count is %" PRId64 ", its name says %" PRIu32
                          " parts: it belongs to another split of the model; fetch all parts of one",
                          count, part->count);
-    if (number >= 0 ? number + 1 != part->number : part->count > 1)
+    if (number >= 0 && number + 1 != part->number)
         return tare_fail(err, TARE_E_FORMAT, gguf->file,
                          "is part %" PRIu32 " by its name and part %" PRId64
                          " by its split.no, counted from 1: the parts were renamed or are damaged; fetch them again",

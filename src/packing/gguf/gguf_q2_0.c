@@ -22,6 +22,7 @@ const struct tare_packing tare_packing_gguf_q2_0 = {
     .suffix = {".weight"},
     .key = TARE_PART_WEIGHT,
     .rowwise = true,
+    .uncentered = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
     .blocks = TARE_Q2_0,

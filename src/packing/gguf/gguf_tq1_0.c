@@ -35,6 +35,7 @@ const struct tare_packing tare_packing_gguf_tq1_0 = {
     .suffix = {".weight"},
     .key = TARE_PART_WEIGHT,
     .rowwise = true,
+    .uncentered = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
     .blocks = TARE_TQ1_0,
