@@ -343,6 +343,7 @@ static enum tare_code take_tensor(struct reader *r, size_t i)
         code = take_shape(r, t);
     if (code)
         return code;
+    t->file = r->gguf->at;
     if (!take_number(r, 4, &type) || !take_number(r, 8, &t->offset))
         return fail_short(r, t->name);
     return dtype_of(type, &t->dtype) ? fit(r, t) : tare_gguf_refuse_type(t->name, type, r->err);
@@ -423,8 +424,27 @@ static enum tare_code take_tensors(struct reader *r, uint64_t n)
 
 const struct tare_tensor *tare_gguf_tensor(const struct tare_gguf *gguf, const char *name)
 {
-    const uint32_t at = tare_map_get(&gguf->names, name, strlen(name));
-    return at == TARE_MAP_NONE ? NULL : &gguf->tensors[at];
+    for (; gguf; gguf = gguf->next) {
+        const uint32_t at = tare_map_get(&gguf->names, name, strlen(name));
+        if (at != TARE_MAP_NONE)
+            return &gguf->tensors[at];
+    }
+    return NULL;
+}
+
+size_t tare_gguf_tensors(const struct tare_gguf *gguf)
+{
+    size_t n = 0;
+    for (; gguf; gguf = gguf->next)
+        n += gguf->n_tensors;
+    return n;
+}
+
+const unsigned char *tare_gguf_bytes(const struct tare_gguf *gguf, const struct tare_tensor *tensor)
+{
+    while (gguf->at != tensor->file)
+        gguf = gguf->next;
+    return gguf->data + tensor->offset;
 }
 
 /* ---- the whole file ------------------------------------------------------------------------------------------ */

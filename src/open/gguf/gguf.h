@@ -72,7 +72,10 @@ double tare_gguf_item(const struct tare_gguf_value *list, uint64_t i);
 /* The texts of a list, one after another: *cursor is NULL before the first. False past the end. */
 bool tare_gguf_next_text(const struct tare_gguf_value *list, uint64_t *done, const unsigned char **cursor,
                          const char **text, size_t *n);
+/* In the file or the parts after it: a tensor, how many there are, and the bytes of a tensor that is in memory. */
 const struct tare_tensor *tare_gguf_tensor(const struct tare_gguf *gguf, const char *name);
+size_t tare_gguf_tensors(const struct tare_gguf *gguf);
+const unsigned char *tare_gguf_bytes(const struct tare_gguf *gguf, const struct tare_tensor *tensor);
 
 /* A part of a model that is split into files is called STEM-00002-of-00004.gguf, counted from 1. */
 struct tare_gguf_part {

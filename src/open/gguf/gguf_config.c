@@ -134,7 +134,7 @@ static const struct tare_tensor *factors_of(const struct making *m, const char *
 static float factor_at(const struct making *m, const struct tare_tensor *t, int64_t i)
 {
     float value;
-    memcpy(&value, m->gguf->data + t->offset + 4 * (uint64_t)i, sizeof value);
+    memcpy(&value, tare_gguf_bytes(m->gguf, t) + 4 * (uint64_t)i, sizeof value);
     return value;
 }
 
@@ -299,7 +299,7 @@ static void put_sparse(struct making *m)
     tare_gguf_integer(below(m, TARE_GGUF_KEY_EXPERT_SHARES_NORMALIZED), &normalized);
     put_flag(m, "norm_topk_prob", normalized);
     tare_text_puts(m->config, ",\n  \"decoder_sparse_step\": 1,\n  \"mlp_only_layers\": [");
-    for (int64_t i = 0; i < m->layers && i < (int64_t)m->gguf->n_tensors; i++) {
+    for (int64_t i = 0; i < m->layers && i < (int64_t)tare_gguf_tensors(m->gguf); i++) {
         char name[64];
         tare_format(name, sizeof name, "blk.%" PRId64 ".ffn_gate_inp.weight", i);
         if (has(m, name))

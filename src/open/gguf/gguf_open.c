@@ -205,6 +205,19 @@ static enum tare_code open_files(struct tare_checkpoint *checkpoint, const char 
     return code ? code : tare_gguf_parts_check(checkpoint->gguf, err);
 }
 
+/* The few tensors whose values become a part of the config. */
+static enum tare_code hold_factors(struct tare_checkpoint *checkpoint, struct tare_holds *holds, struct tare_error *err)
+{
+    static const char *const names[] = {TARE_GGUF_ROPE_FREQS, TARE_GGUF_ROPE_SHORT, TARE_GGUF_ROPE_LONG};
+    enum tare_code code = TARE_OK;
+    for (size_t k = 0; k < sizeof names / sizeof *names && !code; k++) {
+        const struct tare_tensor *t = tare_gguf_tensor(checkpoint->gguf, names[k]);
+        if (t)
+            code = tare_holds_add(holds, checkpoint, t, 0, t->size, err);
+    }
+    return code;
+}
+
 enum tare_code tare_gguf_locate(struct tare_checkpoint *checkpoint, struct tare_error *err)
 {
     const char *name;
@@ -213,6 +226,8 @@ enum tare_code tare_gguf_locate(struct tare_checkpoint *checkpoint, struct tare_
     if (code || !name)
         return code;
     code = open_files(checkpoint, name, &holds, err);
+    if (!code)
+        code = hold_factors(checkpoint, &holds, err);
     if (!code)
         code = make_files(checkpoint, err);
     tare_holds_release(&holds); /* what is needed of the metadata was copied */
@@ -236,7 +251,6 @@ static bool take_tensor(struct tare_checkpoint *checkpoint, const struct tare_gg
 {
     static const char gate[] = "shared_expert_gate.weight";
     *t = gguf->tensors[i];
-    t->file = gguf->at;
     t->stored = t->name;
     if (!(t->name = tare_gguf_name(checkpoint->facts.architecture, t->name, &checkpoint->arena)))
         return false;
@@ -255,10 +269,8 @@ static bool take_tensor(struct tare_checkpoint *checkpoint, const struct tare_gg
 
 enum tare_code tare_gguf_list(struct tare_checkpoint *checkpoint, struct tare_error *err)
 {
-    size_t room = 0, n = 0;
-    for (const struct tare_gguf *gguf = checkpoint->gguf; gguf; gguf = gguf->next)
-        n += gguf->n_tensors;
-    if (!tare_grow(&checkpoint->tensors, &room, n + 1, sizeof *checkpoint->tensors))
+    size_t room = 0;
+    if (!tare_grow(&checkpoint->tensors, &room, tare_gguf_tensors(checkpoint->gguf) + 1, sizeof *checkpoint->tensors))
         return tare_fail_memory(err);
     for (const struct tare_gguf *gguf = checkpoint->gguf; gguf; gguf = gguf->next)
         for (size_t i = 0; i < gguf->n_tensors; i++)
