@@ -25,11 +25,11 @@ enum tare_code tare_gguf_refuse_type(const char *tensor, uint64_t type, struct t
 {
     for (size_t k = 0; k < sizeof refused / sizeof *refused; k++)
         if (refused[k].number == type)
-            return tare_fail(err, TARE_E_UNKNOWN, tensor, "is of ggml's type %s, %s", refused[k].name,
-                             refused[k].help);
-    return tare_fail(err, TARE_E_UNKNOWN, tensor,
-                     "is of ggml's type %" PRIu64 ", which tare does not know (those from 97 on are ik_llama.cpp's "
-                     "own); it reads F32, F16, BF16, F64, I8 to I64, Q1_0 to Q8_0, Q2_K to Q6_K, IQ1_S to IQ4_XS, TQ1_0, "
-                     "TQ2_0 and MXFP4: fetch a file of one of these",
-                     type);
+            return tare_fail(err, TARE_E_UNKNOWN, tensor, "is of ggml's type %s, %s", refused[k].name, refused[k].help);
+    return tare_fail(
+        err, TARE_E_UNKNOWN, tensor,
+        "is of ggml's type %" PRIu64 ", which tare does not know (those from 97 on are ik_llama.cpp's "
+        "own); it reads F32, F16, BF16, F64, I8 to I64, Q1_0 to Q8_0, Q2_K to Q6_K, IQ1_S to IQ4_XS, TQ1_0, "
+        "TQ2_0 and MXFP4: fetch a file of one of these",
+        type);
 }

@@ -58,13 +58,15 @@ static enum tare_code check_whole(const struct tare_gguf *gguf, struct tare_erro
                      "is part %" PRId64 " of %" PRId64 " of a split file by its split.no and split.count, but its name "
                      "does not end in -%05" PRId64 "-of-%05" PRId64 ".gguf: the other parts are found by that name; "
                      "rename it back",
-                     key_of(gguf, TARE_GGUF_KEY_SPLIT_NUMBER, 0) + 1, count, key_of(gguf, TARE_GGUF_KEY_SPLIT_NUMBER, 0) + 1, count);
+                     key_of(gguf, TARE_GGUF_KEY_SPLIT_NUMBER, 0) + 1, count,
+                     key_of(gguf, TARE_GGUF_KEY_SPLIT_NUMBER, 0) + 1, count);
 }
 
 static enum tare_code check_part(const struct tare_gguf *gguf, const struct tare_gguf_part *part,
                                  struct tare_error *err)
 {
-    const int64_t count = key_of(gguf, TARE_GGUF_KEY_SPLIT_COUNT, -1), number = key_of(gguf, TARE_GGUF_KEY_SPLIT_NUMBER, -1);
+    const int64_t count = key_of(gguf, TARE_GGUF_KEY_SPLIT_COUNT, -1),
+                  number = key_of(gguf, TARE_GGUF_KEY_SPLIT_NUMBER, -1);
     if (part->count > 1 && (count < 0 || number < 0))
         return tare_fail(err, TARE_E_FORMAT, gguf->file,
                          "is part %" PRIu32 " of %" PRIu32 " by its name, but has no %s: if it is a whole file, rename "

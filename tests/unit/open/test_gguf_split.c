@@ -42,8 +42,10 @@ static struct tare_text file_of(const struct part *p, bool first, float value)
     static const struct {
         const char *key;
         uint64_t number;
-    } numbers[] = {{"llama.embedding_length", 32},         {"llama.block_count", 1},
-                   {"llama.feed_forward_length", 32},      {"llama.attention.head_count", 2},
+    } numbers[] = {{"llama.embedding_length", 32},
+                   {"llama.block_count", 1},
+                   {"llama.feed_forward_length", 32},
+                   {"llama.attention.head_count", 2},
                    {"llama.attention.head_count_kv", 2}};
     struct tare_text out = {0};
     const size_t n = FIXTURE_COUNT(numbers);
