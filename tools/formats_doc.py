@@ -117,6 +117,19 @@ SOURCES = (
     ("GGUF Q5_K", lambda: gguf("Q5_K")),
     ("GGUF Q6_K", lambda: gguf("Q6_K")),
     ("GGUF MXFP4", lambda: gguf("MXFP4")),
+    ("GGUF IQ1_S", lambda: gguf("IQ1_S")),
+    ("GGUF IQ1_M", lambda: gguf("IQ1_M")),
+    ("GGUF IQ2_XXS", lambda: gguf("IQ2_XXS")),
+    ("GGUF IQ2_XS", lambda: gguf("IQ2_XS")),
+    ("GGUF IQ2_S", lambda: gguf("IQ2_S")),
+    ("GGUF IQ3_XXS", lambda: gguf("IQ3_XXS")),
+    ("GGUF IQ3_S", lambda: gguf("IQ3_S")),
+    ("GGUF IQ4_NL", lambda: gguf("IQ4_NL")),
+    ("GGUF IQ4_XS", lambda: gguf("IQ4_XS")),
+    ("GGUF TQ1_0", lambda: gguf("TQ1_0")),
+    ("GGUF TQ2_0", lambda: gguf("TQ2_0")),
+    ("GGUF Q1_0", lambda: gguf("Q1_0")),
+    ("GGUF Q2_0", lambda: gguf("Q2_0")),
 )
 
 

@@ -19,7 +19,10 @@
  * Source: docs/layouts.md, "GGUF blocks"; ggml's ggml.h and ggml-common.h. */
 #define TARE_BLOCKS(X)                                                                                                 \
     X(Q4_0, 2, 32, 18) X(Q4_1, 3, 32, 20) X(Q5_0, 6, 32, 22) X(Q5_1, 7, 32, 24) X(Q8_0, 8, 32, 34) X(Q2_K, 10, 256, 84) \
-    X(Q3_K, 11, 256, 110) X(Q4_K, 12, 256, 144) X(Q5_K, 13, 256, 176) X(Q6_K, 14, 256, 210) X(MXFP4, 39, 32, 17)
+    X(Q3_K, 11, 256, 110) X(Q4_K, 12, 256, 144) X(Q5_K, 13, 256, 176) X(Q6_K, 14, 256, 210) X(MXFP4, 39, 32, 17)       \
+    X(IQ2_XXS, 16, 256, 66) X(IQ2_XS, 17, 256, 74) X(IQ3_XXS, 18, 256, 98) X(IQ1_S, 19, 256, 50)                       \
+    X(IQ4_NL, 20, 32, 18) X(IQ3_S, 21, 256, 110) X(IQ2_S, 22, 256, 82) X(IQ4_XS, 23, 256, 136) X(IQ1_M, 29, 256, 56)   \
+    X(TQ1_0, 34, 256, 54) X(TQ2_0, 35, 256, 66) X(Q1_0, 41, 128, 18) X(Q2_0, 42, 64, 18)
 
 enum tare_dtype {
 #define TARE_DTYPE_ENUM(name, size, real) TARE_##name,

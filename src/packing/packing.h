@@ -80,6 +80,9 @@ struct tare_packing {
     enum tare_part key;
     /* An offset is a bias, not a zero point. */
     bool biases;
+    /* Zeros are not in the middle of the codes, though no tensor has them: an integer without it, biases or zeros of its
+     * own is symmetric. */
+    bool uncentered;
     /* All floats of the checkpoint take the dtype of the scales (AWQ, as in mlx-lm). */
     bool casts;
     /* It is looked for in every checkpoint, whatever the config announces, by its key. */

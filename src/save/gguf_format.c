@@ -246,8 +246,10 @@ static int64_t file_type(struct tare_saved *const *order, size_t n)
     static const struct {
         enum tare_dtype dtype;
         int64_t number;
-    } types[] = {{TARE_F32, 0},  {TARE_F16, 1},  {TARE_BF16, 32}, {TARE_Q4_0, 2},
-                 {TARE_Q4_1, 3}, {TARE_Q8_0, 7}, {TARE_MXFP4, 38}};
+    } types[] = {{TARE_F32, 0},      {TARE_F16, 1},     {TARE_Q4_0, 2},     {TARE_Q4_1, 3},   {TARE_Q8_0, 7},
+                 {TARE_IQ2_XXS, 19}, {TARE_IQ2_XS, 20}, {TARE_IQ3_XXS, 23}, {TARE_IQ1_S, 24}, {TARE_IQ4_NL, 25},
+                 {TARE_IQ3_S, 26},   {TARE_IQ2_S, 28},  {TARE_IQ4_XS, 30},  {TARE_IQ1_M, 31}, {TARE_BF16, 32},
+                 {TARE_TQ1_0, 36},   {TARE_TQ2_0, 37},  {TARE_MXFP4, 38}};
     uint64_t most = 0;
     int64_t number = 0;
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {

@@ -65,7 +65,7 @@ enum tare_code tare_integer_add(struct tare_layout *layout, const struct tare_jo
 
 bool tare_said_symmetric(const struct tare_model *model, const struct tare_module *module)
 {
-    if (module->packing->biases)
+    if (module->packing->biases || module->packing->uncentered)
         return false;
     if (!module->part[TARE_PART_ZEROS])
         return true;

@@ -87,7 +87,11 @@ def q8_0(x):
 # Columns and bytes of a block, and where its float16 numbers stand.
 KINDS = {"Q4_0": (2, 32, 18, (0,)), "Q4_1": (3, 32, 20, (0, 2)), "Q5_0": (6, 32, 22, (0,)), "Q5_1": (7, 32, 24, (0, 2)),
          "Q8_0": (8, 32, 34, (0,)), "Q2_K": (10, 256, 84, (80, 82)), "Q3_K": (11, 256, 110, (108,)),
-         "Q4_K": (12, 256, 144, (0, 2)), "Q5_K": (13, 256, 176, (0, 2)), "Q6_K": (14, 256, 210, (208,)), "MXFP4": (39, 32, 17, ())}
+         "Q4_K": (12, 256, 144, (0, 2)), "Q5_K": (13, 256, 176, (0, 2)), "Q6_K": (14, 256, 210, (208,)), "MXFP4": (39, 32, 17, ()),
+         "IQ1_S": (19, 256, 50, (0,)), "IQ1_M": (29, 256, 56, ()), "IQ2_XXS": (16, 256, 66, (0,)), "IQ2_XS": (17, 256, 74, (0,)),
+         "IQ2_S": (22, 256, 82, (0,)), "IQ3_XXS": (18, 256, 98, (0,)), "IQ3_S": (21, 256, 110, (0,)), "IQ4_NL": (20, 32, 18, (0,)),
+         "IQ4_XS": (23, 256, 136, (0,)), "TQ1_0": (34, 256, 54, (52,)), "TQ2_0": (35, 256, 66, (64,)), "Q1_0": (41, 128, 18, (0,)),
+         "Q2_0": (42, 64, 18, (0,))}
 
 
 def random_blocks(rng, kind, shape):
@@ -98,6 +102,13 @@ def random_blocks(rng, kind, shape):
         blocks[:, at:at + 2] = (rng.standard_normal((len(blocks), 1)) / 50).astype("<f2").view(np.uint8)
     if kind == "MXFP4":
         blocks[:, 0] = rng.integers(110, 122, len(blocks))
+    if kind in ("TQ2_0", "Q2_0"):  # what weights have: -1, 0 and 1, seldom 2
+        codes = blocks[:, 2:] if kind == "Q2_0" else blocks[:, :64]
+        codes &= ~((codes & codes >> 1 & 0x55) << 1)
+    if kind == "IQ1_M":  # four bits of its scale are above each twelve
+        half = (rng.standard_normal((len(blocks), 1)) / 50).astype("<f2").view(np.uint16)
+        scales = blocks[:, 48:].copy().view("<u2")
+        blocks[:, 48:] = (scales & 0xfff | (half >> np.array([0, 4, 8, 12], np.uint16) & 15) << 12).astype("<u2").view(np.uint8)
     return number, shape, blocks.tobytes()
 
 

@@ -104,6 +104,52 @@ class Gguf(unittest.TestCase):
             self.assertEqual(config["quantization"], {"bits": bits, "group_size": 32, "mode": "affine"})
             np.testing.assert_array_equal(self.logits(out), self.logits(model.file))
 
+    def one_layer(self, kind):
+        """A llama of one layer of 256, whose linear layers are random blocks of a kind: metadata and tensors."""
+        rng, size = np.random.default_rng(4), (256, 256)
+        tensors = {"token_embd.weight": rng.standard_normal((40, 256)), "output.weight": rng.standard_normal((40, 256)) / 16}
+        for name in ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"):
+            tensors[name + ".weight"] = np.ones(256)
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"):
+            tensors["blk.0.%s.weight" % name] = gguf_made.random_blocks(rng, kind, size)
+        return {"general.architecture": "llama", "llama.embedding_length": 256, "llama.block_count": 1,
+                "llama.feed_forward_length": 256, "llama.attention.head_count": 4, "llama.attention.head_count_kv": 4,
+                "llama.attention.layer_norm_rms_epsilon": 1e-5}, tensors
+
+    def test_every_kind(self):
+        """Running on blocks gives what running on their numbers gives; GGUF to GGUF copies them."""
+        for kind in gguf_made.KINDS:
+            with self.subTest(kind):
+                path, out = os.path.join(self.work, kind + ".gguf"), os.path.join(self.work, kind)
+                with open(path, "wb") as f:
+                    f.write(gguf_made.gguf(*self.one_layer(kind)))
+                self.tare("convert", path, "-o", out, "--to", "dense", "--dtype", "float32")
+                want, got = self.logits(out), self.logits(path)
+                np.testing.assert_allclose(got, want, rtol=0, atol=1e-4 * np.abs(want).max())
+                self.tare("convert", path, "-o", out + ".copy.gguf", "--to", "gguf")
+                self.tare("diff", path, out + ".copy.gguf")
+
+    def test_split(self):
+        metadata, tensors = self.one_layer("IQ4_XS")
+        tensors["rope_freqs.weight"] = np.linspace(1, 3, 32).astype(np.float32)  # is read for the config, from whichever part
+        whole, parts = os.path.join(self.work, "whole.gguf"), os.path.join(self.work, "parts")
+        with open(whole, "wb") as f:
+            f.write(gguf_made.gguf(metadata, tensors))
+        os.mkdir(parts)
+        names = list(tensors)
+        for k, mine in enumerate(([], names[:5], names[5:])):  # as by --no-tensor-first-split
+            said = {"split.no": k, "split.count": 3, "split.tensors.count": len(names)}
+            with open(os.path.join(parts, "m-%05d-of-00003.gguf" % (k + 1)), "wb") as f:
+                f.write(gguf_made.gguf({**said, **({} if k else metadata)}, {name: tensors[name] for name in mine}))
+        want = self.logits(whole)
+        for path in (parts, os.path.join(parts, "m-00001-of-00003.gguf"), os.path.join(parts, "m-00003-of-00003.gguf")):
+            np.testing.assert_array_equal(self.logits(path), want)
+        joined = os.path.join(self.work, "joined.gguf")
+        self.tare("convert", parts, "-o", joined, "--to", "gguf")
+        np.testing.assert_array_equal(self.logits(joined), want)
+        os.unlink(os.path.join(parts, "m-00002-of-00003.gguf"))
+        self.assertIn("m-00002-of-00003.gguf: is not beside", self.tare("check", parts, code=3).stderr)
+
     def test_published_names(self):
         """Formats with the checkpoint's own names have its own rows and norms too."""
         for words, more in ((("llama", "llama"), {"bias": ("q_proj", "k_proj", "v_proj", "o_proj"),
@@ -223,11 +269,12 @@ class Gguf(unittest.TestCase):
         refused("bytes after the last tensor", raw + b"x")
         refused("do not fit", raw[:8] + struct.pack("<Q", 1 << 40) + raw[16:])
         refused("\"bert\" is not known", metadata={"general.architecture": "bert"})
-        refused("one of 3 files", metadata={"split.count": 3})
+        refused("part 1 of 3 of a split file", metadata={"split.count": 3})
         refused("list of unlike", metadata={"llama.feed_forward_length": [96, 128]})
         refused("rope.dimension_count", metadata={"llama.rope.dimension_count": 8})
         refused("rope.scaling.type", metadata={"llama.rope.scaling.type": "new"})
-        refused("ggml's type 18", tensors={**model.tensors, "output.weight": (18, (40, 64), bytes(64))})
+        for number, name in ((33, "Q4_0_8_8"), (38, "IQ4_NL_8_8"), (9, "Q8_1"), (4, "Q4_2"), (144, "144")):
+            refused("ggml's type %s" % name, tensors={**model.tensors, "output.weight": (number, (40, 64), bytes(64))})
         refused("in blocks of 32", tensors={**model.tensors, "output.weight": (2, (4, 40), bytes(90))})
         refused("no parameter for", tensors={**model.tensors, "blk.0.new.weight": np.zeros((4, 4))})
         less = dict(model.tensors)

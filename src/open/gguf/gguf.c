@@ -343,14 +343,10 @@ static enum tare_code take_tensor(struct reader *r, size_t i)
         code = take_shape(r, t);
     if (code)
         return code;
+    t->file = r->gguf->at;
     if (!take_number(r, 4, &type) || !take_number(r, 8, &t->offset))
         return fail_short(r, t->name);
-    if (!dtype_of(type, &t->dtype))
-        return tare_fail(r->err, TARE_E_UNKNOWN, t->name,
-                         "is of ggml's type %" PRIu64 "; tare reads F32, F16, BF16, F64, I8 to I64, Q4_0, Q4_1, Q5_0, "
-                         "Q5_1, Q8_0, Q2_K to Q6_K and MXFP4",
-                         type);
-    return fit(r, t);
+    return dtype_of(type, &t->dtype) ? fit(r, t) : tare_gguf_refuse_type(t->name, type, r->err);
 }
 
 static int by_offset(const void *left, const void *right)
@@ -428,8 +424,27 @@ static enum tare_code take_tensors(struct reader *r, uint64_t n)
 
 const struct tare_tensor *tare_gguf_tensor(const struct tare_gguf *gguf, const char *name)
 {
-    const uint32_t at = tare_map_get(&gguf->names, name, strlen(name));
-    return at == TARE_MAP_NONE ? NULL : &gguf->tensors[at];
+    for (; gguf; gguf = gguf->next) {
+        const uint32_t at = tare_map_get(&gguf->names, name, strlen(name));
+        if (at != TARE_MAP_NONE)
+            return &gguf->tensors[at];
+    }
+    return NULL;
+}
+
+size_t tare_gguf_tensors(const struct tare_gguf *gguf)
+{
+    size_t n = 0;
+    for (; gguf; gguf = gguf->next)
+        n += gguf->n_tensors;
+    return n;
+}
+
+const unsigned char *tare_gguf_bytes(const struct tare_gguf *gguf, const struct tare_tensor *tensor)
+{
+    while (gguf->at != tensor->file)
+        gguf = gguf->next;
+    return gguf->data + tensor->offset;
 }
 
 /* ---- the whole file ------------------------------------------------------------------------------------------ */
@@ -474,6 +489,8 @@ enum tare_code tare_gguf_parse(struct tare_gguf *gguf, const struct tare_gguf_so
 
 void tare_gguf_release(struct tare_gguf *gguf)
 {
-    tare_map_release(&gguf->keys);
-    tare_map_release(&gguf->names);
+    for (; gguf; gguf = gguf->next) {
+        tare_map_release(&gguf->keys);
+        tare_map_release(&gguf->names);
+    }
 }

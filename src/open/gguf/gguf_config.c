@@ -134,7 +134,7 @@ static const struct tare_tensor *factors_of(const struct making *m, const char *
 static float factor_at(const struct making *m, const struct tare_tensor *t, int64_t i)
 {
     float value;
-    memcpy(&value, m->gguf->data + t->offset + 4 * (uint64_t)i, sizeof value);
+    memcpy(&value, tare_gguf_bytes(m->gguf, t) + 4 * (uint64_t)i, sizeof value);
     return value;
 }
 
@@ -299,7 +299,7 @@ static void put_sparse(struct making *m)
     tare_gguf_integer(below(m, TARE_GGUF_KEY_EXPERT_SHARES_NORMALIZED), &normalized);
     put_flag(m, "norm_topk_prob", normalized);
     tare_text_puts(m->config, ",\n  \"decoder_sparse_step\": 1,\n  \"mlp_only_layers\": [");
-    for (int64_t i = 0; i < m->layers && i < (int64_t)m->gguf->n_tensors; i++) {
+    for (int64_t i = 0; i < m->layers && i < (int64_t)tare_gguf_tensors(m->gguf); i++) {
         char name[64];
         tare_format(name, sizeof name, "blk.%" PRId64 ".ffn_gate_inp.weight", i);
         if (has(m, name))
@@ -340,14 +340,9 @@ static enum tare_code choose_family(struct making *m)
 {
     const char *word = tare_gguf_word(m->gguf, m->arena, tare_gguf_metadata[TARE_GGUF_KEY_ARCHITECTURE].gguf, "");
     const struct tare_gguf_family *family;
-    int64_t number = 0;
     if (!word)
         return tare_fail_memory(m->err);
     m->facts->architecture = word;
-    if (tare_gguf_integer(tare_gguf_of(m->gguf, TARE_GGUF_KEY_SPLIT_COUNT), &number) && number > 1)
-        return tare_fail(m->err, TARE_E_UNKNOWN, m->gguf->file,
-                         "is one of %" PRId64 " files of a model that was split: join them by llama-gguf-split --merge",
-                         number);
     for (size_t k = 0; (family = tare_gguf_family_at(k)); k++)
         if (applies(m, family))
             m->family = family; /* the last line that applies */

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ * gguf_lattice.c - entries of the grids of GGUF's IQ types, with their signs, as codes. */
+#include "packing/gguf/gguf_grids.h"
+
+void tare_grid_put_eight(uint16_t entry, unsigned signs, uint8_t code[8])
+{
+    static const uint8_t magnitude[4] = {8, 25, 43, 0}; /* no entry has level 3 */
+    for (int j = 0; j < 8; j++) {
+        const int m = magnitude[entry >> 2 * j & 3];
+        code[j] = (uint8_t)(128 + (signs >> j & 1 ? -m : m));
+    }
+}
+
+void tare_grid_put_four(uint16_t entry, const uint8_t magnitude[8], unsigned signs, uint8_t zero, uint8_t code[4])
+{
+    for (int j = 0; j < 4; j++) {
+        const int m = magnitude[entry >> 3 * j & 7];
+        code[j] = (uint8_t)(zero + (signs >> j & 1 ? -m : m));
+    }
+}
+
+void tare_grid_put_ternary(uint16_t entry, bool minus, uint8_t code[8])
+{
+    for (int j = 0; j < 8; j++)
+        code[j] = (uint8_t)(8 + 8 * (entry >> 2 * j & 3) + (minus ? -1 : 1));
+}
