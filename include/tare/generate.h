@@ -150,7 +150,8 @@ struct tare_generate_options {
     /* The steps that read the prompt tell those of its ids. A step then reads as much as 16 MiB of logits stand for, and
      * no more. */
     bool prompt_logprobs;
-    /* With each of these, that many of the likeliest ids in its place are told, too; 0 to 64. */
+    /* With each log-probability that `logprobs` and `prompt_logprobs` ask for, that many of the likeliest ids in its
+     * place are told, too; 0 to 64. Without them nothing is told. */
     int top_logprobs;
 };
 #define TARE_GENERATE_OPTIONS_INIT TARE_SIZED(tare_generate_options)
@@ -218,7 +219,9 @@ TARE_API void tare_generated_init(struct tare_generated *generated, size_t size)
  *   prompt       n ids to feed first, at least one; copied
  *   options      may be NULL; all but the grammar is copied
  *
- * The ids that the session held before count among the recent ones, for penalties and drafts.
+ * The ids that the session held before count among the recent ones, for penalties and drafts. TARE_E_ARGUMENT: no
+ * prompt, a prompt that does not fit the context, or an option out of range. An id that the model does not have is told
+ * by the step that feeds it.
  */
 TARE_API enum tare_code tare_generate_open(tare_generate **generation, tare_session *session,
                                            const tare_tokenizer *tokenizer, const int32_t *prompt, size_t n,

@@ -87,7 +87,7 @@ TARE_API int64_t tare_session_length(const tare_session *session);
 TARE_API uint64_t tare_session_bytes(const tare_session *session, int64_t tokens);
 
 /* Make room for a text of that many tokens, so that feeding them needs no memory for states later. TARE_E_ARGUMENT: they
- * are more than the context. After a failure the session is as it was. */
+ * are fewer than it holds or more than the context. After a failure the session is as it was. */
 TARE_API enum tare_code tare_session_reserve(tare_session *session, int64_t tokens, struct tare_error *err);
 
 /*

@@ -140,17 +140,37 @@ static enum tare_code open_logprobs(tare_generate *g, const struct tare_generate
     return g->prompt_rows && g->scored && g->scored_top ? TARE_OK : tare_fail_memory(err);
 }
 
+static enum tare_code check_options(const struct tare_generate_options *o, struct tare_error *err)
+{
+    if (o->max_tokens < -1)
+        return tare_fail(err, TARE_E_ARGUMENT, "max_tokens",
+                         "is %lld; a number of ids, 0 (until the context is full) or -1 (none) is expected",
+                         (long long)o->max_tokens);
+    if (o->prompt_chunk < 0)
+        return tare_fail(err, TARE_E_ARGUMENT, "prompt_chunk", "is %lld; a number of ids or 0 (all) is expected",
+                         (long long)o->prompt_chunk);
+    if (o->draft_most < 0)
+        return tare_fail(err, TARE_E_ARGUMENT, "draft_most", "is %d; a number of ids or 0 (8) is expected",
+                         o->draft_most);
+    if (o->draft != TARE_DRAFT_NONE && o->draft != TARE_DRAFT_LOOKUP)
+        return tare_fail(err, TARE_E_ARGUMENT, "draft", "is %d; a kind of draft that this version knows is expected",
+                         (int)o->draft);
+    return TARE_OK;
+}
+
 static enum tare_code open_generation(tare_generate *g, const int32_t *prompt, size_t n,
                                       const struct tare_generate_options *o, struct tare_error *err)
 {
-    enum tare_code code;
+    enum tare_code code = check_options(o, err);
+    if (code)
+        return code;
     g->vocabulary = tare_session_vocabulary(g->session);
     g->context = tare_session_context(g->session);
     g->most = o->max_tokens > 0 ? o->max_tokens : o->max_tokens < 0 ? 0 : INT64_MAX;
     g->chunk = o->prompt_chunk > 0 ? (size_t)o->prompt_chunk : SIZE_MAX;
     g->lookup = o->draft == TARE_DRAFT_LOOKUP;
     g->draft_most = !g->lookup                        ? 0
-                    : o->draft_most <= 0              ? 8
+                    : o->draft_most == 0              ? 8
                     : o->draft_most < TARE_DRAFT_MOST ? (size_t)o->draft_most
                                                       : TARE_DRAFT_MOST;
     g->draft_now = g->draft_most;

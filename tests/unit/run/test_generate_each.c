@@ -349,6 +349,27 @@ static void test_prompt_logprobs(void **unused)
     close_text(&other);
 }
 
+/* A number that stands for nothing is refused, and not read as some other one. */
+static void test_options_out_of_range(void **unused)
+{
+    (void)unused;
+    static const char *const names[] = {"max_tokens", "prompt_chunk", "draft_most", "draft"};
+    struct text t = {0};
+    open_session(&t, false);
+    encode(&t, "a");
+    for (size_t i = 0; i < FIXTURE_COUNT(names); i++) {
+        struct tare_generate_options o = TARE_GENERATE_OPTIONS_INIT;
+        struct tare_error err = {0};
+        o.max_tokens = i == 0 ? -2 : 0;
+        o.prompt_chunk = i == 1 ? -1 : 0;
+        o.draft_most = i == 2 ? -1 : 0;
+        o.draft = i == 3 ? (enum tare_draft)2 : TARE_DRAFT_NONE;
+        fixture_expect(tare_generate_open(&t.generate, t.session, tokenizer, t.prompt, 1, &o, &err), &err,
+                       TARE_E_ARGUMENT, names[i], "expected");
+    }
+    close_text(&t);
+}
+
 /* ---- what ends one text ------------------------------------------------------------------------------------------ */
 
 static void test_one_ends(void **unused)
@@ -482,8 +503,12 @@ static void test_nul(void **unused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_as_alone),        cmocka_unit_test(test_logprobs),
-                                       cmocka_unit_test(test_prompt_logprobs), cmocka_unit_test(test_one_ends),
-                                       cmocka_unit_test(test_refused),         cmocka_unit_test(test_nul)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_as_alone),
+                                       cmocka_unit_test(test_logprobs),
+                                       cmocka_unit_test(test_prompt_logprobs),
+                                       cmocka_unit_test(test_one_ends),
+                                       cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_nul),
+                                       cmocka_unit_test(test_options_out_of_range)};
     return cmocka_run_group_tests(tests, begin, end);
 }
