@@ -28,13 +28,17 @@ class Codes(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class MLXInfo:
-    """What a parameter becomes in an MLX folder. packed False: one dense array, of which only dtype is told."""
+    """What a parameter becomes in an MLX folder. packed False: one dense array, of which only dtype is told.
+
+    global_scales: nvfp4: float32, one for each matrix, with the tensor's leading axes; None: there are none. global_scale: that of
+    a single matrix, else 0."""
     packed: bool
     mode: Optional[str]
     dtype: str
     bits: int
     group_size: int
     global_scale: float
+    global_scales: Optional[Array]
 
 
 class Rows(NamedTuple):
@@ -147,7 +151,10 @@ class Tensor:
         """What the parameter becomes in an MLX folder."""
         c = sized("tare_mlx_info")
         call(lib.tare_reader_mlx, self._reader, c)
-        return MLXInfo(c.packed, optional(c.mode), string(c.dtype), c.bits, c.group_size, c.global_scale)
+        scales = None
+        if c.global_scales != ffi.NULL:
+            scales = np.frombuffer(ffi.buffer(c.global_scales, 4 * c.n_global_scales), np.float32).reshape(self.shape[:-2]).copy()
+        return MLXInfo(c.packed, optional(c.mode), string(c.dtype), c.bits, c.group_size, c.global_scale, scales)
 
     def mlx(self, rows: Optional[slice] = None) -> Rows:
         """Rows in MLX's layout, byte for byte what convert(to="mlx") writes."""

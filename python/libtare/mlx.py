@@ -58,8 +58,8 @@ def weights(model: libtare.Model, progress: Progress = None) -> Tuple[Dict[str, 
         if read.biases is not None:
             arrays[path + ".biases"] = _array(read.biases, info.dtype)
         packed[path] = {"group_size": info.group_size, "bits": info.bits, "mode": info.mode}
-        if info.global_scale:
-            arrays[path + ".global_scale"] = mx.array(info.global_scale, mx.float32)
+        if info.global_scales is not None:
+            arrays[path + ".global_scale"] = mx.array(info.global_scales)
             packed[path]["global_scale"] = True
     return arrays, packed
 

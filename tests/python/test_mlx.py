@@ -1,4 +1,6 @@
 """libtare.mlx against tare's own conversion and the stock mlx_lm.load: the same parameters to the bit, the same tokens."""
+import json
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +14,7 @@ mx = pytest.importorskip("mlx.core")
 mlx_lm = pytest.importorskip("mlx_lm")
 
 import libtare.mlx  # noqa: E402
+import mlx.nn as nn  # noqa: E402
 from mlx.utils import tree_flatten  # noqa: E402
 from mlx_lm.generate import generate_step  # noqa: E402
 from mlx_lm.utils import load_model  # noqa: E402
@@ -45,9 +48,63 @@ def test_load_is_convert_and_load(path, tmp_path):
     same(ours, theirs)
 
 
-def test_act_order_becomes_floats():
-    assert "model.layers.0.mlp.up_proj" in libtare.mlx.without_form(libtare.open(HOSTS[0]))
+def test_act_order_beside_floats():
+    """q_proj has no packed form, and floats are not read in the order that a sorted down_proj asks for."""
+    plan = libtare.open(HOSTS[0])
+    assert all(plan[name].info.act_order == ("_proj" in name) for name in plan)
+    assert sorted(libtare.mlx.without_form(plan)) == sorted(name[:-len(".weight")] for name in plan if "_proj" in name)
     assert libtare.mlx.without_form(libtare.open(FABLE)) == []
+
+
+def test_act_order_stays_packed(tmp_path):
+    """Where down_proj alone is in act-order its columns are sorted, the rows of gate_proj and up_proj follow, and all stay packed."""
+    shutil.copytree(HOSTS[0], tmp_path / "plain")
+    with open(tmp_path / "plain/model.safetensors", "r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        for name, row in json.loads(file.read(size)).items():
+            if name.endswith(".g_idx") and "down_proj" not in name:
+                group_size = libtare.open(HOSTS[0]).sources[name[:-len(".g_idx")]].info.group_size
+                file.seek(8 + size + row["data_offsets"][0])
+                file.write((np.arange(row["shape"][0]) // group_size).astype("<i4").tobytes())
+    plan = libtare.open(tmp_path / "plain")
+    assert [name for name in plan if plan[name].info.act_order] == ["model.layers.%d.mlp.down_proj.weight" % k for k in (0, 1)]
+    assert libtare.mlx.without_form(plan) == []
+    plan.convert(tmp_path / "mlx")
+    theirs, their_config = load_model(tmp_path / "mlx")
+    ours, config = libtare.mlx.load_model(tmp_path / "plain")
+    assert config == their_config and ours.layers[0].mlp.down_proj["weight"].dtype == mx.uint32
+    same(ours, theirs)
+
+
+def test_dequantize_beside_act_order(tmp_path):
+    """What the caller wants as floats, and what is in act-order, becomes floats together."""
+    ours, config = libtare.mlx.load_model(HOSTS[0], dequantize="model.layers.0.mlp.up_proj")
+    libtare.mlx.plan(HOSTS[0], dequantize="model.layers.0.mlp.up_proj").convert(tmp_path / "mlx")
+    theirs, their_config = load_model(tmp_path / "mlx")
+    assert config == their_config and "scales" not in ours.layers[0].mlp.up_proj
+    same(ours, theirs)
+
+
+def test_experts_with_global_scales(tmp_path):
+    """nvfp4 experts have a scale for each matrix of their stack, which mlx-lm's experts take."""
+    from mlx_lm.models import mixtral
+    config = dict(model_type="mixtral", vocab_size=64, hidden_size=64, intermediate_size=128, num_hidden_layers=1, num_attention_heads=2,
+                  num_key_value_heads=1, num_local_experts=2, num_experts_per_tok=1, rms_norm_eps=1e-5, rope_theta=1e4,
+                  tie_word_embeddings=False)
+    made = mixtral.Model(mixtral.ModelArgs.from_dict(config))
+    packed = {name: {"group_size": 16, "bits": 4, "mode": "nvfp4", "global_scale": True} if "switch_mlp" in name else False
+              for name, module in made.named_modules() if hasattr(module, "to_quantized")}
+    nn.quantize(made, class_predicate=lambda name, module: packed.get(name, False))
+    arrays = dict(tree_flatten(made.parameters()))
+    assert sum(name.endswith(".global_scale") for name in arrays) == 3
+    mx.save_safetensors(str(tmp_path / "model.safetensors"), arrays, {"format": "mlx"})
+    (tmp_path / "config.json").write_text(json.dumps({**config, "quantization": {"group_size": 16, "bits": 4, "mode": "nvfp4", **packed}}))
+    info = libtare.open(tmp_path)["model.layers.0.block_sparse_moe.switch_mlp.up_proj.weight"].mlx_info()
+    assert info.global_scale == 0 and info.global_scales.shape == (2,)
+    ours, _ = libtare.mlx.load_model(tmp_path)
+    got = dict(tree_flatten(ours.parameters()))
+    assert got.keys() == arrays.keys()
+    assert all(np.array_equal(np.array(got[name]), np.array(value)) for name, value in arrays.items())
 
 
 def test_tokenizer_and_text(tmp_path):
