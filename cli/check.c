@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cli.h"
+#include "cost.h"
 #include "look.h"
 #include "print.h"
 #include "report.h"
@@ -38,17 +39,18 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     const struct tare_report *report = look.report;
     status = look.code == TARE_OK && cli_report_count(report, TARE_WARNING) ? 1 : look.status;
     if (look.json) {
-        status = cli_put_made(tare_model_json(look.model, false), status);
+        status = cli_put_made(cli_cost_json(&look, tare_model_json(look.model, false)), status);
     } else {
         cli_report_what(report);
         cli_report_heads(report);
         cli_report_set_aside(report, false);
         cli_report_strict(report, false);
         cli_report_account(report);
+        cli_cost_print(&look);
         cli_report_findings(report);
         verdict(report, look.code, &look.err);
     }
-    tare_model_free(look.model);
+    cli_look_release(&look);
     return status;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * cli.h - verbs and flags as tables. Parsing, `tare VERB --help`, the pages of the manual and the completions of the
  * shells all read these tables, so that what one of them knows, all know. The command knows the library by tare.h
- * alone. */
+ * alone, and src/hub, which is its own. */
 #ifndef TARE_CLI_H
 #define TARE_CLI_H
 
@@ -28,7 +28,7 @@ enum cli_takes {
     CLI_TAKES_TEXT, /* nothing that a shell knows */
     CLI_TAKES_FILE,
     CLI_TAKES_FOLDER,
-    CLI_TAKES_MODEL, /* a folder, a .gguf or .safetensors file, or ORG/NAME in the Hugging Face cache */
+    CLI_TAKES_MODEL, /* a folder, a .gguf or .safetensors file, or ORG/NAME of the hub */
     CLI_TAKES_TYPE,  /* a model_type, as tare_model_type_get() lists them */
     CLI_TAKES_VERB
 };

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "cli.h"
+#include "diff_headers.h"
 #include "print.h"
 #include "progress.h"
 #include "source.h"
@@ -111,6 +112,7 @@ static int compare(tare_model *const model[2], int threads, bool json, bool all)
 struct asked {
     bool json;
     bool all;
+    bool headers;
     int tie;
     int zeros;
     int64_t threads;
@@ -122,6 +124,11 @@ static const struct cli_flag flags[] = {
      .usual = true,
      .help = "print every parameter as one JSON object (docs/json.md)"},
     {.name = "all", CLI_IS_SWITCH(struct asked, all), .usual = true, .help = "list equal parameters too"},
+    {.name = "headers",
+     CLI_IS_SWITCH(struct asked, headers),
+     .usual = true,
+     .help = "compare names, shapes and formats; no weight is read",
+     .more = "A model of the hub that is not in the cache is then read where it is, and not downloaded."},
     CLI_FLAG_TIE(struct asked, tie),
     CLI_FLAG_ZEROS(struct asked, zeros),
     CLI_FLAG_THREADS(struct asked, threads),
@@ -134,25 +141,31 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     if (status != CLI_GO_ON)
         return status;
     tare_model *model[2] = {NULL, NULL};
+    struct cli_source source[2] = {0};
     cli_interrupt_catch();
     status = 0;
     for (int k = 0; k < 2 && !status; k++) {
-        struct cli_source source;
+        struct tare_options *options = &source[k].options;
         struct tare_error err = {0};
-        if (cli_source_find(&source, argv[k], &err) != TARE_OK) {
+        if ((asked.headers ? cli_source_find_headers : cli_source_find)(&source[k], argv[k], &err) != TARE_OK) {
             status = cli_fail(&err);
             break;
         }
-        source.options.tie = (enum tare_tie)asked.tie;
-        source.options.zeros = (enum tare_zeros)asked.zeros;
-        source.options.threads = (int)asked.threads;
-        if (cli_source_plan(&source, &model[k], &err) != TARE_OK)
+        options->tie = (enum tare_tie)asked.tie;
+        options->zeros = (enum tare_zeros)asked.zeros;
+        options->threads = (int)asked.threads;
+        options->no_data = options->no_data || asked.headers;
+        if (cli_source_plan(&source[k], &model[k], &err) != TARE_OK)
             status = cli_fail(&err);
     }
-    if (!status)
+    if (!status && asked.headers)
+        status = cli_diff_headers(model[0], model[1], asked.json, asked.all);
+    else if (!status)
         status = compare(model, (int)asked.threads, asked.json, asked.all);
-    tare_model_free(model[0]);
-    tare_model_free(model[1]);
+    for (int k = 0; k < 2; k++) {
+        tare_model_free(model[k]);
+        cli_source_release(&source[k]);
+    }
     return status;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "cost.h"
 #include "look.h"
 #include "near.h"
 #include "print.h"
@@ -127,7 +128,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     if (look.words == 2) {
         status = one_tensor(look.model, report, argv[1], look.json, status);
     } else if (look.json) {
-        status = cli_put_made(tare_model_json(look.model, true), status);
+        status = cli_put_made(cli_cost_json(&look, tare_model_json(look.model, true)), status);
     } else {
         cli_report_what(report);
         cli_report_heads(report);
@@ -135,9 +136,10 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
         cli_report_set_aside(report, true);
         cli_report_strict(report, true);
         cli_report_account(report);
+        cli_cost_print(&look);
         cli_report_findings(report);
     }
-    tare_model_free(look.model);
+    cli_look_release(&look);
     return status;
 }
 

@@ -3,7 +3,6 @@
 #include "look.h"
 
 #include "print.h"
-#include "source.h"
 
 int cli_look(const struct cli_verb *verb, int argc, char **argv, struct cli_look *look)
 {
@@ -14,18 +13,26 @@ int cli_look(const struct cli_verb *verb, int argc, char **argv, struct cli_look
         return status;
 
     look->json = asked.json;
-    struct cli_source source;
-    if (cli_source_find(&source, look->words ? argv[0] : NULL, &look->err) != TARE_OK)
+    struct cli_source *source = &look->source;
+    if (cli_source_find_headers(source, look->words ? argv[0] : NULL, &look->err) != TARE_OK) {
+        cli_source_release(source);
         return cli_fail(&look->err);
-    source.options.tie = (enum tare_tie)asked.tie;
-    source.options.zeros = (enum tare_zeros)asked.zeros;
-    source.options.no_data = asked.no_data;
-    source.options.threads = (int)asked.threads;
-    look->code = cli_source_plan(&source, &look->model, &look->err);
+    }
+    source->options.tie = (enum tare_tie)asked.tie;
+    source->options.zeros = (enum tare_zeros)asked.zeros;
+    source->options.no_data = source->options.no_data || asked.no_data;
+    source->options.threads = (int)asked.threads;
+    look->code = cli_source_plan(source, &look->model, &look->err);
     look->status = look->code == TARE_OK ? 0 : cli_fail(&look->err);
     look->report = look->model ? tare_model_report(look->model) : NULL;
     if (look->report)
         return CLI_GO_ON;
-    tare_model_free(look->model);
+    cli_look_release(look);
     return look->status;
+}
+
+void cli_look_release(struct cli_look *look)
+{
+    tare_model_free(look->model);
+    cli_source_release(&look->source);
 }

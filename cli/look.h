@@ -4,12 +4,13 @@
 #define TARE_CLI_LOOK_H
 
 #include "cli.h"
+#include "source.h"
 
 struct cli_look {
     bool json;
     /* How many words, beside flags, stand at the front of argv. */
     int words;
-    /* The caller frees it. */
+    struct cli_source source;
     tare_model *model;
     /* Never NULL, also when the model does not load. */
     const struct tare_report *report;
@@ -41,7 +42,9 @@ struct cli_look_asked {
         CLI_FLAG_TIE(struct cli_look_asked, tie), CLI_FLAG_ZEROS(struct cli_look_asked, zeros),                        \
         CLI_FLAG_THREADS(struct cli_look_asked, threads)
 
-/* Reads the flags and plans the model. Returns CLI_GO_ON with *look filled, or the exit status to end with. */
+/* Reads the flags and plans the model, of the hub from headers alone. Returns CLI_GO_ON with *look filled, for
+ * cli_look_release(), or the exit status to end with. *look must stay where it is. */
 int cli_look(const struct cli_verb *verb, int argc, char **argv, struct cli_look *look);
+void cli_look_release(struct cli_look *look);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * source.c - MODEL. The environment (HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME, HOME) is read here and nowhere else. */
+ * source.c - MODEL: a path, fable, or a name of the hub. */
 #include "source.h"
 
 #include <stdio.h>
@@ -10,60 +10,80 @@
 #include "fable.h"
 #include "print.h"
 
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
 static bool exists(const char *path)
 {
     struct stat st;
     return stat(path, &st) == 0;
 }
 
-/* Is it ORG/NAME as the hub spells it: two words of letters, digits, '-', '_' and '.', neither of which starts with a
- * dot? */
-static bool is_hub_name(const char *word)
+/* Is it ORG/NAME@REVISION:VARIANT? A name of a file of weights is a path that is not there, and no such name. */
+static bool is_hub_name(const char *word, struct tare_hub_name *name)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
-    const char *slash = strchr(word, '/');
-    return slash && slash != word && slash[1] && word[0] != '.' && slash[1] != '.' &&
-           word + strspn(word, letters) == slash && !slash[1 + strspn(slash + 1, letters)];
+    return strchr(word, '/') && !ends_with(word, ".safetensors") && !ends_with(word, ".gguf") &&
+           tare_hub_name_read(name, word, NULL) == TARE_OK;
 }
 
-/* Reads a path from an environment variable; "~/" stands for the home folder. Returns false when the variable is unset
- * or empty, or the path too long. */
-static bool path_of(const char *variable, const char *more, char *out, size_t room)
+static int read_range(void *user, const char *name, uint64_t offset, void *bytes, size_t length, struct tare_error *err)
 {
-    const char *value = getenv(variable), *home = getenv("HOME");
-    int n = -1;
-    if (!value || !*value)
-        return false;
-    if (value[0] == '~' && value[1] == '/' && home)
-        n = snprintf(out, room, "%s%s%s", home, value + 1, more);
-    else
-        n = snprintf(out, room, "%s%s", value, more);
-    return n > 0 && (size_t)n < room;
+    return (int)tare_remote_read(user, name, offset, bytes, length, err);
 }
 
-/* Looks for ORG/NAME in the Hugging Face cache, which lies where the variables say that the hub's own tools read. */
-static enum tare_code look_in_cache(struct cli_source *source, const char *model, struct tare_error *err)
+/* Reads a model where it is: the library gets a list of files, and ranges of them. */
+static enum tare_code read_there(struct cli_source *source, const char *model, struct tare_error *err)
 {
-    char hub[2048];
-    if (!path_of("HF_HUB_CACHE", "", hub, sizeof hub) && !path_of("HF_HOME", "/hub", hub, sizeof hub) &&
-        !path_of("XDG_CACHE_HOME", "/huggingface/hub", hub, sizeof hub) &&
-        !path_of("HOME", "/.cache/huggingface/hub", hub, sizeof hub))
-        return TARE_OK;
-    const char *slash = strchr(model, '/');
-    const int n = snprintf(source->cache, sizeof source->cache, "%s/models--%.*s--%s", hub, (int)(slash - model), model,
-                           slash + 1);
-    if (n < 0 || (size_t)n >= sizeof source->cache) {
-        *err = (struct tare_error){.code = TARE_E_ARGUMENT, .text = "the name of the model is too long"};
+    cli_interrupt_catch();
+    enum tare_code code = tare_remote_open(&source->remote, &source->hub.hub, &source->name, err);
+    cli_progress_wipe(&source->hub.progress);
+    if (code)
+        return code;
+    const size_t n = tare_remote_account(source->remote).files;
+    source->files = calloc(n + 1, sizeof *source->files);
+    if (!source->files) {
+        *err = (struct tare_error){.code = TARE_E_MEMORY, .text = "out of memory"};
         return err->code;
     }
-    if (exists(source->cache)) {
-        source->path = source->cache;
-        source->cached = true;
+    for (size_t i = 0; i < n; i++) {
+        const struct tare_hub_file *file = tare_remote_file(source->remote, i);
+        source->files[i] = (struct tare_host_file){.name = file->path, .bytes = file->size};
     }
+    source->host = (struct tare_host)TARE_HOST_INIT;
+    source->host.files = source->files;
+    source->host.n_files = n;
+    source->host.read = read_range;
+    source->host.user = source->remote;
+    source->options.host = &source->host;
+    source->options.no_data = true;
+    source->path = tare_remote_gguf(source->remote) ? tare_remote_gguf(source->remote) : model;
     return TARE_OK;
 }
 
-enum tare_code cli_source_find(struct cli_source *source, const char *model, struct tare_error *err)
+/* Looks for a model in the Hugging Face cache, and gets it from the hub when it is not there. */
+static enum tare_code get(struct cli_source *source, const char *model, bool headers, struct tare_error *err)
+{
+    const struct tare_hub_name *name = &source->name;
+    struct tare_pull pull = {0};
+    enum tare_code code = cli_hub_read(&source->hub, NULL, err);
+    code = code ? code : tare_pull_find(&pull, &source->hub.hub, name, err);
+    if (code == TARE_E_ABSENT && !source->hub.hub.offline) {
+        if (headers)
+            return read_there(source, model, err);
+        pull = (struct tare_pull){0};
+        code = cli_hub_pull(&source->hub, &pull, name, err);
+    }
+    if (code)
+        return code;
+    cli_hub_path(&pull, source->cache, sizeof source->cache);
+    source->path = source->cache;
+    return TARE_OK;
+}
+
+static enum tare_code find(struct cli_source *source, const char *model, bool headers, struct tare_error *err)
 {
     const struct tare_options defaults = TARE_OPTIONS_INIT;
     memset(source, 0, sizeof *source);
@@ -76,7 +96,25 @@ enum tare_code cli_source_find(struct cli_source *source, const char *model, str
         source->options.n_files = CLI_FABLE_FILES;
         return TARE_OK;
     }
-    return !exists(model) && is_hub_name(model) ? look_in_cache(source, model, err) : TARE_OK;
+    return !exists(model) && is_hub_name(model, &source->name) ? get(source, model, headers, err) : TARE_OK;
+}
+
+enum tare_code cli_source_find(struct cli_source *source, const char *model, struct tare_error *err)
+{
+    return find(source, model, false, err);
+}
+
+enum tare_code cli_source_find_headers(struct cli_source *source, const char *model, struct tare_error *err)
+{
+    return find(source, model, true, err);
+}
+
+void cli_source_release(struct cli_source *source)
+{
+    tare_remote_free(source->remote);
+    free(source->files);
+    source->remote = NULL;
+    source->files = NULL;
 }
 
 bool cli_source_names_model(const char *word)
@@ -92,10 +130,5 @@ enum tare_code cli_source_plan(const struct cli_source *source, tare_model **mod
     options.user = &progress;
     const enum tare_code code = tare_plan(model, source->path, &options, err);
     cli_progress_wipe(&progress);
-    if (code == TARE_E_ABSENT && *source->cache && !source->cached) {
-        snprintf(err->where, sizeof err->where, "%s", source->path);
-        snprintf(err->text, sizeof err->text, "no such file or folder, and not in the Hugging Face cache: %.400s",
-                 source->cache);
-    }
     return code;
 }

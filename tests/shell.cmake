@@ -31,6 +31,11 @@ add_test(NAME abi COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/abi/check_abi
   $<TARGET_FILE:tare_shared> $<TARGET_FILE:tare_static> ${PROJECT_VERSION})
 add_test(NAME install COMMAND ${CMAKE_SOURCE_DIR}/tests/abi/check_install.sh ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}
   ${CMAKE_C_COMPILER})
+if(NOT TARE_SANITIZE) # the interpreter has no sanitizer's runtime
+  add_test(NAME abi-arguments COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/abi/check_arguments.py ${CMAKE_SOURCE_DIR}
+    $<TARGET_FILE:tare_shared> ${CMAKE_C_COMPILER})
+endif()
+add_test(NAME abi-table COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/abi/abi_table.py ${CMAKE_SOURCE_DIR} ${CMAKE_C_COMPILER})
 set_tests_properties(abi install PROPERTIES LABELS install)
 # Skipped where there is no zig.
 add_test(NAME macos-files COMMAND ${CMAKE_SOURCE_DIR}/tests/build/macos_files.sh ${CMAKE_SOURCE_DIR})
@@ -74,6 +79,12 @@ set_tests_properties(cli-greedy PROPERTIES LABELS cli)
 # GGUF files as models.
 add_test(NAME cli-gguf COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/cli/test_gguf.py $<TARGET_FILE:tare>)
 set_tests_properties(cli-gguf PROPERTIES LABELS cli)
+
+# The hub, on the loopback. What waits for seconds, and what needs huggingface_hub, is `make test-hub`.
+foreach(part IN ITEMS 0 1 2 3)
+  add_test(NAME hub-${part} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/hub/check_hub.py $<TARGET_FILE:tare> --quick --part ${part}/4)
+  set_tests_properties(hub-${part} PROPERTIES LABELS cli TIMEOUT 300)
+endforeach()
 
 # Help, manual and completions, which the tables of verbs make; a shell that is not here is skipped.
 if(TARGET documents)

@@ -18,6 +18,9 @@ fail()
 
 make_package()
 {
+    for tool in dpkg-shlibdeps file; do
+        command -v "$tool" >/dev/null 2>&1 || fail "needs $tool (Debian: dpkg-dev file)"
+    done
     generator=$([ -e "$out/CMakeCache.txt" ] || ! command -v ninja >/dev/null 2>&1 || echo -GNinja)
     # shellcheck disable=SC2086 # no word where there is no ninja
     cmake -S . -B "$out" $generator -DCMAKE_INSTALL_PREFIX=/usr -DTARE_TESTS="${TARE_TESTS:-OFF}" --log-level=WARNING
@@ -62,6 +65,10 @@ test)
         for file in README.md LICENSE docs/errors.md examples/plan.c; do ls /usr/share/doc/tare/$file; done
         ls /usr/share/bash-completion/completions/tare /usr/share/zsh/site-functions/_tare /usr/share/fish/vendor_completions.d/tare.fish
         case $(ldd /usr/bin/tare /usr/lib/*/libtare.so) in *"not found"*) echo "a library is missing"; exit 1 ;; esac'
+    echo "== as a user, as in the image of the Dockerfile"
+    inside 'useradd --create-home --uid 1000 tare'
+    chroot --userspec=tare "$room" env -i PATH=/usr/bin HOME=/home/tare tare run --temp 0 --max-tokens 12 </dev/null
+    echo
     echo "== man"
     inside 'apt-get -qq -y --no-install-recommends install man-db >/dev/null 2>&1; man -w tare tare-convert; man tare | head -n 1'
     echo "== completion in bash"

@@ -75,7 +75,7 @@ build() # machine
     cmake -S . -B "$out/$machine" $generator "$@"
     cmake --build "$out/$machine" --target tare >"$out/log-$machine" 2>&1 || { tail -n 30 "$out/log-$machine" >&2; fail "does not build for $machine"; }
     unset PKG_CONFIG_LIBDIR PKG_CONFIG_SYSROOT_DIR
-    strip=strip
+    strip="strip"
     [ "$machine" = "$(uname -m)" ] || strip=$machine-linux-gnu-strip
     $strip -o "$out/tare-$version-linux-$machine" "$out/$machine/tare"
 }

@@ -32,7 +32,7 @@ skip()
 
 quietly() # command
 {
-    "$@" >"$out/log" 2>&1 || { grep -m 5 -A 5 error "$out/log" || tail -n 20 "$out/log"; fail "$* fails"; }
+    "$@" >"$out/log" 2>&1 || { grep -m 5 "error:" "$out/log" | cut -c 1-300; tail -n 3 "$out/log" | cut -c 1-300; fail "$* fails"; }
 }
 
 if [ -z "${ZIG_PYTHON:-}" ]; then
@@ -85,7 +85,7 @@ set(CMAKE_OSX_DEPLOYMENT_TARGET "")
 set(CMAKE_FIND_ROOT_PATH $out/$target/prefix)
 set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
-set(CMAKE_C_FLAGS_INIT "-O1")
+set(CMAKE_C_FLAGS_INIT "-O1 -fPIC")
 EOF
 }
 
@@ -147,7 +147,7 @@ build()
     export PKG_CONFIG_LIBDIR
     static=OFF
     [ "$target" != x86_64-linux-musl ] || static=ON
-    configure . "$out/$target/tare" -DTARE_OPENSSL=OFF -DTARE_EDIT=OFF -DTARE_TESTS=OFF -DTARE_STATIC=$static
+    configure . "$out/$target/tare" -DTARE_OPENSSL=OFF -DTARE_EDIT=OFF -DTARE_HUB=OFF -DTARE_TESTS=OFF -DTARE_STATIC=$static
     unset PKG_CONFIG_LIBDIR
     quietly cmake --build "$out/$target/tare"
     [ "$(find "$out/$target/tare" -name '*.c.o' | wc -l)" -gt 400 ] || fail "$target: not every file was compiled"

@@ -53,7 +53,7 @@ shape() # name, libraries expected, options
 
 shape small "jansson yajl" -DTARE_TEXT=OFF -DTARE_RUN=OFF -DTARE_OPENSSL=OFF -DTARE_COMMAND=OFF
 shape texts "crypto jansson pcre2-8 utf8proc yajl" -DTARE_RUN=OFF -DTARE_COMMAND=OFF
-shape own "jansson pcre2-8 utf8proc yajl" -DTARE_OPENSSL=OFF -DTARE_EDIT=OFF
+shape own "jansson pcre2-8 utf8proc yajl" -DTARE_OPENSSL=OFF -DTARE_EDIT=OFF -DTARE_HUB=OFF
 "$out/prefix/bin/tare" check >/dev/null
 "$out/prefix/bin/tare" verify models/fable
 [ "$("$out/prefix/bin/tare" verify models/fable | grep -c "$(sha256sum models/fable/model.safetensors | cut -d' ' -f1)")" = 1 ] ||

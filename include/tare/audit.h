@@ -111,6 +111,8 @@ TARE_API void tare_diff_options_init(struct tare_diff_options *options, size_t s
  */
 TARE_API enum tare_code tare_diff_open(tare_diff **diff, tare_model *first, tare_model *second,
                                        const struct tare_diff_options *options, struct tare_error *err);
+
+/* Free a diff. Its report is no longer valid. */
 TARE_API void tare_diff_free(tare_diff *diff);
 
 /* The result. Borrowed, valid until tare_diff_free(). Any thread. */
@@ -194,6 +196,8 @@ TARE_API void tare_verify_options_init(struct tare_verify_options *options, size
  */
 TARE_API enum tare_code tare_verify_open(tare_verify **verify, tare_model *model,
                                          const struct tare_verify_options *options, struct tare_error *err);
+
+/* Free a verification. Its report is no longer valid. */
 TARE_API void tare_verify_free(tare_verify *verify);
 
 /* The result. Borrowed, valid until tare_verify_free(). Any thread. */
@@ -262,6 +266,8 @@ struct tare_repair_report {
  */
 TARE_API enum tare_code tare_repair_open(tare_repair **repair, const char *path, const struct tare_options *options,
                                          struct tare_error *err);
+
+/* Free a patch. Its report is no longer valid. */
 TARE_API void tare_repair_free(tare_repair *repair);
 
 /* What the patch would change. Borrowed, valid until tare_repair_free(). Any thread. */

@@ -42,6 +42,8 @@ enum tare_grammar_kind {
 TARE_API enum tare_code tare_grammar_open(tare_grammar **grammar, const tare_tokenizer *tokenizer,
                                           enum tare_grammar_kind kind, const char *text, size_t size,
                                           struct tare_error *err);
+
+/* Free a grammar. States of it must be freed before. */
 TARE_API void tare_grammar_free(tare_grammar *grammar);
 
 /* Translate a JSON schema of `size` bytes into GBNF. *gbnf is owned, tare_text_free(). Errors are those of
@@ -55,6 +57,8 @@ TARE_API enum tare_code tare_grammar_state_open(tare_grammar_state **state, cons
 /* A second state at the same place. *fork is owned, tare_grammar_state_free(). */
 TARE_API enum tare_code tare_grammar_state_fork(tare_grammar_state **fork, tare_grammar_state *state,
                                                 struct tare_error *err);
+
+/* Free a state. */
 TARE_API void tare_grammar_state_free(tare_grammar_state *state);
 
 /*
@@ -254,6 +258,8 @@ TARE_API const struct tare_error *tare_generate_error(const tare_generate *gener
 
 /* How many ids drafts have guessed so far, and how many of these were right. */
 TARE_API void tare_generate_drafts(const tare_generate *generation, int64_t *guessed, int64_t *right);
+
+/* End a text. Its session stays as it is. */
 TARE_API void tare_generate_free(tare_generate *generation);
 
 /* The word for a finish, as "stop". Static; any thread. */

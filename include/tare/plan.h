@@ -73,7 +73,7 @@ enum tare_zeros {
 
 /* A file that is held in memory. Name and data are borrowed and must outlive the model. */
 struct tare_memory_file {
-    /* A plain file name: "config.json". */
+    /* A plain file name: "config.json". Each name is in the list once. */
     const char *name;
     const void *data;
     /* Bytes. */
@@ -93,8 +93,9 @@ typedef int (*tare_progress_fn)(void *user, const char *stage, uint64_t done, ui
 
 /* A file that the host reads. */
 struct tare_host_file {
-    /* As in the folder of the model: "config.json". Names with a '/' and hidden ones are looked up only where a model
-     * has such a file. Borrowed, like the name of a tare_memory_file. */
+    /* As in the folder of the model: "config.json". Each name is in the list once (TARE_E_ARGUMENT). Names with a '/'
+     * and hidden ones are looked up only where a model has such a file. Borrowed, like the name of a
+     * tare_memory_file. */
     const char *name;
     uint64_t bytes;
 };
@@ -168,8 +169,7 @@ struct tare_options {
     tare_progress_fn progress;
     void *user;
     enum tare_zeros zeros;
-    /* Modules that a packed target gets as floats: names with wildcards, separated by commas; NULL: none. Borrowed for
-     * the call of tare_plan(), which alone reads it. */
+    /* Modules that a packed target gets as floats: names with wildcards, separated by commas; NULL: none. Copied. */
     const char *dequantize;
     /* Threads that this plan and all that is done with it share; they take the place of `threads`. May be NULL. The plan
      * holds a reference. */

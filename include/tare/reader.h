@@ -155,22 +155,43 @@ TARE_API enum tare_code tare_reader_groups(const tare_reader *reader, int32_t *g
  */
 TARE_API size_t tare_model_names(const tare_model *model, enum tare_view view, const char **names, size_t room);
 
-/* What a parameter becomes in an MLX folder (tare_convert to "mlx" with its default options). */
+/* What a parameter becomes in an MLX folder (tare_convert() to "mlx" with its default options). Words are static. */
 struct tare_mlx_info {
-    size_t size;       /* sizeof(struct tare_mlx_info), set by the caller */
-    bool packed;       /* false: one dense array; then only dtype is set */
-    const char *mode;  /* "affine", "mxfp4", "mxfp8", "nvfp4"; static */
-    const char *dtype; /* of scales and biases (affine) or of the dense array: "float16"; else "uint8"; static */
+    /* sizeof(struct tare_mlx_info), set by the caller. */
+    size_t size;
+    /* false: one dense array, and only dtype is set. */
+    bool packed;
+    /* "affine", "mxfp4", "mxfp8" or "nvfp4". */
+    const char *mode;
+    /* Of scales and biases (affine), or of the dense array: "float16"; of the other modes "uint8". */
+    const char *dtype;
+    /* Of a code. */
     int bits;
+    /* Columns that share a scale. */
     int64_t group_size;
-    float global_scale; /* nvfp4 of a single matrix; 0: none */
+    /* nvfp4: the scale of a single matrix; 0: it has none, or there are several matrices. */
+    float global_scale;
+    /* nvfp4: one scale for each matrix of a stack, leading axes flattened. Borrowed from the reader; NULL: none. */
+    const float *global_scales;
+    size_t n_global_scales;
 };
 #define TARE_MLX_INFO_INIT TARE_SIZED(tare_mlx_info)
 
 /* Fill with the defaults, for languages without the macro; size is sizeof(struct tare_mlx_info). Any thread. */
 TARE_API void tare_mlx_info_init(struct tare_mlx_info *info, size_t size);
 
+/*
+ * Tell how MLX holds a parameter, before tare_read_mlx() reads it.
+ *
+ *   reader   of a parameter (TARE_VIEW_PARAMETER)
+ *   info     filled; the caller sets its size
+ *
+ * Where the plan has the finding "act-order-folded", MLX's rows of the modules that it speaks of are sorted, and
+ * tare_read_floats() gives them in their own order: take all of such a block from one of the two. TARE_E_ARGUMENT: it is
+ * no parameter; TARE_E_TARGET: MLX cannot hold it, for the reason that the text has. Any thread.
+ */
 TARE_API enum tare_code tare_reader_mlx(const tare_reader *reader, struct tare_mlx_info *info, struct tare_error *err);
+
 /*
  * Rows [row, row + rows) in MLX's layout, byte for byte what tare_convert() writes to "mlx".
  *

@@ -66,6 +66,8 @@ TARE_API int64_t tare_model_context(const tare_model *model);
  */
 TARE_API enum tare_code tare_session_open(tare_session **session, tare_model *model,
                                           const struct tare_session_options *options, struct tare_error *err);
+
+/* Free a session. */
 TARE_API void tare_session_free(tare_session *session);
 
 /* The number of columns of logits. */
@@ -80,8 +82,8 @@ TARE_API int64_t tare_session_context(const tare_session *session);
 /* The number of tokens fed so far. */
 TARE_API int64_t tare_session_length(const tare_session *session);
 
-/* About how many bytes the states of a text of that many tokens take, whatever the session holds now. Forks share what
- * they have in common, so that several may take less. */
+/* About how many bytes the states of a text of that many tokens take, whatever the session holds now; UINT64_MAX when
+ * that cannot be counted. Forks share what they have in common, so that several may take less. */
 TARE_API uint64_t tare_session_bytes(const tare_session *session, int64_t tokens);
 
 /* Make room for a text of that many tokens, so that feeding them needs no memory for states later. TARE_E_ARGUMENT: they

@@ -30,6 +30,8 @@ typedef struct tare_tokenizer tare_tokenizer;
  */
 TARE_API enum tare_code tare_tokenizer_open(tare_tokenizer **tokenizer, const char *path,
                                             const struct tare_options *options, struct tare_error *err);
+
+/* Free a tokenizer. Streams, grammars and texts of it must be freed before. */
 TARE_API void tare_tokenizer_free(tare_tokenizer *tokenizer);
 
 /*
@@ -41,6 +43,8 @@ TARE_API void tare_tokenizer_free(tare_tokenizer *tokenizer);
  */
 TARE_API enum tare_code tare_tokenizer_encode(const tare_tokenizer *tokenizer, const char *text, size_t size,
                                               bool special, int32_t **ids, size_t *n, struct tare_error *err);
+
+/* Free ids that tare_tokenizer_encode() gave. */
 TARE_API void tare_ids_free(int32_t *ids);
 
 /*
@@ -95,6 +99,8 @@ typedef struct tare_stream tare_stream;
 /* Begin a text. *stream is owned, tare_stream_free(); the tokenizer must outlive it. */
 TARE_API enum tare_code tare_stream_open(tare_stream **stream, const tare_tokenizer *tokenizer, bool skip_special,
                                          struct tare_error *err);
+
+/* Free a stream. */
 TARE_API void tare_stream_free(tare_stream *stream);
 
 /* Add an id. *piece receives the text that is new, "" when it is held back, with a NUL after it; *size, which may be
@@ -128,6 +134,8 @@ TARE_API enum tare_code tare_template_open(tare_template **chat_template, const 
  * they are, and nothing else. *chat_template is owned, tare_template_free(). */
 TARE_API enum tare_code tare_template_from_text(tare_template **chat_template, const char *text, size_t size,
                                                 struct tare_error *err);
+
+/* Free a template. */
 TARE_API void tare_template_free(tare_template *chat_template);
 
 /* One message of a conversation. */

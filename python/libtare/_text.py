@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, 
 
 import numpy as np
 
-from libtare._base import CData, Threads, call, own, put_threads, sized, string, utf8, word
+from libtare._base import CData, Code, Error, Threads, call, own, put_threads, sized, string, utf8, word
 from libtare._libtare import ffi, lib
 from libtare._tensor import Array
 
@@ -46,6 +46,29 @@ class Tokenizer:
         stream = self.stream(skip_special)
         return "".join([stream.put(i) for i in ids] + [stream.end()])
 
+    def __len__(self) -> int:
+        """One more than the largest id that has a token."""
+        return int(lib.tare_tokenizer_size(self.handle))
+
+    def id(self, token: str) -> int:
+        """The id of a token as the vocabulary writes it: "<|im_end|>". KeyError: there is none."""
+        data, at = token.encode("utf-8"), ffi.new("int32_t *")
+        try:
+            call(lib.tare_tokenizer_id, self.handle, data, len(data), at)
+        except Error as e:
+            raise KeyError(token) if e.code == Code.ABSENT else e
+        return int(at[0])
+
+    def token(self, token: int) -> bytes:
+        """The bytes that an id adds in the middle of a text. KeyError: no token has it."""
+        at, size = ffi.new("const char **"), ffi.new("size_t *")
+        try:
+            call(lib.tare_tokenizer_token, self.handle, token, at, size, ffi.NULL)
+        except Error as e:
+            raise KeyError(token) if e.code == Code.ABSENT else e
+        data: bytes = ffi.buffer(at[0], size[0])[:]
+        return data
+
     def ends(self, token: int) -> bool:
         """Does this id end a text?"""
         return bool(lib.tare_tokenizer_ends(self.handle, token))
@@ -61,7 +84,8 @@ class Stream:
         self._piece, self._size = ffi.new("const char **"), ffi.new("size_t *")
 
     def _text(self) -> str:
-        return bytes(ffi.buffer(self._piece[0], self._size[0])).decode("utf-8", "replace")
+        data: bytes = ffi.buffer(self._piece[0], self._size[0])[:]
+        return data.decode("utf-8", "replace")
 
     def put(self, token: int) -> str:
         """Add an id: the text that is new."""
@@ -174,6 +198,25 @@ class Session:
             call(lib.tare_session_feed, session, ffi.from_buffer("int32_t[]", array), len(array), all, ffi.from_buffer("float[]", logits))
         return logits
 
+    @property
+    def width(self) -> int:
+        """The number of columns of hidden states."""
+        return int(lib.tare_session_width(self.handle()))
+
+    def hidden(self, ids: Sequence[int], all: bool = False) -> Array:
+        """Feed ids; the hidden states after the final norm, which the head is multiplied with: (n, width) of all, or (width,)."""
+        array = np.ascontiguousarray(ids, np.int32)
+        with self.lock:
+            session = self.handle()
+            states = np.empty((len(array), self.width) if all else (self.width,), np.float32)
+            call(lib.tare_session_hidden, session, ffi.from_buffer("int32_t[]", array), len(array), all, ffi.from_buffer("float[]", states))
+        return states
+
+    def reserve(self, tokens: int) -> None:
+        """Make room for a text of that many tokens."""
+        with self.lock:
+            call(lib.tare_session_reserve, self.handle(), tokens)
+
     def rewind(self, length: int) -> None:
         """Forget all but the first `length` tokens."""
         with self.lock:
@@ -247,7 +290,8 @@ def _sampling(values: Dict[str, Any], bias: Optional[Mapping[int, float]]) -> Tu
 
 class Generation(Iterator[str]):
     """A text that is being continued: an iterator over its new pieces, in whole characters. Beside them: `ids`, the ids that were
-    chosen so far, and `finish`, why the text ended ("end", "stop", "length", "grammar" ..), None before that.
+    chosen so far, and `finish`, why the text ended ("end", "stop", "length", "grammar" ..), None before that. logprobs=True: also
+    `logprobs`, the log-probability of each; logprobs=k: and `top`, for each id the k likeliest as (id, log-probability).
 
     stop: texts that end it; schema, grammar: a JSON schema, GBNF or a Grammar that it must meet; bias: {id: what its logit gets};
     draft: "lookup" guesses from the text so far; sampling: temperature (0: greedy), top_p, top_k, min_p, typical_p, seed,
@@ -256,7 +300,7 @@ class Generation(Iterator[str]):
     def __init__(self, session: Session, tokenizer: Tokenizer, ids: Sequence[int], max_tokens: int = 0,
                  stop: Union[None, str, Sequence[str]] = None, schema: Union[None, str, bool, Mapping[str, Any]] = None,
                  grammar: Union[None, str, Grammar] = None, bias: Optional[Mapping[int, float]] = None, draft: Optional[str] = None,
-                 ignore_ends: bool = False, **sampling: Any) -> None:
+                 ignore_ends: bool = False, logprobs: Union[bool, int] = False, prompt_chunk: int = 0, **sampling: Any) -> None:
         if schema is not None and grammar is not None:
             raise TypeError("either a schema or a grammar")
         if schema is not None:
@@ -267,14 +311,17 @@ class Generation(Iterator[str]):
         stops = [word(text) for text in ([stop] if isinstance(stop, str) else stop or [])]
         array, prompt = ffi.new("const char *[]", stops), np.ascontiguousarray(ids, np.int32)
         options.sampling, options.max_tokens, options.stops, options.n_stops = chosen, max_tokens, array, len(stops)
-        options.draft, options.ignore_ends = DRAFTS[draft], ignore_ends
+        options.draft, options.ignore_ends, options.prompt_chunk = DRAFTS[draft], ignore_ends, prompt_chunk
+        options.logprobs, options.top_logprobs = logprobs is not False, 0 if isinstance(logprobs, bool) else logprobs
         constraint = grammar.handle if grammar is not None else ffi.NULL
         options.grammar = constraint
         at, text = ffi.new("tare_generate **"), session.handle()
         call(lib.tare_generate_open, at, text, tokenizer.handle, ffi.from_buffer("int32_t[]", prompt), len(prompt), options)
         self._generation: Optional[CData] = own(at[0], lib.tare_generate_free, text, tokenizer.handle, constraint)
-        self._step, self._lock = sized("tare_generated"), session.lock
+        self._step, self.lock, self._wants = sized("tare_generated"), session.lock, options.logprobs
         self.ids: List[int] = []
+        self.logprobs: List[float] = []
+        self.top: List[List[Tuple[int, float]]] = []
         self.finish: Optional[str] = None
         del rows  # it, and all that options points to, is copied by now
 
@@ -291,20 +338,59 @@ class Generation(Iterator[str]):
     def __iter__(self) -> "Generation":
         return self
 
+    def cancel(self) -> None:
+        """From any thread: the text ends with what was held back."""
+        generation = self._generation
+        if generation is not None:
+            lib.tare_generate_cancel(generation)
+
+    def take(self, step: CData) -> str:
+        """Note what a step of C says: its new text."""
+        if step.id >= 0:
+            self.ids.append(step.id)
+            if self._wants:
+                rows = ffi.cast("char *", step.top)
+                each = [ffi.cast("struct tare_logprob *", rows + k * step.top_stride) for k in range(step.n_top)]
+                self.logprobs.append(step.logprob)
+                self.top.append([(row.id, row.logprob) for row in each])
+        if step.finish != lib.TARE_FINISH_NONE:
+            self.finish = string(lib.tare_finish_name(step.finish))
+        data: bytes = ffi.buffer(step.text, step.bytes)[:] if step.bytes else b""
+        return data.decode("utf-8", "replace")
+
     def __next__(self) -> str:
-        with self._lock:
+        with self.lock:
             while self.finish is None and self._generation is not None:
                 call(lib.tare_generate_next, self._generation, self._step)
-                if self._step.id >= 0:
-                    self.ids.append(self._step.id)
-                if self._step.finish != lib.TARE_FINISH_NONE:
-                    self.finish = string(lib.tare_finish_name(self._step.finish))
-                if self._step.bytes:
-                    data: bytes = ffi.buffer(self._step.text, self._step.bytes)[:]
-                    return data.decode("utf-8", "replace")
+                piece = self.take(self._step)
+                if piece:
+                    return piece
         self.close()
         raise StopIteration
 
     def text(self) -> str:
         """All that follows from here, at once."""
         return "".join(self)
+
+    @property
+    def handle(self) -> Optional[CData]:
+        """The tare_generate of C; None: the text is over or closed."""
+        return None if self.finish is not None else self._generation
+
+
+def generate_each(generations: Sequence[Generation]) -> List[str]:
+    """Continue several texts of one model by one step, with one pass over the weights: the new piece of each, "" of those that are
+    over. A text that fails ends with finish "failed", and the others continue."""
+    live = [(generation, handle) for generation in generations for handle in [generation.handle] if handle is not None]
+    pieces = {id(generation): "" for generation in generations}
+    if live:
+        steps, handles = ffi.new("struct tare_generated[]", len(live)), ffi.new("tare_generate *[]", [handle for _, handle in live])
+        for step in steps:
+            step.size = ffi.sizeof("struct tare_generated")
+        with contextlib.ExitStack() as locks:
+            for lock in sorted({generation.lock for generation, _ in live}, key=id):
+                locks.enter_context(lock)
+            call(lib.tare_generate_each, handles, len(live), steps, ffi.sizeof("struct tare_generated"))
+            for (generation, _), step in zip(live, steps):
+                pieces[id(generation)] = generation.take(step)
+    return [pieces[id(generation)] for generation in generations]

@@ -64,30 +64,35 @@ def weights(model: libtare.Model, progress: Progress = None) -> Tuple[Dict[str, 
     return arrays, packed
 
 
-def without_form(plan: libtare.Model) -> List[str]:
-    """Modules that become floats: those that MLX has no packed form for, nvfp4 with a scale of the whole where this mlx has none, and
-    act-order. (Convert may keep a module in act-order packed by sorting the rows of what feeds it; floats are not read in that order.)"""
+def without_form(plan: libtare.Model, asked: bool = False) -> List[str]:
+    """Modules that become floats: those that MLX has no packed form for, and nvfp4 with a scale of the whole where this mlx has none.
+
+    A module in act-order stays packed, as in a conversion: its columns are sorted, and the rows of what feeds it follow. Floats are
+    not read in that order, so where any module becomes floats (asked: the caller named some), those in act-order do, too."""
     global_scales = "global_scale" in inspect.signature(nn.Linear.to_quantized).parameters
-    modules = []
+    modules, ordered = [], []
     for name in plan:
         tensor = plan[name]
+        module = name[:-len(".weight")] if name.endswith(".weight") else name
         try:
             info = tensor.mlx_info()
-            unknown = info.packed and (tensor.info.act_order or bool(info.global_scale) and not global_scales)
         except libtare.Error as e:
             if e.code != libtare.Code.TARGET:
                 raise
-            unknown = True
-        if unknown:
-            modules.append(name[:-len(".weight")] if name.endswith(".weight") else name)
-    return modules
+            modules.append(module)
+            continue
+        if info.packed and bool(info.global_scale) and not global_scales:
+            modules.append(module)
+        elif info.packed and tensor.info.act_order:
+            ordered.append(module)
+    return modules + ordered if modules or asked else []
 
 
 def plan(path: Checkpoint, **options: Any) -> libtare.Model:
     """The plan that load() fills a model from: what MLX has no packed form for becomes floats, as with `tare convert --dequantize`.
     options: those of libtare.open."""
     model = path if isinstance(path, libtare.Model) else libtare.open(path, **options)
-    modules = without_form(model)
+    modules = without_form(model, bool(options.get("dequantize")))
     return model.again(dequantize=",".join(modules)) if modules else model
 
 

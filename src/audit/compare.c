@@ -145,7 +145,8 @@ static enum tare_code compare_numbers(const struct tare_readable side[2], const 
     const size_t n = (size_t)tile->count, size = wide ? sizeof(double) : sizeof(float);
     for (int k = 0; k < 2; k++) {
         tare_arena_reset(&c->work);
-        if (codes && side[k].group_size == side[k].first->group_size && tare_module_even(side[k].first)) { /* at hand */
+        if (codes && !side[k].first->packing->floats && side[k].group_size == side[k].first->group_size &&
+            tare_module_even(side[k].first)) { /* at hand */
             tare_codes_floats(side[k].first, &codes[k], tile->count / side[k].shape[side[k].rank - 1], c->numbers[k]);
             continue;
         }
@@ -171,7 +172,8 @@ enum tare_code tare_tiles_compare(const struct tare_readable side[2], const stru
                                   struct tare_comparer *c, struct tare_finding_of_tile *found, struct tare_error *err)
 {
     const bool both = side[0].codes && side[1].codes && side[0].first->bits == side[1].first->bits &&
-                      side[0].first->packing->codes == side[1].first->packing->codes;
+                      side[0].first->packing->codes == side[1].first->packing->codes &&
+                      side[0].first->packing->codes != TARE_CODE_TABLE;
     *found = (struct tare_finding_of_tile){.codes = !both,
                                            .bits = !side[0].plain || !side[1].plain || side[0].dtype != side[1].dtype};
     struct tare_codes codes[2];

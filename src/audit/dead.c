@@ -14,13 +14,14 @@ enum tare_dtype tare_part_numbers(const struct tare_module *module, enum tare_pa
 {
     const struct tare_tensor *tensor = module->part[part];
     const struct tare_packing *packing = module->packing;
-    if (!tensor || part == TARE_PART_G_IDX || part == TARE_PART_SHAPE)
+    if (!tensor || part == TARE_PART_G_IDX || part == TARE_PART_SHAPE || part == TARE_PART_MASK)
         return TARE_BOOL;
     if (tare_dtype_is_float(tensor->dtype))
         return tensor->dtype;
     if (packing != &tare_packing_plain && part == TARE_PART_WEIGHT && packing->codes == TARE_CODE_E4M3)
         return TARE_F8_E4M3;
-    if (packing == &tare_packing_plain || part != TARE_PART_SCALES || tensor->dtype != TARE_U8)
+    if (packing == &tare_packing_plain || part != TARE_PART_SCALES || tensor->dtype != TARE_U8 ||
+        packing->codes == TARE_CODE_TABLE)
         return TARE_BOOL;
     return packing->mode == TARE_MLX_NVFP4 ? TARE_F8_E4M3 : TARE_F8_E8M0; /* scales of a byte */
 }
@@ -37,10 +38,12 @@ struct seen {
     uint8_t first;
 };
 
-static void see(const struct tare_packing *packing, struct seen *seen, uint8_t code)
+static void see(const struct tare_packing *packing, const float *table, struct seen *seen, uint8_t code)
 {
     const uint8_t mask = packing->codes == TARE_CODE_E2M1 ? 7 : 0x7f; /* -0 is zero too */
-    if (packing->codes != TARE_CODE_INTEGER)
+    if (table)
+        seen->unlike |= table[code & 15] != 0;
+    else if (packing->codes != TARE_CODE_INTEGER)
         seen->unlike |= (code & mask) != 0;
     else if (seen->any)
         seen->unlike |= code != seen->first;
@@ -75,7 +78,7 @@ static bool is_dead(const struct tare_module *module, const struct seen *seen, f
 
 static bool is_beyond(const struct tare_module *module, float offset)
 {
-    return module->packing->codes == TARE_CODE_INTEGER && !module->packing->biases &&
+    return module->packing->codes == TARE_CODE_INTEGER && !module->packing->biases && !module->packing->real_zeros &&
            !(offset >= 0 && offset <= (float)((1 << module->bits) - 1));
 }
 
@@ -95,13 +98,14 @@ static void inspect_row(const struct tare_module *module, const void *const part
     const int64_t groups = tare_module_groups(module), columns = tare_module_columns(module);
     const float least = module->dtype == TARE_F16 ? 0x1p-14f : 0x1p-126f; /* that is not denormal */
     const uint8_t *code = codes->code + r * columns;
-    if (tare_module_even(module)) {
+    const float *table = module->packing->numbers ? module->packing->numbers(module) : NULL;
+    if (tare_module_even(module) && !table) {
         for (int64_t g = 0; g < groups; g++)
             seen[g] = see_run(module->packing, code + g * module->group_size, module->group_size);
     } else {
         memset(seen, 0, (size_t)groups * sizeof *seen);
         for (int64_t i = 0; i < columns; i++)
-            see(module->packing, &seen[tare_module_group(module, part, i)], code[i]);
+            see(module->packing, table, &seen[tare_module_group(module, part, i)], code[i]);
     }
     for (int64_t g = 0; g < groups; g++) {
         const float scale = codes->scale[r * groups + g], offset = codes->offset[r * groups + g];
@@ -126,6 +130,8 @@ enum tare_code tare_groups_inspect(const struct tare_module *module, const void 
 {
     const struct tare_packing *packing = module->packing;
     const size_t columns = (size_t)tare_module_columns(module), groups = (size_t)tare_module_groups(module);
+    if (packing->codes == TARE_CODE_NONE)
+        return TARE_OK;
     tare_arena_reset(work);
     struct tare_codes codes = {
         .code = tare_arena_array(work, columns, ROWS),

@@ -213,7 +213,7 @@ enum tare_code tare_digests_list(struct tare_digests *all, const struct tare_che
     if (code)
         return code;
     all->hashes = tare_hashes_open();
-    return all->hashes ? TARE_OK : tare_fail(err, TARE_E_INTERNAL, "libcrypto", "has no sha256 or sha1");
+    return all->hashes ? TARE_OK : tare_fail_memory(err);
 }
 
 void tare_digests_release(struct tare_digests *all)

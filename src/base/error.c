@@ -94,3 +94,9 @@ int tare_code_exit(enum tare_code code)
     }
     return 4;
 }
+
+enum tare_code tare_fail_null(struct tare_error *err, const char *function)
+{
+    return tare_fail(err, TARE_E_ARGUMENT, function,
+                     "NULL was given for something that it needs; its comment in the header says what may be NULL");
+}

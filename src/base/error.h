@@ -15,6 +15,8 @@
  * step. */
 enum tare_code tare_fail(struct tare_error *err, enum tare_code code, const char *where, const char *format, ...)
     TARE_PRINTF(4, 5);
+/* The same where a public function was given NULL for what it needs: TARE_E_ARGUMENT at the function's name. */
+enum tare_code tare_fail_null(struct tare_error *err, const char *function);
 /* The same for the failure of an allocation. */
 enum tare_code tare_fail_memory(struct tare_error *err);
 /* The same for a call of the system that has just failed and left its reason in errno: "what: reason". The code is

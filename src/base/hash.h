@@ -12,7 +12,8 @@ enum tare_hash_kind { TARE_HASH_SHA256, TARE_HASH_SHA1 };
 
 #define TARE_HASH_ROOM 65 /* bytes: 64 hexadecimal digits of SHA-256, or 40 of SHA-1, and a NUL */
 
-/* What all hashes share; read-only, any number of threads. NULL when there is no memory, or libcrypto lacks a hash. */
+/* What all hashes share; read-only, any number of threads. NULL when there is no memory: the provider
+ * that libcrypto has built in knows both. */
 struct tare_hashes;
 struct tare_hashes *tare_hashes_open(void);
 void tare_hashes_free(struct tare_hashes *hashes);

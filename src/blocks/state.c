@@ -201,7 +201,7 @@ static int64_t together(int64_t row, int64_t n)
 
 static int64_t rows_of(const struct part *p, int64_t length)
 {
-    return (length + p->is.stride - 1) / p->is.stride;
+    return length > 0 ? (length - 1) / p->is.stride + 1 : 0;
 }
 
 static bool visit_rows(const struct part *p, int64_t rows, tare_state_visit *visit, void *user)
@@ -232,8 +232,11 @@ uint64_t tare_state_size(const struct tare_state *s, int64_t length)
     uint64_t size = 0;
     for (int i = 0; i < s->n; i++) {
         const struct part *p = &s->parts[i];
-        size += p->is.kind == TARE_STATE_ROWS ? (uint64_t)(rows_of(p, length) * p->is.planes) * p->row_bytes
-                                              : (uint64_t)numbers(p) * sizeof(float);
+        const bool rows = p->is.kind == TARE_STATE_ROWS;
+        const uint64_t n = rows ? (uint64_t)rows_of(p, length) : (uint64_t)numbers(p);
+        uint64_t bytes = rows ? (uint64_t)p->is.planes * p->row_bytes : sizeof(float);
+        if (__builtin_mul_overflow(n, bytes, &bytes) || __builtin_add_overflow(size, bytes, &size))
+            return UINT64_MAX;
     }
     return size;
 }

@@ -46,7 +46,7 @@ void tare_state_clear(struct tare_state *state, int turn); /* sets what tare_sta
  */
 typedef bool tare_state_visit(void *user, void *bytes, size_t n);
 bool tare_state_bytes(struct tare_state *state, int64_t length, int turn, tare_state_visit *visit, void *user);
-uint64_t tare_state_size(const struct tare_state *state, int64_t length); /* of all pieces together */
+uint64_t tare_state_size(const struct tare_state *state, int64_t length); /* of all pieces together; UINT64_MAX: too many to count */
 
 /* For ROWS. `row` is position / stride. Threads may write and read different rows at the same time. */
 void tare_state_put(const struct tare_kernels *kernels, struct tare_state *state, int part, int64_t row, int64_t plane,

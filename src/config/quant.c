@@ -103,20 +103,6 @@ static enum tare_code read_fp8(const struct tare_quant_reader *r, struct tare_qu
     return read_skipped(r, quant);
 }
 
-/* ModelOpt: config.json has the settings flat, hf_quant_config.json in "quantization". */
-static enum tare_code read_modelopt(const struct tare_quant_reader *r, struct tare_quant *quant)
-{
-    const json_t *nested = json_object_get(r->object, "quantization");
-    const struct tare_quant_reader inner = {json_is_object(nested) ? nested : r->object, r->place, r->arena, r->err};
-    const char *algorithm = NULL;
-    quant->method = TARE_METHOD_MODELOPT;
-    quant->bits = 4;
-    enum tare_code code = tare_quant_text(&inner, "quant_algo", &algorithm);
-    if (!code && (!algorithm || strcmp(algorithm, "NVFP4")))
-        return tare_quant_unknown(r, "modelopt quant_algo", algorithm ? algorithm : "", "NVFP4");
-    return code ? code : tare_quant_group_size(&inner, "group_size", &quant->group_size);
-}
-
 static int by_path(const void *a, const void *b)
 {
     return strcmp(((const struct tare_quant_override *)a)->path, ((const struct tare_quant_override *)b)->path);
@@ -212,8 +198,9 @@ static enum tare_code read_method(const struct tare_quant_reader *r, const char 
         return read_awq(r, quant);
     if (!strcmp(method, "fp8"))
         return read_fp8(r, quant);
-    if (!strcmp(method, "modelopt"))
-        return read_modelopt(r, quant);
+    enum tare_code code = TARE_OK;
+    if (tare_quant_read_by_tensors(r, method, quant, &code))
+        return code ? code : read_skipped(r, quant);
     if (!strcmp(method, "compressed-tensors"))
         return tare_quant_read_compressed(r->object, quant->place, r->arena, quant, r->err);
     if (!strcmp(method, "gptq"))
@@ -225,8 +212,8 @@ static enum tare_code read_method(const struct tare_quant_reader *r, const char 
         return read_skipped(r, quant);
     }
     return tare_quant_unknown(r, "quant_method", method,
-                              "auto-round, awq, compressed-tensors, fp8, gptq, mlx, modelopt, mxfp4 and mxfp8 so "
-                              "far");
+                              "auto-round, awq, bitsandbytes, compressed-tensors, fbgemm_fp8, fp8, gptq, hqq, mlx, "
+                              "modelopt, mxfp4, mxfp8, quanto and torchao so far");
 }
 
 enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struct tare_arena *arena,
@@ -235,6 +222,11 @@ enum tare_code tare_quant_read(const json_t *config, const json_t *beside, struc
     const char *method = NULL;
     *quant = (struct tare_quant){.zero_point = -1};
     const json_t *object = find(config, beside, &quant->place);
+    if (!object && json_is_object(json_object_get(config, "quip_params")))
+        return tare_fail(
+            err, TARE_E_UNKNOWN, "config.json: quip_params",
+            "QuIP# stores points of the E8 lattice, which tare does not read. The float checkpoint that it "
+            "was made of, or a GGUF, AWQ, GPTQ or bitsandbytes version of it, can be read instead");
     if (!object)
         return TARE_OK;
     const struct tare_quant_reader r = {object, quant->place, arena, err};

@@ -174,10 +174,16 @@ static enum tare_code refuse_more(const struct reader *r)
 {
     const json_t *sparse = json_object_get(json_object_get(r->object, "sparsity_config"), "format");
     const json_t *turned = json_object_get(json_object_get(r->object, "transform_config"), "config_groups");
-    if (!absent(sparse) && (!json_is_string(sparse) || strcmp(json_string_value(sparse), "dense")))
-        return tare_fail(r->err, TARE_E_UNKNOWN, r->place,
-                         "compressed-tensors with sparsity_config format \"%.64s\"; tare reads dense ones",
-                         json_is_string(sparse) ? json_string_value(sparse) : "");
+    static const char *const known[] = {"dense", "sparse-24-bitmask", "sparse-bitmask"};
+    bool is_known = absent(sparse);
+    for (size_t k = 0; json_is_string(sparse) && k < sizeof known / sizeof *known; k++)
+        is_known |= !strcmp(json_string_value(sparse), known[k]);
+    if (!is_known)
+        return tare_fail(
+            r->err, TARE_E_UNKNOWN, r->place,
+            "compressed-tensors with sparsity_config format \"%.64s\"; tare reads dense, sparse-24-bitmask "
+            "and sparse-bitmask",
+            json_is_string(sparse) ? json_string_value(sparse) : "");
     if (json_object_size(turned))
         return tare_fail(r->err, TARE_E_UNKNOWN, r->place,
                          "compressed-tensors with a transform_config: the model must turn its activations to fit such "
@@ -207,7 +213,8 @@ enum tare_code tare_quant_read_compressed(const json_t *object, const char *plac
     const struct reader r = {object, place, "", arena, err};
     json_t *group;
     quant->method = TARE_METHOD_COMPRESSED;
-    if (!form_of(format) && strcmp(format, "mixed-precision") && strcmp(format, "dense"))
+    const bool only_sparse = absent(top) && json_is_object(json_object_get(object, "sparsity_config"));
+    if (!only_sparse && !form_of(format) && strcmp(format, "mixed-precision") && strcmp(format, "dense"))
         return tare_fail(err, TARE_E_UNKNOWN, place,
                          "compressed-tensors format \"%.64s\" is not known; tare reads " FORMS, format);
     if (!absent(groups) && !json_is_object(groups))

@@ -22,6 +22,10 @@ enum tare_code tare_quant_group_size(const struct tare_quant_reader *reader, con
 /* A copy in the arena. */
 enum tare_code tare_quant_text(const struct tare_quant_reader *reader, const char *key, const char **into);
 
+/* bitsandbytes, hqq, torchao, fbgemm_fp8, and modelopt: how a module is stored is told by its tensors. False: the method is none of these. */
+bool tare_quant_read_by_tensors(const struct tare_quant_reader *reader, const char *method, struct tare_quant *quant,
+                                enum tare_code *code);
+
 /* Errors: "KEY must be WANTED", and "WHAT \"VALUE\" is not known; tare reads KNOWN". */
 enum tare_code tare_quant_wrong(const struct tare_quant_reader *reader, const char *key, const char *wanted);
 enum tare_code tare_quant_unknown(const struct tare_quant_reader *reader, const char *what, const char *value,

@@ -36,6 +36,8 @@ struct tare_grammar_state {
 
 enum tare_code tare_grammar_from_schema(char **gbnf, const char *schema, size_t size, struct tare_error *err)
 {
+    if (!gbnf || !schema)
+        return tare_fail_null(err, "tare_grammar_from_schema");
     struct tare_text text = {0};
     enum tare_code code = tare_schema_write(&text, schema, size, err);
     *gbnf = NULL;
@@ -51,6 +53,8 @@ enum tare_code tare_grammar_from_schema(char **gbnf, const char *schema, size_t 
 enum tare_code tare_grammar_open(tare_grammar **grammar, const tare_tokenizer *tokenizer, enum tare_grammar_kind kind,
                                  const char *text, size_t size, struct tare_error *err)
 {
+    if (!grammar || !tokenizer || !text)
+        return tare_fail_null(err, "tare_grammar_open");
     struct tare_grammar *g = *grammar = NULL;
     char *made = NULL;
     enum tare_code code = TARE_OK;
@@ -134,6 +138,8 @@ static void shared_free(struct shared *s)
 
 enum tare_code tare_grammar_state_open(tare_grammar_state **state, const tare_grammar *grammar, struct tare_error *err)
 {
+    if (!state || !grammar)
+        return tare_fail_null(err, "tare_grammar_state_open");
     struct tare_grammar_state *one = *state = NULL;
     struct shared *s = calloc(1, sizeof *s);
     if (!s || !(s->path = calloc(grammar->tree.deepest + 1, sizeof *s->path)) || !(one = calloc(1, sizeof *one))) {
@@ -157,6 +163,8 @@ enum tare_code tare_grammar_state_open(tare_grammar_state **state, const tare_gr
 
 enum tare_code tare_grammar_state_fork(tare_grammar_state **fork, tare_grammar_state *state, struct tare_error *err)
 {
+    if (!fork || !state)
+        return tare_fail_null(err, "tare_grammar_state_fork");
     struct tare_grammar_state *one = *fork = calloc(1, sizeof *one);
     if (!one)
         return tare_fail_memory(err);
@@ -184,17 +192,23 @@ void tare_grammar_state_free(tare_grammar_state *state)
 
 bool tare_grammar_complete(const tare_grammar_state *state)
 {
+    if (!state)
+        return false;
     return state->shared->machine && tare_machine_complete(state->shared->machine, state->at);
 }
 
 bool tare_grammar_closed(const tare_grammar_state *state)
 {
+    if (!state)
+        return false;
     return state->shared->machine && tare_machine_closed(state->shared->machine, state->at);
 }
 
 enum tare_code tare_grammar_accept_text(tare_grammar_state *state, const char *text, size_t size,
                                         struct tare_error *err)
 {
+    if (!state || (!text && size))
+        return tare_fail_null(err, "tare_grammar_accept_text");
     struct shared *s = state->shared;
     enum tare_code code = make_room(s, err);
     if (code)
@@ -222,6 +236,8 @@ static bool ends(const struct tare_token_tree *tree, int32_t id)
 
 enum tare_code tare_grammar_accept(tare_grammar_state *state, int32_t id, struct tare_error *err)
 {
+    if (!state)
+        return tare_fail_null(err, "tare_grammar_accept");
     const struct tare_token_tree *tree = &state->shared->grammar->tree;
     if (ends(tree, id))
         return tare_grammar_complete(state)
@@ -284,6 +300,8 @@ static enum tare_code mask_of(tare_grammar_state *state, const uint64_t **mask, 
 enum tare_code tare_grammar_mask(tare_grammar_state *state, float *logits, int64_t vocabulary, int64_t *allowed,
                                  struct tare_error *err)
 {
+    if (!state || !logits)
+        return tare_fail_null(err, "tare_grammar_mask");
     const uint64_t *mask = NULL;
     const enum tare_code code = mask_of(state, &mask, err);
     if (code)

@@ -20,7 +20,14 @@ enum tare_part {
     TARE_PART_G_IDX,
     TARE_PART_SHAPE,  /* compressed-tensors: the logical shape, as values */
     TARE_PART_GLOBAL, /* nvfp4: a scale over all scales of a matrix */
+    TARE_PART_MASK,   /* compressed-tensors: a bit for each value that is kept of a sparse weight */
     TARE_PARTS
+};
+
+/* A small tensor that says how a module is stored, or that its numbers need (packing/packing.h, `told`). */
+struct tare_told {
+    const struct tare_tensor *tensor; /* NULL: there is none */
+    const void *data;                 /* its bytes, which stay until the checkpoint is closed */
 };
 
 struct tare_module {
@@ -52,6 +59,10 @@ struct tare_module {
     int64_t block[2];
     /* The stored tensors; NULL for a part that the module lacks. */
     const struct tare_tensor *part[TARE_PARTS];
+    /* One for each suffix of packing->told, in their order; NULL where the packing has none. */
+    const struct tare_told *told;
+    /* What shape() made of them, for decode(): a struct of the packing's own. */
+    const void *notes;
     /* compressed-tensors: the group of the config that targets the module, or NULL. */
     const struct tare_quant_group *said;
     /* compressed-tensors: the config's `ignore` names the module. */

@@ -15,11 +15,12 @@
 #include "names/targets.h"
 #include "packing/fault.h"
 
-/* FREE: in no module yet. TAKEN: a part of a packed module. ASIDE: stands beside one and is not needed. */
-enum place { FREE, TAKEN, ASIDE };
+/* FREE: in no module yet. TAKEN: a part of a packed module. ASIDE: stands beside one and is not needed. TOLD: says how
+ * one is stored, and was read. */
+enum place { FREE, TAKEN, ASIDE, TOLD };
 
 struct grouping {
-    const struct tare_checkpoint *checkpoint;
+    struct tare_checkpoint *checkpoint;
     const struct tare_quant *quant;
     struct tare_arena *arena;
     /* Maps each stem to its module, for the packing that the config announces. */
@@ -34,7 +35,8 @@ struct grouping {
     struct tare_error *err;
 };
 
-#define LONGEST_SUFFIX 32
+#define LONGEST_SUFFIX 64
+#define LARGEST_TOLD ((uint64_t)64 << 20) /* bytes of a tensor that only says how another is stored */
 
 static bool ends_with(const char *name, size_t n, const char *end)
 {
@@ -133,9 +135,10 @@ static void set_aside(struct grouping *g, const char *stem, size_t n, const char
  */
 static void set_beside(struct grouping *g, const char *stem, size_t n)
 {
-    static const char *const ends[] = {".activation_scale",   ".input_scale",      "_activation_scale",
-                                       ".input_global_scale", ".input_zero_point", "_input_scale",
-                                       ".output_scale",       ".k_scale",          ".v_scale"};
+    static const char *const ends[] = {
+        ".activation_scale",    ".input_scale", "_activation_scale", ".input_global_scale",
+        ".input_zero_point",    "_input_scale", ".output_scale",     ".input_scale_ub",
+        ".activation_scale_ub", ".k_scale",     ".v_scale"};
     static const char *const cache[] = {".k_scale", ".v_scale", ".q_scale"};
     const size_t path = ends_with(stem, n, ".weight") ? n - strlen(".weight") : n;
     size_t parent = path;
@@ -143,6 +146,32 @@ static void set_beside(struct grouping *g, const char *stem, size_t n)
         parent--;
     set_aside(g, stem, path, ends, sizeof ends / sizeof *ends);
     set_aside(g, stem, parent ? parent - 1 : 0, cache, sizeof cache / sizeof *cache);
+}
+
+/* Reads the small tensors that say how a module is stored. False: no memory, or g->err says what could not be read. */
+static bool tell(struct grouping *g, struct tare_module *module, const char *stem, size_t n)
+{
+    const char *const *suffix = module->packing->told;
+    size_t count = 0;
+    while (suffix && suffix[count])
+        count++;
+    struct tare_told *told = count ? tare_arena_array(g->arena, count, sizeof *told) : NULL;
+    if (count && !told)
+        return false;
+    module->told = told;
+    for (size_t k = 0; k < count; k++) {
+        told[k] = (struct tare_told){.tensor = free_tensor(g, stem, n, suffix[k])};
+        if (!told[k].tensor)
+            continue;
+        g->place[told[k].tensor - g->checkpoint->tensors] = TOLD;
+        if (told[k].tensor->size > LARGEST_TOLD)
+            tare_module_fault(module, g->arena, TARE_E_FORMAT, told[k].tensor,
+                              "%llu bytes are too many for a tensor that says how %s is stored",
+                              (unsigned long long)told[k].tensor->size, module->name);
+        else if (tare_tensor_data(g->checkpoint, told[k].tensor, &told[k].data, g->err))
+            return false;
+    }
+    return true;
 }
 
 /* For a packing that is known by its names: each stem of a key part opens a module and takes all parts that are there.
@@ -164,7 +193,7 @@ static bool find_by_name(struct grouping *g, const struct tare_packing *packing)
         for (int k = 0; k < TARE_PARTS; k++)
             if (module->part[k])
                 g->place[module->part[k] - g->checkpoint->tensors] = TAKEN;
-        if (!(module->name = name_of(g, packing, name, n - m)))
+        if (!(module->name = name_of(g, packing, name, n - m)) || !tell(g, module, name, n - m))
             return false;
         set_beside(g, name, n - m);
         g->n++;
@@ -220,6 +249,8 @@ static void shape(struct tare_module *m, const struct tare_quant *quant, struct 
             m->shape = m->part[k]->shape;
             m->dtype = m->part[k]->dtype;
         }
+    if (m->fault)
+        return;
     if (!m->part[TARE_PART_WEIGHT])
         fault_missing(m, arena, TARE_PART_WEIGHT);
     else if (!m->part[TARE_PART_SCALES] && m->packing->suffix[TARE_PART_SCALES])
@@ -280,9 +311,10 @@ static bool list(struct grouping *g, struct tare_weights *weights)
         if (module->packed)
             continue;
         const size_t at = (size_t)(module->part[TARE_PART_WEIGHT] - g->checkpoint->tensors);
-        if (g->place[at] != ASIDE)
+        if (g->place[at] != ASIDE && g->place[at] != TOLD)
             continue;
-        entry->rule = "a scale for activations or their cache, which are not quantized here";
+        entry->rule = g->place[at] == TOLD ? "says how the weight beside it is stored, which was read"
+                                           : "a scale for activations or their cache, which are not quantized here";
         entry->evidence = "names/group.c";
         entry->redundant = true;
     }
@@ -290,7 +322,7 @@ static bool list(struct grouping *g, struct tare_weights *weights)
     return true;
 }
 
-enum tare_code tare_modules_group(const struct tare_checkpoint *checkpoint, const struct tare_quant *quant,
+enum tare_code tare_modules_group(struct tare_checkpoint *checkpoint, const struct tare_quant *quant,
                                   const struct tare_packing *packing, struct tare_arena *arena,
                                   struct tare_module **modules, size_t *n_modules, struct tare_weights *weights,
                                   struct tare_error *err)

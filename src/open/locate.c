@@ -207,6 +207,25 @@ static enum tare_code locate_file(struct tare_checkpoint *checkpoint, struct tar
     return checkpoint->folder ? TARE_OK : tare_fail_memory(err);
 }
 
+/* No two files of a list of the caller have the same name: which of them counts would be a guess. Each of the n entries
+ * of `size` bytes begins with a pointer to its name. */
+static enum tare_code check_names(const void *files, size_t n, size_t size, const char *where, struct tare_error *err)
+{
+    const char **names = calloc(n + 1, sizeof *names), *twice = NULL;
+    if (!names)
+        return tare_fail_memory(err);
+    for (size_t i = 0; i < n; i++)
+        memcpy(&names[i], (const unsigned char *)files + i * size, sizeof *names);
+    if (n)
+        qsort(names, n, sizeof *names, by_text);
+    for (size_t i = 1; i < n && !twice; i++)
+        if (!strcmp(names[i - 1], names[i]))
+            twice = names[i];
+    free(names);
+    return twice ? tare_fail(err, TARE_E_ARGUMENT, where, "%s is in the list twice: name each file once", twice)
+                 : TARE_OK;
+}
+
 static enum tare_code locate_memory(struct tare_checkpoint *checkpoint, const struct tare_options *options,
                                     struct tare_error *err)
 {
@@ -226,7 +245,7 @@ static enum tare_code locate_memory(struct tare_checkpoint *checkpoint, const st
     }
     checkpoint->memory = files;
     checkpoint->n_memory = options->n_files;
-    return TARE_OK;
+    return check_names(files, n, sizeof *files, "options.files", err);
 }
 
 /* path may name one of the host's files, which then counts alone as on the disk; else it is only a name. */
@@ -245,7 +264,7 @@ static enum tare_code locate_host(struct tare_checkpoint *checkpoint, const stru
     checkpoint->door = door;
     const struct tare_host_file *file = tare_door_find(door, checkpoint->path);
     checkpoint->only = file ? file->name : NULL;
-    return TARE_OK;
+    return check_names(door->files, door->host.n_files, sizeof *door->files, "options.host.files", err);
 }
 
 static enum tare_code locate(struct tare_checkpoint *checkpoint, const char *path, const struct tare_options *options,

@@ -171,9 +171,12 @@ static bool dequantize_uneven(const struct tare_module *module, const void *cons
 }
 
 /* The same for even groups of codes that are floats. */
-static void dequantize_floats(const struct tare_codes *codes, int64_t rows, int64_t columns, int64_t group_size,
-                              enum tare_code_form kind, float *dst)
+static void dequantize_floats(const struct tare_module *module, const struct tare_codes *codes, int64_t rows,
+                              float *dst)
 {
+    const enum tare_code_form kind = module->packing->codes;
+    const float *table = module->packing->numbers ? module->packing->numbers(module) : NULL;
+    const int64_t columns = tare_module_columns(module), group_size = module->group_size;
     const int64_t groups = columns / group_size;
     for (int64_t k = 0; k < rows * groups; k++) {
         const uint8_t *code = codes->code + k * group_size;
@@ -182,6 +185,9 @@ static void dequantize_floats(const struct tare_codes *codes, int64_t rows, int6
         if (kind == TARE_CODE_E4M3)
             for (int64_t i = 0; i < group_size; i++)
                 to[i] = scale * tare_from_e4m3(code[i]);
+        else if (kind == TARE_CODE_TABLE)
+            for (int64_t i = 0; i < group_size; i++)
+                to[i] = scale * table[code[i] & 15];
         else
             for (int64_t i = 0; i < group_size; i++)
                 to[i] = scale * tare_from_e2m1(code[i]);
@@ -203,7 +209,7 @@ void tare_codes_floats(const struct tare_module *module, const struct tare_codes
     if (module->packing->codes == TARE_CODE_INTEGER)
         dequantize(codes, rows, columns, module->group_size, module->packing->biases, dst);
     else
-        dequantize_floats(codes, rows, columns, module->group_size, module->packing->codes, dst);
+        dequantize_floats(module, codes, rows, dst);
 }
 
 enum tare_code tare_module_codes(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
@@ -229,6 +235,8 @@ enum tare_code tare_module_floats(const struct tare_module *module, const void *
     const int64_t columns = tare_module_columns(module);
     if (module->packing == &tare_packing_plain)
         return plain_floats(module, part[TARE_PART_WEIGHT], row * columns, rows * columns, dst, err);
+    if (module->packing->floats)
+        return module->packing->floats(module, part, row, rows, dst, work) ? TARE_OK : tare_fail_memory(err);
     struct tare_codes codes;
     const enum tare_code code = tare_module_codes(module, part, row, rows, &codes, work, err);
     if (code)

@@ -5,7 +5,7 @@
  * columns a scale and a zero or a bias:
  *     weight[r][i] = scale[r][g] * (code[r][i] - zero[r][g])      with zeros            (AWQ)
  *     weight[r][i] = scale[r][g] * code[r][i] + bias[r][g]        with biases           (MLX affine)
- *     weight[r][i] = scale[r][g] * value(code[r][i])              codes that are floats (fp8, mxfp4)
+ *     weight[r][i] = scale[r][g] * value(code[r][i])              codes that are floats (fp8, mxfp4, nf4)
  * in float32, rounded after the product and, with biases, after the sum.
  *
  * As a rule g is i / group_size: every group is a run of group_size columns, and tare_module_even() says so. Otherwise
@@ -23,8 +23,14 @@
 #include "config/quant.h"
 #include "module/module.h"
 
-/* What a code is: an unsigned integer, or a small float (base/small_float.h). */
-enum tare_code_form { TARE_CODE_INTEGER, TARE_CODE_E2M1, TARE_CODE_E4M3 };
+/* What a code is. */
+enum tare_code_form {
+    TARE_CODE_INTEGER, /* an unsigned integer */
+    TARE_CODE_E2M1,    /* a small float (base/small_float.h) */
+    TARE_CODE_E4M3,
+    TARE_CODE_TABLE, /* a place in the packing's table() of 16 numbers */
+    TARE_CODE_NONE   /* there are no codes: floats() alone gives the numbers */
+};
 
 /* MLX's forms of a packed weight. */
 enum tare_mlx_mode {
@@ -92,6 +98,11 @@ struct tare_packing {
     enum tare_mlx_mode mode;
     /* MAY: a 16-bit dtype in which all values of a module without TARE_PART_GLOBAL are exact; 0: it takes float32. */
     enum tare_dtype exact;
+    /* MAY: suffixes of small tensors, up to a NULL, whose bytes shape() and decode() see as module->told: a quant_state, the
+     * scales of scales. They stand beside the module and are no parameters. */
+    const char *const *told;
+    /* Zeros are real numbers, not whole ones of the range of codes (HQQ). */
+    bool real_zeros;
     /* MAY: whole numbers for codes that are floats; NULL: the kernels of integers cannot run them. Or the 16 codes that
      * there are of a packing of integers. */
     const struct tare_code_table *table;
@@ -109,6 +120,12 @@ struct tare_packing {
      * of part k. */
     void (*decode)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                    struct tare_codes *codes);
+    /* MUST for TARE_CODE_TABLE: the 16 numbers that codes of the module stand for. */
+    const float *(*numbers)(const struct tare_module *module);
+    /* MUST for TARE_CODE_NONE, MAY where the producer rounds more often than the neutral form does: rows as float32, to
+     * the last bit as the producer's formula has them. work is the caller's to reset. False: no memory. */
+    bool (*floats)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
+                   float *dst, struct tare_arena *work);
     /* MAY (MUST for nvfp4): the same rows straight into MLX's layout; the bits are those of decode and encode
      * (mlx/to_mlx.h). */
     void (*to_mlx)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
@@ -176,7 +193,7 @@ static inline int64_t tare_module_group(const struct tare_module *module, const 
 /* Parts that are small and hold numbers which say where others are: they are never read twice. */
 static inline bool tare_part_is_copied(enum tare_part part)
 {
-    return part == TARE_PART_G_IDX || part == TARE_PART_SHAPE || part == TARE_PART_GLOBAL;
+    return part == TARE_PART_G_IDX || part == TARE_PART_SHAPE || part == TARE_PART_GLOBAL || part == TARE_PART_MASK;
 }
 /* Gives the addresses of all parts, after the packing's own check() of their values. Where files are not mapped, what
  * is read of them must be held; of tare_part_is_copied() the bytes are there (tare_tensor_data). */

@@ -98,6 +98,7 @@ enum tare_code tare_plan_make(struct tare_model **model, const char *path, const
     m->references = 1;
     m->checkpoint.edits = edits;
     m->options = own;
+    m->options.dequantize = tare_arena_text(&m->arena, own.dequantize); /* conversions and readers read it, too */
     tare_threads_hold(own.pool);
     if (!path && !m->options.n_files && !m->options.host)
         tare_fail(&error, TARE_E_ARGUMENT, "", "tare_plan needs a path");

@@ -47,6 +47,8 @@ static void describe(const struct tare_job *job, struct tare_mlx_info *info)
     info->bits = target->bits;
     info->group_size = target->group_size;
     info->global_scale = job->globals && job->rank == 2 ? job->globals[0] : 0;
+    info->global_scales = job->globals;
+    info->n_global_scales = job->globals ? (size_t)tare_shape_count(job->rank - 2, job->shape) : 0;
 }
 
 enum tare_code tare_reader_mlx(const struct tare_reader *reader, struct tare_mlx_info *info, struct tare_error *err)

@@ -32,6 +32,14 @@ static bool same_order(const struct tare_readable *reading)
     return true;
 }
 
+/* Do codes of both stand for the same numbers, where a table says for which? */
+static bool same_numbers(const struct tare_module *a, const struct tare_module *b)
+{
+    if (!a->packing->numbers || !b->packing->numbers)
+        return a->packing->numbers == b->packing->numbers;
+    return !memcmp(a->packing->numbers(a), b->packing->numbers(b), 16 * sizeof(float));
+}
+
 /* What all pieces have in common. */
 static void judge(struct tare_readable *reading, bool packed)
 {
@@ -49,6 +57,7 @@ static void judge(struct tare_readable *reading, bool packed)
         reading->wide |= plain && !piece->value && (module->dtype == TARE_F64 || !tare_dtype_is_float(module->dtype));
         reading->plain &= plain && !piece->value && module->dtype == first->dtype;
         reading->codes &= packed && !plain && !piece->value && module->bits == first->bits && flat->rank >= 2 &&
+                          module->packing->codes != TARE_CODE_NONE && same_numbers(module, first) &&
                           module->packing->codes == first->packing->codes &&
                           module->packing->biases == first->packing->biases && piece->stride[flat->rank - 1] == 1 &&
                           piece->shape[flat->rank - 1] == tare_module_columns(module);

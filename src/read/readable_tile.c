@@ -146,7 +146,8 @@ static int64_t rows_at_once(const struct window *w)
 static bool is_row_wise(const struct window *w)
 {
     const struct tare_module *module = w->piece->module;
-    return module->packing != &tare_packing_plain && !w->piece->value && tare_module_even(module);
+    return module->packing != &tare_packing_plain && !module->packing->floats && !w->piece->value &&
+           tare_module_even(module);
 }
 
 /* Reads `count` rows of the module, which lie `step` apart in the output, as halves. Each row becomes floats in the

@@ -67,10 +67,13 @@ static enum tare_code find_module(struct tare_reader *reader, const char *name, 
 /* ---- its facts ----------------------------------------------------------------------------------------------- */
 
 /* The numbers that codes of a kind stand for, by code; NULL: no memory. */
-static const float *table_of(enum tare_code_form form, struct tare_arena *arena)
+static const float *table_of(const struct tare_module *module, struct tare_arena *arena)
 {
+    const enum tare_code_form form = module->packing->codes;
     const size_t n = form == TARE_CODE_E4M3 ? 256 : 16;
     float *table = tare_arena_array(arena, n, sizeof *table);
+    if (table && form == TARE_CODE_TABLE)
+        return memcpy(table, module->packing->numbers(module), n * sizeof *table);
     for (size_t k = 0; table && k < n; k++)
         table[k] = form == TARE_CODE_E4M3 ? tare_from_e4m3((uint8_t)k) : tare_from_e2m1((uint8_t)k);
     return table;
@@ -87,7 +90,7 @@ static enum tare_code describe_codes(struct tare_reader *reader, struct tare_err
     info->codes = form == TARE_CODE_INTEGER ? TARE_CODES_INTEGER : TARE_CODES_FLOAT;
     if (form == TARE_CODE_INTEGER)
         return TARE_OK;
-    info->table = table_of(form, &reader->arena);
+    info->table = table_of(reading->first, &reader->arena);
     return info->table ? TARE_OK : tare_fail_memory(err);
 }
 
@@ -192,9 +195,9 @@ enum tare_code tare_reader_check(const struct tare_reader *reader, int64_t row, 
     if (!reader)
         return tare_fail(err, TARE_E_ARGUMENT, "", "a reader is needed");
     if (row < 0 || rows < 0 || row > reader->info.rows || rows > reader->info.rows - row)
-        return tare_fail(err, TARE_E_ARGUMENT, reader->info.name, "rows %lld to %lld were asked for, there are %lld",
-                         (long long)row, (long long)row + (long long)(rows < 0 ? 0 : rows),
-                         (long long)reader->info.rows);
+        return tare_fail(err, TARE_E_ARGUMENT, reader->info.name,
+                         "%lld rows from row %lld on were asked for; the tensor has %lld rows", (long long)rows,
+                         (long long)row, (long long)reader->info.rows);
     return TARE_OK;
 }
 

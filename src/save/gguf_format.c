@@ -29,6 +29,11 @@ static const char *refusal_of(const struct tare_model *model, const struct tare_
     if (module->packing->codes != TARE_CODE_INTEGER && !mxfp4)
         return tare_arena_format(arena, "codes of %s are floats, which no block of GGUF but MXFP4 holds",
                                  module->packing->name);
+    if (module->packing->floats)
+        return tare_arena_format(arena,
+                                 "the values of %s are rounded more than once, so no block of GGUF gives them to the "
+                                 "last bit",
+                                 module->packing->name);
     if (module->act_order)
         return "its columns are in act-order (g_idx), and blocks of GGUF are neighbours";
     if (!tare_module_even(module) || tare_module_columns(module) % COLUMNS)
@@ -50,7 +55,7 @@ static bool becomes_floats(const struct tare_model *model, const struct tare_job
     for (size_t k = 0; k < job->flat.n; k++) {
         const struct tare_module *module = job->flat.pieces[k].module;
         asked = asked || tare_dense_asked(model->options.dequantize, module->name);
-        floats = floats || module->packing->codes == TARE_CODE_E4M3;
+        floats = floats || module->packing->codes == TARE_CODE_E4M3 || module->packing->codes == TARE_CODE_NONE;
     }
     return asked || floats || !recipe->packed;
 }

@@ -19,6 +19,12 @@ static const char *refusal_of(const struct tare_job *job, const struct tare_inte
     const char *format = limits->format;
     if (module->packing->codes != TARE_CODE_INTEGER)
         return tare_arena_format(arena, "codes of %s are floats, those of %s integers", module->packing->name, format);
+    if (module->packing->floats)
+        return tare_arena_format(
+            arena,
+            "the values of %s are rounded more than once, so no scale and zero of %s give them to the "
+            "last bit",
+            module->packing->name, format);
     if (module->rank != 2)
         return tare_arena_format(arena, "experts are stacked in one tensor, which %s has no form for", format);
     if (module->by_rows)
@@ -190,9 +196,9 @@ static int zero_of(const struct tare_job *job, int64_t row, int64_t group, float
 {
     const struct tare_module *module = job->module;
     const int most = (1 << module->bits) - 1, middle = 1 << (module->bits - 1);
-    const int zero = module->packing->biases                ? tare_zero_of_bias(scale, offset, module->dtype, most)
-                     : offset >= 0 && offset <= (float)most ? (int)offset
-                                                            : -1;
+    const int zero = module->packing->biases ? tare_zero_of_bias(scale, offset, module->dtype, most)
+                     : offset >= 0 && offset <= (float)most && offset == truncf(offset) ? (int)offset
+                                                                                        : -1;
     if (zero < 0 && module->packing->biases)
         tare_fail(
             err, TARE_E_TARGET, job->name,
@@ -200,8 +206,8 @@ static int zero_of(const struct tare_job *job, int64_t row, int64_t group, float
             "zero for it; --to dense writes floats",
             (long long)row, (long long)group, (double)offset, most, (double)scale);
     else if (zero < 0)
-        tare_fail(err, TARE_E_TARGET, job->name, "row %lld, group %lld: zero %g does not fit %d bits", (long long)row,
-                  (long long)group, (double)offset, module->bits);
+        tare_fail(err, TARE_E_TARGET, job->name, "row %lld, group %lld: zero %g is no whole number of %d bits",
+                  (long long)row, (long long)group, (double)offset, module->bits);
     else if (job->symmetric && zero != middle)
         tare_fail(err, TARE_E_CONFIG, job->name,
                   "row %lld, group %lld: config.json says symmetric, but this zero is %d, not %d; " TARE_REMEDY,

@@ -152,6 +152,8 @@ static const char *dense_because(const struct tare_model *model, const struct ta
         return "dequantized, because mlx packs linear layers and embeddings only";
     if (leaves->plain)
         return "dequantized, because only a part of it is packed";
+    if (leaves->first->packing->mode == TARE_MLX_DENSE && leaves->first->packing->codes != TARE_CODE_E4M3)
+        return "dequantized, because mlx has no form that holds its values";
     if (leaves->first->packing->mode == TARE_MLX_DENSE)
         return "dequantized, because mlx has no fp8 with float scales; mlx-lm does the same";
     if (leaves->unlike)

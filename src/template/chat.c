@@ -12,6 +12,8 @@
 enum tare_code tare_template_open(tare_template **result, const char *path, const struct tare_options *options,
                                   struct tare_error *err)
 {
+    if (!result)
+        return tare_fail_null(err, "tare_template_open");
     struct tare_checkpoint checkpoint = {0};
     *result = NULL;
     tare_template *template = calloc(1, sizeof *template);
@@ -31,6 +33,8 @@ enum tare_code tare_template_open(tare_template **result, const char *path, cons
 
 enum tare_code tare_template_from_text(tare_template **result, const char *text, size_t size, struct tare_error *err)
 {
+    if (!result || (!text && size))
+        return tare_fail_null(err, "tare_template_from_text");
     *result = NULL;
     tare_template *template = calloc(1, sizeof *template);
     char *copy = malloc(size + 1);

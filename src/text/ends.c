@@ -112,6 +112,8 @@ enum tare_code tare_ends_read(struct tare_tokenizer *tokenizer, const struct tar
 
 bool tare_tokenizer_ends(const tare_tokenizer *tokenizer, int32_t id)
 {
+    if (!tokenizer)
+        return false;
     for (size_t i = 0; i < tokenizer->n_ends; i++)
         if (tokenizer->ends[i] == id)
             return true;

@@ -238,18 +238,21 @@ void tare_regex_free(struct tare_regex *regex)
 
 /* ---- matching ---------------------------------------------------------------------------------------------------- */
 
-/* Makes what PCRE2 needs for matching: a stack of 32 KiB to 8 MiB for compiled patterns, and room for one pair of
- * offsets. */
+/* Makes what PCRE2 needs for matching: room for one pair of offsets and, where it was built with a JIT, a stack of 32 KiB
+ * to 8 MiB for compiled patterns. */
 static bool prepare(struct tare_matcher *matcher)
 {
+    uint32_t has_jit = 0;
     if (matcher->match)
         return true;
+    pcre2_config(PCRE2_CONFIG_JIT, &has_jit);
     matcher->match = pcre2_match_data_create(1, NULL);
     matcher->context = pcre2_match_context_create(NULL);
-    matcher->stack = pcre2_jit_stack_create((size_t)32 << 10, (size_t)8 << 20, NULL);
-    if (!matcher->match || !matcher->context || !matcher->stack)
+    matcher->stack = has_jit ? pcre2_jit_stack_create((size_t)32 << 10, (size_t)8 << 20, NULL) : NULL;
+    if (!matcher->match || !matcher->context || (has_jit && !matcher->stack))
         return false;
-    pcre2_jit_stack_assign(matcher->context, NULL, matcher->stack);
+    if (has_jit)
+        pcre2_jit_stack_assign(matcher->context, NULL, matcher->stack);
     return true;
 }
 

@@ -8,6 +8,8 @@
 enum tare_code tare_tokenizer_decode(const tare_tokenizer *tokenizer, const int32_t *ids, size_t n, bool skip_special,
                                      char **text, size_t *size, struct tare_error *err)
 {
+    if (!tokenizer || (!ids && n) || !text)
+        return tare_fail_null(err, "tare_tokenizer_decode");
     struct tare_decoding decoding;
     enum tare_code code = tare_decoding_init(&decoding, tokenizer, false, err);
     for (size_t i = 0; i < n && !code; i++)
@@ -35,6 +37,8 @@ struct tare_stream {
 enum tare_code tare_stream_open(tare_stream **result, const tare_tokenizer *tokenizer, bool skip_special,
                                 struct tare_error *err)
 {
+    if (!result || !tokenizer)
+        return tare_fail_null(err, "tare_stream_open");
     tare_stream *stream = calloc(1, sizeof *stream);
     *result = NULL;
     if (!stream)
@@ -84,6 +88,8 @@ static void begin(tare_stream *stream, struct tare_error *err)
 enum tare_code tare_stream_put(tare_stream *stream, int32_t id, const char **piece, size_t *size,
                                struct tare_error *err)
 {
+    if (!stream || !piece)
+        return tare_fail_null(err, "tare_stream_put");
     if (stream->ended)
         return tare_fail(err, TARE_E_ARGUMENT, "", "the stream has ended; open another one");
     begin(stream, err);
@@ -92,6 +98,8 @@ enum tare_code tare_stream_put(tare_stream *stream, int32_t id, const char **pie
 
 enum tare_code tare_stream_end(tare_stream *stream, const char **piece, size_t *size, struct tare_error *err)
 {
+    if (!stream || !piece)
+        return tare_fail_null(err, "tare_stream_end");
     begin(stream, err);
     const enum tare_code code = stream->ended ? TARE_OK : tare_decoding_end(&stream->decoding);
     stream->ended = true;

@@ -169,6 +169,8 @@ static enum tare_code share_spelled(const struct tare_tokenizer *tokenizer, cons
 
 int64_t tare_tokenizer_size(const tare_tokenizer *tokenizer)
 {
+    if (!tokenizer)
+        return 0;
     const struct tare_vocab *vocab = &tokenizer->vocab;
     return (int64_t)(vocab->n > vocab->n_shown ? vocab->n : vocab->n_shown);
 }

@@ -127,6 +127,8 @@ static enum tare_code read_all(struct tare_tokenizer *tokenizer, const struct ta
 enum tare_code tare_tokenizer_open(tare_tokenizer **result, const char *path, const struct tare_options *options,
                                    struct tare_error *err)
 {
+    if (!result)
+        return tare_fail_null(err, "tare_tokenizer_open");
     struct tare_checkpoint checkpoint = {0};
     *result = NULL;
     tare_tokenizer *tokenizer = calloc(1, sizeof *tokenizer);
@@ -242,6 +244,8 @@ static void encoder_release(struct tare_encoder *encoder)
 enum tare_code tare_tokenizer_encode(const tare_tokenizer *tokenizer, const char *text, size_t size, bool special,
                                      int32_t **ids, size_t *n, struct tare_error *err)
 {
+    if (!tokenizer || (!text && size) || !ids || !n)
+        return tare_fail_null(err, "tare_tokenizer_encode");
     *ids = NULL;
     *n = 0;
     const size_t valid = tare_utf8_check(text, size);

@@ -85,6 +85,29 @@ static void float_ranges(const struct tare_module *m, const struct tare_codes *c
         }
 }
 
+/* Where codes stand for the numbers of a table, half a step reaches at most to the farther neighbour's middle. */
+static void table_ranges(const struct tare_module *m, const struct tare_codes *c, int64_t rows, int64_t columns,
+                         struct tile *t)
+{
+    const float *table = m->packing->numbers(m);
+    const int64_t groups = columns / m->group_size;
+    float gap = 0;
+    for (int a = 0; a < 16; a++) {
+        float next = INFINITY;
+        for (int b = 0; b < 16; b++)
+            if (table[b] > table[a] && table[b] - table[a] < next)
+                next = table[b] - table[a];
+        gap = isfinite(next) && next > gap ? next : gap;
+    }
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < columns; i++) {
+            const int64_t at = r * columns + i;
+            const float step = fabsf(c->scale[r * groups + i / m->group_size]) * gap * HALF_STEP;
+            t->low[at] = t->value[at] - step;
+            t->high[at] = t->value[at] + step;
+        }
+}
+
 static enum tare_code read_side(const struct side *side, int64_t row, int64_t rows, int64_t columns, struct tile *t,
                                 struct tare_arena *work, struct tare_error *err)
 {
@@ -96,7 +119,7 @@ static enum tare_code read_side(const struct side *side, int64_t row, int64_t ro
     const enum tare_code code = tare_module_floats(side->module, side->part, row, rows, t->value, work, err);
     if (code)
         return code;
-    if (!side->module->packed) {
+    if (!side->module->packed || side->module->packing->codes == TARE_CODE_NONE) {
         for (size_t i = 0; i < n; i++) {
             /* infinity * 0 and infinity - infinity would be NaN. */
             const float slack = isinf(t->value[i]) ? 0 : fabsf(t->value[i]) * side->rounding + side->least;
@@ -111,7 +134,9 @@ static enum tare_code read_side(const struct side *side, int64_t row, int64_t ro
     if (work->failed)
         return tare_fail_memory(err);
     side->module->packing->decode(side->module, side->part, row, rows, &codes);
-    if (side->module->packing->codes == TARE_CODE_INTEGER)
+    if (side->module->packing->codes == TARE_CODE_TABLE)
+        table_ranges(side->module, &codes, rows, columns, t);
+    else if (side->module->packing->codes == TARE_CODE_INTEGER)
         packed_ranges(side, &codes, rows, columns, t);
     else
         float_ranges(side->module, &codes, rows, columns, t);

@@ -7,6 +7,7 @@ exports   the names that the shared library exports are those marked TARE_API in
 soname    libtare.so.MAJOR
 static    every global symbol of the static library starts with tare_
 calls     the library prints nothing, ends nothing, reads no environment and uses no unbounded string function
+comments  each declaration has one directly above it
 version   tare.h and CMakeLists.txt say the same
 """
 import glob
@@ -62,6 +63,11 @@ for kind, name in nm("-u", static):
     plain = name.split("@")[0]
     if plain in BANNED or re.sub(r"^__(\w+)_chk$", r"\1", plain) in BANNED:
         bad.append("%s: library code calls it" % name)
+
+for path in glob.glob(source + "/include/**/*.h", recursive=True):
+    lines = open(path, encoding="utf-8").read().splitlines()
+    bad += ["%s:%d: a declaration without a comment directly above it" % (path, number + 1) for number, line in enumerate(lines)
+            if line.startswith("TARE_API") and not lines[number - 1].rstrip().endswith("*/")]
 
 parts = dict(re.findall(r"#define TARE_VERSION_(MAJOR|MINOR|PATCH) (\d+)", header))
 if ".".join(parts[k] for k in ("MAJOR", "MINOR", "PATCH")) != version:

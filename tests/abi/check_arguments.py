@@ -25,7 +25,10 @@ TAIL = 64  # bytes that a newer version of a struct might have
 # Pointers that may be NULL, as the header says: (function, parameter). `err` and `options` may be NULL everywhere.
 OPTIONAL = {("tare_session_feed", "logits"), ("tare_sample_adjust", "sampling"), ("tare_sample", "sampling"), ("tare_repair_undo", "n"),
             ("tare_convert_config", "to"), ("tare_read_mlx", "biases"), ("tare_model_names", "names"), ("tare_model_sources", "out"),
-            ("tare_read_codes", "codes"), ("tare_grammar_mask", "allowed"), ("tare_sample_adjust", "recent")}
+            ("tare_read_codes", "codes"), ("tare_grammar_mask", "allowed"), ("tare_sample_adjust", "recent"), ("tare_tokenizer_decode", "size"),
+            ("tare_tokenizer_token", "special"), ("tare_stream_put", "size"), ("tare_stream_end", "size")}
+# A struct of zeros is not enough for these, so only a size of 0 is tried: a host's pool needs run(), and texts are needed beside steps.
+NEEDS_MORE = {"tare_threads_open_host", "tare_generate_each"}
 INTEGERS = {"int": 1, "size_t": 1, "int32_t": 1, "int64_t": 1, "uint64_t": 0, "bool": 0, "_Bool": 0}
 TEXTS = {"path": FABLE, "name": b"model.embed_tokens", "to": b"mlx", "dtype": b"float32", "schema": b"{}", "text": b"{}"}
 
@@ -206,6 +209,8 @@ def check(folder):
             constant = kind.startswith("const")
             for what, struct, refused in (("a size of 0", place(), True), ("a larger size", sized(), False),
                                           ("an unknown field that is set", sized(b"\1" * TAIL), constant)):
+                if name in NEEDS_MORE and what != "a size of 0":
+                    continue
                 given = arguments[:i] + [struct] + arguments[i + 1:]
                 status, value = call(name, given)
                 calls += 1

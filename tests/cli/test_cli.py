@@ -275,7 +275,7 @@ class Check(Case):
         os.makedirs(os.path.join(hub, "models--some--fable", "refs"))
         with open(os.path.join(hub, "models--some--fable", "refs", "main"), "w", encoding="utf-8") as f:
             f.write("0123abcd")
-        bare = {"HF_HUB_CACHE": "", "HF_HOME": "", "XDG_CACHE_HOME": "", "HOME": self.path("home")}
+        bare = {"HF_HUB_CACHE": "", "HF_HOME": "", "XDG_CACHE_HOME": "", "HOME": self.path("home"), "HF_HUB_OFFLINE": "1"}
         self.assertEqual(tare("check", "some/fable", env={**bare, "HF_HUB_CACHE": hub})[0], 0)
         self.assertEqual(tare("check", "some/fable", env={**bare, "HF_HOME": self.work})[0], 0)
         self.refused(3, "check", "some/other", env={**bare, "HF_HUB_CACHE": hub}, text=hub + "/models--some--other")

@@ -18,6 +18,8 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SKIPPED = 77
+sys.path.insert(0, os.path.join(ROOT, "tests/hub"))
+from fakehub import Hub  # noqa: E402  a hub on the loopback
 
 
 def run(*args, **more):
@@ -159,8 +161,11 @@ class Examples(unittest.TestCase):
                 f.write("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}")
             os.mkdir(folder + "/bin")
             os.symlink(TARE, folder + "/bin/tare")
-            env = {**os.environ, "PATH": folder + "/bin:" + os.environ["PATH"], "HF_HUB_CACHE": folder + "/hub"}
-            for verb in verbs():
+            hub = self.enterContext(Hub())
+            hub.repo("ORG/NAME", dir=os.path.join(ROOT, "models/fable"))
+            hub.repo("ORG/qwen3-awq", dir=os.path.join(ROOT, "models/fable"))
+            env = {**os.environ, "PATH": folder + "/bin:" + os.environ["PATH"], "HF_HUB_CACHE": folder + "/hub", "HF_ENDPOINT": hub.hub}
+            for verb in sorted(verbs(), key="rm".__eq__):  # what it removes others use
                 examples = re.findall(r"^\.EX\n(.*)\n\.EE$", read(os.path.join(BUILD, "man/tare-%s.1" % verb)), re.M)
                 self.assertTrue(examples, verb)
                 for command in examples:

@@ -224,3 +224,54 @@ def test_again(fable):
     dense = fable.again(dequantize="model.layers.0.mlp.up_proj")
     assert not dense[UP].mlx_info().packed and fable[UP].mlx_info().packed
     assert UP.replace("layers.0", "layers.1") in dense and dense.again(dequantize="model.layers.1.*")[UP].mlx_info().packed is False
+
+
+def test_log_probabilities(fable):
+    generation = fable.generate("Once upon a time", max_tokens=5, logprobs=3, session=fable.session(exact=True))
+    generation.text()
+    session, ids = fable.session(exact=True), fable.tokenizer.encode("Once upon a time")
+    assert len(generation.logprobs) == len(generation.top) == 5
+    for token, logprob, top in zip(generation.ids, generation.logprobs, generation.top):
+        logits = session.feed(ids).astype(np.float64)
+        want = logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+        assert abs(want[token] - logprob) < 1e-4 and [row[0] for row in top] == list(np.argsort(-want, kind="stable")[:3])
+        ids = [token]
+
+
+def test_many_texts_at_once(fable):
+    prompts = ("Once upon a time", "The dog", "A girl named")
+    alone = [fable.generate(prompt, max_tokens=6 + k).text() for k, prompt in enumerate(prompts)]
+    together = [fable.generate(prompt, max_tokens=6 + k) for k, prompt in enumerate(prompts)]
+    texts = [""] * len(prompts)
+    while any(generation.finish is None for generation in together):
+        texts = [text + piece for text, piece in zip(texts, libtare.generate_each(together))]
+    assert texts == alone and libtare.generate_each(together) == ["", "", ""]
+
+
+def test_hidden_states(fable):
+    session = fable.session(exact=True)
+    states = session.hidden([1, 2, 3], all=True)
+    assert states.shape == (3, session.width) == (3, 192)
+    logits = states @ fable["model.embed_tokens"].numpy().T
+    want = fable.session(exact=True).feed([1, 2, 3], all=True)
+    assert np.abs(logits - want).max() < 1e-3 * np.abs(want).max()
+
+
+def test_tokens(fable):
+    tokenizer = fable.tokenizer
+    end = next(i for i in range(len(tokenizer)) if tokenizer.ends(i))
+    assert tokenizer.id(tokenizer.token(end).decode()) == end and tokenizer.id(tokenizer.token(end).decode()) < len(tokenizer)
+    ids = tokenizer.encode("a small dog", special=False)
+    assert b"".join(tokenizer.token(i) for i in ids).decode().strip() == "a small dog"
+    with pytest.raises(KeyError):
+        tokenizer.id("no such token at all")
+    with pytest.raises(KeyError):
+        tokenizer.token(10**6)
+
+
+def test_cancel_a_generation(fable):
+    generation = fable.generate("Once upon a time", max_tokens=50)
+    next(generation)
+    generation.cancel()
+    generation.text()
+    assert generation.finish == "cancelled"

@@ -13,6 +13,7 @@
 #include "base/small_float.h"
 #include "packing/block_scales.h"
 #include "packing/compressed/compressed.h"
+#include "packing/compressed/prescaled.h"
 #include "packing/fault.h"
 #include "packing/microscaled.h"
 #include "packing/mlx/to_mlx.h"
@@ -66,6 +67,9 @@ static const struct tare_packing *which_weight(const struct tare_module *module,
     const bool known = quant->method == TARE_METHOD_COMPRESSED || quant->method == TARE_METHOD_MODELOPT;
     if (!weight || !scales)
         return known ? &tare_packing_fp8_weight : NULL;
+    if (weight->dtype == TARE_U8 && weight->rank == 2 && scales->rank == 2 && TARE_SCALE_DTYPES & 1u << scales->dtype &&
+        scales->shape[0] == 2 * weight->shape[0])
+        return &tare_packing_int4_rows;
     if (weight->dtype == TARE_U8 && scales->dtype == TARE_F8_E4M3)
         return &tare_packing_nvfp4_weight;
     if ((weight->dtype == TARE_U8 || weight->dtype == TARE_F8_E4M3) && is_power(scales))
@@ -103,6 +107,7 @@ static void shape_weight(struct tare_module *module, const struct tare_quant *qu
              tare_part_check(module, arena, TARE_PART_SCALES, TARE_SCALE_DTYPES) &&
              tare_compressed_announced(module, quant, arena, "float-quantized", "naive-quantized"))
         tare_compressed_blocks(module, quant, arena);
+    tare_prescaled_apply(module, arena);
 }
 
 static float scale_at(const void *scales, enum tare_dtype dtype, int64_t at)
@@ -155,6 +160,7 @@ const struct tare_packing tare_packing_fp8_weight = {
     .name = "fp8",
     .suffix = {".weight", ".weight_scale", ".weight_zero_point", [TARE_PART_GLOBAL] = ".weight_scale_2"},
     .key = TARE_PART_SCALES,
+    .told = tare_prescaled_told,
     .rowwise = true,
     .by_name = true,
     .codes = TARE_CODE_E4M3,

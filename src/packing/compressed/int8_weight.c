@@ -7,6 +7,7 @@
  */
 #include "packing/block_scales.h"
 #include "packing/compressed/compressed.h"
+#include "packing/compressed/prescaled.h"
 #include "packing/fault.h"
 #include "packing/mlx/to_mlx.h"
 #include "packing/suspect.h"
@@ -34,6 +35,7 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
                           tare_shape_text(arena, scales->rank, scales->shape));
     else
         tare_compressed_blocks(module, quant, arena);
+    tare_prescaled_apply(module, arena);
 }
 
 static void decode(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
@@ -56,6 +58,7 @@ const struct tare_packing tare_packing_int8_weight = {
     .name = "int8",
     .suffix = {".weight", ".weight_scale", ".weight_zero_point"},
     .key = TARE_PART_SCALES,
+    .told = tare_prescaled_told,
     .rowwise = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,

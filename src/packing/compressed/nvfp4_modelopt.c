@@ -12,6 +12,7 @@
  */
 #include "base/small_float.h"
 #include "packing/compressed/compressed.h"
+#include "packing/compressed/prescaled.h"
 #include "packing/fault.h"
 #include "packing/microscaled.h"
 #include "packing/mlx/to_mlx.h"
@@ -43,6 +44,7 @@ static void shape_one(struct tare_module *module, const struct tare_quant *quant
         tare_part_check(module, arena, TARE_PART_GLOBAL, 1u << TARE_F32) && tare_micro_fit_rows(module, arena) &&
         tare_micro_fit_global(module, arena, 1))
         tare_compressed_agree(module, quant, arena);
+    tare_prescaled_apply(module, arena);
 }
 
 /* The scale over the scales of a row. */
@@ -102,6 +104,7 @@ const struct tare_packing tare_packing_nvfp4_modelopt = {
         .suffix =                                                                                                      \
             {[TARE_PART_WEIGHT] = weight, [TARE_PART_SCALES] = ".weight_scale", [TARE_PART_GLOBAL] = over_scales},     \
         .key = TARE_PART_SCALES,                                                                                       \
+        .told = tare_prescaled_told,                                                                                   \
         .rowwise = true,                                                                                               \
         .codes = TARE_CODE_E2M1,                                                                                       \
         .mode = TARE_MLX_NVFP4,                                                                                        \

@@ -42,17 +42,23 @@ const char *tare_finish_name(enum tare_finish finish)
 
 void tare_generate_drafts(const tare_generate *g, int64_t *guessed, int64_t *right)
 {
+    if (!g || !guessed || !right)
+        return;
     *guessed = g->guessed;
     *right = g->right;
 }
 
 void tare_generate_cancel(tare_generate *g)
 {
+    if (!g)
+        return;
     __atomic_store_n(&g->cancelled, 1, __ATOMIC_RELAXED);
 }
 
 const struct tare_error *tare_generate_error(const tare_generate *g)
 {
+    if (!g)
+        return NULL;
     return &g->error;
 }
 

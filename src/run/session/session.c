@@ -108,9 +108,7 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
     if ((code = choose_bits(s, options, err)) || (code = choose_context(s, options->context, err)) ||
         (code = open_states(s, err)))
         return code;
-    uint64_t states = 0;
-    for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
-        states += s->states[i] ? tare_state_size(s->states[i], s->context) : 0;
+    const uint64_t states = tare_session_bytes(s, s->context);
     struct tare_kernels kernels;
     if (options->kernels && !tare_kernels_pick(&kernels, options->kernels))
         return tare_fail(err, TARE_E_ARGUMENT, "kernels",
@@ -167,40 +165,55 @@ void tare_session_free(tare_session *s)
 
 int64_t tare_session_vocabulary(const tare_session *s)
 {
+    if (!s)
+        return 0;
     return s->runner->pass.head->rows;
 }
 
 int64_t tare_session_width(const tare_session *s)
 {
+    if (!s)
+        return 0;
     return s->decoder->dim;
 }
 
 const char *tare_session_kernels(const tare_session *s)
 {
+    if (!s)
+        return NULL;
     return s->runner->pass.kernels.name;
 }
 
 uint64_t tare_session_weights(const tare_session *s)
 {
+    if (!s)
+        return 0;
     const struct tare_pass *pass = &s->runner->pass;
     return tare_measure_token(pass->loaded, &s->runner->model->tree, s->decoder, pass->head);
 }
 
 int64_t tare_session_context(const tare_session *s)
 {
+    if (!s)
+        return 0;
     return s->context;
 }
 
 int64_t tare_session_length(const tare_session *s)
 {
+    if (!s)
+        return 0;
     return s->length;
 }
 
 uint64_t tare_session_bytes(const tare_session *s, int64_t tokens)
 {
+    if (!s)
+        return 0;
     uint64_t bytes = 0;
-    for (int64_t i = 0; s && i < 2 * s->decoder->n_layers; i++)
-        bytes += s->states[i] ? tare_state_size(s->states[i], tokens) : 0;
+    for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
+        if (s->states[i] && __builtin_add_overflow(bytes, tare_state_size(s->states[i], tokens), &bytes))
+            return UINT64_MAX;
     return bytes;
 }
 
@@ -449,6 +462,8 @@ enum tare_code tare_session_hidden(tare_session *s, const int32_t *ids, size_t n
 
 enum tare_code tare_session_fork(tare_session **fork, const tare_session *s, struct tare_error *err)
 {
+    if (!fork || !s)
+        return tare_fail_null(err, "tare_session_fork");
     tare_session *f = *fork = NULL;
     const int64_t n = 2 * s->decoder->n_layers;
     if (!(f = malloc(sizeof *f)))
@@ -472,6 +487,8 @@ enum tare_code tare_session_fork(tare_session **fork, const tare_session *s, str
 
 const int32_t *tare_session_ids(const tare_session *s)
 {
+    if (!s)
+        return NULL;
     return s->ids;
 }
 
@@ -487,12 +504,16 @@ static struct tare_saved_session saved_of(const tare_session *s)
 
 enum tare_code tare_session_save(const tare_session *s, const char *path, struct tare_error *err)
 {
+    if (!s || !path)
+        return tare_fail_null(err, "tare_session_save");
     const struct tare_saved_session saved = saved_of(s);
     return tare_prompt_cache_write(path, s->runner->model, &saved, err);
 }
 
 enum tare_code tare_session_load(tare_session *s, const char *path, struct tare_error *err)
 {
+    if (!s || !path)
+        return tare_fail_null(err, "tare_session_load");
     struct tare_saved_session saved = saved_of(s);
     const enum tare_code code = tare_prompt_cache_read(path, s->runner->model, &saved, s->context, err);
     s->length = code ? 0 : saved.length;
@@ -526,6 +547,8 @@ static void turn_back(tare_session *s, int64_t length)
 
 enum tare_code tare_session_rewind(tare_session *s, int64_t length, struct tare_error *err)
 {
+    if (!s)
+        return tare_fail_null(err, "tare_session_rewind");
     if (length < 0 || length > s->length)
         return tare_fail(err, TARE_E_ARGUMENT, "length", "a session of %lld tokens cannot be rewound to %lld",
                          (long long)s->length, (long long)length);

@@ -123,6 +123,8 @@ static bool can_tile(const struct tare_matrix *m, int64_t group, const struct ta
 static enum tare_dtype stored_scales(const struct tare_module *module)
 {
     const enum tare_dtype blocks = module->packing->blocks;
+    if (module->packing->floats) /* neutral numbers are made of the stored ones */
+        return TARE_DTYPE_COUNT;
     return blocks && module->group_size < tare_dtype_block(blocks).columns ? TARE_DTYPE_COUNT : module->dtype;
 }
 

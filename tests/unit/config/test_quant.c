@@ -115,7 +115,7 @@ static void unknown(void **state)
     (void)state;
     struct tare_error err = {0};
     const struct tare_packing *packing;
-    refuse("{\"quantization_config\": {\"quant_method\": \"hqq\"}}", TARE_E_UNKNOWN, "quantization_config", "\"hqq\"");
+    refuse("{\"quantization_config\": {\"quant_method\": \"other\"}}", TARE_E_UNKNOWN, "quantization_config", "\"other\"");
     refuse("{\"quantization_config\": {\"quant_method\": \"AWQ\"}}", TARE_E_UNKNOWN, "quantization_config", "\"AWQ\"");
     refuse("{\"quantization_config\": {\"quant_method\": \"\"}}", TARE_E_UNKNOWN, "quantization_config", "\"\"");
     struct tare_quant q = accept(AWQ(", \"version\": \"Marlin\""));
@@ -205,9 +205,9 @@ static void by_name(void **state)
     assert_int_equal(accept(METHOD("modelopt", ", \"quant_algo\": \"NVFP4\"")).method, TARE_METHOD_MODELOPT);
     assert_int_equal(accept(METHOD("modelopt", ", \"quantization\": {\"quant_algo\": \"NVFP4\"}")).method,
                      TARE_METHOD_MODELOPT);
-    refuse(METHOD("modelopt", ", \"quant_algo\": \"FP8\""), TARE_E_UNKNOWN, where, "\"FP8\"");
+    refuse(METHOD("modelopt", ", \"quant_algo\": \"W4A8_AWQ\""), TARE_E_UNKNOWN, where, "\"W4A8_AWQ\"");
     refuse(METHOD("modelopt", ""), TARE_E_UNKNOWN, where, "NVFP4");
-    refuse(METHOD("hqq", ""), TARE_E_UNKNOWN, where, "compressed-tensors, fp8");
+    refuse(METHOD("other", ""), TARE_E_UNKNOWN, where, "compressed-tensors, fbgemm_fp8, fp8");
 }
 
 #define COMPRESSED(format, weights)                                                                                    \
@@ -280,8 +280,8 @@ static void compressed_groups(void **state)
     refuse(GROUPS(", \"config_groups\": {\"a\": {\"targets\": [1], \"weights\": {\"num_bits\": 4}}}"), TARE_E_CONFIG,
            where, "targets must be a list");
     refuse(GROUPS(", \"ignore\": \"lm_head\""), TARE_E_CONFIG, where, "ignore must be a list");
-    refuse(GROUPS(", \"sparsity_config\": {\"format\": \"sparse-24-bitmask\"}"), TARE_E_UNKNOWN, where,
-           "sparse-24-bitmask");
+    refuse(GROUPS(", \"sparsity_config\": {\"format\": \"sparse-other\"}"), TARE_E_UNKNOWN, where,
+           "sparse-other");
     refuse(GROUPS(", \"transform_config\": {\"config_groups\": {\"u\": {}}}"), TARE_E_UNKNOWN, where,
            "transform_config");
     assert_int_equal(accept(GROUPS(", \"sparsity_config\": {}, \"transform_config\": {}")).n_groups, 0);

@@ -460,6 +460,33 @@ static void what_a_host_must_have(void **state)
     host_free(h);
 }
 
+/* Which of two files counts would be a guess. */
+static void a_name_comes_once(void **state)
+{
+    (void)state;
+    struct host *h = host_of(data_path(fixtures[0]));
+    struct tare_error err = {0};
+    struct tare_model *model = NULL;
+    tare_tokenizer *tokenizer = NULL;
+    for (size_t i = 0, n = h->host.n_files; i < n; i++) {
+        memcpy(h->names[n], h->names[i], sizeof h->names[n]);
+        h->files[n] = (struct tare_host_file){.name = h->names[n], .bytes = h->files[i].bytes};
+        h->host.n_files = n + 1;
+        fixture_expect(tare_plan(&model, NULL, &h->options, &err), &err, TARE_E_ARGUMENT, "options.host.files",
+                       h->names[i]);
+        tare_model_free(model);
+        fixture_expect(tare_tokenizer_open(&tokenizer, NULL, &h->options, &err), &err, TARE_E_ARGUMENT,
+                       "options.host.files", h->names[i]);
+    }
+    host_free(h);
+    struct tare_options options = TARE_OPTIONS_INIT;
+    const struct tare_memory_file files[] = {{"config.json", "{}", 2}, {"x.json", "{}", 2}, {"config.json", "{}", 2}};
+    options.files = files;
+    options.n_files = FIXTURE_COUNT(files);
+    fixture_expect(tare_plan(&model, NULL, &options, &err), &err, TARE_E_ARGUMENT, "options.files", "config.json");
+    tare_model_free(model);
+}
+
 /* Another process cuts a file that was planned: an error of reading, and no signal. */
 static void files_that_are_cut(void **state)
 {
@@ -550,6 +577,7 @@ int main(void)
         cmocka_unit_test(each_read_may_fail),
         cmocka_unit_test(sizes_that_are_not_true),
         cmocka_unit_test(what_a_host_must_have),
+        cmocka_unit_test(a_name_comes_once),
         cmocka_unit_test(files_that_are_cut),
         cmocka_unit_test(many_readers),
     };

@@ -273,6 +273,9 @@ static void test_refusals(void **state)
     assert_int_equal(tare_read_floats(reader, 0, 2, "float32", values, 2 * n, NULL), TARE_E_ARGUMENT);
     assert_int_equal(tare_read_floats(reader, -1, 1, "float32", values, n, NULL), TARE_E_ARGUMENT);
     assert_int_equal(tare_read_floats(reader, 0, INT64_MAX, "float32", values, n, NULL), TARE_E_ARGUMENT);
+    struct tare_error err = {0};
+    fixture_expect(tare_read_floats(reader, INT64_MAX, INT64_MAX, "float32", values, n, &err), &err, TARE_E_ARGUMENT,
+                   "model.norm.weight", "9223372036854775807 rows from row 9223372036854775807 on");
     assert_int_equal(tare_read_floats(reader, 0, 1, "float32", values, n - 1, NULL), TARE_E_ARGUMENT);
     assert_int_equal(tare_read_floats(reader, 0, 1, "float64", values, n, NULL), TARE_E_ARGUMENT);
     assert_int_equal(tare_read_floats(reader, 0, 1, NULL, values, n, NULL), TARE_E_ARGUMENT);

@@ -328,6 +328,8 @@ static void test_reserved(void **unused)
         struct tare_error err = {0};
         tare_session *s = open_session(m);
         assert_true(tare_session_bytes(s, 200) >= tare_session_bytes(s, 100) && tare_session_bytes(s, 100) > 0);
+        assert_true(tare_session_bytes(s, INT64_MAX) >= tare_session_bytes(s, (int64_t)1 << 40));
+        assert_true(tare_session_bytes(s, -1) == tare_session_bytes(s, 0));
         feed(s, 0, 0, 10, NULL);
         assert_int_equal(tare_session_reserve(s, 300, &err), TARE_OK);
         assert_int_equal(tare_session_length(s), 10);

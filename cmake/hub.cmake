@@ -1,0 +1,18 @@
+# The hub, of the command only. Without libcurl its cache is all there is of it. A static libcurl wants some thirty libraries more, so a command
+# that is linked statically goes without.
+file(GLOB hub CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/hub/*.c)
+if(TARE_HUB AND NOT TARE_STATIC)
+  pkg_check_modules(TARE_CURL QUIET IMPORTED_TARGET libcurl>=7.85)
+  if(NOT TARE_CURL_FOUND)
+    message(FATAL_ERROR "libcurl is not there (Debian: libcurl4-openssl-dev); -DTARE_HUB=OFF builds the command without downloads")
+  endif()
+  set(curl PkgConfig::TARE_CURL)
+  list(FILTER hub EXCLUDE REGEX "/src/hub/http_plain\\.c$")
+else()
+  list(FILTER hub EXCLUDE REGEX "/src/hub/(http|exchange|url)\\.c$")
+endif()
+add_library(tare_hub STATIC ${hub})
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/hub/cache.c PROPERTIES COMPILE_DEFINITIONS "_GNU_SOURCE=")
+target_include_directories(tare_hub PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+target_link_libraries(tare_hub PUBLIC tare_static PRIVATE tare_flags PUBLIC ${curl})
+target_compile_options(tare_hub PRIVATE "SHELL:-include ${PROJECT_SOURCE_DIR}/src/base/banned.h")
