@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # neon.sh [FOLDER]: build the kernels for 64-bit ARM, and run their tests: in qemu, or as they are on such a machine. Only
-# src/kernels, the pool, dtypes, locale and errors are compiled, so no library of that machine is needed; tests/neon/cmocka.h stands in
-# for cmocka. Debian: apt-get install gcc-aarch64-linux-gnu qemu-user
+# src/kernels, the pool and its threads, dtypes, locale and errors are compiled, so no library of that machine is needed;
+# tests/neon/cmocka.h stands in for cmocka. Debian: apt-get install gcc-aarch64-linux-gnu qemu-user
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -30,7 +30,7 @@ compile() # file, more flags
     $cc $flags ${2:-} -c "$1" -o "$out/$(basename "$1" .c).o"
 }
 
-for file in src/kernels/*.c src/base/pool.c src/base/error.c src/base/dtype.c src/base/locale.c; do
+for file in src/kernels/*.c src/base/pool.c src/base/threads.c src/base/sized.c src/base/error.c src/base/dtype.c src/base/locale.c; do
     case $file in
     *neon*) compile "$file" -march=armv8.2-a+dotprod ;;
     *) compile "$file" "$(grep -q '^#define _GNU_SOURCE' "$file" || echo '-include src/base/banned.h')" ;;

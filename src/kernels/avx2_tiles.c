@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * avx2_tiles.c - kernels of tiles for AVX2: a register is half a step, 8 rows of four columns. vpmaddubsw makes sums of
  * two products in 16 bits, of which four can be added before they must be widened to 32: codes of T4 and halves of
- * codes of T8 are at most 15, entries of a table at most 31, and 4 * 2 * 127 * 31 is below 2^15. */
+ * codes of T8 are at most 15, entries of a table at most 31, and 4 * 2 * 127 * 31 is below 2^15. Entries of a wide
+ * table are multiplied as codes of T8 are. */
 #include "kernels/tiles.h"
 
 #if defined(__AVX2__)
@@ -47,12 +48,10 @@ INLINE __m256i products(const __m256i code[4], const int8_t *q)
     return _mm256_add_epi16(a, b);
 }
 
-/* Multiplies a block of T4, 16 columns of 8 rows, by T tokens: dot[t] has a sum of 32 bits for each row. */
-INLINE void block_t4(int T, bool look_up, __m256i table, const unsigned char *steps, const int8_t *q, int64_t in,
-                     __m256i dot[TOKENS])
+/* Unpacks a block of T4, 16 columns of 8 rows. */
+INLINE void codes_t4(bool look_up, __m256i table, const unsigned char *steps, __m256i code[4])
 {
-    const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
-    __m256i code[4];
+    const __m256i low = _mm256_set1_epi8(15);
     for (int k = 0; k < 2; k++) {
         const __m256i both = load(steps + TARE_STEP_BYTES * k);
         code[2 * k] = _mm256_and_si256(both, low);
@@ -62,24 +61,45 @@ INLINE void block_t4(int T, bool look_up, __m256i table, const unsigned char *st
             code[2 * k + 1] = _mm256_shuffle_epi8(table, code[2 * k + 1]);
         }
     }
+}
+
+/* Multiplies a block of narrow codes by T tokens: dot[t] has a sum of 32 bits for each row. */
+INLINE void block_narrow(int T, const __m256i code[4], const int8_t *q, int64_t in, __m256i dot[TOKENS])
+{
+    const __m256i ones = _mm256_set1_epi16(1);
     EACH_TOKEN
     dot[t] = _mm256_madd_epi16(products(code, q + t * in), ones);
 }
 
-/* The same for T8. Low and high halves of the codes are multiplied apart, since 255 * 127 * 2 does not fit into 16
- * bits; the high ones then count sixteen times. */
-INLINE void block_t8(int T, const unsigned char *steps, const int8_t *q, int64_t in, __m256i dot[TOKENS])
+/* The same for codes of 8 bits. Their low and high halves are multiplied apart, since 255 * 127 * 2 does not fit into
+ * 16 bits; the high ones then count sixteen times. */
+INLINE void block_wide(int T, const __m256i all[4], const int8_t *q, int64_t in, __m256i dot[TOKENS])
 {
     const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1), sixteen = _mm256_set1_epi16(16);
     __m256i code[4], high[4];
     for (int i = 0; i < 4; i++) {
-        const __m256i both = load(steps + TARE_STEP_BYTES * i);
-        code[i] = _mm256_and_si256(both, low);
-        high[i] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
+        code[i] = _mm256_and_si256(all[i], low);
+        high[i] = _mm256_and_si256(_mm256_srli_epi16(all[i], 4), low);
     }
     EACH_TOKEN
     dot[t] = _mm256_add_epi32(_mm256_madd_epi16(products(code, q + t * in), ones),
                               _mm256_madd_epi16(products(high, q + t * in), sixteen));
+}
+
+/* Multiplies a block of 16 columns, whose codes begin at steps, by T tokens. */
+INLINE void block_dots(enum tare_storage storage, bool look_up, bool wide, int T, __m256i table,
+                       const unsigned char *steps, const int8_t *q, int64_t in, __m256i dot[TOKENS])
+{
+    __m256i code[4];
+    if (storage == TARE_STORE_T4)
+        codes_t4(look_up, table, steps, code);
+    else
+        for (int k = 0; k < 4; k++)
+            code[k] = load(steps + TARE_STEP_BYTES * k);
+    if (storage == TARE_STORE_T8 || (look_up && wide))
+        block_wide(T, code, q, in, dot);
+    else
+        block_narrow(T, code, q, in, dot);
 }
 
 /* Multiplies rows [8 half, 8 half + 8) of a tile by T tokens. */
@@ -104,10 +124,7 @@ INLINE void half_tile(enum tare_storage storage, bool look_up, int T, const stru
             __m256i dot[TOKENS];
             for (size_t k = 0; half == 0 && k < bytes; k += TARE_STEP_BYTES) /* see avx512_tiles.c */
                 _mm_prefetch((const char *)steps + TARE_TILE_AHEAD + k, _MM_HINT_T0);
-            if (storage == TARE_STORE_T4)
-                block_t4(T, look_up, table, steps, x->q + b * BLOCK, x->in, dot);
-            else
-                block_t8(T, steps, x->q + b * BLOCK, x->in, dot);
+            block_dots(storage, look_up, m->wide, T, table, steps, x->q + b * BLOCK, x->in, dot);
             for (int t = 0; t < T; t++)
                 part[t] =
                     _mm256_fmadd_ps(_mm256_set1_ps(x->scale[t * x->blocks + b]), _mm256_cvtepi32_ps(dot[t]), part[t]);

@@ -46,8 +46,9 @@ struct tare_matrix {
     enum { TARE_SCALES_F32, TARE_SCALES_F16, TARE_SCALES_BF16 } scales;
     /* Tiles only: an offset is a zero point z, and w = scale * (code - z); otherwise w = scale * code + offset. */
     bool zeros;
-    /* T4 only: code c stands for table[c], one of 16 bytes, each below 32. NULL: it stands for itself. */
+    /* T4 only: code c stands for table[c], one of 16 bytes, each below 32 unless wide. NULL: it stands for itself. */
     const uint8_t *table;
+    bool wide;
     /* Tiles only: column i is multiplied by x[order[i]]. NULL: by x[i]. */
     const int32_t *order;
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * neon_tiles.c - kernels of tiles for 64-bit ARM with dot products of bytes: a register is a quarter of a step, 4 rows
  * of four columns, and is multiplied by one lane of 16 activations (sdot by element). Codes of T4 and entries of a
- * table are below 32, so signed bytes hold them. From a code of T8 128 is subtracted, and 128 times the block's sum of
- * q is added back to the product, all in integers. */
+ * table are below 32, so signed bytes hold them. From a code of T8, and from an entry of a wide table, 128 is
+ * subtracted, and 128 times the block's sum of q is added back to the product, all in integers. */
 #include "kernels/tiles.h"
 
 #if defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
@@ -52,7 +52,7 @@ TARE_INLINE int32x4_t block_dot(const int8x16_t code[4], int8x16_t q, int32x4_t 
 
 /* Multiplies block b, whose codes for the first of Q quarters begin at steps, by T tokens, and adds the sums to
  * part[quarter][token]. */
-TARE_INLINE void block(enum tare_storage storage, bool look_up, int Q, int T, uint8x16_t table,
+TARE_INLINE void block(enum tare_storage storage, bool look_up, bool wide, int Q, int T, uint8x16_t table,
                        const unsigned char *steps, const struct tare_tokens *x, int64_t b,
                        float32x4_t part[QUARTERS][TOKENS])
 {
@@ -61,7 +61,7 @@ TARE_INLINE void block(enum tare_storage storage, bool look_up, int Q, int T, ui
     float scale[TOKENS];
     for (int t = 0; t < T; t++) {
         q[t] = vld1q_s8(x->q + t * x->in + b * BLOCK);
-        start[t] = vdupq_n_s32(storage == TARE_STORE_T8 ? 128 * vaddlvq_s8(q[t]) : 0);
+        start[t] = vdupq_n_s32(storage == TARE_STORE_T8 || (look_up && wide) ? 128 * vaddlvq_s8(q[t]) : 0);
         scale[t] = x->scale[t * x->blocks + b];
     }
     for (int k = 0; k < Q; k++) {
@@ -79,7 +79,8 @@ TARE_INLINE void some_rows(enum tare_storage storage, bool look_up, int Q, int T
     const unsigned char *at = m->data + (size_t)tile * m->stride;
     const size_t numbers = tare_tile_scales(m), bytes = (storage == TARE_STORE_T4 ? 2 : 4) * TARE_STEP_BYTES;
     const int64_t blocks = m->group / BLOCK;
-    const uint8x16_t table = look_up ? vld1q_u8(m->table) : vdupq_n_u8(0);
+    const uint8x16_t entries = look_up ? vld1q_u8(m->table) : vdupq_n_u8(0);
+    const uint8x16_t table = m->wide ? veorq_u8(entries, vdupq_n_u8(128)) : entries; /* - 128, as signed bytes */
     for (int k = 0; k < Q; k++)
         for (int t = 0; t < T; t++)
             total[k][t] = vdupq_n_f32(0);
@@ -90,7 +91,7 @@ TARE_INLINE void some_rows(enum tare_storage storage, bool look_up, int Q, int T
             for (int t = 0; t < T; t++)
                 part[k][t] = vdupq_n_f32(0);
         for (int64_t i = 0; i < blocks; i++, b++, steps += bytes)
-            block(storage, look_up, Q, T, table, steps, x, b, part);
+            block(storage, look_up, m->wide, Q, T, table, steps, x, b, part);
         for (int k = 0; k < Q; k++) {
             const float32x4_t s = numbers_at(m, at, quarter + k), o = numbers_at(m, at + numbers, quarter + k);
             for (int t = 0; t < T; t++) {

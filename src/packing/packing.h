@@ -59,8 +59,9 @@ struct tare_mlx_rows {
 /*
  * Whole numbers that stand for 4-bit codes which are floats, so that the kernels of integers can compute with them:
  *     weight = factor * scale * (value[code] - zero)
- * Each value is below 32, as struct tare_matrix (kernels/kernels.h) asks. The scales of such a packing are powers of
- * two, so factor * scale is exact in bfloat16.
+ * Each value is below 32. The scales of such a packing are powers of two, so factor * scale is exact in bfloat16.
+ * Of a packing whose codes are integers, these are all the codes that it has: factor is 1, zero that of every group,
+ * and the kernels keep four bits of each code instead of eight.
  */
 struct tare_code_table {
     uint8_t value[16];
@@ -102,7 +103,8 @@ struct tare_packing {
     const char *const *told;
     /* Zeros are real numbers, not whole ones of the range of codes (HQQ). */
     bool real_zeros;
-    /* MAY: whole numbers for codes that are floats; NULL: the kernels of integers cannot run them. */
+    /* MAY: whole numbers for codes that are floats; NULL: the kernels of integers cannot run them. Or the 16 codes that
+     * there are of a packing of integers. */
     const struct tare_code_table *table;
     /* MAY: the dtype of GGUF's blocks, which alone tells the packing; else 0. With it, what lies where in a block. */
     enum tare_dtype blocks;

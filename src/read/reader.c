@@ -115,7 +115,7 @@ static enum tare_code describe(struct tare_reader *reader, struct tare_error *er
     info->scale_dtype = tare_packing_word(&tare_packing_plain, scales ? scales->dtype : first->dtype);
     info->bits = first->bits;
     info->group_size = first->group_size;
-    info->has_zeros = (first->part[TARE_PART_ZEROS] && !first->packing->biases) || first->packing->uncentered;
+    info->has_zeros = first->part[TARE_PART_ZEROS] && !first->packing->biases;
     info->has_biases = first->packing->biases;
     return reading->codes ? describe_codes(reader, err) : TARE_OK;
 }

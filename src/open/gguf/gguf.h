@@ -48,9 +48,9 @@ struct tare_gguf {
 
 /*
  * Parse a file, of whose bytes only the header is read; values stay there. gguf is zeroed by the caller and released by
- * tare_gguf_release() also after a failure. Refused: other versions than 2 and 3, big-endian files, counts and lengths that do not fit the file, a key
- * or name twice or with U+0000 in it, lists in lists, unknown types, ranges that overlap, are not aligned, leave a hole
- * or do not end at the end of the file (but for padding).
+ * tare_gguf_release() also after a failure. Refused: other versions than 2 and 3, big-endian files, counts and lengths
+ * that do not fit the file, a key or name twice or with U+0000 in it, lists in lists, unknown types, ranges that
+ * overlap, are not aligned, leave a hole or do not end at the end of the file (but for padding).
  */
 enum tare_code tare_gguf_parse(struct tare_gguf *gguf, const struct tare_gguf_source *source, struct tare_arena *arena,
                                struct tare_error *err);

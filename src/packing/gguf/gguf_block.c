@@ -46,12 +46,16 @@ void tare_block_nibbles(const unsigned char bytes[16], uint8_t code[32])
 }
 
 /* -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 */
-const uint8_t tare_block_nonlinear[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
+const struct tare_code_table tare_block_nonlinear = {
+    .value = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241},
+    .factor = 1,
+    .zero = 128,
+};
 
 void tare_block_look_up(int n, uint8_t *code)
 {
     for (int i = 0; i < n; i++)
-        code[i] = tare_block_nonlinear[code[i]];
+        code[i] = tare_block_nonlinear.value[code[i]];
 }
 
 void tare_block_fifth_bit(const unsigned char bits[4], uint8_t code[32])

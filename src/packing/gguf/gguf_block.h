@@ -34,7 +34,7 @@ int64_t tare_block_row(const struct tare_module *module, int64_t row);
 /* Unpacks 16 bytes, whose low nibbles are columns 0 to 15 and whose high ones are columns 16 to 31. */
 void tare_block_nibbles(const unsigned char bytes[16], uint8_t code[32]);
 /* The numbers that the nibbles of IQ4_NL and IQ4_XS stand for, plus 128; and n codes, of one nibble each, by it. */
-extern const uint8_t tare_block_nonlinear[16];
+extern const struct tare_code_table tare_block_nonlinear;
 void tare_block_look_up(int n, uint8_t *code);
 /* Adds the fifth bit: bit j of the four bytes is bit 4 of the code of column j (Q5_0, Q5_1). */
 void tare_block_fifth_bit(const unsigned char bits[4], uint8_t code[32]);

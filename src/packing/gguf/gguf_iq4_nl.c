@@ -24,6 +24,7 @@ const struct tare_packing tare_packing_gguf_iq4_nl = {
     .rowwise = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
+    .table = &tare_block_nonlinear,
     .blocks = TARE_IQ4_NL,
     .block = &kind,
     .shape = tare_block_shape,

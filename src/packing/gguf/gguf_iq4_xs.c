@@ -31,6 +31,7 @@ const struct tare_packing tare_packing_gguf_iq4_xs = {
     .rowwise = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
+    .table = &tare_block_nonlinear,
     .blocks = TARE_IQ4_XS,
     .block = &kind,
     .shape = tare_block_shape,

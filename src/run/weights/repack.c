@@ -100,6 +100,16 @@ static void sort_row(struct tare_codes *c, int64_t k, const struct tare_matrix *
     memcpy(row, sorted, (size_t)m->in);
 }
 
+/* Replaces codes by their places in a table that has all of them. */
+static void find_codes(uint8_t *code, int64_t n, const uint8_t table[16])
+{
+    uint8_t place[256] = {0};
+    for (int k = 0; k < 16; k++)
+        place[table[k]] = (uint8_t)k;
+    for (int64_t i = 0; i < n; i++)
+        code[i] = place[code[i]];
+}
+
 static void repack_neutral(const struct job *j, const struct run *r, struct tare_codes *c)
 {
     const struct tare_matrix *m = j->m;
@@ -111,6 +121,8 @@ static void repack_neutral(const struct job *j, const struct run *r, struct tare
         c->scale[k] *= r->module->packing->table->factor;
         c->offset[k] = r->module->packing->table->zero;
     }
+    if (m->wide)
+        find_codes(c->code, r->rows * m->in, m->table);
     for (int64_t k = 0; m->order && k < r->rows; k++)
         sort_row(c, k, m);
     for (int64_t k = 0; k < r->rows; k++) {

@@ -144,7 +144,7 @@ static void choose_scales(const struct tare_flat *flat, struct tare_matrix *m)
     m->scales = same && dtype == TARE_F16    ? TARE_SCALES_F16
                 : same && dtype == TARE_BF16 ? TARE_SCALES_BF16
                                              : TARE_SCALES_F32;
-    if (m->table) { /* scales are powers of two, and zeros whole numbers: both are exact in bfloat16 */
+    if (m->table && !m->wide) { /* scales are powers of two, and zeros whole numbers: both are exact in bfloat16 */
         m->scales = TARE_SCALES_BF16;
         m->zeros = true;
     }
@@ -161,7 +161,7 @@ static void decide_packed(const struct tare_parameter *p, struct tare_weight_pla
     m->groups = m->in / m->group;
     if (can_tile(m, m->group, p)) {
         plan->form = TARE_WEIGHT_TILES;
-        m->storage = bits <= 4 ? TARE_STORE_T4 : TARE_STORE_T8;
+        m->storage = bits <= 4 || m->table ? TARE_STORE_T4 : TARE_STORE_T8;
         choose_scales(&plan->flat, m);
         m->stride = tare_tile_stride(m);
         plan->bytes =
@@ -187,7 +187,8 @@ static bool stays_packed(const struct tare_recipe *recipe, const struct tare_fla
     return packed;
 }
 
-/* The table by which the codes of all pieces, which are floats, become whole numbers; NULL: there is none. */
+/* The table by which the codes of all pieces, which are floats, become whole numbers, or that has all codes of all
+ * pieces, which are integers; NULL: there is none. */
 static const struct tare_code_table *common_table(const struct tare_recipe *recipe, const struct tare_flat *flat)
 {
     const struct tare_code_table *table = recipe->packed && flat->n ? flat->pieces->module->packing->table : NULL;
@@ -266,9 +267,10 @@ enum tare_code tare_weight_decide(struct tare_checkpoint *checkpoint, const stru
     if (p->ternary > 0)
         return decide_ternary(p, plan, err);
     bool packed = stays_packed(recipe, flat);
-    const struct tare_code_table *table = packed ? NULL : common_table(recipe, flat);
+    const struct tare_code_table *table = common_table(recipe, flat);
     if (table && can_tile(m, common_group(flat, m->in), p)) {
         m->table = table->value;
+        m->wide = flat->pieces->module->packing->codes == TARE_CODE_INTEGER; /* of eight bits */
         packed = true;
     } else if (!packed && is_disordered(recipe, flat) && can_tile(m, flat->pieces->module->group_size, p)) {
         if ((code = decide_order(checkpoint, work, plan, err)))

@@ -332,6 +332,27 @@ static void test_gguf_names(void **state)
     fixture_end(work);
 }
 
+/* Codes of IQ4_NL are 16 of the integers of 8 bits, about 128 (tests/data/gguf, random blocks). */
+static void test_gguf_codes(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"model.layers.0.mlp.up_proj.weight", "model.embed_tokens.weight",
+                                        "model.layers.0.self_attn.v_proj.weight"};
+    tare_model *model = plan_of(TARE_TEST_DATA "/gguf/iq4_nl.gguf");
+    for (size_t k = 0; k < FIXTURE_COUNT(names); k++) {
+        tare_reader *reader = open_reader(model, names[k], TARE_VIEW_PARAMETER);
+        const struct tare_tensor_info *info = tare_reader_info(reader);
+        float *values = floats_of(reader);
+        assert_string_equal(info->packing, "gguf-iq4_nl");
+        assert_int_equal(info->codes, TARE_CODES_INTEGER);
+        assert_true(info->bits == 8 && info->group_size == 32 && !info->has_biases);
+        check_codes(reader, values);
+        free(values);
+        tare_reader_free(reader);
+    }
+    tare_model_free(model);
+}
+
 /* ---- threads ------------------------------------------------------------------------------------------------- */
 
 struct shared {
@@ -412,7 +433,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parameters),  cmocka_unit_test(test_mlx),        cmocka_unit_test(test_sources),
         cmocka_unit_test(test_source_view), cmocka_unit_test(test_refusals),   cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_unloaded),    cmocka_unit_test(test_gguf_names),
+        cmocka_unit_test(test_unloaded),    cmocka_unit_test(test_gguf_names), cmocka_unit_test(test_gguf_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
