@@ -5,6 +5,7 @@ A small checkpoint of random codes is made of each kind of source (tests/save/la
 refused, the sentence is looked up in REASONS; where it is not, the weights of the output are held against those of the source, in
 float32: exact, or rounded and by how much. What stands above the table is kept as it is there. Needs numpy.
 """
+import json
 import os
 import re
 import shutil
@@ -26,6 +27,7 @@ TARGETS = (("mlx", "mlx"), ("mlx", "mlx --exact", "--exact"), ("dense", "dense",
            ("gptq_v2", "gptq_v2"), ("compressed-tensors", "compressed-tensors"), ("gguf", "gguf"), ("gguf", "gguf --exact", "--exact"))
 REASONS = (  # part of the sentence, what the table says
     (r"has no \d+ bits", "bits"), (r"\d+ bits have no MLX form", "bits"), ("are floats, those of", "floats"), ("act-order", "act-order"),
+    ("are floats, which no block", "floats"), ("rounded more than once", "twice rounded"), ("is no whole number", "real zeros"), ("do not fit Q8_0", "real zeros"),
     ("a zero of 0", "zero of 0"), ("no whole multiple", "biases"), ("group_size .* where most have", "mixed groups"),
     (r"group_size \d+ has no MLX form", "group size"), ("a packed embedding", "embedding"),
     ("scales hold for .* columns", "group size"), ("need 9 bits", "bits"), ("is no float16 number", "float16"))
@@ -71,6 +73,50 @@ def others(kind):
     return made, tensors
 
 
+def by_tensors(kind):
+    """Layouts whose tensors, not the config, say how each module is stored."""
+    rng, tensors = np.random.default_rng(3), layouts.rest(SHAPE)
+    made = layouts.config("", SHAPE, {"": layouts.Linear(rng, 8, 32, 4, 32)})
+    for path, (out, into) in layouts.sizes(SHAPE).items():
+        scales = (rng.random((out, into // 64)) / 100 + 0.001).astype(np.float32)
+        if kind == "nf4":
+            state = {"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": [out, into]}
+            text = np.frombuffer(json.dumps(state).encode(), np.uint8)
+            tensors[path + ".weight"] = rng.integers(0, 256, (out * into // 2, 1)).astype(np.uint8)
+            tensors.update({path + ".weight.absmax": scales.ravel(), path + ".weight.quant_state.bitsandbytes__nf4": text})
+            tensors[path + ".weight.quant_map"] = np.linspace(-1, 1, 16).astype(np.float32)
+            made["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+        elif kind == "int8":
+            tensors[path + ".weight"] = ("I8", rng.integers(-127, 128, (out, into)).astype(np.int8))
+            tensors.update({path + ".SCB": scales[:, 0], path + ".weight_format": np.zeros((), np.uint8)})
+            made["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_8bit": True}
+        elif kind == "hqq":
+            tensors[path + ".W_q"] = rng.integers(0, 256, (out * into // 128, 64)).astype(np.uint8)
+            tensors.update({path + ".scale": scales.reshape(-1, 1).astype(np.float16), path + ".shape": np.array([out, into])})
+            tensors[path + ".zero"] = (7 + rng.random((scales.size, 1))).astype(np.float16)
+            tensors[path + ".nbits"] = np.array(4, np.int32)
+            made["quantization_config"] = {"quant_method": "hqq"}
+        elif kind == "fp8":
+            tensors[path + ".weight"] = ("F8_E4M3", rng.integers(0, 126, (out, into)).astype(np.uint8))
+            tensors[path + ".weight_scale"] = scales[:, :1]
+            made["quantization_config"] = {"quant_method": "fbgemm_fp8"}
+        elif kind == "sparse":
+            mask = np.packbits(np.tile([1, 0, 0, 1], (out, into // 4)).astype(np.uint8), axis=1, bitorder="little")
+            tensors[path + ".compressed"] = rng.standard_normal((out, into // 2)).astype(np.float16)
+            tensors.update({path + ".bitmask": mask, path + ".shape": np.array([[out], [into]])})
+            made["quantization_config"] = {"quant_method": "compressed-tensors", "sparsity_config": {"format": "sparse-24-bitmask"}}
+        elif kind == "modelopt":
+            tensors[path + ".weight"] = rng.integers(0, 256, (out // 2, into)).astype(np.uint8)
+            tensors[path + ".weight_scale"] = scales.astype(np.float16)
+            made["quantization_config"] = {"quant_method": "modelopt", "quant_algo": "W4A16_AWQ", "group_size": 64}
+        else:
+            tensors[path + "._weight_qdata"] = ("I8", rng.integers(-128, 128, (out, into // 2)).astype(np.int8))
+            tensors[path + "._weight_scale"] = np.ascontiguousarray(scales.T).astype(np.float16)
+            tensors[path + "._weight_zero_point"] = rng.random((into // 64, out)).astype(np.float16)
+            made["quantization_config"] = {"quant_method": "torchao"}
+    return made, tensors
+
+
 def gguf(kind):
     """A GGUF file, as bytes: linear layers of one kind of block, the rest float32."""
     shape, rng, tensors = dict(SHAPE, hidden=256, heads=4, kv=2), np.random.default_rng(3), {}
@@ -106,6 +152,13 @@ SOURCES = (
     ("MLX affine, 4 bits, any biases", lambda: integers("mlx", 4, 64, biases=True)),
     ("MLX mxfp4", lambda: others("mxfp4")),
     ("FP8 in blocks", lambda: others("fp8")),
+    ("FP8 by row (fbgemm, torchao, quanto, ModelOpt)", lambda: by_tensors("fp8")),
+    ("bitsandbytes nf4, fp4", lambda: by_tensors("nf4")),
+    ("bitsandbytes int8", lambda: by_tensors("int8")),
+    ("HQQ, 4 bits", lambda: by_tensors("hqq")),
+    ("torchao int4", lambda: by_tensors("torchao")),
+    ("ModelOpt W4A16_AWQ", lambda: by_tensors("modelopt")),
+    ("compressed-tensors, 2:4 sparse", lambda: by_tensors("sparse")),
     ("GGUF Q4_0", lambda: gguf("Q4_0")),
     ("GGUF Q4_1", lambda: gguf("Q4_1")),
     ("GGUF Q5_0", lambda: gguf("Q5_0")),

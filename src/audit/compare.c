@@ -27,6 +27,18 @@ static bool same_tensor(const struct tare_tensor *a, const struct tare_tensor *b
                           (!a->rank || !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape)));
 }
 
+/* Do the small tensors that say how both are stored hold the same bytes? The packing is the same one. */
+static bool same_told(const struct tare_module *a, const struct tare_module *b)
+{
+    for (size_t k = 0; a->told && b->told && a->packing->told[k]; k++) {
+        const struct tare_told *one = &a->told[k], *other = &b->told[k];
+        if (!same_tensor(one->tensor, other->tensor) ||
+            (one->tensor && memcmp(one->data, other->data, (size_t)one->tensor->size) != 0))
+            return false;
+    }
+    return !a->told == !b->told;
+}
+
 static bool same_value(const struct tare_value *a, const struct tare_value *b)
 {
     for (; a && b; a = a->before, b = b->before)
@@ -52,6 +64,8 @@ bool tare_views_alike(const struct tare_readable *first, const struct tare_reada
         for (int i = 0; i < TARE_PARTS; i++)
             if (!same_tensor(a->module->part[i], b->module->part[i]))
                 return false;
+        if (!same_told(a->module, b->module))
+            return false;
     }
     return true;
 }

@@ -33,7 +33,7 @@ struct notes {
     int64_t block;  /* elements that share an absmax */
     int64_t nested; /* blocks that share a nested_absmax; 0: absmax is float32 */
     float offset;
-    const float *nested_absmax, *nested_map;
+    const void *nested_absmax, *nested_map; /* float32, which need not be aligned */
 };
 
 static bool fault(struct tare_module *module, struct tare_arena *arena, const struct tare_tensor *tensor,
@@ -212,8 +212,8 @@ static float absmax_of(const struct notes *notes, const void *absmax, int64_t bl
 {
     if (!notes->nested)
         return tare_float_at(absmax, TARE_F32, block);
-    const float product =
-        notes->nested_map[((const uint8_t *)absmax)[block]] * notes->nested_absmax[block / notes->nested];
+    const float product = tare_float_at(notes->nested_map, TARE_F32, ((const uint8_t *)absmax)[block]) *
+                          tare_float_at(notes->nested_absmax, TARE_F32, block / notes->nested);
     return product + notes->offset;
 }
 

@@ -68,7 +68,7 @@ static const struct tare_packing *which_weight(const struct tare_module *module,
     if (!weight || !scales)
         return known ? &tare_packing_fp8_weight : NULL;
     if (weight->dtype == TARE_U8 && weight->rank == 2 && scales->rank == 2 && TARE_SCALE_DTYPES & 1u << scales->dtype &&
-        scales->shape[0] == 2 * weight->shape[0])
+        scales->shape[0] % 2 == 0 && scales->shape[0] / 2 == weight->shape[0])
         return &tare_packing_int4_rows;
     if (weight->dtype == TARE_U8 && scales->dtype == TARE_F8_E4M3)
         return &tare_packing_nvfp4_weight;

@@ -94,7 +94,7 @@ static bool read_shape(struct tare_module *module, struct tare_arena *arena)
     if (!shape)
         return false;
     if (from->tensor && read_number(from, 0, 0, &shape[0]) && read_number(from, 1, 0, &shape[1]) && shape[0] > 0 &&
-        shape[1] > 0 && shape[0] <= INT32_MAX && shape[1] <= INT32_MAX &&
+        shape[1] > 0 && shape[0] <= INT32_MAX && shape[1] <= INT32_MAX / 64 &&
         tare_shape_count(from->tensor->rank, from->tensor->shape) == 2)
         return true;
     tare_module_fault(module, arena, from->tensor ? TARE_E_FORMAT : TARE_E_STRICT,

@@ -36,7 +36,7 @@ static void shape_int4(struct tare_module *module, const struct tare_quant *quan
     if (!shape)
         return;
     shape[0] = weight->rank == 2 ? weight->shape[0] : 0;
-    shape[1] = weight->rank == 2 ? 2 * weight->shape[1] : 0;
+    shape[1] = weight->rank == 2 && weight->shape[1] < INT64_MAX / 2 ? 2 * weight->shape[1] : 0;
     module->bits = 4;
     module->dtype = scales->dtype;
     if (!tare_part_check(module, arena, TARE_PART_WEIGHT, 1u << TARE_I8 | 1u << TARE_U8) ||
@@ -111,7 +111,7 @@ static const struct tare_packing *which(const struct tare_module *module, const 
     if (weight->dtype == TARE_F8_E4M3)
         return &tare_packing_torchao_float8;
     if (zeros && TARE_SCALE_DTYPES & 1u << zeros->dtype && scales && scales->rank == 2 && weight->rank == 2 &&
-        scales->shape[1] == weight->shape[0] && scales->shape[0] * 8 <= 2 * weight->shape[1])
+        scales->shape[1] == weight->shape[0] && scales->shape[0] <= weight->shape[1] / 4)
         return &tare_packing_torchao_int4;
     return &tare_packing_torchao_int8;
 }

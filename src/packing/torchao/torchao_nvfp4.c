@@ -36,7 +36,7 @@ static void shape(struct tare_module *module, const struct tare_quant *quant, st
         (global && !tare_part_check(module, arena, TARE_PART_GLOBAL, 1u << TARE_F32)))
         return;
     shape[0] = weight->rank == 2 ? weight->shape[0] : 0;
-    shape[1] = weight->rank == 2 ? 2 * weight->shape[1] : 0;
+    shape[1] = weight->rank == 2 && weight->size ? 2 * weight->shape[1] : 0;
     module->bits = 4;
     module->dtype = TARE_BF16;
     module->group_size = GROUP;

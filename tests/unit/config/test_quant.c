@@ -115,7 +115,8 @@ static void unknown(void **state)
     (void)state;
     struct tare_error err = {0};
     const struct tare_packing *packing;
-    refuse("{\"quantization_config\": {\"quant_method\": \"other\"}}", TARE_E_UNKNOWN, "quantization_config", "\"other\"");
+    refuse("{\"quantization_config\": {\"quant_method\": \"other\"}}", TARE_E_UNKNOWN, "quantization_config",
+           "\"other\"");
     refuse("{\"quantization_config\": {\"quant_method\": \"AWQ\"}}", TARE_E_UNKNOWN, "quantization_config", "\"AWQ\"");
     refuse("{\"quantization_config\": {\"quant_method\": \"\"}}", TARE_E_UNKNOWN, "quantization_config", "\"\"");
     struct tare_quant q = accept(AWQ(", \"version\": \"Marlin\""));
@@ -280,8 +281,7 @@ static void compressed_groups(void **state)
     refuse(GROUPS(", \"config_groups\": {\"a\": {\"targets\": [1], \"weights\": {\"num_bits\": 4}}}"), TARE_E_CONFIG,
            where, "targets must be a list");
     refuse(GROUPS(", \"ignore\": \"lm_head\""), TARE_E_CONFIG, where, "ignore must be a list");
-    refuse(GROUPS(", \"sparsity_config\": {\"format\": \"sparse-other\"}"), TARE_E_UNKNOWN, where,
-           "sparse-other");
+    refuse(GROUPS(", \"sparsity_config\": {\"format\": \"sparse-other\"}"), TARE_E_UNKNOWN, where, "sparse-other");
     refuse(GROUPS(", \"transform_config\": {\"config_groups\": {\"u\": {}}}"), TARE_E_UNKNOWN, where,
            "transform_config");
     assert_int_equal(accept(GROUPS(", \"sparsity_config\": {}, \"transform_config\": {}")).n_groups, 0);

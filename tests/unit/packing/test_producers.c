@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * test_producers.c - packings whose tensors say how they are stored, as bitsandbytes, hqq, torchao, quanto, modelopt and
  * llmcompressor wrote them: values by the sha256 of what the producers read (tools/packing_producers.py). */
+#include "audit/compare.h"
 #include "base/hash.h"
 #include "packed.h"
 
@@ -154,6 +155,36 @@ static void test_beside(void **state)
                                           {"m.SCB", "F32", 1, {4}, NULL},
                                           {"m.weight_format", "U8", 0, {0}, &tiles}};
     packed_refused(int8, 3, NULL, TARE_E_UNKNOWN, "m.weight_format", "the order of one GPU's kernel");
+}
+
+/* Two modules with the same weight and absmax, but unlike scales of scales: `diff` must not take them for the same bytes. */
+static void test_alike(void **state)
+{
+    (void)state;
+    static const char whole[] = STATE NESTED;
+    static const float scale[2] = {1, 2};
+    struct packed *p[3];
+    struct tare_readable view[3];
+    struct tare_arena arena = {0};
+    for (int k = 0; k < 3; k++) {
+        const struct fixture_tensor tensors[] = {
+            {"m.weight", "U8", 2, {128, 1}, NULL},
+            {"m.weight.absmax", "U8", 1, {4}, NULL},
+            {"m.weight.quant_map", "F32", 1, {16}, NULL},
+            {"m.weight.nested_quant_map", "F32", 1, {256}, NULL},
+            {"m.weight.nested_absmax", "F32", 1, {1}, &scale[k / 2]},
+            {"m.weight.quant_state.bitsandbytes__nf4", "U8", 1, {sizeof whole - 1}, whole}};
+        p[k] = packed_made(tensors, FIXTURE_COUNT(tensors), NULL);
+        const struct tare_recipe *recipe = tare_recipe_take(&arena, packed_find(p[k], "m.weight"));
+        struct tare_error err = {0};
+        assert_int_equal(tare_readable_make(&view[k], &p[k]->checkpoint, recipe, "m.weight", &arena, &err), TARE_OK);
+        assert_true(view[k].codes); /* of a table */
+    }
+    assert_true(tare_views_alike(&view[0], &view[1]));
+    assert_false(tare_views_alike(&view[0], &view[2]));
+    for (int k = 0; k < 3; k++)
+        packed_close(p[k]);
+    tare_arena_release(&arena);
 }
 
 /* ---- by their formulas ----------------------------------------------------------------------------------------------- */
@@ -337,9 +368,9 @@ static void test_bitmask(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_values),        cmocka_unit_test(test_states),
-                                       cmocka_unit_test(test_beside),        cmocka_unit_test(test_quanto),
-                                       cmocka_unit_test(test_modelopt_int4), cmocka_unit_test(test_modelopt_fp8),
-                                       cmocka_unit_test(test_hqq),           cmocka_unit_test(test_bitmask)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values), cmocka_unit_test(test_states),        cmocka_unit_test(test_beside),
+        cmocka_unit_test(test_quanto), cmocka_unit_test(test_modelopt_int4), cmocka_unit_test(test_modelopt_fp8),
+        cmocka_unit_test(test_hqq),    cmocka_unit_test(test_bitmask),       cmocka_unit_test(test_alike)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
