@@ -39,8 +39,9 @@ static const struct cli_flag flags[] = {
      .usual = true,
      .help = "what to write",
      .choice = tare_quantize_format,
-     .more = "mlx, the default: for mlx-lm. gguf: one file for llama.cpp, DIR/model.gguf, or DIR itself where that ends "
-             "in .gguf."},
+     .more =
+         "mlx, the default: for mlx-lm. gguf: one file for llama.cpp, DIR/model.gguf, or DIR itself where that ends "
+         "in .gguf."},
     {.name = "bits",
      CLI_IS_WHOLE(struct asked, bits, 2, 8),
      .value = "N",
@@ -63,8 +64,9 @@ static const struct cli_flag flags[] = {
      .value = "RECIPE",
      .help = "mlx: more bits for values, down projections and the head",
      .choice = tare_quantize_recipe,
-     .more = "They are mlx-lm's: mixed_3_6 has 3 bits, and 6 for these modules in an eighth of the layers at either end "
-             "and in every third between; the head has 6 always."},
+     .more =
+         "They are mlx-lm's: mixed_3_6 has 3 bits, and 6 for these modules in an eighth of the layers at either end "
+         "and in every third between; the head has 6 always."},
     {.name = "type",
      CLI_IS_CHOICE(struct asked, type),
      .value = "TYPE",
@@ -161,7 +163,8 @@ const struct cli_verb cli_quantize = {
     .name = "quantize",
     .summary = "Round its floats to few bits.",
     .about =
-        "Rounds the floats of a model to nearest and writes the result: the bytes are those that mlx-lm's convert -q or "
+        "Rounds the floats of a model to nearest and writes the result: the bytes are those that mlx-lm's convert -q "
+        "or "
         "llama-quantize writes. What is packed already is refused by its name; tare convert changes its format and "
         "rounds no codes.\n\n"
         "The folder appears under its name only when complete, tare.json lies beside the tensors, and a run that was "

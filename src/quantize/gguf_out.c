@@ -43,9 +43,15 @@ static struct facts facts_of(const struct tare_model *model)
 /* Tensors that llama-quantize leaves as they are, by a part of their names. */
 static bool stays(const char *name)
 {
-    static const char *const parts[] = {"_norm.weight",     "ffn_gate_inp.weight",   "altup",
-                                        "laurel",           "per_layer_model_proj",  "position_embd.weight",
-                                        "token_types.weight", "ssm_conv1d.weight",   "shortconv.conv.weight"};
+    static const char *const parts[] = {"_norm.weight",
+                                        "ffn_gate_inp.weight",
+                                        "altup",
+                                        "laurel",
+                                        "per_layer_model_proj",
+                                        "position_embd.weight",
+                                        "token_types.weight",
+                                        "ssm_conv1d.weight",
+                                        "shortconv.conv.weight"};
     for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
         if (strstr(name, parts[k]))
             return true;

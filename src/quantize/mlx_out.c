@@ -132,8 +132,8 @@ static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *mod
         return code;
     const char *path = tare_job_path(job, &layout->arena);
     const struct tare_mlx_form form = form_of(of(layout), model, job, path);
-    job->target = tare_mlx_target(model, job->parameter, tare_parameter_recipe(job->parameter), layout->own,
-                                  &layout->arena);
+    job->target =
+        tare_mlx_target(model, job->parameter, tare_parameter_recipe(job->parameter), layout->own, &layout->arena);
     job->target.dtype = float_of(model, job, options);
     if (job->target.refusal)
         return tare_fail(err, TARE_E_TARGET, job->name, "%s", job->target.refusal);

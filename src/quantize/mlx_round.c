@@ -51,8 +51,8 @@ uint8_t tare_to_e4m3(float value)
     const uint32_t bits = tare_float_bits(value);
     const uint8_t sign = (uint8_t)(bits >> 24 & 0x80);
     const float size = fabsf(value);
-    if (!(size <= 464)) /* past the middle between 448 and 480, which would be NaN */
-        return sign | 0x7f;
+    if (!(size < 448)) /* the largest; larger ones become it */
+        return sign | 0x7e;
     if (size < 0x1p-6f) /* multiples of 2^-9, the subnormal step; 8 of them are the least normal number's byte */
         return sign | (uint8_t)rintf(size * 0x1p9f);
     /* Three fraction bits stay. The exponent's bias is 7 instead of 127. */
@@ -60,13 +60,21 @@ uint8_t tare_to_e4m3(float value)
     return sign | (uint8_t)(((own + 0x7ffff + odd) >> 20) - (120u << 3));
 }
 
-/* The nearest of 0, .5, 1, 1.5, 2, 3, 4, 6; halfway it is the one nearer to 0, and there is no negative zero. */
-static uint8_t to_e2m1(float value)
+/* The nearest of 0, .5, 1, 1.5, 2, 3, 4, 6; of two that are equally near the smaller, and there is no negative zero.
+ * MLX compares the differences in the stored dtype, where those of a value that is far too large are all alike. */
+static uint8_t to_e2m1(float value, enum tare_dtype stored)
 {
     const float size = fabsf(value);
-    const int k = (size > 0.25f) + (size > 0.75f) + (size > 1.25f) + (size > 1.75f) + (size > 2.5f) + (size > 3.5f) +
-                  (size > 5.0f);
-    return (uint8_t)(k && value < 0 ? k | 8 : k);
+    float least = size;
+    int found = 0;
+    for (int k = 1; k < 8; k++) {
+        const float difference = tare_float_round(stored, fabsf(size - tare_from_e2m1((uint8_t)k)));
+        if (difference < least) {
+            least = difference;
+            found = k;
+        }
+    }
+    return (uint8_t)(found && value < 0 ? found | 8 : found);
 }
 
 /* The least k for which 2^k is not below a positive number. */
@@ -98,8 +106,8 @@ void tare_round_floats(const float *row, int64_t n, enum tare_mlx_mode mode, enu
             step = ldexpf(1, exponent);
         }
         for (int64_t i = 0; i < group_size; i++) {
-            const float at = step != 0 ? x[i] / step : 0;
-            to[i] = mode == TARE_MLX_MXFP8 ? tare_to_e4m3(at) : to_e2m1(at);
+            const float at = step != 0 ? tare_float_round(stored, x[i] / step) : 0;
+            to[i] = mode == TARE_MLX_MXFP8 ? tare_to_e4m3(at) : to_e2m1(at, stored);
         }
     }
 }

@@ -110,10 +110,9 @@ static enum tare_code read_options(struct tare_quantizing *q, const struct tare_
         return tare_fail(err, TARE_E_UNKNOWN, options->to, "is no format that tare quantizes to; there are mlx, gguf");
     if (!format) {
         tare_quantizing_mlx(q);
-        return options->type || options->pure
-                   ? tare_fail(err, TARE_E_ARGUMENT, options->type ? options->type : "pure",
-                               "is of gguf; mlx has bits, a group size, a mode or a recipe")
-                   : read_form(q, options, err);
+        return options->type || options->pure ? tare_fail(err, TARE_E_ARGUMENT, options->type ? options->type : "pure",
+                                                          "is of gguf; mlx has bits, a group size, a mode or a recipe")
+                                              : read_form(q, options, err);
     }
     const int type = index_of(tare_quantize_type, options->type);
     if (type < 0)

@@ -63,7 +63,7 @@ void tare_round_affine(const float *row, int64_t n, int bits, int64_t group_size
  * divides by the largest code. */
 void tare_round_floats(const float *row, int64_t n, enum tare_mlx_mode mode, enum tare_dtype stored, uint8_t *code,
                        uint8_t *scale);
-/* Bytes of a small float, rounded to nearest even; beyond 464 NaN, as in MLX. */
+/* The byte of a small float, rounded to nearest even; beyond 448 it is 448, as in MLX. */
 uint8_t tare_to_e4m3(float value);
 
 /* One row of n columns to blocks of Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 or Q6_K; n is a multiple of the block's columns. */

@@ -309,8 +309,7 @@ enum tare_code tare_dense_values(const struct tare_job *job, enum tare_dtype dty
         if (code)
             return code;
     }
-    return *made ? TARE_OK
-                 : tare_fail(err, TARE_E_INTERNAL, job->name, "no piece of its recipe lies in a tile of it");
+    return *made ? TARE_OK : tare_fail(err, TARE_E_INTERNAL, job->name, "no piece of its recipe lies in a tile of it");
 }
 
 enum tare_code tare_dense_tile(const struct tare_layout *layout, const struct tare_job *job, const struct tare_box *box,

@@ -241,8 +241,8 @@ static int64_t file_type(struct tare_saved *const *order, size_t n)
     static const struct {
         enum tare_dtype dtype;
         int64_t number;
-    } types[] = {{TARE_F32, 0},  {TARE_F16, 1},  {TARE_BF16, 32}, {TARE_Q4_0, 2},
-                 {TARE_Q4_1, 3}, {TARE_Q5_0, 8}, {TARE_Q5_1, 9}, {TARE_Q8_0, 7}, {TARE_MXFP4, 38}};
+    } types[] = {{TARE_F32, 0},  {TARE_F16, 1},  {TARE_BF16, 32}, {TARE_Q4_0, 2},  {TARE_Q4_1, 3},
+                 {TARE_Q5_0, 8}, {TARE_Q5_1, 9}, {TARE_Q8_0, 7},  {TARE_MXFP4, 38}};
     uint64_t most = 0;
     int64_t number = 0;
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
