@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""quantize.py TARE [GGML]: does tare quantize write the bytes that mlx-lm and ggml write?
+"""quantize.py TARE [GGML] | --fixture GGML FILE: does tare quantize write the bytes that mlx-lm and ggml write?
 
 Small random models of floats (llama untied, qwen2 tied, a mixture of experts), in float16, bfloat16 and float32, with rows
 that are all alike, all 0, tiny, of one sign, and halfway between codes. mlx-lm's convert() quantizes them in every mode, bits
@@ -24,8 +24,12 @@ try:
     import mlx_lm
     import numpy as np
     import tokenizers
-except ImportError as e:
-    print("skipped: " + str(e))
+except ImportError:
+    other = next((p for p in (os.environ.get("TARE_ORACLE"), "/opt/oracle/v/bin/python") if p and os.path.exists(p)), None)
+    if other and not os.environ.get("TARE_ORACLE_TRIED"):
+        os.environ["TARE_ORACLE_TRIED"] = "1"
+        os.execv(other, [other] + sys.argv)
+    print("no mlx-lm here: skipped")
     sys.exit(77)
 
 mx.set_default_device(mx.cpu)
@@ -219,7 +223,29 @@ def hold_gguf(count, tare, folder, source, config, type_, ggml):
     os.remove(made)
 
 
+def write_fixture(file, ggml):
+    """tests/data/quantize/rounded.bin: what tests/unit/quantize/test_round.c reads, in this order, all floats as float32."""
+    rng = np.random.default_rng(7)
+    rows = odd(rng.standard_normal((16, 256)).astype(np.float32) * 0.05, rng)[[1, 2, 4, 5, 7, 9, 10, 11, 12, 14]]
+    single = lambda a: np.array(a.astype(mx.float32)).tobytes()
+    with open(file, "wb") as f:
+        for d, dtype in enumerate(DTYPES.values()):
+            floats = mx.array(rows).astype(dtype)
+            f.write(single(floats))
+            for b, bits in enumerate((2, 3, 4, 5, 6, 8)):
+                made = mx.quantize(floats, bits=bits, group_size=(32, 64, 128)[(b + d) % 3])
+                f.write(np.array(made[0]).tobytes() + single(made[1]) + single(made[2]))
+            for mode in ("mxfp4", "mxfp8", "nvfp4"):
+                made = mx.quantize(floats, mode=mode)
+                f.write(np.array(made[0]).tobytes() + np.array(made[1]).tobytes())
+        for type_ in ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q6_K"):
+            f.write(blocks(ggml, rows, gguf.GGMLQuantizationType[type_]).tobytes())
+
+
 def main():
+    if sys.argv[1] == "--fixture":
+        write_fixture(sys.argv[3], ctypes.CDLL(sys.argv[2]))
+        return 0
     tare, ggml, count = sys.argv[1], ctypes.CDLL(sys.argv[2]) if len(sys.argv) > 2 else None, Count()
     with tempfile.TemporaryDirectory() as folder:
         models = []
