@@ -41,6 +41,7 @@
 #include "tare/convert.h"
 #include "tare/generate.h"
 #include "tare/plan.h"
+#include "tare/quantize.h"
 #include "tare/reader.h"
 #include "tare/session.h"
 #include "tare/text.h"

@@ -12,7 +12,7 @@ import tempfile
 # A folder within a room has a line of its own where the order matters; else it belongs to its room. "." is src/tare.c.
 LEVELS = [["base"], ["kernels", "config", "open", "gguf"], ["text", "template"], ["grammar"], ["module"], ["packing"], ["names", "tree"],
           ["blocks"], ["blocks/attention", "blocks/recurrent", "blocks/feed_forward", "blocks/stream"], ["models"], ["plan"],
-          ["run/weights"], ["run/session", "run"], ["save"], ["read"], ["audit"], ["repair"], ["hub"], ["."]]
+          ["run/weights"], ["run/session", "run"], ["save"], ["quantize"], ["read"], ["audit"], ["repair"], ["hub"], ["."]]
 BESIDE = {"config": {"open"}, "open": {"gguf"}, "template": {"text"}}
 LONGEST = 600  # lines; a file that says in its first five lines that it is generated may be longer
 MOST = 45  # files of a folder of src/: some forty can be read as a list, more are two rooms

@@ -118,6 +118,14 @@ enum tare_code tare_convert(tare_model *model, const char *folder, const struct 
     if (!format)
         return tare_fail(err, TARE_E_UNKNOWN, options.to, "is no format that tare writes; it writes %s",
                          format_names(names));
+    return tare_save(model, folder, format, &options, err);
+}
+
+enum tare_code tare_save(tare_model *model, const char *folder, const struct tare_save_format *format,
+                         const struct tare_convert_options *given, struct tare_error *err)
+{
+    const struct tare_convert_options options = *given;
+    enum tare_code code = TARE_OK;
     if (options.dtype && !known_dtype(options.dtype))
         return tare_fail(err, TARE_E_ARGUMENT, options.dtype,
                          "is no dtype that tare writes; it writes float32, "

@@ -24,7 +24,8 @@ struct tile {
     const struct tare_box *box;
     struct tare_worker *worker;
     struct tare_error *err;
-    unsigned char *data; /* of the target's dtype */
+    enum tare_dtype dtype; /* of what is made */
+    unsigned char *data;
 };
 
 /* The part of piece number k inside the box, as a view of the module and of the tile; false: nothing of it. */
@@ -207,7 +208,7 @@ enum tare_code tare_cast_floats(const struct tare_job *job, const char *from, co
 static enum tare_code cast(const struct tile *tile, const struct tare_piece *piece, const void *from, int64_t n,
                            void *to)
 {
-    const enum tare_dtype stored = piece->dtype, dtype = tile->job->target.dtype;
+    const enum tare_dtype stored = piece->dtype, dtype = tile->dtype;
     for (int64_t k = 0; k < n; k++) {
         const double exact = tare_real_at(from, stored, k);
         const float value = (float)exact;
@@ -245,7 +246,7 @@ static bool needs_rows(const struct tare_piece *piece)
 static enum tare_code compute_piece(const struct tile *tile, const struct view *view, size_t k)
 {
     const struct tare_piece *piece = &tile->job->flat.pieces[k];
-    const size_t stored = tare_dtype_size(piece->dtype), size = tare_dtype_size(tile->job->target.dtype);
+    const size_t stored = tare_dtype_size(piece->dtype), size = tare_dtype_size(tile->dtype);
     struct view gather = *view, spread = *view;
     const int64_t n = compact(&gather);
     unsigned char *raw = tare_buffer_room(&tile->worker->stage[0], (size_t)n * stored);
@@ -268,7 +269,7 @@ static enum tare_code compute_piece(const struct tile *tile, const struct view *
 /* The whole tile as one stretch of one module, or NULL. */
 static const void *stretch(const struct tile *tile, const struct view *view, size_t k, size_t bytes)
 {
-    const size_t size = tare_dtype_size(tile->job->target.dtype);
+    const size_t size = tare_dtype_size(tile->dtype);
     if (view->rank != 1 || view->from[0] != 1 || view->to[0] != 1 || (size_t)view->shape[0] * size != bytes)
         return NULL;
     return (const unsigned char *)tile->job->parts[k][TARE_PART_WEIGHT] + (size_t)view->from_start * size;
@@ -277,12 +278,12 @@ static const void *stretch(const struct tile *tile, const struct view *view, siz
 static enum tare_code make_piece(struct tile *tile, size_t k, size_t bytes, const void **made)
 {
     const struct tare_piece *piece = &tile->job->flat.pieces[k];
-    const size_t size = tare_dtype_size(tile->job->target.dtype);
+    const size_t size = tare_dtype_size(tile->dtype);
     struct view view;
     if (!view_of(tile, k, &view))
         return TARE_OK;
     coalesce(&view);
-    const bool raw = !needs_rows(piece) && piece->dtype == tile->job->target.dtype;
+    const bool raw = !needs_rows(piece) && piece->dtype == tile->dtype;
     if (raw && (*made = stretch(tile, &view, k, bytes)))
         return TARE_OK;
     *made = tile->data = tare_buffer_room(&tile->worker->tile, bytes);
@@ -295,10 +296,25 @@ static enum tare_code make_piece(struct tile *tile, size_t k, size_t bytes, cons
     return TARE_OK;
 }
 
+enum tare_code tare_dense_values(const struct tare_job *job, enum tare_dtype dtype, const struct tare_box *box,
+                                 struct tare_worker *worker, const void **made, struct tare_error *err)
+{
+    struct tile tile = {.job = job, .box = box, .worker = worker, .err = err, .dtype = dtype};
+    int64_t count = 1;
+    for (int k = 0; k < job->rank; k++)
+        count *= box->high[k] - box->low[k];
+    *made = NULL;
+    for (size_t k = 0; k < job->flat.n; k++) {
+        const enum tare_code code = make_piece(&tile, k, (size_t)count * tare_dtype_size(dtype), made);
+        if (code)
+            return code;
+    }
+    return *made ? TARE_OK : tare_fail(err, TARE_E_INTERNAL, job->name, "no piece of its recipe lies in a tile of it");
+}
+
 enum tare_code tare_dense_tile(const struct tare_layout *layout, const struct tare_job *job, const struct tare_box *box,
                                struct tare_worker *worker, uint64_t *bytes, struct tare_error *err)
 {
-    struct tile tile = {.job = job, .box = box, .worker = worker, .err = err};
     int64_t first = 0, count = 1;
     for (int k = 0; k < job->rank; k++) {
         first = first * job->shape[k] + box->low[k];
@@ -306,13 +322,9 @@ enum tare_code tare_dense_tile(const struct tare_layout *layout, const struct ta
     }
     const size_t size = tare_dtype_size(job->target.dtype), n = (size_t)count * size;
     const void *made = NULL;
-    for (size_t k = 0; k < job->flat.n; k++) {
-        const enum tare_code code = make_piece(&tile, k, n, &made);
-        if (code)
-            return code;
-    }
-    if (!made)
-        return tare_fail(err, TARE_E_INTERNAL, job->name, "no piece of its recipe lies in a tile of it");
+    const enum tare_code code = tare_dense_values(job, job->target.dtype, box, worker, &made, err);
+    if (code)
+        return code;
     *bytes += n;
     return tare_saved_write(layout, job->saved[TARE_PART_WEIGHT], made, n, (uint64_t)first * size, err);
 }

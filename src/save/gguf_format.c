@@ -106,7 +106,7 @@ static bool whole_rows(const struct tare_job *job)
     return last > 0;
 }
 
-static void cut_rows(struct tare_job *job, double row_bytes)
+void tare_gguf_cut(struct tare_job *job, double row_bytes)
 {
     int64_t step = (int64_t)(TILE_BYTES / row_bytes);
     step = step > TILE_ROWS ? step - step % TILE_ROWS : row_bytes * TILE_ROWS < 8 * TILE_BYTES ? TILE_ROWS : 8;
@@ -135,7 +135,7 @@ static enum tare_code lay_out_blocks(struct tare_layout *layout, const struct ta
     const struct tare_block_size block = tare_dtype_block(type);
     job->target = (struct tare_target){.packed = true, .dtype = type};
     const int64_t row = job->flat.shape[job->flat.rank - 1] / block.columns * block.bytes;
-    cut_rows(job, (double)row);
+    tare_gguf_cut(job, (double)row);
     return tare_layout_add(layout, TARE_PART_WEIGHT, name, type, job->flat.rank, job->flat.shape, err);
 }
 
@@ -168,7 +168,7 @@ static enum tare_code lay_out_floats(struct tare_layout *layout, struct tare_job
         return tare_fail(err, TARE_E_TARGET, job->name, "its rows are put together of columns; GGUF needs them moved");
     if (job->half) {
         job->target.packed = true; /* gguf_tile.c makes it */
-        cut_rows(job, (double)job->flat.shape[job->flat.rank - 1] * (double)tare_dtype_size(dtype));
+        tare_gguf_cut(job, (double)job->flat.shape[job->flat.rank - 1] * (double)tare_dtype_size(dtype));
         if (job->flat.rank < 2 && job->tiles > 1)
             return tare_fail(err, TARE_E_TARGET, job->name,
                              "a vector of %lld numbers, more than any model's heads have",
@@ -246,10 +246,10 @@ static int64_t file_type(struct tare_saved *const *order, size_t n)
     static const struct {
         enum tare_dtype dtype;
         int64_t number;
-    } types[] = {{TARE_F32, 0},      {TARE_F16, 1},     {TARE_Q4_0, 2},     {TARE_Q4_1, 3},   {TARE_Q8_0, 7},
-                 {TARE_IQ2_XXS, 19}, {TARE_IQ2_XS, 20}, {TARE_IQ3_XXS, 23}, {TARE_IQ1_S, 24}, {TARE_IQ4_NL, 25},
-                 {TARE_IQ3_S, 26},   {TARE_IQ2_S, 28},  {TARE_IQ4_XS, 30},  {TARE_IQ1_M, 31}, {TARE_BF16, 32},
-                 {TARE_TQ1_0, 36},   {TARE_TQ2_0, 37},  {TARE_MXFP4, 38}};
+    } types[] = {{TARE_F32, 0},    {TARE_F16, 1},     {TARE_Q4_0, 2},     {TARE_Q4_1, 3},    {TARE_Q5_0, 8},
+                 {TARE_Q5_1, 9},   {TARE_Q8_0, 7},    {TARE_IQ2_XXS, 19}, {TARE_IQ2_XS, 20}, {TARE_IQ3_XXS, 23},
+                 {TARE_IQ1_S, 24}, {TARE_IQ4_NL, 25}, {TARE_IQ3_S, 26},   {TARE_IQ2_S, 28},  {TARE_IQ4_XS, 30},
+                 {TARE_IQ1_M, 31}, {TARE_BF16, 32},   {TARE_TQ1_0, 36},   {TARE_TQ2_0, 37},  {TARE_MXFP4, 38}};
     uint64_t most = 0;
     int64_t number = 0;
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {

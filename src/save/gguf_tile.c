@@ -26,15 +26,20 @@ struct tile {
     struct tare_codes codes; /* ROWS rows */
 };
 
-/* The place of a parameter's row within the tile, which holds whole heads: row h * half + j of a head becomes 2j + h.
- */
+/* Row h * half + j of a head becomes 2j + h. */
+int64_t tare_gguf_row(const struct tare_job *job, int64_t row)
+{
+    const int64_t half = job->half;
+    if (!half)
+        return row;
+    const int64_t in_head = row % (2 * half);
+    return row - in_head + 2 * (in_head % half) + in_head / half;
+}
+
+/* The place of a parameter's row within the tile, which holds whole heads. */
 static int64_t place_of(const struct tile *tile, int64_t row)
 {
-    const int64_t half = tile->job->half;
-    if (!half)
-        return row - tile->low;
-    const int64_t in_head = row % (2 * half);
-    return row - in_head + 2 * (in_head % half) + in_head / half - tile->low;
+    return tare_gguf_row(tile->job, row) - tile->low;
 }
 
 static enum tare_code fail_scale(const struct tile *tile, const struct tare_module *module, int64_t row,

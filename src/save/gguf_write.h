@@ -50,5 +50,9 @@ enum tare_code tare_gguf_family(struct tare_gguf_out *out, struct tare_model *mo
 enum tare_code tare_gguf_vocabulary(struct tare_pairs *pairs, const struct tare_model *model, int64_t rows,
                                     const struct tare_convert_options *options, struct tare_error *err);
 tare_tile_fn tare_gguf_tile;
+/* Cuts a job into tiles of rows, or of whole heads where rows change places. */
+void tare_gguf_cut(struct tare_job *job, double row_bytes);
+/* Where row `row` of a parameter goes: rows of a head change places (gguf_tile.c). */
+int64_t tare_gguf_row(const struct tare_job *job, int64_t row);
 
 #endif

@@ -116,6 +116,7 @@ static void add_options(XXH3_state_t *state, const struct tare_layout *layout, c
     add_text(state, tare_version());
     add_text(state, layout->format->name);
     add_text(state, options->dtype);
+    add_text(state, layout->rounding);
     add_number(state, (uint64_t)options->keep_dtypes | (uint64_t)options->exact << 1 | (uint64_t)options->proof << 2 |
                           (uint64_t)model->options.no_data << 3);
     add_number(state, options->shard_size);

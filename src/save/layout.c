@@ -132,7 +132,7 @@ static enum tare_code add_job(struct tare_layout *layout, struct tare_model *mod
     if ((code = map_pieces(layout, model, job, err)) ||
         (code = layout->format->lay_out(layout, model, job, options, err)))
         return code;
-    if (layout->format->file && job->target.packed)
+    if (layout->format->file && job->target.packed && job->way == TARE_WAY_EXACT)
         job->way = TARE_WAY_ROUNDED; /* what its blocks keep of zeros is not looked at */
     job->first_task = layout->n_tasks;
     layout->n_tasks += (size_t)(job->leading * job->tiles);

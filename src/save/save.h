@@ -146,6 +146,9 @@ struct tare_layout {
     uint64_t parameters; /* logical elements */
     struct tare_form usual;
     void *own; /* the format's, from its begin() to its release() */
+    /* Set by the format's begin() where floats are quantized: "affine, 4 bits, group size 64", which the card, tare.json
+     * and the identity of the output have; NULL: nothing is quantized. In the arena. */
+    const char *rounding;
 };
 
 struct tare_box;
@@ -200,6 +203,11 @@ struct tare_save_format {
 const struct tare_save_format *tare_format_at(size_t k);
 /* That of a word for --to, or NULL. */
 const struct tare_save_format *tare_format_find(const char *name);
+
+/* tare_convert() without its reading of options->to: a plan into the files of a format, which need not be one of those
+ * that formats.def lists. The options are whole ones of this library. */
+enum tare_code tare_save(struct tare_model *model, const char *folder, const struct tare_save_format *format,
+                         const struct tare_convert_options *options, struct tare_error *err);
 
 /* Stage 6 of a plan, target: every format is asked what it foresees for the model. */
 enum tare_code tare_target_foresee(struct tare_model *model, struct tare_error *err);
@@ -333,6 +341,10 @@ enum tare_code tare_tile_hold(const struct tare_layout *layout, const struct tar
 enum tare_code tare_dequantized_tile(const struct tare_layout *layout, const struct tare_job *job,
                                      const struct tare_box *box, struct tare_worker *worker, uint64_t *bytes,
                                      struct tare_error *err);
+/* The values of a job that lie in a box, in a float dtype and without gaps. *made is in worker->tile or in the mapped
+ * input, and holds until the next tile; worker->stage and worker->floats are used meanwhile. */
+enum tare_code tare_dense_values(const struct tare_job *job, enum tare_dtype dtype, const struct tare_box *box,
+                                 struct tare_worker *worker, const void **made, struct tare_error *err);
 /* Values of `job`, n of them, cast to F16, BF16 or F32 and counted; an overflow is refused. */
 enum tare_code tare_cast_floats(const struct tare_job *job, const char *from, const float *values, int64_t n,
                                 enum tare_dtype dtype, void *to, struct tare_tally *tally, struct tare_error *err);

@@ -238,7 +238,9 @@ enum tare_code tare_card_write(const struct tare_layout *layout, const struct ta
     tare_text_format(&text, "---\nlibrary_name: %s\npipeline_tag: text-generation\ntags:\n- %s\n---\n\n", library,
                      layout->format->name);
     tare_text_format(&text, "# %s\n\nMade by tare %s from %s", name, tare_version(), from);
-    if (layout->usual.bits)
+    if (layout->rounding)
+        tare_text_format(&text, ": floats rounded to nearest, %s", layout->rounding);
+    else if (layout->usual.bits)
         tare_text_format(&text, ": %d bits, group size %lld. Codes and scales are those of the source, unchanged",
                          layout->usual.bits, (long long)layout->usual.group_size);
     tare_text_format(&text, ".\n\n```bash\n%.*s%s%s\n```\n", (int)(mark ? (size_t)(mark - usage) : strlen(usage)),

@@ -224,6 +224,8 @@ static void put_target(struct tare_text *text, const struct tare_account *accoun
     tare_text_puts(text, "{");
     put_string(text, 2, true, "format", account->layout->format->name);
     put_string(text, 2, false, "dtype", options->dtype);
+    if (account->layout->rounding)
+        put_string(text, 2, false, "quantized", account->layout->rounding);
     put_key(text, 2, false, "keep_dtypes");
     tare_text_puts(text, options->keep_dtypes ? "true" : "false");
     put_key(text, 2, false, "exact");

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT
+ * quantize.c - tare quantize: rounds the floats of a model to few bits and writes the result. */
+#include <stdio.h>
+
+#include "cli.h"
+#include "print.h"
+#include "progress.h"
+#include "report.h"
+#include "source.h"
+
+static const char *const dtypes[] = {"float32", "bfloat16", "float16", NULL};
+
+struct asked {
+    struct tare_quantize_options quantize;
+    const char *folder;
+    bool no_data;
+    int tie;
+    int to;
+    int mode;
+    int recipe;
+    int type;
+    int dtype;
+    int64_t bits;
+    int64_t group;
+    int64_t threads;
+};
+
+static const struct cli_flag flags[] = {
+    {.name = "output",
+     .letter = 'o',
+     CLI_IS_TEXT(struct asked, folder),
+     .value = "DIR",
+     .takes = CLI_TAKES_FOLDER,
+     .needed = true,
+     .help = "the folder to write; it may not exist yet"},
+    {.name = "to",
+     CLI_IS_CHOICE(struct asked, to),
+     .value = "FORMAT",
+     .usual = true,
+     .help = "what to write",
+     .choice = tare_quantize_format,
+     .more =
+         "mlx, the default: for mlx-lm. gguf: one file for llama.cpp, DIR/model.gguf, or DIR itself where that ends "
+         "in .gguf."},
+    {.name = "bits",
+     CLI_IS_WHOLE(struct asked, bits, 2, 8),
+     .value = "N",
+     .usual = true,
+     .help = "mlx: bits of a code, 4 by default",
+     .more = "Affine has 2, 3, 4, 5, 6 and 8; each other mode has one number of bits."},
+    {.name = "group",
+     CLI_IS_WHOLE(struct asked, group, 16, 128),
+     .value = "N",
+     .usual = true,
+     .help = "mlx: columns that share a scale, 64 by default",
+     .more = "Affine has 32, 64 and 128; each other mode has one size."},
+    {.name = "mode",
+     CLI_IS_CHOICE(struct asked, mode),
+     .value = "MODE",
+     .help = "mlx: what codes and scales are",
+     .choice = tare_quantize_mode},
+    {.name = "recipe",
+     CLI_IS_CHOICE(struct asked, recipe),
+     .value = "RECIPE",
+     .help = "mlx: more bits for values, down projections and the head",
+     .choice = tare_quantize_recipe,
+     .more =
+         "They are mlx-lm's: mixed_3_6 has 3 bits, and 6 for these modules in an eighth of the layers at either end "
+         "and in every third between; the head has 6 always."},
+    {.name = "type",
+     CLI_IS_CHOICE(struct asked, type),
+     .value = "TYPE",
+     .usual = true,
+     .help = "gguf: the type of blocks, Q4_0 by default",
+     .choice = tare_quantize_type},
+    {.name = "pure",
+     CLI_IS_SWITCH(struct asked, quantize.pure),
+     .help = "gguf: the output head has the type, too",
+     .more = "Otherwise it has Q6_K, or Q8_0 where its columns are no multiple of 256, as llama-quantize has it."},
+    {.name = "dtype",
+     CLI_IS_CHOICE(struct asked, dtype),
+     .value = "DTYPE",
+     .help = "cast floats to this before they are rounded",
+     .choices = dtypes,
+     .more = "Otherwise mlx has the torch_dtype of config.json, as mlx-lm does, and gguf rounds the stored floats."},
+    CLI_FLAG_TIE(struct asked, tie),
+    {.name = "no-data",
+     CLI_IS_SWITCH(struct asked, no_data),
+     .help = "plan from headers only: the head is not compared"},
+    {.name = "no-sums",
+     CLI_IS_SWITCH(struct asked, quantize.no_sums),
+     .help = "no hashes in tare.json; a killed run begins anew"},
+    CLI_FLAG_THREADS(struct asked, threads),
+};
+
+/* Quantizes, with a bar on stderr, and says what was done. Returns the exit status. */
+static int execute(tare_model *model, const char *folder, struct tare_quantize_options *options)
+{
+    struct cli_progress progress = cli_progress_init();
+    struct tare_convert_summary done = TARE_CONVERT_SUMMARY_INIT;
+    struct tare_error err = {0};
+    const double start = cli_seconds();
+    options->progress = cli_progress_show;
+    options->user = &progress;
+    options->summary = &done;
+    const enum tare_code code = tare_quantize(model, folder, options, &err);
+    cli_progress_wipe(&progress);
+    if (code != TARE_OK)
+        return cli_fail(&err);
+    if (progress.on) {
+        if (done.kept)
+            fprintf(stderr, "%zu of %zu modules were there already, from an earlier run\n", done.kept, done.modules);
+        fprintf(stderr, "%zu of %zu modules rounded in %.1f s, written to ", done.one_way, done.modules,
+                cli_seconds() - start);
+        cli_put(stderr, folder);
+        putc('\n', stderr);
+    }
+    return 0;
+}
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
+{
+    struct asked asked = {.quantize = TARE_QUANTIZE_OPTIONS_INIT,
+                          .tie = TARE_TIE_AUTO,
+                          .mode = -1,
+                          .recipe = -1,
+                          .type = -1,
+                          .dtype = -1};
+    int words = 0;
+    const int status = cli_parse(verb, &asked, argc, argv, &words);
+    if (status != CLI_GO_ON)
+        return status;
+
+    struct cli_source source;
+    struct tare_error err = {0};
+    tare_model *model = NULL;
+    if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
+        return cli_fail(&err);
+    source.options.tie = (enum tare_tie)asked.tie;
+    source.options.no_data = asked.no_data;
+    source.options.threads = (int)asked.threads;
+    cli_interrupt_catch();
+    int result = 0;
+    if (cli_source_plan(&source, &model, &err) != TARE_OK) {
+        result = cli_fail(&err);
+    } else {
+        cli_report_warn(model);
+        asked.quantize.to = tare_quantize_format((size_t)asked.to);
+        asked.quantize.mode = asked.mode < 0 ? NULL : tare_quantize_mode((size_t)asked.mode);
+        asked.quantize.recipe = asked.recipe < 0 ? NULL : tare_quantize_recipe((size_t)asked.recipe);
+        asked.quantize.type = asked.type < 0 ? NULL : tare_quantize_type((size_t)asked.type);
+        asked.quantize.dtype = asked.dtype < 0 ? NULL : dtypes[asked.dtype];
+        asked.quantize.bits = (int)asked.bits;
+        asked.quantize.group = (int)asked.group;
+        asked.quantize.threads = (int)asked.threads;
+        result = execute(model, asked.folder, &asked.quantize);
+    }
+    tare_model_free(model);
+    return result;
+}
+
+const struct cli_verb cli_quantize = {
+    .name = "quantize",
+    .summary = "Round its floats to few bits.",
+    .about =
+        "Rounds the floats of a model to nearest and writes the result: the bytes are those that mlx-lm's convert -q "
+        "or "
+        "llama-quantize writes. What is packed already is refused by its name; tare convert changes its format and "
+        "rounds no codes.\n\n"
+        "The folder appears under its name only when complete, tare.json lies beside the tensors, and a run that was "
+        "killed continues, as with tare convert. Memory does not grow with the model.",
+    .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"tare convert models/fable -o fable-floats --to dense", "Makes a model of floats."},
+                 {"tare quantize fable-floats -o fable-4bit --group 32", "Rounds it to 4 bits for mlx-lm."},
+                 {"tare quantize fable-floats -o fable-q8.gguf --to gguf --type Q8_0", "One file for llama.cpp."}},
+    .see = "convert explain perplexity",
+    .run = run,
+};

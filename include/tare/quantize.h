@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tare/quantize.h - round the floats of a plan to few bits.
+ * A part of tare.h, which says what holds for all of it.
+ */
+#ifndef TARE_QUANTIZE_H
+#define TARE_QUANTIZE_H
+
+#include "convert.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- quantize ---------------------------------------------------------------------------------------------------- */
+
+struct tare_quantize_options {
+    /* sizeof(struct tare_quantize_options). */
+    size_t size;
+    /* "mlx" or "gguf"; NULL: "mlx". */
+    const char *to;
+    /* mlx: a word of tare_quantize_mode(); NULL: "affine". */
+    const char *mode;
+    /* mlx: a word of tare_quantize_recipe(), for unlike bits in unlike modules; NULL: the model's own rules. */
+    const char *recipe;
+    /* gguf: a word of tare_quantize_type(); NULL: "Q4_0". */
+    const char *type;
+    /* mlx: of a code, 2, 3, 4, 5, 6 or 8; 0: what the mode has, 4 for affine. */
+    int bits;
+    /* mlx: columns that share a scale, 32, 64 or 128; 0: what the mode has, 64 for affine. */
+    int group;
+    /* gguf: the output head, too, has the type; else, as llama-quantize has it, Q6_K or Q8_0. */
+    bool pure;
+    /* Write tare.json without hashes. A run that is killed then begins anew. */
+    bool no_sums;
+    /* 0: as planned. */
+    int threads;
+    /* What floats are cast to before they are rounded, "float32", "bfloat16" or "float16"; NULL: mlx has the torch_dtype
+     * of config.json where there is one, as mlx-lm does, and gguf the stored floats. */
+    const char *dtype;
+    /* Bytes; 0: 5 GB. */
+    uint64_t shard_size;
+    tare_progress_fn progress;
+    void *user;
+    /* Receives what was done; may be NULL. */
+    struct tare_convert_summary *summary;
+    /* The threads to work with, in the place of `threads` and of the plan's; NULL: those. */
+    tare_threads *pool;
+};
+#define TARE_QUANTIZE_OPTIONS_INIT TARE_SIZED(tare_quantize_options)
+
+/* Fill with the defaults, for languages without the macro; size is sizeof(struct tare_quantize_options). Any thread. */
+TARE_API void tare_quantize_options_init(struct tare_quantize_options *options, size_t size);
+
+/* The word of format, mode, type or recipe number `index` that tare_quantize() knows; NULL past the end. Static; any
+ * thread. */
+TARE_API const char *tare_quantize_format(size_t index);
+TARE_API const char *tare_quantize_mode(size_t index);
+TARE_API const char *tare_quantize_type(size_t index);
+TARE_API const char *tare_quantize_recipe(size_t index);
+
+/*
+ * Round the floats of a plan to nearest, tile by tile, into a folder: the bytes are those that mlx-lm's convert -q and
+ * llama-quantize write (docs/quantizing.md).
+ *
+ *   model    must load, and hold floats: a packed module is refused by its name
+ *   folder   as for tare_convert(), which says what happens to it, and how a later call continues
+ *   options  may be NULL
+ *
+ * Returns TARE_OK; TARE_E_ARGUMENT for bits, a group or a word that the format does not have; TARE_E_TARGET for a module
+ * that cannot be rounded; and what tare_convert() returns. Memory beyond the mapped input: at most 64 MiB a thread.
+ */
+TARE_API enum tare_code tare_quantize(tare_model *model, const char *folder,
+                                      const struct tare_quantize_options *options, struct tare_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

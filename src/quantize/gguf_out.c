@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT
+ * gguf_out.c - floats rounded to GGUF's blocks: which tensors, which type each has, and a tile of rows.
+ *
+ * As llama-quantize without an importance matrix: matrices of the layers and the embedding have the type; the output
+ * head (or the embedding, where it is the head) has Q6_K, or Q8_0 where its columns are no multiple of 256; norms,
+ * routers and what is small stay. Of eight experts, keys and values have Q8_0. Source: docs/quantizing.md.
+ */
+#include <string.h>
+
+#include "base/text.h"
+#include "quantize/quantizing.h"
+#include "save/gguf_write.h"
+
+/* Whether the output head is a tensor of its own, and whether there are eight experts. */
+struct facts {
+    bool head, eight;
+};
+
+static const struct tare_quantizing *of(const struct tare_layout *layout)
+{
+    return (const struct tare_quantizing *)(const void *)layout->format;
+}
+
+static enum tare_code begin(struct tare_layout *layout, struct tare_model *model,
+                            const struct tare_convert_options *options, struct tare_error *err)
+{
+    const struct tare_quantizing *q = of(layout);
+    layout->rounding = tare_arena_format(&layout->arena, "%s%s", tare_dtype_name(q->type), q->pure ? ", pure" : "");
+    return layout->rounding ? q->base->begin(layout, model, options, err) : tare_fail_memory(err);
+}
+
+static struct facts facts_of(const struct tare_model *model)
+{
+    const struct tare_parameter *head = model->tree.head.weight;
+    struct facts facts = {.head = head && head->active && head->entry};
+    for (size_t k = 0; k < model->tree.n; k++) {
+        const struct tare_parameter *p = model->tree.parameters[k];
+        facts.eight |= p->kind == TARE_KIND_EXPERTS && p->rank == 3 && p->shape[0] == 8;
+    }
+    return facts;
+}
+
+/* Tensors that llama-quantize leaves as they are, by a part of their names. */
+static bool stays(const char *name)
+{
+    static const char *const parts[] = {"_norm.weight",
+                                        "ffn_gate_inp.weight",
+                                        "altup",
+                                        "laurel",
+                                        "per_layer_model_proj",
+                                        "position_embd.weight",
+                                        "token_types.weight",
+                                        "ssm_conv1d.weight",
+                                        "shortconv.conv.weight"};
+    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
+        if (strstr(name, parts[k]))
+            return true;
+    return !tare_ends_with(name, "weight");
+}
+
+static enum tare_dtype type_of(const struct tare_quantizing *q, const struct tare_model *model, const char *name,
+                               int64_t columns)
+{
+    const struct facts facts = facts_of(model);
+    if (q->pure || q->type == TARE_Q8_0)
+        return q->type;
+    if (!strcmp(name, "output.weight") || (!facts.head && !strcmp(name, "token_embd.weight")))
+        return columns % 256 ? TARE_Q8_0 : TARE_Q6_K;
+    if (facts.eight && (strstr(name, "attn_v.weight") || strstr(name, "attn_k.weight")))
+        return TARE_Q8_0;
+    return q->type;
+}
+
+static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
+                              const struct tare_convert_options *options, struct tare_error *err)
+{
+    const struct tare_quantizing *q = of(layout);
+    enum tare_code code = tare_quantizing_floats(job, err);
+    if (code || (code = q->base->lay_out(layout, model, job, options, err)))
+        return code;
+    struct tare_saved *saved = &layout->saved[layout->n_saved - 1]; /* what the base has laid out, as floats */
+    if (saved->rank < 2 || stays(saved->name))
+        return TARE_OK;
+    const int64_t columns = saved->shape[saved->rank - 1], count = tare_shape_count(saved->rank, saved->shape);
+    const enum tare_dtype type = type_of(q, model, saved->name, columns);
+    const struct tare_block_size block = tare_dtype_block(type);
+    if (columns % block.columns)
+        return tare_fail(err, TARE_E_TARGET, job->name,
+                         "its %lld columns are no whole blocks of %lld, which %s has; --to mlx leaves such modules as "
+                         "floats",
+                         (long long)columns, (long long)block.columns, tare_dtype_name(type));
+    saved->dtype = type;
+    saved->size = (uint64_t)(count / block.columns * block.bytes);
+    job->target = (struct tare_target){.packed = true, .dtype = type};
+    job->way = TARE_WAY_ONE;
+    tare_gguf_cut(job, (double)columns * (double)sizeof(float));
+    return TARE_OK;
+}
+
+static enum tare_code tile(const struct tare_layout *layout, const struct tare_job *job, const struct tare_box *box,
+                           struct tare_worker *worker, uint64_t *bytes, struct tare_error *err)
+{
+    const enum tare_dtype type = job->target.dtype;
+    if ((unsigned)type < TARE_DTYPE_COUNT)
+        return tare_gguf_tile(layout, job, box, worker, bytes, err);
+    const struct tare_block_size block = tare_dtype_block(type);
+    const int64_t low = box->low[job->axis], rows = box->high[job->axis] - low, columns = job->shape[job->rank - 1];
+    const size_t row_bytes = (size_t)(columns / block.columns * block.bytes);
+    const void *made = NULL;
+    int64_t first = 0; /* row of the flattened output */
+    for (int k = 0; k <= job->axis; k++)
+        first = first * job->shape[k] + box->low[k];
+    enum tare_code code = tare_dense_values(job, job->flat.dtype, box, worker, &made, err);
+    unsigned char *to = code ? NULL : tare_buffer_room(&worker->stage[0], (size_t)rows * row_bytes);
+    float *values = code ? NULL : tare_buffer_room(&worker->floats, (size_t)columns * sizeof *values);
+    if (!code && (!to || !values))
+        code = tare_fail_memory(err);
+    for (int64_t r = 0; r < rows && !code; r++) {
+        for (int64_t i = 0; i < columns; i++)
+            values[i] = tare_float_at(made, job->flat.dtype, r * columns + i);
+        if (!(code = tare_quantizing_finite(job, values, columns, first + r, err)))
+            tare_round_blocks(values, columns, type, to + (size_t)(tare_gguf_row(job, low + r) - low) * row_bytes);
+    }
+    *bytes += (size_t)rows * row_bytes;
+    return code ? code
+                : tare_saved_write(layout, job->saved[TARE_PART_WEIGHT], to, (size_t)rows * row_bytes,
+                                   (uint64_t)first * row_bytes, err);
+}
+
+void tare_quantizing_gguf(struct tare_quantizing *quantizing)
+{
+    quantizing->base = &tare_format_gguf;
+    quantizing->format = tare_format_gguf;
+    quantizing->format.begin = begin;
+    quantizing->format.lay_out = lay_out;
+    quantizing->format.tile = tile;
+}
