@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "cli.h"
+#include "html.h"
 #include "print.h"
 #include "progress.h"
 #include "source.h"
@@ -84,13 +85,22 @@ static void print(const struct tare_diff_report *report, bool all)
     summary(report);
 }
 
-static int compare(tare_model *const model[2], int threads, bool json, bool all)
+struct asked {
+    bool json;
+    bool all;
+    const char *html;
+    int tie;
+    int zeros;
+    int64_t threads;
+};
+
+static int compare(tare_model *const model[2], const struct asked *asked)
 {
     struct tare_diff_options options = TARE_DIFF_OPTIONS_INIT;
     struct cli_progress progress = cli_progress_init();
     struct tare_error err = {0};
     tare_diff *diff = NULL;
-    options.threads = threads;
+    options.threads = (int)asked->threads;
     options.progress = cli_progress_show;
     options.user = &progress;
     const enum tare_code code = tare_diff_open(&diff, model[0], model[1], &options, &err);
@@ -99,22 +109,16 @@ static int compare(tare_model *const model[2], int threads, bool json, bool all)
         return cli_fail(&err);
     const struct tare_diff_report *report = tare_diff_report(diff);
     int status = report->equal ? 0 : 1;
-    if (json) {
+    if (asked->html)
+        status = cli_html_write(asked->html, "diff.html", tare_diff_json(diff), status);
+    if (asked->json) {
         status = cli_put_made(tare_diff_json(diff), status);
-    } else {
-        print(report, all);
+    } else if (!asked->html) {
+        print(report, asked->all);
     }
     tare_diff_free(diff);
     return status;
 }
-
-struct asked {
-    bool json;
-    bool all;
-    int tie;
-    int zeros;
-    int64_t threads;
-};
 
 static const struct cli_flag flags[] = {
     {.name = "json",
@@ -122,6 +126,7 @@ static const struct cli_flag flags[] = {
      .usual = true,
      .help = "print every parameter as one JSON object (docs/json.md)"},
     {.name = "all", CLI_IS_SWITCH(struct asked, all), .usual = true, .help = "list equal parameters too"},
+    CLI_FLAG_HTML(struct asked, html),
     CLI_FLAG_TIE(struct asked, tie),
     CLI_FLAG_ZEROS(struct asked, zeros),
     CLI_FLAG_THREADS(struct asked, threads),
@@ -150,7 +155,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
             status = cli_fail(&err);
     }
     if (!status)
-        status = compare(model, (int)asked.threads, asked.json, asked.all);
+        status = compare(model, &asked);
     tare_model_free(model[0]);
     tare_model_free(model[1]);
     return status;

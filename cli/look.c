@@ -14,6 +14,7 @@ int cli_look(const struct cli_verb *verb, int argc, char **argv, struct cli_look
         return status;
 
     look->json = asked.json;
+    look->html = asked.html;
     struct cli_source source;
     if (cli_source_find(&source, look->words ? argv[0] : NULL, &look->err) != TARE_OK)
         return cli_fail(&look->err);

@@ -7,6 +7,8 @@
 
 struct cli_look {
     bool json;
+    /* The file of --html, or NULL. */
+    const char *html;
     /* How many words, beside flags, stand at the front of argv. */
     int words;
     /* The caller frees it. */
@@ -23,6 +25,8 @@ struct cli_look {
 /* The values of the flags, and the flags, which are all that the verb has. */
 struct cli_look_asked {
     bool json;
+    /* Of check alone. */
+    const char *html;
     bool no_data;
     int tie;
     int zeros;

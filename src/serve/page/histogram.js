@@ -1,24 +1,24 @@
 /* The histograms of one module: its codes, scales and zeros, or its numbers where it is not packed. */
 import {el, numberText, svg} from "./dom.js";
 
-const WIDTH = 560;
-const HEIGHT = 150;
+const WIDE = 560;
+const HIGH = 150;
 
 /* bins: counts; from, to: what the first and the last one stand for. */
 export function histogram(title, bins, from, to) {
   const most = Math.max(...bins, 1);
   const all = bins.reduce((sum, count) => sum + count, 0);
-  const step = WIDTH / bins.length;
+  const step = WIDE / bins.length;
   const bars = bins.map((count, at) => {
-    const high = (count / most) * (HEIGHT - 30);
+    const high = (count / most) * (HIGH - 30);
     const value = bins.length > 1 ? from + ((to - from) * at) / (bins.length - 1) : from;
-    return svg("rect", {x: at * step, y: HEIGHT - 18 - high, width: Math.max(step - (step > 4 ? 1 : 0), 0.5), height: high},
+    return svg("rect", {x: at * step, y: HIGH - 18 - high, width: Math.max(step - (step > 4 ? 1 : 0), 0.5), height: high},
       svg("title", null, `${numberText(value)}: ${numberText(count)} (${((100 * count) / Math.max(all, 1)).toFixed(2)} %)`));
   });
   return el("figure", null, el("figcaption", null, title),
-    svg("svg", {class: "histogram", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${title}, from ${numberText(from)} to ${numberText(to)}`}, bars,
-      svg("line", {x1: 0, x2: WIDTH, y1: HEIGHT - 18, y2: HEIGHT - 18}),
-      svg("text", {x: 0, y: HEIGHT - 4}, numberText(from)), svg("text", {x: WIDTH, y: HEIGHT - 4, "text-anchor": "end"}, numberText(to))));
+    svg("svg", {class: "histogram", viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": `${title}, from ${numberText(from)} to ${numberText(to)}`}, bars,
+      svg("line", {x1: 0, x2: WIDE, y1: HIGH - 18, y2: HIGH - 18}),
+      svg("text", {x: 0, y: HIGH - 4}, numberText(from)), svg("text", {x: WIDE, y: HIGH - 4, "text-anchor": "end"}, numberText(to))));
 }
 
 function spread(title, one) {
