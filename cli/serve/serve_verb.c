@@ -17,7 +17,7 @@ enum { MODELS_MOST = 16 };
 struct asked {
     const char *host, *cors, *certificate, *key_file, *tls_key;
     struct cli_list aliases, keys, hosts;
-    int64_t port, parallel, context, queue, memory, kv_bits, threads;
+    int64_t port, parallel, context, queue, memory, kv_bits, threads, timeout;
     bool exact;
     int tie;
     int zeros;
@@ -51,6 +51,10 @@ static const struct cli_flag flags[] = {
      CLI_IS_WHOLE(struct asked, queue, 1, 100000),
      .value = "N",
      .help = "texts that wait before requests are refused with 429; default 512"},
+    {.name = "timeout",
+     CLI_IS_WHOLE(struct asked, timeout, 1, 1000000),
+     .value = "SECONDS",
+     .help = "the longest that a request may take; default: any time"},
     {.name = "memory",
      CLI_IS_WHOLE(struct asked, memory, 1, INT32_MAX),
      .value = "MIB",
@@ -233,6 +237,7 @@ static int serve(const struct asked *asked, const struct opened *o)
                                           .cors = asked->cors,
                                           .certificate = asked->certificate,
                                           .private_key = asked->tls_key,
+                                          .timeout = (int)asked->timeout,
                                           .ready = ready};
     return serve_run(&options, &err) ? cli_fail(&err) : 0;
 }

@@ -7,6 +7,9 @@
 
 #include "serve/server.h"
 
+/* A stream that has nothing to say for so long gets a comment, which keeps proxies awake. */
+#define QUIET_SECONDS 15
+
 double serve_now(void)
 {
     struct timespec now;
@@ -32,11 +35,15 @@ void serve_job_free(struct serve_job *job)
         tool_parser_release(&c->parser);
     }
     job->serve->n_jobs--;
+    *job->link = job->after;
+    if (job->after)
+        job->after->link = job->link;
     serve_asked_release(&job->asked);
     free(job->runs);
     free(job->choices);
     free(job->hidden);
     json_decref(job->body);
+    json_decref(job->given);
     free(job->text);
     evbuffer_free(job->ready);
     free(job);
@@ -76,10 +83,11 @@ void serve_job_gone(void *user)
     struct serve_job *job = user;
     job->connection = NULL;
     job->serve->measures.cancelled++;
-    for (size_t i = 0; i < job->n_runs && job->runs; i++)
+    if (!job->running) /* a worker has it */
+        return;
+    for (size_t i = 0; i < job->n_runs; i++)
         atomic_store(&job->runs[i].leave, true);
-    if (job->model && job->model->engine)
-        serve_engine_wake(job->model->engine);
+    serve_engine_wake(job->model->engine);
 }
 
 void serve_job_held(void *user, bool held)
@@ -100,6 +108,7 @@ void serve_deliver_prepared(struct serve_job *job)
         const struct serve_engine_figures figures = serve_engine_look(engine);
         if (figures.waiting + job->n_runs <= s->options->most_waiting || figures.waiting == 0) {
             s->measures.prompt_tokens += (uint64_t)serve_job_prompt_tokens(job);
+            job->running = true;
             serve_engine_add(engine, job->runs, job->n_runs);
             return;
         }
@@ -128,7 +137,7 @@ static void tell(void *user, const struct tool_piece *piece)
     if (piece->kind == TOOL_TEXT || piece->kind == TOOL_THOUGHT) {
         if (piece->size)
             serve_commit_logprobs(c);
-        if (!t->job->streaming)
+        if (piece->size)
             evbuffer_add(piece->kind == TOOL_TEXT ? c->text : c->reasoning, piece->text, piece->size);
     }
     if (t->job->streaming && t->job->route->form->piece)
@@ -260,6 +269,25 @@ void serve_deliver_event(struct serve_event *e)
         finish(job, out);
         serve_job_free(job);
     } else if (job->streaming && job->connection) {
+        job->sent = serve_now();
         http_stream_put(job->connection, out);
+    }
+}
+
+void serve_deliver_tick(struct serve *s)
+{
+    const double now = serve_now();
+    for (struct serve_job *job = s->jobs; job; job = job->after) {
+        if (job->streaming && job->connection && now - job->sent > QUIET_SECONDS) {
+            serve_put(job->ready, ": the next token takes a while\n\n");
+            http_stream_put(job->connection, job->ready);
+            job->sent = now;
+        }
+        if (s->options->timeout && job->running && !job->failure.status && now - job->arrived > s->options->timeout) {
+            serve_fail(&job->failure, 408, NULL, "The request took longer than %d seconds.", s->options->timeout);
+            for (size_t i = 0; i < job->n_runs; i++)
+                atomic_store(&job->runs[i].leave, true);
+            serve_engine_wake(job->model->engine);
+        }
     }
 }

@@ -91,7 +91,6 @@ struct serve_form {
     void (*end)(struct serve_job *job, struct evbuffer *out);
     /* The whole answer, without a stream. */
     void (*whole)(struct serve_job *job, struct evbuffer *out);
-    bool anthropic;
 };
 
 struct serve_route {
@@ -112,9 +111,14 @@ struct serve_job {
     /* NULL: the client left. */
     struct http_connection *connection;
     struct serve_job *next;
+    /* Among all jobs of the server. */
+    struct serve_job *after;
+    struct serve_job **link;
     char *text;
     size_t size;
     json_t *body;
+    /* The body as it came, where `body` is what it became for chat. */
+    json_t *given;
     struct serve_model *model;
     struct serve_asked asked;
     struct serve_failure failure;
@@ -131,12 +135,20 @@ struct serve_job {
     float *hidden;
     /* Prompt tokens that were not read again. */
     size_t cached;
+    /* The engine has its runs. */
+    bool running;
     bool streaming;
-    bool failed;
-    /* Of /v1/responses: the number of the next event. */
+    /* Of forms whose streams have items: the number of the next event, the number of the open item, or of the next one,
+     * and of which kind the open one is. */
     int64_t sequence;
+    size_t item;
+    enum { SERVE_ITEM_NONE, SERVE_ITEM_TEXT, SERVE_ITEM_THOUGHT, SERVE_ITEM_CALL } open;
+    /* Where the open text or thought began in what was written. */
+    size_t opened_at;
     double arrived;
     double last;
+    /* When the stream got its last bytes. */
+    double sent;
 };
 
 void serve_job_free(struct serve_job *job);

@@ -19,6 +19,12 @@ static const struct serve_route routes[] = {
     {.method = "POST", .path = "/v1/chat/completions", .prepare = serve_prepare_chat, .form = &serve_form_chat},
     {.method = "POST", .path = "/v1/completions", .prepare = serve_prepare_completion, .form = &serve_form_completion},
     {.method = "POST", .path = "/v1/embeddings", .prepare = serve_prepare_embeddings, .form = &serve_form_embeddings},
+    {.method = "POST", .path = "/v1/responses", .prepare = serve_prepare_responses, .form = &serve_form_responses},
+    {.method = "POST",
+     .path = "/v1/messages",
+     .prepare = serve_prepare_messages,
+     .form = &serve_form_messages,
+     .anthropic = true},
     {.method = "POST", .path = "/tokenize", .prepare = serve_prepare_tokenize},
     {.method = "POST", .path = "/detokenize", .prepare = serve_prepare_detokenize},
     {.method = "POST", .path = "/apply-template", .prepare = serve_prepare_template},
@@ -196,8 +202,12 @@ static void check_header(void *user, struct http_request *r, struct serve_failur
 static void make_id(struct serve_job *job)
 {
     static unsigned long long counter;
-    const char *kind = job->route->form == &serve_form_chat ? "chatcmpl" : "cmpl";
-    snprintf(job->id, sizeof job->id, "%s-%llx%08llx", kind, (unsigned long long)job->created,
+    const struct serve_form *form = job->route->form;
+    const char *kind = form == &serve_form_chat        ? "chatcmpl-"
+                       : form == &serve_form_responses ? "resp_"
+                       : form == &serve_form_messages  ? "msg_"
+                                                       : "cmpl-";
+    snprintf(job->id, sizeof job->id, "%s%llx%08llx", kind, (unsigned long long)job->created,
              (unsigned long long)(++counter * 2654435761u & 0xffffffffu));
 }
 
@@ -215,6 +225,11 @@ static void start_job(struct serve *s, const struct serve_route *route, struct h
         return;
     }
     s->n_jobs++;
+    job->after = s->jobs;
+    job->link = &s->jobs;
+    if (s->jobs)
+        s->jobs->link = &job->after;
+    s->jobs = job;
     job->serve = s;
     job->route = route;
     job->connection = c;

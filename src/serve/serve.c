@@ -153,6 +153,7 @@ static void on_tick(evutil_socket_t fd, short what, void *user)
     struct serve *s = user;
     (void)fd;
     (void)what;
+    serve_deliver_tick(s);
     if (s->draining && s->n_jobs == 0 && http_server_count(s->http) == 0)
         event_base_loopbreak(s->base);
 }

@@ -20,7 +20,6 @@ struct serve {
     size_t n_models;
     struct measures measures;
     void *tls;
-    /* Jobs that are not over, and those among them that are streaming or waiting, in no order. */
     size_t n_jobs;
     int signals;
     bool draining;
@@ -42,8 +41,7 @@ struct serve {
     size_t n_workers;
     bool quit;
     struct event *bell;
-    /* All jobs that have a stream open, for comments that keep proxies awake. */
-    struct serve_job *live;
+    struct serve_job *jobs;
 };
 
 /* routes.c */
@@ -61,6 +59,8 @@ void serve_deliver_prepared(struct serve_job *job);
 void serve_deliver_event(struct serve_event *event);
 void serve_job_gone(void *job);
 void serve_job_held(void *job, bool held);
+/* Several times a second: comments in streams that are quiet, and the end of requests that take too long. */
+void serve_deliver_tick(struct serve *serve);
 
 /* listen.c */
 enum tare_code serve_listen(struct serve *serve, struct tare_error *err);
