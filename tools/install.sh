@@ -46,6 +46,7 @@ module libutf8proc || need libutf8proc-dev
 module libxxhash || need libxxhash-dev
 module 'libcrypto >= 3' || need libssl-dev
 module libedit || need libedit-dev
+module libevent_openssl || need libevent-dev
 case $what in
 build)
     ;;
