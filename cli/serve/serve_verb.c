@@ -19,6 +19,7 @@ struct asked {
     struct cli_list aliases, keys, hosts;
     int64_t port, parallel, context, queue, memory, kv_bits, threads, timeout;
     bool exact;
+    bool no_page;
     int tie;
     int zeros;
 };
@@ -80,6 +81,7 @@ static const struct cli_flag flags[] = {
      CLI_IS_TEXT(struct asked, cors),
      .value = "ORIGIN",
      .help = "let pages of that origin in; *: of all"},
+    {.name = "no-page", CLI_IS_SWITCH(struct asked, no_page), .help = "serve the API alone, without the page for people"},
     {.name = "cert",
      CLI_IS_TEXT(struct asked, certificate),
      .value = "FILE",
@@ -235,6 +237,7 @@ static int serve(const struct asked *asked, const struct opened *o)
                                           .allowed_hosts = asked->hosts.items,
                                           .n_allowed_hosts = asked->hosts.n,
                                           .cors = asked->cors,
+                                          .no_page = asked->no_page,
                                           .certificate = asked->certificate,
                                           .private_key = asked->tls_key,
                                           .timeout = (int)asked->timeout,

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "serve/http_state.h"
+#include "serve/page.h"
 
 /* Bytes of output beyond which a stream is held, and below which it goes on. */
 #define HELD_ABOVE ((size_t)1 << 20)
@@ -54,6 +55,8 @@ static void begin(struct http_connection *c, int status, const char *type, const
                         reason(status), date);
     if (type)
         evbuffer_add_printf(out, "Content-Type: %s\r\n", type);
+    if (type && !strncmp(type, "text/html", 9))
+        evbuffer_add_printf(out, "Content-Security-Policy: %s\r\nReferrer-Policy: no-referrer\r\n", SERVE_PAGE_POLICY);
     if (failure && failure->allow)
         evbuffer_add_printf(out, "Allow: %s\r\n", failure->allow);
     if (failure && failure->retry_after)

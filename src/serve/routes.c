@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "serve/page_routes.h"
 #include "serve/server.h"
 
 static void answer_health(struct serve *s, struct http_connection *c, struct evbuffer *out);
@@ -28,6 +29,8 @@ static const struct serve_route routes[] = {
     {.method = "POST", .path = "/tokenize", .prepare = serve_prepare_tokenize},
     {.method = "POST", .path = "/detokenize", .prepare = serve_prepare_detokenize},
     {.method = "POST", .path = "/apply-template", .prepare = serve_prepare_template},
+    {.method = "POST", .path = "/tare/plan", .prepare = serve_prepare_plan},
+    {.method = "POST", .path = "/tare/module", .prepare = serve_prepare_module},
 };
 
 static const char MODELS[] = "/v1/models/";
@@ -38,6 +41,12 @@ static const struct serve_route *find(const char *path)
         if (!strcmp(routes[i].path, path))
             return &routes[i];
     return NULL;
+}
+
+/* A file of the page, which anybody may have: it holds nothing of a model. NULL: none, or --no-page. */
+static const struct embedded_file *find_page(const struct serve *s, const char *path)
+{
+    return s->options->no_page ? NULL : serve_page_find(path);
 }
 
 /* ---- answers at once --------------------------------------------------------------------------------------------- */
@@ -176,7 +185,7 @@ static void check_header(void *user, struct http_request *r, struct serve_failur
 {
     const struct serve *s = user;
     const struct serve_route *route = find(r->path);
-    const bool model = !strncmp(r->path, MODELS, sizeof MODELS - 1);
+    const bool model = !strncmp(r->path, MODELS, sizeof MODELS - 1), page = !route && find_page(s, r->path);
     const char *method = route ? route->method : "GET";
     const bool get = !strcmp(r->method, "GET") || !strcmp(r->method, "HEAD");
     if (r->host && !known_host(s, r->host))
@@ -184,9 +193,9 @@ static void check_header(void *user, struct http_request *r, struct serve_failur
                    serve_quote(r->host, strlen(r->host)).text);
     else if (is_preflight(s, r))
         return;
-    else if (!has_key(s, r) && !(route && route->answer == answer_health))
+    else if (!page && !has_key(s, r) && !(route && route->answer == answer_health))
         serve_fail(f, 401, NULL, "This server needs a key, in Authorization: Bearer KEY.");
-    else if (!route && !model)
+    else if (!route && !model && !page)
         serve_fail(f, 404, NULL, "There is nothing at %s.", serve_quote(r->path, strlen(r->path)).text);
     else if (!strcmp(method, "GET") ? !get : strcmp(method, r->method) != 0) {
         serve_fail(f, 405, NULL, "This path takes %s.", method);
@@ -264,6 +273,8 @@ static void take_request(void *user, struct http_connection *c, struct http_requ
         route->answer(s, c, out);
     } else if (route) {
         start_job(s, route, c, r);
+    } else if (find_page(s, r->path)) {
+        serve_page_answer(c, find_page(s, r->path), out);
     } else {
         answer_model(s, c, r->path + sizeof MODELS - 1, out);
     }

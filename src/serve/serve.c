@@ -65,6 +65,7 @@ static enum tare_code open_model(struct serve *s, struct serve_model *m, const s
                                           .memory = o->memory,
                                           .tell = serve_work_tell,
                                           .user = s};
+    m->model = source->model;
     snprintf(m->id, sizeof m->id, "%s", source->id);
     m->created = time(NULL);
     enum tare_code code = tare_tokenizer_open(&m->tokenizer, source->path, source->options, err);

@@ -32,6 +32,8 @@ struct serve_options {
     size_t n_allowed_hosts;
     /* NULL: no cross-origin requests. */
     const char *cors;
+    /* Serve no page for people. */
+    bool no_page;
     /* PEM files; NULL: plain HTTP. */
     const char *certificate;
     const char *private_key;

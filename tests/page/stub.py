@@ -2,7 +2,6 @@
 a model. It serves src/serve/page under the same policy as the server and notes what was asked of it."""
 import json
 import os
-import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,6 +27,7 @@ tare_time_to_first_token_seconds_count 40
 tare_inter_token_seconds_sum %d
 tare_inter_token_seconds_count %d
 """
+MODULE = json.dumps({"rows": 8, "rows_read": 4, "scale_dtype": "float16", "codes": [1, 2, 3, 4] * 4, "scales": {"least": 0.1, "most": 0.9, "mean": 0.4, "bins": [1, 5, 2]}})
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -47,17 +47,13 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self):
-        path, _, query = self.path.partition("?")
+        path = self.path.partition("?")[0]
         server = self.server
         if path == "/v1/models":
             return self.answer(json.dumps({"object": "list", "data": [{"id": "fable", "object": "model", "created": 1, "owned_by": "tare"}]}))
         if path == "/metrics":
             server.ticks += 1
             return self.answer(METRICS % (server.ticks * 50, server.ticks, server.ticks * 50), "text/plain; version=0.0.4")
-        if path == "/tare/plan":
-            return self.answer(server.plan)
-        if path == "/tare/module":
-            return self.answer(json.dumps({"rows": 8, "rows_read": 4, "scale_dtype": "float16", "codes": [1, 2, 3, 4] * 4, "scales": {"least": 0.1, "most": 0.9, "mean": 0.4, "bins": [1, 5, 2]}}))
         name = path.lstrip("/") or "index.html"
         file = os.path.join(server.folder, name)
         if "/" in name or not os.path.exists(file):
@@ -80,6 +76,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         server = self.server
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path == "/tare/plan":
+            return self.answer(server.plan)
+        if self.path == "/tare/module":
+            return self.answer(MODULE)
         server.requests.append(request)
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
@@ -101,7 +101,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def start(folder, plan):
-    """A server on a free port of 127.0.0.1, already answering. `plan` is the JSON text of GET /tare/plan."""
+    """A server on a free port of 127.0.0.1, already answering. `plan` is the JSON text of POST /tare/plan."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.folder, server.plan, server.ticks, server.requests, server.stopped = folder, plan, 0, [], []

@@ -1,6 +1,6 @@
 /* Starts the page: views by the fragment of the address, dark and light, the model's name. */
 import {chatView} from "./chat.js";
-import {getJSON} from "./client.js";
+import {getJSON, postJSON} from "./client.js";
 import {inspectView} from "./inspect.js";
 import {loadView} from "./load.js";
 import {themeButton} from "./theme.js";
@@ -13,8 +13,8 @@ async function inspect() {
   const at = place("inspect");
   if (at.firstChild) return;
   try {
-    const data = await getJSON("/tare/plan");
-    inspectView(at, data, (name) => getJSON(`/tare/module?name=${encodeURIComponent(name)}`));
+    const data = await postJSON("/tare/plan", {});
+    inspectView(at, data, (name) => postJSON("/tare/module", {name}));
   } catch (error) {
     at.textContent = error.message;
   }

@@ -35,6 +35,12 @@ export async function getJSON(path) {
   return response.json();
 }
 
+export async function postJSON(path, body) {
+  const response = await fetch(path, {method: "POST", headers: headers({"content-type": "application/json"}), body: JSON.stringify(body)});
+  if (!response.ok) throw await refusal(response);
+  return response.json();
+}
+
 export async function getText(path) {
   const response = await fetch(path, {headers: headers({})});
   if (!response.ok) throw await refusal(response);

@@ -1,5 +1,5 @@
 /*
- * The plan of a checkpoint as people want to see it. The data are those of GET /tare/plan: {plan, sources, config}, where
+ * The plan of a checkpoint as people want to see it. The data are those of POST /tare/plan: {plan, sources, config}, where
  * plan is the JSON of `tare explain`. `module(name)` gives a module's histograms, or is null in a file without a server.
  */
 import {bytesText, el, numberText} from "./dom.js";
@@ -86,8 +86,7 @@ function config(data) {
   if (!data.config) return null;
   return el("section", null, el("h2", null, "Keys of config.json"), rows(configRows(data), [
     ["Key", (one) => (one.decided ? el("strong", null, one.key) : one.key)],
-    ["Value", (one) => el("code", null, JSON.stringify(one.value))],
-    ["", (one) => (one.decided ? "decided about the head" : "")],
+    ["Value", (one) => [el("code", null, JSON.stringify(one.value)), one.decided ? " decided about the head" : ""]],
   ]));
 }
 

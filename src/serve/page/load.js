@@ -54,7 +54,7 @@ const ROWS = [
 function spark(values) {
   const known = values.filter((value) => value !== null);
   const most = Math.max(...known, 1e-9);
-  const points = values.map((value, at) => (value === null ? null : `${(at * 120) / (POINTS - 1)},${28 - (26 * value) / most}`)).filter(Boolean);
+  const points = values.map((value, at) => (value === null ? null : `${((at + POINTS - values.length) * 120) / (POINTS - 1)},${28 - (26 * value) / most}`)).filter(Boolean);
   return svg("svg", {viewBox: "0 0 120 30", class: "spark", "aria-hidden": "true"}, svg("polyline", {points: points.join(" ")}));
 }
 
