@@ -20,6 +20,6 @@ tare_report(diff "tare diff" dom theme diff_report)
 
 add_library(tare_page STATIC src/serve/inspect.c src/serve/page.c)
 target_include_directories(tare_page PUBLIC src PRIVATE include)
-target_link_libraries(tare_page PRIVATE tare_flags ${dependencies})
+target_link_libraries(tare_page PRIVATE tare_flags tare_static)
 tare_embed(tare_page serve_page_files ${pages})
 tare_embed(tare_page serve_page_reports ${reports})

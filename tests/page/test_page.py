@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""test_page.py TARE [--url URL] [--shots FOLDER] [-v]: the page of tare serve in headless Chromium, driven by PyPI selenium, and
-where PyPI axe-selenium-python is there, under axe-core. Without --url a stand-in for the server answers (stub.py)."""
+"""test_page.py TARE [--serve] [--shots FOLDER] [-v]: the page of tare serve in headless Chromium, driven by PyPI selenium, and
+where PyPI axe-selenium-python is there, under axe-core. Without --serve a stand-in for the server answers (stub.py)."""
 import argparse
 import json
 import os
@@ -32,7 +32,7 @@ def report(*args):
     """The text of `tare check ... --html`."""
     with tempfile.TemporaryDirectory() as folder:
         file = os.path.join(folder, "out.html")
-        done = subprocess.run([asked.tare, *args, "--html", file], capture_output=True, text=True, check=False)
+        done = subprocess.run([asked.tare, *args, "--html", file], capture_output=True, text=True, check=False, cwd=ROOT)
         assert done.returncode in (0, 1), done.stderr
         with open(file, encoding="utf-8") as f:
             return f.read()
@@ -41,10 +41,13 @@ def report(*args):
 class Page(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = None
-        if not asked.url:
-            cls.server = stub.start(PAGE, embedded_json(report("check", os.path.join(ROOT, "models/fable"))))
-        cls.url = asked.url or "http://127.0.0.1:%d" % cls.server.server_address[1]
+        cls.server, cls.process = None, None
+        if asked.serve:
+            cls.process = subprocess.Popen([asked.tare, "serve", os.path.join(ROOT, "models/fable"), "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            cls.url = next(found.group() for found in (re.search(r"http://127\.0\.0\.1:\d+", line) for line in cls.process.stdout) if found)
+        else:
+            cls.server = stub.start(PAGE, embedded_json(report("check", "models/fable")))
+            cls.url = "http://127.0.0.1:%d" % cls.server.server_address[1]
         options = webdriver.ChromeOptions()
         for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--disable-background-networking"):
             options.add_argument(flag)
@@ -56,6 +59,11 @@ class Page(unittest.TestCase):
         cls.driver.quit()
         if cls.server:
             cls.server.shutdown()
+            cls.server.server_close()
+        if cls.process:
+            cls.process.terminate()
+            cls.process.wait()
+            cls.process.stdout.close()
 
     def setUp(self):
         self.open(1440, 900)
@@ -259,9 +267,11 @@ class Inspect(Page):
         self.shot("page-inspect-light")
         self.axe("inspect, light")
         before = len(self.all(".treemap g"))
-        self.find('.treemap g[aria-label^="model"]').send_keys(Keys.ENTER)
+        self.find('.treemap g[aria-label^="model.layers.0"]').send_keys(Keys.ENTER)
         self.until(lambda: len(self.all('nav[aria-label="Place in the map"] button')) > 1)
         self.assertNotEqual(before, len(self.all(".treemap g")))
+        webdriver.ActionChains(self.driver).scroll_to_element(self.find(".legend")).perform()
+        self.shot("page-treemap-light")
 
     def test_search_and_module(self):
         self.open(1440, 900, "inspect")
@@ -271,6 +281,7 @@ class Inspect(Page):
         self.find(".tensors td button").click()
         self.until(lambda: len(self.all("#module .histogram")) >= 2)
         self.assertIn("o_proj", self.find("#module").text)
+        self.shot("page-module-light")
 
     def test_narrow_and_dark(self):
         self.open(360, 740, "inspect")
@@ -301,7 +312,7 @@ class Report(Page):
         self.driver.get("file://" + file.name)
 
     def test_check(self):
-        self.show(report("check", os.path.join(ROOT, "models/fable")))
+        self.show(report("check", "models/fable"))
         self.until(lambda: self.all(".treemap g"))
         self.assertIn("dropped", self.find(".head .decision").text)
         self.axe("check --html")
@@ -318,7 +329,7 @@ class Report(Page):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tare")
-    parser.add_argument("--url")
+    parser.add_argument("--serve", action="store_true")
     parser.add_argument("--shots")
     asked, rest = parser.parse_known_args()
     asked.tare = os.path.abspath(asked.tare)

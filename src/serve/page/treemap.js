@@ -4,6 +4,7 @@ import {button, bytesText, el, svg} from "./dom.js";
 const WIDTH = 1000;
 const HEIGHT = 420;
 const MOST = 400; /* rectangles at a time */
+const FEW = 6;
 
 /* {name: "model.layers.0.weight", bytes} -> a tree by the parts of the names. */
 function treeOf(leaves) {
@@ -75,14 +76,29 @@ function layout(nodes, box) {
   return placed;
 }
 
+/*
+ * What is shown of a node: its parts, the largest of which is opened while they are few. A module that is little more than
+ * one of its parts would else be a single rectangle.
+ */
+function partsOf(node) {
+  let parts = [...node.children.values()];
+  while (parts.length && parts.length < FEW) {
+    const largest = parts.reduce((most, part) => (part.bytes > most.bytes ? part : most));
+    const inner = through(largest).children;
+    if (!inner.size || largest.bytes < node.bytes / 2) break;
+    parts = parts.filter((part) => part !== largest).concat([...inner.values()]);
+  }
+  return parts;
+}
+
 function kindOf(node) {
   return [...node.kinds.entries()].sort((a, b) => b[1] - a[1])[0][0];
 }
 
-function cell(place, colours, act) {
+function cell(place, colours, base, act) {
   const {node, x, y, w, h} = place;
   const shown = through(node);
-  const label = shown.path.slice(node.path.length - node.name.length);
+  const label = base ? shown.path.slice(base.length + 1) : shown.path;
   const fits = Math.floor((w - 8) / 7.2);
   const title = `${shown.path}: ${bytesText(node.bytes)}, ${kindOf(node)}`;
   const lines = w > 34 && h > 18 ? [svg("text", {x: x + 5, y: y + 16}, label.length > fits ? `${label.slice(0, Math.max(1, fits - 1))}…` : label)] : [];
@@ -113,7 +129,7 @@ export function treemap(leaves, choose) {
     const small = matchMedia("(max-width: 520px)").matches;
     const box = {x: 0, y: 0, w: small ? 340 : WIDTH, h: HEIGHT};
     const drawing = svg("svg", {class: "treemap", viewBox: `0 0 ${box.w} ${box.h}`, role: "group", "aria-label": `Bytes by module: ${node.path || "all"}`},
-      layout([...node.children.values()], box).map((place) => cell(place, colours, () => show(place.node, true))));
+      layout(partsOf(node), box).map((place) => cell(place, colours, node.path, () => show(place.node, true))));
     stage.replaceChildren(drawing);
     if (focus && drawing.firstChild) drawing.firstChild.focus();
     return undefined;

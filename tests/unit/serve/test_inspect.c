@@ -134,6 +134,8 @@ static void test_module(void **state)
     tare_model_free(model);
 }
 
+#define LAYER "model.layers.0."
+
 /* A matrix of 2,100,000 numbers is sampled: rows from the first to the last, each of which has its own number. */
 static void test_sample(void **state)
 {
@@ -141,13 +143,22 @@ static void test_sample(void **state)
     static float numbers[ROWS * COLUMNS];
     char *folder = fixture_begin();
     const struct fixture_tensor tensors[] = {{"model.embed_tokens.weight", "F32", 2, {ROWS, COLUMNS}, numbers},
-                                             {"model.norm.weight", "F32", 1, {COLUMNS}, numbers}};
+                                             {"model.norm.weight", "F32", 1, {COLUMNS}, numbers},
+                                             {LAYER "input_layernorm.weight", "F32", 1, {COLUMNS}, numbers},
+                                             {LAYER "post_attention_layernorm.weight", "F32", 1, {COLUMNS}, numbers},
+                                             {LAYER "self_attn.q_proj.weight", "F32", 2, {COLUMNS, COLUMNS}, NULL},
+                                             {LAYER "self_attn.k_proj.weight", "F32", 2, {COLUMNS, COLUMNS}, NULL},
+                                             {LAYER "self_attn.v_proj.weight", "F32", 2, {COLUMNS, COLUMNS}, NULL},
+                                             {LAYER "self_attn.o_proj.weight", "F32", 2, {COLUMNS, COLUMNS}, NULL},
+                                             {LAYER "mlp.gate_proj.weight", "F32", 2, {8, COLUMNS}, NULL},
+                                             {LAYER "mlp.up_proj.weight", "F32", 2, {8, COLUMNS}, NULL},
+                                             {LAYER "mlp.down_proj.weight", "F32", 2, {COLUMNS, 8}, NULL}};
     (void)state;
     for (size_t i = 0; i < FIXTURE_COUNT(numbers); i++)
         numbers[i] = (float)(i / COLUMNS);
     numbers[1] = NAN;
     fixture_text(folder, "config.json",
-                 "{\"model_type\": \"llama\", \"hidden_size\": 1000, \"num_hidden_layers\": 0, \"intermediate_size\": 8, "
+                 "{\"model_type\": \"llama\", \"hidden_size\": 1000, \"num_hidden_layers\": 1, \"intermediate_size\": 8, "
                  "\"num_attention_heads\": 1, \"rms_norm_eps\": 1e-6, \"vocab_size\": 2100, \"tie_word_embeddings\": true}");
     fixture_safetensors(folder, "model.safetensors", tensors, FIXTURE_COUNT(tensors));
     tare_model *model = plan(folder);
