@@ -12,7 +12,7 @@ build     = cmake --build $(1) -j $(JOBS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-hosts wheel test-oracle test-readers test-loaders test-tokens test-hub bench format lint install clean dist deb test-deb test-builds check-platforms abi
+.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-hosts wheel test-oracle test-readers test-loaders test-tokens test-hub test-page bench format lint install clean dist deb test-deb test-builds check-platforms abi
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -93,6 +93,12 @@ test-hosts: build ## what libtare hands to mlx-lm and transformers, against tare
 	@for what in mlx torch; do PYTHONPATH=build-hosts $(ORACLE) -W ignore tests/oracle/python_hosts.py build/tare $$what models/fable \
 	  tests/data/hosts tests/data/load $(if $(GOLDEN),$(GOLDEN)/load $(GOLDEN)/gptq) $(if $(SHARED),$(SHARED)/producers) || exit 1; done
 	@[ -z "$(SHARED)" ] || PYTHONPATH=build-hosts $(ORACLE) tests/oracle/python_hosts.py build/tare truth $(SHARED)/producers
+
+# apt-get install chromium chromium-driver; python3 -m venv /opt/browser; /opt/browser/bin/pip install selenium axe-selenium-python
+BROWSER ?= /opt/browser/bin/python
+test-page: build ## the page in headless Chromium, with a stand-in for the server and with tare serve (BROWSER=python with selenium; slow)
+	@$(BROWSER) tests/page/test_page.py build/tare $(if $(SHOTS),--shots $(SHOTS))
+	@$(BROWSER) tests/page/test_page.py build/tare --serve
 
 READERS ?= /opt/readers/bin/python
 test-readers: build ## load awq, gptq and compressed-tensors of tare with gptqmodel and compressed-tensors (READERS=python with both; slow)

@@ -4,9 +4,11 @@
 
 #include "cli.h"
 #include "cost.h"
+#include "html.h"
 #include "look.h"
 #include "print.h"
 #include "report.h"
+#include "serve/inspect.h"
 
 static void verdict(const struct tare_report *report, enum tare_code code, const struct tare_error *err)
 {
@@ -38,9 +40,11 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
         return status;
     const struct tare_report *report = look.report;
     status = look.code == TARE_OK && cli_report_count(report, TARE_WARNING) ? 1 : look.status;
+    if (look.html)
+        status = cli_html_write(look.html, "check.html", serve_inspect_plan(look.model, NULL), status);
     if (look.json) {
         status = cli_put_made(cli_cost_json(&look, tare_model_json(look.model, false)), status);
-    } else {
+    } else if (!look.html) {
         cli_report_what(report);
         cli_report_heads(report);
         cli_report_set_aside(report, false);
@@ -54,7 +58,10 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     return status;
 }
 
-static const struct cli_flag flags[] = {CLI_FLAGS_LOOK("print the report as one JSON object (docs/json.md)")};
+static const struct cli_flag flags[] = {
+    CLI_FLAGS_LOOK("print the report as one JSON object (docs/json.md)"),
+    CLI_FLAG_HTML(struct cli_look_asked, html),
+};
 
 const struct cli_verb cli_check = {
     .name = "check",
@@ -67,7 +74,8 @@ const struct cli_verb cli_check = {
     .flags = flags,
     .n_flags = sizeof flags / sizeof *flags,
     .examples = {{"tare check models/fable", "Checks a folder."},
-                 {"tare check models/fable --json | grep model_type", "Asks the report one thing."}},
+                 {"tare check models/fable --json | grep model_type", "Asks the report one thing."},
+                 {"tare check models/fable --html fable.html", "Writes the report as one page to look at."}},
     .exit_one = "It loads, with findings.",
     .see = "explain verify repair",
     .run = run,

@@ -6,6 +6,7 @@
 
 #include "cli.h"
 #include "diff_headers.h"
+#include "html.h"
 #include "print.h"
 #include "progress.h"
 #include "source.h"
@@ -85,13 +86,23 @@ static void print(const struct tare_diff_report *report, bool all)
     summary(report);
 }
 
-static int compare(tare_model *const model[2], int threads, bool json, bool all)
+struct asked {
+    bool json;
+    bool all;
+    bool headers;
+    const char *html;
+    int tie;
+    int zeros;
+    int64_t threads;
+};
+
+static int compare(tare_model *const model[2], const struct asked *asked)
 {
     struct tare_diff_options options = TARE_DIFF_OPTIONS_INIT;
     struct cli_progress progress = cli_progress_init();
     struct tare_error err = {0};
     tare_diff *diff = NULL;
-    options.threads = threads;
+    options.threads = (int)asked->threads;
     options.progress = cli_progress_show;
     options.user = &progress;
     const enum tare_code code = tare_diff_open(&diff, model[0], model[1], &options, &err);
@@ -100,23 +111,16 @@ static int compare(tare_model *const model[2], int threads, bool json, bool all)
         return cli_fail(&err);
     const struct tare_diff_report *report = tare_diff_report(diff);
     int status = report->equal ? 0 : 1;
-    if (json) {
+    if (asked->html)
+        status = cli_html_write(asked->html, "diff.html", tare_diff_json(diff), status);
+    if (asked->json) {
         status = cli_put_made(tare_diff_json(diff), status);
-    } else {
-        print(report, all);
+    } else if (!asked->html) {
+        print(report, asked->all);
     }
     tare_diff_free(diff);
     return status;
 }
-
-struct asked {
-    bool json;
-    bool all;
-    bool headers;
-    int tie;
-    int zeros;
-    int64_t threads;
-};
 
 static const struct cli_flag flags[] = {
     {.name = "json",
@@ -129,6 +133,7 @@ static const struct cli_flag flags[] = {
      .usual = true,
      .help = "compare names, shapes and formats; no weight is read",
      .more = "A model of the hub that is not in the cache is then read where it is, and not downloaded."},
+    CLI_FLAG_HTML(struct asked, html),
     CLI_FLAG_TIE(struct asked, tie),
     CLI_FLAG_ZEROS(struct asked, zeros),
     CLI_FLAG_THREADS(struct asked, threads),
@@ -161,7 +166,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     if (!status && asked.headers)
         status = cli_diff_headers(model[0], model[1], asked.json, asked.all);
     else if (!status)
-        status = compare(model, (int)asked.threads, asked.json, asked.all);
+        status = compare(model, &asked);
     for (int k = 0; k < 2; k++) {
         tare_model_free(model[k]);
         cli_source_release(&source[k]);

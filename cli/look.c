@@ -13,6 +13,7 @@ int cli_look(const struct cli_verb *verb, int argc, char **argv, struct cli_look
         return status;
 
     look->json = asked.json;
+    look->html = asked.html;
     struct cli_source *source = &look->source;
     if (cli_source_find_headers(source, look->words ? argv[0] : NULL, &look->err) != TARE_OK) {
         cli_source_release(source);

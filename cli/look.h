@@ -8,6 +8,8 @@
 
 struct cli_look {
     bool json;
+    /* The file of --html, or NULL. */
+    const char *html;
     /* How many words, beside flags, stand at the front of argv. */
     int words;
     struct cli_source source;
@@ -24,6 +26,8 @@ struct cli_look {
 /* The values of the flags, and the flags, which are all that the verb has. */
 struct cli_look_asked {
     bool json;
+    /* Of check alone. */
+    const char *html;
     bool no_data;
     int tie;
     int zeros;

@@ -47,6 +47,7 @@ module libxxhash || need libxxhash-dev
 module 'libcrypto >= 3' || need libssl-dev
 module libedit || need libedit-dev
 module libcurl || need libcurl4-openssl-dev
+module libevent_openssl || need libevent-dev
 case $what in
 build)
     ;;

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #include "base/arena.h"
-#include "hub/http.h"
+#include "hub/transport.h"
 #include "hub/repo_name.h"
 
 struct tare_hub_file {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * exchange.h - one try of a request: what is sent, and what may come back. Between http.c and exchange.c only. */
+ * exchange.h - one try of a request: what is sent, and what may come back. Between transport.c and exchange.c only. */
 #ifndef TARE_HUB_EXCHANGE_H
 #define TARE_HUB_EXCHANGE_H
 
 #include <curl/curl.h>
 
-#include "hub/http.h"
+#include "hub/transport.h"
 #include "hub/url.h"
 
 struct tare_exchange {

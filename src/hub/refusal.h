@@ -3,7 +3,7 @@
 #ifndef TARE_HUB_REFUSAL_H
 #define TARE_HUB_REFUSAL_H
 
-#include "hub/http.h"
+#include "hub/transport.h"
 
 /* The answer of request->answer; exit status 3 for what is not there or not allowed, 4 for what is no hub's answer. */
 enum tare_code tare_hub_refusal(const struct tare_hub *hub, const struct tare_request *request, struct tare_error *err);

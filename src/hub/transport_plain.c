@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * http_plain.c - in the place of http.c where tare is built without libcurl: nothing can be asked for, and everything that
+ * transport_plain.c - in the place of transport.c where tare is built without libcurl: nothing can be asked for, and everything that
  * is in the cache works. */
 #include <stdlib.h>
 
-#include "hub/http.h"
+#include "hub/transport.h"
 #include "hub/url.h"
 
 enum tare_code tare_http_open(struct tare_http **http, const struct tare_hub *hub, struct tare_error *err)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * http.h - requests to the hub, many at once, in one thread: a loop over libcurl's multi interface.
+ * transport.h - requests to the hub, many at once, in one thread: a loop over libcurl's multi interface.
  *
  * Redirects are followed here and not by curl, because each rule of them is one of safety: the token goes to the
  * endpoint's origin alone (scheme, host and port), and not over plain http unless the endpoint is this machine; only

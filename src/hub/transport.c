@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * http.c - the loop of requests: which ones start, where redirects lead, what is asked for again. */
-#include "hub/http.h"
+ * transport.c - the loop of requests: which ones start, where redirects lead, what is asked for again. */
+#include "hub/transport.h"
 
 #include <curl/curl.h>
 #include <stdio.h>

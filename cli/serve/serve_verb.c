@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT
+ * serve_verb.c - tare serve: an OpenAI-compatible server. */
+#include "serve/serve.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "file.h"
+#include "print.h"
+#include "report.h"
+#include "source.h"
+
+enum { MODELS_MOST = 16 };
+
+struct asked {
+    const char *host, *cors, *certificate, *key_file, *tls_key;
+    struct cli_list aliases, keys, hosts;
+    int64_t port, parallel, context, queue, memory, kv_bits, threads, timeout;
+    bool exact;
+    bool no_page;
+    int tie;
+    int zeros;
+};
+
+static const struct cli_flag flags[] = {
+    {.name = "host",
+     CLI_IS_TEXT(struct asked, host),
+     .value = "HOST",
+     .usual = true,
+     .help = "the address to listen on; default 127.0.0.1"},
+    {.name = "port",
+     CLI_IS_WHOLE(struct asked, port, 0, 65535),
+     .value = "N",
+     .usual = true,
+     .help = "the port; default 8080; 0: any free one"},
+    {.name = "alias",
+     CLI_IS_LIST(struct asked, aliases),
+     .value = "ID",
+     .help = "what clients call the model; default its folder's name",
+     .more = "Of several models, the first alias is the first model's."},
+    {.name = "parallel",
+     CLI_IS_WHOLE(struct asked, parallel, 1, 256),
+     .value = "N",
+     .help = "texts that are made at the same moment; default 32"},
+    {.name = "context",
+     CLI_IS_WHOLE(struct asked, context, 1, INT32_MAX),
+     .value = "N",
+     .help = "most tokens, prompt and text; default: the model's, at most 4096"},
+    {.name = "max-queue",
+     CLI_IS_WHOLE(struct asked, queue, 1, 100000),
+     .value = "N",
+     .help = "texts that wait before requests are refused with 429; default 512"},
+    {.name = "timeout",
+     CLI_IS_WHOLE(struct asked, timeout, 1, 1000000),
+     .value = "SECONDS",
+     .help = "the longest that a request may take; default: any time"},
+    {.name = "memory",
+     CLI_IS_WHOLE(struct asked, memory, 1, INT32_MAX),
+     .value = "MIB",
+     .help = "MiB for what texts remember; default a quarter of the machine's",
+     .more =
+         "A text begins when what it may come to need is free. Prefixes of texts that ended are kept in what is left."},
+    {.name = "api-key",
+     CLI_IS_LIST(struct asked, keys),
+     .value = "KEY",
+     .help = "a key that clients must send",
+     .more = "Other users of this machine can see it in the list of processes; --api-key-file and TARE_SERVE_API_KEY "
+             "are better."},
+    {.name = "api-key-file",
+     CLI_IS_TEXT(struct asked, key_file),
+     .value = "FILE",
+     .takes = CLI_TAKES_FILE,
+     .help = "a file of keys, one a line"},
+    {.name = "allow-host",
+     CLI_IS_LIST(struct asked, hosts),
+     .value = "NAME",
+     .help = "a further name of this server in Host fields"},
+    {.name = "cors",
+     CLI_IS_TEXT(struct asked, cors),
+     .value = "ORIGIN",
+     .help = "let pages of that origin in; *: of all"},
+    {.name = "no-page", CLI_IS_SWITCH(struct asked, no_page), .help = "serve the API alone, without the page for people"},
+    {.name = "cert",
+     CLI_IS_TEXT(struct asked, certificate),
+     .value = "FILE",
+     .takes = CLI_TAKES_FILE,
+     .help = "serve TLS with this certificate, in PEM"},
+    {.name = "key",
+     CLI_IS_TEXT(struct asked, tls_key),
+     .value = "FILE",
+     .takes = CLI_TAKES_FILE,
+     .help = "its private key, in PEM"},
+    {.name = "exact",
+     CLI_IS_SWITCH(struct asked, exact),
+     .help = "all in float32; without it activations are rounded to 8 bits"},
+    CLI_FLAG_KV_BITS(struct asked, kv_bits),
+    CLI_FLAG_TIE(struct asked, tie),
+    CLI_FLAG_ZEROS(struct asked, zeros),
+    CLI_FLAG_THREADS(struct asked, threads),
+};
+
+/* What the environment says, as TARE_SERVE_PORT, where no flag does. */
+static int take_environment(struct asked *asked)
+{
+    const struct {
+        const char *name;
+        int64_t *whole;
+        int64_t unset, least, most;
+    } wholes[] = {
+        {"TARE_SERVE_PORT", &asked->port, -1, 0, 65535},          {"TARE_SERVE_PARALLEL", &asked->parallel, 0, 1, 256},
+        {"TARE_SERVE_CONTEXT", &asked->context, 0, 1, INT32_MAX}, {"TARE_SERVE_MAX_QUEUE", &asked->queue, 0, 1, 100000},
+        {"TARE_SERVE_MEMORY", &asked->memory, 0, 1, INT32_MAX},   {"TARE_SERVE_THREADS", &asked->threads, 0, 0, 1024}};
+    const struct {
+        const char *name;
+        const char **text;
+    } texts[] = {{"TARE_SERVE_HOST", &asked->host},
+                 {"TARE_SERVE_CORS", &asked->cors},
+                 {"TARE_SERVE_CERT", &asked->certificate},
+                 {"TARE_SERVE_KEY", &asked->tls_key},
+                 {"TARE_SERVE_API_KEY_FILE", &asked->key_file}};
+    for (size_t i = 0; i < sizeof wholes / sizeof *wholes; i++) {
+        const char *value = getenv(wholes[i].name);
+        if (value && *wholes[i].whole == wholes[i].unset &&
+            !cli_whole(value, wholes[i].least, wholes[i].most, wholes[i].whole))
+            return cli_wrong("serve: %s is \"%s\", which is no number in range", wholes[i].name, value);
+    }
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (!*texts[i].text)
+            *texts[i].text = getenv(texts[i].name);
+    const char *key = getenv("TARE_SERVE_API_KEY"), *alias = getenv("TARE_SERVE_ALIAS");
+    if (key && *key && asked->keys.n == 0)
+        asked->keys.items[asked->keys.n++] = key;
+    if (alias && *alias && asked->aliases.n == 0)
+        asked->aliases.items[asked->aliases.n++] = alias;
+    return CLI_GO_ON;
+}
+
+/* Adds the lines of a file of keys; its bytes are `owned`. */
+static int take_keys(struct asked *asked, char **owned)
+{
+    struct cli_file file = {0};
+    if (!asked->key_file)
+        return CLI_GO_ON;
+    const int status = cli_file_read(&file, asked->key_file, (size_t)1 << 16);
+    if (status != CLI_GO_ON)
+        return status;
+    *owned = calloc(file.size + 1, 1);
+    if (*owned)
+        memcpy(*owned, file.data, file.size);
+    free(file.data);
+    const size_t before = asked->keys.n;
+    for (char *line = *owned; line && *line;) {
+        char *end = line + strcspn(line, "\r\n");
+        const bool more = *end != '\0';
+        *end = '\0';
+        if (end > line && asked->keys.n < CLI_LIST_MOST)
+            asked->keys.items[asked->keys.n++] = line;
+        line = end + more;
+    }
+    return asked->keys.n > before ? CLI_GO_ON : cli_wrong("serve: %s has no key", asked->key_file);
+}
+
+static void ready(const char *address)
+{
+    fprintf(stderr, "tare serve: %s\n", address);
+    fflush(stderr);
+}
+
+/* The last part of a path, without .gguf and the like. */
+static void name_model(const char *path, char *id, size_t room)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    size_t from = n;
+    while (from && path[from - 1] != '/')
+        from--;
+    const char *ends[] = {".gguf", ".safetensors"};
+    for (size_t i = 0; i < 2; i++)
+        if (n - from > strlen(ends[i]) && !strncmp(path + n - strlen(ends[i]), ends[i], strlen(ends[i])))
+            n -= strlen(ends[i]);
+    snprintf(id, room, "%.*s", (int)(n - from), path + from);
+}
+
+struct opened {
+    struct cli_source found[MODELS_MOST];
+    tare_model *models[MODELS_MOST];
+    char ids[MODELS_MOST][128];
+    struct serve_source sources[MODELS_MOST];
+    size_t n;
+};
+
+static int open_all(struct opened *o, const struct asked *asked, int words, char **argv)
+{
+    struct tare_error err = {0};
+    if (words > MODELS_MOST)
+        return cli_wrong("serve: at most %d models are served", MODELS_MOST);
+    for (int i = 0; i < (words ? words : 1); i++) {
+        struct cli_source *source = &o->found[i];
+        if (cli_source_find(source, words ? argv[i] : NULL, &err))
+            return cli_fail(&err);
+        source->options.tie = (enum tare_tie)asked->tie;
+        source->options.zeros = (enum tare_zeros)asked->zeros;
+        source->options.threads = (int)asked->threads;
+        o->n++;
+        if (cli_source_plan(source, &o->models[i], &err))
+            return cli_fail(&err);
+        cli_report_warn(o->models[i]);
+        name_model(words ? argv[i] : "fable", o->ids[i], sizeof o->ids[i]);
+        if ((size_t)i < asked->aliases.n)
+            snprintf(o->ids[i], sizeof o->ids[i], "%s", asked->aliases.items[i]);
+        for (int k = 0; k < i; k++)
+            if (!strcmp(o->ids[k], o->ids[i]))
+                return cli_wrong("serve: two models are called %s; --alias gives them other names", o->ids[i]);
+        o->sources[i] = (struct serve_source){o->models[i], source->path, &source->options, o->ids[i]};
+    }
+    return CLI_GO_ON;
+}
+
+static int serve(const struct asked *asked, const struct opened *o)
+{
+    struct tare_error err = {0};
+    const struct serve_options options = {.sources = o->sources,
+                                          .n_sources = o->n,
+                                          .host = asked->host ? asked->host : "127.0.0.1",
+                                          .port = asked->port < 0 ? 8080 : (int)asked->port,
+                                          .context = asked->context,
+                                          .kv_bits = (int)asked->kv_bits,
+                                          .exact = asked->exact,
+                                          .parallel = asked->parallel ? (size_t)asked->parallel : 32,
+                                          .most_waiting = asked->queue ? (size_t)asked->queue : 512,
+                                          .memory = (uint64_t)asked->memory << 20,
+                                          .keys = asked->keys.items,
+                                          .n_keys = asked->keys.n,
+                                          .allowed_hosts = asked->hosts.items,
+                                          .n_allowed_hosts = asked->hosts.n,
+                                          .cors = asked->cors,
+                                          .no_page = asked->no_page,
+                                          .certificate = asked->certificate,
+                                          .private_key = asked->tls_key,
+                                          .timeout = (int)asked->timeout,
+                                          .ready = ready};
+    return serve_run(&options, &err) ? cli_fail(&err) : 0;
+}
+
+static int run(const struct cli_verb *verb, int argc, char **argv)
+{
+    struct asked asked = {.port = -1, .tie = TARE_TIE_AUTO, .zeros = TARE_ZEROS_AUTO};
+    char *keys = NULL;
+    int words = 0, status = cli_parse(verb, &asked, argc, argv, &words);
+    if (status != CLI_GO_ON || (status = take_environment(&asked)) != CLI_GO_ON)
+        return status;
+    if (!asked.certificate != !asked.tls_key)
+        return cli_wrong("serve: --cert and --key come together");
+    struct opened *o = calloc(1, sizeof *o);
+    if (!o)
+        return cli_fail_system("serve");
+    status = take_keys(&asked, &keys);
+    if (status == CLI_GO_ON)
+        status = open_all(o, &asked, words, argv);
+    if (status == CLI_GO_ON)
+        status = serve(&asked, o);
+    for (size_t i = 0; i < o->n; i++)
+        tare_model_free(o->models[i]);
+    free(o);
+    free(keys);
+    return status;
+}
+
+const struct cli_verb cli_serve = {
+    .name = "serve",
+    .summary = "Serve models over HTTP, as OpenAI's clients expect it.",
+    .about = "Listens on http://127.0.0.1:8080 and answers /v1/chat/completions, /v1/completions, /v1/embeddings, "
+             "/v1/models, /tokenize, /detokenize, /apply-template, /health and /metrics. "
+             "Several models are served side by side; requests choose by the field model. "
+             "Each flag may also be given by the environment, as TARE_SERVE_PORT. "
+             "SIGTERM lets running answers end; a second one ends at once.",
+    .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL, .optional = true, .repeats = true}},
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof *flags,
+    .examples = {{"timeout --preserve-status 1 tare serve --port 0", "Serves the built-in model for a second."}},
+    .see = "run chat",
+    .run = run,
+};

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT
+ * engine.h - makes texts: one thread steps all requests of a model together. Texts wait in a queue until there is a
+ * place and memory for them; what happens to them comes back as events. */
+#ifndef TARE_SERVE_ENGINE_H
+#define TARE_SERVE_ENGINE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "tare.h"
+
+struct serve_engine;
+
+/* A text to make. Filled by its owner, who may touch none of it but `leave` and `held` until its last event. */
+struct serve_run {
+    /* For the owner; the engine does not read it. */
+    void *owner;
+    /* The number of the text within its request. */
+    size_t index;
+    /* Texts of equal clients share places evenly while others wait. */
+    const char *client;
+    /* Borrowed. */
+    const int32_t *ids;
+    size_t n_ids;
+    struct tare_generate_options options;
+    struct tare_sampling sampling;
+    /* The sum of hidden states is wanted in the place of a text. Owned by whoever made it; width floats. */
+    float *hidden;
+    /* The most ids, prompt and text together. */
+    int64_t most;
+    /* A run with the same prompt, which this one waits for, so that the prompt is read once; NULL: none. */
+    const struct serve_run *leader;
+
+    /* Any thread: the client left, or its output is full. */
+    atomic_bool leave;
+    atomic_bool held;
+
+    /* Of the engine. */
+    struct serve_run *next;
+    tare_session *session;
+    tare_generate *generate;
+    size_t cached;
+    size_t fed;
+    uint64_t bytes;
+    bool admitted;
+    bool prompt_read;
+    bool ended;
+};
+
+enum serve_event_kind {
+    /* The text has a place, and `cached` ids of its prompt need not be read. */
+    SERVE_STARTED,
+    /* One step. */
+    SERVE_STEP,
+    /* The last event of a run: finish, and code and message of an error. */
+    SERVE_ENDED
+};
+
+struct serve_event {
+    struct serve_event *next;
+    struct serve_run *run;
+    enum serve_event_kind kind;
+    size_t cached;
+    enum tare_finish finish;
+    size_t stop;
+    enum tare_code code;
+    /* The id that was chosen, or -1. */
+    int32_t id;
+    float logprob;
+    /* The text that is new, with a NUL. */
+    const char *text;
+    size_t bytes;
+    /* Of the chosen id. */
+    size_t n_top;
+    const struct tare_logprob *top;
+    /* Ids of the prompt; their top is within the same event. */
+    size_t n_prompt;
+    const struct tare_prompt_logprob *prompt;
+    char message[512];
+};
+
+struct serve_engine_options {
+    tare_model *model;
+    const tare_tokenizer *tokenizer;
+    /* Of the session. */
+    int64_t context;
+    int kv_bits;
+    bool exact;
+    /* Texts that are made at the same moment. */
+    size_t parallel;
+    /* Bytes for the states of all texts, running and kept. 0: a quarter of what the machine has free. */
+    uint64_t memory;
+    /* Called by the engine's thread with a list of events, which is the callee's; free() each. */
+    void (*tell)(void *user, struct serve_event *first, struct serve_event **last);
+    void *user;
+};
+
+struct serve_engine_figures {
+    size_t running;
+    size_t waiting;
+    /* Of the budget of states. */
+    double memory;
+};
+
+enum tare_code serve_engine_open(struct serve_engine **engine, const struct serve_engine_options *options,
+                                 struct tare_error *err);
+/* All runs must have ended. */
+void serve_engine_free(struct serve_engine *engine);
+
+/* Hand over n runs. */
+void serve_engine_add(struct serve_engine *engine, struct serve_run *runs, size_t n);
+/* Something changed in `leave` or `held`. */
+void serve_engine_wake(struct serve_engine *engine);
+struct serve_engine_figures serve_engine_look(struct serve_engine *engine);
+
+int64_t serve_engine_context(const struct serve_engine *engine);
+int64_t serve_engine_width(const struct serve_engine *engine);
+/* Could a text of that many ids ever be admitted? */
+bool serve_engine_fits(const struct serve_engine *engine, int64_t ids);
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT
+ * messages.c - checks the messages of a chat. Parts that name an address or a file are refused, so that nothing in a
+ * request makes this machine fetch or open anything. */
+#include "serve/messages.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "serve/fields.h"
+
+#define MESSAGES_MOST 10000
+
+/* Joins the parts of a content. NULL: refused. A new reference. */
+static json_t *content_of(const json_t *content, size_t at, struct serve_failure *f)
+{
+    json_t *joined = json_string("");
+    for (size_t i = 0; i < json_array_size(content) && joined; i++) {
+        const json_t *part = json_array_get(content, i), *text = json_object_get(part, "text");
+        const char *type = json_string_value(json_object_get(part, "type"));
+        const bool good = type && (!strcmp(type, "text") || !strcmp(type, "refusal")) && json_is_string(text);
+        if (!good) {
+            serve_fail(f, 400, "messages",
+                       "messages[%zu].content[%zu] is no text; images, sounds and files are not taken.", at, i);
+            json_decref(joined);
+            return NULL;
+        }
+        const size_t a = json_string_length(joined), b = json_string_length(text);
+        char *both = malloc(a + b + 1);
+        if (both) {
+            memcpy(both, json_string_value(joined), a);
+            memcpy(both + a, json_string_value(text), b);
+            json_string_setn(joined, both, a + b);
+        }
+        free(both);
+    }
+    return joined;
+}
+
+/* Calls of an earlier answer. Templates expect arguments as objects, and clients send them as text. A new reference. */
+static json_t *calls_of(const json_t *calls, size_t at, struct serve_failure *f)
+{
+    json_t *made = json_array();
+    if (!json_is_array(calls)) {
+        serve_fail(f, 400, "messages", "messages[%zu].tool_calls must be a list.", at);
+        json_decref(made);
+        return NULL;
+    }
+    for (size_t i = 0; i < json_array_size(calls); i++) {
+        json_t *call = json_deep_copy(json_array_get(calls, i)), *function = json_object_get(call, "function");
+        const json_t *arguments = json_object_get(function, "arguments");
+        if (!json_is_string(json_object_get(function, "name"))) {
+            serve_fail(f, 400, "messages", "messages[%zu].tool_calls[%zu] has no function with a name.", at, i);
+            json_decref(call);
+            json_decref(made);
+            return NULL;
+        }
+        json_t *object = json_is_string(arguments)
+                             ? json_loadb(json_string_value(arguments), json_string_length(arguments), 0, NULL)
+                             : NULL;
+        if (object)
+            json_object_set_new(function, "arguments", object);
+        json_array_append_new(made, call);
+    }
+    return made;
+}
+
+static bool is_role(const char *role)
+{
+    static const char *const roles[] = {"system", "developer", "user", "assistant", "tool"};
+    for (size_t i = 0; role && i < sizeof roles / sizeof *roles; i++)
+        if (!strcmp(role, roles[i]))
+            return true;
+    return false;
+}
+
+/* One message; NULL: refused. A new reference. */
+static json_t *message_of(const json_t *message, size_t at, struct serve_failure *f)
+{
+    const char *role = json_string_value(json_object_get(message, "role"));
+    const json_t *content = fields_get(message, "content"), *calls = fields_get(message, "tool_calls");
+    if (!is_role(role)) {
+        serve_fail(f, 400, "messages",
+                   "messages[%zu] has no role, or one other than system, developer, user, assistant and tool.", at);
+        return NULL;
+    }
+    const bool assistant = !strcmp(role, "assistant");
+    if (!json_is_string(content) && !json_is_array(content) && (content || !assistant)) {
+        serve_fail(f, 400, "messages", "messages[%zu].content must be a text or a list of parts.", at);
+        return NULL;
+    }
+    json_t *text = json_is_array(content) ? content_of(content, at, f)
+                   : content              ? json_incref((json_t *)(size_t)content)
+                                          : json_string("");
+    json_t *made = json_object(), *made_calls = NULL;
+    if (text && calls && assistant)
+        made_calls = calls_of(calls, at, f);
+    if (!text || !made || f->status) {
+        json_decref(text);
+        json_decref(made);
+        return NULL;
+    }
+    json_object_set_new(made, "role", json_string(!strcmp(role, "developer") ? "system" : role));
+    json_object_set_new(made, "content", text);
+    if (json_array_size(made_calls))
+        json_object_set(made, "tool_calls", made_calls);
+    json_decref(made_calls);
+    static const char *const more[] = {"name", "tool_call_id", "reasoning_content"};
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+        if (json_is_string(json_object_get(message, more[i])))
+            json_object_set(made, more[i], json_object_get(message, more[i]));
+    return made;
+}
+
+char *messages_normal(const json_t *body, struct serve_failure *f)
+{
+    const json_t *list = fields_get(body, "messages");
+    const size_t n = json_array_size(list);
+    if (!json_is_array(list) || n == 0 || n > MESSAGES_MOST) {
+        serve_fail(f, 400, "messages", "messages must be a list of 1 to %d messages.", MESSAGES_MOST);
+        return NULL;
+    }
+    json_t *made = json_array();
+    for (size_t i = 0; i < n && !f->status; i++) {
+        json_t *one = message_of(json_array_get(list, i), i, f);
+        if (one)
+            json_array_append_new(made, one);
+    }
+    char *text = f->status ? NULL : json_dumps(made, JSON_COMPACT);
+    json_decref(made);
+    if (!text)
+        serve_fail(f, 503, NULL, "Out of memory.");
+    return text;
+}
+
+bool messages_variables(const json_t *body, char **variables, struct serve_failure *f)
+{
+    const json_t *given = fields_get(body, "chat_template_kwargs");
+    const char *effort = NULL;
+    *variables = NULL;
+    if (given && !json_is_object(given))
+        return serve_fail(f, 400, "chat_template_kwargs", "chat_template_kwargs must be an object.");
+    if (!fields_text(body, "reasoning_effort", &effort, f))
+        return false;
+    if (!given && !effort)
+        return true;
+    json_t *all = given ? json_deep_copy(given) : json_object();
+    if (effort)
+        json_object_set_new(all, "reasoning_effort", json_string(effort));
+    *variables = json_dumps(all, JSON_COMPACT);
+    json_decref(all);
+    return *variables || serve_fail(f, 503, NULL, "Out of memory.");
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ * messages.h - the messages of a chat, checked and in the form that templates expect. */
+#ifndef TARE_SERVE_MESSAGES_H
+#define TARE_SERVE_MESSAGES_H
+
+#include <jansson.h>
+
+#include "serve/failure.h"
+
+/* The messages of a body as JSON for a template; NULL: they are refused. Owned, free(). */
+char *messages_normal(const json_t *body, struct serve_failure *failure);
+
+/* The variables that a request sets (chat_template_kwargs, reasoning_effort); *variables is owned, or NULL. */
+bool messages_variables(const json_t *body, char **variables, struct serve_failure *failure);
+
+#endif

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT
+ * tool_parser.c - takes a text apart: thoughts, content and calls. What may be the beginning of a mark is held back; what
+ * looks like a call and is none goes out as content. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "serve/toolset.h"
+
+enum { STATE_NEW, STATE_TEXT, STATE_THOUGHT, STATE_CALL };
+
+/* Marks of thoughts, as models write them. */
+static const char *const thoughts[][2] = {{"<think>", "</think>"}, {"[THINK]", "[/THINK]"}};
+
+void toolset_thoughts(struct toolset *t, const char *prompt, size_t size)
+{
+    for (size_t i = 0; i < sizeof thoughts / sizeof *thoughts; i++) {
+        const size_t n = strlen(thoughts[i][0]);
+        size_t end = size;
+        while (end && (prompt[end - 1] == '\n' || prompt[end - 1] == ' '))
+            end--;
+        if (end >= n && !memcmp(prompt + end - n, thoughts[i][0], n) && !t->forced) {
+            t->think_open = thoughts[i][0];
+            t->think_close = thoughts[i][1];
+            t->thinking = true;
+            return;
+        }
+    }
+    t->think_open = thoughts[0][0];
+    t->think_close = thoughts[0][1];
+}
+
+static bool hold(struct tool_parser *p, const char *text, size_t size)
+{
+    if (p->n_held + size + 1 > p->room) {
+        const size_t room = 2 * (p->n_held + size) + 64;
+        char *more = realloc(p->held, room);
+        if (!more)
+            return false;
+        p->held = more;
+        p->room = room;
+    }
+    memcpy(p->held + p->n_held, text, size);
+    p->n_held += size;
+    p->held[p->n_held] = '\0';
+    return true;
+}
+
+static void let_go(struct tool_parser *p, size_t n, enum tool_piece_kind kind, tool_tell tell, void *user)
+{
+    const struct tool_piece piece = {.kind = kind, .text = p->held, .size = n};
+    if (n)
+        tell(user, &piece);
+    memmove(p->held, p->held + n, p->n_held - n);
+    p->n_held -= n;
+}
+
+static void drop(struct tool_parser *p, size_t n)
+{
+    memmove(p->held, p->held + n, p->n_held - n);
+    p->n_held -= n;
+}
+
+/* Where a mark is in what is held; or n_held, and *tail says how many bytes at the end may be its beginning. */
+static size_t find(const struct tool_parser *p, const char *mark, size_t *tail)
+{
+    const size_t n = strlen(mark);
+    for (size_t i = 0; i + n <= p->n_held; i++)
+        if (!memcmp(p->held + i, mark, n))
+            return i;
+    for (size_t k = n - 1 < p->n_held ? n - 1 : p->n_held; k > *tail; k--)
+        if (!memcmp(p->held + p->n_held - k, mark, k)) {
+            *tail = k;
+            break;
+        }
+    return p->n_held;
+}
+
+/* Decides what a text begins with. Returns false when that is not known yet. */
+static bool begin(struct tool_parser *p, bool over)
+{
+    const struct toolset *t = p->tools;
+    const size_t space = p->n_held ? strspn(p->held, " \n\t") : 0;
+    if (t->thinking) {
+        p->state = STATE_THOUGHT;
+        return true;
+    }
+    const char *marks[] = {t->think_open, t->choice != TOOLS_NONE && *t->family->sign == '{' ? t->family->sign : NULL};
+    for (size_t i = 0; i < 2; i++) {
+        const size_t n = marks[i] ? strlen(marks[i]) : 0, there = p->n_held - space;
+        if (n && there >= n && !memcmp(p->held + space, marks[i], n)) {
+            p->state = i ? STATE_CALL : STATE_THOUGHT;
+            drop(p, i ? 0 : space + n);
+            return true;
+        }
+        if (n && !over && there < n && !memcmp(p->held + space, marks[i], there))
+            return false;
+    }
+    p->state = STATE_TEXT;
+    return true;
+}
+
+/* Handles what is held as far as it is known what it is. */
+static bool advance(struct tool_parser *p, bool over, tool_tell tell, void *user)
+{
+    const struct toolset *t = p->tools;
+    size_t tail = 0;
+    if (p->state == STATE_NEW)
+        return begin(p, over);
+    if (p->state == STATE_THOUGHT) {
+        const size_t at = find(p, t->think_close, &tail);
+        const bool found = at < p->n_held;
+        let_go(p, found ? at : p->n_held - (over ? 0 : tail), TOOL_THOUGHT, tell, user);
+        if (!found)
+            return false;
+        drop(p, strlen(t->think_close));
+        drop(p, strspn(p->held, "\n"));
+        p->state = STATE_TEXT;
+        return true;
+    }
+    if (p->state == STATE_TEXT) {
+        const bool calls = t->choice != TOOLS_NONE && *t->family->sign != '{';
+        const size_t at = calls ? find(p, t->family->sign, &tail) : p->n_held;
+        const bool found = at < p->n_held;
+        let_go(p, found ? at : p->n_held - (over ? 0 : tail), TOOL_TEXT, tell, user);
+        if (found)
+            p->state = STATE_CALL;
+    }
+    return false;
+}
+
+void tool_parser_put(struct tool_parser *p, const char *text, size_t size, tool_tell tell, void *user)
+{
+    const struct toolset *t = p->tools;
+    if (!t->family || (t->forced && p->state == STATE_NEW))
+        p->state = t->forced ? STATE_CALL : STATE_TEXT;
+    if (!t->family) { /* not a chat */
+        const struct tool_piece piece = {.kind = TOOL_TEXT, .text = text, .size = size};
+        if (size)
+            tell(user, &piece);
+        return;
+    }
+    if (hold(p, text, size))
+        while (advance(p, false, tell, user))
+            ;
+}
+
+/* ---- calls ------------------------------------------------------------------------------------------------------- */
+
+/* An id that no other call has, in the form of the family. */
+static void make_id(const struct toolset *t, char *id, size_t room)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    static _Atomic unsigned long long counter;
+    unsigned long long x = (unsigned long long)time(NULL) * 0x9e3779b97f4a7c15u + ++counter * 0xbf58476d1ce4e5b9u;
+    char word[25];
+    const size_t n = t->family->short_ids ? 9 : 24;
+    for (size_t i = 0; i < n; i++) {
+        x ^= x >> 29;
+        x *= 0x94d049bb133111ebu;
+        word[i] = letters[(x >> 33) % 62];
+    }
+    word[n] = '\0';
+    snprintf(id, room, "%s%s", t->family->short_ids ? "" : "call_", word);
+}
+
+static bool offered(const struct toolset *t, const char *name)
+{
+    for (size_t i = 0; name && i < json_array_size(t->list); i++) {
+        const json_t *function = json_object_get(json_array_get(t->list, i), "function");
+        if (!strcmp(json_string_value(json_object_get(function, "name")), name))
+            return true;
+    }
+    return false;
+}
+
+static void add_call(struct tool_parser *p, const json_t *call, tool_tell tell, void *user)
+{
+    const char *name = json_string_value(json_object_get(call, "name"));
+    const json_t *arguments = json_object_get(call, "arguments");
+    if (!arguments)
+        arguments = json_object_get(call, "parameters");
+    struct tool_call *calls = realloc(p->calls, (p->n_calls + 1) * sizeof *calls);
+    char *text = arguments ? json_dumps(arguments, JSON_COMPACT) : strdup("{}");
+    if (calls)
+        p->calls = calls;
+    if (!calls || !text) {
+        free(text);
+        return;
+    }
+    struct tool_call *made = &calls[p->n_calls];
+    make_id(p->tools, made->id, sizeof made->id);
+    snprintf(made->name, sizeof made->name, "%s", name);
+    made->arguments = text;
+    made->size = strlen(text);
+    struct tool_piece piece = {.kind = TOOL_CALL, .call = p->n_calls++, .name = made->name, .id = made->id};
+    tell(user, &piece);
+    piece.kind = TOOL_ARGUMENTS;
+    piece.text = text;
+    piece.size = made->size;
+    tell(user, &piece);
+}
+
+/* Reads one call, or a list of them, at the beginning of what is held. Returns the bytes that it took; 0: it is none. */
+static size_t read_calls(struct tool_parser *p, size_t from, tool_tell tell, void *user)
+{
+    json_error_t error;
+    json_t *value =
+        json_loadb(p->held + from, p->n_held - from, JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES, &error);
+    const size_t taken = value ? (size_t)error.position : 0;
+    size_t good = 0;
+    const size_t n = json_is_array(value) ? json_array_size(value) : 1;
+    for (size_t i = 0; value && i < n; i++) {
+        const json_t *call = json_is_array(value) ? json_array_get(value, i) : value;
+        if (!offered(p->tools, json_string_value(json_object_get(call, "name"))))
+            continue;
+        good++;
+        if (p->n_calls == 0 || p->tools->parallel)
+            add_call(p, call, tell, user);
+    }
+    json_decref(value);
+    return good ? taken : 0;
+}
+
+/* The text is over within calls: reads them one after another, with whatever marks stand between them. */
+static void end_calls(struct tool_parser *p, tool_tell tell, void *user)
+{
+    const size_t before = p->n_calls;
+    size_t at = 0;
+    while (at < p->n_held) {
+        const char *next = strpbrk(p->held + at, "[{");
+        const size_t from = next ? (size_t)(next - p->held) : p->n_held;
+        const size_t taken = next ? read_calls(p, from, tell, user) : 0;
+        at = taken ? from + taken : from + 1;
+    }
+    if (p->n_calls == before && !p->tools->forced)
+        let_go(p, p->n_held, TOOL_TEXT, tell, user);
+    p->n_held = 0;
+}
+
+void tool_parser_end(struct tool_parser *p, tool_tell tell, void *user)
+{
+    if (!p->tools->family || !p->held)
+        return;
+    while (advance(p, true, tell, user))
+        ;
+    if (p->state == STATE_CALL)
+        end_calls(p, tell, user);
+}
+
+void tool_parser_release(struct tool_parser *p)
+{
+    for (size_t i = 0; i < p->n_calls; i++)
+        free(p->calls[i].arguments);
+    free(p->calls);
+    free(p->held);
+    memset(p, 0, sizeof *p);
+}
