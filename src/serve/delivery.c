@@ -173,10 +173,8 @@ static void put_mark(struct serve_job *job, struct telling *t, const struct serv
     if (!tools->family || e->id < 0 || e->finish == TARE_FINISH_END ||
         tare_tokenizer_token(job->model->tokenizer, e->id, &text, &size, &special, NULL) || !special)
         return;
-    const char *marks[] = {tools->family->sign, tools->think_open, tools->think_close};
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
-        if (marks[i] && size && !strcmp(text, marks[i]))
-            tool_parser_put(&job->choices[e->run->index].parser, text, size, tell, t);
+    if (size && toolset_has_mark(tools, text))
+        tool_parser_put(&job->choices[e->run->index].parser, text, size, tell, t);
 }
 
 static void stepped(struct serve_job *job, const struct serve_event *e, struct evbuffer *out)

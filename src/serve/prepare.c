@@ -239,7 +239,7 @@ bool serve_prepare_chat(struct serve_job *job)
         job->asked.max_tokens = CALL_TOKENS;
     if (!serve_render(job, job->asked.tools.choice != TOOLS_NONE, &text, &size))
         return false;
-    const char *open = job->asked.tools.forced ? job->asked.tools.family->open : "";
+    const char *open = job->asked.tools.prefill;
     joined = malloc(size + strlen(open) + 1);
     if (joined) {
         memcpy(joined, text, size);
