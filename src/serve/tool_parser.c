@@ -8,7 +8,8 @@
 
 #include "serve/toolset.h"
 
-enum { STATE_NEW, STATE_TEXT, STATE_THOUGHT, STATE_CALL };
+/* STATE_GAP: the line ends between thoughts and text, which belong to neither. */
+enum { STATE_NEW, STATE_TEXT, STATE_THOUGHT, STATE_GAP, STATE_CALL };
 
 /* Marks of thoughts, as models write them. */
 static const char *const thoughts[][2] = {{"<think>", "</think>"}, {"[THINK]", "[/THINK]"}};
@@ -47,19 +48,18 @@ static bool hold(struct tool_parser *p, const char *text, size_t size)
     return true;
 }
 
+static void drop(struct tool_parser *p, size_t n)
+{
+    memmove(p->held, p->held + n, p->n_held - n + 1); /* with its NUL */
+    p->n_held -= n;
+}
+
 static void let_go(struct tool_parser *p, size_t n, enum tool_piece_kind kind, tool_tell tell, void *user)
 {
     const struct tool_piece piece = {.kind = kind, .text = p->held, .size = n};
     if (n)
         tell(user, &piece);
-    memmove(p->held, p->held + n, p->n_held - n);
-    p->n_held -= n;
-}
-
-static void drop(struct tool_parser *p, size_t n)
-{
-    memmove(p->held, p->held + n, p->n_held - n);
-    p->n_held -= n;
+    drop(p, n);
 }
 
 /* Where a mark is in what is held; or n_held, and *tail says how many bytes at the end may be its beginning. */
@@ -115,9 +115,14 @@ static bool advance(struct tool_parser *p, bool over, tool_tell tell, void *user
         if (!found)
             return false;
         drop(p, strlen(t->think_close));
-        drop(p, strspn(p->held, "\n"));
-        p->state = STATE_TEXT;
+        p->state = STATE_GAP;
         return true;
+    }
+    if (p->state == STATE_GAP) {
+        drop(p, strspn(p->held, "\n"));
+        if (p->n_held == 0)
+            return false;
+        p->state = STATE_TEXT;
     }
     if (p->state == STATE_TEXT) {
         const bool calls = t->choice != TOOLS_NONE && *t->family->sign != '{';
