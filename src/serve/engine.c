@@ -326,6 +326,11 @@ int64_t serve_engine_context(const struct serve_engine *e)
     return tare_session_context(e->root);
 }
 
+int64_t serve_engine_vocabulary(const struct serve_engine *e)
+{
+    return tare_session_vocabulary(e->root);
+}
+
 int64_t serve_engine_width(const struct serve_engine *e)
 {
     return tare_session_width(e->root);

@@ -114,6 +114,7 @@ void serve_engine_wake(struct serve_engine *engine);
 struct serve_engine_figures serve_engine_look(struct serve_engine *engine);
 
 int64_t serve_engine_context(const struct serve_engine *engine);
+int64_t serve_engine_vocabulary(const struct serve_engine *engine);
 int64_t serve_engine_width(const struct serve_engine *engine);
 /* Could a text of that many ids ever be admitted? */
 bool serve_engine_fits(const struct serve_engine *engine, int64_t ids);
