@@ -41,6 +41,8 @@ struct serve_run {
     tare_generate *generate;
     size_t cached;
     size_t fed;
+    /* The step that read a part of the prompt last. */
+    uint64_t read_at;
     uint64_t bytes;
     bool admitted;
     bool prompt_read;
