@@ -20,7 +20,8 @@ add_test(NAME save-resume COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/save/
 set_tests_properties(save-resume PROPERTIES LABELS cli TIMEOUT 300)
 add_test(NAME save-quantize COMMAND ${TARE_PYTHON} -W ignore ${CMAKE_SOURCE_DIR}/tests/save/quantize.py $<TARGET_FILE:tare> $<TARGET_FILE:kill_at>)
 set_tests_properties(save-quantize PROPERTIES LABELS cli TIMEOUT 300)
-add_test(NAME oracle-quantize COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/oracle/quantize.py $<TARGET_FILE:tare>)
+add_test(NAME oracle-quantize COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/oracle/quantize.py $<TARGET_FILE:tare>
+  --models ${CMAKE_SOURCE_DIR}/tests/data/load)
 set_tests_properties(oracle-quantize PROPERTIES LABELS oracle SKIP_RETURN_CODE 77 TIMEOUT 900)
 # What sanitizers add is not the program's.
 if(NOT TARE_SANITIZE)

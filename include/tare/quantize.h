@@ -52,11 +52,13 @@ struct tare_quantize_options {
 /* Fill with the defaults, for languages without the macro; size is sizeof(struct tare_quantize_options). Any thread. */
 TARE_API void tare_quantize_options_init(struct tare_quantize_options *options, size_t size);
 
-/* The word of format, mode, type or recipe number `index` that tare_quantize() knows; NULL past the end. Static; any
- * thread. */
+/* The word of format number `index` that tare_quantize() writes, "mlx" first; NULL past the end. Static; any thread. */
 TARE_API const char *tare_quantize_format(size_t index);
+/* The same of the modes of mlx, "affine" first. */
 TARE_API const char *tare_quantize_mode(size_t index);
+/* The same of the types of gguf's blocks, "Q4_0" first. */
 TARE_API const char *tare_quantize_type(size_t index);
+/* The same of the recipes of mlx. */
 TARE_API const char *tare_quantize_recipe(size_t index);
 
 /*

@@ -67,7 +67,10 @@ static uint8_t to_e2m1(float value, enum tare_dtype stored)
     const float size = fabsf(value);
     float least = size;
     int found = 0;
-    for (int k = 1; k < 8; k++) {
+    if (size < 8) /* differences are exact, or decide nothing */
+        found = (size > 0.25f) + (size > 0.75f) + (size > 1.25f) + (size > 1.75f) + (size > 2.5f) + (size > 3.5f) +
+                (size > 5.0f);
+    for (int k = 1; k < 8 && size >= 8; k++) {
         const float difference = tare_float_round(stored, fabsf(size - tare_from_e2m1((uint8_t)k)));
         if (difference < least) {
             least = difference;

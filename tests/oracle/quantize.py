@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""quantize.py TARE [GGML] | --fixture GGML FILE: does tare quantize write the bytes that mlx-lm and ggml write?
+"""quantize.py TARE [GGML] [--models FOLDER...] | --fixture GGML FILE: does tare quantize write the bytes that mlx-lm and ggml write?
 
 Small random models of floats (llama untied, qwen2 tied, a mixture of experts), in float16, bfloat16 and float32, with rows
 that are all alike, all 0, tiny, of one sign, and halfway between codes. mlx-lm's convert() quantizes them in every mode, bits
@@ -7,12 +7,15 @@ and group size, and by every mixed recipe; each tensor must have the same name, 
 same form for each module. For GGUF the reference is ggml's own
 function, where GGML is a shared library with ggml_quantize_chunk() (cc -O2 -shared -fPIC ggml-quants.c ggml.c, of llama.cpp's
 ggml/src); without one only Q8_0 is compared, with gguf-py, because gguf-py's other types round like processors that fuse a
-product and a sum, and llama.cpp's ordinary build does not. Exit status 77: no mlx-lm."""
+product and a sum, and llama.cpp's ordinary build does not.
+Each FOLDER holds checkpoints of any architecture, which become floats first where they are packed; those that tare and mlx-lm
+both take are compared at 4 bits in groups of 32. Exit status 77: no mlx-lm."""
 import contextlib
 import ctypes
 import io
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -223,6 +226,41 @@ def hold_gguf(count, tare, folder, source, config, type_, ggml):
     os.remove(made)
 
 
+# Computed parameters whose last bit is the maths library's own: norms of the head's rows.
+COMPUTED = {"baichuan_m1": ("lm_head.scales", "lm_head.biases")}
+
+
+def hold_models(count, tare, folder, given):
+    """Which architectures' modules are quantized, and how."""
+    make(os.path.join(folder, "words"), LLAMA, "float16", None, 0)
+    for path in sorted(os.path.join(f, n) for f in given for n in os.listdir(f) if os.path.exists(os.path.join(f, n, "config.json"))):
+        source, ours, theirs = (os.path.join(folder, n) for n in ("source", "ours", "theirs"))
+        for made in (source, ours, theirs):
+            shutil.rmtree(made, True)
+        with open(path + "/config.json", encoding="utf-8") as f:
+            packed = json.load(f)
+        if "quantization" in packed or "quantization_config" in packed:
+            subprocess.run([tare, "convert", path, "-o", source, "--to", "dense"], capture_output=True, check=False)
+        else:
+            shutil.copytree(path, source, ignore=shutil.ignore_patterns("truth*", "logits*", "expected*"))
+        try:
+            for name in ("tokenizer.json", "tokenizer_config.json"):
+                shutil.copy(os.path.join(folder, "words", name), source)
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                mlx_lm.convert(source, theirs, quantize=True, q_group_size=32)
+        except (Exception, SystemExit):  # mlx-lm raises what it likes about a model that it does not take
+            count.left += 1
+            continue
+        if subprocess.run([tare, "quantize", source, "-o", ours, "--group", "32", "--no-sums"], capture_output=True, check=False).returncode:
+            count.left += 1
+            continue
+        a, b, computed = read(ours), read(theirs), COMPUTED.get(packed["model_type"], ())
+        count.compare(os.path.basename(path), *({k: v for k, v in t.items() if k not in computed} for t in (a, b)))
+        if forms(ours, a) != forms(theirs, b):
+            count.wrong += 1
+            print("%s: config.json has other forms" % path)
+
+
 def write_fixture(file, ggml):
     """tests/data/quantize/rounded.bin: what tests/unit/quantize/test_round.c reads, in this order, all floats as float32."""
     rng = np.random.default_rng(7)
@@ -246,7 +284,10 @@ def main():
     if sys.argv[1] == "--fixture":
         write_fixture(sys.argv[3], ctypes.CDLL(sys.argv[2]))
         return 0
-    tare, ggml, count = sys.argv[1], ctypes.CDLL(sys.argv[2]) if len(sys.argv) > 2 else None, Count()
+    words = sys.argv[1:]
+    given = words[words.index("--models") + 1:] if "--models" in words else []
+    words = words[:len(words) - len(given) - bool(given)]
+    tare, ggml, count = words[0], ctypes.CDLL(words[1]) if len(words) > 1 else None, Count()
     with tempfile.TemporaryDirectory() as folder:
         models = []
         for seed, (dtype, said) in enumerate([("float16", None), ("bfloat16", "bfloat16"), ("float32", None), ("float32", "bfloat16"), ("bfloat16", "float16")]):
@@ -263,6 +304,10 @@ def main():
             for type_ in ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0") if config is not MIXED else ():
                 hold_gguf(count, tare, folder, source, config, type_, ggml)
         print("gguf: %d models, %d tensors, %d bytes are equal; %d differences; %d tensors not compared" %
+              (count.models, count.tensors, count.bytes, count.wrong, count.left))
+        wrong, count = wrong + count.wrong, Count()
+        hold_models(count, tare, folder, given)
+        print("architectures: %d models, %d tensors, %d bytes are equal; %d differences; %d not taken by one of the two" %
               (count.models, count.tensors, count.bytes, count.wrong, count.left))
     return 1 if wrong + count.wrong else 0
 
