@@ -207,6 +207,24 @@ class Together(One):
         self.assertEqual(first["choices"], second["choices"])
         self.assertGreater(second["usage"]["prompt_tokens_details"]["cached_tokens"], 5)
 
+    def test_shared(self):
+        """Prompts that come together and begin alike are read once: all but one wait for the one that reads."""
+        with Server("--parallel", "8") as server:
+            prompts = [[5 + i % 90 for i in range(220)] + [100 + k] for k in range(6)]
+            found = [None] * 6
+
+            def go(i):
+                found[i] = server.ask(TEXT, {"prompt": prompts[i], "temperature": 0, "max_tokens": 8, "logprobs": 1})[1]
+
+            threads = [threading.Thread(target=go, args=(i,)) for i in range(6)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            self.assertEqual(sorted(f["usage"]["prompt_tokens_details"]["cached_tokens"] for f in found), [0] + 5 * [220])
+        for prompt, answer in zip(prompts, found):
+            self.assertEqual(self.text(prompt=prompt, max_tokens=8, logprobs=1, echo=False)["choices"], answer["choices"])
+
     def test_leave(self):
         """Clients that leave free their places."""
         body = json.dumps({"prompt": "Hi", "max_tokens": 250, "ignore_eos": True, "stream": True}).encode()
