@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * serve_plain.c - tare serve where the program was built without libevent. */
-#include "cli.h"
+ * serve_plain.c - stands in for the server where the program is built without libevent. */
+#include <stdio.h>
 
-static int run(const struct cli_verb *verb, int argc, char **argv)
+#include "serve/serve.h"
+
+enum tare_code serve_run(const struct serve_options *options, struct tare_error *err)
 {
-    int words = 0;
-    const int status = cli_parse(verb, NULL, argc, argv, &words);
-    return status != CLI_GO_ON ? status : cli_wrong("serve: this tare was built without it (TARE_SERVE=OFF)");
+    (void)options;
+    *err = (struct tare_error){.code = TARE_E_UNKNOWN, .where = "serve"};
+    snprintf(err->text, sizeof err->text, "this tare was built without the server; build it with TARE_SERVE=ON");
+    return err->code;
 }
-
-const struct cli_verb cli_serve = {
-    .name = "serve",
-    .summary = "Serve models over HTTP (not in this build).",
-    .about = "This program was built without the server; build it with TARE_SERVE=ON.",
-    .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL, .optional = true, .repeats = true}},
-    .examples = {{"tare serve --help", "Says the same."}},
-    .see = "run chat",
-    .run = run,
-};

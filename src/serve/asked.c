@@ -239,7 +239,11 @@ bool serve_asked_take(struct serve_job *job, bool chat)
         return false;
     if (chat && !toolset_take(&a->tools, body, job->model->family, f))
         return false;
-    if (a->tools.forced)
-        return toolset_grammar(&a->tools, job->model->tokenizer, &a->grammar, f);
-    return take_format(job);
+    if (!take_format(job))
+        return false;
+    if (!a->tools.forced)
+        return true;
+    tare_grammar_free(a->grammar); /* there is no content beside a call that is required */
+    a->grammar = NULL;
+    return toolset_grammar(&a->tools, job->model->tokenizer, &a->grammar, f);
 }

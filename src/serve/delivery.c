@@ -51,11 +51,9 @@ void serve_job_free(struct serve_job *job)
 
 /* ---- the ends of an answer --------------------------------------------------------------------------------------- */
 
-static void count(struct serve_job *job, int status)
+static void count(struct serve_job *job)
 {
-    struct measures *m = &job->serve->measures;
-    m->requests[status / 100]++;
-    measures_see(&m->request, serve_now() - job->arrived);
+    measures_see(&job->serve->measures.request, serve_now() - job->arrived);
 }
 
 static void refuse(struct serve_job *job)
@@ -63,7 +61,7 @@ static void refuse(struct serve_job *job)
     struct http_connection *connection = job->connection;
     job->connection = NULL;
     if (connection) {
-        count(job, job->failure.status);
+        count(job);
         http_fail(connection, &job->failure);
     }
 }
@@ -73,7 +71,7 @@ static void answer(struct serve_job *job)
     struct http_connection *connection = job->connection;
     job->connection = NULL;
     if (connection) {
-        count(job, 200);
+        count(job);
         http_answer(connection, 200, "application/json", job->ready);
     }
 }
@@ -173,10 +171,8 @@ static void put_mark(struct serve_job *job, struct telling *t, const struct serv
     if (!tools->family || e->id < 0 || e->finish == TARE_FINISH_END ||
         tare_tokenizer_token(job->model->tokenizer, e->id, &text, &size, &special, NULL) || !special)
         return;
-    const char *marks[] = {tools->family->sign, tools->think_open, tools->think_close};
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
-        if (marks[i] && size && !strcmp(text, marks[i]))
-            tool_parser_put(&job->choices[e->run->index].parser, text, size, tell, t);
+    if (size && toolset_has_mark(tools, text))
+        tool_parser_put(&job->choices[e->run->index].parser, text, size, tell, t);
 }
 
 static void stepped(struct serve_job *job, const struct serve_event *e, struct evbuffer *out)
@@ -239,7 +235,7 @@ static void finish(struct serve_job *job, struct evbuffer *out)
         serve_put(out, "\n\n");
         http_stream_put(connection, out);
         job->connection = NULL;
-        count(job, 500);
+        count(job);
         http_stream_end(connection, true);
     } else if (job->failure.status) {
         refuse(job);
@@ -247,7 +243,7 @@ static void finish(struct serve_job *job, struct evbuffer *out)
         job->route->form->end(job, out);
         http_stream_put(connection, out);
         job->connection = NULL;
-        count(job, 200);
+        count(job);
         http_stream_end(connection, false);
     } else if (connection) {
         job->route->form->whole(job, job->ready);

@@ -12,6 +12,8 @@
 
 /* Ids of a prompt that one step reads, so that texts beside it go on. */
 #define PROMPT_CHUNK 128
+/* Ids of all prompts that one step reads. More at once would not be faster, and would hold up the texts beside them. */
+#define PROMPTS_CHUNK 256
 
 struct serve_event *serve_engine_event(struct serve_engine *e, struct serve_run *run, enum serve_event_kind kind,
                                        size_t more)
@@ -90,6 +92,7 @@ static void take_step(struct serve_engine *e, struct serve_run *run, const struc
 {
     const bool says = step->id >= 0 || step->bytes || step->n_prompt;
     run->prompt_read |= step->waiting == 0;
+    run->fed = run->n_ids - step->waiting;
     if (says && !copy_step(e, run, step)) {
         const struct tare_error err = {.code = TARE_E_MEMORY, .text = "out of memory"};
         serve_engine_end(e, run, TARE_FINISH_FAILED, 0, &err);
@@ -148,23 +151,47 @@ static void drop_left(struct serve_engine *e)
     sweep(e);
 }
 
-/* One step of all texts that are not held. Returns how many there were. */
-static size_t step_all(struct serve_engine *e)
+/* The text whose prompt was not read for longest, so that short prompts do not wait for the end of long ones. */
+static struct serve_run *next_reader(struct serve_engine *e)
 {
-    const struct tare_generated blank = TARE_GENERATED_INIT;
-    struct tare_error err = {0};
-    size_t n = 0, embedded = 0;
-    e->steps++;
+    struct serve_run *best = NULL;
     for (size_t i = 0; i < e->n_active; i++) {
         struct serve_run *run = e->active[i];
-        if (run->hidden) {
-            embedded++;
-            read_hidden(e, run);
-        } else if (!atomic_load(&run->held)) {
-            e->told[n] = blank;
-            e->stepping[n] = run;
-            e->generates[n++] = run->generate;
-        }
+        if (!run->prompt_read && !run->ended && run->read_at < e->steps && !atomic_load(&run->held) &&
+            (!best || run->read_at < best->read_at))
+            best = run;
+    }
+    return best;
+}
+
+static void take_part(struct serve_engine *e, struct serve_run *run, size_t *n)
+{
+    const struct tare_generated blank = TARE_GENERATED_INIT;
+    e->told[*n] = blank;
+    e->stepping[*n] = run;
+    e->generates[(*n)++] = run->generate;
+}
+
+/* One step of all texts that are not held: those that are written, and as many prompts as one step reads. Returns how
+ * many texts there were. */
+static size_t step_all(struct serve_engine *e)
+{
+    struct tare_error err = {0};
+    struct serve_run *reader;
+    size_t n = 0, read = 0, embedded = 0;
+    e->steps++;
+    for (size_t i = 0; i < e->n_active; i++)
+        if (e->active[i]->prompt_read && !atomic_load(&e->active[i]->held))
+            take_part(e, e->active[i], &n);
+    while (read < PROMPTS_CHUNK && (reader = next_reader(e)) != NULL) {
+        const size_t left = reader->n_ids - reader->fed;
+        read += left < PROMPT_CHUNK ? left : PROMPT_CHUNK;
+        reader->read_at = e->steps;
+        embedded += reader->hidden != NULL;
+        if (reader->hidden)
+            read_hidden(e, reader);
+        else
+            take_part(e, reader, &n);
     }
     const enum tare_code code = n ? tare_generate_each(e->generates, n, e->told, sizeof *e->told, &err) : TARE_OK;
     for (size_t i = 0; i < n; i++)
@@ -324,6 +351,11 @@ struct serve_engine_figures serve_engine_look(struct serve_engine *e)
 int64_t serve_engine_context(const struct serve_engine *e)
 {
     return tare_session_context(e->root);
+}
+
+int64_t serve_engine_vocabulary(const struct serve_engine *e)
+{
+    return tare_session_vocabulary(e->root);
 }
 
 int64_t serve_engine_width(const struct serve_engine *e)

@@ -41,6 +41,8 @@ struct serve_run {
     tare_generate *generate;
     size_t cached;
     size_t fed;
+    /* The step that read a part of the prompt last. */
+    uint64_t read_at;
     uint64_t bytes;
     bool admitted;
     bool prompt_read;
@@ -114,6 +116,7 @@ void serve_engine_wake(struct serve_engine *engine);
 struct serve_engine_figures serve_engine_look(struct serve_engine *engine);
 
 int64_t serve_engine_context(const struct serve_engine *engine);
+int64_t serve_engine_vocabulary(const struct serve_engine *engine);
 int64_t serve_engine_width(const struct serve_engine *engine);
 /* Could a text of that many ids ever be admitted? */
 bool serve_engine_fits(const struct serve_engine *engine, int64_t ids);

@@ -18,6 +18,8 @@
 #define HEADER_LINES 100
 #define CHUNK_LINE 1024
 #define BODY_BYTES ((size_t)16 << 20)
+/* Of all bodies that are being read at the same moment. */
+#define BODIES_BYTES ((size_t)512 << 20)
 #define HEADER_SECONDS 10
 #define BODY_SECONDS 30
 #define WRITE_SECONDS 30
@@ -27,6 +29,7 @@
 
 static void start_request(struct http_connection *c)
 {
+    c->server->body_bytes -= c->body_room;
     http_request_release(&c->request);
     memset(&c->lines, 0, sizeof c->lines);
     c->header_bytes = 0;
@@ -55,6 +58,7 @@ void http_connection_free(struct http_connection *c)
     if (c->next)
         c->next->link = c->link;
     c->server->count--;
+    c->server->body_bytes -= c->body_room;
     event_free(c->timer);
     bufferevent_free(c->wire);
     http_request_release(&c->request);
@@ -112,10 +116,11 @@ static bool grow_body(struct http_connection *c, size_t more)
     if (r->body_size + more + 1 <= c->body_room)
         return true;
     const size_t room = 2 * (r->body_size + more) + 4096;
-    char *body = realloc(r->body, room);
+    char *body = c->server->body_bytes + room > BODIES_BYTES ? NULL : realloc(r->body, room);
     if (!body)
         return false;
     r->body = body;
+    c->server->body_bytes += room - c->body_room;
     c->body_room = room;
     return true;
 }
@@ -139,6 +144,8 @@ static void complete(struct http_connection *c)
 {
     const struct http_handler *h = &c->server->handler;
     c->state = HTTP_BUSY;
+    c->server->body_bytes -= c->body_room; /* the body now belongs to the layer above */
+    c->body_room = 0;
     http_deadline(c, 0);
     h->request(h->user, c, &c->request);
 }
@@ -213,7 +220,7 @@ static bool read_body(struct http_connection *c, struct evbuffer *in)
 {
     size_t taken;
     if (!take_body(c, in, c->request.length - c->request.body_size, &taken))
-        return stop(c, 503, "Out of memory.");
+        return stop(c, 503, "Too many bodies are being read; please try again later.");
     if (c->request.body_size < c->request.length)
         return false;
     complete(c);
@@ -243,7 +250,7 @@ static bool read_chunk(struct http_connection *c, struct evbuffer *in)
 {
     size_t taken;
     if (!take_body(c, in, c->chunk_left, &taken))
-        return stop(c, 503, "Out of memory.");
+        return stop(c, 503, "Too many bodies are being read; please try again later.");
     c->chunk_left -= taken;
     if (c->chunk_left)
         return false;

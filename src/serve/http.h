@@ -51,6 +51,8 @@ struct http_handler {
     /* The body of an error, in the form that this path has. */
     void (*error_body)(void *user, const struct http_request *request, const struct serve_failure *failure,
                        struct evbuffer *body);
+    /* An answer of that status was given. */
+    void (*answered)(void *user, int status);
     void *user;
 };
 

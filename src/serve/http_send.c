@@ -46,6 +46,7 @@ static void begin(struct http_connection *c, int status, const char *type, const
 {
     struct evbuffer *out = bufferevent_get_output(c->wire);
     const struct http_request *r = &c->request;
+    c->server->handler.answered(c->server->handler.user, status);
     const time_t now = time(NULL);
     char date[64] = "";
     struct tm tm;

@@ -51,6 +51,8 @@ struct http_server {
     struct http_handler handler;
     struct http_connection *connections;
     size_t count;
+    /* Of bodies that are being read. */
+    size_t body_bytes;
     void *tls;
     const char *cors;
     bool draining;

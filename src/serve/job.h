@@ -23,6 +23,8 @@ struct serve_model {
     /* The template is ours, since the model has none; its text lacks the special tokens. */
     bool plain;
     const struct tool_family *family;
+    /* Its template knows no tools, so that they are described in a message. */
+    bool describes;
     int64_t vocabulary;
     int64_t context;
     time_t created;

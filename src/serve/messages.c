@@ -112,7 +112,30 @@ static json_t *message_of(const json_t *message, size_t at, struct serve_failure
     return made;
 }
 
-char *messages_normal(const json_t *body, struct serve_failure *f)
+/* Adds what tools there are, and how they are called, to the system message, which is made where there is none. */
+static void describe(json_t *messages, const json_t *tools)
+{
+    static const char before[] = "You may call these functions:\n";
+    static const char after[] = "\nTo call one, answer with nothing but JSON: {\"name\": NAME, \"arguments\": {..}}";
+    json_t *first = json_array_get(messages, 0);
+    const char *role = json_string_value(json_object_get(first, "role"));
+    const bool system = role && !strcmp(role, "system");
+    const char *said = system ? json_string_value(json_object_get(first, "content")) : "";
+    char *list = json_dumps(tools, JSON_COMPACT);
+    const size_t room = list ? strlen(said) + strlen(list) + sizeof before + sizeof after + 4 : 0;
+    char *text = list ? malloc(room) : NULL;
+    if (text) {
+        snprintf(text, room, "%s%s%s%s%s", said, *said ? "\n\n" : "", before, list, after);
+        if (system)
+            json_object_set_new(first, "content", json_string(text));
+        else
+            json_array_insert_new(messages, 0, json_pack("{s:s, s:s}", "role", "system", "content", text));
+    }
+    free(text);
+    free(list);
+}
+
+char *messages_normal(const json_t *body, const json_t *tools, struct serve_failure *f)
 {
     const json_t *list = fields_get(body, "messages");
     const size_t n = json_array_size(list);
@@ -126,6 +149,8 @@ char *messages_normal(const json_t *body, struct serve_failure *f)
         if (one)
             json_array_append_new(made, one);
     }
+    if (tools && !f->status)
+        describe(made, tools);
     char *text = f->status ? NULL : json_dumps(made, JSON_COMPACT);
     json_decref(made);
     if (!text)

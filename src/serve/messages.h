@@ -7,8 +7,9 @@
 
 #include "serve/failure.h"
 
-/* The messages of a body as JSON for a template; NULL: they are refused. Owned, free(). */
-char *messages_normal(const json_t *body, struct serve_failure *failure);
+/* The messages of a body as JSON for a template; NULL: they are refused. Owned, free(). Tools that are not NULL are
+ * described in the system message, for templates that do not know tools. */
+char *messages_normal(const json_t *body, const json_t *tools, struct serve_failure *failure);
 
 /* The variables that a request sets (chat_template_kwargs, reasoning_effort); *variables is owned, or NULL. */
 bool messages_variables(const json_t *body, char **variables, struct serve_failure *failure);

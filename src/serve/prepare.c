@@ -208,15 +208,17 @@ bool serve_render(struct serve_job *job, bool tools, char **text, size_t *size)
     char clock[40] = "";
     const time_t now = time(NULL);
     struct tm tm;
-    char *messages = messages_normal(job->body, &job->failure), *variables = NULL, *list = NULL;
+    const json_t *offered = tools ? job->asked.tools.list : NULL;
+    char *messages = messages_normal(job->body, job->model->describes ? offered : NULL, &job->failure);
+    char *variables = NULL, *list = NULL;
     if (!messages || !messages_variables(job->body, &variables, &job->failure)) {
         free(messages);
         return false;
     }
     if (localtime_r(&now, &tm) && strftime(clock, sizeof clock, "%Y-%m-%dT%H:%M:%S", &tm))
         request.clock = clock;
-    if (tools && job->asked.tools.list)
-        list = json_dumps(job->asked.tools.list, JSON_COMPACT);
+    if (offered)
+        list = json_dumps(offered, JSON_COMPACT);
     request.messages = messages;
     request.tools = list;
     request.variables = variables;
@@ -239,7 +241,7 @@ bool serve_prepare_chat(struct serve_job *job)
         job->asked.max_tokens = CALL_TOKENS;
     if (!serve_render(job, job->asked.tools.choice != TOOLS_NONE, &text, &size))
         return false;
-    const char *open = job->asked.tools.forced ? job->asked.tools.family->open : "";
+    const char *open = job->asked.tools.prefill;
     joined = malloc(size + strlen(open) + 1);
     if (joined) {
         memcpy(joined, text, size);

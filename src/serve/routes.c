@@ -169,11 +169,17 @@ static bool is_json(const char *type)
     const size_t n = sizeof word - 1;
     if (!type || strncasecmp(type, word, n) != 0)
         return false;
-    const char *rest = type + n + strspn(type + n, " \t");
-    if (!*rest)
-        return true;
-    const char *charset = strchr(type, '=');
-    return *rest == ';' && (!charset || !strncasecmp(charset + 1 + (charset[1] == '"'), "utf-8", 5));
+    const char *rest = type + n;
+    while (*rest) { /* parameters; only a charset matters */
+        rest += strspn(rest, " \t");
+        if (*rest && *rest != ';')
+            return false;
+        rest += strspn(rest, "; \t");
+        if (!strncasecmp(rest, "charset=", 8) && strncasecmp(rest + 8 + (rest[8] == '"'), "utf-8", 5) != 0)
+            return false;
+        rest += strcspn(rest, ";");
+    }
+    return true;
 }
 
 static bool is_preflight(const struct serve *s, const struct http_request *r)
@@ -282,6 +288,13 @@ static void take_request(void *user, struct http_connection *c, struct http_requ
         evbuffer_free(out);
 }
 
+static void answered(void *user, int status)
+{
+    struct serve *s = user;
+    if (status >= 200 && status < 600)
+        s->measures.requests[status / 100]++;
+}
+
 static void error_body(void *user, const struct http_request *r, const struct serve_failure *f, struct evbuffer *body)
 {
     const struct serve_route *route = r->path ? find(r->path) : NULL;
@@ -296,5 +309,6 @@ void serve_handler_fill(struct http_handler *handler, struct serve *s)
                                      .gone = serve_job_gone,
                                      .held = serve_job_held,
                                      .error_body = error_body,
+                                     .answered = answered,
                                      .user = s};
 }

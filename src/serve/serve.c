@@ -19,7 +19,7 @@ static const char PLAIN[] = "{%- for message in messages -%}{{ message.role | ca
                             "{% endfor -%}{%- if add_generation_prompt -%}Assistant:{%- endif -%}";
 
 /* Shows the template a tool and a call of it, to see how the model's family writes calls. */
-static const struct tool_family *probe_family(const tare_template *chat)
+static const struct tool_family *probe_family(const tare_template *chat, bool *describes)
 {
     struct tare_template_request request = TARE_TEMPLATE_REQUEST_INIT;
     char *text = NULL;
@@ -33,6 +33,7 @@ static const struct tool_family *probe_family(const tare_template *chat)
     request.add_generation_prompt = true;
     if (tare_template_render(chat, &request, &text, &size, NULL) || !strstr(text, "probe_it")) {
         tare_text_free(text);
+        *describes = true;
         return tool_family_of(NULL);
     }
     struct evbuffer *all = evbuffer_new();
@@ -78,13 +79,16 @@ static enum tare_code open_model(struct serve *s, struct serve_model *m, const s
     }
     if (code)
         return code;
-    m->family = m->plain ? tool_family_of(NULL) : probe_family(m->chat);
+    m->family = m->plain ? tool_family_of(NULL) : probe_family(m->chat, &m->describes);
     m->vocabulary = tare_tokenizer_size(m->tokenizer);
     engine.tokenizer = m->tokenizer;
     code = serve_engine_open(&m->engine, &engine, err);
-    if (!code)
-        m->context = serve_engine_context(m->engine);
-    return code;
+    if (code)
+        return code;
+    m->context = serve_engine_context(m->engine);
+    if (m->vocabulary > serve_engine_vocabulary(m->engine))
+        m->vocabulary = serve_engine_vocabulary(m->engine);
+    return TARE_OK;
 }
 
 static enum tare_code open_models(struct serve *s, struct tare_error *err)

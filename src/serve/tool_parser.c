@@ -8,7 +8,8 @@
 
 #include "serve/toolset.h"
 
-enum { STATE_NEW, STATE_TEXT, STATE_THOUGHT, STATE_CALL };
+/* STATE_GAP: the line ends between thoughts and text, which belong to neither. */
+enum { STATE_NEW, STATE_TEXT, STATE_THOUGHT, STATE_GAP, STATE_CALL };
 
 /* Marks of thoughts, as models write them. */
 static const char *const thoughts[][2] = {{"<think>", "</think>"}, {"[THINK]", "[/THINK]"}};
@@ -47,19 +48,18 @@ static bool hold(struct tool_parser *p, const char *text, size_t size)
     return true;
 }
 
+static void drop(struct tool_parser *p, size_t n)
+{
+    memmove(p->held, p->held + n, p->n_held - n + 1); /* with its NUL */
+    p->n_held -= n;
+}
+
 static void let_go(struct tool_parser *p, size_t n, enum tool_piece_kind kind, tool_tell tell, void *user)
 {
     const struct tool_piece piece = {.kind = kind, .text = p->held, .size = n};
     if (n)
         tell(user, &piece);
-    memmove(p->held, p->held + n, p->n_held - n);
-    p->n_held -= n;
-}
-
-static void drop(struct tool_parser *p, size_t n)
-{
-    memmove(p->held, p->held + n, p->n_held - n);
-    p->n_held -= n;
+    drop(p, n);
 }
 
 /* Where a mark is in what is held; or n_held, and *tail says how many bytes at the end may be its beginning. */
@@ -115,9 +115,14 @@ static bool advance(struct tool_parser *p, bool over, tool_tell tell, void *user
         if (!found)
             return false;
         drop(p, strlen(t->think_close));
-        drop(p, strspn(p->held, "\n"));
-        p->state = STATE_TEXT;
+        p->state = STATE_GAP;
         return true;
+    }
+    if (p->state == STATE_GAP) {
+        drop(p, strspn(p->held, "\n"));
+        if (p->n_held == 0)
+            return false;
+        p->state = STATE_TEXT;
     }
     if (p->state == STATE_TEXT) {
         const bool calls = t->choice != TOOLS_NONE && *t->family->sign != '{';
@@ -165,24 +170,20 @@ static void make_id(const struct toolset *t, char *id, size_t room)
     snprintf(id, room, "%s%s", t->family->short_ids ? "" : "call_", word);
 }
 
-static bool offered(const struct toolset *t, const char *name)
-{
-    for (size_t i = 0; name && i < json_array_size(t->list); i++) {
-        const json_t *function = json_object_get(json_array_get(t->list, i), "function");
-        if (!strcmp(json_string_value(json_object_get(function, "name")), name))
-            return true;
-    }
-    return false;
-}
+struct adding {
+    struct tool_parser *parser;
+    tool_tell tell;
+    void *user;
+};
 
-static void add_call(struct tool_parser *p, const json_t *call, tool_tell tell, void *user)
+static void add_call(void *user, const char *name, const json_t *arguments)
 {
-    const char *name = json_string_value(json_object_get(call, "name"));
-    const json_t *arguments = json_object_get(call, "arguments");
-    if (!arguments)
-        arguments = json_object_get(call, "parameters");
+    const struct adding *adding = user;
+    struct tool_parser *p = adding->parser;
+    if (p->n_calls && !p->tools->parallel)
+        return;
     struct tool_call *calls = realloc(p->calls, (p->n_calls + 1) * sizeof *calls);
-    char *text = arguments ? json_dumps(arguments, JSON_COMPACT) : strdup("{}");
+    char *text = arguments ? json_dumps(arguments, JSON_COMPACT | JSON_ENCODE_ANY) : strdup("{}");
     if (calls)
         p->calls = calls;
     if (!calls || !text) {
@@ -195,58 +196,25 @@ static void add_call(struct tool_parser *p, const json_t *call, tool_tell tell, 
     made->arguments = text;
     made->size = strlen(text);
     struct tool_piece piece = {.kind = TOOL_CALL, .call = p->n_calls++, .name = made->name, .id = made->id};
-    tell(user, &piece);
+    adding->tell(adding->user, &piece);
     piece.kind = TOOL_ARGUMENTS;
     piece.text = text;
     piece.size = made->size;
-    tell(user, &piece);
-}
-
-/* Reads one call, or a list of them, at the beginning of what is held. Returns the bytes that it took; 0: it is none. */
-static size_t read_calls(struct tool_parser *p, size_t from, tool_tell tell, void *user)
-{
-    json_error_t error;
-    json_t *value =
-        json_loadb(p->held + from, p->n_held - from, JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES, &error);
-    const size_t taken = value ? (size_t)error.position : 0;
-    size_t good = 0;
-    const size_t n = json_is_array(value) ? json_array_size(value) : 1;
-    for (size_t i = 0; value && i < n; i++) {
-        const json_t *call = json_is_array(value) ? json_array_get(value, i) : value;
-        if (!offered(p->tools, json_string_value(json_object_get(call, "name"))))
-            continue;
-        good++;
-        if (p->n_calls == 0 || p->tools->parallel)
-            add_call(p, call, tell, user);
-    }
-    json_decref(value);
-    return good ? taken : 0;
-}
-
-/* The text is over within calls: reads them one after another, with whatever marks stand between them. */
-static void end_calls(struct tool_parser *p, tool_tell tell, void *user)
-{
-    const size_t before = p->n_calls;
-    size_t at = 0;
-    while (at < p->n_held) {
-        const char *next = strpbrk(p->held + at, "[{");
-        const size_t from = next ? (size_t)(next - p->held) : p->n_held;
-        const size_t taken = next ? read_calls(p, from, tell, user) : 0;
-        at = taken ? from + taken : from + 1;
-    }
-    if (p->n_calls == before && !p->tools->forced)
-        let_go(p, p->n_held, TOOL_TEXT, tell, user);
-    p->n_held = 0;
+    adding->tell(adding->user, &piece);
 }
 
 void tool_parser_end(struct tool_parser *p, tool_tell tell, void *user)
 {
+    struct adding adding = {p, tell, user};
     if (!p->tools->family || !p->held)
         return;
     while (advance(p, true, tell, user))
         ;
-    if (p->state == STATE_CALL)
-        end_calls(p, tell, user);
+    if (p->state != STATE_CALL)
+        return;
+    if (tool_calls_read(p->tools, p->held, p->n_held, add_call, &adding) == 0 && !p->tools->forced)
+        let_go(p, p->n_held, TOOL_TEXT, tell, user);
+    p->n_held = 0;
 }
 
 void tool_parser_release(struct tool_parser *p)

@@ -3,6 +3,7 @@
 #include "serve/toolset.h"
 
 #include <event2/buffer.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +13,97 @@
 /* Calls of one answer that a grammar makes, where several are allowed. */
 #define CALLS_MOST 4
 
+static const struct tool_tags qwen_tags = {"<function=", ">", "<parameter=", ">", "", "</parameter>", "</function>"};
+static const struct tool_tags glm_tags = {"<tool_call>", "\n",           "<arg_key>",   "</arg_key>",
+                                          "<arg_value>", "</arg_value>", "</tool_call>"};
+static const struct tool_tags minimax_tags = {"<invoke name=\"", "\">",      "<parameter name=\"", "\">", "",
+                                              "</parameter>",    "</invoke>"};
+
 /* In the order in which a template's marks are looked for: the special ones first. */
 static const struct tool_family families[] = {
+    {.name = "mistral, from v11 on",
+     .mark = "[ARGS]",
+     .open = "[TOOL_CALLS]",
+     .before = "",
+     .middle = "[ARGS]",
+     .after = "",
+     .close = "",
+     .sign = "[TOOL_CALLS]",
+     .style = TOOL_NAME_BEFORE,
+     .point = "[ARGS]",
+     .short_ids = true},
+    {.name = "deepseek v3",
+     .mark = "<\xef\xbd\x9ctool\xe2\x96\x81sep\xef\xbd\x9c>probe_it\n```json",
+     .open = "<\xef\xbd\x9ctool\xe2\x96\x81"
+             "calls\xe2\x96\x81"
+             "begin\xef\xbd\x9c><\xef\xbd\x9ctool\xe2\x96\x81"
+             "call\xe2\x96\x81"
+             "begin\xef\xbd\x9c>function<\xef\xbd\x9ctool\xe2\x96\x81sep\xef\xbd\x9c>",
+     .before = "",
+     .middle = "\n```json\n",
+     .after = "",
+     .close = "",
+     .sign = "<\xef\xbd\x9ctool\xe2\x96\x81"
+             "calls\xe2\x96\x81"
+             "begin\xef\xbd\x9c>",
+     .style = TOOL_NAME_AFTER,
+     .point = "<\xef\xbd\x9ctool\xe2\x96\x81sep\xef\xbd\x9c>"},
+    {.name = "deepseek v3.1",
+     .mark = "<\xef\xbd\x9ctool\xe2\x96\x81sep\xef\xbd\x9c>",
+     .open = "<\xef\xbd\x9ctool\xe2\x96\x81"
+             "calls\xe2\x96\x81"
+             "begin\xef\xbd\x9c><\xef\xbd\x9ctool\xe2\x96\x81"
+             "call\xe2\x96\x81"
+             "begin\xef\xbd\x9c>",
+     .before = "",
+     .middle = "<\xef\xbd\x9ctool\xe2\x96\x81sep\xef\xbd\x9c>",
+     .after = "",
+     .close = "",
+     .sign = "<\xef\xbd\x9ctool\xe2\x96\x81"
+             "calls\xe2\x96\x81"
+             "begin\xef\xbd\x9c>",
+     .style = TOOL_NAME_BEFORE,
+     .point = "<\xef\xbd\x9ctool\xe2\x96\x81sep\xef\xbd\x9c>"},
+    {.name = "kimi k2",
+     .mark = "<|tool_call_argument_begin|>",
+     .open = "<|tool_calls_section_begin|><|tool_call_begin|>functions.",
+     .before = "",
+     .middle = ":0<|tool_call_argument_begin|>",
+     .after = "",
+     .close = "",
+     .sign = "<|tool_calls_section_begin|>",
+     .style = TOOL_NAME_BEFORE,
+     .point = "<|tool_call_argument_begin|>"},
+    {.name = "qwen3-coder",
+     .mark = "<function=",
+     .open = "",
+     .before = "",
+     .middle = "",
+     .after = "",
+     .close = "",
+     .sign = "<tool_call>",
+     .style = TOOL_TAGS,
+     .tags = &qwen_tags},
+    {.name = "minimax",
+     .mark = "<invoke name=",
+     .open = "",
+     .before = "",
+     .middle = "",
+     .after = "",
+     .close = "",
+     .sign = "<minimax:tool_call>",
+     .style = TOOL_TAGS,
+     .tags = &minimax_tags},
+    {.name = "glm",
+     .mark = "<arg_key>",
+     .open = "",
+     .before = "",
+     .middle = "",
+     .after = "",
+     .close = "",
+     .sign = "<tool_call>",
+     .style = TOOL_TAGS,
+     .tags = &glm_tags},
     {.name = "mistral",
      .mark = "[TOOL_CALLS]",
      .open = "[TOOL_CALLS][",
@@ -136,6 +226,26 @@ static bool take_choice(struct toolset *t, const json_t *choice, struct serve_fa
     return true;
 }
 
+/* How calls that are required are made certain. Marks that are special tokens cannot be written by a grammar, so they stand
+ * in the prompt, up to the arguments where only one tool can be called; else calls are written in JSON. */
+static void take_forced(struct toolset *t)
+{
+    const size_t n = json_array_size(t->list);
+    t->only = -1;
+    t->forced = t->choice == TOOLS_REQUIRED;
+    if (!t->forced)
+        return;
+    const int single = t->named >= 0 ? t->named : n == 1 ? 0 : -1;
+    const bool outside = t->family->style == TOOL_NAME_BEFORE || t->family->style == TOOL_NAME_AFTER;
+    if (outside && single >= 0)
+        t->only = single;
+    else if (t->family->style != TOOL_NAME_INSIDE)
+        t->family = &generic;
+    snprintf(t->prefill, sizeof t->prefill, "%s%s%s%s", t->family->open, t->only < 0 ? "" : t->family->before,
+             t->only < 0 ? "" : name_of(json_array_get(t->list, (size_t)t->only)),
+             t->only < 0 ? "" : t->family->middle);
+}
+
 bool toolset_take(struct toolset *t, const json_t *body, const struct tool_family *family, struct serve_failure *f)
 {
     json_t *list = fields_get(body, "tools");
@@ -151,8 +261,19 @@ bool toolset_take(struct toolset *t, const json_t *body, const struct tool_famil
     t->choice = t->list ? TOOLS_AUTO : TOOLS_NONE;
     if (choice && !take_choice(t, choice, f))
         return false;
-    t->forced = t->choice == TOOLS_REQUIRED;
+    take_forced(t);
     return true;
+}
+
+bool toolset_has_mark(const struct toolset *t, const char *text)
+{
+    const struct tool_family *family = t->family;
+    const char *marks[] = {t->think_open,  t->think_close,  family->sign,  family->open,
+                           family->middle, family->between, family->close, family->point};
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        if (*text && marks[i] && strstr(marks[i], text))
+            return true;
+    return false;
 }
 
 /* ---- grammar ----------------------------------------------------------------------------------------------------- */
@@ -240,13 +361,19 @@ bool toolset_grammar(const struct toolset *t, const tare_tokenizer *tokenizer, t
     const bool several = t->parallel && t->named < 0 && t->family->between;
     if (!out)
         return serve_fail(f, 503, NULL, "Out of memory.");
-    evbuffer_add_printf(out, "root ::= call");
-    if (several) {
+    if (t->only >= 0) {
+        const bool some =
+            fields_get(json_object_get(json_array_get(t->list, (size_t)t->only), "function"), "parameters");
+        evbuffer_add_printf(out, some ? "root ::= t%d-root" : "root ::= \"{}\"", t->only);
+    } else {
+        evbuffer_add_printf(out, "root ::= call");
+    }
+    if (several && t->only < 0) {
         evbuffer_add_printf(out, " (");
         add_literal(out, t->family->between);
         evbuffer_add_printf(out, " call){0,%d}", CALLS_MOST - 1);
     }
-    if (*t->family->close)
+    if (*t->family->close && t->only < 0)
         add_literal(out, t->family->close);
     evbuffer_add_printf(out, "\ncall ::=");
     for (size_t i = 0, k = 0; i < n; i++)

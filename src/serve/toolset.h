@@ -10,6 +10,28 @@
 #include "serve/failure.h"
 #include "tare.h"
 
+/* Where the name of a call stands. */
+enum tool_style {
+    /* In JSON, beside the arguments. */
+    TOOL_NAME_INSIDE,
+    /* Before a mark, after which JSON comes; or after it. */
+    TOOL_NAME_BEFORE,
+    TOOL_NAME_AFTER,
+    /* In tags, as each argument is. */
+    TOOL_TAGS
+};
+
+/* Calls in tags. Values are raw text, or JSON where the schema says that they are no text. */
+struct tool_tags {
+    const char *name_open;
+    const char *name_close;
+    const char *key_open;
+    const char *key_close;
+    const char *value_open;
+    const char *value_close;
+    const char *end;
+};
+
 /* How a family writes calls: OPEN BEFORE name MIDDLE arguments AFTER [BETWEEN ..] CLOSE. */
 struct tool_family {
     const char *name;
@@ -25,6 +47,10 @@ struct tool_family {
     const char *close;
     /* The text before which what follows is a call; NULL: open. */
     const char *sign;
+    enum tool_style style;
+    /* TOOL_NAME_BEFORE and TOOL_NAME_AFTER: the mark between name and arguments. */
+    const char *point;
+    const struct tool_tags *tags;
     /* Ids of calls: 9 letters and digits (mistral). */
     bool short_ids;
 };
@@ -42,6 +68,10 @@ struct toolset {
     const struct tool_family *family;
     /* Calls are certain: the text is written by a grammar from the family's `open` on. */
     bool forced;
+    /* What stands in the prompt after what the template makes, when calls are forced. */
+    char prefill[512];
+    /* The grammar is of the arguments alone, of the tool of that number, since its name stands in the prompt; or -1. */
+    int only;
     /* The marks of thoughts; NULL: none. */
     const char *think_open;
     const char *think_close;
@@ -81,6 +111,10 @@ struct tool_parser {
     size_t n_calls;
 };
 
+/* tool_calls.c: takes the calls out of a text. Returns how many there were. */
+typedef void (*tool_found)(void *user, const char *name, const json_t *arguments);
+size_t tool_calls_read(const struct toolset *tools, const char *text, size_t size, tool_found found, void *user);
+
 typedef void (*tool_tell)(void *user, const struct tool_piece *piece);
 
 /* The family that a template's text shows. */
@@ -94,6 +128,9 @@ bool toolset_grammar(const struct toolset *tools, const tare_tokenizer *tokenize
 
 /* Finds out from the end of the prompt whether the text begins within thoughts. */
 void toolset_thoughts(struct toolset *tools, const char *prompt, size_t size);
+
+/* Is a special token of this text one of the marks that the parser must see? */
+bool toolset_has_mark(const struct toolset *tools, const char *text);
 
 void tool_parser_put(struct tool_parser *parser, const char *text, size_t size, tool_tell tell, void *user);
 /* The text is over. */
