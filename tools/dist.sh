@@ -47,7 +47,7 @@ sysroot() # machine
     $apt update >"$out/apt/log" 2>&1 || { tail -n 5 "$out/apt/log" >&2; fail "cannot read Debian's lists"; }
     wanted=
     for package in libjansson-dev libyajl-dev libpcre2-dev libutf8proc-dev libxxhash-dev libssl-dev libedit-dev libncurses-dev \
-        libbsd-dev libmd-dev; do
+        libbsd-dev libmd-dev libevent-dev; do
         wanted="$wanted $package:$name"
     done
     # shellcheck disable=SC2086

@@ -4,6 +4,9 @@
 
 #include "serve/engine_state.h"
 
+/* Ids that two prompts have in common, for which one waits until the other has read them. */
+#define WORTH_WAITING 192
+
 /* How many ids of a prompt a session holds already. One is left to feed, for its logits. */
 static size_t shared(const tare_session *session, const struct serve_run *run)
 {
@@ -121,6 +124,25 @@ static size_t places_of(const struct serve_engine *e, const char *client)
     return n;
 }
 
+/* Is a running text reading what most of this prompt begins with? Then it is better to wait until that is read, and to go
+ * on from there, than to read it at the same time. */
+static bool being_read(const struct serve_engine *e, const struct serve_run *run)
+{
+    for (size_t i = 0; i < e->n_active; i++) {
+        const struct serve_run *other = e->active[i];
+        const size_t most = other->n_ids < run->n_ids ? other->n_ids : run->n_ids;
+        size_t n = 0;
+        if (other->prompt_read || other->hidden || run->hidden || run->options.prompt_logprobs ||
+            atomic_load(&other->held))
+            continue;
+        while (n < most && other->ids[n] == run->ids[n])
+            n++;
+        if (n >= WORTH_WAITING && n > run->n_ids / 2 && other->fed < n)
+            return true;
+    }
+    return false;
+}
+
 /* The text that comes next: of the clients with the fewest places, the one that waits longest. */
 static struct serve_run **pick(struct serve_engine *e)
 {
@@ -128,7 +150,7 @@ static struct serve_run **pick(struct serve_engine *e)
     size_t fewest = SIZE_MAX;
     for (struct serve_run **at = &e->waiting; *at; at = &(*at)->next) {
         const struct serve_run *leader = (*at)->leader;
-        if (leader && !leader->prompt_read && !leader->ended)
+        if ((leader && !leader->prompt_read && !leader->ended) || being_read(e, *at))
             continue;
         const size_t places = places_of(e, (*at)->client);
         if (places < fewest) {

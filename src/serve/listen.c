@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 /* The first descriptor that systemd hands over (sd_listen_fds(3)). */
 #define FIRST_HANDED 3
 #define BACKLOG 1024
+#define DESCRIPTORS 65536
 
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int length,
                       void *user)
@@ -70,12 +72,23 @@ static int take_handed(struct serve *s)
     return taken;
 }
 
+/* Each connection takes a descriptor, and the usual limit is 1024 although the system would allow more. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < DESCRIPTORS) {
+        limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 enum tare_code serve_listen(struct serve *s, struct tare_error *err)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *list = NULL;
     char port[16], where[250];
     int last = 0;
+    raise_descriptors();
     if (take_handed(s))
         return TARE_OK;
     snprintf(port, sizeof port, "%d", s->options->port);

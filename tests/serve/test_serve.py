@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """test_serve.py TARE [CLASS..]: tare serve with fable, by requests and raw sockets. Standard library only."""
+import contextlib
 import http.client
 import json
 import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -24,7 +26,7 @@ class Server:
         self.process = subprocess.Popen([TARE, "serve", "--port", "0", *flags], stderr=subprocess.PIPE, text=True,
                                         env={k: v for k, v in os.environ.items() if not k.startswith("TARE_SERVE_")})
         line = self.process.stderr.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+        found = re.search(r"https?://127\.0\.0\.1:(\d+)", line)
         assert found, line
         self.port = int(found[1])
 
@@ -205,6 +207,24 @@ class Together(One):
         self.assertEqual(first["choices"], second["choices"])
         self.assertGreater(second["usage"]["prompt_tokens_details"]["cached_tokens"], 5)
 
+    def test_shared(self):
+        """Prompts that come together and begin alike are read once: all but one wait for the one that reads."""
+        with Server("--parallel", "8") as server:
+            prompts = [[5 + i % 90 for i in range(220)] + [100 + k] for k in range(6)]
+            found = [None] * 6
+
+            def go(i):
+                found[i] = server.ask(TEXT, {"prompt": prompts[i], "temperature": 0, "max_tokens": 8, "logprobs": 1})[1]
+
+            threads = [threading.Thread(target=go, args=(i,)) for i in range(6)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            self.assertEqual(sorted(f["usage"]["prompt_tokens_details"]["cached_tokens"] for f in found), [0] + 5 * [220])
+        for prompt, answer in zip(prompts, found):
+            self.assertEqual(self.text(prompt=prompt, max_tokens=8, logprobs=1, echo=False)["choices"], answer["choices"])
+
     def test_leave(self):
         """Clients that leave free their places."""
         body = json.dumps({"prompt": "Hi", "max_tokens": 250, "ignore_eos": True, "stream": True}).encode()
@@ -238,7 +258,7 @@ class Process(unittest.TestCase):
             threads = [threading.Thread(target=lambda: found.append(server.events(TEXT, body))) for _ in range(8)]
             for t in threads:
                 t.start()
-            while server.metric("tare_requests_running") == 0 and not found:
+            while server.metric("tare_requests_running") + server.metric("tare_requests_waiting") + len(found) < 8:
                 time.sleep(0.001)
             server.process.send_signal(signal.SIGTERM)
             for t in threads:
@@ -246,6 +266,40 @@ class Process(unittest.TestCase):
             self.assertTrue(found)
             self.assertTrue(all(f[-1] == "[DONE]" for f in found))
             self.assertEqual(server.process.wait(40), 0)
+
+    def test_tls(self):
+        """A stream over TLS is whole, and a client that breaks off harms nobody."""
+        pem = "tests/data/serve/"  # for localhost, made by openssl req -x509 -newkey ec
+        with Server("--cert", pem + "cert.pem", "--key", pem + "key.pem") as server:
+            context = ssl.create_default_context(cafile=pem + "cert.pem")
+            for _ in range(2):
+                connection = http.client.HTTPSConnection("localhost", server.port, timeout=60, context=context)
+                connection.request("POST", TEXT, json.dumps({"prompt": "Hi", "stream": True}), {"Content-Type": "application/json"})
+                self.assertTrue(connection.getresponse().read().endswith(b"data: [DONE]\n\n"))
+                connection.close()
+                with socket.create_connection(("127.0.0.1", server.port)) as s:
+                    s.sendall(b"GET /health HTTP/1.1\r\n\r\n")
+                    with contextlib.suppress(ConnectionError):
+                        s.recv(100)
+
+    def test_cors(self):
+        """Without --cors no header lets other origins in, and with it one origin's pages may ask."""
+        with Server("--cors", "https://a.example") as server, Server() as shut:
+            asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
+            self.assertEqual(server.ask(CHAT, method="OPTIONS", headers=asked)[0], 204)
+            self.assertEqual(shut.ask(CHAT, method="OPTIONS", headers=asked)[0], 405)
+
+    def test_queue(self):
+        """What neither runs nor may wait is refused with 429, and all else is answered."""
+        with Server("--parallel", "1", "--max-queue", "2") as server:
+            found = []
+            body = {"prompt": "Hi", "max_tokens": 200, "ignore_eos": True}
+            threads = [threading.Thread(target=lambda: found.append(server.ask(TEXT, body)[0])) for _ in range(24)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            self.assertEqual(set(found), {200, 429})
 
     def test_several(self):
         with Server("models/fable", "fable", "--alias", "a", "--alias", "b") as server:
