@@ -199,12 +199,12 @@ static json_t *table_json(const struct sample *s)
 static char *sample_text(struct sample *s, struct tare_error *err)
 {
     const struct tare_tensor_info *info = s->info;
-    json_t *all = json_pack("{s:s, s:s, s:s?, s:o, s:i, s:I, s:I, s:I, s:I, s:I, s:b}", "name", info->name, "packing",
-                            info->packing, "scale_dtype", info->scale_dtype, "shape",
-                            shape_json(info->rank, info->shape), "bits", info->bits, "group_size",
-                            (json_int_t)info->group_size, "rows", (json_int_t)info->rows, "columns",
-                            (json_int_t)info->columns, "groups", (json_int_t)info->groups, "rows_read",
-                            (json_int_t)s->rows, "act_order", info->act_order);
+    json_t *all =
+        json_pack("{s:s, s:s, s:s?, s:o, s:i, s:I, s:I, s:I, s:I, s:I, s:b}", "name", info->name, "packing",
+                  info->packing, "scale_dtype", info->scale_dtype, "shape", shape_json(info->rank, info->shape), "bits",
+                  info->bits, "group_size", (json_int_t)info->group_size, "rows", (json_int_t)info->rows, "columns",
+                  (json_int_t)info->columns, "groups", (json_int_t)info->groups, "rows_read", (json_int_t)s->rows,
+                  "act_order", info->act_order);
     const size_t groups = (size_t)(s->rows * info->groups);
     if (all && info->codes == TARE_CODES_NONE) {
         json_object_set_new(all, "values", spread_json(s->scales, (size_t)(s->rows * info->columns), false));

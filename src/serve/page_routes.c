@@ -36,7 +36,10 @@ bool serve_prepare_module(struct serve_job *job)
         return serve_fail(&job->failure, 400, "name", "name is needed: that of a parameter.");
     char *text = serve_inspect_module(job->model->model, name, &err);
     if (!text)
-        return serve_fail(&job->failure, err.code == TARE_E_ABSENT ? 404 : err.code == TARE_E_MEMORY ? 503 : 400,
+        return serve_fail(&job->failure,
+                          err.code == TARE_E_ABSENT   ? 404
+                          : err.code == TARE_E_MEMORY ? 503
+                                                      : 400,
                           "name", "%s", err.text);
     serve_put(job->ready, text);
     free(text);

@@ -13,6 +13,7 @@ import unittest
 from urllib.parse import urlsplit
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -28,11 +29,11 @@ def embedded_json(html):
     return re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.S).group(1)
 
 
-def report(*args):
-    """The text of `tare check ... --html`."""
+def report(*args, cwd=ROOT):
+    """The text of `tare check ... --html`, run in a folder."""
     with tempfile.TemporaryDirectory() as folder:
         file = os.path.join(folder, "out.html")
-        done = subprocess.run([asked.tare, *args, "--html", file], capture_output=True, text=True, check=False, cwd=ROOT)
+        done = subprocess.run([asked.tare, *args, "--html", file], capture_output=True, text=True, check=False, cwd=cwd)
         assert done.returncode in (0, 1), done.stderr
         with open(file, encoding="utf-8") as f:
             return f.read()
@@ -97,7 +98,7 @@ class Page(unittest.TestCase):
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def until(self, true, seconds=30):
-        return WebDriverWait(self.driver, seconds, 0.05).until(lambda driver: true())
+        return WebDriverWait(self.driver, seconds, 0.05, [StaleElementReferenceException]).until(lambda driver: true())
 
     def shot(self, name):
         if asked.shots:
@@ -238,7 +239,17 @@ class Chat(Page):
         self.until(lambda: self.all(".head"))
 
     def test_export(self):
-        self.assertTrue(self.find(".side .row button:nth-of-type(2)").is_enabled())
+        self.send("to be kept")
+        self.done()
+        with tempfile.TemporaryDirectory() as folder:
+            self.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": folder})
+            self.find(".side .row button:nth-of-type(2)").click()
+            file = os.path.join(folder, "tare-chats.json")
+            self.until(lambda: os.path.exists(file) and os.path.getsize(file))
+            with open(file, encoding="utf-8") as f:
+                nodes = json.load(f)[0]["nodes"].values()
+        self.assertEqual([node["role"] for node in nodes], ["user", "assistant"])
+        self.assertEqual([node["content"] for node in nodes][0], "to be kept")
 
     def test_narrow_and_dark(self):
         self.open(360, 740)
@@ -319,10 +330,15 @@ class Report(Page):
 
     def test_diff(self):
         with tempfile.TemporaryDirectory() as folder:
-            made = os.path.join(folder, "q")
-            subprocess.run([asked.tare, "convert", os.path.join(ROOT, "models/fable"), "-o", made, "--to", "gptq"], check=True, capture_output=True)
-            self.show(report("diff", os.path.join(ROOT, "models/fable"), made))
+            os.symlink(os.path.join(ROOT, "models/fable"), os.path.join(folder, "fable"))
+            subprocess.run([asked.tare, "convert", "fable", "-o", "fable-mlx", "--to", "mlx"], check=True, capture_output=True, cwd=folder)
+            self.show(report("diff", "./fable", "fable-mlx", cwd=folder))
         self.until(lambda: self.all("tbody tr"))
+        largest = [float(cell.text) for cell in self.all("tbody td:nth-child(3)") if cell.text]
+        self.assertGreater(len(largest), 2)
+        self.assertEqual(largest, sorted(largest, reverse=True))
+        self.assertTrue(self.all(".histogram rect"))
+        self.shot("page-diff-light")
         self.axe("diff --html")
 
 

@@ -196,8 +196,12 @@ function submit(event) {
   ask(store.addNode(current, path.length ? path[path.length - 1].id : null, "user", text));
 }
 
-export function chatView(place, modelId) {
-  model = modelId;
+/* The model that is asked from now on. */
+export function useModel(id) {
+  model = id;
+}
+
+export function chatView(place) {
   const form = el("form", {class: "write", onsubmit: submit}, box, el("div", {class: "row"}, send, stop));
   box.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);

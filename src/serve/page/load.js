@@ -72,6 +72,7 @@ export function loadView(place) {
       ROWS.forEach(([, text, value], at) => {
         const number = value(now, before);
         history[at] = history[at].concat([number]).slice(-POINTS);
+        cards[at].hidden = history[at].every((one) => one === null); /* the server does not tell it */
         cards[at].children[1].textContent = text(number);
         cards[at].children[2].replaceWith(spark(history[at]));
       });

@@ -125,7 +125,8 @@ static void test_module(void **state)
     const json_t *values = json_object_get(all, "values");
     assert_null(json_object_get(all, "codes"));
     assert_int_equal(sum_of(json_object_get(values, "bins")), json_integer_value(json_object_get(all, "columns")));
-    assert_true(json_number_value(json_object_get(values, "least")) < json_number_value(json_object_get(values, "most")));
+    assert_true(json_number_value(json_object_get(values, "least")) <
+                json_number_value(json_object_get(values, "most")));
     json_decref(all);
 
     assert_null(serve_inspect_module(model, "no.such.module", &err));
@@ -157,9 +158,10 @@ static void test_sample(void **state)
     for (size_t i = 0; i < FIXTURE_COUNT(numbers); i++)
         numbers[i] = (float)(i / COLUMNS);
     numbers[1] = NAN;
-    fixture_text(folder, "config.json",
-                 "{\"model_type\": \"llama\", \"hidden_size\": 1000, \"num_hidden_layers\": 1, \"intermediate_size\": 8, "
-                 "\"num_attention_heads\": 1, \"rms_norm_eps\": 1e-6, \"vocab_size\": 2100, \"tie_word_embeddings\": true}");
+    fixture_text(
+        folder, "config.json",
+        "{\"model_type\": \"llama\", \"hidden_size\": 1000, \"num_hidden_layers\": 1, \"intermediate_size\": 8, "
+        "\"num_attention_heads\": 1, \"rms_norm_eps\": 1e-6, \"vocab_size\": 2100, \"tie_word_embeddings\": true}");
     fixture_safetensors(folder, "model.safetensors", tensors, FIXTURE_COUNT(tensors));
     tare_model *model = plan(folder);
     struct tare_error err = {0};
@@ -198,8 +200,9 @@ static void test_page(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plan),   cmocka_unit_test(test_plan_that_fails), cmocka_unit_test(test_module),
-        cmocka_unit_test(test_sample), cmocka_unit_test(test_page),
+        cmocka_unit_test(test_plan),   cmocka_unit_test(test_plan_that_fails),
+        cmocka_unit_test(test_module), cmocka_unit_test(test_sample),
+        cmocka_unit_test(test_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
