@@ -116,6 +116,9 @@ struct cli_verb {
     const char *exit_one;
     /* It opens no model and writes no files, so it has few ways to fail. */
     bool only_prints;
+    /* Flags that are not given are read from the environment: "TARE_SERVE_" makes TARE_SERVE_MAX_QUEUE of --max-queue.
+     * NULL: the verb does not look there. */
+    const char *environment;
     /* The verbs that its page refers to, with spaces between. */
     const char *see;
     /* argv has the words after the verb. Returns the exit status. */
@@ -140,7 +143,8 @@ enum { CLI_GO_ON = -1 };
 
 /*
  * Read flags into their places in *to and move the other words to the front of argv: *words of them.
- * `--flag value` and `--flag=value` are the same; `--` ends the flags; --help prints the verb's help.
+ * `--flag value` and `--flag=value` are the same; `--` ends the flags; --help prints the verb's help. A flag that is not
+ * there is read from the environment, where the verb says so.
  * Returns CLI_GO_ON, or the exit status to end with: also when a word or flag that is needed is not there, or flags
  * came together that exclude each other.
  */
@@ -175,6 +179,16 @@ extern const char cli_tie_more[], cli_zeros_more[], cli_kv_more[];
 #define CLI_FLAG_THREADS(s, member)                                                                                    \
     {                                                                                                                  \
         .name = "threads", CLI_IS_WHOLE(s, member, 0, 1024), .value = "N", .help = "threads; 0: one a core"            \
+    }
+
+#define CLI_FLAG_OUTPUT(s, member)                                                                                     \
+    {                                                                                                                  \
+        .name = "output", .letter = 'o', CLI_IS_TEXT(s, member), .value = "DIR", .takes = CLI_TAKES_FOLDER,            \
+        .needed = true, .help = "the folder to write; it may not exist yet"                                            \
+    }
+#define CLI_FLAG_NO_DATA(s, member)                                                                                    \
+    {                                                                                                                  \
+        .name = "no-data", CLI_IS_SWITCH(s, member), .help = "plan from headers only: the head is not compared"        \
     }
 
 #endif

@@ -63,13 +63,7 @@ struct asked {
 };
 
 static const struct cli_flag flags[] = {
-    {.name = "output",
-     .letter = 'o',
-     CLI_IS_TEXT(struct asked, folder),
-     .value = "DIR",
-     .takes = CLI_TAKES_FOLDER,
-     .needed = true,
-     .help = "the folder to write; it may not exist yet"},
+    CLI_FLAG_OUTPUT(struct asked, folder),
     {.name = "to",
      CLI_IS_CHOICE(struct asked, to),
      .value = "FORMAT",
@@ -90,9 +84,7 @@ static const struct cli_flag flags[] = {
      .more = "Otherwise what is dense keeps its dtype, and dequantized weights have that of their scales."},
     CLI_FLAG_TIE(struct asked, tie),
     CLI_FLAG_ZEROS(struct asked, zeros),
-    {.name = "no-data",
-     CLI_IS_SWITCH(struct asked, no_data),
-     .help = "plan from headers only: the head is not compared"},
+    CLI_FLAG_NO_DATA(struct asked, no_data),
     {.name = "dequantize",
      CLI_IS_TEXT(struct asked, dequantize),
      .value = "MODULE",

@@ -218,6 +218,37 @@ static int read_flag(const struct cli_verb *verb, struct given *given, void *to,
     return status == CLI_GO_ON ? set_flag(verb, flag, to, value) : status;
 }
 
+/* Writes the variable of a flag: "TARE_SERVE_MAX_QUEUE". */
+static void name_variable(const struct cli_verb *verb, const struct cli_flag *flag, char name[CLI_LINE])
+{
+    snprintf(name, CLI_LINE, "%s%s", verb->environment, flag->name);
+    for (char *c = name + strlen(verb->environment); *c; c++)
+        *c = *c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
+}
+
+/* Reads the flags that are not on the command line from the environment, by the same rules. An empty variable is as good
+ * as none, and that of a switch is 1 or 0. */
+static int read_environment(const struct cli_verb *verb, struct given *given, void *to)
+{
+    int status = CLI_GO_ON;
+    for (size_t i = 0; verb->environment && i < verb->n_flags && status == CLI_GO_ON; i++) {
+        const struct cli_flag *flag = &verb->flags[i];
+        char name[CLI_LINE];
+        name_variable(verb, flag, name);
+        const char *value = getenv(name);
+        if (!value || !*value || is_given(given, flag))
+            continue;
+        if (flag->kind == CLI_SWITCH && strcmp(value, "0") == 0)
+            continue;
+        if (flag->kind == CLI_SWITCH && strcmp(value, "1") != 0)
+            return cli_wrong("%s: %s is 1 or 0, not \"%s\"", verb->name, name, value);
+        status = take_flag(verb, given, flag);
+        if (status == CLI_GO_ON && (status = set_flag(verb, flag, to, value)) != CLI_GO_ON)
+            fprintf(stderr, "tare: note: the value is that of %s in the environment\n", name);
+    }
+    return status;
+}
+
 int cli_parse(const struct cli_verb *verb, void *to, int argc, char **argv, int *words)
 {
     struct given given = {0};
@@ -244,5 +275,7 @@ int cli_parse(const struct cli_verb *verb, void *to, int argc, char **argv, int 
         }
     }
     *words = given.words;
+    if (status == CLI_GO_ON)
+        status = read_environment(verb, &given, to);
     return status == CLI_GO_ON ? complete(verb, &given) : status;
 }

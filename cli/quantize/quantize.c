@@ -26,13 +26,7 @@ struct asked {
 };
 
 static const struct cli_flag flags[] = {
-    {.name = "output",
-     .letter = 'o',
-     CLI_IS_TEXT(struct asked, folder),
-     .value = "DIR",
-     .takes = CLI_TAKES_FOLDER,
-     .needed = true,
-     .help = "the folder to write; it may not exist yet"},
+    CLI_FLAG_OUTPUT(struct asked, folder),
     {.name = "to",
      CLI_IS_CHOICE(struct asked, to),
      .value = "FORMAT",
@@ -84,9 +78,7 @@ static const struct cli_flag flags[] = {
      .choices = dtypes,
      .more = "Otherwise mlx has the torch_dtype of config.json, as mlx-lm does, and gguf rounds the stored floats."},
     CLI_FLAG_TIE(struct asked, tie),
-    {.name = "no-data",
-     CLI_IS_SWITCH(struct asked, no_data),
-     .help = "plan from headers only: the head is not compared"},
+    CLI_FLAG_NO_DATA(struct asked, no_data),
     {.name = "no-sums",
      CLI_IS_SWITCH(struct asked, quantize.no_sums),
      .help = "no hashes in tare.json; a killed run begins anew"},

@@ -103,42 +103,6 @@ static const struct cli_flag flags[] = {
     CLI_FLAG_THREADS(struct asked, threads),
 };
 
-/* What the environment says, as TARE_SERVE_PORT, where no flag does. */
-static int take_environment(struct asked *asked)
-{
-    const struct {
-        const char *name;
-        int64_t *whole;
-        int64_t unset, least, most;
-    } wholes[] = {
-        {"TARE_SERVE_PORT", &asked->port, -1, 0, 65535},          {"TARE_SERVE_PARALLEL", &asked->parallel, 0, 1, 256},
-        {"TARE_SERVE_CONTEXT", &asked->context, 0, 1, INT32_MAX}, {"TARE_SERVE_MAX_QUEUE", &asked->queue, 0, 1, 100000},
-        {"TARE_SERVE_MEMORY", &asked->memory, 0, 1, INT32_MAX},   {"TARE_SERVE_THREADS", &asked->threads, 0, 0, 1024}};
-    const struct {
-        const char *name;
-        const char **text;
-    } texts[] = {{"TARE_SERVE_HOST", &asked->host},
-                 {"TARE_SERVE_CORS", &asked->cors},
-                 {"TARE_SERVE_CERT", &asked->certificate},
-                 {"TARE_SERVE_KEY", &asked->tls_key},
-                 {"TARE_SERVE_API_KEY_FILE", &asked->key_file}};
-    for (size_t i = 0; i < sizeof wholes / sizeof *wholes; i++) {
-        const char *value = getenv(wholes[i].name);
-        if (value && *wholes[i].whole == wholes[i].unset &&
-            !cli_whole(value, wholes[i].least, wholes[i].most, wholes[i].whole))
-            return cli_wrong("serve: %s is \"%s\", which is no number in range", wholes[i].name, value);
-    }
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (!*texts[i].text)
-            *texts[i].text = getenv(texts[i].name);
-    const char *key = getenv("TARE_SERVE_API_KEY"), *alias = getenv("TARE_SERVE_ALIAS");
-    if (key && *key && asked->keys.n == 0)
-        asked->keys.items[asked->keys.n++] = key;
-    if (alias && *alias && asked->aliases.n == 0)
-        asked->aliases.items[asked->aliases.n++] = alias;
-    return CLI_GO_ON;
-}
-
 /* Adds the lines of a file of keys; its bytes are `owned`. */
 static int take_keys(struct asked *asked, char **owned)
 {
@@ -252,7 +216,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     struct asked asked = {.port = -1, .tie = TARE_TIE_AUTO, .zeros = TARE_ZEROS_AUTO};
     char *keys = NULL;
     int words = 0, status = cli_parse(verb, &asked, argc, argv, &words);
-    if (status != CLI_GO_ON || (status = take_environment(&asked)) != CLI_GO_ON)
+    if (status != CLI_GO_ON)
         return status;
     if (!asked.certificate != !asked.tls_key)
         return cli_wrong("serve: --cert and --key come together");
@@ -277,12 +241,13 @@ const struct cli_verb cli_serve = {
     .about = "Listens on http://127.0.0.1:8080 and answers /v1/chat/completions, /v1/completions, /v1/embeddings, "
              "/v1/models, /tokenize, /detokenize, /apply-template, /health and /metrics. "
              "Several models are served side by side; requests choose by the field model. "
-             "Each flag may also be given by the environment, as TARE_SERVE_PORT. "
+             "Each flag may also be given by the environment: TARE_SERVE_PORT=N, TARE_SERVE_NO_PAGE=1. "
              "SIGTERM lets running answers end; a second one ends at once.",
     .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL, .optional = true, .repeats = true}},
     .flags = flags,
     .n_flags = sizeof flags / sizeof *flags,
     .examples = {{"timeout --preserve-status 1 tare serve --port 0", "Serves the built-in model for a second."}},
+    .environment = "TARE_SERVE_",
     .see = "run chat",
     .run = run,
 };

@@ -22,9 +22,10 @@ CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 class Server:
     """A running server; `with` ends it and says how."""
 
-    def __init__(self, *flags):
+    def __init__(self, *flags, **variables):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("TARE_SERVE_")}
         self.process = subprocess.Popen([TARE, "serve", "--port", "0", *flags], stderr=subprocess.PIPE, text=True,
-                                        env={k: v for k, v in os.environ.items() if not k.startswith("TARE_SERVE_")})
+                                        env={**clean, **variables})
         line = self.process.stderr.readline()
         found = re.search(r"https?://127\.0\.0\.1:(\d+)", line)
         assert found, line
@@ -241,6 +242,17 @@ class Together(One):
 
 
 class Process(unittest.TestCase):
+    def test_flags_from_the_environment(self):
+        with Server("--alias", "mine", TARE_SERVE_NO_PAGE="1", TARE_SERVE_ALIAS="theirs", TARE_SERVE_API_KEY="k", TARE_SERVE_PORT="1") as server:
+            self.assertEqual(server.ask("/", headers={"Authorization": "Bearer k"})[0], 404)
+            self.assertEqual(server.ask("/v1/models")[0], 401)
+            status, models = server.ask("/v1/models", headers={"Authorization": "Bearer k"})
+            self.assertEqual((status, models["data"][0]["id"]), (200, "mine"))  # a flag comes before a variable
+        for name, value in (("PARALLEL", "0"), ("TIMEOUT", "soon"), ("EXACT", "yes"), ("TIE", "never")):
+            done = subprocess.run([TARE, "serve", "--port", "0"], capture_output=True, text=True, env={**os.environ, "TARE_SERVE_" + name: value})
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("TARE_SERVE_" + name, done.stderr)
+
     def test_key(self):
         with Server("--api-key", "secret") as server:
             self.assertEqual(server.ask("/health")[0], 200)

@@ -14,37 +14,11 @@
 
 #include "base/pool.h"
 #include "fixture.h"
+#include "os_threads.h"
 
 #define TASKS 100
 #define CALLERS 8
 #define MOST 80 /* callers at the same time; there are 64 places */
-
-static void pause_for(long nanoseconds)
-{
-    nanosleep(&(struct timespec){.tv_nsec = nanoseconds}, NULL);
-}
-
-static int count_os_threads(void)
-{
-    DIR *folder = opendir("/proc/self/task");
-    int n = 0;
-    for (const struct dirent *entry; folder && (entry = readdir(folder));)
-        n += entry->d_name[0] != '.';
-    if (folder)
-        closedir(folder);
-    return n;
-}
-
-/* Does this process have that many threads? One that was joined is still to be seen for a moment. */
-static void expect_os_threads(int n)
-{
-    int seen = count_os_threads();
-    for (int i = 0; seen != n && i < 200; i++) {
-        pause_for(10000000);
-        seen = count_os_threads();
-    }
-    assert_int_equal(seen, n);
-}
 
 static int threads_before; /* of this process, when tare has none */
 
@@ -55,8 +29,8 @@ static int begin(void **state)
     if (tare_threads_open(&threads, 2, NULL)) /* a sanitizer starts a thread of its own beside the first one */
         return -1;
     tare_threads_free(threads);
-    pause_for(100000000);
-    threads_before = count_os_threads();
+    os_threads_pause(100000000);
+    threads_before = os_threads_count();
     return threads_before ? 0 : -1;
 }
 
@@ -115,7 +89,7 @@ static void task(void *user, size_t i, int worker)
         caller_end(&inner);
     }
     if (c->pause)
-        pause_for(c->pause);
+        os_threads_pause(c->pause);
     c->at_work[worker]--;
 }
 
@@ -159,14 +133,14 @@ static void callers_share_workers(void **state)
     struct tare_pool *pools[CALLERS];
     for (int k = 0; k < CALLERS; k++)
         assert_int_equal(tare_pool_open_on(&pools[k], threads, 0, NULL), TARE_OK);
-    expect_os_threads(threads_before + 3);
+    os_threads_expect(threads_before + 3);
     for (int k = 0; k < CALLERS; k++)
         tare_pool_free(pools[k]);
     call_at_once(threads, CALLERS, 200, 0, 0);
     call_at_once(threads, CALLERS, 2, 0, 50000);
     call_at_once(threads, MOST, 5, 0, 20000);
     tare_threads_free(threads);
-    expect_os_threads(threads_before);
+    os_threads_expect(threads_before);
 }
 
 static void calls_within_calls(void **state)
@@ -362,7 +336,7 @@ static void any_host_is_right(void **state)
                                                               run_at_once,  run_too_many,  run_nested};
     for (size_t k = 0; k < FIXTURE_COUNT(runs); k++) {
         struct tare_threads *threads = open_host(runs[k], NULL, 4);
-        expect_os_threads(threads_before);
+        os_threads_expect(threads_before);
         call_at_once(threads, 1, 20, 0, 0);
         call_at_once(threads, 1, 1, 1, 0);
         call_at_once(threads, CALLERS, 4, 1, 0);

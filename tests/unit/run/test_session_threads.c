@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "fixture.h"
+#include "os_threads.h"
 #include "plan/plan.h"
 
 #define FABLE TARE_SOURCE_DIR "/models/fable"
@@ -20,33 +21,6 @@
 static int threads_before; /* of this process, when tare has none */
 static float *expected;    /* the logits after each step, of a session alone with one thread */
 static int64_t vocabulary;
-
-static void pause_for(long nanoseconds)
-{
-    nanosleep(&(struct timespec){.tv_nsec = nanoseconds}, NULL);
-}
-
-static int count_os_threads(void)
-{
-    DIR *folder = opendir("/proc/self/task");
-    int n = 0;
-    for (const struct dirent *entry; folder && (entry = readdir(folder));)
-        n += entry->d_name[0] != '.';
-    if (folder)
-        closedir(folder);
-    return n;
-}
-
-/* Does this process have that many threads? One that was joined is still to be seen for a moment. */
-static void expect_os_threads(int n)
-{
-    int seen = count_os_threads();
-    for (int i = 0; seen != n && i < 200; i++) {
-        pause_for(10000000);
-        seen = count_os_threads();
-    }
-    assert_int_equal(seen, n);
-}
 
 static tare_model *plan(tare_threads *pool)
 {
@@ -95,8 +69,8 @@ static int begin(void **state)
     if (tare_threads_open(&threads, 2, NULL)) /* a sanitizer starts a thread of its own beside the first one */
         return -1;
     tare_threads_free(threads);
-    pause_for(100000000);
-    threads_before = count_os_threads();
+    os_threads_pause(100000000);
+    threads_before = os_threads_count();
     tare_model *model = plan(NULL);
     options.threads = 1;
     assert_int_equal(tare_session_open(&session, model, &options, NULL), TARE_OK);
@@ -140,7 +114,7 @@ static void host_run(void *user, int n, host_task *task, void *task_user)
     if (host->first)
         host->first(host, before);
     if (host->pause)
-        pause_for(host->pause);
+        os_threads_pause(host->pause);
     for (int i = 0; i < n; i++)
         task(task_user, i);
 }
@@ -218,12 +192,12 @@ static void speak_at_once(tare_model *model, tare_threads *pool, bool opened, in
             assert_int_equal(tare_session_open(&speakers[k].session, model, &speakers[k].options, NULL), TARE_OK);
     }
     if (opened)
-        expect_os_threads(threads_before + os_threads);
+        os_threads_expect(threads_before + os_threads);
     for (int k = 0; k < SESSIONS; k++)
         assert_int_equal(pthread_create(&speakers[k].thread, NULL, speaker_main, &speakers[k]), 0);
     for (int k = 0; k < SESSIONS; k++)
         pthread_join(speakers[k].thread, NULL);
-    expect_os_threads(threads_before + os_threads);
+    os_threads_expect(threads_before + os_threads);
     for (int k = 0; k < SESSIONS; k++) {
         assert_int_equal(speakers[k].code, TARE_OK);
         assert_true(speakers[k].right);
@@ -236,11 +210,11 @@ static void sessions_of_a_model_share(void **state)
 {
     (void)state;
     tare_model *model = plan(NULL);
-    expect_os_threads(threads_before);
+    os_threads_expect(threads_before);
     speak_at_once(model, NULL, false, 2);
-    expect_os_threads(threads_before);
+    os_threads_expect(threads_before);
     speak_at_once(model, NULL, true, 2);
-    expect_os_threads(threads_before);
+    os_threads_expect(threads_before);
     tare_model_free(model);
 }
 
@@ -255,9 +229,9 @@ static void sessions_share_a_pool(void **state)
     speak_at_once(model, of_call, true, 5);
     tare_threads_free(of_plan); /* the plan has its own reference */
     tare_threads_free(of_call);
-    expect_os_threads(threads_before + 3);
+    os_threads_expect(threads_before + 3);
     tare_model_free(model);
-    expect_os_threads(threads_before);
+    os_threads_expect(threads_before);
 }
 
 static void sessions_work_in_a_hosts_pool(void **state)
@@ -291,17 +265,17 @@ static void a_number_counts_before_the_plans_pool(void **state)
     for (int k = 0; k < 4; k++) {
         options.threads = k < 2 ? 2 : 5;
         assert_int_equal(tare_session_open(&sessions[k], model, &options, NULL), TARE_OK);
-        expect_os_threads(threads_before + (k < 2 ? 1 : 1 + 4));
+        os_threads_expect(threads_before + (k < 2 ? 1 : 1 + 4));
         assert_true(speak(sessions[k], NULL));
     }
     assert_int_equal(atomic_load(&host.runs), planned);
     tare_session_free(sessions[0]);
     tare_session_free(sessions[3]);
-    expect_os_threads(threads_before + 5);
+    os_threads_expect(threads_before + 5);
     tare_session_free(sessions[2]);
-    expect_os_threads(threads_before + 1);
+    os_threads_expect(threads_before + 1);
     tare_session_free(sessions[1]);
-    expect_os_threads(threads_before);
+    os_threads_expect(threads_before);
     tare_threads_free(pool);
     tare_model_free(model);
 }
@@ -368,7 +342,7 @@ static void open_and_cancel(struct host *host, int before)
         return;
     if (pthread_create(&host->thread, NULL, open_main, host))
         abort();
-    pause_for(50000000);
+    os_threads_pause(50000000);
     __atomic_store_n(&host->cancel, 1, __ATOMIC_RELAXED);
 }
 
@@ -409,7 +383,7 @@ static void start_one_that_is_cancelled(struct host *host, int before)
         return;
     if (pthread_create(&host->thread, NULL, cancelled_main, host))
         abort();
-    pause_for(20000000);
+    os_threads_pause(20000000);
     __atomic_store_n(&host->cancel, 1, __ATOMIC_RELAXED);
     pthread_join(host->thread, NULL); /* it does not wait for this one */
 }
