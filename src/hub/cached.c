@@ -32,27 +32,50 @@ static bool id_of(const char *folder, char id[TARE_HUB_ID])
 
 /* ---- refs ------------------------------------------------------------------------------------------------------ */
 
-/* Adds the names below refs/ that are `commit`, with commas between them. */
-static void find_refs(struct tare_text *text, const struct tare_hub_cache *cache, const char *below, const char *commit,
-                      int depth)
+enum { REFS_DEEP = 8 }; /* folders below refs/ that are looked into; the hub's own names have two */
+
+struct refs {
+    const struct tare_hub_cache *cache;
+    const char *commit;
+    void (*see)(void *user, const char *name, const char *path);
+    void *user;
+};
+
+static void walk_refs(const struct refs *refs, const char *below, int depth)
 {
     char path[TARE_HUB_PATH], name[TARE_HUB_REVISION], now[TARE_HUB_COMMIT];
     struct stat info;
-    if (!depth || tare_hub_cache_path(cache, path, NULL, "refs%s%s", *below ? "/" : "", below))
+    if (!depth || tare_hub_cache_path(refs->cache, path, NULL, "refs%s%s", *below ? "/" : "", below))
         return;
     DIR *dir = opendir(path);
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         const int n = snprintf(name, sizeof name, "%s%s%s", below, *below ? "/" : "", entry->d_name);
         if (entry->d_name[0] == '.' || n < 0 || (size_t)n >= sizeof name ||
-            tare_hub_cache_path(cache, path, NULL, "refs/%s", name) || lstat(path, &info))
+            tare_hub_cache_path(refs->cache, path, NULL, "refs/%s", name) || lstat(path, &info))
             continue;
         if (S_ISDIR(info.st_mode))
-            find_refs(text, cache, name, commit, depth - 1);
-        else if (tare_hub_is_revision(name) && tare_hub_cache_ref(cache, name, now) && strcmp(now, commit) == 0)
-            tare_text_format(text, "%s%s", text->size ? ", " : "", name);
+            walk_refs(refs, name, depth - 1);
+        else if (tare_hub_cache_ref(refs->cache, name, now) && strcmp(now, refs->commit) == 0)
+            refs->see(refs->user, name, path);
     }
     if (dir)
         closedir(dir);
+}
+
+void tare_cached_refs(const struct tare_hub_cache *cache, const char *commit,
+                      void (*see)(void *user, const char *name, const char *path), void *user)
+{
+    const struct refs refs = {cache, commit, see, user};
+    walk_refs(&refs, "", REFS_DEEP);
+}
+
+/* Adds the name of a ref to a text, with commas between them. */
+static void add_ref(void *text, const char *name, const char *path)
+{
+    struct tare_text *names = text;
+    (void)path;
+    if (tare_hub_is_revision(name))
+        tare_text_format(names, "%s%s", names->size ? ", " : "", name);
 }
 
 /* ---- one snapshot ---------------------------------------------------------------------------------------------- */
@@ -123,7 +146,7 @@ static enum tare_code add_snapshot(struct tare_cached_list *list, const struct t
         .commit = tare_arena_text(&list->arena, commit),
         .snapshot = tare_arena_text(&list->arena, path),
     };
-    find_refs(&refs, cache, "", commit, 8);
+    tare_cached_refs(cache, commit, add_ref, &refs);
     cached->revisions = tare_arena_text(&list->arena, refs.size ? refs.data : "");
     if (refs.failed || list->arena.failed)
         code = tare_fail_memory(err);

@@ -39,6 +39,12 @@ struct tare_cached_list {
 enum tare_code tare_cached_read(struct tare_cached_list *list, const struct tare_hub *hub, struct tare_error *err);
 void tare_cached_release(struct tare_cached_list *list);
 
+/* Calls see(user, name, path) for each ref of an open repository that is the commit: "main", "refs/pr/1". path is that of
+ * its file, which see() may remove. Links are not followed. */
+struct tare_hub_cache;
+void tare_cached_refs(const struct tare_hub_cache *cache, const char *commit,
+                      void (*see)(void *user, const char *name, const char *path), void *user);
+
 /*
  * Removes a commit of a repository: its snapshot, the refs to it, and the contents that no other snapshot links to; or,
  * when commit is NULL or the last one, all of the repository. Links are removed, never followed. *freed: bytes.

@@ -81,32 +81,11 @@ static size_t other_snapshots(const struct tare_hub_cache *cache, const char *co
     return n;
 }
 
-/* Removes the refs that are the commit. */
-static void remove_refs(const struct tare_hub_cache *cache, const char *below, const char *commit, int depth)
+static void remove_ref(void *unused, const char *name, const char *path)
 {
-    char path[TARE_HUB_PATH], name[TARE_HUB_REVISION], now[TARE_HUB_COMMIT];
-    struct stat info;
-    if (!depth || tare_hub_cache_path(cache, path, NULL, "refs%s%s", *below ? "/" : "", below))
-        return;
-    DIR *dir = opendir(path);
-    for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        struct tare_text text = {0};
-        if (entry->d_name[0] == '.')
-            continue;
-        tare_text_format(&text, "%s%s%s", below, *below ? "/" : "", entry->d_name);
-        if (!text.failed && text.size < sizeof name) {
-            memcpy(name, text.data, text.size + 1);
-            if (tare_hub_cache_path(cache, path, NULL, "refs/%s", name) || lstat(path, &info))
-                ;
-            else if (S_ISDIR(info.st_mode))
-                remove_refs(cache, name, commit, depth - 1);
-            else if (tare_hub_cache_ref(cache, name, now) && strcmp(now, commit) == 0)
-                unlink(path);
-        }
-        tare_text_release(&text);
-    }
-    if (dir)
-        closedir(dir);
+    (void)unused;
+    (void)name;
+    unlink(path);
 }
 
 static enum tare_code remove_contents(const struct tare_hub_cache *cache, const struct tare_hub_tree *tree,
@@ -140,7 +119,7 @@ static enum tare_code remove_commit(const struct tare_hub_cache *cache, const ch
     enum tare_code code = tare_hub_cache_path(cache, path, err, "snapshots/%s", commit);
     code = code ? code : tare_local_list(&tree, path, NULL, err);
     if (!code)
-        remove_refs(cache, "", commit, 8); /* first: what is left after a kill is not found any more */
+        tare_cached_refs(cache, commit, remove_ref, NULL); /* first: what is left after a kill is not found any more */
     code = code ? code : remove_below(cache, "snapshots", commit, freed, err);
     code = code ? code : remove_below(cache, ".no_exist", commit, freed, err);
     code = code ? code : tare_hub_cache_path(cache, path, err, "trees/%s.json", commit);
