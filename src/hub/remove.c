@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/map.h"
-#include "base/text.h"
 #include "hub/cached.h"
 #include "hub/local.h"
 
