@@ -23,7 +23,7 @@ PROMPTS = ["The water cycle begins when the sun heats", "def quicksort(items):\n
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("build")
 parser.add_argument("--smollm2", required=True)
-parser.add_argument("--times", type=int, default=6)
+parser.add_argument("--times", type=int, default=10)
 parser.add_argument("--tokens", type=int, default=128)
 parser.add_argument("--threads", default="2")
 parser.add_argument("--runs", type=int, default=3)
