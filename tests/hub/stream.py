@@ -288,10 +288,14 @@ def memory_does_not_grow(hub):
             time.sleep(0.005)
         return most
     disk = most_of(c.start("convert", folder, "-o", "out/disk", "--threads", "2"))
+    c.hub.reset()
     p = c.start("convert", "t/large", "-o", "out/large", "--threads", "2")
     stream = most_of(p)
     assert c.end(p).rc == 0
-    print(f"   {weigh(folder) >> 20} MiB of weights: {disk >> 10} MiB from the disk, {stream >> 10} MiB in a stream")
+    settle(c)
+    got, size = sent(c, host="cdn"), weigh(folder)
+    print(f"   {size >> 20} MiB of weights: {disk >> 10} MiB from the disk, {stream >> 10} MiB in a stream, which was sent {got} bytes for {size}")
+    assert got < size + size // 16 + AGAIN // 4, "more than scales was read twice"
     assert stream <= disk + window
     cache_is_empty(c)
     c.close()
