@@ -103,7 +103,8 @@ static const struct cli_flag flags[] = {
      CLI_IS_SWITCH(struct asked, convert.proof),
      .help = "take the way back, and compare it with the source",
      .more = "What was written is read as any checkpoint, and codes, scales, zeros and floats are compared byte for "
-             "byte. Where there is a difference, or no way back, the exit status is 4 and there is no output. A model of the "
+             "byte. Where there is a difference, or no way back, the exit status is 4 and there is no output. A model "
+             "of the "
              "hub that is not in the cache is read twice for it."},
     {.name = "no-sums",
      CLI_IS_SWITCH(struct asked, convert.no_sums),

@@ -87,7 +87,7 @@ foreach(part IN ITEMS 0 1 2 3)
 endforeach()
 
 # Conversions that read from the hub in one pass.
-foreach(case IN ITEMS equal wrong differs killed missing commit cache)
+foreach(case IN ITEMS equal wrong killed missing commit cache)
   add_test(NAME hub-stream-${case} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/hub/stream.py $<TARGET_FILE:tare> ${CMAKE_SOURCE_DIR}/tests/data/load
     ${CMAKE_SOURCE_DIR}/bench --only ${case})
   set_tests_properties(hub-stream-${case} PROPERTIES LABELS cli TIMEOUT 300)

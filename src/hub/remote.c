@@ -112,8 +112,8 @@ static void free_chunk(struct chunk *chunk)
 }
 
 /* A range of a file that is to be asked for; `bytes` is NULL for memory of its own. */
-static struct chunk *make_chunk(struct tare_remote *remote, const struct tare_hub_file *file, uint64_t first, uint64_t size,
-                         void *bytes, struct tare_error *err)
+static struct chunk *make_chunk(struct tare_remote *remote, const struct tare_hub_file *file, uint64_t first,
+                                uint64_t size, void *bytes, struct tare_error *err)
 {
     struct chunk *chunk = calloc(1, sizeof *chunk);
     if (chunk)

@@ -14,7 +14,7 @@ struct tare_witness;
 /* The host's list of files and its callback, and the door before it: at most host.parallel calls are inside. */
 struct tare_door {
     struct tare_host host;
-    struct tare_host_file *files; /* heap, host.n_files; names are the host's */
+    struct tare_host_file *files;   /* heap, host.n_files; names are the host's */
     struct tare_witness *witnesses; /* heap, one a file (open/witness.h); NULL: no hash is known */
     int inside;
     pthread_mutex_t lock; /* of inside */
@@ -34,10 +34,10 @@ struct tare_witness *tare_door_witness(const struct tare_door *door, const char 
 struct tare_bytes {
     const char *name; /* for errors */
     uint64_t size;
-    const unsigned char *memory; /* of a file in memory, or NULL */
-    struct tare_door *door;      /* of a file of the host, or NULL */
+    const unsigned char *memory;  /* of a file in memory, or NULL */
+    struct tare_door *door;       /* of a file of the host, or NULL */
     struct tare_witness *witness; /* of a file of the host whose hash is known, or NULL */
-    int fd;                      /* of a file on the disk, or -1 */
+    int fd;                       /* of a file on the disk, or -1 */
 };
 
 /* Opens the regular file at path, which is called name in errors; both are borrowed. TARE_E_ABSENT: not there. */

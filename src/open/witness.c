@@ -94,8 +94,8 @@ static enum tare_code read_grains(const struct tare_bytes *bytes, unsigned char 
     enum tare_code code = tare_bytes_ask(bytes, to, n, offset, err);
     for (size_t at = 0, part; at < n && !code; at += part) {
         part = n - at < TARE_GRAIN ? n - at : TARE_GRAIN;
-        code = note(bytes->witness, bytes->name, (size_t)((offset + at) / TARE_GRAIN), XXH3_128bits(to + at, part),
-                    err);
+        code =
+            note(bytes->witness, bytes->name, (size_t)((offset + at) / TARE_GRAIN), XXH3_128bits(to + at, part), err);
     }
     return code;
 }

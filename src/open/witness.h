@@ -14,10 +14,10 @@
 #define TARE_GRAIN ((size_t)128 << 10) /* bytes; the last grain of a file is shorter */
 
 struct tare_witness {
-    const char *sha256; /* borrowed; 64 digits */
-    uint64_t size;      /* bytes of the file */
-    size_t n;           /* grains */
-    XXH128_hash_t *sums; /* heap; {0, 0}: not read yet */
+    const char *sha256;   /* borrowed; 64 digits */
+    uint64_t size;        /* bytes of the file */
+    size_t n;             /* grains */
+    XXH128_hash_t *sums;  /* heap; {0, 0}: not read yet */
     pthread_mutex_t lock; /* of sums and fresh */
     size_t *fresh;        /* heap: grains that were read and are not in the journal yet */
     size_t n_fresh, fresh_room;

@@ -53,7 +53,7 @@ static enum tare_code write_folder(struct tare_layout *layout, struct tare_model
     enum tare_code code;
     if ((code = tare_shards_place(layout, err)) || /* headers, places of tensors        */
         (code = tare_account_begin(account, layout, model, options, err)) ||
-        (code = begin_shards(layout, account, folder, pool, err)) ||         /* files, new or gone on with        */
+        (code = begin_shards(layout, account, folder, pool, err)) || /* files, new or gone on with        */
         (code = tare_frontier_open(&account->frontier, account, options, err)) ||
         (code = tare_layout_execute(layout, account, pool, options, err)) || /* all tensors, tile by tile         */
         (code = tare_frontier_finish(account->frontier, err)) ||             /* what nothing was made of          */

@@ -199,8 +199,7 @@ static void run_task(void *user, size_t turn, int number)
     struct run *run = user;
     const size_t task = run->turns ? run->turns[turn].task : turn;
     const struct tare_job *job = job_of(run->layout, task);
-    if (atomic_load_explicit(&run->stop, memory_order_relaxed) ||
-        run->account->records[job - run->layout->jobs].kept)
+    if (atomic_load_explicit(&run->stop, memory_order_relaxed) || run->account->records[job - run->layout->jobs].kept)
         return;
     struct tare_error error = {0};
     uint64_t bytes = 0;

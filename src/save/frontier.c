@@ -98,10 +98,11 @@ static enum tare_code hash(struct tare_frontier *f, const struct passage *p, uin
     } else {
         tare_chain_end(&chain, data + at, (size_t)(end - at), hex);
         if (strcmp(hex, p->witness->sha256) != 0)
-            code = tare_fail(err, TARE_E_FORMAT, p->file->name,
-                             "the content has sha256 %.16s.., and %.16s.. was announced: it was changed on the way or on "
-                             "the server, and nothing of the output is kept; try again",
-                             hex, p->witness->sha256);
+            code =
+                tare_fail(err, TARE_E_FORMAT, p->file->name,
+                          "the content has sha256 %.16s.., and %.16s.. was announced: it was changed on the way or on "
+                          "the server, and nothing of the output is kept; try again",
+                          hex, p->witness->sha256);
         tare_chain_begin(&chain);
     }
     pthread_mutex_lock(&f->lock);

@@ -80,8 +80,7 @@ static enum tare_code add_files(XXH3_state_t *state, const struct tare_checkpoin
         struct stat info;
         add_text(state, file->name);
         add_number(state, file->size);
-        const struct tare_witness *witness =
-            checkpoint->door ? tare_door_witness(checkpoint->door, file->name) : NULL;
+        const struct tare_witness *witness = checkpoint->door ? tare_door_witness(checkpoint->door, file->name) : NULL;
         if (witness)
             add_text(state, witness->sha256);
         if (!file->path)

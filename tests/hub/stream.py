@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -155,22 +156,6 @@ def wrong_bytes_withdraw(hub):
     shutil.rmtree(c.root)
 
 
-def a_read_that_differs_from_another(hub):
-    """The scales are wrong when they are read before their turn, and right when the file goes by."""
-    folder, c = model("shards"), Case(hub, f"{work}/case")
-    hub.repo("t/shards", dir=folder)
-    size = os.path.getsize(f"{folder}/model-00001-of-00003.safetensors")
-    c.fault("t/shards", {"on": "cdn", "method": "GET", "path": "model-00001", "corrupt": size - 3000, "times": 1})
-    r = c.tare("convert", "t/shards", "-o", "out/out")
-    whole = r.rc == 0
-    if whole:  # the one answer that was wrong did not have that byte
-        same(files(c.root + "/cwd/out/out"), from_disk(folder, "out"))
-    else:
-        nothing_left(c, "out")
-    c.close()
-    shutil.rmtree(c.root)
-
-
 def killed_and_again(hub):
     folder, c = model("shards"), Case(hub, f"{work}/case")
     hub.repo("t/shards", dir=folder)
@@ -183,12 +168,12 @@ def killed_and_again(hub):
         try:
             p.wait(draw.uniform(0.3, 2.5) if kills < args.kills else 120)
         except subprocess.TimeoutExpired:
-            check_hub.kill(p)
+            check_hub.kill(p, draw.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGINT)))
             kills += 1
         r = c.end(p)
         if r.rc == 0:
             break
-        assert kills <= args.kills and r.rc < 0, r
+        assert kills <= args.kills and (r.rc < 0 or r.rc == 130), r
         assert not os.path.exists(c.root + "/cwd/out/out"), "the output is there before it is complete"
     same(files(c.root + "/cwd/out/out"), expected)
     cache_is_empty(c)
@@ -302,7 +287,7 @@ def memory_does_not_grow(hub):
     shutil.rmtree(c.root)
 
 
-TESTS = (equal_to_the_disk, wrong_bytes_withdraw, a_read_that_differs_from_another, killed_and_again, only_what_is_missing, another_commit_begins_anew,
+TESTS = (equal_to_the_disk, wrong_bytes_withdraw, killed_and_again, only_what_is_missing, another_commit_begins_anew,
          the_cache_is_used, memory_does_not_grow)
 
 
