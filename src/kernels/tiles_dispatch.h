@@ -40,11 +40,18 @@ static void tiles_t4(const struct tare_matrix *m, int64_t tile, int64_t n, const
         tiles_of(TARE_STORE_T4, false, m, tile, n, x, first, tokens, y, ldy);
 }
 
-static void tiles_t8(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_activations *x,
-                     int64_t first, int tokens, float *y, int64_t ldy)
-{
-    tiles_of(TARE_STORE_T8, false, m, tile, n, x, first, tokens, y, ldy);
-}
+/* The entries of a storage without tables. */
+#define TILES_OF(name, storage)                                                                                        \
+    static void tiles_##name(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_activations *x,   \
+                             int64_t first, int tokens, float *y, int64_t ldy)                                         \
+    {                                                                                                                  \
+        tiles_of(storage, false, m, tile, n, x, first, tokens, y, ldy);                                                \
+    }
+TILES_OF(t8, TARE_STORE_T8)
+TILES_OF(t2, TARE_STORE_T2)
+TILES_OF(t3, TARE_STORE_T3)
+TILES_OF(t5, TARE_STORE_T5)
+TILES_OF(t6, TARE_STORE_T6)
 
 INLINE_ALWAYS void exact_tokens(enum tare_storage storage, const struct tare_matrix *m, int64_t tile, int64_t n,
                                 const float *x, int64_t ldx, int tokens, float *y, int64_t ldy)
@@ -58,24 +65,35 @@ INLINE_ALWAYS void exact_tokens(enum tare_storage storage, const struct tare_mat
     }
 }
 
-static void exact_t4(const struct tare_matrix *m, int64_t tile, int64_t n, const float *x, int64_t ldx, int tokens,
-                     float *y, int64_t ldy)
-{
-    exact_tokens(TARE_STORE_T4, m, tile, n, x, ldx, tokens, y, ldy);
-}
-
-static void exact_t8(const struct tare_matrix *m, int64_t tile, int64_t n, const float *x, int64_t ldx, int tokens,
-                     float *y, int64_t ldy)
-{
-    exact_tokens(TARE_STORE_T8, m, tile, n, x, ldx, tokens, y, ldy);
-}
+#define EXACT_OF(name, storage)                                                                                        \
+    static void exact_##name(const struct tare_matrix *m, int64_t tile, int64_t n, const float *x, int64_t ldx,        \
+                             int tokens, float *y, int64_t ldy)                                                        \
+    {                                                                                                                  \
+        exact_tokens(storage, m, tile, n, x, ldx, tokens, y, ldy);                                                     \
+    }
+EXACT_OF(t4, TARE_STORE_T4)
+EXACT_OF(t8, TARE_STORE_T8)
+EXACT_OF(t2, TARE_STORE_T2)
+EXACT_OF(t3, TARE_STORE_T3)
+EXACT_OF(t5, TARE_STORE_T5)
+EXACT_OF(t6, TARE_STORE_T6)
 
 static void fill_tiles(struct tare_kernels *k)
 {
     k->quantize = quantize;
     k->tiles[TARE_STORE_T4] = tiles_t4;
     k->tiles[TARE_STORE_T8] = tiles_t8;
+    k->tiles[TARE_STORE_T2] = tiles_t2;
+    k->tiles[TARE_STORE_T3] = tiles_t3;
+    k->tiles[TARE_STORE_T5] = tiles_t5;
+    k->tiles[TARE_STORE_T6] = tiles_t6;
     k->tiles_exact[TARE_STORE_T4] = exact_t4;
     k->tiles_exact[TARE_STORE_T8] = exact_t8;
+    k->tiles_exact[TARE_STORE_T2] = exact_t2;
+    k->tiles_exact[TARE_STORE_T3] = exact_t3;
+    k->tiles_exact[TARE_STORE_T5] = exact_t5;
+    k->tiles_exact[TARE_STORE_T6] = exact_t6;
 }
+#undef TILES_OF
+#undef EXACT_OF
 #undef INLINE_ALWAYS
