@@ -10,6 +10,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define BLOCK TARE_ACTIVATION_BLOCK
+#define TOKENS_OF(storage) TOKENS
 #define LANES 8
 enum { TOKENS = 4 }; /* the most tokens whose sums stay in registers */
 

@@ -8,7 +8,9 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define BLOCK TARE_ACTIVATION_BLOCK
-enum { REGISTERS = BLOCK / 4, TOKENS = TARE_TILE_TOKENS };
+enum { REGISTERS = BLOCK / 4 };
+/* The most tokens whose sums stay in registers; docs/performance.md has the times. */
+#define TOKENS_OF(storage) ((storage) == TARE_STORE_T4 || (storage) == TARE_STORE_T6 ? TARE_TILE_TOKENS : 4)
 
 /* Sixteen scales or offsets. */
 INLINE __m512 numbers_at(const struct tare_matrix *m, const unsigned char *at)
@@ -113,14 +115,10 @@ INLINE void add_bits(const unsigned char *plane, char weight, __m512i code[REGIS
 INLINE void block_codes(enum tare_storage storage, const unsigned char *steps, bool look_up, __m512i table,
                         __m512i code[REGISTERS])
 {
-    if (storage == TARE_STORE_T8) {
-        for (int k = 0; k < REGISTERS; k++) {
+    if (storage == TARE_STORE_T8)
+        for (int k = 0; k < REGISTERS; k++)
             code[k] = _mm512_loadu_si512(steps + TARE_STEP_BYTES * k);
-            __asm__("" : "+v"(code[k])); /* or gcc loads it again for each token */
-        }
-        return;
-    }
-    if (storage == TARE_STORE_T2 || storage == TARE_STORE_T3)
+    else if (storage == TARE_STORE_T2 || storage == TARE_STORE_T3)
         block_pairs(steps, code);
     else
         block_nibbles(steps, code);
@@ -132,6 +130,8 @@ INLINE void block_codes(enum tare_storage storage, const unsigned char *steps, b
         add_bits(steps + 2 * TARE_STEP_BYTES, 16, code);
     for (int k = 0; look_up && k < REGISTERS; k++)
         code[k] = _mm512_shuffle_epi8(table, code[k]);
+    for (int k = 0; storage == TARE_STORE_T8 && k < REGISTERS; k++)
+        __asm__("" : "+v"(code[k])); /* or gcc loads it again for each token */
 }
 
 INLINE __m512i four(const int8_t *q)

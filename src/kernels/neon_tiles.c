@@ -9,6 +9,7 @@
 #include "kernels/neon.h"
 
 #define BLOCK TARE_ACTIVATION_BLOCK
+#define TOKENS_OF(storage) TOKENS
 #define LANES 4
 enum { TOKENS = 4, QUARTERS = 4 }; /* the most whose sums stay in registers; not both at once */
 

@@ -2,7 +2,7 @@
  * tiles_dispatch.h - from the entries of struct tare_kernels to a set's own loops, whose shapes are constants there:
  * the end of each tiles file of a set of vector kernels, which has defined before:
  *
- *   TOKENS                            most tokens whose sums its registers hold: 4 or 8
+ *   TOKENS_OF(storage)                most tokens whose sums its registers hold: 4 or 8
  *   some_tiles(storage, look_up, T, m, tile, n, tokens, y, ldy)      n tiles times T quantized tokens
  *   exact_tiles(storage, T, m, tile, n, x, ldx, y, ldy)              the same of float32
  *   quantize()
@@ -19,9 +19,9 @@ INLINE_ALWAYS void tiles_of(enum tare_storage storage, bool look_up, const struc
         const struct tare_tokens from = {x->q + (first + done) * x->in, x->scale + (first + done) * blocks,
                                          x->sum + (first + done) * blocks, x->in, blocks};
         float *to = y + done * ldy;
-        now = left >= TOKENS ? TOKENS : left >= 4 ? 4 : left >= 2 ? 2 : 1;
-        if (now == TOKENS)
-            some_tiles(storage, look_up, TOKENS, m, tile, n, &from, to, ldy);
+        now = left >= TOKENS_OF(storage) ? TOKENS_OF(storage) : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        if (now == TOKENS_OF(storage))
+            some_tiles(storage, look_up, TOKENS_OF(storage), m, tile, n, &from, to, ldy);
         else if (now == 4)
             some_tiles(storage, look_up, 4, m, tile, n, &from, to, ldy);
         else if (now == 2)
@@ -57,9 +57,9 @@ INLINE_ALWAYS void exact_tokens(enum tare_storage storage, const struct tare_mat
                                 const float *x, int64_t ldx, int tokens, float *y, int64_t ldy)
 {
     for (int done = 0, now; done < tokens; done += now) {
-        now = tokens - done >= TOKENS ? TOKENS : 1;
-        if (now == TOKENS)
-            exact_tiles(storage, TOKENS, m, tile, n, x + done * ldx, ldx, y + done * ldy, ldy);
+        now = tokens - done >= TOKENS_OF(storage) ? TOKENS_OF(storage) : 1;
+        if (now == TOKENS_OF(storage))
+            exact_tiles(storage, TOKENS_OF(storage), m, tile, n, x + done * ldx, ldx, y + done * ldy, ldy);
         else
             exact_tiles(storage, 1, m, tile, n, x + done * ldx, ldx, y + done * ldy, ldy);
     }

@@ -516,7 +516,7 @@ static const char *const storage_names[TARE_STORE_T4] = {"f32", "f16", "bf16", "
 /* Best of five, in one thread. */
 static void bench_one(const struct tare_kernels *k, enum tare_storage storage, int64_t tokens)
 {
-    struct sample s = sample(storage, 512, 2048, 64);
+    struct sample s = sample(storage, 512, 2048, storage == TARE_STORE_E4M3 ? 128 : 64);
     struct guarded gx, gy;
     const float *x = floats(&gx, tokens * 2048);
     float *y = floats(&gy, tokens * 512), *work = aligned_alloc(64, TARE_PANEL_FLOATS * sizeof *work);
