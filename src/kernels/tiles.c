@@ -59,29 +59,23 @@ static struct planes planes_of(enum tare_storage storage)
     return p;
 }
 
-/* Sets one code of a block, whose bits are all 0 before. */
-static void put_planes(const struct planes *p, unsigned char *block, int64_t lane, int64_t column, int code)
+/* Puts 16 codes of a row into a block: four neighbouring columns are a word of 32 bits in all planes. */
+static void put_planes(const struct planes *p, unsigned char *block, int64_t lane, const uint8_t *codes)
 {
-    const int64_t k = column / 4, byte = 4 * lane + column % 4; /* of register k */
-    if (p->has_nibbles)
-        block[k / 2 * TARE_STEP_BYTES + byte] |= (unsigned char)((code & 15) << 4 * (k % 2));
+    uint32_t word[4], pairs = 0;
+    memcpy(word, codes, sizeof word);
+    for (int k = 0; p->has_nibbles && k < 4; k += 2) {
+        const uint32_t both = (word[k] & 0x0f0f0f0f) | (word[k + 1] & 0x0f0f0f0f) << 4;
+        memcpy(block + k / 2 * TARE_STEP_BYTES + 4 * lane, &both, sizeof both);
+    }
+    for (int k = 0; k < 4; k++)
+        pairs |= (word[k] >> p->pair_shift & 0x03030303) << 2 * k;
     if (p->has_pairs)
-        block[p->pairs + (size_t)byte] |= (unsigned char)((code >> p->pair_shift & 3) << 2 * k);
-    if (p->has_bits)
-        block[p->bits + (size_t)(8 * k + byte / 8)] |= (unsigned char)((code >> p->bit_shift & 1) << byte % 8);
-}
-
-/* Clears what a row takes of a block, as rows are written one after another. */
-static void clear_planes(const struct planes *p, unsigned char *block, int64_t lane)
-{
-    for (int64_t column = 0; column < TARE_ACTIVATION_BLOCK; column++) {
-        const int64_t k = column / 4, byte = 4 * lane + column % 4;
-        if (p->has_nibbles)
-            block[k / 2 * TARE_STEP_BYTES + byte] = 0;
-        if (p->has_pairs)
-            block[p->pairs + (size_t)byte] = 0;
-        if (p->has_bits)
-            block[p->bits + (size_t)(8 * k + byte / 8)] &= (unsigned char)~(1 << byte % 8);
+        memcpy(block + p->pairs + 4 * (size_t)lane, &pairs, sizeof pairs);
+    for (int k = 0; p->has_bits && k < 4; k++) { /* the product brings the four bits together at the top */
+        const uint32_t four = (word[k] >> p->bit_shift & 0x01010101) * 0x10204080u >> 28;
+        unsigned char *byte = block + p->bits + 8 * (ptrdiff_t)k + lane / 2;
+        *byte = (unsigned char)((*byte & 0xf0 >> 4 * (lane % 2)) | four << 4 * (lane % 2));
     }
 }
 
@@ -102,12 +96,8 @@ void tare_tile_put(const struct tare_matrix *m, unsigned char *data, int64_t row
             for (int64_t i = 0; i < columns; i += 4, steps += TARE_STEP_BYTES)
                 memcpy(steps + 4 * lane, codes + i, 4);
         else
-            for (int64_t i = 0; i < columns; i++) {
-                unsigned char *block = steps + (size_t)(i / TARE_ACTIVATION_BLOCK) * tare_tile_block(m->storage);
-                if (i % TARE_ACTIVATION_BLOCK == 0)
-                    clear_planes(&planes, block, lane);
-                put_planes(&planes, block, lane, i % TARE_ACTIVATION_BLOCK, codes[i]);
-            }
+            for (int64_t i = 0; i < columns; i += TARE_ACTIVATION_BLOCK, steps += tare_tile_block(m->storage))
+                put_planes(&planes, steps, lane, codes + i);
     }
 }
 

@@ -10,10 +10,9 @@
 #include "packing/gguf/gguf_block.h"
 #include "packing/microscaled.h"
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    (void)offset;
-    *scale = tare_from_e8m0(block[0]);
+    numbers->scale = tare_from_e8m0(block[0]);
     tare_block_nibbles(block + 1, code);
 }
 

@@ -18,13 +18,19 @@ struct run {
     int64_t rows;
 };
 
+/* What a thread decodes rows into. */
+struct work {
+    struct tare_codes codes;
+    uint8_t *factor, *least;
+};
+
 struct job {
     struct run *runs;
     size_t n, room;
     const struct tare_matrix *m;
     unsigned char *data;
     float *scale, *offset;
-    struct tare_codes *codes; /* one a thread */
+    struct work *work; /* one a thread */
     struct tare_checkpoint *checkpoint;
     pthread_mutex_t lock; /* of what follows */
     struct tare_error error;
@@ -110,19 +116,42 @@ static void find_codes(uint8_t *code, int64_t n, const uint8_t table[16])
         code[i] = place[code[i]];
 }
 
-static void repack_neutral(const struct job *j, const struct run *r, struct tare_codes *c)
+/* Codes that are floats, or all 16 that there are, as places in the table of the matrix. */
+static void use_table(const struct tare_matrix *m, const struct run *r, struct work *c, int64_t headers)
+{
+    const struct tare_code_table *table = r->module->packing->table;
+    for (int64_t k = 0; k < r->rows * headers; k++) {
+        c->codes.scale[k] *= table->factor;
+        c->codes.offset[k] = table->zero;
+    }
+    if (r->module->packing->codes == TARE_CODE_INTEGER)
+        find_codes(c->codes.code, r->rows * m->in, m->table);
+}
+
+static void repack_factored(const struct job *j, const struct run *r, struct work *c)
 {
     const struct tare_matrix *m = j->m;
+    const int64_t supers = m->in / m->super;
+    struct tare_factored rows = {c->codes.code, c->codes.scale, c->codes.offset, c->factor, c->least};
+    r->module->packing->factoring->rows(r->module, r->part, r->from, r->rows, &rows);
+    if (m->table)
+        use_table(m, r, c, supers);
+    for (int64_t k = 0; k < r->rows; k++) {
+        tare_tile_put(m, j->data, r->to + k, rows.code + k * m->in, rows.scale + k * supers, rows.offset + k * supers);
+        tare_tile_put_factors(m, j->data, r->to + k, rows.factor + k * m->groups, rows.least + k * m->groups);
+    }
+}
+
+static void repack_neutral(const struct job *j, const struct run *r, struct work *work)
+{
+    const struct tare_matrix *m = j->m;
+    struct tare_codes *c = &work->codes;
     const int64_t groups = tare_module_groups(r->module);
     r->module->packing->decode(r->module, r->part, r->from, r->rows, c);
     spread_groups(c, r->rows, groups, m->groups / groups);
     const bool tiled = m->storage >= TARE_STORE_T4, biases = r->module->packing->biases;
-    for (int64_t k = 0; m->table && k < r->rows * m->groups; k++) {
-        c->scale[k] *= r->module->packing->table->factor;
-        c->offset[k] = r->module->packing->table->zero;
-    }
-    if (m->wide)
-        find_codes(c->code, r->rows * m->in, m->table);
+    if (m->table)
+        use_table(m, r, work, m->groups);
     for (int64_t k = 0; m->order && k < r->rows; k++)
         sort_row(c, k, m);
     for (int64_t k = 0; k < r->rows; k++) {
@@ -164,7 +193,7 @@ static void repack_run(void *user, size_t i, int worker)
     if (!hold_run(j, &r, &holds))
         return;
     const int64_t tiles = r.rows / TARE_TILE_ROWS;
-    const bool tiled = j->m->storage >= TARE_STORE_T4 && !j->m->table && !j->m->order;
+    const bool tiled = j->m->storage >= TARE_STORE_T4 && !j->m->table && !j->m->order && !j->m->factors;
     if (tiled && tiles && r.to % TARE_TILE_ROWS == 0) {
         unsigned char *to = j->data + (size_t)(r.to / TARE_TILE_ROWS) * j->m->stride;
         const struct tare_stretch stretch = {r.module, r.part, r.from, j->m, to, tiles};
@@ -175,32 +204,37 @@ static void repack_run(void *user, size_t i, int worker)
         }
     }
     if (r.rows > 0)
-        repack_neutral(j, &r, &j->codes[worker]);
+        (j->m->factors ? repack_factored : repack_neutral)(j, &r, &j->work[worker]);
     tare_holds_release(&holds);
 }
 
-static bool room_for_codes(struct job *j, int threads)
+static bool room_for_work(struct job *j, int threads)
 {
-    j->codes = calloc((size_t)threads, sizeof *j->codes);
-    for (int i = 0; j->codes && i < threads; i++) {
-        struct tare_codes *c = &j->codes[i];
-        c->code = malloc((RUN_ROWS + 1) * (size_t)j->m->in);
-        c->scale = malloc(RUN_ROWS * (size_t)j->m->groups * sizeof(float));
-        c->offset = malloc(RUN_ROWS * (size_t)j->m->groups * sizeof(float));
-        if (!c->code || !c->scale || !c->offset)
+    const size_t in = (size_t)j->m->in, groups = (size_t)j->m->groups;
+    j->work = calloc((size_t)threads, sizeof *j->work);
+    for (int i = 0; j->work && i < threads; i++) {
+        struct work *w = &j->work[i];
+        w->codes.code = malloc((RUN_ROWS + 1) * in);
+        w->codes.scale = malloc(RUN_ROWS * groups * sizeof(float));
+        w->codes.offset = malloc(RUN_ROWS * groups * sizeof(float));
+        w->factor = malloc(RUN_ROWS * groups);
+        w->least = malloc(RUN_ROWS * groups);
+        if (!w->codes.code || !w->codes.scale || !w->codes.offset || !w->factor || !w->least)
             return false;
     }
-    return j->codes != NULL;
+    return j->work != NULL;
 }
 
 static void release(struct job *j, int threads)
 {
-    for (int i = 0; j->codes && i < threads; i++) {
-        free(j->codes[i].code);
-        free(j->codes[i].scale);
-        free(j->codes[i].offset);
+    for (int i = 0; j->work && i < threads; i++) {
+        free(j->work[i].codes.code);
+        free(j->work[i].codes.scale);
+        free(j->work[i].codes.offset);
+        free(j->work[i].factor);
+        free(j->work[i].least);
     }
-    free(j->codes);
+    free(j->work);
     free(j->runs);
 }
 
@@ -212,7 +246,7 @@ enum tare_code tare_source_repack(struct tare_checkpoint *checkpoint, const stru
     if (pthread_mutex_init(&j.lock, NULL))
         return tare_fail_memory(err);
     const int threads = tare_pool_threads(pool);
-    enum tare_code code = room_for_codes(&j, threads) ? TARE_OK : tare_fail_memory(err);
+    enum tare_code code = room_for_work(&j, threads) ? TARE_OK : tare_fail_memory(err);
     for (size_t i = 0; !code && i < flat->n; i++) {
         const struct tare_piece *p = &flat->pieces[i];
         const void *part[TARE_PARTS] = {NULL};

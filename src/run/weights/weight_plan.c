@@ -4,7 +4,7 @@
 #include "run/weights/weight_plan.h"
 
 #include "kernels/tiles.h"
-#include "packing/packing.h"
+#include "packing/to_tiles.h"
 
 /* n * size bytes; UINT64_MAX when that is more than can be counted. */
 static uint64_t bytes_of(int64_t n, uint64_t size)
@@ -128,13 +128,42 @@ static enum tare_dtype stored_scales(const struct tare_module *module)
     return blocks && module->group_size < tare_dtype_block(blocks).columns ? TARE_DTYPE_COUNT : module->dtype;
 }
 
+/* The factoring of all pieces, whose groups must be those of the matrix; NULL: they have not the same. */
+static const struct tare_factoring *common_factoring(const struct tare_flat *flat, const struct tare_matrix *m)
+{
+    const struct tare_factoring *factoring = flat->pieces->module->packing->factoring;
+    const bool biases = flat->pieces->module->packing->biases;
+    for (size_t i = 0; factoring && i < flat->n; i++) {
+        const struct tare_module *module = flat->pieces[i].module;
+        if (module->packing->factoring != factoring || module->packing->biases != biases ||
+            module->group_size != m->group || (factoring->columns && m->in % factoring->columns))
+            factoring = NULL;
+    }
+    return m->order ? NULL : factoring;
+}
+
+static void choose_factors(const struct tare_factoring *factoring, const struct tare_flat *flat, struct tare_matrix *m)
+{
+    m->factors = factoring->factors;
+    m->super = factoring->columns ? factoring->columns : m->in;
+    m->zeros = !flat->pieces->module->packing->biases;
+    m->scales = factoring->scales == TARE_F16    ? TARE_SCALES_F16
+                : factoring->scales == TARE_BF16 ? TARE_SCALES_BF16
+                                                 : TARE_SCALES_F32;
+}
+
 /* How scales and offsets of tiles are stored: as they are in the checkpoint, where all pieces agree, else in float32. A
  * zero point of up to 8 bits is exact in 16 bits too; a bias made of one is not. */
 static void choose_scales(const struct tare_flat *flat, struct tare_matrix *m)
 {
+    const struct tare_factoring *factoring = common_factoring(flat, m);
     const enum tare_dtype dtype = stored_scales(flat->pieces->module);
     const bool biases = flat->pieces->module->packing->biases;
     bool same = true;
+    if (factoring) {
+        choose_factors(factoring, flat, m);
+        return;
+    }
     m->zeros = !biases;
     for (size_t i = 1; i < flat->n; i++) {
         const struct tare_module *module = flat->pieces[i].module;
@@ -144,10 +173,15 @@ static void choose_scales(const struct tare_flat *flat, struct tare_matrix *m)
     m->scales = same && dtype == TARE_F16    ? TARE_SCALES_F16
                 : same && dtype == TARE_BF16 ? TARE_SCALES_BF16
                                              : TARE_SCALES_F32;
-    if (m->table && !m->wide) { /* scales are powers of two, and zeros whole numbers: both are exact in bfloat16 */
-        m->scales = TARE_SCALES_BF16;
-        m->zeros = true;
-    }
+}
+
+/* The smallest kind of tiles that has codes of that many bits. */
+static enum tare_storage storage_of(int bits)
+{
+    static const enum tare_storage storages[] = {
+        [0] = TARE_STORE_T2, [1] = TARE_STORE_T2, [2] = TARE_STORE_T2, [3] = TARE_STORE_T3,
+        [4] = TARE_STORE_T4, [5] = TARE_STORE_T5, [6] = TARE_STORE_T6};
+    return bits <= 6 ? storages[bits] : TARE_STORE_T8;
 }
 
 static void decide_packed(const struct tare_parameter *p, struct tare_weight_plan *plan)
@@ -161,7 +195,7 @@ static void decide_packed(const struct tare_parameter *p, struct tare_weight_pla
     m->groups = m->in / m->group;
     if (can_tile(m, m->group, p)) {
         plan->form = TARE_WEIGHT_TILES;
-        m->storage = bits <= 4 || m->table ? TARE_STORE_T4 : TARE_STORE_T8;
+        m->storage = m->table ? TARE_STORE_T4 : storage_of(bits);
         choose_scales(&plan->flat, m);
         m->stride = tare_tile_stride(m);
         plan->bytes =
@@ -270,7 +304,8 @@ enum tare_code tare_weight_decide(struct tare_checkpoint *checkpoint, const stru
     const struct tare_code_table *table = common_table(recipe, flat);
     if (table && can_tile(m, common_group(flat, m->in), p)) {
         m->table = table->value;
-        m->wide = flat->pieces->module->packing->codes == TARE_CODE_INTEGER; /* of eight bits */
+        for (int k = 0; k < 16; k++)
+            m->wide = m->wide || table->value[k] >= 32;
         packed = true;
     } else if (!packed && is_disordered(recipe, flat) && can_tile(m, flat->pieces->module->group_size, p)) {
         if ((code = decide_order(checkpoint, work, plan, err)))
