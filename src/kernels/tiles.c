@@ -104,14 +104,16 @@ void tare_tile_put(const struct tare_matrix *m, unsigned char *data, int64_t row
 void tare_tile_put_factors(const struct tare_matrix *m, unsigned char *data, int64_t row, const uint8_t *factor,
                            const uint8_t *least)
 {
-    const int64_t lane = row % TARE_TILE_ROWS, each = m->super / m->group;
-    for (int64_t g = 0; g < m->groups; g++) {
-        unsigned char *at = data + (size_t)(row / TARE_TILE_ROWS) * m->stride +
-                            (size_t)(g / each) * tare_tile_group(m) + 2 * tare_tile_scales(m) +
-                            (size_t)(g % each) * tare_tile_factors(m);
-        at[lane] = factor[g];
-        if (!m->zeros)
-            at[TARE_TILE_ROWS + lane] = least[g];
+    const int64_t each = m->super / m->group;
+    const size_t all = tare_tile_group(m), bytes = tare_tile_factors(m);
+    unsigned char *header = data + (size_t)(row / TARE_TILE_ROWS) * m->stride + 2 * tare_tile_scales(m);
+    for (int64_t g = 0; g < m->groups; header += all) {
+        unsigned char *at = header + row % TARE_TILE_ROWS;
+        for (const int64_t end = g + each; g < end; g++, at += bytes) {
+            *at = factor[g];
+            if (!m->zeros)
+                at[TARE_TILE_ROWS] = least[g];
+        }
     }
 }
 
