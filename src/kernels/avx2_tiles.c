@@ -10,7 +10,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define BLOCK TARE_ACTIVATION_BLOCK
-#define TOKENS_OF(storage) TOKENS
+#define TOKENS_OF(storage, look_up) TOKENS
 #define LANES 8
 enum { TOKENS = 4 }; /* the most tokens whose sums stay in registers */
 
@@ -197,13 +197,45 @@ INLINE void block_wide(int T, const __m256i all[4], const int8_t *q, int64_t in,
                               _mm256_madd_epi16(products(high, q + t * in), sixteen));
 }
 
+/* The tables of a matrix. */
+struct tables {
+    __m256i table, low;
+};
+
+INLINE struct tables tables_of(const struct tare_matrix *m, int look_up)
+{
+    struct tables t = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    if (look_up)
+        t.table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)m->table));
+    if (look_up > 1)
+        t.low = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)m->low));
+    return t;
+}
+
+/* Multiplies a block by T tokens, whose codes stand for the numbers of both tables. */
+INLINE void block_two(int T, const __m256i code[4], struct tables tables, const int8_t *q, int64_t in,
+                      __m256i dot[TOKENS])
+{
+    __m256i entry[4], low[TOKENS];
+    for (int k = 0; k < 4; k++)
+        entry[k] = _mm256_shuffle_epi8(tables.low, code[k]);
+    block_wide(T, entry, q, in, low);
+    for (int k = 0; k < 4; k++)
+        entry[k] = _mm256_shuffle_epi8(tables.table, code[k]);
+    block_wide(T, entry, q, in, dot);
+    for (int t = 0; t < T; t++)
+        dot[t] = _mm256_add_epi32(_mm256_slli_epi32(dot[t], 8), low[t]);
+}
+
 /* Multiplies a block of 16 columns, whose codes begin at steps, by T tokens. */
-INLINE void block_dots(enum tare_storage storage, bool look_up, bool wide, int T, __m256i table,
+INLINE void block_dots(enum tare_storage storage, int look_up, bool wide, int T, struct tables tables,
                        const unsigned char *steps, int half, const int8_t *q, int64_t in, __m256i dot[TOKENS])
 {
     __m256i code[4];
-    block_codes(storage, look_up, table, steps, half, code);
-    if (storage == TARE_STORE_T8 || (look_up && wide))
+    block_codes(storage, look_up == 1, tables.table, steps, half, code);
+    if (look_up == 2)
+        block_two(T, code, tables, q, in, dot);
+    else if (storage == TARE_STORE_T8 || (look_up && wide))
         block_wide(T, code, q, in, dot);
     else if (storage == TARE_STORE_T6)
         block_six(T, code, q, in, dot);
@@ -211,33 +243,27 @@ INLINE void block_dots(enum tare_storage storage, bool look_up, bool wide, int T
         block_narrow(T, code, q, in, dot);
 }
 
-INLINE __m256i table_of(const struct tare_matrix *m, bool look_up)
-{
-    return look_up ? _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)m->table))
-                   : _mm256_setzero_si256();
-}
-
 /* Multiplies the blocks of a group, whose codes begin at steps, by T tokens: part[t]. */
-INLINE void group_parts(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m,
+INLINE void group_parts(enum tare_storage storage, int look_up, int T, const struct tare_matrix *m,
                         const unsigned char *steps, int half, const struct tare_tokens *x, int64_t b,
                         __m256 part[TOKENS])
 {
     const size_t bytes = tare_tile_block(storage);
-    const __m256i table = table_of(m, look_up);
+    const struct tables tables = tables_of(m, look_up);
     EACH_TOKEN
     part[t] = _mm256_setzero_ps();
     for (int64_t i = 0; i < m->group / BLOCK; i++, b++, steps += bytes) {
         __m256i dot[TOKENS];
         for (size_t k = 0; half == 0 && k < bytes; k += TARE_STEP_BYTES) /* see avx512_tiles.c */
             _mm_prefetch((const char *)steps + TARE_TILE_AHEAD + k, _MM_HINT_T0);
-        block_dots(storage, look_up, m->wide, T, table, steps, half, x->q + b * BLOCK, x->in, dot);
+        block_dots(storage, look_up, m->wide, T, tables, steps, half, x->q + b * BLOCK, x->in, dot);
         for (int t = 0; t < T; t++)
             part[t] = _mm256_fmadd_ps(_mm256_set1_ps(x->scale[t * x->blocks + b]), _mm256_cvtepi32_ps(dot[t]), part[t]);
     }
 }
 
 /* Multiplies rows [8 half, 8 half + 8) of a tile by T tokens. */
-INLINE void half_tile(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m, int64_t tile,
+INLINE void half_tile(enum tare_storage storage, int look_up, int T, const struct tare_matrix *m, int64_t tile,
                       int half, const struct tare_tokens *x, __m256 total[TOKENS])
 {
     const unsigned char *at = m->data + (size_t)tile * m->stride;
@@ -275,7 +301,7 @@ INLINE void store(const struct tare_matrix *m, int64_t row, __m256 value, float 
         y[i] = all[i];
 }
 
-INLINE void some_tiles(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m, int64_t tile,
+INLINE void some_tiles(enum tare_storage storage, int look_up, int T, const struct tare_matrix *m, int64_t tile,
                        int64_t n, const struct tare_tokens *x, float *y, int64_t ldy)
 {
     for (int64_t i = 0; i < n; i++)
@@ -323,7 +349,7 @@ INLINE void exact_half(enum tare_storage storage, int T, const struct tare_matri
 {
     const unsigned char *at = m->data + (size_t)tile * m->stride;
     const bool look_up = m->table && !m->levels;
-    const __m256i table = table_of(m, look_up);
+    const struct tables tables = tables_of(m, look_up);
     for (int t = 0; t < T; t++)
         sum[t][0] = sum[t][1] = _mm256_setzero_ps();
     for (int64_t i = 0; i < m->in; at += tare_tile_group(m)) {
@@ -333,7 +359,7 @@ INLINE void exact_half(enum tare_storage storage, int T, const struct tare_matri
             const struct numbers n = group_numbers(m, both, factor, half);
             for (const int64_t next = i + m->group; i < next; i += BLOCK, x += BLOCK) {
                 __m256i code[4];
-                block_codes(storage, look_up, table, steps, half, code);
+                block_codes(storage, look_up, tables.table, steps, half, code);
                 exact_block(T, m, code, n, x, ldx, sum);
                 steps += tare_tile_block(storage);
             }

@@ -10,7 +10,8 @@
 #define BLOCK TARE_ACTIVATION_BLOCK
 enum { REGISTERS = BLOCK / 4 };
 /* The most tokens whose sums stay in registers; docs/performance.md has the times. */
-#define TOKENS_OF(storage) ((storage) == TARE_STORE_T4 || (storage) == TARE_STORE_T6 ? TARE_TILE_TOKENS : 4)
+#define TOKENS_OF(storage, look_up)                                                                                    \
+    (((storage) == TARE_STORE_T4 && (look_up) < 2) || (storage) == TARE_STORE_T6 ? TARE_TILE_TOKENS : 4)
 
 /* Sixteen scales or offsets. */
 INLINE __m512 numbers_at(const struct tare_matrix *m, const unsigned char *at)
@@ -151,24 +152,51 @@ INLINE void ask_ahead(const unsigned char *steps, int lines)
         _mm_prefetch((const char *)steps + TARE_TILE_AHEAD + k * TARE_STEP_BYTES, _MM_HINT_T0);
 }
 
+/* The tables of a matrix. */
+struct tables {
+    __m512i table, low;
+};
+
+INLINE struct tables tables_of(const struct tare_matrix *m, int look_up)
+{
+    struct tables t = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    if (look_up)
+        t.table = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)m->table));
+    if (look_up > 1)
+        t.low = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)m->low));
+    return t;
+}
+
+/* Multiplies a block of codes by 16 activations. */
+INLINE __m512i block_dot(const __m512i code[REGISTERS], const int8_t *q)
+{
+    __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
+    _Pragma("GCC unroll 4") for (int k = 0; k < REGISTERS; k += 2)
+    {
+        even = _mm512_dpbusd_epi32(even, code[k], four(q + 4 * k));
+        odd = _mm512_dpbusd_epi32(odd, code[k + 1], four(q + 4 * k + 4));
+    }
+    return _mm512_add_epi32(even, odd);
+}
+
 /* Multiplies a block of columns of a tile by T tokens, and adds the sums to part[t]. */
-INLINE void block_sums(enum tare_storage storage, bool look_up, int T, const unsigned char *steps, __m512i table,
+INLINE void block_sums(enum tare_storage storage, int look_up, int T, const unsigned char *steps, struct tables tables,
                        const struct tare_tokens *x, int64_t block, __m512 part[TARE_TILE_TOKENS])
 {
-    __m512i code[REGISTERS];
-    block_codes(storage, steps, look_up, table, code);
+    __m512i code[REGISTERS], low[REGISTERS];
+    block_codes(storage, steps, look_up == 1, tables.table, code);
+    for (int k = 0; look_up == 2 && k < REGISTERS; k++) {
+        low[k] = _mm512_shuffle_epi8(tables.low, code[k]);
+        code[k] = _mm512_shuffle_epi8(tables.table, code[k]);
+    }
     ask_ahead(steps, ((int)tare_tile_block(storage) + TARE_STEP_BYTES - 1) / TARE_STEP_BYTES);
     EACH_TOKEN
     {
         const int8_t *q = x->q + t * x->in + block * BLOCK;
-        __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
-        _Pragma("GCC unroll 4") for (int k = 0; k < REGISTERS; k += 2)
-        {
-            even = _mm512_dpbusd_epi32(even, code[k], four(q + 4 * k));
-            odd = _mm512_dpbusd_epi32(odd, code[k + 1], four(q + 4 * k + 4));
-        }
-        part[t] = _mm512_fmadd_ps(_mm512_set1_ps(x->scale[t * x->blocks + block]),
-                                  _mm512_cvtepi32_ps(_mm512_add_epi32(even, odd)), part[t]);
+        __m512i dot = block_dot(code, q);
+        if (look_up == 2)
+            dot = _mm512_add_epi32(_mm512_slli_epi32(dot, 8), block_dot(low, q));
+        part[t] = _mm512_fmadd_ps(_mm512_set1_ps(x->scale[t * x->blocks + block]), _mm512_cvtepi32_ps(dot), part[t]);
     }
 }
 
@@ -184,15 +212,14 @@ INLINE void add_group(bool zeros, int T, struct numbers n, const float *sum, int
     }
 }
 
-INLINE void one_tile(enum tare_storage storage, bool look_up, bool zeros, int T, const struct tare_matrix *m,
+INLINE void one_tile(enum tare_storage storage, int look_up, bool zeros, int T, const struct tare_matrix *m,
                      int64_t tile, const struct tare_tokens *x, float *y, int64_t ldy)
 {
     const unsigned char *at = m->data + (size_t)tile * m->stride;
     const size_t bytes = tare_tile_block(storage), header = tare_tile_header(m), all = tare_tile_group(m);
     const size_t numbers = 2 * tare_tile_scales(m), factors = tare_tile_factors(m);
     const int64_t blocks = m->group / BLOCK, end = m->in / BLOCK, columns = tare_tile_columns(m) / BLOCK;
-    const __m512i table = look_up ? _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)m->table))
-                                  : _mm512_setzero_si512();
+    const struct tables tables = tables_of(m, look_up);
     __m512 total[TARE_TILE_TOKENS], part[TARE_TILE_TOKENS];
     EACH_TOKEN
     total[t] = _mm512_setzero_ps();
@@ -205,7 +232,7 @@ INLINE void one_tile(enum tare_storage storage, bool look_up, bool zeros, int T,
             EACH_TOKEN
             part[t] = _mm512_setzero_ps();
             for (const int64_t next = block + blocks; block < next; block++, steps += bytes)
-                block_sums(storage, look_up, T, steps, table, x, block, part);
+                block_sums(storage, look_up, T, steps, tables, x, block, part);
             add_group(zeros, T, n, sum, x->blocks, part, total);
         }
     }
@@ -213,7 +240,7 @@ INLINE void one_tile(enum tare_storage storage, bool look_up, bool zeros, int T,
     _mm512_mask_storeu_ps(y + t * ldy, rows_of(m, tile), total[t]);
 }
 
-INLINE void some_tiles(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m, int64_t tile,
+INLINE void some_tiles(enum tare_storage storage, int look_up, int T, const struct tare_matrix *m, int64_t tile,
                        int64_t n, const struct tare_tokens *x, float *y, int64_t ldy)
 {
     for (int64_t i = 0; i < n; i++)
@@ -251,8 +278,7 @@ INLINE void exact_tile(enum tare_storage storage, int T, const struct tare_matri
     const unsigned char *at = m->data + (size_t)tile * m->stride;
     const size_t numbers = 2 * tare_tile_scales(m), bytes = tare_tile_block(storage), header = tare_tile_header(m);
     const bool look_up = m->table && !m->levels;
-    const __m512i table = look_up ? _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)m->table))
-                                  : _mm512_setzero_si512();
+    const struct tables tables = tables_of(m, look_up);
     const __m512 levels = m->levels ? _mm512_loadu_ps(m->levels) : _mm512_setzero_ps();
     __m512 sum[TARE_TILE_TOKENS][2];
     for (int t = 0; t < T; t++)
@@ -264,7 +290,7 @@ INLINE void exact_tile(enum tare_storage storage, int T, const struct tare_matri
             const struct numbers n = group_numbers(m, both, factor);
             for (const int64_t next = i + m->group; i < next; i += BLOCK, steps += bytes, x += BLOCK) {
                 __m512i code[REGISTERS];
-                block_codes(storage, steps, look_up, table, code);
+                block_codes(storage, steps, look_up, tables.table, code);
                 exact_block(T, m, levels, code, n, x, ldx, sum);
             }
         }

@@ -64,11 +64,11 @@ struct tare_matrix {
      * otherwise a group has a second byte, unsigned, and its offset is offset * byte. 0: no supergroups. */
     int64_t super;
     enum tare_factors { TARE_FACTORS_NONE, TARE_FACTORS_I8, TARE_FACTORS_E4M3, TARE_FACTORS_E8M0 } factors;
-    /* T4 with a wide table and zeros only: what the 16 codes stand for is no set of whole numbers, w = scale *
-     * levels[c]. The table comes as close as whole numbers can: levels[c] ~ unit * (table[c] - zero). tiles() reckons
-     * with the table and leaves out `unit`, which the caller multiplies the sums by; all else reads levels. NULL: the
-     * table is exact. */
+    /* T4 with zeros only: the codes stand for any 16 floats, w = scale * levels[c], and 256 * table[c] + low[c] comes
+     * close: levels[c] ~ unit * (256 * table[c] + low[c] - zero). tiles() reckons with the tables and leaves out
+     * `unit`, which the caller multiplies the sums by; all else reads levels. NULL: table alone is exact. */
     const float *levels;
+    const uint8_t *low;
     float unit;
 };
 

@@ -9,7 +9,7 @@
 #include "kernels/neon.h"
 
 #define BLOCK TARE_ACTIVATION_BLOCK
-#define TOKENS_OF(storage) TOKENS
+#define TOKENS_OF(storage, look_up) TOKENS
 #define LANES 4
 enum { TOKENS = 4, QUARTERS = 4 }; /* the most whose sums stay in registers; not both at once */
 
@@ -135,25 +135,56 @@ TARE_INLINE int32x4_t block_dot(const int8x16_t code[4], int8x16_t q, int32x4_t 
     return vdotq_laneq_s32(dot, code[3], q, 3);
 }
 
+/* The tables of a matrix; with two, or a wide one, their entries less 128 as signed bytes. */
+struct tables {
+    uint8x16_t table, low;
+};
+
+TARE_INLINE struct tables tables_of(const struct tare_matrix *m, int look_up)
+{
+    const uint8x16_t middle = vdupq_n_u8(m->wide || look_up == 2 ? 128 : 0);
+    struct tables t = {vdupq_n_u8(0), vdupq_n_u8(0)};
+    if (look_up)
+        t.table = veorq_u8(vld1q_u8(m->table), middle);
+    if (look_up == 2)
+        t.low = veorq_u8(vld1q_u8(m->low), middle);
+    return t;
+}
+
+/* The same as block_dot() for codes that stand for the numbers of both tables; start: 128 times the sum of q. */
+TARE_INLINE int32x4_t block_two(const int8x16_t code[4], struct tables tables, int8x16_t q, int32x4_t start)
+{
+    int8x16_t high[4], low[4];
+    for (int k = 0; k < 4; k++) {
+        high[k] = vreinterpretq_s8_u8(vqtbl1q_u8(tables.table, vreinterpretq_u8_s8(code[k])));
+        low[k] = vreinterpretq_s8_u8(vqtbl1q_u8(tables.low, vreinterpretq_u8_s8(code[k])));
+    }
+    return vaddq_s32(vshlq_n_s32(block_dot(high, q, start), 8), block_dot(low, q, start));
+}
+
 /* Multiplies Q quarters of block b, whose codes begin at steps, by T tokens, and adds the sums to
  * part[quarter][token]. */
-TARE_INLINE void block(enum tare_storage storage, bool look_up, bool wide, int Q, int T, uint8x16_t table,
+TARE_INLINE void block(enum tare_storage storage, int look_up, bool wide, int Q, int T, struct tables tables,
                        const unsigned char *steps, int quarter, const struct tare_tokens *x, int64_t b,
                        float32x4_t part[QUARTERS][TOKENS])
 {
+    const bool middle = storage == TARE_STORE_T8 || look_up == 2 || (look_up && wide);
     int8x16_t q[TOKENS];
     int32x4_t start[TOKENS];
     float scale[TOKENS];
     for (int t = 0; t < T; t++) {
         q[t] = vld1q_s8(x->q + t * x->in + b * BLOCK);
-        start[t] = vdupq_n_s32(storage == TARE_STORE_T8 || (look_up && wide) ? 128 * vaddlvq_s8(q[t]) : 0);
+        start[t] = vdupq_n_s32(middle ? 128 * vaddlvq_s8(q[t]) : 0);
         scale[t] = x->scale[t * x->blocks + b];
     }
     for (int k = 0; k < Q; k++) {
         int8x16_t code[4];
-        block_codes(storage, look_up, table, steps, quarter + k, code);
-        for (int t = 0; t < T; t++)
-            part[k][t] = vfmaq_n_f32(part[k][t], vcvtq_f32_s32(block_dot(code, q[t], start[t])), scale[t]);
+        block_codes(storage, look_up == 1, tables.table, steps, quarter + k, code);
+        for (int t = 0; t < T; t++) {
+            const int32x4_t dot =
+                look_up == 2 ? block_two(code, tables, q[t], start[t]) : block_dot(code, q[t], start[t]);
+            part[k][t] = vfmaq_n_f32(part[k][t], vcvtq_f32_s32(dot), scale[t]);
+        }
     }
 }
 
@@ -169,13 +200,12 @@ TARE_INLINE void add_group(const struct tare_matrix *m, int T, struct numbers n,
 }
 
 /* Multiplies rows [4 quarter, 4 quarter + 4 Q) of a tile by T tokens. */
-TARE_INLINE void some_rows(enum tare_storage storage, bool look_up, int Q, int T, const struct tare_matrix *m,
+TARE_INLINE void some_rows(enum tare_storage storage, int look_up, int Q, int T, const struct tare_matrix *m,
                            int64_t tile, int quarter, const struct tare_tokens *x, float32x4_t total[QUARTERS][TOKENS])
 {
     const unsigned char *at = m->data + (size_t)tile * m->stride;
     const int64_t blocks = m->group / BLOCK, end = m->in / BLOCK, columns = tare_tile_columns(m) / BLOCK;
-    const uint8x16_t entries = look_up ? vld1q_u8(m->table) : vdupq_n_u8(0);
-    const uint8x16_t table = m->wide ? veorq_u8(entries, vdupq_n_u8(128)) : entries; /* - 128, as signed bytes */
+    const struct tables tables = tables_of(m, look_up);
     for (int k = 0; k < Q; k++)
         for (int t = 0; t < T; t++)
             total[k][t] = vdupq_n_f32(0);
@@ -188,7 +218,7 @@ TARE_INLINE void some_rows(enum tare_storage storage, bool look_up, int Q, int T
                 for (int t = 0; t < T; t++)
                     part[k][t] = vdupq_n_f32(0);
             for (; b < first + blocks; b++, steps += tare_tile_block(storage))
-                block(storage, look_up, m->wide, Q, T, table, steps, quarter, x, b, part);
+                block(storage, look_up, m->wide, Q, T, tables, steps, quarter, x, b, part);
             for (int k = 0; k < Q; k++)
                 add_group(m, T, group_numbers(m, header_numbers(m, at, quarter + k), factor, quarter + k), x, first,
                           part[k], total[k]);
@@ -204,7 +234,7 @@ TARE_INLINE void store(const struct tare_matrix *m, int64_t row, float32x4_t val
 
 /* Up to two tokens are multiplied by whole tiles, four by half ones: 32 registers hold 8 sums, 4 registers of codes and
  * the activations. */
-TARE_INLINE void some_tiles(enum tare_storage storage, bool look_up, int T, const struct tare_matrix *m, int64_t tile,
+TARE_INLINE void some_tiles(enum tare_storage storage, int look_up, int T, const struct tare_matrix *m, int64_t tile,
                             int64_t n, const struct tare_tokens *x, float *y, int64_t ldy)
 {
     const int Q = T > 2 ? 2 : 4;

@@ -175,7 +175,7 @@ static int code_at(const struct tare_matrix *m, const unsigned char *steps, int6
 /* The whole number that a code stands for. */
 static int whole(const struct tare_matrix *m, int code)
 {
-    return m->table ? m->table[code] : code;
+    return m->low ? 256 * m->table[code] + m->low[code] : m->table ? m->table[code] : code;
 }
 
 static float weight(const struct tare_matrix *m, const struct group *group, int code)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "packing/to_tiles.h"
+#include "run/weights/levels.h"
 #include "run/weights/weight_source.h"
 
 #define RUN_ROWS 128 /* a cache line of awq, 16 words, holds that many outputs */
@@ -121,8 +122,8 @@ static void use_table(const struct tare_matrix *m, const struct run *r, struct w
 {
     const struct tare_code_table *table = r->module->packing->table;
     for (int64_t k = 0; k < r->rows * headers; k++) {
-        c->codes.scale[k] *= table->factor;
-        c->codes.offset[k] = table->zero;
+        c->codes.scale[k] *= m->levels ? 1 : table->factor;
+        c->codes.offset[k] = m->levels ? TARE_LEVELS_ZERO : table->zero;
     }
     if (r->module->packing->codes == TARE_CODE_INTEGER)
         find_codes(c->codes.code, r->rows * m->in, m->table);

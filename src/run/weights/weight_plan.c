@@ -5,6 +5,7 @@
 
 #include "kernels/tiles.h"
 #include "packing/to_tiles.h"
+#include "run/weights/levels.h"
 
 /* n * size bytes; UINT64_MAX when that is more than can be counted. */
 static uint64_t bytes_of(int64_t n, uint64_t size)
@@ -165,6 +166,8 @@ static void choose_scales(const struct tare_flat *flat, struct tare_matrix *m)
         return;
     }
     m->zeros = !biases;
+    if (m->levels) /* scales are any floats: they must not be rounded */
+        return;
     for (size_t i = 1; i < flat->n; i++) {
         const struct tare_module *module = flat->pieces[i].module;
         m->zeros = m->zeros && !module->packing->biases;
@@ -232,6 +235,21 @@ static const struct tare_code_table *common_table(const struct tare_recipe *reci
             table = NULL;
     }
     return table;
+}
+
+/* The 16 numbers that the codes of all pieces stand for; NULL: they have none, or not the same. */
+static const float *common_levels(const struct tare_recipe *recipe, const struct tare_flat *flat)
+{
+    const float *levels = NULL;
+    for (size_t i = 0; i < flat->n; i++) {
+        const struct tare_module *m = flat->pieces[i].module;
+        const bool known = recipe->packed && m->packing->codes == TARE_CODE_TABLE && tare_module_even(m);
+        const float *own = known ? m->packing->numbers(m) : NULL;
+        if (!own || (levels && memcmp(own, levels, 16 * sizeof *levels)))
+            return NULL;
+        levels = own;
+    }
+    return levels;
 }
 
 /* Is it all of one module whose columns are in act-order, of whole groups? */
@@ -302,10 +320,18 @@ enum tare_code tare_weight_decide(struct tare_checkpoint *checkpoint, const stru
         return decide_ternary(p, plan, err);
     bool packed = stays_packed(recipe, flat);
     const struct tare_code_table *table = common_table(recipe, flat);
+    const float *levels;
     if (table && can_tile(m, common_group(flat, m->in), p)) {
         m->table = table->value;
         for (int k = 0; k < 16; k++)
             m->wide = m->wide || table->value[k] >= 32;
+        packed = true;
+    } else if ((levels = common_levels(recipe, flat)) && can_tile(m, common_group(flat, m->in), p)) {
+        struct tare_levels *own = tare_arena_array(work, 1, sizeof *own);
+        if (!own)
+            return tare_fail_memory(err);
+        tare_levels_fit(levels, own);
+        tare_levels_use(own, m);
         packed = true;
     } else if (!packed && is_disordered(recipe, flat) && can_tile(m, flat->pieces->module->group_size, p)) {
         if ((code = decide_order(checkpoint, work, plan, err)))

@@ -23,7 +23,8 @@ struct tare_weight_plan {
     struct tare_flat flat;
     /* VECTOR, MAPPED, DENSE: what the elements are stored in. */
     enum tare_dtype dtype;
-    /* All but vectors: the matrix without its data, scales and offsets. Its order of columns lies in the arena. */
+    /* All but vectors: the matrix without its data, scales and offsets. Its order of columns and
+     * its levels lie in the arena. */
     struct tare_matrix matrix;
     /* Bytes of memory that it takes, or of the file that are mapped; UINT64_MAX when they cannot be counted. */
     uint64_t bytes;

@@ -16,7 +16,7 @@
 #include "base/pool.h"
 #include "fixture.h"
 
-enum { CASES = 240, MOST_TOKENS = 11, ZERO = 128 };
+enum { CASES = 240, MOST_TOKENS = 11, ZERO = 32768 };
 
 static const enum tare_storage storages[] = {TARE_STORE_T4, TARE_STORE_T8, TARE_STORE_T2,
                                              TARE_STORE_T3, TARE_STORE_T5, TARE_STORE_T6};
@@ -26,9 +26,10 @@ static const char *const sets[] = {"scalar", "avx2", "avx512", "neon"};
 static const uint8_t halves[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0}; /* e2m1 * 2 + 12 */
 static const uint8_t wide[16] = {0, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 255};
 
-/* What the codes of the wide table stand for when it is not exact, with the unit 1/64. */
+/* Codes that stand for floats, with the unit 2^-14, and the low parts of their whole numbers. */
 static const float levels[16] = {-2.001f, -1.627f, -1.3f,  -1.013f, -0.77f, -0.55f, -0.342f, -0.151f,
                                  0.0148f, 0.201f,  0.389f, 0.591f,  0.83f,  1.078f, 1.39f,   1.988f};
+static const uint8_t low[16] = {255, 1, 17, 200, 0, 90, 128, 127, 3, 254, 77, 31, 250, 8, 64, 129};
 
 static uint32_t next(void)
 {
@@ -113,7 +114,7 @@ static void set_value(struct sample *s, const struct numbers *n, int64_t row, in
     const int64_t g = i / m->group, header = i / tare_tile_columns(m);
     const float a = m->factors ? n->scale[header] * tare_tile_factor(m->factors, n->factor[g]) : n->scale[header];
     const float b = m->factors && !m->zeros ? n->offset[header] * (float)n->least[g] : n->offset[header];
-    const double c = m->table ? m->table[code] : code;
+    const double c = m->low ? 256 * m->table[code] + m->low[code] : m->table ? m->table[code] : code;
     s->most = fabs((double)a) > s->most ? fabs((double)a) : s->most;
     const double value = m->zeros ? (double)a * (c - (double)b) : (double)fmaf(a, (float)c, b);
     s->whole[row * m->in + i] = m->levels || !m->zeros ? value : (double)(float)value;
@@ -162,7 +163,9 @@ static struct sample sample(enum tare_storage storage, int c)
     m->table = m->wide ? wide : storage == TARE_STORE_T4 && c % 5 == 1 ? halves : NULL;
     if (m->wide && m->zeros && c % 3) {
         m->levels = levels;
-        m->unit = 1.0f / 64;
+        m->low = low;
+        m->wide = c % 2;
+        m->unit = 1.0f / 16384;
     }
     if (c % 11 > 4) {
         const int64_t each = 1 + next() % 5;
@@ -226,7 +229,8 @@ static double product(const struct sample *s, int64_t r, int64_t t, bool quantiz
                                    : (double)s->raw[t * in + (s->order ? s->order[i] : i)];
         const double w = quantized ? s->whole[r * in + i] : s->value[r * in + i];
         sum += w * x;
-        *magnitude += (fabs(w) + 300 * s->most) * fabs(x); /* codes and zero points are summed apart */
+        *magnitude +=
+            (fabs(w) + (s->m.low ? 65536 : 300) * s->most) * fabs(x); /* codes and zero points are summed apart */
     }
     return sum;
 }

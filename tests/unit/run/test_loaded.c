@@ -164,7 +164,7 @@ static void all(void **state)
         {&tare_packing_mlx_affine, 5, 64, false, TARE_STORE_T5},
         {&tare_packing_mlx_affine, 6, 32, false, TARE_STORE_T6},
         {&tare_packing_mlx_mxfp4, 4, 32, false, TARE_STORE_T4},
-        {&tare_packing_mlx_nvfp4, 4, 16, false, TARE_STORE_BF16},
+        {&tare_packing_mlx_nvfp4, 4, 16, false, TARE_STORE_T4},
         {&tare_packing_mlx_mxfp8, 8, 32, false, TARE_STORE_BF16},
     };
     (void)state;
