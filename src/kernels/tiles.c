@@ -12,10 +12,10 @@ struct tare_matrix tare_matrix_part(const struct tare_matrix *m, int64_t first, 
     const int64_t per_stride = m->storage >= TARE_STORE_T4 ? TARE_TILE_ROWS : 1;
     part.rows = rows;
     part.data += (size_t)(first / per_stride) * m->stride;
-    if (m->scale) {
+    if (m->scale)
         part.scale += first * m->groups;
+    if (m->offset)
         part.offset += first * m->groups;
-    }
     return part;
 }
 

@@ -93,8 +93,9 @@ static enum tare_code load_rows(const struct loading *l, const struct tare_weigh
 {
     unsigned char *data = own(l->loaded, m->rows, m->stride);
     float *scale = own(l->loaded, m->rows, (size_t)m->groups * sizeof *scale);
-    float *offset = own(l->loaded, m->rows, (size_t)m->groups * sizeof *offset);
-    if (!data || !scale || !offset)
+    const bool offsets = m->storage != TARE_STORE_E4M3;
+    float *offset = offsets ? own(l->loaded, m->rows, (size_t)m->groups * sizeof *offset) : NULL;
+    if (!data || !scale || (offsets && !offset))
         return tare_fail_memory(l->err);
     m->data = data;
     m->scale = scale;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * repack.c - turns packed modules into the kernels' layout, a few rows at a time and on all threads: by the packing's
  * own way into tiles where it has one (packing/to_tiles.h), else through the neutral form. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,7 +72,23 @@ static bool add_box(struct job *j, const struct tare_flat *flat, const struct ta
     return true;
 }
 
-/* Stores row k of what was decoded in Q4 or Q8. A zero becomes the offset -zero * scale. */
+/* Does one of n codes stand for NaN? */
+static bool has_nan(const uint8_t *code, int64_t n)
+{
+    unsigned any = 0;
+    for (int64_t i = 0; i < n; i++)
+        any |= (code[i] & 0x7f) == 0x7f;
+    return any;
+}
+
+/* The kernels know no NaN among the codes, so it is that of its group's scale. */
+static void put_e4m3_scales(const struct tare_matrix *m, const uint8_t *code, const float *scale, float *to)
+{
+    for (int64_t g = 0; g < m->groups; g++)
+        to[g] = has_nan(code + g * m->group, m->group) ? NAN : scale[g];
+}
+
+/* Stores row k of what was decoded in Q4, Q8 or E4M3. A zero becomes the offset -zero * scale. */
 static void put_row(const struct job *j, const struct tare_codes *c, const struct run *r, int64_t k)
 {
     const struct tare_matrix *m = j->m;
@@ -80,6 +97,10 @@ static void put_row(const struct job *j, const struct tare_codes *c, const struc
         tare_q4_pack(c->code + k * m->in, m->in, row);
     else
         memcpy(row, c->code + k * m->in, (size_t)m->in);
+    if (m->storage == TARE_STORE_E4M3) {
+        put_e4m3_scales(m, c->code + k * m->in, c->scale + k * m->groups, j->scale + (r->to + k) * m->groups);
+        return;
+    }
     for (int64_t g = 0; g < m->groups; g++) {
         const float scale = c->scale[k * m->groups + g], offset = c->offset[k * m->groups + g];
         j->scale[(r->to + k) * m->groups + g] = scale;

@@ -211,6 +211,30 @@ static void decide_packed(const struct tare_parameter *p, struct tare_weight_pla
     plan->bytes = bytes_of(m->rows, m->stride + (size_t)m->groups * (sizeof *m->scale + sizeof *m->offset));
 }
 
+/* Are all pieces e4m3, whose values are a scale times a code, in groups that the kernels take? */
+static bool is_e4m3(const struct tare_recipe *recipe, const struct tare_flat *flat, int64_t in)
+{
+    const int64_t group = common_group(flat, in);
+    bool all = recipe->packed && flat->n && (group % TARE_ACTIVATION_BLOCK == 0 || group == in);
+    for (size_t i = 0; all && i < flat->n; i++) {
+        const struct tare_module *m = flat->pieces[i].module;
+        all = m->packing->codes == TARE_CODE_E4M3 && !m->packing->floats && tare_module_even(m);
+    }
+    return all;
+}
+
+/* One byte a column, by rows: float32 activations cost no more than reading them, and nothing is rounded. */
+static void decide_e4m3(struct tare_weight_plan *plan)
+{
+    struct tare_matrix *m = &plan->matrix;
+    m->group = common_group(&plan->flat, m->in);
+    m->groups = m->in / m->group;
+    plan->form = TARE_WEIGHT_ROWS;
+    m->storage = TARE_STORE_E4M3;
+    m->stride = tare_q8_stride(m->in);
+    plan->bytes = bytes_of(m->rows, m->stride + (size_t)m->groups * sizeof *m->scale);
+}
+
 /* ---- which of them ----------------------------------------------------------------------------------------------- */
 
 /* The kernels of packed matrices know integer codes and groups that are runs of columns. */
@@ -318,6 +342,10 @@ enum tare_code tare_weight_decide(struct tare_checkpoint *checkpoint, const stru
     m->rows = m->in > 0 ? tare_shape_count(flat->rank, flat->shape) / m->in : 0;
     if (p->ternary > 0)
         return decide_ternary(p, plan, err);
+    if (is_e4m3(recipe, flat, m->in)) {
+        decide_e4m3(plan);
+        return TARE_OK;
+    }
     bool packed = stays_packed(recipe, flat);
     const struct tare_code_table *table = common_table(recipe, flat);
     const float *levels;

@@ -13,7 +13,7 @@ enum tare_weight_form {
     TARE_WEIGHT_MAPPED,  /* a dense matrix, used where it lies in the file */
     TARE_WEIGHT_DENSE,   /* a dense matrix, copied or expanded */
     TARE_WEIGHT_TERNARY, /* bytes of four rows each, made into rows of 4 bits */
-    TARE_WEIGHT_ROWS,    /* packed by rows (Q4, Q8) */
+    TARE_WEIGHT_ROWS,    /* packed by rows (Q4, Q8, E4M3) */
     TARE_WEIGHT_TILES    /* packed by tiles (T4, T8) */
 };
 
