@@ -3,6 +3,8 @@
  * codes and groups; tiles are the form that runs fast, and rows are for what tiles cannot hold. */
 #include "run/weights/weight_plan.h"
 
+#include <math.h>
+
 #include "kernels/tiles.h"
 #include "packing/to_tiles.h"
 #include "run/weights/levels.h"
@@ -261,7 +263,16 @@ static const struct tare_code_table *common_table(const struct tare_recipe *reci
     return table;
 }
 
-/* The 16 numbers that the codes of all pieces stand for; NULL: they have none, or not the same. */
+static bool are_finite(const float *x, int n)
+{
+    bool all = true;
+    for (int k = 0; k < n; k++)
+        all = all && isfinite(x[k]);
+    return all;
+}
+
+/* The 16 numbers that the codes of all pieces stand for; NULL: they have none, not the same, or some that are no
+ * numbers. */
 static const float *common_levels(const struct tare_recipe *recipe, const struct tare_flat *flat)
 {
     const float *levels = NULL;
@@ -269,7 +280,7 @@ static const float *common_levels(const struct tare_recipe *recipe, const struct
         const struct tare_module *m = flat->pieces[i].module;
         const bool known = recipe->packed && m->packing->codes == TARE_CODE_TABLE && tare_module_even(m);
         const float *own = known ? m->packing->numbers(m) : NULL;
-        if (!own || (levels && memcmp(own, levels, 16 * sizeof *levels)))
+        if (!own || !are_finite(own, 16) || (levels && memcmp(own, levels, 16 * sizeof *levels)))
             return NULL;
         levels = own;
     }
