@@ -17,10 +17,15 @@ enum tare_storage {
     TARE_STORE_F32,
     TARE_STORE_F16,
     TARE_STORE_BF16,
-    TARE_STORE_Q4, /* packed by rows: what cannot be tiled */
+    TARE_STORE_E4M3, /* by rows: floats of one byte (base/small_float.h), with scales */
+    TARE_STORE_Q4,   /* packed by rows: what cannot be tiled */
     TARE_STORE_Q8,
     TARE_STORE_T4, /* packed by tiles of rows: what is run fast */
     TARE_STORE_T8,
+    TARE_STORE_T2,
+    TARE_STORE_T3,
+    TARE_STORE_T5,
+    TARE_STORE_T6,
     TARE_STORES
 };
 
@@ -32,6 +37,9 @@ enum tare_storage {
  *
  *   Q8  one byte a column
  *
+ *   E4M3  one byte a column, w = scale * value. Groups are multiples of 16 columns, or all of them. A group with a
+ *         NaN among its weights has the scale NaN.
+ *
  * By tiles (kernels/tiles.h): 16 rows together, `stride` bytes a tile, aligned to 64 bytes. Everything of a tile lies
  * in the order in which it is used, so that a product reads one stream.
  */
@@ -40,7 +48,7 @@ struct tare_matrix {
     int64_t rows, in;
     const unsigned char *data;
     size_t stride;
-    const float *scale, *offset; /* (rows, groups); NULL unless Q4, Q8 */
+    const float *scale, *offset; /* (rows, groups); NULL unless Q4, Q8, E4M3 (which has no offset) */
     int64_t group, groups;
     /* Tiles only: how scales and offsets are stored. */
     enum { TARE_SCALES_F32, TARE_SCALES_F16, TARE_SCALES_BF16 } scales;
@@ -51,6 +59,17 @@ struct tare_matrix {
     bool wide;
     /* Tiles only: column i is multiplied by x[order[i]]. NULL: by x[i]. */
     const int32_t *order;
+    /* Tiles only: groups by the supergroup of `super` columns, whose scale and offset stand in its header; each group
+     * has a factor of one byte, and its scale is scale * factor. With zeros, all its groups have the same zero;
+     * otherwise a group has a second byte, unsigned, and its offset is offset * byte. 0: no supergroups. */
+    int64_t super;
+    enum tare_factors { TARE_FACTORS_NONE, TARE_FACTORS_I8, TARE_FACTORS_E4M3, TARE_FACTORS_E8M0 } factors;
+    /* T4 with zeros only: the codes stand for any 16 floats, w = scale * levels[c], and 256 * table[c] + low[c] comes
+     * close: levels[c] ~ unit * (256 * table[c] + low[c] - zero). tiles() reckons with the tables and leaves out
+     * `unit`, which the caller multiplies the sums by; all else reads levels. NULL: table alone is exact. */
+    const float *levels;
+    const uint8_t *low;
+    float unit;
 };
 
 #define TARE_Q4_BLOCK 128 /* columns */
@@ -148,6 +167,8 @@ struct tare_kernels {
      * y[t * ldy + r] = sum_i w[row][i] * x[first + t][i] for the rows of tiles [tile, tile + n) that the matrix has, r
      * counted from the first of them; tokens is at most TARE_TILE_TOKENS. Sums are integers within a block of columns
      * and float32 between blocks. Each row and token gets the same bits, whatever is computed beside it. Of a group:
+     *
+     * A set need not know all matrices: it keeps the entry that it found, and hands over to it what it cannot compute.
      *
      *   g = sum over its blocks of scale[b] * (code . q[b]),   v = sum[its first block]
      *   with zeros:      y = y + s * (g - z * v)

@@ -28,7 +28,7 @@ static bool is_tiled(const struct tare_matrix *m)
  * unpack such rows for one token too. */
 static bool by_dots(const struct tare_product *p)
 {
-    return p->tokens == 1 && p->matrix.storage < TARE_STORE_Q4;
+    return p->tokens == 1 && p->matrix.storage < TARE_STORE_Q4; /* E4M3 too */
 }
 
 static void add_bias(const struct tare_product *p, int64_t row, int64_t rows)
@@ -50,6 +50,20 @@ static void many_tokens(const struct tare_kernels *kernels, const struct tare_pr
     }
 }
 
+/* The rows of tiles [tile, tile + n) that the matrix has. */
+static int64_t tile_rows(const struct tare_matrix *m, int64_t tile, int64_t n)
+{
+    const int64_t left = m->rows - tile * TARE_TILE_ROWS;
+    return left < n * TARE_TILE_ROWS ? left : n * TARE_TILE_ROWS;
+}
+
+static void multiply(float *y, int64_t ldy, int tokens, int64_t rows, float factor)
+{
+    for (int t = 0; t < tokens; t++)
+        for (int64_t r = 0; r < rows; r++)
+            y[t * ldy + r] *= factor;
+}
+
 static void many_tiles(const struct tare_kernels *kernels, const struct tare_product *p, int64_t tile, int64_t n)
 {
     const struct tare_matrix *m = &p->matrix;
@@ -61,6 +75,8 @@ static void many_tiles(const struct tare_kernels *kernels, const struct tare_pro
                                              p->ldy);
         else
             kernels->tiles[m->storage](m, tile, n, &p->input.quantized, t, tokens, y, p->ldy);
+        if (m->levels && !kernels->exact)
+            multiply(y, p->ldy, tokens, tile_rows(m, tile, n), m->unit);
     }
 }
 
