@@ -27,8 +27,10 @@
 enum {
     UNIT = 1024,    /* bytes of a tile register: 16 rows of 64 */
     TOGETHER = 4,   /* tiles of rows that are multiplied together: each has a register of sums */
-    CHUNK = 64,     /* tokens whose sums stay in L1 while the groups of a panel go by */
-    PANEL = 28,     /* units of each tile of rows that are unpacked at once: 112 of the 128 KiB of work memory, in L2 */
+    AHEAD = 4096,   /* bytes between the codes that are unpacked and those that are asked for */
+    CHUNK = 256,    /* tokens whose sums wait in work memory, 64 KiB, while the groups go by */
+    PANEL = 4,      /* units of each tile of rows that are unpacked at once: 16 KiB, which stay in L1 */
+    FEW = 8,        /* up to that many tokens, unpacking would take longer than multiplying: AVX-512 is faster */
     COLUMNS = 32,   /* of a unit, which has both parts of their activations */
     TILE_BYTES = 64 /* of a row of a tile register */
 };
@@ -71,7 +73,7 @@ INLINE __m512 add_group(bool zeros, __m512 total, __m512i dot, float scale, floa
                  : _mm512_fmadd_ps(o, v, _mm512_fmadd_ps(s, part, total));
 }
 
-/* ---- one token --------------------------------------------------------------------------------------------------- */
+/* ---- few tokens -------------------------------------------------------------------------------------------------- */
 
 INLINE __m512i four(const int8_t *q)
 {
@@ -80,58 +82,88 @@ INLINE __m512i four(const int8_t *q)
     return _mm512_set1_epi32(word);
 }
 
-/* Sums that do not wait for one another: high and low parts, two each for the two halves of a step, by turns. */
-struct sums {
-    __m512i high[4], low[4];
-};
+#define EACH_TOKEN _Pragma("GCC unroll 4") for (int t = 0; t < T; t++)
+#define TURNS (T > 1 ? 1 : 2) /* sums of one token by turns, or each would wait for the one before */
 
-/* Multiplies n steps of eight columns. */
-INLINE void add_steps(struct sums *sums, const unsigned char *steps, const int8_t *high, const int8_t *low, int n)
+/* Multiplies n steps of eight columns by T tokens, whose units of the same columns lie TILE_BYTES apart. */
+INLINE void add_steps(int T, const unsigned char *steps, const int8_t *high, const int8_t *low, int n,
+                      __m512i sum[4][4][2])
 {
     const __m512i mask = _mm512_set1_epi8(15);
     _Pragma("GCC unroll 8") for (int k = 0; k < n; k++)
     {
-        const int turn = 2 * (k & 1);
+        const int turn = k % TURNS;
         const __m512i both = _mm512_loadu_si512(steps + k * TARE_STEP_BYTES);
         const __m512i first = _mm512_and_si512(both, mask), next = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
         _mm_prefetch((const char *)steps + TARE_TILE_AHEAD + k * TARE_STEP_BYTES, _MM_HINT_T0);
-        sums->high[turn] = _mm512_dpbusd_epi32(sums->high[turn], first, four(high + 8 * k));
-        sums->low[turn] = _mm512_dpbusd_epi32(sums->low[turn], first, four(low + 8 * k));
-        sums->high[turn + 1] = _mm512_dpbusd_epi32(sums->high[turn + 1], next, four(high + 8 * k + 4));
-        sums->low[turn + 1] = _mm512_dpbusd_epi32(sums->low[turn + 1], next, four(low + 8 * k + 4));
+        EACH_TOKEN
+        {
+            const int8_t *h = high + t * TILE_BYTES + 8 * k, *l = low + t * TILE_BYTES + 8 * k;
+            sum[t][0][turn] = _mm512_dpbusd_epi32(sum[t][0][turn], first, four(h));
+            sum[t][1][turn] = _mm512_dpbusd_epi32(sum[t][1][turn], first, four(l));
+            sum[t][2][turn] = _mm512_dpbusd_epi32(sum[t][2][turn], next, four(h + 4));
+            sum[t][3][turn] = _mm512_dpbusd_epi32(sum[t][3][turn], next, four(l + 4));
+        }
     }
 }
 
-INLINE __m512i four_sums(const __m512i sum[4])
+/* The products of one group with T tokens. q: the first one's first unit of the group; apart: bytes between units. */
+INLINE void group_dots(int T, int64_t group, const unsigned char *steps, const int8_t *q, int64_t apart, __m512i dot[4])
 {
-    return _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]), _mm512_add_epi32(sum[2], sum[3]));
-}
-
-/* The product of one group with one token, whose units begin at q. */
-INLINE __m512i group_dot(int64_t group, const unsigned char *steps, const int8_t *q)
-{
-    struct sums sums;
+    __m512i sum[4][4][2];
+    EACH_TOKEN
     for (int k = 0; k < 4; k++)
-        sums.high[k] = sums.low[k] = _mm512_setzero_si512();
+        sum[t][k][0] = sum[t][k][1] = _mm512_setzero_si512();
     if (group == COLUMNS)
-        add_steps(&sums, steps, q, q + COLUMNS, COLUMNS / 8);
-    for (int64_t i = 0; group > COLUMNS && i < group; i += TILE_BYTES, q += 2 * TILE_BYTES)
-        add_steps(&sums, steps + i / 8 * TARE_STEP_BYTES, q, q + TILE_BYTES, TILE_BYTES / 8);
-    return _mm512_add_epi32(_mm512_slli_epi32(four_sums(sums.high), 4), four_sums(sums.low));
+        add_steps(T, steps, q, q + COLUMNS, COLUMNS / 8, sum);
+    for (int64_t i = 0; group > COLUMNS && i < group; i += TILE_BYTES, q += 2 * apart)
+        add_steps(T, steps + i / 8 * TARE_STEP_BYTES, q, q + apart, TILE_BYTES / 8, sum);
+    EACH_TOKEN
+    {
+        for (int k = 0; TURNS > 1 && k < 4; k++)
+            sum[t][k][0] = _mm512_add_epi32(sum[t][k][0], sum[t][k][1]);
+        const __m512i high = _mm512_add_epi32(sum[t][0][0], sum[t][2][0]);
+        dot[t] = _mm512_add_epi32(_mm512_slli_epi32(high, 4), _mm512_add_epi32(sum[t][1][0], sum[t][3][0]));
+    }
 }
 
-INLINE void one_token(bool zeros, const struct tare_matrix *m, int64_t tile, const struct tare_wide *x, float *y)
+/* One tile of rows by tokens [first, first + T). */
+INLINE void few_tokens(int T, bool zeros, const struct tare_matrix *m, int64_t tile, const struct tare_wide *x,
+                       int64_t first, float *y, int64_t ldy)
 {
     const unsigned char *at = m->data + (size_t)tile * m->stride;
     const size_t numbers = tare_tile_scales(m), steps = (size_t)(m->group / 8) * TARE_STEP_BYTES;
-    __m512 total = _mm512_setzero_ps();
-    for (int64_t g = 0; g < m->groups; g++) {
+    const int64_t apart = x->tokens * TILE_BYTES;
+    const int8_t *q = x->q + first * TILE_BYTES;
+    __m512 total[4];
+    EACH_TOKEN
+    total[t] = _mm512_setzero_ps();
+    for (int64_t g = 0; g < m->groups; g++, q += m->group / COLUMNS * apart) {
         const __m512 s = numbers_at(m, at), o = numbers_at(m, at + numbers);
-        const __m512i dot = group_dot(m->group, at + 2 * numbers, x->q + 2 * g * m->group);
-        total = add_group(zeros, total, dot, x->scale[g], x->sum[g], s, o);
+        const float *scale = x->scale + g * x->tokens + first, *sum = x->sum + g * x->tokens + first;
+        __m512i dot[4];
+        group_dots(T, m->group, at + 2 * numbers, q, apart, dot);
+        EACH_TOKEN
+        total[t] = add_group(zeros, total[t], dot[t], scale[t], sum[t], s, o);
         at += 2 * numbers + steps;
     }
-    _mm512_mask_storeu_ps(y, rows_of(m, tile), total);
+    EACH_TOKEN
+    _mm512_mask_storeu_ps(y + t * ldy, rows_of(m, tile), total[t]);
+}
+
+static void few(const struct tare_matrix *m, int64_t tile, const struct tare_wide *x, int64_t first, int64_t tokens,
+                float *y, int64_t ldy)
+{
+    for (int64_t t = 0, now; t < tokens; t += now) {
+        now = tokens - t >= 4 ? 4 : tokens - t >= 2 ? 2 : 1;
+        float *to = y + t * ldy;
+        if (now == 4)
+            few_tokens(4, m->zeros, m, tile, x, first + t, to, ldy);
+        else if (now == 2)
+            few_tokens(2, m->zeros, m, tile, x, first + t, to, ldy);
+        else
+            few_tokens(1, m->zeros, m, tile, x, first + t, to, ldy);
+    }
 }
 
 /* ---- many tokens ------------------------------------------------------------------------------------------------- */
@@ -212,22 +244,21 @@ struct panel {
     int64_t first, groups;      /* of the matrix */
 };
 
-/* The products of a panel with up to CHUNK tokens, the first of which is a multiple of 16. The sums of one group and 16
- * tokens are scaled while the next ones are multiplied: the two take different ports of the processor. */
+/* The products of a panel with up to CHUNK tokens, whose sums so far are in total. The sums of 16 tokens are scaled
+ * while the next ones are multiplied: the two take different ports of the processor. */
 INLINE void multiply_chunk(int R, int units, bool zeros, const struct panel *p, const struct tare_wide *x,
                            int64_t first, int64_t tokens, float *total)
 {
     _Alignas(64) int32_t dot[2][TOGETHER * 256];
     struct finished before = {.tokens = 0};
     int turn = 0;
+    const int64_t apart = x->tokens * TILE_BYTES; /* bytes between units */
     for (int64_t g = 0; g < p->groups; g++)
         for (int64_t t = 0; t < tokens; t += 16, turn ^= 1) {
-            const int64_t left = x->tokens - (first + t), step = (left < 16 ? left : 16) * TILE_BYTES;
-            const int64_t unit = (p->first + g) * units, all = x->in / COLUMNS;
-            const int8_t *q = x->q + (first + t) * all * TILE_BYTES + unit * step;
+            const int8_t *q = x->q + (p->first + g) * units * apart + (first + t) * TILE_BYTES;
             clear_sums(R);
             for (int u = 0; u < units; u++) {
-                multiply_unit(R, q + u * step, p->codes + ((g * units + u) * R) * UNIT);
+                multiply_unit(R, q + u * apart, p->codes + (g * units + u) * R * UNIT);
                 scale_tokens(R, zeros, &before, 16 / units * u, 16 / units * (u + 1));
             }
             store_sums(R, dot[turn]);
@@ -251,6 +282,7 @@ INLINE void unpack_group(int64_t group, const unsigned char *steps, unsigned cha
     for (int64_t i = 0; i < group; i += 8, steps += TARE_STEP_BYTES) {
         const __m512i both = _mm512_loadu_si512(steps);
         const int64_t at = i % half * 16;
+        _mm_prefetch((const char *)steps + AHEAD, _MM_HINT_T0);
         _mm512_store_si512(times16 + at, _mm512_and_si512(_mm512_slli_epi16(both, 4), high));
         _mm512_store_si512(times16 + at + 64, _mm512_and_si512(both, high));
         _mm512_store_si512(once + at, _mm512_and_si512(both, low));
@@ -275,17 +307,6 @@ static void unpack(const struct tare_matrix *m, int64_t tile, int R, int64_t fir
     }
 }
 
-/* Sums so far of some tokens, between y and memory where they lie together; load: from y. */
-INLINE void load_totals(int R, const struct tare_matrix *m, int64_t tile, int64_t tokens, const float *y, int64_t ldy,
-                        bool none, float *total)
-{
-    for (int64_t t = 0; t < tokens; t++)
-        for (int r = 0; r < R; r++)
-            _mm512_store_ps(total + (t * R + r) * 16,
-                            none ? _mm512_setzero_ps()
-                                 : _mm512_maskz_loadu_ps(rows_of(m, tile + r), y + t * ldy + r * 16));
-}
-
 INLINE void store_totals(int R, const struct tare_matrix *m, int64_t tile, int64_t tokens, const float *total, float *y,
                          int64_t ldy)
 {
@@ -294,24 +315,23 @@ INLINE void store_totals(int R, const struct tare_matrix *m, int64_t tile, int64
             _mm512_mask_storeu_ps(y + t * ldy + r * 16, rows_of(m, tile + r), _mm512_load_ps(total + (t * R + r) * 16));
 }
 
-/* R tiles of rows times all tokens. Between panels, the sums so far wait in y. */
+/* R tiles of rows times all tokens. */
 INLINE void some_rows(int R, int units, bool zeros, const struct tare_matrix *m, int64_t tile,
                       const struct tare_wide *x, int64_t first, int64_t tokens, float *y, int64_t ldy, float *work)
 {
     _Alignas(64) float numbers[PANEL * TOGETHER * 32];
-    _Alignas(64) float total[CHUNK * TOGETHER * 16];
     unsigned char *codes = (unsigned char *)work + (64 - (uintptr_t)work % 64) % 64;
+    float *total = (float *)(void *)(codes + PANEL * TOGETHER * UNIT);
     const int64_t most = PANEL / units;
-    for (int64_t g = 0; g < m->groups; g += most) {
-        const int64_t groups = m->groups - g < most ? m->groups - g : most;
-        const struct panel panel = {codes, numbers, g, groups};
-        unpack(m, tile, R, g, groups, codes, numbers);
-        for (int64_t t = 0; t < tokens; t += CHUNK) {
-            const int64_t n = tokens - t < CHUNK ? tokens - t : CHUNK;
-            load_totals(R, m, tile, n, y + t * ldy, ldy, g == 0, total);
-            multiply_chunk(R, units, zeros, &panel, x, first + t, n, total);
-            store_totals(R, m, tile, n, total, y + t * ldy, ldy);
+    for (int64_t t = 0; t < tokens; t += CHUNK) {
+        const int64_t n = tokens - t < CHUNK ? tokens - t : CHUNK;
+        memset(total, 0, (size_t)(n * R * 16) * sizeof *total);
+        for (int64_t g = 0; g < m->groups; g += most) {
+            const int64_t groups = m->groups - g < most ? m->groups - g : most;
+            unpack(m, tile, R, g, groups, codes, numbers);
+            multiply_chunk(R, units, zeros, &(struct panel){codes, numbers, g, groups}, x, first + t, n, total);
         }
+        store_totals(R, m, tile, n, total, y + t * ldy, ldy);
     }
 }
 
@@ -364,14 +384,10 @@ static bool takes(const struct tare_matrix *m)
 static void wide_tiles(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_wide *x, int64_t first,
                        int64_t tokens, float *y, int64_t ldy, float *work)
 {
-    if (x->tokens == 1) {
-        for (int64_t i = 0; i < n; i++)
-            if (m->zeros)
-                one_token(true, m, tile + i, x, y + i * TARE_TILE_ROWS);
-            else
-                one_token(false, m, tile + i, x, y + i * TARE_TILE_ROWS);
+    for (int64_t i = 0; tokens <= FEW && i < n; i++)
+        few(m, tile + i, x, first, tokens, y + i * TARE_TILE_ROWS, ldy);
+    if (tokens <= FEW)
         return;
-    }
     configure();
     const int units = (int)(m->group / COLUMNS);
     for (int64_t i = 0, now; i < n; i += now) {
@@ -388,21 +404,21 @@ INLINE __m512 sixteen(const float *x, const int32_t *order, int64_t i)
     return order ? _mm512_i32gather_ps(_mm512_loadu_si512(order + i), x, 4) : _mm512_loadu_ps(x + i);
 }
 
-/* Stores the two parts of the codes of a group's columns [i, i + 16) into the token's units. */
-INLINE void store_parts(__m512i code, int64_t group, int64_t i, int8_t *q, int64_t step)
+/* Stores the two parts of the codes of a group's columns [i, i + 16) into the token's units, `apart` bytes apart. */
+INLINE void store_parts(__m512i code, int64_t group, int64_t i, int8_t *q, int64_t apart)
 {
     const __m512i high = _mm512_srai_epi32(_mm512_add_epi32(code, _mm512_set1_epi32(8)), 4);
     const __m512i low = _mm512_sub_epi32(code, _mm512_slli_epi32(high, 4));
-    int8_t *at = group == COLUMNS ? q + i : q + i / TILE_BYTES * 2 * step + i % TILE_BYTES;
+    int8_t *at = group == COLUMNS ? q + i : q + i / TILE_BYTES * 2 * apart + i % TILE_BYTES;
     _mm_storeu_si128((__m128i *)(void *)at, _mm512_cvtepi32_epi8(high));
-    _mm_storeu_si128((__m128i *)(void *)(group == COLUMNS ? at + COLUMNS : at + step), _mm512_cvtepi32_epi8(low));
+    _mm_storeu_si128((__m128i *)(void *)(group == COLUMNS ? at + COLUMNS : at + apart), _mm512_cvtepi32_epi8(low));
 }
 
 static void wide_quantize(const float *x, const struct tare_matrix *m, const struct tare_wide *to, int64_t token)
 {
-    const int64_t left = to->tokens - token / 16 * 16, step = (left < 16 ? left : 16) * TILE_BYTES;
-    int8_t *q = to->q + token / 16 * 16 * 2 * m->in + token % 16 * TILE_BYTES;
-    for (int64_t g = 0; g < m->groups; g++, q += m->group / COLUMNS * step) {
+    const int64_t apart = to->tokens * TILE_BYTES;
+    int8_t *q = to->q + token * TILE_BYTES;
+    for (int64_t g = 0; g < m->groups; g++, q += m->group / COLUMNS * apart) {
         __m512 most = _mm512_setzero_ps();
         __mmask16 bad = 0;
         for (int64_t i = g * m->group; i < (g + 1) * m->group; i += 16) {
@@ -418,7 +434,7 @@ static void wide_quantize(const float *x, const struct tare_matrix *m, const str
             const __mmask16 fits = _mm512_cmp_ps_mask(_mm512_abs_ps(scaled), _mm512_set1_ps(MOST + 0.5f), _CMP_LT_OQ);
             const __m512i code = _mm512_maskz_cvtps_epi32(fits, scaled);
             sum = _mm512_add_epi32(sum, code);
-            store_parts(code, m->group, i, q, step);
+            store_parts(code, m->group, i, q, apart);
         }
         to->scale[g * to->tokens + token] = scale;
         to->sum[g * to->tokens + token] = scale * (float)_mm512_reduce_add_epi32(sum);

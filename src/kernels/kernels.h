@@ -102,10 +102,9 @@ void tare_activations_group(const struct tare_activations *x, int64_t token, int
  * Activations of 12 bits, for matrices with groups of 32, 64 or 128 columns, one scale a group: x[i] ~ scale * c, where
  * c = 16 * high + low is at most TARE_WIDE_MOST in size and low lies in [-8, 7]. The parts lie in units of 64 bytes: for
  * groups of 32, a unit has the group's high parts, then its low ones; otherwise units of the high parts of 64 columns
- * and of their low parts take turns. Tokens go by 16 (the last ones may be fewer), whose units of the same columns lie
- * together: (tokens / 16, in / 32, tokens of the 16, 64). Whoever reads 16 where there are fewer reads up to
- * TARE_WIDE_PAST bytes past them. sum is scale times the sum of the group's c. A group with a NaN or an infinity has
- * the scale NaN.
+ * and of their low parts take turns. The units of the same columns lie together: (in / 32, tokens, 64). Tile registers
+ * are read by 16 tokens, so up to TARE_WIDE_PAST bytes past the units. sum is scale times the sum of the group's c. A
+ * group with a NaN or an infinity has the scale NaN.
  */
 #define TARE_WIDE_MOST 2039
 #define TARE_WIDE_PAST 1024
@@ -159,7 +158,7 @@ struct tare_queries {
 struct tare_wide_kernels {
     bool (*takes)(const struct tare_matrix *m); /* does the set multiply m so? Then one token of it too. */
     void (*quantize)(const float *x, const struct tare_matrix *m, const struct tare_wide *to, int64_t token);
-    /* As tiles() below, for tokens [first, first + tokens) of x, where first is a multiple of 16.
+    /* As tiles() below, for tokens [first, first + tokens) of x.
      *   work   TARE_PANEL_FLOATS floats */
     void (*tiles)(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_wide *x, int64_t first,
                   int64_t tokens, float *y, int64_t ldy, float *work);
