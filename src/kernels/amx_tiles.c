@@ -376,9 +376,12 @@ static void configure(void)
     TILE_CONFIGURE(&config);
 }
 
+/* Each group has its scales, its offsets and its codes, and nothing more: see the head of tiles.h. */
 static bool takes(const struct tare_matrix *m)
 {
-    return m->storage == TARE_STORE_T4 && !m->table && (m->group == 32 || m->group == 64 || m->group == 128);
+    const size_t group = 2 * tare_tile_scales(m) + (size_t)(m->group / 8) * TARE_STEP_BYTES;
+    return m->storage == TARE_STORE_T4 && !m->table && (m->group == 32 || m->group == 64 || m->group == 128) &&
+           m->stride == (size_t)m->groups * group;
 }
 
 static void wide_tiles(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_wide *x, int64_t first,

@@ -224,15 +224,19 @@ static void test_left_out(void **unused)
     tare_kernels_tile_model(&k);
     if (!k.wide.takes)
         skip();
-    struct tare_matrix m = {.storage = TARE_STORE_T4, .group = 64};
+    struct tare_matrix m = {.storage = TARE_STORE_T4, .in = 128, .group = 64, .groups = 2};
+    m.stride = tare_tile_stride(&m);
     assert_true(k.wide.takes(&m));
+    m.stride += 64; /* more than scales, offsets and codes */
+    assert_false(k.wide.takes(&m));
+    m.stride -= 64;
     m.table = table;
     assert_false(k.wide.takes(&m));
-    m.table = NULL, m.group = 48;
+    m.table = NULL, m.group = 48, m.in = 96, m.stride = tare_tile_stride(&m);
     assert_false(k.wide.takes(&m));
-    m.group = 256;
+    m.group = 256, m.in = 512, m.stride = tare_tile_stride(&m);
     assert_false(k.wide.takes(&m));
-    m.group = 64, m.storage = TARE_STORE_T8;
+    m.group = 64, m.in = 128, m.storage = TARE_STORE_T8, m.stride = tare_tile_stride(&m);
     assert_false(k.wide.takes(&m));
 }
 
