@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * linear.c - a declared linear, run on what was loaded for it. */
+ * linear.c - declared linears, run on what was loaded for them. */
 #include "blocks/hadamard.h"
 
 struct job {
@@ -28,4 +28,30 @@ void tare_linear_forward(const struct tare_pass *pass, const struct tare_linear 
     if (linear->scale)
         tare_pool_run(pass->pool, (size_t)pass->tokens, scale_token,
                       &(struct job){y, ldy, linear->out, *tare_loaded_vector(pass->loaded, linear->scale), bias});
+}
+
+void tare_linears_forward(const struct tare_pass *pass, const struct tare_linear_to to[TARE_LINEARS], const float *x,
+                          int64_t ldx, int64_t ldy)
+{
+    struct tare_product products[TARE_LINEARS];
+    size_t n = 0;
+    for (int i = 0; i < TARE_LINEARS; i++) {
+        const struct tare_linear *linear = to[i].linear;
+        if (!linear || !linear->weight)
+            continue;
+        if (linear->scale || linear->weight->signs) { /* needs more than a product */
+            tare_linear_forward(pass, linear, x, ldx, to[i].y, ldy);
+            continue;
+        }
+        products[n++] = (struct tare_product){
+            .matrix = *tare_loaded_matrix(pass->loaded, linear->weight),
+            .bias = linear->bias ? tare_loaded_vector(pass->loaded, linear->bias) : NULL,
+            .x = x,
+            .ldx = ldx,
+            .tokens = pass->tokens,
+            .y = to[i].y,
+            .ldy = ldy,
+        };
+    }
+    tare_matmul_each(&pass->kernels, pass->pool, products, n, pass->work);
 }

@@ -117,6 +117,21 @@ struct tare_activations {
 };
 /* Replaces the sum of each group's first block by the sum of the whole group, which is what tiles() reads. */
 void tare_activations_group(const struct tare_activations *x, int64_t token, int64_t group);
+/*
+ * Activations of 12 bits, for matrices with groups of 32, 64 or 128 columns, one scale a group: x[i] ~ scale * c, where
+ * c = 16 * high + low is at most TARE_WIDE_MOST in size and low lies in [-8, 7]. The parts lie in units of 64 bytes: for
+ * groups of 32, a unit has the group's high parts, then its low ones; otherwise units of the high parts of 64 columns
+ * and of their low parts take turns. The units of the same columns lie together: (in / 32, tokens, 64). Tile registers
+ * are read by 16 tokens, so up to TARE_WIDE_PAST bytes past the units. sum is scale times the sum of the group's c. A
+ * group with a NaN or an infinity has the scale NaN.
+ */
+#define TARE_WIDE_MOST 2039
+#define TARE_WIDE_PAST 1024
+struct tare_wide {
+    int8_t *q;
+    float *scale, *sum; /* (groups, tokens) */
+    int64_t in, tokens;
+};
 #define TARE_TILE_ROWS 16
 #define TARE_TILE_TOKENS 8 /* the most tokens that one call takes */
 
@@ -158,8 +173,19 @@ struct tare_queries {
     int64_t ld;
 };
 
+/* Of sets that multiply tiles of tokens by instructions of their own; all NULL in others. */
+struct tare_wide_kernels {
+    bool (*takes)(const struct tare_matrix *m); /* does the set multiply m so? Then one token of it too. */
+    void (*quantize)(const float *x, const struct tare_matrix *m, const struct tare_wide *to, int64_t token);
+    /* As tiles() below, for tokens [first, first + tokens) of x.
+     *   work   TARE_PANEL_FLOATS floats */
+    void (*tiles)(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_wide *x, int64_t first,
+                  int64_t tokens, float *y, int64_t ldy, float *work);
+};
+
 struct tare_kernels {
     const char *name;
+    struct tare_wide_kernels wide;
     bool exact; /* activations stay float32 */
     /* Quantizes one row of n floats (a multiple of 16) into row `token` of to. order is that of struct tare_matrix. */
     void (*quantize)(const float *x, const int32_t *order, int64_t n, const struct tare_activations *to, int64_t token);
@@ -228,6 +254,7 @@ void tare_kernels_avx2(struct tare_kernels *kernels);
 void tare_kernels_avx2_tiles(struct tare_kernels *kernels);
 void tare_kernels_avx512(struct tare_kernels *kernels);
 void tare_kernels_avx512_tiles(struct tare_kernels *kernels); /* needs VNNI too */
+void tare_kernels_amx_tiles(struct tare_kernels *kernels);    /* needs AVX-512 with VNNI too */
 void tare_kernels_neon(struct tare_kernels *kernels);
 void tare_kernels_neon_tiles(struct tare_kernels *kernels);
 void tare_kernels_cache_avx2(struct tare_kernels *kernels);
@@ -238,7 +265,7 @@ void tare_kernels_halves_avx512(struct tare_kernels *kernels);
 void tare_kernels_halves_neon(struct tare_kernels *kernels);
 
 /*
- * Fills in the set called `name` ("scalar", "avx2", "avx512", "neon"), or with NULL the best set of this CPU. Returns
+ * Fills in the set called `name` ("scalar", "avx2", "avx512", "amx", "neon"), or with NULL the best set of this CPU. Returns
  * false when the CPU lacks the set or there is none of that name.
  */
 bool tare_kernels_pick(struct tare_kernels *kernels, const char *name);
@@ -269,6 +296,7 @@ struct tare_product {
     int64_t first;
     struct tare_input {
         struct tare_activations quantized;
+        struct tare_wide wide;
         const float *exact; /* (tokens, ldx) */
         int64_t ldx;
         bool ready; /* the product before has the same input, which is shared */

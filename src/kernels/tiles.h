@@ -112,6 +112,13 @@ static inline float tare_activation_inverse(float most)
     return inverse <= FLT_MAX ? inverse : 0;
 }
 
+/* The same for the codes of struct tare_wide. */
+static inline float tare_wide_inverse(float most)
+{
+    const float inverse = most > 0 ? TARE_WIDE_MOST / most : 0;
+    return inverse <= FLT_MAX ? inverse : 0;
+}
+
 /* Some neighbouring tokens of struct tare_activations. */
 struct tare_tokens {
     const int8_t *q;

@@ -22,7 +22,7 @@ static const enum tare_storage storages[] = {TARE_STORE_T4, TARE_STORE_T8, TARE_
                                              TARE_STORE_T3, TARE_STORE_T5, TARE_STORE_T6};
 enum { STORAGES = sizeof storages / sizeof *storages };
 
-static const char *const sets[] = {"scalar", "avx2", "avx512", "neon"};
+static const char *const sets[] = {"scalar", "avx2", "avx512", "amx", "neon"};
 static const uint8_t halves[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0}; /* e2m1 * 2 + 12 */
 static const uint8_t wide[16] = {0, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 255};
 
@@ -297,12 +297,14 @@ static void check_matmul(struct tare_kernels k, const struct sample *s, struct t
 {
     const struct tare_matrix *m = &s->m;
     float *y = malloc((size_t)(s->tokens * m->rows) * sizeof *y), *one = malloc((size_t)m->rows * sizeof *one);
+    static float work[2][TARE_PANEL_FLOATS];
+    float *const works[] = {work[0], work[1]};
     double magnitude;
     for (int exact = 0; exact < 2; exact++) {
         k.exact = exact;
-        tare_matmul(&k, pool, m, NULL, s->raw, m->in, s->tokens, y, m->rows, NULL);
+        tare_matmul(&k, pool, m, NULL, s->raw, m->in, s->tokens, y, m->rows, works);
         for (int64_t t = 0; t < s->tokens; t++) {
-            tare_matmul(&k, pool, m, NULL, s->raw + t * m->in, m->in, 1, one, m->rows, NULL);
+            tare_matmul(&k, pool, m, NULL, s->raw + t * m->in, m->in, 1, one, m->rows, works);
             assert_memory_equal(one, y + t * m->rows, (size_t)m->rows * sizeof *y);
             for (int64_t r = 0; exact && r < m->rows; r++) {
                 const double want = product(s, r, t, false, &magnitude);
