@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cli.h"
+#include "loss.h"
 #include "print.h"
 #include "progress.h"
 #include "report.h"
@@ -24,6 +25,9 @@ struct asked {
     int64_t group;
     int64_t threads;
     struct cli_list rules;
+    const char *text;
+    bool report;
+    bool json;
 };
 
 static const struct cli_flag flags[] = {
@@ -96,10 +100,22 @@ static const struct cli_flag flags[] = {
      CLI_IS_SWITCH(struct asked, quantize.no_sums),
      .help = "no hashes in tare.json; a killed run begins anew"},
     CLI_FLAG_THREADS(struct asked, threads),
+    {.name = "report",
+     CLI_IS_SWITCH(struct asked, report),
+     .help = "read what was written, and say what was lost",
+     .more = "For each module the relative error, the root of the sum of the squares of all differences over that of "
+             "the floats, the largest difference, and its bytes; and what it cost. tare.json has it, too."},
+    {.name = "text",
+     CLI_IS_TEXT(struct asked, text),
+     .value = "FILE",
+     .takes = CLI_TAKES_FILE,
+     .help = "report how well both models predict this text, too",
+     .more = "Perplexity before and after and the KL divergence, as tare perplexity computes them, all in float32."},
+    {.name = "json", CLI_IS_SWITCH(struct asked, json), .help = "print the report as one JSON object (docs/json.md)"},
 };
 
 /* Quantizes, with a bar on stderr, and says what was done. Returns the exit status. */
-static int execute(tare_model *model, const char *folder, struct tare_quantize_options *options)
+static int execute(tare_model *model, const char *folder, struct tare_quantize_options *options, double *seconds)
 {
     struct cli_progress progress = cli_progress_init();
     struct tare_convert_summary done = TARE_CONVERT_SUMMARY_INIT;
@@ -112,11 +128,11 @@ static int execute(tare_model *model, const char *folder, struct tare_quantize_o
     cli_progress_wipe(&progress);
     if (code != TARE_OK)
         return cli_fail(&err);
+    *seconds = cli_seconds() - start;
     if (progress.on) {
         if (done.kept)
             fprintf(stderr, "%zu of %zu modules were there already, from an earlier run\n", done.kept, done.modules);
-        fprintf(stderr, "%zu of %zu modules rounded in %.1f s, written to ", done.one_way, done.modules,
-                cli_seconds() - start);
+        fprintf(stderr, "%zu of %zu modules rounded in %.1f s, written to ", done.one_way, done.modules, *seconds);
         cli_put(stderr, folder);
         putc('\n', stderr);
     }
@@ -160,7 +176,15 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
         asked.quantize.threads = (int)asked.threads;
         asked.quantize.rules = asked.rules.items;
         asked.quantize.n_rules = asked.rules.n;
-        result = execute(model, asked.folder, &asked.quantize);
+        struct cli_loss loss = {.source = &source,
+                                .floats = model,
+                                .output = asked.folder,
+                                .text = asked.text,
+                                .json = asked.json,
+                                .threads = (int)asked.threads};
+        result = execute(model, asked.folder, &asked.quantize, &loss.seconds);
+        if (!result && (asked.report || asked.text || asked.json))
+            result = cli_loss_report(&loss);
     }
     tare_model_free(model);
     return result;
