@@ -7,6 +7,7 @@
 #include "print.h"
 #include "progress.h"
 #include "report.h"
+#include "size.h"
 #include "source.h"
 
 static const char *const dtypes[] = {"float32", "bfloat16", "float16", NULL};
@@ -26,6 +27,7 @@ struct asked {
     int64_t threads;
     struct cli_list rules;
     const char *text;
+    const char *shard_size;
     bool report;
     bool json;
 };
@@ -112,6 +114,7 @@ static const struct cli_flag flags[] = {
      .help = "report how well both models predict this text, too",
      .more = "Perplexity before and after and the KL divergence, as tare perplexity computes them, all in float32."},
     {.name = "json", CLI_IS_SWITCH(struct asked, json), .help = "print the report as one JSON object (docs/json.md)"},
+    CLI_FLAG_SHARD_SIZE(struct asked, shard_size),
 };
 
 /* Quantizes, with a bar on stderr, and says what was done. Returns the exit status. */
@@ -148,7 +151,9 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
                           .type = -1,
                           .dtype = -1};
     int words = 0;
-    const int status = cli_parse(verb, &asked, argc, argv, &words);
+    int status = cli_parse(verb, &asked, argc, argv, &words);
+    if (status == CLI_GO_ON)
+        status = cli_size_read(&asked.quantize.shard_size, "shard-size", asked.shard_size);
     if (status != CLI_GO_ON)
         return status;
 
