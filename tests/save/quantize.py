@@ -58,6 +58,7 @@ def check_refusals(source):
                   ["--type", "Q4_0"], ["--to", "gguf", "--bits", "4"], ["--to", "gguf", "--mode", "mxfp4"], ["--pure"],
                   ["--rule", "lm_head"], ["--rule", "=8"], ["--rule", "lm_head=7"], ["--rule", "lm_head=4:48"], ["--rule", "lm_head=Q4_K"],
                   ["--rule", "model.layers.*.mlp.no_proj=8"], ["--rule", "**.mlp=4", "--rule", "**.down_proj=8"],
+                  ["--to", "fp8", "--type", "nf4"], ["--to", "fp8", "--rule", "**.mlp=8"], ["--to", "bitsandbytes", "--type", "Q4_0"],
                   ["--to", "gguf", "--rule", "**.mlp=8"], ["--to", "gguf", "--rule", "**.mlp=Q4_K_M"]):
         refused(" ".join(words), 2, source, *words)
 
@@ -204,6 +205,35 @@ def check_report(source):
     shutil.rmtree(out)
 
 
+def check_transformers(source):
+    """fp8 by blocks, which tare reads again; nf4, of which the tensors' shapes and the state are looked at (tests/oracle/quantize_torch.py
+    has the bytes)."""
+    out, name = at("made"), "model.layers.1.mlp.down_proj.weight"
+    done = run("quantize", source, "-o", out, "--to", "fp8", "--rule", "**.v_proj=float", "--json")
+    expect("fp8", done.returncode == 0, done.stderr)
+    rows = {row["name"]: row for row in json.loads(done.stdout)["modules"]}
+    expect("what was rounded", len(rows) == 36 and all("v_proj" not in key and 0 < row["relative"] < 0.05 for key, row in rows.items()), sorted(rows))
+    with open(out + "/config.json", encoding="utf-8") as f:
+        config = json.load(f)["quantization_config"]
+    expect("the config", config["quant_method"] == "fp8" and config["weight_block_size"] == [128, 128] and
+           "model.layers.0.self_attn.v_proj" in config["modules_to_not_convert"] and "lm_head" in config["modules_to_not_convert"], config)
+    found = header(out)
+    expect("scales of blocks that are not whole", found[name]["dtype"] == "F8_E4M3" and found[name]["shape"] == [192, 512] and
+           found[name + "_scale_inv"]["shape"] == [2, 4], found[name + "_scale_inv"])
+    shutil.rmtree(out)
+    done = run("quantize", source, "-o", out, "--to", "bitsandbytes")
+    expect("nf4", done.returncode == 0, done.stderr)
+    found = header(out)
+    expect("codes", found[name]["shape"] == [192 * 512 // 2, 1] and found[name + ".absmax"]["shape"] == [192 * 512 // 64], found[name])
+    state = json.loads(tensor(out, name + ".quant_state.bitsandbytes__nf4")[2])
+    expect("the state", state == {"quant_type": "nf4", "blocksize": 64, "dtype": "float16", "shape": [192, 512]}, state)
+    codes, sizes = tensor(out, name)[2], struct.unpack("<%df" % (192 * 8), tensor(out, name + ".absmax")[2])
+    table, floats = struct.unpack("<16f", tensor(out, name + ".quant_map")[2]), halves(tensor(source, name)[2])
+    apart = [abs(table[codes[i // 2] >> 4 * (1 - i % 2) & 15] * sizes[i // 64] - floats[i]) / sizes[i // 64] for i in range(len(floats))]
+    expect("the numbers", max(apart) < 0.152, max(apart))  # half of the widest gap of the table
+    shutil.rmtree(out)
+
+
 def check_parts(source):
     """Files of a size: GGUF in parts, and shards of safetensors with their index."""
     whole, out = at("whole.gguf"), at("parts")
@@ -280,9 +310,12 @@ def main():
     check_mixtures()
     check_rules(source)
     check_report(source)
+    check_transformers(source)
     check_parts(source)
     check_killed(source, at("killed"), ["--group", "32"], ["--bits", "8"])
     check_killed(source, at("killed"), ["--group", "32", "--rule", "**.mlp=8"], ["--rule", "**.v_proj=8"])
+    check_killed(source, at("killed"), ["--to", "fp8"], ["--keep-head", "--rule", "**.v_proj=float"])
+    check_killed(source, at("killed"), ["--to", "bitsandbytes"], ["--rule", "**.v_proj=float"])
     check_killed(source, at("killed"), ["--to", "gguf", "--shard-size", "600K"], ["--shard-size", "500K"])
     check_killed(source, at("killed.gguf"), ["--to", "gguf", "--type", "Q4_K_M"], ["--keep-head"])
     shutil.rmtree(work)
