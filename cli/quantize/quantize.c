@@ -213,7 +213,7 @@ const struct cli_verb cli_quantize = {
     .n_flags = sizeof flags / sizeof *flags,
     .examples = {{"tare convert models/fable -o fable-floats --to dense", "Makes a model of floats."},
                  {"tare quantize fable-floats -o fable-4bit --group 32", "Rounds it to 4 bits for mlx-lm."},
-                 {"tare quantize fable-floats -o fable.gguf --to gguf --type Q4_K_M --report",
+                 {"tare quantize fable-floats -o fable-q4.gguf --to gguf --type Q4_K_M --report",
                   "One file for llama.cpp, and what was lost."},
                  {"tare quantize fable-floats -o fable-mixed --group 32 --rule '**.mlp.down_proj=8' --keep-head",
                   "More bits for some."}},
