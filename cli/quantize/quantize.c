@@ -3,9 +3,11 @@
 #include <stdio.h>
 
 #include "cli.h"
+#include "loss.h"
 #include "print.h"
 #include "progress.h"
 #include "report.h"
+#include "size.h"
 #include "source.h"
 
 static const char *const dtypes[] = {"float32", "bfloat16", "float16", NULL};
@@ -23,6 +25,11 @@ struct asked {
     int64_t bits;
     int64_t group;
     int64_t threads;
+    struct cli_list rules;
+    const char *text;
+    const char *shard_size;
+    bool report;
+    bool json;
 };
 
 static const struct cli_flag flags[] = {
@@ -35,7 +42,8 @@ static const struct cli_flag flags[] = {
      .choice = tare_quantize_format,
      .more =
          "mlx, the default: for mlx-lm. gguf: one file for llama.cpp, DIR/model.gguf, or DIR itself where that ends "
-         "in .gguf."},
+         "in .gguf. fp8: e4m3 with a scale for 128 x 128; bitsandbytes: nf4; both for transformers, by the "
+         "checkpoint's own names."},
     {.name = "bits",
      CLI_IS_WHOLE(struct asked, bits, 2, 8),
      .value = "N",
@@ -65,12 +73,26 @@ static const struct cli_flag flags[] = {
      CLI_IS_CHOICE(struct asked, type),
      .value = "TYPE",
      .usual = true,
-     .help = "gguf: the type of blocks, Q4_0 by default",
-     .choice = tare_quantize_type},
+     .help = "gguf: the type of the file, Q4_0 by default; bitsandbytes: nf4",
+     .choice = tare_quantize_type,
+     .more =
+         "Those of gguf are llama-quantize's: _S, _M and _L give more and more tensors more bits than the name says."},
     {.name = "pure",
      CLI_IS_SWITCH(struct asked, quantize.pure),
      .help = "gguf: the output head has the type, too",
      .more = "Otherwise it has Q6_K, or Q8_0 where its columns are no multiple of 256, as llama-quantize has it."},
+    {.name = "keep-head",
+     CLI_IS_SWITCH(struct asked, quantize.keep_head),
+     .help = "the output head stays as it is",
+     .more = "Where the embedding is the head, the embedding stays."},
+    {.name = "rule",
+     CLI_IS_LIST(struct asked, rules),
+     .value = "NAME=FORM",
+     .help = "another form for modules whose names fit",
+     .more = "In a name * stands for a component and ** for any number of them; what lies in a module goes with it. A "
+             "form is float, or for mlx bits (8), bits and group (8:32) or a mode (mxfp4), for gguf a type (Q8_0). The "
+             "first rule that fits counts, and one that fits nothing is refused. Names are those of the checkpoint, of "
+             "mlx-lm, or, for gguf, of llama.cpp."},
     {.name = "dtype",
      CLI_IS_CHOICE(struct asked, dtype),
      .value = "DTYPE",
@@ -83,10 +105,23 @@ static const struct cli_flag flags[] = {
      CLI_IS_SWITCH(struct asked, quantize.no_sums),
      .help = "no hashes in tare.json; a killed run begins anew"},
     CLI_FLAG_THREADS(struct asked, threads),
+    {.name = "report",
+     CLI_IS_SWITCH(struct asked, report),
+     .help = "read what was written, and say what was lost",
+     .more = "For each module the relative error, the root of the sum of the squares of all differences over that of "
+             "the floats, the largest difference, and its bytes; and what it cost. tare.json has it, too."},
+    {.name = "text",
+     CLI_IS_TEXT(struct asked, text),
+     .value = "FILE",
+     .takes = CLI_TAKES_FILE,
+     .help = "report how well both models predict this text, too",
+     .more = "Perplexity before and after and the KL divergence, as tare perplexity computes them, all in float32."},
+    {.name = "json", CLI_IS_SWITCH(struct asked, json), .help = "print the report as one JSON object (docs/json.md)"},
+    CLI_FLAG_SHARD_SIZE(struct asked, shard_size),
 };
 
 /* Quantizes, with a bar on stderr, and says what was done. Returns the exit status. */
-static int execute(tare_model *model, const char *folder, struct tare_quantize_options *options)
+static int execute(tare_model *model, const char *folder, struct tare_quantize_options *options, double *seconds)
 {
     struct cli_progress progress = cli_progress_init();
     struct tare_convert_summary done = TARE_CONVERT_SUMMARY_INIT;
@@ -99,11 +134,11 @@ static int execute(tare_model *model, const char *folder, struct tare_quantize_o
     cli_progress_wipe(&progress);
     if (code != TARE_OK)
         return cli_fail(&err);
+    *seconds = cli_seconds() - start;
     if (progress.on) {
         if (done.kept)
             fprintf(stderr, "%zu of %zu modules were there already, from an earlier run\n", done.kept, done.modules);
-        fprintf(stderr, "%zu of %zu modules rounded in %.1f s, written to ", done.one_way, done.modules,
-                cli_seconds() - start);
+        fprintf(stderr, "%zu of %zu modules rounded in %.1f s, written to ", done.one_way, done.modules, *seconds);
         cli_put(stderr, folder);
         putc('\n', stderr);
     }
@@ -119,7 +154,9 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
                           .type = -1,
                           .dtype = -1};
     int words = 0;
-    const int status = cli_parse(verb, &asked, argc, argv, &words);
+    int status = cli_parse(verb, &asked, argc, argv, &words);
+    if (status == CLI_GO_ON)
+        status = cli_size_read(&asked.quantize.shard_size, "shard-size", asked.shard_size);
     if (status != CLI_GO_ON)
         return status;
 
@@ -145,7 +182,17 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
         asked.quantize.bits = (int)asked.bits;
         asked.quantize.group = (int)asked.group;
         asked.quantize.threads = (int)asked.threads;
-        result = execute(model, asked.folder, &asked.quantize);
+        asked.quantize.rules = asked.rules.items;
+        asked.quantize.n_rules = asked.rules.n;
+        struct cli_loss loss = {.source = &source,
+                                .floats = model,
+                                .output = asked.folder,
+                                .text = asked.text,
+                                .json = asked.json,
+                                .threads = (int)asked.threads};
+        result = execute(model, asked.folder, &asked.quantize, &loss.seconds);
+        if (!result && (asked.report || asked.text || asked.json))
+            result = cli_loss_report(&loss);
     }
     tare_model_free(model);
     return result;
@@ -155,10 +202,10 @@ const struct cli_verb cli_quantize = {
     .name = "quantize",
     .summary = "Round its floats to few bits.",
     .about =
-        "Rounds the floats of a model to nearest and writes the result: the bytes are those that mlx-lm's convert -q "
-        "or "
-        "llama-quantize writes. What is packed already is refused by its name; tare convert changes its format and "
-        "rounds no codes.\n\n"
+        "Rounds the floats of a model to nearest and writes the result: the bytes are those that mlx-lm's convert -q, "
+        "llama-quantize, transformers (fp8) or bitsandbytes (nf4) write. What is packed already is refused by its "
+        "name; "
+        "tare convert changes its format and rounds no codes.\n\n"
         "The folder appears under its name only when complete, tare.json lies beside the tensors, and a run that was "
         "killed continues, as with tare convert. Memory does not grow with the model.",
     .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL}},
@@ -166,7 +213,10 @@ const struct cli_verb cli_quantize = {
     .n_flags = sizeof flags / sizeof *flags,
     .examples = {{"tare convert models/fable -o fable-floats --to dense", "Makes a model of floats."},
                  {"tare quantize fable-floats -o fable-4bit --group 32", "Rounds it to 4 bits for mlx-lm."},
-                 {"tare quantize fable-floats -o fable-q8.gguf --to gguf --type Q8_0", "One file for llama.cpp."}},
+                 {"tare quantize fable-floats -o fable-q4.gguf --to gguf --type Q4_K_M --report",
+                  "One file for llama.cpp, and what was lost."},
+                 {"tare quantize fable-floats -o fable-mixed --group 32 --rule '**.mlp.down_proj=8' --keep-head",
+                  "More bits for some."}},
     .see = "convert explain perplexity",
     .run = run,
 };

@@ -17,13 +17,13 @@ extern "C" {
 struct tare_quantize_options {
     /* sizeof(struct tare_quantize_options). */
     size_t size;
-    /* "mlx" or "gguf"; NULL: "mlx". */
+    /* A word of tare_quantize_format(); NULL: "mlx". */
     const char *to;
     /* mlx: a word of tare_quantize_mode(); NULL: "affine". */
     const char *mode;
     /* mlx: a word of tare_quantize_recipe(), for unlike bits in unlike modules; NULL: the model's own rules. */
     const char *recipe;
-    /* gguf: a word of tare_quantize_type(); NULL: "Q4_0". */
+    /* gguf and bitsandbytes: a word of tare_quantize_type(); NULL: "Q4_0", "nf4". */
     const char *type;
     /* mlx: of a code, 2, 3, 4, 5, 6 or 8; 0: what the mode has, 4 for affine. */
     int bits;
@@ -38,7 +38,7 @@ struct tare_quantize_options {
     /* What floats are cast to before they are rounded, "float32", "bfloat16" or "float16"; NULL: mlx has the torch_dtype
      * of config.json where there is one, as mlx-lm does, and gguf the stored floats. */
     const char *dtype;
-    /* Bytes; 0: 5 GB. */
+    /* Bytes of a file at most, but for a larger tensor; 0: 5 GB, and one file of gguf. */
     uint64_t shard_size;
     tare_progress_fn progress;
     void *user;
@@ -46,6 +46,13 @@ struct tare_quantize_options {
     struct tare_convert_summary *summary;
     /* The threads to work with, in the place of `threads` and of the plan's; NULL: those. */
     tare_threads *pool;
+    /* The output head stays as it is: the embedding, where that is the head. */
+    bool keep_head;
+    /* What single modules become, "NAME=FORM": a name with * for a component and ** for any number of them, and "float",
+     * or what the format calls a form: bits ("8"), bits and group ("8:32") or a mode of mlx, a type of gguf. Of several
+     * that fit, the first counts; one that fits no module is refused. Borrowed for the call. */
+    const char *const *rules;
+    size_t n_rules;
 };
 #define TARE_QUANTIZE_OPTIONS_INIT TARE_SIZED(tare_quantize_options)
 
@@ -56,14 +63,14 @@ TARE_API void tare_quantize_options_init(struct tare_quantize_options *options, 
 TARE_API const char *tare_quantize_format(size_t index);
 /* The same of the modes of mlx, "affine" first. */
 TARE_API const char *tare_quantize_mode(size_t index);
-/* The same of the types of gguf's blocks, "Q4_0" first. */
+/* The same of the types of files of gguf, "Q4_0" first, and then of bitsandbytes. */
 TARE_API const char *tare_quantize_type(size_t index);
 /* The same of the recipes of mlx. */
 TARE_API const char *tare_quantize_recipe(size_t index);
 
 /*
- * Round the floats of a plan to nearest, tile by tile, into a folder: the bytes are those that mlx-lm's convert -q and
- * llama-quantize write (docs/quantizing.md).
+ * Round the floats of a plan to nearest, tile by tile, into a folder: the bytes are those that mlx-lm's convert -q,
+ * llama-quantize, transformers (fp8) and bitsandbytes write (docs/quantizing.md).
  *
  *   model    must load, and hold floats: a packed module is refused by its name
  *   folder   as for tare_convert(), which says what happens to it, and how a later call continues
