@@ -300,15 +300,19 @@ static enum tare_code read_word(struct reader *r, bool group, struct sequence *s
     return code;
 }
 
-/* ~"word" is any text, special ids too, in which the word does not occur; ~("a" | "b") that with neither; ~"" any. */
+/* ~"word" is any text, special ids too, in which the word does not occur; ~("a" | "b") that with neither; ~"" any. A word
+ * after ^ is only kept from beginning the text. */
 static enum tare_code read_without(struct reader *r, struct sequence *s)
 {
     struct sequence all = {0};
     size_t sizes[64], n = 0;
+    bool first[64];
     const bool group = take(r, "(");
     enum tare_code code = TARE_OK;
     do {
         const size_t from = all.n;
+        skip(r, group);
+        first[n % 64] = take(r, "^");
         code = n == sizeof sizes / sizeof *sizes ? wrong(r, "more than 64 words after ~") : read_word(r, group, &all);
         if (!code)
             sizes[n++] = all.n - from;
@@ -324,7 +328,7 @@ static enum tare_code read_without(struct reader *r, struct sequence *s)
     if (!code && !bytes)
         code = tare_fail_memory(r->err);
     if (!code) {
-        const uint32_t rule = tare_without_rule(r->rules, bytes, sizes, n);
+        const uint32_t rule = tare_without_rule(r->rules, bytes, sizes, first, n);
         r->rules->marks = true;
         code = rule == UINT32_MAX ? full(r) : add_item(r, s, (struct tare_item){TARE_ITEM_RULE, rule, 0});
     }

@@ -63,9 +63,10 @@ bool tare_points_settle(struct tare_points *points, bool negated);             /
 /* The rule that matches one character of the set in UTF-8; the same set gives the same rule. */
 uint32_t tare_points_rule(struct tare_rules *rules, const struct tare_points *points);
 
-/* The rule of all texts in which none of n words occurs; UINT32_MAX when they are too long or no memory. The words'
- * bytes follow one another. */
-uint32_t tare_without_rule(struct tare_rules *rules, const unsigned char *words, const size_t *sizes, size_t n);
+/* The rule of all texts in which none of n words occurs, or, of those that are `first`, begins the text; UINT32_MAX when
+ * they are too long or no memory. The words' bytes follow one another. */
+uint32_t tare_without_rule(struct tare_rules *rules, const unsigned char *words, const size_t *sizes, const bool *first,
+                           size_t n);
 
 /* In a grammar with marks a special id has bytes that no text has: a first one, and the digits of its number. */
 enum { TARE_MARK_FIRST = 0xff, TARE_MARK_ZERO = 0xf8, TARE_MARK_BASE = 7, TARE_MARK_DIGITS = 8, TARE_MARK_BYTES };

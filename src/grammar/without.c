@@ -73,6 +73,49 @@ static void complete(struct automaton *a, uint32_t *queue)
     }
 }
 
+/* Makes the states of texts that begin as a word that may not come first, which are copies of the states that such a text is
+ * in otherwise. `start` is the state of the empty text. */
+static bool add_anchored(struct automaton *a, uint32_t start, const unsigned char *word, size_t size)
+{
+    uint32_t at = start, otherwise = 0;
+    for (size_t i = 0; i < size; i++) {
+        otherwise = a->states[otherwise].next[word[i]];
+        uint32_t next = a->states[at].next[word[i]];
+        if (next <= start) { /* no word that may not come first has gone this way */
+            if ((next = add_state(a)) == NONE)
+                return false;
+            a->states[next] = a->states[otherwise];
+            a->states[at].next[word[i]] = next;
+        }
+        at = next;
+    }
+    a->states[at].dead |= size > 0;
+    return true;
+}
+
+/* Builds the automaton; *start is where a text begins. */
+static bool build(struct automaton *a, const unsigned char *words, const size_t *sizes, const bool *first, size_t n,
+                  uint32_t *start)
+{
+    const unsigned char *word = words;
+    bool ok = add_state(a) == 0;
+    for (size_t i = 0; i < n && ok; word += sizes[i++])
+        ok = first[i] || add_word(a, word, sizes[i]);
+    uint32_t *queue = ok ? malloc(a->n * sizeof *queue) : NULL;
+    if (!queue)
+        return false;
+    complete(a, queue);
+    free(queue);
+    *start = add_state(a);
+    if (*start == NONE)
+        return false;
+    a->states[*start] = a->states[0];
+    word = words;
+    for (size_t i = 0; i < n && ok; word += sizes[i++])
+        ok = !first[i] || add_anchored(a, *start, word, sizes[i]);
+    return ok;
+}
+
 /* The rule of a state: nothing more, or a byte of a range and the rule of the state it leads to. */
 static bool put_state(struct tare_rules *rules, const struct automaton *a, uint32_t number)
 {
@@ -92,23 +135,18 @@ static bool put_state(struct tare_rules *rules, const struct automaton *a, uint3
     return ok;
 }
 
-uint32_t tare_without_rule(struct tare_rules *rules, const unsigned char *words, const size_t *sizes, size_t n)
+uint32_t tare_without_rule(struct tare_rules *rules, const unsigned char *words, const size_t *sizes, const bool *first,
+                           size_t n)
 {
     struct automaton a = {0};
-    bool ok = add_state(&a) == 0;
-    for (size_t i = 0; i < n && ok; words += sizes[i++])
-        ok = add_word(&a, words, sizes[i]);
-    uint32_t *queue = ok ? malloc(a.n * sizeof *queue) : NULL, first = NONE;
-    ok = ok && queue;
-    if (ok)
-        complete(&a, queue);
+    uint32_t start = 0, made = NONE;
+    bool ok = build(&a, words, sizes, first, n, &start);
     for (size_t i = 0; i < a.n && ok; i++)
         ok = a.states[i].dead || (a.states[i].rule = tare_rules_add(rules, NULL, 0)) != NONE;
     for (size_t i = 0; i < a.n && ok; i++)
         ok = a.states[i].dead || put_state(rules, &a, (uint32_t)i);
     if (ok)
-        first = a.states[0].rule;
-    free(queue);
+        made = a.states[start].rule;
     free(a.states);
-    return first;
+    return made;
 }

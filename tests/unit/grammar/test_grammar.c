@@ -102,6 +102,8 @@ static void test_free_text(void **unused)
     strcat(mark, "x");
     expect("root ::= ~<[70]> (<[70]> \"x\")?", false, LIST(mark, "\xff"), LIST(NULL));
     expect("root ::= <[*]> \"x\"", false, LIST(mark), LIST("x", "\xffx"));
+    expect("root ::= ~(^\"ab\" | ^\"ac\" | ^\"\\n\" | \"cd\")", false, LIST("", "a", "ad", "xab", "aab", "c", "acx" + 1, "acab" + 1),
+           LIST("ab", "abx", "ac", "\n", "acd", "xcd", "cd", "aacd"));
     refused("root ::= ~a", false, "grammar:1:11", "after ~");
     refused("root ::= ~(\"a\" | <[*]>)", false, "grammar:1:", "cannot stand");
     refused("root ::= <[9999999]>", false, "grammar:1:", "a token is");
