@@ -271,10 +271,10 @@ static enum tare_code read_token(struct reader *r, struct sequence *s)
     tare_mark_spell((int32_t)id, bytes);
     enum tare_code code = TARE_OK;
     for (size_t i = 0; i < sizeof bytes && !code; i++)
-        code = add_item(r, s,
-                        any && i ? (struct tare_item){TARE_ITEM_BYTES, TARE_MARK_ZERO,
-                                                      TARE_MARK_ZERO + TARE_MARK_BASE - 1}
-                                 : (struct tare_item){TARE_ITEM_BYTES, bytes[i], bytes[i]});
+        code =
+            add_item(r, s,
+                     any && i ? (struct tare_item){TARE_ITEM_BYTES, TARE_MARK_ZERO, TARE_MARK_ZERO + TARE_MARK_BASE - 1}
+                              : (struct tare_item){TARE_ITEM_BYTES, bytes[i], bytes[i]});
     return code;
 }
 

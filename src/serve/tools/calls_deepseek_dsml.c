@@ -3,7 +3,10 @@
  * stands around them. */
 #include "serve/tools/family.h"
 
-#define DSML "\xef\xbd\x9c" "DSML" "\xef\xbd\x9c"
+#define DSML                                                                                                           \
+    "\xef\xbd\x9c"                                                                                                     \
+    "DSML"                                                                                                             \
+    "\xef\xbd\x9c"
 
 static const struct tool_tags tags = {.name_close = "\">",
                                       .key_open = "<" DSML "parameter name=\"",

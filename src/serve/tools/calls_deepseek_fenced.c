@@ -3,11 +3,8 @@
 #include "serve/tools/deepseek.h"
 #include "serve/tools/family.h"
 
-static const struct tool_beside beside = {.lead = "function" DEEPSEEK_SEP,
-                                          .point = "\n",
-                                          .gap = "```json",
-                                          .tail = "```",
-                                          .dialect = &tool_json};
+static const struct tool_beside beside = {
+    .lead = "function" DEEPSEEK_SEP, .point = "\n", .gap = "```json", .tail = "```", .dialect = &tool_json};
 
 const struct tool_family tool_family_deepseek_fenced = {
     .name = "deepseek_fenced",

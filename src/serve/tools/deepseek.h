@@ -4,10 +4,18 @@
 #define TARE_SERVE_TOOLS_DEEPSEEK_H
 
 #define DEEPSEEK_MARK(words) "<\xef\xbd\x9ctool\xe2\x96\x81" words "\xef\xbd\x9c>"
-#define DEEPSEEK_CALLS DEEPSEEK_MARK("calls\xe2\x96\x81" "begin")
-#define DEEPSEEK_CALLS_END DEEPSEEK_MARK("calls\xe2\x96\x81" "end")
-#define DEEPSEEK_CALL DEEPSEEK_MARK("call\xe2\x96\x81" "begin")
-#define DEEPSEEK_CALL_END DEEPSEEK_MARK("call\xe2\x96\x81" "end")
+#define DEEPSEEK_CALLS                                                                                                 \
+    DEEPSEEK_MARK("calls\xe2\x96\x81"                                                                                  \
+                  "begin")
+#define DEEPSEEK_CALLS_END                                                                                             \
+    DEEPSEEK_MARK("calls\xe2\x96\x81"                                                                                  \
+                  "end")
+#define DEEPSEEK_CALL                                                                                                  \
+    DEEPSEEK_MARK("call\xe2\x96\x81"                                                                                   \
+                  "begin")
+#define DEEPSEEK_CALL_END                                                                                              \
+    DEEPSEEK_MARK("call\xe2\x96\x81"                                                                                   \
+                  "end")
 #define DEEPSEEK_SEP DEEPSEEK_MARK("sep")
 
 #endif

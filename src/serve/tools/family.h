@@ -27,6 +27,8 @@ enum tool_step {
 /* Of a reading: each begins at reading->at and moves it on when it returns TOOL_NEXT. */
 void tool_space(struct tool_parser *parser);
 enum tool_step tool_expect(struct tool_parser *parser, const char *text, bool over);
+/* Passes over a mark that may stand after calls and need not; where the text is over, also over the beginning of one. */
+enum tool_step tool_close(struct tool_parser *parser, const char *text, bool over);
 /* Finds a text within `most` bytes: what stands before it is held[*from .. *from + *size). */
 enum tool_step tool_until(struct tool_parser *parser, const char *text, size_t most, size_t *from, size_t *size);
 /* Reads on in reading->value; tool_value_begin() comes first. */

@@ -62,7 +62,9 @@ enum tool_step tool_read_beside(struct tool_parser *p, bool over)
             return TOOL_NOT;
         r->phase = TAIL;
     }
-    if (step == TOOL_NEXT && r->phase == TAIL && (step = read_maybe(p, beside->tail, over)) == TOOL_NEXT)
-        return TOOL_OVER;
-    return step;
+    if (step == TOOL_NEXT && r->phase == TAIL && beside->tail) {
+        tool_space(p);
+        step = tool_close(p, beside->tail, over);
+    }
+    return step == TOOL_NEXT ? TOOL_OVER : step;
 }

@@ -23,6 +23,16 @@ enum tool_step tool_expect(struct tool_parser *p, const char *text, bool over)
     return there < n && !over && !memcmp(p->held + r->at, text, there) ? TOOL_MORE : TOOL_NOT;
 }
 
+enum tool_step tool_close(struct tool_parser *p, const char *text, bool over)
+{
+    struct tool_reading *r = &p->reading;
+    const enum tool_step step = tool_expect(p, text, over);
+    const size_t there = p->n_held - r->at;
+    if (step == TOOL_NOT && over && there < strlen(text) && !memcmp(p->held + r->at, text, there))
+        r->at = p->n_held;
+    return step == TOOL_MORE ? TOOL_MORE : TOOL_NEXT;
+}
+
 enum tool_step tool_until(struct tool_parser *p, const char *text, size_t most, size_t *from, size_t *size)
 {
     struct tool_reading *r = &p->reading;

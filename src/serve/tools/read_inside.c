@@ -94,7 +94,7 @@ static enum tool_step after(struct tool_parser *p, char c, bool over)
         r->phase = OBJECT;
         return TOOL_NEXT;
     }
-    return !*close ? TOOL_OVER : tool_expect(p, close, over) == TOOL_MORE ? TOOL_MORE : TOOL_OVER;
+    return !*close || tool_close(p, close, over) == TOOL_NEXT ? TOOL_OVER : TOOL_MORE;
 }
 
 static enum tool_step start(struct tool_parser *p, char c)

@@ -281,7 +281,7 @@ static void write_root(struct tool_writer *w)
         tool_write_word(w, t->think_close);
         serve_put(w->out, " (");
         tool_write_text(w, t->think_close);
-        serve_put(w->out, " \"\\n\"* body1)?");
+        serve_put(w->out, " \"\\n\"{0,3} body1)?");
     } else {
         serve_put(w->out, " body0");
     }
@@ -294,7 +294,7 @@ static void write_root(struct tool_writer *w)
         tool_write_word(w, tool_thoughts[i].close);
         serve_put(w->out, " (");
         tool_write_text(w, tool_thoughts[i].close);
-        serve_put(w->out, " \"\\n\"* body1)?");
+        serve_put(w->out, " \"\\n\"{0,3} body1)?");
     }
     serve_put(w->out, "\n");
 }

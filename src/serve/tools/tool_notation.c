@@ -184,7 +184,8 @@ static bool write_bare_string(struct tool_writer *w, const char *name, const cha
     char *made = malloc(strlen(gbnf) + 64);
     if (!made)
         return refuse(w, "out of memory");
-    const int head = (int)(one - gbnf), rest = (int)(root - line), body = (int)(end - root) - (int)(strlen(close) + sizeof open - 1);
+    const int head = (int)(one - gbnf), rest = (int)(root - line),
+              body = (int)(end - root) - (int)(strlen(close) + sizeof open - 1);
     snprintf(made, strlen(gbnf) + 64, "%.*schar ::= [^<]%.*sroot ::= %.*s\n", head, gbnf, rest, line, body,
              root + sizeof open - 1);
     static const char *const escapes[] = {" | \"\\\\\\\"\"", " | \"\\\\\\\\\"", " | \"\\\\b\"", " | \"\\\\f\"",
@@ -223,8 +224,8 @@ static bool write_raw(struct tool_writer *w, const char *name, const json_t *sch
     }
     evbuffer_add_printf(w->out, " %s-root\n", name);
     char *text = json_dumps(schema, JSON_COMPACT), *gbnf = NULL;
-    const bool good = text && !tare_grammar_from_schema(&gbnf, text, strlen(text), NULL) &&
-                      write_bare_string(w, name, gbnf);
+    const bool good =
+        text && !tare_grammar_from_schema(&gbnf, text, strlen(text), NULL) && write_bare_string(w, name, gbnf);
     free(text);
     tare_text_free(gbnf);
     return good;

@@ -114,8 +114,7 @@ static bool begins_call(struct tool_parser *p, size_t space, bool *maybe)
 {
     const struct tool_family *family = p->tools->family;
     for (size_t i = 0; i < TOOL_FORMS; i++)
-        if (wanted(p, &family->forms[i]) && family->forms[i].first &&
-            stands(p, space, family->forms[i].sign, maybe)) {
+        if (wanted(p, &family->forms[i]) && family->forms[i].first && stands(p, space, family->forms[i].sign, maybe)) {
             begin_call(p, &family->forms[i], space);
             return true;
         }
@@ -206,6 +205,8 @@ static bool advance_after(struct tool_parser *p, bool over)
         drop(p, space);
     else if (maybe && !over)
         return false;
+    else if (maybe) /* the text was cut within a mark */
+        drop(p, p->n_held);
     p->state = STATE_TEXT;
     return true;
 }
@@ -249,12 +250,19 @@ static void tell_call(struct tool_parser *p)
     r->n_told = arguments->size;
 }
 
+/* Does a call of these stand already in an answer that must have one? What more it has is told when it is whole, so that none is
+ * cut by the length of the answer. */
+static bool is_more(const struct tool_parser *p)
+{
+    return p->tools->forced && p->n_calls > 0 && !p->reading.told;
+}
+
 /* May the arguments of this reading be told before they are whole? Space before a sign that must come first is beyond what
  * the grammar sees. */
 static bool guarded(const struct tool_parser *p)
 {
     const struct tool_form *form = p->reading.form;
-    return p->tools->guarded && !form->loose && !(form->first && p->held[0] != form->sign[0]);
+    return p->tools->guarded && !is_more(p) && !form->loose && !(form->first && p->held[0] != form->sign[0]);
 }
 
 void tool_call_begin(struct tool_parser *p)
@@ -270,9 +278,9 @@ bool tool_call_end(struct tool_parser *p)
     if (r->call.arguments.size == 0)
         tool_bytes_add(&r->call.arguments, "{}", 2);
     if (!r->told && !r->mute) { /* nothing but the whole is known to be JSON */
-        json_t *value = r->call.arguments.failed ? NULL
-                                                 : json_loadb(r->call.arguments.data, r->call.arguments.size,
-                                                              JSON_REJECT_DUPLICATES, NULL);
+        json_t *value = r->call.arguments.failed
+                            ? NULL
+                            : json_loadb(r->call.arguments.data, r->call.arguments.size, JSON_REJECT_DUPLICATES, NULL);
         const bool good = json_is_object(value);
         json_decref(value);
         if (!good)
@@ -335,9 +343,9 @@ static bool advance_call(struct tool_parser *p, bool over)
             tell_call(p);
         if (!over)
             return false;
-        if (r->told) { /* cut by the length of the answer: it is a call, and its arguments are what there is */
+        if (r->told || is_more(p)) { /* cut by the length of the answer */
             p->n_held = 0;
-            p->cut = true;
+            p->cut = r->told; /* it is a call, and its arguments are what there is */
             release_call(r);
             return false;
         }

@@ -230,8 +230,8 @@ static bool is_number(const char *p)
 
 static bool word_over(struct tool_value *v)
 {
-    static const char *const constants[][2] = {
-        {"True", "true"}, {"False", "false"}, {"None", "null"}, {"true", NULL}, {"false", NULL}, {"null", NULL}};
+    static const char *const constants[][2] = {{"True", "true"}, {"False", "false"}, {"None", "null"},
+                                               {"true", NULL},   {"false", NULL},    {"null", NULL}};
     v->word[v->n_word] = '\0';
     if (is_number(v->word)) {
         say(v, v->word, v->n_word);
@@ -271,7 +271,10 @@ static enum tool_byte take_word(struct tool_value *v, char c)
 
 static int hex(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* What stands after a backslash. `escape` is -1 there, and the number of digits that a code still needs after it. */

@@ -169,4 +169,3 @@ bool toolset_has_mark(const struct toolset *t, const char *text)
         found |= form_has(&family->forms[i], text);
     return *text && found;
 }
-

@@ -102,7 +102,8 @@ static void test_free_text(void **unused)
     strcat(mark, "x");
     expect("root ::= ~<[70]> (<[70]> \"x\")?", false, LIST(mark, "\xff"), LIST(NULL));
     expect("root ::= <[*]> \"x\"", false, LIST(mark), LIST("x", "\xffx"));
-    expect("root ::= ~(^\"ab\" | ^\"ac\" | ^\"\\n\" | \"cd\")", false, LIST("", "a", "ad", "xab", "aab", "c", "acx" + 1, "acab" + 1),
+    expect("root ::= ~(^\"ab\" | ^\"ac\" | ^\"\\n\" | \"cd\")", false,
+           LIST("", "a", "ad", "xab", "aab", "c", "acx" + 1, "acab" + 1),
            LIST("ab", "abx", "ac", "\n", "acd", "xcd", "cd", "aacd"));
     refused("root ::= ~a", false, "grammar:1:11", "after ~");
     refused("root ::= ~(\"a\" | <[*]>)", false, "grammar:1:", "cannot stand");
@@ -328,10 +329,10 @@ static int write_walks(const char *schema, int n)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gbnf),    cmocka_unit_test(test_gbnf_refusals),   cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_strings), cmocka_unit_test(test_objects),         cmocka_unit_test(test_arrays),
-        cmocka_unit_test(test_walks),   cmocka_unit_test(test_schema_refusals),
-        cmocka_unit_test(test_free_text),    cmocka_unit_test(test_free_search),
+        cmocka_unit_test(test_gbnf),        cmocka_unit_test(test_gbnf_refusals),   cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_strings),     cmocka_unit_test(test_objects),         cmocka_unit_test(test_arrays),
+        cmocka_unit_test(test_walks),       cmocka_unit_test(test_schema_refusals), cmocka_unit_test(test_free_text),
+        cmocka_unit_test(test_free_search),
     };
     if (argc == 4 && !strcmp(argv[1], "walk"))
         return write_walks(argv[2], (int)strtol(argv[3], NULL, 10));

@@ -15,8 +15,10 @@
 
 static const char BODY[] =
     "{\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"go_to\",\"parameters\":{\"type\":"
-    "\"object\",\"properties\":{\"city\":{\"type\":\"string\"},\"n\":{\"type\":\"integer\"},\"o\":{\"type\":\"object\"},"
-    "\"l\":{\"type\":\"array\"},\"b\":{\"type\":\"boolean\"}}}}},{\"type\":\"function\",\"function\":{\"name\":\"stop-it\"}}]}";
+    "\"object\",\"properties\":{\"city\":{\"type\":\"string\"},\"n\":{\"type\":\"integer\"},\"o\":{\"type\":\"object\"}"
+    ","
+    "\"l\":{\"type\":\"array\"},\"b\":{\"type\":\"boolean\"}}}}},{\"type\":\"function\",\"function\":{\"name\":\"stop-"
+    "it\"}}]}";
 
 /* What a parser tells, as text:..thought:..[name{arguments}]. */
 struct seen {
@@ -101,17 +103,30 @@ static void check(const char *mark, const char *text, const char *want)
     "calls\xe2\x96\x81"                                                                                                \
     "begin\xef\xbd\x9c>"
 
-#define DSML "\xef\xbd\x9c" "DSML" "\xef\xbd\x9c"
-#define CALL "<\xef\xbd\x9ctool\xe2\x96\x81" "call\xe2\x96\x81" "begin\xef\xbd\x9c>"
-#define CALL_END "<\xef\xbd\x9ctool\xe2\x96\x81" "call\xe2\x96\x81" "end\xef\xbd\x9c>"
-#define CALLS_END "<\xef\xbd\x9ctool\xe2\x96\x81" "calls\xe2\x96\x81" "end\xef\xbd\x9c>"
+#define DSML                                                                                                           \
+    "\xef\xbd\x9c"                                                                                                     \
+    "DSML"                                                                                                             \
+    "\xef\xbd\x9c"
+#define CALL                                                                                                           \
+    "<\xef\xbd\x9ctool\xe2\x96\x81"                                                                                    \
+    "call\xe2\x96\x81"                                                                                                 \
+    "begin\xef\xbd\x9c>"
+#define CALL_END                                                                                                       \
+    "<\xef\xbd\x9ctool\xe2\x96\x81"                                                                                    \
+    "call\xe2\x96\x81"                                                                                                 \
+    "end\xef\xbd\x9c>"
+#define CALLS_END                                                                                                      \
+    "<\xef\xbd\x9ctool\xe2\x96\x81"                                                                                    \
+    "calls\xe2\x96\x81"                                                                                                \
+    "end\xef\xbd\x9c>"
 #define OSLO "{\"city\": \"Oslo\", \"n\": 2}"
 
 /* Two calls of each family that has several, after some text. */
 static const char *const families[][2] = {
     {"<tool_call>", "Well. <tool_call>\n{\"name\": \"go_to\", \"arguments\": " OSLO "}\n</tool_call>\n<tool_call>\n"
                     "{\"arguments\": {}, \"name\": \"stop-it\"}\n</tool_call>\n"},
-    {"[TOOL_CALLS]", "Well. [TOOL_CALLS][{\"name\": \"go_to\", \"arguments\": " OSLO ", \"id\": \"a\"}, {\"name\": \"stop-it\"}]"},
+    {"[TOOL_CALLS]",
+     "Well. [TOOL_CALLS][{\"name\": \"go_to\", \"arguments\": " OSLO ", \"id\": \"a\"}, {\"name\": \"stop-it\"}]"},
     {"[ARGS]", "Well. [TOOL_CALLS]go_to[CALL_ID]123456789[ARGS]" OSLO "[TOOL_CALLS]stop-it[ARGS]{}"},
     {"<|tool_call_argument_begin|>",
      "Well. <|tool_calls_section_begin|><|tool_call_begin|>functions.go_to:0<|tool_call_argument_begin|>" OSLO
@@ -120,27 +135,34 @@ static const char *const families[][2] = {
     {SEP "probe_it\n```json", "Well. " CALLS CALL "function" SEP "go_to\n```json\n" OSLO "\n```" CALL_END "\n" CALL
                               "function" SEP "stop-it\n```json\n{}\n```" CALL_END CALLS_END},
     {SEP, "Well. " CALLS CALL "go_to" SEP OSLO CALL_END CALL "stop-it" SEP "{}" CALL_END CALLS_END},
-    {"<function=", "Well. <tool_call>\n<function=go_to>\n<parameter=city>\nOslo\n</parameter>\n<parameter=n>\n2\n"
-                   "</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=stop-it>\n</function>\n</tool_call>"},
+    {"<function=",
+     "Well. <tool_call>\n<function=go_to>\n<parameter=city>\nOslo\n</parameter>\n<parameter=n>\n2\n"
+     "</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=stop-it>\n</function>\n</tool_call>"},
     {"<arg_key>", "Well. <tool_call>go_to\n<arg_key>city</arg_key>\n<arg_value>Oslo</arg_value>\n<arg_key>n</arg_key>\n"
                   "<arg_value>2</arg_value>\n</tool_call>\n<tool_call>stop-it</tool_call>"},
-    {"<invoke name=", "Well. <minimax:tool_call>\n<invoke name=\"go_to\">\n<parameter name=\"city\">Oslo</parameter>\n"
-                      "<parameter name=\"n\">2</parameter>\n</invoke>\n<invoke name=\"stop-it\">\n</invoke>\n</minimax:tool_call>"},
+    {"<invoke name=",
+     "Well. <minimax:tool_call>\n<invoke name=\"go_to\">\n<parameter name=\"city\">Oslo</parameter>\n"
+     "<parameter name=\"n\">2</parameter>\n</invoke>\n<invoke name=\"stop-it\">\n</invoke>\n</minimax:tool_call>"},
     {DSML, "Well. <" DSML "function_calls>\n<" DSML "invoke name=\"go_to\">\n<" DSML
            "parameter name=\"city\" string=\"true\">Oslo</" DSML "parameter>\n<" DSML
            "parameter name=\"n\" string=\"false\">2</" DSML "parameter>\n</" DSML "invoke>\n<" DSML
            "invoke name=\"stop-it\">\n</" DSML "invoke>\n</" DSML "function_calls>"},
-    {DSML, "Well. <" DSML "tool_calls><" DSML "invoke name=\"go_to\"><" DSML "parameter name=\"city\" string=\"true\">Oslo</" DSML
-           "parameter><" DSML "parameter name=\"n\" string=\"false\">2</" DSML "parameter></" DSML "invoke><" DSML
+    {DSML, "Well. <" DSML "tool_calls><" DSML "invoke name=\"go_to\"><" DSML
+           "parameter name=\"city\" string=\"true\">Oslo</" DSML "parameter><" DSML
+           "parameter name=\"n\" string=\"false\">2</" DSML "parameter></" DSML "invoke><" DSML
            "invoke name=\"stop-it\"></" DSML "invoke></" DSML "tool_calls>"},
-    {"<|tool_call>", "Well. <|tool_call>call:go_to{city:<|\"|>Oslo<|\"|>,n:2}<tool_call|><|tool_call>call:stop-it{}<tool_call|>"},
+    {"<|tool_call>",
+     "Well. <|tool_call>call:go_to{city:<|\"|>Oslo<|\"|>,n:2}<tool_call|><|tool_call>call:stop-it{}<tool_call|>"},
     {"<start_function_call>", "Well. <start_function_call>call:go_to{city:<escape>Oslo<escape>,n:2}<end_function_call>"
                               "<start_function_call>call:stop-it{}<end_function_call>"},
-    {"<|START_ACTION|>", "Well. <|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"go_to\", \"parameters\": " OSLO
-                         "},\n    {\"tool_call_id\": \"1\", \"tool_name\": \"stop-it\", \"parameters\": {}}\n]<|END_ACTION|>"},
+    {"<|START_ACTION|>",
+     "Well. <|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"go_to\", \"parameters\": " OSLO
+     "},\n    {\"tool_call_id\": \"1\", \"tool_name\": \"stop-it\", \"parameters\": {}}\n]<|END_ACTION|>"},
     {"<|tool_call_start|>", "Well. <|tool_call_start|>[go_to(city=\"Oslo\", n=2), stop-it()]<|tool_call_end|>"},
-    {"<|tool_call|>", "Well. <|tool_call|>[{\"name\": \"go_to\", \"arguments\": " OSLO "}, {\"name\": \"stop-it\", \"arguments\": {}}]"},
-    {"<TOOLCALL>", "Well. <TOOLCALL>[{\"name\": \"go_to\", \"arguments\": " OSLO "}, {\"name\": \"stop-it\", \"arguments\": {}}]</TOOLCALL>"},
+    {"<|tool_call|>",
+     "Well. <|tool_call|>[{\"name\": \"go_to\", \"arguments\": " OSLO "}, {\"name\": \"stop-it\", \"arguments\": {}}]"},
+    {"<TOOLCALL>", "Well. <TOOLCALL>[{\"name\": \"go_to\", \"arguments\": " OSLO
+                   "}, {\"name\": \"stop-it\", \"arguments\": {}}]</TOOLCALL>"},
 };
 
 static void test_families(void **state)
@@ -162,7 +184,8 @@ static void test_alone(void **state)
     static const char llama[] = "\"parameters\"";
     (void)state;
     check(llama, "{\"name\": \"go_to\", \"parameters\": {\"n\": 1}}", "[go_to{\"n\":1}]");
-    check(llama, "{\"name\": \"go_to\", \"parameters\": {\"n\": 1}}; {\"name\": \"stop-it\", \"parameters\": {}}", "[go_to{\"n\":1}][stop-it{}]");
+    check(llama, "{\"name\": \"go_to\", \"parameters\": {\"n\": 1}}; {\"name\": \"stop-it\", \"parameters\": {}}",
+          "[go_to{\"n\":1}][stop-it{}]");
     check(llama, "<|python_tag|>go_to.call(city=\"Oslo\")", "[go_to{\"city\":\"Oslo\"}]");
     check(llama, "<|python_tag|>{\"name\": \"go_to\", \"parameters\": {\"n\": 1}}", "[go_to{\"n\":1}]");
     check(llama, "[go_to(city='Oslo', n=2), stop-it()]", "[go_to{\"city\":\"Oslo\",\"n\":2}][stop-it{}]");
@@ -177,40 +200,62 @@ static void test_harmony(void **state)
 {
     static const char mark[] = "<|channel|><|message|>";
     (void)state;
-    check(mark, "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Yes.<|return|>", "thought:Hm.text:Yes.");
-    check(mark, "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant to=functions.go_to<|channel|>commentary json<|message|>" OSLO "<|call|>",
+    check(mark, "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Yes.<|return|>",
+          "thought:Hm.text:Yes.");
+    check(mark,
+          "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant to=functions.go_to<|channel|>commentary "
+          "json<|message|>" OSLO "<|call|>",
           "thought:Hm.[go_to{\"city\":\"Oslo\",\"n\":2}]");
-    check(mark, "<|channel|>commentary to=functions.go_to <|constrain|>json<|message|>" OSLO, "[go_to{\"city\":\"Oslo\",\"n\":2}]");
+    check(mark, "<|channel|>commentary to=functions.go_to <|constrain|>json<|message|>" OSLO,
+          "[go_to{\"city\":\"Oslo\",\"n\":2}]");
     check(mark, " to=functions.stop-it<|channel|>commentary<|message|>{}<|call|>", "[stop-it{}]");
-    check(mark, "<|channel|>commentary<|message|>I look.<|end|><|start|>assistant<|channel|>commentary to=functions.stop-it json<|message|>{}",
+    check(mark,
+          "<|channel|>commentary<|message|>I look.<|end|><|start|>assistant<|channel|>commentary to=functions.stop-it "
+          "json<|message|>{}",
           "text:I look.[stop-it{}]");
     check(mark, "<|channel|>final<|message|>to=functions.go_to is text", "text:to=functions.go_to is text");
     check(mark, "Plain.", "text:Plain.");
-    expect((struct how){.mark = mark, .none = true}, "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Yes.", "thought:Hm.text:Yes.");
+    expect((struct how){.mark = mark, .none = true},
+           "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Yes.",
+           "thought:Hm.text:Yes.");
 }
 
 /* Values in the notations that are not JSON. */
 static void test_values(void **state)
 {
     (void)state;
-    check("<|tool_call>", "<|tool_call>call:go_to{o:{a:<|\"|>x \"y\" {z} <|<|\"|>,b:[1,<|\"|><|\"|>,true]},l:[{k:null}],b:false}<tool_call|>",
+    check("<|tool_call>",
+          "<|tool_call>call:go_to{o:{a:<|\"|>x \"y\" {z} "
+          "<|<|\"|>,b:[1,<|\"|><|\"|>,true]},l:[{k:null}],b:false}<tool_call|>",
           "[go_to{\"o\":{\"a\":\"x \\\"y\\\" {z} <|\",\"b\":[1,\"\",true]},\"l\":[{\"k\":null}],\"b\":false}]");
-    check("<|tool_call_start|>", "<|tool_call_start|>[go_to(o={'a': [1, 2.5, None, \"q'\"]}, l=[True, false,], city='a\\'b\\n\\x41')]<|tool_call_end|>",
+    check("<|tool_call_start|>",
+          "<|tool_call_start|>[go_to(o={'a': [1, 2.5, None, \"q'\"]}, l=[True, false,], "
+          "city='a\\'b\\n\\x41')]<|tool_call_end|>",
           "[go_to{\"o\":{\"a\":[1,2.5,null,\"q'\"]},\"l\":[true,false],\"city\":\"a'b\\n\\u0041\"}]");
-    check("<function=", "<function=go_to><parameter=city>\n a < b\n</param\n\"\n</parameter><parameter=o>{\"k\": [1]}</parameter></function>",
+    check("<function=",
+          "<function=go_to><parameter=city>\n a < b\n</param\n\"\n</parameter><parameter=o>{\"k\": "
+          "[1]}</parameter></function>",
           "[go_to{\"city\":\" a < b\\n</param\\n\\\"\",\"o\":{\"k\":[1]}}]");
-    check("<arg_key>", "<tool_call>go_to\n<arg_key>city</arg_key><arg_value>12</arg_value><arg_key>n</arg_key><arg_value>12</arg_value></tool_call>",
+    check("<arg_key>",
+          "<tool_call>go_to\n<arg_key>city</arg_key><arg_value>12</arg_value><arg_key>n</arg_key><arg_value>12</"
+          "arg_value></tool_call>",
           "[go_to{\"city\":\"12\",\"n\":12}]");
-    check("<tool_call>", "<tool_call>{\"name\": \"go_to\", \"arguments\": {\"city\": \"a\\u00e9\\\"</tool_call>\"}}</tool_call>",
+    check("<tool_call>",
+          "<tool_call>{\"name\": \"go_to\", \"arguments\": {\"city\": \"a\\u00e9\\\"</tool_call>\"}}</tool_call>",
           "[go_to{\"city\":\"a\\u00e9\\\"</tool_call>\"}]");
 }
 
 /* What looks like a mark and is none, or is a call of no tool, is content. */
 static void test_content(void **state)
 {
-    static const char *const texts[] = {"a < b <tool_ x", "a <tool_call>{\"name\": \"fly\"}", "a <tool_call>{\"name\": \"go_to\", ", "a <tool",
-                                        "<tool_call>{\"name\": \"go_to\", \"arguments\": {\"n\": 01}}", "<tool_call>[{\"name\": 5}]",
-                                        "<tool_call>{\"name\": \"go_to\", \"arguments\": {\"n\": 1e999}}", "<tool_call>\n\n",
+    static const char *const texts[] = {"a < b <tool_ x",
+                                        "a <tool_call>{\"name\": \"fly\"}",
+                                        "a <tool_call>{\"name\": \"go_to\", ",
+                                        "a <tool",
+                                        "<tool_call>{\"name\": \"go_to\", \"arguments\": {\"n\": 01}}",
+                                        "<tool_call>[{\"name\": 5}]",
+                                        "<tool_call>{\"name\": \"go_to\", \"arguments\": {\"n\": 1e999}}",
+                                        "<tool_call>\n\n",
                                         "<tool_call>{\"name\": \"go_to\", \"arguments\": {\"n\": 1, \"n\": 2}}",
                                         "<tool_call>{\"name\": \"go_to\", \"arguments\": {\"city\": \"\\q\"}}"};
     (void)state;
@@ -220,7 +265,8 @@ static void test_content(void **state)
         check("<tool_call>", texts[i], want);
         expect((struct how){.mark = "<tool_call>", .none = true}, texts[i], want);
     }
-    check("<tool_call>", "<tool_call>no <tool_call>{\"name\":\"stop-it\"}</tool_call> yes", "text:<tool_call>no [stop-it{}]text: yes");
+    check("<tool_call>", "<tool_call>no <tool_call>{\"name\":\"stop-it\"}</tool_call> yes",
+          "text:<tool_call>no [stop-it{}]text: yes");
     check("<|tool_call>", "<|tool_call>call:fly{}", "text:<|tool_call>call:fly{}");
     check("<|tool_call_start|>", "<|tool_call_start|>[go_to(\"Oslo\")]", "text:<|tool_call_start|>[go_to(\"Oslo\")]");
     check("<function=", "<function=fly>", "text:<function=fly>");
@@ -229,13 +275,17 @@ static void test_content(void **state)
 static void test_thoughts(void **state)
 {
     (void)state;
-    check("<tool_call>", "<think>\nHm.</think>\n\nYes. <tool_call>{\"name\":\"go_to\"}", "thought:\nHm.text:Yes. [go_to{}]");
-    check("<tool_call>", "<think><tool_call>{\"name\":\"go_to\"}</think>No.", "thought:<tool_call>{\"name\":\"go_to\"}text:No.");
+    check("<tool_call>", "<think>\nHm.</think>\n\nYes. <tool_call>{\"name\":\"go_to\"}",
+          "thought:\nHm.text:Yes. [go_to{}]");
+    check("<tool_call>", "<think><tool_call>{\"name\":\"go_to\"}</think>No.",
+          "thought:<tool_call>{\"name\":\"go_to\"}text:No.");
     check("<tool_call>", "<thin", "text:<thin");
     check("<tool_call>", "<think>Hm", "thought:Hm");
     check("[ARGS]", "[THINK]Hm[/THINK]Yes", "thought:Hmtext:Yes");
-    check("<|tool_call>", "<|channel>thought\nHm<channel|>Yes<|tool_call>call:stop-it{}<tool_call|>", "thought:\nHmtext:Yes[stop-it{}]");
-    check("<|START_ACTION|>", "<|START_THINKING|>Hm<|END_THINKING|><|START_RESPONSE|>Yes<|END_RESPONSE|>", "thought:Hmtext:Yes");
+    check("<|tool_call>", "<|channel>thought\nHm<channel|>Yes<|tool_call>call:stop-it{}<tool_call|>",
+          "thought:\nHmtext:Yes[stop-it{}]");
+    check("<|START_ACTION|>", "<|START_THINKING|>Hm<|END_THINKING|><|START_RESPONSE|>Yes<|END_RESPONSE|>",
+          "thought:Hmtext:Yes");
     check("", "<think>Hm</think>\n{\"name\": \"go_to\", \"arguments\": {}}", "thought:Hm[go_to{}]");
     expect((struct how){.mark = "<tool_call>", .prompt = "user<think>\n"}, "Hm</think>\n\nYes", "thought:Hmtext:Yes");
     expect((struct how){.mark = "<tool_call>", .prompt = "user<think>\n"}, "Hm", "thought:Hm");
@@ -276,11 +326,12 @@ static void test_bounds(void **state)
 
 static void test_ids(void **state)
 {
-    static const char *const marks[][3] = {{"[ARGS]", "[TOOL_CALLS]go_to[ARGS]{}[TOOL_CALLS]go_to[ARGS]{}", NULL},
-                                           {"<|tool_call_argument_begin|>",
-                                            "<|tool_call_begin|>functions.go_to:3<|tool_call_argument_begin|>{}<|tool_call_end|>"
-                                            "<|tool_call_begin|>functions.go_to:3<|tool_call_argument_begin|>{}",
-                                            "functions.go_to:3"}};
+    static const char *const marks[][3] = {
+        {"[ARGS]", "[TOOL_CALLS]go_to[ARGS]{}[TOOL_CALLS]go_to[ARGS]{}", NULL},
+        {"<|tool_call_argument_begin|>",
+         "<|tool_call_begin|>functions.go_to:3<|tool_call_argument_begin|>{}<|tool_call_end|>"
+         "<|tool_call_begin|>functions.go_to:3<|tool_call_argument_begin|>{}",
+         "functions.go_to:3"}};
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         struct toolset tools = {0};
@@ -305,10 +356,9 @@ static void test_ids(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_families), cmocka_unit_test(test_alone),
-                                       cmocka_unit_test(test_harmony),  cmocka_unit_test(test_values),
-                                       cmocka_unit_test(test_content),  cmocka_unit_test(test_thoughts),
-                                       cmocka_unit_test(test_pieces),   cmocka_unit_test(test_bounds),
-                                       cmocka_unit_test(test_ids)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_families), cmocka_unit_test(test_alone),   cmocka_unit_test(test_harmony),
+        cmocka_unit_test(test_values),   cmocka_unit_test(test_content), cmocka_unit_test(test_thoughts),
+        cmocka_unit_test(test_pieces),   cmocka_unit_test(test_bounds),  cmocka_unit_test(test_ids)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
