@@ -135,7 +135,69 @@ static void describe(json_t *messages, const json_t *tools)
     free(list);
 }
 
-char *messages_normal(const json_t *body, const json_t *tools, struct serve_failure *f)
+/* ---- calls and their results ------------------------------------------------------------------------------------- */
+
+/* An id of 9 letters and digits: the given one, or one made of it. */
+static json_t *short_id(const char *id)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
+    char made[10] = "";
+    if (strlen(id) == 9 && strspn(id, letters) == 9)
+        return json_string(id);
+    for (const char *p = id; *p; p++)
+        hash = (hash ^ (unsigned char)*p) * 0x100000001b3u;
+    for (int i = 0; i < 9; i++, hash /= 62)
+        made[i] = letters[hash % 62];
+    return json_string(made);
+}
+
+static void shorten(json_t *object, const char *key)
+{
+    const char *id = json_string_value(json_object_get(object, key));
+    if (id)
+        json_object_set_new(object, key, short_id(id));
+}
+
+/* How far a call may be from its result, so that many results without a call take no time. */
+#define CALL_FAR 200
+
+/* The name of the last call of that id before message n. */
+static json_t *name_of_call(const json_t *messages, size_t n, const char *id)
+{
+    for (size_t left = CALL_FAR; n-- > 0 && left > 0; left--) {
+        const json_t *calls = json_object_get(json_array_get(messages, n), "tool_calls");
+        for (size_t i = 0; i < json_array_size(calls); i++) {
+            const json_t *call = json_array_get(calls, i);
+            const char *has = json_string_value(json_object_get(call, "id"));
+            if (has && !strcmp(has, id))
+                return json_object_get(json_object_get(call, "function"), "name");
+        }
+    }
+    return NULL;
+}
+
+/* Adds to messages what templates of families ask for: the name of the function whose result one is (FunctionGemma), thoughts under
+ * the other name that is in use (gpt-oss, LFM2; they take no content beside them), and short ids. */
+static void complete(json_t *messages, bool short_ids)
+{
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        json_t *message = json_array_get(messages, i), *calls = json_object_get(message, "tool_calls");
+        const char *id = json_string_value(json_object_get(message, "tool_call_id"));
+        json_t *name = id && !json_object_get(message, "name") ? name_of_call(messages, i, id) : NULL;
+        json_t *thought = json_object_get(message, "reasoning_content");
+        if (name)
+            json_object_set(message, "name", name);
+        if (thought && json_string_length(json_object_get(message, "content")) == 0)
+            json_object_set(message, "thinking", thought);
+        for (size_t k = 0; k < json_array_size(calls) && short_ids; k++)
+            shorten(json_array_get(calls, k), "id");
+        if (short_ids)
+            shorten(message, "tool_call_id");
+    }
+}
+
+char *messages_normal(const json_t *body, const json_t *tools, bool short_ids, struct serve_failure *f)
 {
     const json_t *list = fields_get(body, "messages");
     const size_t n = json_array_size(list);
@@ -149,6 +211,7 @@ char *messages_normal(const json_t *body, const json_t *tools, struct serve_fail
         if (one)
             json_array_append_new(made, one);
     }
+    complete(made, short_ids);
     if (tools && !f->status)
         describe(made, tools);
     char *text = f->status ? NULL : json_dumps(made, JSON_COMPACT);

@@ -209,7 +209,8 @@ bool serve_render(struct serve_job *job, bool tools, char **text, size_t *size)
     const time_t now = time(NULL);
     struct tm tm;
     const json_t *offered = tools ? job->asked.tools.list : NULL;
-    char *messages = messages_normal(job->body, job->model->describes ? offered : NULL, &job->failure);
+    char *messages = messages_normal(job->body, job->model->describes ? offered : NULL,
+                                     tool_family_short_ids(job->model->family), &job->failure);
     char *variables = NULL, *list = NULL;
     if (!messages || !messages_variables(job->body, &variables, &job->failure)) {
         free(messages);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * calls_deepseek_fenced.c - DeepSeek V3 and R1: the kind of call, its name, and the arguments in a fence. */
-#include "serve/tools/deepseek.h"
+#include "serve/tools/calls_deepseek.h"
 #include "serve/tools/family.h"
 
 static const struct tool_beside beside = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * calls_deepseek_plain.c - DeepSeek V3.1: name and arguments with a mark between, without kind and fence. */
-#include "serve/tools/deepseek.h"
+#include "serve/tools/calls_deepseek.h"
 #include "serve/tools/family.h"
 
 static const struct tool_beside beside = {.point = DEEPSEEK_SEP, .dialect = &tool_json};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * family.h - how a family of models writes calls and thoughts. A family is one file, calls_NAME.c, and one line in
- * families.def; most files only fill in one of the readers below. */
+ * tool_families.def; most files only fill in one of the readers below. */
 #ifndef TARE_SERVE_TOOLS_FAMILY_H
 #define TARE_SERVE_TOOLS_FAMILY_H
 
@@ -121,7 +121,7 @@ struct tool_family {
 };
 
 #define FAMILY(name) extern const struct tool_family tool_family_##name;
-#include "serve/tools/families.def"
+#include "serve/tools/tool_families.def"
 #undef FAMILY
 
 enum tool_step tool_read_inside(struct tool_parser *parser, bool over);

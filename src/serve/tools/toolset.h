@@ -116,10 +116,15 @@ bool toolset_has_mark(const struct toolset *tools, const char *text);
 bool toolset_grammar(struct toolset *tools, const tare_tokenizer *tokenizer, const char *content,
                      tare_grammar **grammar, struct serve_failure *failure);
 
-/* ---- families.c ---- */
+/* ---- tool_families.c ---- */
 
-/* The family that a template's text shows. */
+/* The family that a text of a template shows; NULL: of none. */
 const struct tool_family *tool_family_of(const char *text);
+/* Shows the template a tool and a call of it, to see how the model's family writes calls. NULL: a template of ours, for a text
+ * without roles. *describes: the template knows no tools, so that a message must tell of them. */
+const struct tool_family *tool_family_probe(const tare_template *chat, const tare_tokenizer *tokenizer, bool *describes);
+/* Must ids of calls have 9 letters and digits? */
+bool tool_family_short_ids(const struct tool_family *family);
 
 /* ---- tool_parser.c ---- */
 

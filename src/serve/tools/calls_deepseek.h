@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * deepseek.h - the marks that DeepSeek V3, R1 and V3.1 have in common: a full-width bar at both ends, and U+2581 for spaces. */
-#ifndef TARE_SERVE_TOOLS_DEEPSEEK_H
-#define TARE_SERVE_TOOLS_DEEPSEEK_H
+ * calls_deepseek.h - the marks that DeepSeek V3, R1 and V3.1 have in common: a full-width bar at both ends, and U+2581 for spaces. */
+#ifndef TARE_SERVE_TOOLS_CALLS_DEEPSEEK_H
+#define TARE_SERVE_TOOLS_CALLS_DEEPSEEK_H
 
 #define DEEPSEEK_MARK(words) "<\xef\xbd\x9ctool\xe2\x96\x81" words "\xef\xbd\x9c>"
 #define DEEPSEEK_CALLS                                                                                                 \
