@@ -201,31 +201,44 @@ bool serve_prepare_embeddings(struct serve_job *job)
 
 /* ---- chat -------------------------------------------------------------------------------------------------------- */
 
+/* One try to render messages. */
+static enum tare_code render_as(struct serve_job *job, struct tare_template_request *request,
+                                const struct messages_form *form, char **text, size_t *size, struct tare_error *err)
+{
+    char *messages = messages_normal(job->body, form, &job->failure);
+    request->messages = messages;
+    const enum tare_code code =
+        messages ? tare_template_render(job->model->chat, request, text, size, err) : TARE_E_ARGUMENT;
+    free(messages);
+    return code;
+}
+
 bool serve_render(struct serve_job *job, bool tools, char **text, size_t *size)
 {
     struct tare_template_request request = TARE_TEMPLATE_REQUEST_INIT;
-    struct tare_error err = {0};
+    struct tare_error err = {0}, again = {0};
     char clock[40] = "";
     const time_t now = time(NULL);
     struct tm tm;
     const json_t *offered = tools ? job->asked.tools.list : NULL;
-    char *messages = messages_normal(job->body, job->model->describes ? offered : NULL,
-                                     tool_family_short_ids(job->model->family), &job->failure);
+    struct messages_form form = {.tools = job->model->describes ? offered : NULL,
+                                 .plain = job->model->describes || job->model->plain,
+                                 .short_ids = tool_family_short_ids(job->model->family)};
     char *variables = NULL, *list = NULL;
-    if (!messages || !messages_variables(job->body, &variables, &job->failure)) {
-        free(messages);
+    if (!messages_variables(job->body, &variables, &job->failure))
         return false;
-    }
     if (localtime_r(&now, &tm) && strftime(clock, sizeof clock, "%Y-%m-%dT%H:%M:%S", &tm))
         request.clock = clock;
     if (offered)
         list = json_dumps(offered, JSON_COMPACT);
-    request.messages = messages;
     request.tools = list;
     request.variables = variables;
     request.add_generation_prompt = true;
-    const enum tare_code code = tare_template_render(job->model->chat, &request, text, size, &err);
-    free(messages);
+    enum tare_code code = render_as(job, &request, &form, text, size, &err);
+    if (code && code != TARE_E_MEMORY && !job->failure.status) { /* what it says of the first form is what counts */
+        form.second = true;
+        code = render_as(job, &request, &form, text, size, &again) ? code : TARE_OK;
+    }
     free(variables);
     free(list);
     return !code || serve_fail(&job->failure, code == TARE_E_MEMORY ? 503 : 400, "messages",

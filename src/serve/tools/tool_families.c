@@ -53,9 +53,10 @@ static bool render_probe(const tare_template *chat, const tare_tokenizer *tokeni
     char *text = NULL;
     size_t size = 0;
     request.messages = "[{\"role\":\"user\",\"content\":\"Hi\"}]";
-    request.tools = "[{\"type\":\"function\",\"function\":{\"name\":\"probe_it\",\"description\":\"d\",\"parameters\":{"
-                    "\"type\":\"object\",\"properties\":{\"k\":{\"type\":\"string\",\"description\":\"e\"}},\"required\":"
-                    "[\"k\"]}}}]";
+    request.tools =
+        "[{\"type\":\"function\",\"function\":{\"name\":\"probe_it\",\"description\":\"d\",\"parameters\":{"
+        "\"type\":\"object\",\"properties\":{\"k\":{\"type\":\"string\",\"description\":\"e\"}},\"required\":"
+        "[\"k\"]}}}]";
     request.clock = "2026-01-01T00:00:00";
     request.add_generation_prompt = true;
     const bool shows_tools = !tare_template_render(chat, &request, &text, &size, NULL) && strstr(text, "probe_it");

@@ -122,7 +122,8 @@ bool toolset_grammar(struct toolset *tools, const tare_tokenizer *tokenizer, con
 const struct tool_family *tool_family_of(const char *text);
 /* Shows the template a tool and a call of it, to see how the model's family writes calls. NULL: a template of ours, for a text
  * without roles. *describes: the template knows no tools, so that a message must tell of them. */
-const struct tool_family *tool_family_probe(const tare_template *chat, const tare_tokenizer *tokenizer, bool *describes);
+const struct tool_family *tool_family_probe(const tare_template *chat, const tare_tokenizer *tokenizer,
+                                            bool *describes);
 /* Must ids of calls have 9 letters and digits? */
 bool tool_family_short_ids(const struct tool_family *family);
 
