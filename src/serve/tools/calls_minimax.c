@@ -6,8 +6,7 @@ static const struct tool_tags tags = {.name_close = "\">",
                                       .key_open = "<parameter name=\"",
                                       .key_close = "\">",
                                       .value_close = "</parameter>",
-                                      .end = "</invoke>",
-                                      .lines = true};
+                                      .end = "</invoke>"};
 
 const struct tool_family tool_family_minimax = {
     .name = "minimax",

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * read_tags.c - calls whose arguments stand in tags of their own. A value is text as it stands where the schema says so, else
  * JSON. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "serve/tools/family.h"
@@ -122,21 +121,29 @@ static size_t value_size(const struct tool_parser *p, bool *found)
     return size > 0 && tags->lines && begin[size - 1] == '\n' ? size - 1 : size;
 }
 
-/* A value that is no text: JSON, or text all the same where it is none. */
-static void add_json(struct tool_parser *p, const char *text, size_t size)
+/* A value that is no text: JSON, or what Python has for it (True, None), or text all the same where it is neither. */
+static void add_value(struct tool_parser *p, const char *text, size_t size)
 {
-    struct tool_bytes *to = &p->reading.call.arguments;
-    json_t *value = json_loadb(text, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
-    char *made = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    if (made) {
-        tool_bytes_add(to, made, strlen(made));
+    struct tool_bytes *to = &p->reading.call.arguments, *made = &p->reading.scratch;
+    struct tool_value *value = &p->reading.value;
+    enum tool_byte taken = TOOL_BYTE_TAKEN;
+    made->size = 0;
+    tool_value_begin(value, &tool_python, made);
+    for (size_t i = 0; i < size && taken == TOOL_BYTE_TAKEN; i++)
+        taken = i == 0 && text[i] == '(' ? TOOL_BYTE_WRONG : tool_value_put(value, text[i]);
+    while (size && strchr(" \n\t\r", text[size - 1]))
+        size--;
+    json_t *known = (taken == TOOL_BYTE_TAKEN || taken == TOOL_BYTE_LAST) && tool_value_end(value)
+                        ? json_loadb(made->data, made->size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL)
+                        : NULL;
+    if (known) {
+        tool_bytes_add(to, made->data, made->size);
     } else {
         tool_bytes_add(to, "\"", 1);
         tool_bytes_add_escaped(to, text, size);
         tool_bytes_add(to, "\"", 1);
     }
-    free(made);
-    json_decref(value);
+    json_decref(known);
 }
 
 static enum tool_step read_tagged(struct tool_parser *p)
@@ -148,7 +155,7 @@ static enum tool_step read_tagged(struct tool_parser *p)
     if (r->list)
         tool_bytes_add_escaped(&r->call.arguments, p->held + r->at, size);
     else if (found)
-        add_json(p, p->held + r->at, size);
+        add_value(p, p->held + r->at, size);
     if (r->list || found)
         r->at += size;
     if (!found)

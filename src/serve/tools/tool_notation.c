@@ -147,17 +147,22 @@ static void put_key(struct tool_writer *w, const char *key)
         serve_put(w->out, " [A-Za-z_] [A-Za-z0-9_]{0,63}");
 }
 
+static bool is_plain_boolean(const json_t *schema)
+{
+    const char *type = json_string_value(json_object_get(schema, "type"));
+    return type && !strcmp(type, "boolean") && !json_object_get(schema, "enum") && !json_object_get(schema, "const");
+}
+
 /* ---- Python ------------------------------------------------------------------------------------------------------ */
 
 static bool python_member(struct tool_writer *w, const char *name, const char *key, const json_t *schema,
                           const struct members *m)
 {
-    const char *type = json_string_value(json_object_get(schema, "type"));
     if (key && strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != strlen(key))
         return refuse(w, "a property's name is no name in Python");
     evbuffer_add_printf(w->out, "%s ::=", name);
     put_key(w, key);
-    if (type && !strcmp(type, "boolean") && !json_object_get(schema, "enum") && !json_object_get(schema, "const")) {
+    if (is_plain_boolean(schema)) {
         serve_put(w->out, " \"=\" (\"True\" | \"False\")\n");
         return true;
     }
@@ -247,7 +252,7 @@ static bool tags_member(struct tool_writer *w, const char *name, const char *key
                         const struct members *m)
 {
     const struct tool_tags *tags = m->form->tags;
-    const bool text = !schema || is_text(schema);
+    const bool text = !schema || is_text(schema), either = is_plain_boolean(schema);
     evbuffer_add_printf(w->out, "%s ::=", name);
     tool_write_text(w, tags->key_open);
     put_key(w, key);
@@ -259,12 +264,15 @@ static bool tags_member(struct tool_writer *w, const char *name, const char *key
         tool_write_text(w, tags->value_open);
     }
     serve_put(w->out, tags->lines ? " \"\\n\"" : "");
-    evbuffer_add_printf(w->out, text ? " %s-v" : " %s-root", name);
+    if (either)
+        serve_put(w->out, " (\"true\" | \"false\" | \"True\" | \"False\")");
+    else
+        evbuffer_add_printf(w->out, text ? " %s-v" : " %s-root", name);
     serve_put(w->out, tags->lines ? " \"\\n\"" : "");
     tool_write_text(w, tags->value_close);
-    serve_put(w->out, " \"\\n\"\n");
+    serve_put(w->out, " \"\\n\"?\n");
     if (!text)
-        return write_json(w, name, schema, m);
+        return either || write_json(w, name, schema, m);
     char value[112];
     snprintf(value, sizeof value, "%s-v", name);
     return write_raw(w, value, schema, tags->value_close);

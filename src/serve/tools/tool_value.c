@@ -238,7 +238,7 @@ static bool word_over(struct tool_value *v)
         return true;
     }
     for (size_t i = 0; i < sizeof constants / sizeof *constants; i++)
-        if (!strcmp(v->word, constants[i][0]) && (!constants[i][1] || v->dialect->python)) {
+        if (!strcmp(v->word, constants[i][0]) && (!constants[i][1] || v->dialect->python || v->dialect->bare)) {
             const char *word = constants[i][1] ? constants[i][1] : constants[i][0];
             say(v, word, strlen(word));
             return true;

@@ -15,7 +15,7 @@ struct tool_dialect {
     const char *quote;
     /* Python: texts also in ', True, False, None, and arguments as f(key=value). */
     bool python;
-    /* Keys are bare, and a word that is no number and no constant is a text. */
+    /* Keys are bare, and a word that is no number and no constant, also one of Python, is a text. */
     bool bare;
 };
 extern const struct tool_dialect tool_json, tool_python;

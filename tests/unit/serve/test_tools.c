@@ -161,6 +161,15 @@ static const char *const families[][2] = {
     {"<|tool_call_start|>", "Well. <|tool_call_start|>[go_to(city=\"Oslo\", n=2), stop-it()]<|tool_call_end|>"},
     {"<|tool_call|>",
      "Well. <|tool_call|>[{\"name\": \"go_to\", \"arguments\": " OSLO "}, {\"name\": \"stop-it\", \"arguments\": {}}]"},
+    {"<function name=\"<param name=\"",
+     "Well. <function name=\"go_to\"><param name=\"city\">Oslo</param><param name=\"n\">2</param></function>"
+     "<function name=\"stop-it\"></function>"},
+    {"<atem:invoke",
+     "Well. <atem:function_calls>\n<atem:invoke name=\"go_to\">\n<atem:parameter name=\"city\">Oslo</atem:parameter>\n"
+     "<atem:parameter name=\"n\">2</atem:parameter>\n</atem:invoke>\n<atem:invoke name=\"stop-it\">\n</atem:invoke>\n"
+     "</atem:function_calls>"},
+    {"<|function_call|>",
+     "Well. <|function_call|>{\"name\": \"go_to\", \"arguments\": " OSLO "}<|function_call|>{\"name\": \"stop-it\"}"},
     {"<TOOLCALL>", "Well. <TOOLCALL>[{\"name\": \"go_to\", \"arguments\": " OSLO
                    "}, {\"name\": \"stop-it\", \"arguments\": {}}]</TOOLCALL>"},
 };
