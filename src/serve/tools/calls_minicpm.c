@@ -6,7 +6,9 @@ static const struct tool_tags tags = {.name_close = "\">",
                                       .key_open = "<param name=\"",
                                       .key_close = "\">",
                                       .value_close = "</param>",
-                                      .end = "</function>"};
+                                      .end = "</function>",
+                                      .wrap_open = "<![CDATA[",
+                                      .wrap_close = "]]></param>"};
 
 const struct tool_family tool_family_minicpm = {
     .name = "minicpm",

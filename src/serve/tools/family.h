@@ -70,6 +70,9 @@ struct tool_tags {
     bool typed;
     /* One line end before and after a value is none of it. */
     bool lines;
+    /* A value may stand within these, which are none of it; the second one ends with value_close. */
+    const char *wrap_open;
+    const char *wrap_close;
 };
 
 struct tool_writer;

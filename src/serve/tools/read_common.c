@@ -112,17 +112,17 @@ bool tool_call_name(struct tool_parser *p, const char *name, size_t size)
         return false;
     memcpy(whole, name, size);
     whole[size] = '\0';
-    r->function = toolset_offers(p->tools, whole);
-    for (const char *dot = strchr(whole, '.'); !r->function && dot; dot = strchr(dot + 1, '.')) {
-        memmove(whole, dot + 1, strlen(dot)); /* functions.NAME */
-        dot = whole;
-        r->function = toolset_offers(p->tools, whole);
+    const char *own = whole;
+    r->function = toolset_offers(p->tools, own);
+    for (const char *dot; !r->function && (dot = strchr(own, '.')) != NULL;) { /* functions.NAME */
+        own = dot + 1;
+        r->function = toolset_offers(p->tools, own);
     }
     if (!r->function)
         return false;
-    snprintf(r->call.name, sizeof r->call.name, "%.70s", whole);
+    snprintf(r->call.name, sizeof r->call.name, "%.70s", own);
     if (p->tools->family->ids == TOOL_IDS_NUMBERED)
-        number_id(p, whole, number, r->call.id, sizeof r->call.id);
+        number_id(p, own, number, r->call.id, sizeof r->call.id);
     else
         make_id(p->tools, r->call.id, sizeof r->call.id);
     r->named = true;

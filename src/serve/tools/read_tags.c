@@ -104,17 +104,23 @@ static enum tool_step read_key(struct tool_parser *p, bool over)
     return TOOL_NEXT;
 }
 
+/* What ends the value that is being read. */
+static const char *close_of(const struct tool_reading *r)
+{
+    return r->wrapped ? r->form->tags->wrap_close : r->form->tags->value_close;
+}
+
 /* How much of the held text is certainly the value's: what ends it, or may, comes after. *found: the end is there. */
 static size_t value_size(const struct tool_parser *p, bool *found)
 {
     const struct tool_reading *r = &p->reading;
     const struct tool_tags *tags = r->form->tags;
-    const char *begin = p->held + r->at, *close = strstr(begin, tags->value_close);
-    const size_t there = p->n_held - r->at, n = strlen(tags->value_close);
+    const char *begin = p->held + r->at, *end = close_of(r), *close = strstr(begin, end);
+    const size_t there = p->n_held - r->at, n = strlen(end);
     size_t size = close ? (size_t)(close - begin) : there;
     *found = close != NULL;
     for (size_t k = n - 1 < there ? n - 1 : there; !close && k > 0; k--)
-        if (!memcmp(begin + there - k, tags->value_close, k)) {
+        if (!memcmp(begin + there - k, end, k)) {
             size = there - k;
             break;
         }
@@ -162,8 +168,24 @@ static enum tool_step read_tagged(struct tool_parser *p)
         return TOOL_MORE;
     if (r->list)
         tool_bytes_add(&r->call.arguments, "\"", 1);
-    r->at += strspn(p->held + r->at, tags->lines ? "\n" : "") + strlen(tags->value_close);
+    r->at += strspn(p->held + r->at, tags->lines ? "\n" : "") + strlen(close_of(r));
     r->phase = KEYS;
+    return TOOL_NEXT;
+}
+
+/* What stands before a value and is none of it. */
+static enum tool_step begin_value(struct tool_parser *p, bool over)
+{
+    struct tool_reading *r = &p->reading;
+    const struct tool_tags *tags = r->form->tags;
+    if (r->at == p->n_held)
+        return TOOL_MORE;
+    r->at += tags->lines && p->held[r->at] == '\n';
+    const enum tool_step step = tags->wrap_open ? tool_expect(p, tags->wrap_open, over) : TOOL_NOT;
+    if (step == TOOL_MORE)
+        return TOOL_MORE;
+    r->wrapped = step == TOOL_NEXT;
+    r->phase = VALUE;
     return TOOL_NEXT;
 }
 
@@ -180,10 +202,7 @@ enum tool_step tool_read_tags(struct tool_parser *p, bool over)
             if (step == TOOL_MORE)
                 r->at = before;
         } else if (r->phase == LINE) {
-            if (r->at == p->n_held)
-                return TOOL_MORE;
-            r->at += r->form->tags->lines && p->held[r->at] == '\n';
-            r->phase = VALUE;
+            step = begin_value(p, over);
         } else {
             step = read_tagged(p);
         }

@@ -277,7 +277,7 @@ bool tool_call_end(struct tool_parser *p)
         return false;
     if (r->call.arguments.size == 0)
         tool_bytes_add(&r->call.arguments, "{}", 2);
-    if (!r->told && !r->mute) { /* nothing but the whole is known to be JSON */
+    if (!r->told && !r->mute && !guarded(p)) { /* nothing but the whole is known to be JSON */
         json_t *value = r->call.arguments.failed
                             ? NULL
                             : json_loadb(r->call.arguments.data, r->call.arguments.size, JSON_REJECT_DUPLICATES, NULL);
@@ -312,6 +312,8 @@ static void fail_call(struct tool_parser *p, bool over)
 {
     struct tool_reading *r = &p->reading;
     const size_t sign = strlen(r->form->sign);
+    if (r->named && r->began && guarded(p))
+        tell_call(p);
     if (r->told)
         r->raw = r->at;
     const bool sole = r->raw == 0 && !(is_headed(p) && strncmp(p->held, r->form->sign, sign) != 0);

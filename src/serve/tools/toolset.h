@@ -63,6 +63,8 @@ struct tool_reading {
     size_t raw;
     int phase;
     bool list;
+    /* The value of a tag is wrapped. */
+    bool wrapped;
     /* The call that is being read; it is no call before it has its name. */
     struct tool_call call;
     bool named;

@@ -198,6 +198,7 @@ static void test_alone(void **state)
     check(llama, "<|python_tag|>go_to.call(city=\"Oslo\")", "[go_to{\"city\":\"Oslo\"}]");
     check(llama, "<|python_tag|>{\"name\": \"go_to\", \"parameters\": {\"n\": 1}}", "[go_to{\"n\":1}]");
     check(llama, "[go_to(city='Oslo', n=2), stop-it()]", "[go_to{\"city\":\"Oslo\",\"n\":2}][stop-it{}]");
+    check(llama, "<|python_tag|>go_to.(n=1)", "text:<|python_tag|>go_to.(n=1)");
     check(llama, "[1, 2] is a list", "text:[1, 2] is a list");
     check("", "{\"name\": \"go_to\", \"arguments\": {\"n\": 1}}", "[go_to{\"n\":1}]");
     check("", " \n{\"name\": \"go_to\", \"arguments\": {\"n\": 1}}", "[go_to{\"n\":1}]");
