@@ -292,5 +292,62 @@ class Families(unittest.TestCase):
         self.assertEqual((status, answer["error"]["param"]), (400, "tools"))
 
 
+HISTORY = [{"role": "user", "content": "Weather?"},
+           {"role": "assistant", "content": None, "tool_calls": [
+               {"id": "call_1", "type": "function", "function": {"name": "go", "arguments": "{\"to\": \"N\"}"}},
+               {"id": "call_2", "type": "function", "function": {"name": "go", "arguments": "{}"}}]},
+           {"role": "tool", "tool_call_id": "call_1", "content": "3"}, {"role": "tool", "tool_call_id": "call_2", "content": "4"}]
+
+
+class Histories(unittest.TestCase):
+    """Calls and results go back as the template wants them."""
+
+    TEMPLATES = {
+        "objects": "{{ tools }}<tool_call>{% for m in messages %}{{ m.name }}{% for c in m.tool_calls %}{{ c.function.arguments.items() | list }}{% endfor %}"
+                   "{{ m.content }};{% endfor %}",
+        "texts": "{{ tools }}<tool_call>{% for m in messages %}{% for c in m.tool_calls %}{{ '!' + c.function.arguments }}{% endfor %}{{ m.content }};{% endfor %}",
+        "nine": "{{ tools }}[ARGS]{% for m in messages %}{% for c in m.tool_calls %}{{ c.id }} {% endfor %}{{ m.tool_call_id }};{% endfor %}",
+        "knows_nothing": "{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}",
+        "refuses_system": "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ m.role }}:{{ m.content }};{% endfor %}",
+    }
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        paths = [os.path.join(cls.folder.name, name) for name in cls.TEMPLATES]
+        for path, template in zip(paths, cls.TEMPLATES.values()):
+            shutil.copytree(FABLE, path)
+            with open(os.path.join(path, "chat_template.jinja"), "w", encoding="utf-8") as f:
+                f.write(template)
+        cls.server = Server(*paths)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.__exit__()
+        cls.folder.cleanup()
+
+    def render(self, name, tools=BRIEF):
+        status, answer = self.server.ask("/apply-template", {"model": name, "messages": HISTORY, "tools": tools})
+        self.assertEqual(status, 200, answer)
+        return answer["prompt"]
+
+    def test_arguments(self):
+        self.assertIn("('to', 'N')", self.render("objects"))
+        self.assertIn("go3;go4;", self.render("objects"))
+        self.assertIn('!{"to": "N"}!{}', self.render("texts"))
+
+    def test_ids(self):
+        ids = self.render("nine").split("[ARGS]")[1].replace(";", " ").split()
+        self.assertEqual((len(ids), ids[:2]), (4, ids[2:]))
+        self.assertTrue(all(len(i) == 9 and i.isalnum() for i in ids) and ids[0] != ids[1], ids)
+
+    def test_text(self):
+        known = self.render("knows_nothing")
+        self.assertTrue(known.startswith("system:You may call"), known)
+        self.assertIn('assistant:{"name": "go", "arguments": {"to": "N"}}\n{"name": "go", "arguments": {}};user:3\n4;', known)
+        refused = self.render("refuses_system")
+        self.assertTrue(refused.startswith("user:Weather?\n\nYou may call"), refused)
+
+
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1])
