@@ -8,8 +8,8 @@
 
 #include "cli.h"
 #include "print.h"
-#include "writing/prompt.h"
 #include "source.h"
+#include "writing/prompt.h"
 
 /* Makes a request of standard input, which is one text of JSON or what the user says. */
 static int render(const struct cli_source *source, const struct tare_template_request *asked)

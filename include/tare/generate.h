@@ -63,7 +63,8 @@ TARE_API void tare_grammar_state_free(tare_grammar_state *state);
 
 /*
  * Set the logits of ids that may not come next to -INFINITY. These are the ids that do not continue the text by the
- * grammar, special and empty ones, and the ids that end a text, unless the text may end here.
+ * grammar, special and empty ones, unless it names them or leaves the text free (docs/grammar.md), and the ids that end
+ * a text, unless the text may end here.
  *
  *   logits   vocabulary numbers, changed in place
  *   allowed  receives how many ids may come next, 0 only where the vocabulary cannot spell what must follow; may be

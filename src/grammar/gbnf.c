@@ -254,6 +254,88 @@ static enum tare_code read_class(struct reader *r, struct sequence *s, bool any)
     return code;
 }
 
+/* ---- tokens and free text ---------------------------------------------------------------------------------------- */
+
+/* <[ID]> is the special id of that number, <[*]> any of them. */
+static enum tare_code read_token(struct reader *r, struct sequence *s)
+{
+    unsigned char bytes[TARE_MARK_BYTES];
+    int64_t id = 0;
+    const bool any = take(r, "*");
+    const size_t from = r->at;
+    for (; !any && peek(r) >= '0' && peek(r) <= '9' && id < 1000000; r->at++)
+        id = id * 10 + (peek(r) - '0');
+    if ((!any && (r->at == from || id >= 4000000)) || !take(r, "]>"))
+        return wrong(r, "a token is <[ID]> with a number below 4000000, or <[*]>");
+    r->rules->marks = true;
+    tare_mark_spell((int32_t)id, bytes);
+    enum tare_code code = TARE_OK;
+    for (size_t i = 0; i < sizeof bytes && !code; i++)
+        code =
+            add_item(r, s,
+                     any && i ? (struct tare_item){TARE_ITEM_BYTES, TARE_MARK_ZERO, TARE_MARK_ZERO + TARE_MARK_BASE - 1}
+                              : (struct tare_item){TARE_ITEM_BYTES, bytes[i], bytes[i]});
+    return code;
+}
+
+/* A word of literals and tokens; of one alone outside a group. */
+static enum tare_code read_word(struct reader *r, bool group, struct sequence *s)
+{
+    enum tare_code code = TARE_OK;
+    bool found = true;
+    for (size_t n = 0; !code && found && (group || n == 0); n++) {
+        skip(r, group);
+        if (take(r, "\""))
+            code = read_literal(r, s);
+        else if (take(r, "<["))
+            code = read_token(r, s);
+        else
+            found = false;
+        if (!code && !found && n == 0)
+            code = wrong(r, "after ~ comes a word of literals and tokens, or several in parentheses with | between");
+    }
+    for (size_t i = 0; i < s->n && !code; i++)
+        if (s->items[i].low != s->items[i].high)
+            code = wrong(r, "<[*]> cannot stand in a word after ~");
+    return code;
+}
+
+/* ~"word" is any text, special ids too, in which the word does not occur; ~("a" | "b") that with neither; ~"" any. A word
+ * after ^ is only kept from beginning the text. */
+static enum tare_code read_without(struct reader *r, struct sequence *s)
+{
+    struct sequence all = {0};
+    size_t sizes[64], n = 0;
+    bool first[64];
+    const bool group = take(r, "(");
+    enum tare_code code = TARE_OK;
+    do {
+        const size_t from = all.n;
+        skip(r, group);
+        first[n % 64] = take(r, "^");
+        code = n == sizeof sizes / sizeof *sizes ? wrong(r, "more than 64 words after ~") : read_word(r, group, &all);
+        if (!code)
+            sizes[n++] = all.n - from;
+    } while (!code && group && take(r, "|"));
+    if (!code && group && !take(r, ")"))
+        code = wrong(r, "a group that is not closed");
+    if (!code && all.n > 4000)
+        code = wrong(r, "the words after ~ have more than 4000 bytes");
+    unsigned char *bytes = malloc(all.n + 1);
+    for (size_t i = 0; bytes && i < all.n; i++)
+        bytes[i] = (unsigned char)all.items[i].low;
+    free(all.items);
+    if (!code && !bytes)
+        code = tare_fail_memory(r->err);
+    if (!code) {
+        const uint32_t rule = tare_without_rule(r->rules, bytes, sizes, first, n);
+        r->rules->marks = true;
+        code = rule == UINT32_MAX ? full(r) : add_item(r, s, (struct tare_item){TARE_ITEM_RULE, rule, 0});
+    }
+    free(bytes);
+    return code;
+}
+
 /* ---- counts ------------------------------------------------------------------------------------------------------ */
 
 static enum tare_code read_number(struct reader *r, int64_t *number)
@@ -390,8 +472,12 @@ static enum tare_code read_item(struct reader *r, struct sequence *s, bool *foun
         return read_class(r, s, true);
     if (take(r, "("))
         return read_group(r, s);
+    if (take(r, "<["))
+        return read_token(r, s);
+    if (take(r, "~"))
+        return read_without(r, s);
     if (peek(r) == '<' || peek(r) == '!')
-        return wrong(r, "tokens (<...>) are not part of this dialect");
+        return wrong(r, "tokens are <[ID]> or <[*]> in this dialect");
     *found = false;
     return TARE_OK;
 }

@@ -2,6 +2,7 @@
  * grammar.h - a grammar in the form it runs in, and what its files share. docs/grammar.md has the language.
  *
  *   gbnf.c     text -> rules of bytes; schema*.c  JSON schema -> that text
+ *   without.c  rules for texts in which some words do not occur
  *   sound.c    refuses left recursion and rules that no text can end
  *   machine.c  sets of stacks -> states of an automaton over bytes, made as they are met
  *   tokens.c   the vocabulary as a tree of bytes;  mask.c  the ids that a state allows, and the public functions
@@ -35,6 +36,8 @@ struct tare_rules {
     struct tare_rule *rules; /* the first one defined is not special: "root" is */
     size_t n_items, items_room, n_rules, rules_room;
     uint32_t root;
+    /* It speaks of special ids, or of text that is free, so that these have bytes too. */
+    bool marks;
     struct tare_map names, classes;
     struct tare_arena arena;
 };
@@ -59,6 +62,15 @@ bool tare_points_add(struct tare_points *points, uint32_t low, uint32_t high); /
 bool tare_points_settle(struct tare_points *points, bool negated);             /* sort, join, perhaps turn round */
 /* The rule that matches one character of the set in UTF-8; the same set gives the same rule. */
 uint32_t tare_points_rule(struct tare_rules *rules, const struct tare_points *points);
+
+/* The rule of all texts in which none of n words occurs, or, of those that are `first`, begins the text; UINT32_MAX when
+ * they are too long or no memory. The words' bytes follow one another. */
+uint32_t tare_without_rule(struct tare_rules *rules, const unsigned char *words, const size_t *sizes, const bool *first,
+                           size_t n);
+
+/* In a grammar with marks a special id has bytes that no text has: a first one, and the digits of its number. */
+enum { TARE_MARK_FIRST = 0xff, TARE_MARK_ZERO = 0xf8, TARE_MARK_BASE = 7, TARE_MARK_DIGITS = 8, TARE_MARK_BYTES };
+void tare_mark_spell(int32_t id, unsigned char bytes[TARE_MARK_BYTES]);
 
 /* Writes a JSON schema as GBNF; docs/grammar.md says which schemas. */
 enum tare_code tare_schema_write(struct tare_text *gbnf, const char *text, size_t size, struct tare_error *err);
@@ -100,7 +112,7 @@ struct tare_token_tree {
     char *bytes;
     size_t deepest; /* bytes of the longest token */
 };
-enum tare_code tare_token_tree_make(struct tare_token_tree *tree, const tare_tokenizer *tokenizer,
+enum tare_code tare_token_tree_make(struct tare_token_tree *tree, const tare_tokenizer *tokenizer, bool marks,
                                     struct tare_error *err);
 void tare_token_tree_release(struct tare_token_tree *tree);
 

@@ -65,7 +65,7 @@ enum tare_code tare_grammar_open(tare_grammar **grammar, const tare_tokenizer *t
     if (!code)
         code = tare_gbnf_read(&g->rules, made ? made : text, made ? strlen(made) : size, err);
     if (!code)
-        code = tare_token_tree_make(&g->tree, tokenizer, err);
+        code = tare_token_tree_make(&g->tree, tokenizer, g->rules.marks, err);
     free(made);
     if (code)
         tare_grammar_free(g);

@@ -21,8 +21,16 @@ static int by_bytes(const void *a, const void *b)
     return order ? order : x->size != y->size ? (x->size < y->size ? -1 : 1) : (x->id > y->id) - (x->id < y->id);
 }
 
-/* Spells all ids: the bytes of id i are bytes[offsets[i] .. offsets[i + 1]). Ids that end a text have none. */
-static enum tare_code spell(struct tare_token_tree *tree, const struct tare_tokenizer *tokenizer,
+void tare_mark_spell(int32_t id, unsigned char bytes[TARE_MARK_BYTES])
+{
+    bytes[0] = TARE_MARK_FIRST;
+    for (int i = TARE_MARK_DIGITS; i > 0; i--, id /= TARE_MARK_BASE)
+        bytes[i] = (unsigned char)(TARE_MARK_ZERO + id % TARE_MARK_BASE);
+}
+
+/* Spells all ids: the bytes of id i are bytes[offsets[i] .. offsets[i + 1]). Ids that end a text have none, and those that
+ * add nothing to a text have some only with `marks`. */
+static enum tare_code spell(struct tare_token_tree *tree, const struct tare_tokenizer *tokenizer, bool marks,
                             struct tare_error *err)
 {
     struct tare_text one = {0}, all = {0};
@@ -32,7 +40,12 @@ static enum tare_code spell(struct tare_token_tree *tree, const struct tare_toke
     if (!tree->offsets)
         return tare_fail_memory(err);
     for (size_t id = 0; id < n && !code; id++) {
+        unsigned char mark[TARE_MARK_BYTES];
         code = tare_token_spell(tokenizer, (int32_t)id, &one, err);
+        if (!code && marks && one.size == 0) {
+            tare_mark_spell((int32_t)id, mark);
+            tare_text_add(&one, (const char *)mark, sizeof mark);
+        }
         if (!code && all.size + one.size > UINT32_MAX / 2)
             code = tare_fail(err, TARE_E_FORMAT, "tokenizer.json", "tokens of more than 2 GB");
         if (!code && !tare_tokenizer_ends(tokenizer, (int32_t)id) && one.size) {
@@ -82,10 +95,10 @@ static bool plant(struct tare_token_tree *tree, const struct token *tokens, uint
     return true;
 }
 
-enum tare_code tare_token_tree_make(struct tare_token_tree *tree, const tare_tokenizer *tokenizer,
+enum tare_code tare_token_tree_make(struct tare_token_tree *tree, const tare_tokenizer *tokenizer, bool marks,
                                     struct tare_error *err)
 {
-    enum tare_code code = spell(tree, tokenizer, err);
+    enum tare_code code = spell(tree, tokenizer, marks, err);
     struct token *tokens = calloc(tree->n_ids + 1, sizeof *tokens);
     uint32_t *open = calloc(tree->deepest + 1, sizeof *open);
     tree->ids = calloc(tree->n_ids + 1, sizeof *tree->ids);

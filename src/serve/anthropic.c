@@ -157,6 +157,17 @@ static void put_head(const struct serve_job *job, struct evbuffer *out)
     serve_put(out, ",\"content\":[");
 }
 
+/* Arguments as JSON; of a call that is cut there are none. */
+static void put_input(const struct tool_call *call, struct evbuffer *out)
+{
+    json_t *value = json_loadb(call->arguments.data ? call->arguments.data : "", call->arguments.size, 0, NULL);
+    if (value)
+        evbuffer_add(out, call->arguments.data, call->arguments.size);
+    else
+        serve_put(out, "{}");
+    json_decref(value);
+}
+
 static void whole(struct serve_job *job, struct evbuffer *out)
 {
     struct serve_choice *c = &job->choices[0];
@@ -177,7 +188,7 @@ static void whole(struct serve_job *job, struct evbuffer *out)
         const struct tool_call *call = &c->parser.calls[i];
         evbuffer_add_printf(out, "%s{\"type\":\"tool_use\",\"id\":\"%s\",\"name\":\"%s\",\"input\":", n++ ? "," : "",
                             call->id, call->name);
-        evbuffer_add(out, call->arguments, call->size);
+        put_input(call, out);
         serve_put(out, "}");
     }
     serve_put(out, "],");
@@ -244,6 +255,10 @@ static void piece(struct serve_job *job, size_t choice, const struct tool_piece 
                                          [TOOL_THOUGHT] = "{\"type\":\"thinking_delta\",\"thinking\":",
                                          [TOOL_ARGUMENTS] = "{\"type\":\"input_json_delta\",\"partial_json\":"};
     (void)choice;
+    if (p->kind == TOOL_CALL_END) {
+        close_block(job, out);
+        return;
+    }
     open_block(job, p, out);
     if (p->kind == TOOL_CALL)
         return;

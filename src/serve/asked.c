@@ -21,6 +21,7 @@ void serve_asked_release(struct serve_asked *a)
     free(a->stops);
     free(a->stop_sizes);
     tare_grammar_free(a->grammar);
+    tare_text_free(a->format);
     for (size_t i = 0; i < a->n_prompts; i++) {
         free(a->prompts[i].ids);
         free(a->prompts[i].text);
@@ -149,14 +150,19 @@ static char *format_schema(const json_t *body, struct serve_failure *f)
     return NULL;
 }
 
-static bool take_format(struct serve_job *job)
+/* A schema becomes a grammar at once, so that one that is not understood is refused before any work. What an answer of a chat
+ * is to be is known only with its prompt; prepare.c. */
+static bool take_format(struct serve_job *job, bool chat)
 {
+    struct serve_asked *a = &job->asked;
     struct tare_error err = {0};
     char *schema = format_schema(job->body, &job->failure);
     if (!schema)
         return !job->failure.status;
-    const enum tare_code code = tare_grammar_open(&job->asked.grammar, job->model->tokenizer, TARE_GRAMMAR_SCHEMA,
-                                                  schema, strlen(schema), &err);
+    enum tare_code code = tare_grammar_from_schema(&a->format, schema, strlen(schema), &err);
+    if (!code && !chat)
+        code = tare_grammar_open(&a->grammar, job->model->tokenizer, TARE_GRAMMAR_GBNF, a->format, strlen(a->format),
+                                 &err);
     free(schema);
     return !code || serve_fail(&job->failure, code == TARE_E_MEMORY ? 503 : 400, "response_format",
                                "The schema is not understood: %s%s%.300s", err.where, *err.where ? ": " : "", err.text);
@@ -239,11 +245,5 @@ bool serve_asked_take(struct serve_job *job, bool chat)
         return false;
     if (chat && !toolset_take(&a->tools, body, job->model->family, f))
         return false;
-    if (!take_format(job))
-        return false;
-    if (!a->tools.forced)
-        return true;
-    tare_grammar_free(a->grammar); /* there is no content beside a call that is required */
-    a->grammar = NULL;
-    return toolset_grammar(&a->tools, job->model->tokenizer, &a->grammar, f);
+    return take_format(job, chat);
 }

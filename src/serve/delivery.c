@@ -33,6 +33,7 @@ void serve_job_free(struct serve_job *job)
         }
         tare_stream_free(c->pieces);
         tool_parser_release(&c->parser);
+        tool_bytes_release(&c->held);
     }
     job->serve->n_jobs--;
     *job->link = job->after;
@@ -128,18 +129,82 @@ struct telling {
     struct evbuffer *out;
 };
 
+static void give(const struct telling *t, const struct tool_piece *piece)
+{
+    struct serve_choice *c = &t->job->choices[t->choice];
+    if (piece->kind == TOOL_TEXT || piece->kind == TOOL_THOUGHT) {
+        if (!piece->size)
+            return;
+        serve_commit_logprobs(c);
+        evbuffer_add(piece->kind == TOOL_TEXT ? c->text : c->reasoning, piece->text, piece->size);
+    }
+    if (t->job->streaming && t->job->route->form->piece)
+        t->job->route->form->piece(t->job, t->choice, piece, t->out);
+}
+
+/* Gives out the first n bytes of what is held of a content. */
+static void give_held(const struct telling *t, size_t n)
+{
+    struct tool_bytes *held = &t->job->choices[t->choice].held;
+    const struct tool_piece piece = {.kind = TOOL_TEXT, .text = held->data, .size = n};
+    if (!n)
+        return;
+    give(t, &piece);
+    memmove(held->data, held->data + n, held->size - n);
+    held->size -= n;
+}
+
+/* A text of `stop` that ends after `size` bytes; otherwise *begun is how many bytes at the end one may begin with. */
+static bool stops_at(const struct serve_asked *a, const char *text, size_t size, size_t *found, size_t *begun)
+{
+    size_t longest = 0;
+    *begun = 0;
+    for (size_t i = 0; i < a->n_stops; i++) {
+        const size_t n = a->stop_sizes[i];
+        if (n <= size && n > longest && !memcmp(text + size - n, a->stops[i], n)) {
+            longest = n;
+            *found = i;
+        }
+        for (size_t k = n - 1 < size ? n - 1 : size; k > *begun; k--)
+            if (!memcmp(text + size - k, a->stops[i], k))
+                *begun = k;
+    }
+    return longest > 0;
+}
+
+/* The content of a chat: it ends before the first text of `stop`, and the engine is told that no more is wanted. */
+static void give_content(const struct telling *t, const struct tool_piece *piece)
+{
+    struct serve_job *job = t->job;
+    struct serve_choice *c = &job->choices[t->choice];
+    size_t at = c->held.size, found = 0, begun = 0;
+    tool_bytes_add(&c->held, piece->text, piece->size);
+    while (at++ < c->held.size) {
+        if (!stops_at(&job->asked, c->held.data, at, &found, &begun))
+            continue;
+        give_held(t, at - job->asked.stop_sizes[found]);
+        c->held.size = 0;
+        c->stopped = true;
+        c->stop = found;
+        atomic_store(&job->runs[t->choice].leave, true);
+        serve_engine_wake(job->model->engine);
+        return;
+    }
+    give_held(t, c->held.size - begun);
+}
+
 static void tell(void *user, const struct tool_piece *piece)
 {
     const struct telling *t = user;
     struct serve_choice *c = &t->job->choices[t->choice];
-    if (piece->kind == TOOL_TEXT || piece->kind == TOOL_THOUGHT) {
-        if (piece->size)
-            serve_commit_logprobs(c);
-        if (piece->size)
-            evbuffer_add(piece->kind == TOOL_TEXT ? c->text : c->reasoning, piece->text, piece->size);
+    if (c->stopped)
+        return;
+    if (piece->kind == TOOL_TEXT && t->job->asked.tools.family && t->job->asked.n_stops) {
+        give_content(t, piece);
+        return;
     }
-    if (t->job->streaming && t->job->route->form->piece)
-        t->job->route->form->piece(t->job, t->choice, piece, t->out);
+    give_held(t, c->held.size); /* no stop goes on behind a call */
+    give(t, piece);
 }
 
 static void started(struct serve_job *job, const struct serve_event *e, struct evbuffer *out)
@@ -180,6 +245,8 @@ static void stepped(struct serve_job *job, const struct serve_event *e, struct e
     struct serve_choice *c = &job->choices[e->run->index];
     struct telling t = {job, e->run->index, out};
     const double now = serve_now();
+    if (c->stopped) /* the engine has not seen yet that no more is wanted */
+        return;
     if (e->id >= 0) {
         struct measures *m = &job->serve->measures;
         measures_see(job->last > 0 ? &m->inter_token : &m->first_token,
@@ -193,10 +260,11 @@ static void stepped(struct serve_job *job, const struct serve_event *e, struct e
         return;
     if (c->pending[0])
         serve_take_logprobs(job, c, e);
+    const bool thought = tool_parser_thinks(&c->parser);
     const size_t thoughts = evbuffer_get_length(c->reasoning);
     tool_parser_put(&c->parser, e->text, e->bytes, tell, &t);
     put_mark(job, &t, e);
-    c->reasoning_tokens += e->id >= 0 && evbuffer_get_length(c->reasoning) > thoughts;
+    c->reasoning_tokens += e->id >= 0 && (thought || evbuffer_get_length(c->reasoning) > thoughts);
 }
 
 static void fail_run(struct serve_job *job, const struct serve_event *e)
@@ -212,13 +280,17 @@ static void ended(struct serve_job *job, const struct serve_event *e, struct evb
     struct serve_choice *c = &job->choices[e->run->index];
     struct telling t = {job, e->run->index, out};
     job->n_ended++;
-    c->finish = e->finish;
-    c->stop = e->stop;
-    if (e->finish == TARE_FINISH_FAILED)
+    c->finish = c->stopped ? TARE_FINISH_STOP : e->finish;
+    c->stop = c->stopped ? c->stop : e->stop;
+    if (e->finish == TARE_FINISH_FAILED && !c->stopped)
         fail_run(job, e);
     if (!job->connection || job->failure.status)
         return;
     tool_parser_end(&c->parser, tell, &t);
+    if (!c->stopped)
+        give_held(&t, c->held.size);
+    if (c->stopped)
+        c->finish = TARE_FINISH_STOP;
     if (c->finish != TARE_FINISH_STOP)
         serve_commit_logprobs(c);
     if (job->streaming && job->route->form->choice_end)

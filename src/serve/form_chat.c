@@ -52,6 +52,8 @@ static void choice_begin(struct serve_job *job, size_t choice, struct evbuffer *
 
 static void piece(struct serve_job *job, size_t choice, const struct tool_piece *p, struct evbuffer *out)
 {
+    if (p->kind == TOOL_CALL_END)
+        return;
     open_chunk(job, choice, out);
     if (p->kind == TOOL_TEXT || p->kind == TOOL_THOUGHT) {
         serve_put(out, p->kind == TOOL_TEXT ? "\"content\":" : "\"reasoning_content\":");
@@ -94,7 +96,7 @@ static void put_calls(const struct serve_choice *c, struct evbuffer *out)
         const struct tool_call *call = &c->parser.calls[i];
         evbuffer_add_printf(out, "%s{\"id\":\"%s\",\"type\":\"function\",\"function\":{\"name\":\"%s\",\"arguments\":",
                             i ? "," : "", call->id, call->name);
-        serve_put_json(out, call->arguments, call->size);
+        serve_put_json(out, call->arguments.data ? call->arguments.data : "", call->arguments.size);
         serve_put(out, "}}");
     }
     serve_put(out, "]");

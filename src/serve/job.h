@@ -10,7 +10,7 @@
 #include "serve/engine.h"
 #include "serve/failure.h"
 #include "serve/http.h"
-#include "serve/toolset.h"
+#include "serve/tools/toolset.h"
 
 struct serve;
 struct serve_job;
@@ -58,6 +58,8 @@ struct serve_asked {
     bool include_usage;
     bool ignore_eos;
     tare_grammar *grammar;
+    /* The grammar of response_format as GBNF; NULL: none. */
+    char *format;
     struct toolset tools;
     struct serve_prompt *prompts;
     size_t n_prompts;
@@ -76,6 +78,9 @@ struct serve_choice {
     tare_stream *pieces;
     size_t offset;
     struct tool_parser parser;
+    /* Of a chat, whose stops are looked for in the content alone: what may be the beginning of one is held. */
+    struct tool_bytes held;
+    bool stopped;
     int64_t tokens;
     int64_t reasoning_tokens;
     double sum_logprob;

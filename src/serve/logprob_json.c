@@ -193,7 +193,7 @@ int64_t serve_job_prompt_tokens(const struct serve_job *job)
 const char *serve_finish_word(const struct serve_job *job, size_t choice)
 {
     const struct serve_choice *c = &job->choices[choice];
-    if (c->parser.n_calls)
+    if (c->parser.n_calls && !c->parser.cut)
         return "tool_calls";
     return c->finish == TARE_FINISH_END || c->finish == TARE_FINISH_STOP || c->finish == TARE_FINISH_GRAMMAR ? "stop"
                                                                                                              : "length";

@@ -73,8 +73,8 @@ static void fill_run(struct serve_job *job, size_t i, size_t of, const struct se
     run->sampling.seed += number;
     run->options = defaults;
     run->options.max_tokens = a->max_tokens < 0 ? 0 : a->max_tokens == 0 ? -1 : a->max_tokens;
-    run->options.stops = a->tools.forced ? NULL : a->stops;
-    run->options.n_stops = a->tools.forced ? 0 : a->n_stops;
+    run->options.stops = a->stops;
+    run->options.n_stops = a->tools.family ? 0 : a->n_stops; /* those of a chat are not of its thoughts and calls */
     run->options.stop_sizes = a->stop_sizes;
     run->options.grammar = a->grammar;
     run->options.ignore_ends = a->ignore_eos;
@@ -201,58 +201,83 @@ bool serve_prepare_embeddings(struct serve_job *job)
 
 /* ---- chat -------------------------------------------------------------------------------------------------------- */
 
+/* One try to render messages. */
+static enum tare_code render_as(struct serve_job *job, struct tare_template_request *request,
+                                const struct messages_form *form, char **text, size_t *size, struct tare_error *err)
+{
+    char *messages = messages_normal(job->body, form, &job->failure);
+    request->messages = messages;
+    const enum tare_code code =
+        messages ? tare_template_render(job->model->chat, request, text, size, err) : TARE_E_ARGUMENT;
+    free(messages);
+    return code;
+}
+
 bool serve_render(struct serve_job *job, bool tools, char **text, size_t *size)
 {
     struct tare_template_request request = TARE_TEMPLATE_REQUEST_INIT;
-    struct tare_error err = {0};
+    struct tare_error err = {0}, again = {0};
     char clock[40] = "";
     const time_t now = time(NULL);
     struct tm tm;
     const json_t *offered = tools ? job->asked.tools.list : NULL;
-    char *messages = messages_normal(job->body, job->model->describes ? offered : NULL, &job->failure);
+    struct messages_form form = {.tools = job->model->describes ? offered : NULL,
+                                 .plain = job->model->describes || job->model->plain,
+                                 .short_ids = tool_family_short_ids(job->model->family)};
     char *variables = NULL, *list = NULL;
-    if (!messages || !messages_variables(job->body, &variables, &job->failure)) {
-        free(messages);
+    if (!messages_variables(job->body, &variables, &job->failure))
         return false;
-    }
     if (localtime_r(&now, &tm) && strftime(clock, sizeof clock, "%Y-%m-%dT%H:%M:%S", &tm))
         request.clock = clock;
     if (offered)
         list = json_dumps(offered, JSON_COMPACT);
-    request.messages = messages;
     request.tools = list;
     request.variables = variables;
     request.add_generation_prompt = true;
-    const enum tare_code code = tare_template_render(job->model->chat, &request, text, size, &err);
-    free(messages);
+    enum tare_code code = render_as(job, &request, &form, text, size, &err);
+    if (code && code != TARE_E_MEMORY && !job->failure.status) { /* what it says of the first form is what counts */
+        form.second = true;
+        code = render_as(job, &request, &form, text, size, &again) ? code : TARE_OK;
+    }
     free(variables);
     free(list);
     return !code || serve_fail(&job->failure, code == TARE_E_MEMORY ? 503 : 400, "messages",
                                "The chat template refuses the messages: %.300s", err.text);
 }
 
+/* The prompt as ids. Where it ends within thoughts and a call is required, they are over at once: a model may think for longer
+ * than there is room. */
+static bool encode_chat(struct serve_job *job, const char *text, size_t size)
+{
+    struct toolset *tools = &job->asked.tools;
+    const bool close = tools->thinking && tools->forced;
+    const char *more = close ? tools->think_close : "";
+    char *joined = malloc(size + strlen(more) + 3);
+    if (!joined)
+        return serve_fail(&job->failure, 503, NULL, "Out of memory.");
+    memcpy(joined, text, size);
+    const int n = snprintf(joined + size, strlen(more) + 3, "%s%s", more, close ? "\n\n" : "");
+    const bool good = serve_encode(job, joined, size + (size_t)n, job->model->plain, job->asked.prompts);
+    tools->thinking &= !close;
+    free(joined);
+    return good;
+}
+
 bool serve_prepare_chat(struct serve_job *job)
 {
-    char *text = NULL, *joined = NULL;
+    struct serve_asked *a = &job->asked;
+    char *text = NULL;
     size_t size = 0;
     if (!serve_find_model(job) || !serve_asked_take(job, true) || !add_prompts(job, 1))
         return false;
-    if (job->asked.tools.forced && job->asked.max_tokens >= 0 && job->asked.max_tokens < CALL_TOKENS)
-        job->asked.max_tokens = CALL_TOKENS;
-    if (!serve_render(job, job->asked.tools.choice != TOOLS_NONE, &text, &size))
+    if (a->tools.forced && a->max_tokens >= 0 && a->max_tokens < CALL_TOKENS)
+        a->max_tokens = CALL_TOKENS;
+    if (!serve_render(job, a->tools.choice != TOOLS_NONE, &text, &size))
         return false;
-    const char *open = job->asked.tools.prefill;
-    joined = malloc(size + strlen(open) + 1);
-    if (joined) {
-        memcpy(joined, text, size);
-        memcpy(joined + size, open, strlen(open) + 1);
-    }
+    toolset_thoughts(&a->tools, text, size);
+    const bool good = encode_chat(job, text, size) &&
+                      toolset_grammar(&a->tools, job->model->tokenizer, a->format, &a->grammar, &job->failure);
     tare_text_free(text);
-    const bool good = joined ? serve_encode(job, joined, size + strlen(open), job->model->plain, job->asked.prompts)
-                             : serve_fail(&job->failure, 503, NULL, "Out of memory.");
-    if (good)
-        toolset_thoughts(&job->asked.tools, joined, size);
-    free(joined);
     return good && serve_make_runs(job);
 }
 

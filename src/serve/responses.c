@@ -151,7 +151,7 @@ static void put_item(struct serve_job *job, int kind, size_t number, const char 
                             "{\"id\":\"fc_%s_%zu\",\"type\":\"function_call\",\"status\":\"%s\",\"call_id\":\"%s\","
                             "\"name\":\"%s\",\"arguments\":",
                             job->id + 5, number, status, call->id, call->name);
-        serve_put_json(out, text ? call->arguments : "", text ? call->size : 0);
+        serve_put_json(out, text && call->arguments.data ? call->arguments.data : "", text ? call->arguments.size : 0);
         serve_put(out, "}");
     }
 }
@@ -302,11 +302,33 @@ static void close_item(struct serve_job *job, const char *status, struct evbuffe
     job->item++;
 }
 
+/* Ends the open call with what there is of its arguments. */
+static void close_call(struct serve_job *job, const char *status, struct evbuffer *out)
+{
+    const struct tool_parser *parser = &job->choices[0].parser;
+    if (job->open != SERVE_ITEM_CALL)
+        return;
+    const struct tool_call *call = &parser->calls[parser->n_calls - 1];
+    open_event(job, "response.function_call_arguments.done", out);
+    put_place(job, "fc", out);
+    evbuffer_add_printf(out, ",\"name\":\"%s\",\"arguments\":", call->name);
+    serve_put_json(out, call->arguments.data ? call->arguments.data : "", call->arguments.size);
+    serve_put(out, "}\n\n");
+    put_item_event(job, "response.output_item.done", SERVE_ITEM_CALL, status, "", parser->n_calls - 1, out);
+    job->open = SERVE_ITEM_NONE;
+    job->item++;
+}
+
 static void put_call(struct serve_job *job, const struct tool_piece *p, struct evbuffer *out)
 {
     if (p->kind == TOOL_CALL) {
         close_item(job, "completed", out);
         put_item_event(job, "response.output_item.added", SERVE_ITEM_CALL, "in_progress", NULL, p->call, out);
+        job->open = SERVE_ITEM_CALL;
+        return;
+    }
+    if (p->kind == TOOL_CALL_END) {
+        close_call(job, "completed", out);
         return;
     }
     open_event(job, "response.function_call_arguments.delta", out);
@@ -314,19 +336,12 @@ static void put_call(struct serve_job *job, const struct tool_piece *p, struct e
     serve_put(out, ",\"delta\":");
     serve_put_json(out, p->text, p->size);
     serve_put(out, "}\n\n");
-    open_event(job, "response.function_call_arguments.done", out);
-    put_place(job, "fc", out);
-    evbuffer_add_printf(out, ",\"name\":\"%s\",\"arguments\":", job->choices[0].parser.calls[p->call].name);
-    serve_put_json(out, p->text, p->size);
-    serve_put(out, "}\n\n");
-    put_item_event(job, "response.output_item.done", SERVE_ITEM_CALL, "completed", "", p->call, out);
-    job->item++;
 }
 
 static void piece(struct serve_job *job, size_t choice, const struct tool_piece *p, struct evbuffer *out)
 {
     struct serve_choice *c = &job->choices[choice];
-    if (p->kind == TOOL_CALL || p->kind == TOOL_ARGUMENTS) {
+    if (p->kind != TOOL_TEXT && p->kind != TOOL_THOUGHT) {
         put_call(job, p, out);
         return;
     }
@@ -346,6 +361,7 @@ static void piece(struct serve_job *job, size_t choice, const struct tool_piece 
 static void end(struct serve_job *job, struct evbuffer *out)
 {
     const bool cut = incomplete(job);
+    close_call(job, "incomplete", out);
     close_item(job, cut ? "incomplete" : "completed", out);
     put_response_event(job, cut ? "response.incomplete" : "response.completed", cut ? "incomplete" : "completed", out);
 }

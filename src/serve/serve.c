@@ -18,42 +18,6 @@
 static const char PLAIN[] = "{%- for message in messages -%}{{ message.role | capitalize }}: {{ message.content }}\n"
                             "{% endfor -%}{%- if add_generation_prompt -%}Assistant:{%- endif -%}";
 
-/* Shows the template a tool and a call of it, to see how the model's family writes calls. */
-static const struct tool_family *probe_family(const tare_template *chat, bool *describes)
-{
-    struct tare_template_request request = TARE_TEMPLATE_REQUEST_INIT;
-    char *text = NULL;
-    size_t size = 0;
-    request.messages = "[{\"role\":\"user\",\"content\":\"Hi\"}]";
-    request.tools =
-        "[{\"type\":\"function\",\"function\":{\"name\":\"probe_it\",\"description\":\"d\",\"parameters\":{"
-        "\"type\":\"object\",\"properties\":{\"k\":{\"type\":\"string\",\"description\":\"e\"}},\"required\":"
-        "[\"k\"]}}}]";
-    request.clock = "2026-01-01T00:00:00";
-    request.add_generation_prompt = true;
-    if (tare_template_render(chat, &request, &text, &size, NULL) || !strstr(text, "probe_it")) {
-        tare_text_free(text);
-        *describes = true;
-        return tool_family_of(NULL);
-    }
-    struct evbuffer *all = evbuffer_new();
-    evbuffer_add(all, text, size);
-    tare_text_free(text);
-    text = NULL;
-    request.messages =
-        "[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{"
-        "\"id\":\"abcdefghi\",\"type\":\"function\",\"function\":{\"name\":\"probe_it\",\"arguments\":{"
-        "\"k\":\"v\"}}}]}]";
-    request.add_generation_prompt = false;
-    if (!tare_template_render(chat, &request, &text, &size, NULL))
-        evbuffer_add(all, text, size);
-    tare_text_free(text);
-    evbuffer_add(all, "", 1);
-    const struct tool_family *family = tool_family_of((const char *)evbuffer_pullup(all, -1));
-    evbuffer_free(all);
-    return family;
-}
-
 static enum tare_code open_model(struct serve *s, struct serve_model *m, const struct serve_source *source,
                                  struct tare_error *err)
 {
@@ -79,7 +43,7 @@ static enum tare_code open_model(struct serve *s, struct serve_model *m, const s
     }
     if (code)
         return code;
-    m->family = m->plain ? tool_family_of(NULL) : probe_family(m->chat, &m->describes);
+    m->family = tool_family_probe(m->plain ? NULL : m->chat, m->tokenizer, &m->describes);
     m->vocabulary = tare_tokenizer_size(m->tokenizer);
     engine.tokenizer = m->tokenizer;
     code = serve_engine_open(&m->engine, &engine, err);

@@ -86,6 +86,51 @@ static void test_gbnf(void **unused)
     expect("root ::= (\"a\"? \"b\"?)* \"c\"", false, LIST("c", "abbac"), LIST("ab"));
 }
 
+/* Text is free until a word, which begins what the grammar knows. Texts here hold no special ids, so a mark is spelled. */
+static void test_free_text(void **unused)
+{
+    char mark[TARE_MARK_BYTES + 3] = {0}, other[TARE_MARK_BYTES + 3] = {0};
+    (void)unused;
+    tare_mark_spell(70, (unsigned char *)mark);
+    tare_mark_spell(71, (unsigned char *)other);
+    expect("root ::= ~\"aab\" | ~\"aab\" \"aab\" [0-9]", false,
+           LIST("", "aa", "xaax", "aab1", "aaaaab7", "ab", "\xff\xfe"), LIST("aab", "aabx", "aab1aab", "aab12"));
+    expect("root ::= text\ntext ::= ~(\"<a>\" | \"<bb>\") (call text)?\ncall ::= \"<a>\" \"1\" | \"<bb>2\"", false,
+           LIST("", "<a", "x<a>1", "x<bb>2y<a>1z", "<<bb>2"), LIST("<a>", "<a>2", "<bb>1", "x<a>1<bb>"));
+    expect("root ::= ~\"\" \"!\"", false, LIST("!", "a!b!"), LIST("", "a", "!a"));
+    expect("root ::= ~<[70]> (<[70]> \"x\")?", false, LIST("", "text", other), LIST(mark));
+    strcat(mark, "x");
+    expect("root ::= ~<[70]> (<[70]> \"x\")?", false, LIST(mark, "\xff"), LIST(NULL));
+    expect("root ::= <[*]> \"x\"", false, LIST(mark), LIST("x", "\xffx"));
+    expect("root ::= ~(^\"ab\" | ^\"ac\" | ^\"\\n\" | \"cd\")", false,
+           LIST("", "a", "ad", "xab", "aab", "c", "acx" + 1, "acab" + 1),
+           LIST("ab", "abx", "ac", "\n", "acd", "xcd", "cd", "aacd"));
+    refused("root ::= ~a", false, "grammar:1:11", "after ~");
+    refused("root ::= ~(\"a\" | <[*]>)", false, "grammar:1:", "cannot stand");
+    refused("root ::= <[9999999]>", false, "grammar:1:", "a token is");
+    refused("root ::= <think>", false, "grammar:1:", "in this dialect");
+}
+
+/* A word of any length is found however it overlaps with itself: compared with a search. */
+static void test_free_search(void **unused)
+{
+    static const char *const words[] = {"a", "ab", "aa", "aba", "abab", "aabaa"};
+    (void)unused;
+    for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
+        char grammar[64];
+        struct kit k;
+        snprintf(grammar, sizeof grammar, "root ::= ~\"%s\"", words[w]);
+        assert_int_equal(kit_open(&k, grammar, false, NULL), TARE_OK);
+        for (unsigned bits = 0; bits < 256; bits++) {
+            char text[9] = {0};
+            for (int i = 0; i < 8; i++)
+                text[i] = bits >> i & 1 ? 'a' : 'b';
+            assert_int_equal(takes(&k, text), strstr(text, words[w]) == NULL);
+        }
+        kit_close(&k);
+    }
+}
+
 static void test_gbnf_refusals(void **unused)
 {
     (void)unused;
@@ -284,9 +329,10 @@ static int write_walks(const char *schema, int n)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gbnf),    cmocka_unit_test(test_gbnf_refusals),   cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_strings), cmocka_unit_test(test_objects),         cmocka_unit_test(test_arrays),
-        cmocka_unit_test(test_walks),   cmocka_unit_test(test_schema_refusals),
+        cmocka_unit_test(test_gbnf),        cmocka_unit_test(test_gbnf_refusals),   cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_strings),     cmocka_unit_test(test_objects),         cmocka_unit_test(test_arrays),
+        cmocka_unit_test(test_walks),       cmocka_unit_test(test_schema_refusals), cmocka_unit_test(test_free_text),
+        cmocka_unit_test(test_free_search),
     };
     if (argc == 4 && !strcmp(argv[1], "walk"))
         return write_walks(argv[2], (int)strtol(argv[3], NULL, 10));
