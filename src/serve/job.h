@@ -7,9 +7,9 @@
 #include <jansson.h>
 #include <time.h>
 
-#include "serve/engine.h"
+#include "serve/engine/engine.h"
 #include "serve/failure.h"
-#include "serve/http.h"
+#include "serve/http/http.h"
 #include "serve/toolset.h"
 
 struct serve;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * http_parse.c - reads the lines of requests. Whatever two programs could understand differently is refused, since
  * that is how a request is smuggled past a proxy. */
-#include "serve/http_parse.h"
+#include "serve/http/http_parse.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "serve/http_state.h"
+#include "serve/http/http_state.h"
 #include "serve/page.h"
 
 /* Bytes of output beyond which a stream is held, and below which it goes on. */

@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-#include "serve/engine.h"
+#include "serve/engine/engine.h"
 
 /* Sessions of texts that ended, kept for prompts that begin alike. */
 enum { SERVE_KEPT = 64 };

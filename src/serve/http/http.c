@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * http.c - connections: what is read when, the limits of a request and its deadlines. */
-#include "serve/http.h"
+#include "serve/http/http.h"
 
 #include <event2/bufferevent_ssl.h>
 #include <netinet/in.h>
@@ -12,7 +12,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#include "serve/http_state.h"
+#include "serve/http/http_state.h"
 
 #define HEADER_BYTES ((size_t)64 << 10)
 #define HEADER_LINES 100

@@ -2,7 +2,7 @@
  * admit.c - which text gets the next place, whether there is memory for it, and which session it continues. */
 #include <string.h>
 
-#include "serve/engine_state.h"
+#include "serve/engine/engine_state.h"
 
 /* Ids that two prompts have in common, for which one waits until the other has read them. */
 #define WORTH_WAITING 192

@@ -3,7 +3,7 @@
 #ifndef TARE_SERVE_HTTP_STATE_H
 #define TARE_SERVE_HTTP_STATE_H
 
-#include "serve/http_parse.h"
+#include "serve/http/http_parse.h"
 
 enum http_state {
     /* The request line and the fields. */

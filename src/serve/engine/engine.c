@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * engine.c - the thread that steps all texts together, and what it tells of them. */
-#include "serve/engine.h"
+#include "serve/engine/engine.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "serve/engine_state.h"
+#include "serve/engine/engine_state.h"
 
 /* Ids of a prompt that one step reads, so that texts beside it go on. */
 #define PROMPT_CHUNK 128
