@@ -475,7 +475,7 @@ enum tare_code tare_session_fork(tare_session **fork, const tare_session *s, str
     enum tare_code code = f->states && f->ids ? TARE_OK : tare_fail_memory(err);
     for (int64_t i = 0; i < n && code == TARE_OK; i++)
         if (s->states[i])
-            code = tare_state_fork(&f->states[i], s->states[i], err);
+            code = tare_state_fork(&f->states[i], s->states[i], s->length, err);
     if (code) {
         tare_session_free(f);
         return code;
@@ -545,6 +545,15 @@ static void turn_back(tare_session *s, int64_t length)
     s->length = s->summed[s->turn];
 }
 
+/* Sets the length of a session whose sums, if it has any, stand there already. */
+static void shorten(tare_session *s, int64_t length)
+{
+    s->length = s->summed[s->turn] = length;
+    for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
+        if (s->states[i])
+            tare_state_rewind(s->states[i], length);
+}
+
 enum tare_code tare_session_rewind(tare_session *s, int64_t length, struct tare_error *err)
 {
     if (!s)
@@ -552,13 +561,10 @@ enum tare_code tare_session_rewind(tare_session *s, int64_t length, struct tare_
     if (length < 0 || length > s->length)
         return tare_fail(err, TARE_E_ARGUMENT, "length", "a session of %lld tokens cannot be rewound to %lld",
                          (long long)s->length, (long long)length);
-    if (!s->sums) {
-        s->length = s->summed[s->turn] = length;
-        return TARE_OK;
-    }
-    turn_back(s, length);
-    if (s->length >= length) {
-        s->length = length;
+    if (s->sums)
+        turn_back(s, length);
+    if (!s->sums || s->length >= length) {
+        shorten(s, length);
         return TARE_OK;
     }
     const size_t n = (size_t)(length - s->length);
