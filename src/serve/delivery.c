@@ -34,6 +34,7 @@ void serve_job_free(struct serve_job *job)
         tare_stream_free(c->pieces);
         tool_parser_release(&c->parser);
     }
+    serve_models_give(job);
     job->serve->n_jobs--;
     *job->link = job->after;
     if (job->after)

@@ -64,21 +64,25 @@ static void answer_health(struct serve *s, struct http_connection *c, struct evb
     http_answer(c, 200, "application/json", out);
 }
 
-static void put_model(const struct serve_model *m, struct evbuffer *out)
+static void put_model(struct serve *s, struct serve_model *m, struct evbuffer *out)
 {
+    static const char *const states[] = {"unloaded", "loading", "loaded", "unloading"};
+    const struct serve_model_look look = serve_model_look(s, m);
     serve_put(out, "{\"id\":");
     serve_put_json(out, m->id, strlen(m->id));
-    evbuffer_add_printf(
-        out, ",\"object\":\"model\",\"created\":%" PRId64 ",\"owned_by\":\"tare\",\"max_model_len\":%" PRId64 "}",
-        (int64_t)m->created, m->context);
+    evbuffer_add_printf(out, ",\"object\":\"model\",\"created\":%" PRId64 ",\"owned_by\":\"tare\"",
+                        (int64_t)m->created);
+    if (look.context) /* known once it was loaded */
+        evbuffer_add_printf(out, ",\"max_model_len\":%" PRId64, look.context);
+    evbuffer_add_printf(out, ",\"status\":{\"value\":\"%s\"}}", states[look.state]);
 }
 
 static void answer_models(struct serve *s, struct http_connection *c, struct evbuffer *out)
 {
     serve_put(out, "{\"object\":\"list\",\"data\":[");
-    for (size_t i = 0; i < s->n_models; i++) {
+    for (size_t i = 0; i < s->models.n; i++) {
         serve_put(out, i ? "," : "");
-        put_model(&s->models[i], out);
+        put_model(s, &s->models.items[i], out);
     }
     serve_put(out, "]}");
     http_answer(c, 200, "application/json", out);
@@ -87,9 +91,9 @@ static void answer_models(struct serve *s, struct http_connection *c, struct evb
 static void answer_model(struct serve *s, struct http_connection *c, const char *id, struct evbuffer *out)
 {
     struct serve_failure f = {0};
-    const struct serve_model *m = serve_model_find(s, id);
+    struct serve_model *m = serve_model_find(s, id);
     if (m) {
-        put_model(m, out);
+        put_model(s, m, out);
         http_answer(c, 200, "application/json", out);
         return;
     }
@@ -100,24 +104,8 @@ static void answer_model(struct serve *s, struct http_connection *c, const char 
 
 static void answer_metrics(struct serve *s, struct http_connection *c, struct evbuffer *out)
 {
-    size_t running = 0, waiting = 0;
-    double memory = 0;
-    for (size_t i = 0; i < s->n_models; i++) {
-        const struct serve_engine_figures figures = serve_engine_look(s->models[i].engine);
-        running += figures.running;
-        waiting += figures.waiting;
-        memory = figures.memory > memory ? figures.memory : memory;
-    }
-    measures_put(&s->measures, running, waiting, memory, out);
+    measures_put(s, out);
     http_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8", out);
-}
-
-struct serve_model *serve_model_find(struct serve *s, const char *id)
-{
-    for (size_t i = 0; i < s->n_models; i++)
-        if (!id || !strcmp(s->models[i].id, id))
-            return &s->models[i];
-    return NULL;
 }
 
 /* ---- what is checked first --------------------------------------------------------------------------------------- */

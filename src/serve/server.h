@@ -16,8 +16,7 @@ struct serve {
     const struct serve_options *options;
     struct event_base *base;
     struct http_server *http;
-    struct serve_model *models;
-    size_t n_models;
+    struct serve_models models;
     struct measures measures;
     void *tls;
     size_t n_jobs;
@@ -51,6 +50,8 @@ void serve_handler_fill(struct http_handler *handler, struct serve *serve);
 enum tare_code serve_work_open(struct serve *serve, struct tare_error *err);
 void serve_work_close(struct serve *serve);
 void serve_work_add(struct serve *serve, struct serve_job *job);
+/* The job was prepared, or refused. Any thread. */
+void serve_work_done(struct serve *serve, struct serve_job *job);
 /* A tell of an engine; user is the server. */
 void serve_work_tell(void *user, struct serve_event *first, struct serve_event **last);
 
@@ -68,5 +69,8 @@ void serve_listen_stop(struct serve *serve);
 /* The port of the first socket. */
 int serve_port(const struct serve *serve);
 void serve_notify(const char *state);
+
+/* Tells whoever runs the server what happens to its models. */
+void serve_say(const struct serve *serve, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

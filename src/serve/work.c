@@ -16,11 +16,27 @@ static void ring(struct serve *s)
         ;
 }
 
-static void prepare(struct serve_job *job)
+/* Returns false where the request waits for its model to be loaded: it comes again. */
+static bool prepare(struct serve *s, struct serve_job *job)
 {
-    job->body = fields_read(job->text, job->size, &job->failure);
-    if (job->body)
+    if (!job->body)
+        job->body = fields_read(job->text, job->size, &job->failure);
+    if (!job->body)
+        return true;
+    if (!serve_models_take(s, job))
+        return false;
+    if (!job->failure.status)
         job->route->prepare(job);
+    return true;
+}
+
+void serve_work_done(struct serve *s, struct serve_job *job)
+{
+    pthread_mutex_lock(&s->lock);
+    job->next = s->prepared;
+    s->prepared = job;
+    ring(s);
+    pthread_mutex_unlock(&s->lock);
 }
 
 static void *worker_main(void *user)
@@ -38,11 +54,9 @@ static void *worker_main(void *user)
             s->to_prepare_end = &s->to_prepare;
         s->n_to_prepare--;
         pthread_mutex_unlock(&s->lock);
-        prepare(job);
+        if (prepare(s, job))
+            serve_work_done(s, job);
         pthread_mutex_lock(&s->lock);
-        job->next = s->prepared;
-        s->prepared = job;
-        ring(s);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;

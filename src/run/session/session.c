@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/sized.h"
 #include "run/session/generate.h"
 #include "run/session/measure.h"
 #include "run/session/prompt_cache.h"
 #include "run/session/runner.h"
+#include "run/weights/budget.h"
 
 #define CONTEXT_DEFAULT 4096
 
@@ -190,6 +192,20 @@ uint64_t tare_session_weights(const tare_session *s)
         return 0;
     const struct tare_pass *pass = &s->runner->pass;
     return tare_measure_token(pass->loaded, &s->runner->model->tree, s->decoder, pass->head);
+}
+
+enum tare_code tare_model_weights(tare_model *model, uint64_t *bytes, struct tare_error *err)
+{
+    if (!model || !bytes)
+        return tare_fail_null(err, "tare_model_weights");
+    *bytes = 0;
+    const enum tare_code code = check_model(model, err);
+    return code ? code : tare_budget_weights(model, bytes, err);
+}
+
+uint64_t tare_memory_free(void)
+{
+    return tare_memory_available();
 }
 
 int64_t tare_session_context(const tare_session *s)
