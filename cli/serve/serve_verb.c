@@ -171,24 +171,22 @@ static void take_options(struct tare_options *options, const struct asked *asked
     options->threads = (int)asked->threads;
 }
 
-static int offer(struct opened *o, struct serve_source source)
+static bool is_offered(const struct opened *o, const char *id)
 {
     for (size_t k = 0; k < o->all; k++)
-        if (!strcmp(o->sources[k].id, source.id))
-            return cli_wrong("serve: two models are called %s; --alias gives them other names", source.id);
-    o->sources[o->all++] = source;
-    return CLI_GO_ON;
+        if (!strcmp(o->sources[k].id, id))
+            return true;
+    return false;
 }
 
 /* Opens the models that are named; without any, and without a folder, fable. */
 static int open_named(struct opened *o, const struct asked *asked, int words, char **argv)
 {
     struct tare_error err = {0};
-    int status = CLI_GO_ON;
     const int n = words || asked->folder ? words : 1;
     if (words > MODELS_MOST)
         return cli_wrong("serve: at most %d models are served; --models-dir offers more", MODELS_MOST);
-    for (int i = 0; i < n && status == CLI_GO_ON; i++) {
+    for (int i = 0; i < n; i++) {
         struct cli_source *source = &o->found[i];
         if (cli_source_find(source, words ? argv[i] : NULL, &err))
             return cli_fail(&err);
@@ -200,19 +198,24 @@ static int open_named(struct opened *o, const struct asked *asked, int words, ch
         cli_model_name(words ? argv[i] : "fable", o->ids[i], sizeof o->ids[i]);
         if ((size_t)i < asked->aliases.n)
             snprintf(o->ids[i], sizeof o->ids[i], "%s", asked->aliases.items[i]);
-        status = offer(o, (struct serve_source){o->models[i], source->path, &source->options, o->ids[i]});
+        if (is_offered(o, o->ids[i]))
+            return cli_wrong("serve: two models are called %s; --alias gives them other names", o->ids[i]);
+        o->sources[o->all++] = (struct serve_source){o->models[i], source->path, &source->options, o->ids[i]};
     }
-    return status;
+    return CLI_GO_ON;
 }
 
+/* Offers the models of the folder. One that was named, too, is loaded already. */
 static int open_folder(struct opened *o, const struct asked *asked)
 {
     const struct tare_options defaults = TARE_OPTIONS_INIT;
-    int status = asked->folder ? cli_models_list(&o->folder, asked->folder) : CLI_GO_ON;
+    const int status = asked->folder ? cli_models_list(&o->folder, asked->folder) : CLI_GO_ON;
     o->options = defaults;
     take_options(&o->options, asked);
     for (size_t i = 0; i < o->folder.n && status == CLI_GO_ON; i++)
-        status = offer(o, (struct serve_source){NULL, o->folder.items[i].path, &o->options, o->folder.items[i].id});
+        if (!is_offered(o, o->folder.items[i].id))
+            o->sources[o->all++] =
+                (struct serve_source){NULL, o->folder.items[i].path, &o->options, o->folder.items[i].id};
     return status;
 }
 
