@@ -110,20 +110,31 @@ static void answer_metrics(struct serve *s, struct http_connection *c, struct ev
 
 /* ---- what is checked first --------------------------------------------------------------------------------------- */
 
+/* How long the name in a host is, without its port; 0: it is none. */
+static size_t host_size(const char *host)
+{
+    const char *end = host[0] == '[' ? strchr(host, ']') : host + strcspn(host, ":");
+    if (!end)
+        return 0;
+    end += host[0] == '[';
+    const size_t digits = *end == ':' ? strspn(end + 1, "0123456789") + 1 : 0;
+    return end[digits] ? 0 : (size_t)(end - host);
+}
+
 /* Is the host, without its port, one of this machine's names? Else a page of another site, whose name was made to lead
  * here, would be let in (DNS rebinding). */
 static bool known_host(const struct serve *s, const char *host)
 {
-    const char *end = host[0] == '[' ? strchr(host, ']') : strchr(host, ':');
-    const size_t n = end ? (size_t)(end - host) + (host[0] == '[') : strlen(host);
+    const size_t n = host_size(host);
     static const char *const own[] = {"127.0.0.1", "localhost", "[::1]"};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (n == strlen(own[i]) && !strncasecmp(host, own[i], n))
             return true;
-    for (size_t i = 0; i <= s->options->n_allowed_hosts; i++) {
+    for (size_t i = 0; n && i <= s->options->n_allowed_hosts; i++) {
         const char *name = i ? s->options->allowed_hosts[i - 1] : s->options->host;
-        const char *inner = host[0] == '[' && strchr(name, ':') ? host + 1 : host;
-        if (strlen(name) == n - (size_t)(inner - host) * 2 && !strncasecmp(inner, name, strlen(name)))
+        const size_t bare =
+            strchr(name, ':') && name[0] != '['; /* an address of IPv6, which stands in brackets there */
+        if (strlen(name) + 2 * bare == n && (!bare || host[0] == '[') && !strncasecmp(host + bare, name, strlen(name)))
             return true;
     }
     return false;
@@ -139,16 +150,31 @@ static bool same(const char *given, const char *key)
     return difference == 0 && m > 0;
 }
 
-static bool has_key(const struct serve *s, const struct http_request *r)
+/* The number of the key that a request has, from 1; 0: none of ours. */
+static size_t key_of(const struct serve *s, const struct http_request *r)
 {
     const char *bearer = r->authorization && !strncasecmp(r->authorization, "bearer ", 7) ? r->authorization + 7 : "";
-    bool good = s->options->n_keys == 0;
+    size_t found = 0;
     bearer += strspn(bearer, " ");
-    for (size_t i = 0; i < s->options->n_keys; i++) {
-        good |= same(bearer, s->options->keys[i]);
-        good |= r->api_key && same(r->api_key, s->options->keys[i]);
-    }
-    return good;
+    for (size_t i = 0; i < s->options->n_keys; i++)
+        if (same(bearer, s->options->keys[i]) | (r->api_key && same(r->api_key, s->options->keys[i])))
+            found = i + 1;
+    return found;
+}
+
+static bool has_key(const struct serve *s, const struct http_request *r)
+{
+    return s->options->n_keys == 0 || key_of(s, r);
+}
+
+/* Is a charset's value, which ends with its parameter, UTF-8? */
+static bool is_utf8(const char *value)
+{
+    const size_t quoted = value[0] == '"';
+    if (strncasecmp(value + quoted, "utf-8", 5) != 0 || (quoted && value[6] != '"'))
+        return false;
+    value += 5 + 2 * quoted;
+    return !*value || strchr("; \t", *value);
 }
 
 static bool is_json(const char *type)
@@ -163,7 +189,7 @@ static bool is_json(const char *type)
         if (*rest && *rest != ';')
             return false;
         rest += strspn(rest, "; \t");
-        if (!strncasecmp(rest, "charset=", 8) && strncasecmp(rest + 8 + (rest[8] == '"'), "utf-8", 5) != 0)
+        if (!strncasecmp(rest, "charset=", 8) && !is_utf8(rest + 8))
             return false;
         rest += strcspn(rest, ";");
     }
@@ -242,10 +268,11 @@ static void start_job(struct serve *s, const struct serve_route *route, struct h
     r->body_size = 0;
     job->created = time(NULL);
     job->arrived = serve_now();
-    snprintf(job->client, sizeof job->client, "%s",
-             r->authorization ? r->authorization
-             : r->api_key     ? r->api_key
-                              : http_peer(c));
+    /* Not what a header says, by which one client could be many. */
+    if (s->options->n_keys)
+        snprintf(job->client, sizeof job->client, "key %zu", key_of(s, r));
+    else
+        snprintf(job->client, sizeof job->client, "%s", http_peer(c));
     make_id(job);
     http_job_set(c, job);
     serve_work_add(s, job);

@@ -10,7 +10,7 @@
 #include "serve/measures.h"
 #include "serve/serve.h"
 
-enum { SERVE_WORKERS = 2, SERVE_LISTENERS = 16 };
+enum { SERVE_WORKERS = 3, SERVE_LISTENERS = 16 };
 
 struct serve {
     const struct serve_options *options;
@@ -35,7 +35,6 @@ struct serve {
     /* From the loop to the workers. */
     struct serve_job *to_prepare;
     struct serve_job **to_prepare_end;
-    size_t n_to_prepare;
     pthread_t workers[SERVE_WORKERS];
     size_t n_workers;
     bool quit;

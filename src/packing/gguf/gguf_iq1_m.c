@@ -22,7 +22,7 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
         offset[k] = 16;
     }
     for (int l = 0; l < 32; l++, code += 8) {
-        const unsigned more = high[l / 2] >> 4 * (l % 2) & 15U;
+        const unsigned more = (unsigned)high[l / 2] >> 4 * (l % 2) & 15U;
         tare_grid_put_ternary(tare_grid_iq1[block[l] | (more & 7) << 8], more >> 3, code);
     }
 }

@@ -139,6 +139,7 @@ void http_stream_put(struct http_connection *c, struct evbuffer *piece)
         evbuffer_add(out, "\r\n", 2);
     if (!c->held && evbuffer_get_length(out) > HELD_ABOVE) {
         c->held = true;
+        http_watch_reading(c);
         c->server->handler.held(c->job, true);
     }
 }
