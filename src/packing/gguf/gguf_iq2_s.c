@@ -18,7 +18,8 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
         offset[2 * k] = offset[2 * k + 1] = 128;
     }
     for (int l = 0; l < 32; l++, code += 8)
-        tare_grid_put_eight(tare_grid_iq2_s[index[l] | (high[l / 4] >> 2 * (l % 4) & 3U) << 8], signs[l], code);
+        tare_grid_put_eight(tare_grid_iq2_s[index[l] | ((unsigned)high[l / 4] >> 2 * (l % 4) & 3U) << 8], signs[l],
+                            code);
 }
 
 static const struct tare_block_kind kind = {.bits = 8, .group_size = 16, .dtype = TARE_F32, .unpack = unpack};
