@@ -20,7 +20,7 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
         offset[k] = 16;
         for (int j = 0; j < 8; j++, index++, code += 4) {
             const unsigned at = *index | ((unsigned)ninth[k] >> j & 1U) << 8,
-                           minus = signs[4 * k + j / 2] >> 4 * (j % 2);
+                           minus = (unsigned)signs[4 * k + j / 2] >> 4 * (j % 2);
             tare_grid_put_four(tare_grid_iq3_s[at], magnitude, minus, 16, code);
         }
     }
