@@ -33,11 +33,13 @@ class Server:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+        said = self.process.stderr.read()
         self.process.wait(60)
         self.process.stderr.close()
+        assert kind or self.process.returncode == 0, said  # also where a sanitizer has found something
 
     def ask(self, path, body=None, method=None, headers=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
