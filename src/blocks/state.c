@@ -166,7 +166,7 @@ enum tare_code tare_state_fork(struct tare_state **fork, const struct tare_state
     struct tare_state_part parts[TARE_STATE_PARTS];
     int64_t chunks = 0;
     for (int i = 0; i < s->n; i++) {
-        const int64_t rows = s->parts[i].chunk_room * CHUNK * s->parts[i].is.stride;
+        const int64_t rows = (s->parts[i].chunk_room - 1) * CHUNK * s->parts[i].is.stride; /* open_part() adds one */
         parts[i] = s->parts[i].is;
         chunks = rows > chunks ? rows : chunks;
     }

@@ -221,16 +221,6 @@ static size_t step_all(struct serve_engine *e)
     return n + embedded;
 }
 
-static void tell(struct serve_engine *e)
-{
-    struct serve_event *first = e->events;
-    struct serve_event **last = e->events_end;
-    e->events = NULL;
-    e->events_end = &e->events;
-    if (first)
-        e->options.tell(e->options.user, first, last);
-}
-
 static size_t count(const struct serve_run *run)
 {
     size_t n = 0;
@@ -239,10 +229,9 @@ static size_t count(const struct serve_run *run)
     return n;
 }
 
-/* Takes what came, and sleeps while there is nothing to do. Returns false at the end. */
-static bool take_incoming(struct serve_engine *e, bool idle, bool *trim)
+/* What serve_engine_look() gives from now on. Under the lock. */
+static void note_figures(struct serve_engine *e)
 {
-    pthread_mutex_lock(&e->lock);
     e->figures = (struct serve_engine_figures){.running = e->n_active,
                                                .waiting = count(e->waiting) + count(e->incoming),
                                                .slots = e->options.parallel,
@@ -252,6 +241,28 @@ static bool take_incoming(struct serve_engine *e, bool idle, bool *trim)
                                                .lookups = e->cache.lookups,
                                                .hits = e->cache.hits,
                                                .evicted = e->cache.evicted};
+}
+
+/* Whoever is told of something finds it in the figures. */
+static void tell(struct serve_engine *e)
+{
+    struct serve_event *first = e->events;
+    struct serve_event **last = e->events_end;
+    e->events = NULL;
+    e->events_end = &e->events;
+    if (!first)
+        return;
+    pthread_mutex_lock(&e->lock);
+    note_figures(e);
+    pthread_mutex_unlock(&e->lock);
+    e->options.tell(e->options.user, first, last);
+}
+
+/* Takes what came, and sleeps while there is nothing to do. Returns false at the end. */
+static bool take_incoming(struct serve_engine *e, bool idle, bool *trim)
+{
+    pthread_mutex_lock(&e->lock);
+    note_figures(e);
     while (idle && !e->incoming && !e->quit && !e->touched)
         pthread_cond_wait(&e->wake, &e->lock);
     struct serve_run **end = &e->waiting;

@@ -10,19 +10,25 @@
 #define WORTH_WAITING 192
 /* Ids before a place where texts part, for which a state of their own is kept. */
 #define WORTH_KEEPING 32
-/* A fork shares rows by chunks of as many positions. */
+/* A fork shares rows by chunks of as many positions, and memory is had by chunks. */
 #define CHUNK 128
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
+static int64_t chunks_up(int64_t positions)
+{
+    return (positions + CHUNK - 1) / CHUNK * CHUNK;
+}
+
+/* Sums, of which there are two turns, the ids, and about as much again for what leads to the rows. */
 static uint64_t fixed_bytes(const tare_session *root)
 {
-    return 2 * tare_session_bytes(root, 0) + (uint64_t)tare_session_context(root) * sizeof(int32_t);
+    return 2 * tare_session_bytes(root, 0) + 2 * (uint64_t)tare_session_context(root) * sizeof(int32_t);
 }
 
 uint64_t serve_cache_bytes(const tare_session *root, int64_t ids)
 {
-    const uint64_t rows = tare_session_bytes(root, ids), fixed = fixed_bytes(root);
+    const uint64_t rows = tare_session_bytes(root, chunks_up(ids)), fixed = fixed_bytes(root);
     return rows > UINT64_MAX / 2 || fixed > UINT64_MAX / 2 ? UINT64_MAX : rows + fixed;
 }
 
@@ -205,7 +211,7 @@ static int64_t shared_of(const struct serve_beginning *from)
 
 bool serve_cache_room(struct serve_cache *c, const struct serve_beginning *from, int64_t most)
 {
-    return room(c, c->fixed + row_bytes(c, shared_of(from), most), from->state);
+    return room(c, c->fixed + row_bytes(c, shared_of(from), chunks_up(most)), from->state);
 }
 
 void serve_cache_forget(struct serve_cache *c, struct serve_beginning *from)
@@ -228,7 +234,7 @@ static enum tare_code open_session(const struct serve_cache *c, struct serve_sta
 enum tare_code serve_cache_open(struct serve_cache *c, struct serve_state **state, const struct serve_beginning *from,
                                 int64_t most, struct tare_error *err)
 {
-    const int64_t shared = shared_of(from), end = most ? most : (int64_t)from->length;
+    const int64_t shared = shared_of(from), end = chunks_up(most ? most : (int64_t)from->length);
     struct serve_state *s = *state = calloc(1, sizeof *s);
     enum tare_code code = TARE_E_MEMORY;
     if (s) {
@@ -310,7 +316,7 @@ void serve_cache_branch(struct serve_cache *c, struct serve_state *s)
 static bool cut(struct serve_cache *c, struct serve_state *s)
 {
     tare_session *whole = s->session;
-    const int64_t n = tare_session_length(whole);
+    const int64_t n = chunks_up(tare_session_length(whole));
     if (tare_session_fork(&s->session, whole, NULL)) {
         s->session = whole;
         return false;

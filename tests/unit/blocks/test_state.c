@@ -153,6 +153,14 @@ static void test_memory(void **unused)
     assert_int_equal(tare_state_reserve(part, 100, 1024, NULL), TARE_OK);
     tare_state_rewind(part, 100); /* its own reserve stays */
     assert_true(heap() - before >= 8 * chunk);
+    size_t first = 0;
+    for (int i = 0; i < 1000; i++) { /* a fork of a fork of a fork takes no more than the first one */
+        fork = fork_state(part, 100);
+        tare_state_free(part);
+        part = fork;
+        first = i ? first : heap();
+    }
+    assert_true(heap() < first + 2048);
     tare_state_free(part);
 }
 
