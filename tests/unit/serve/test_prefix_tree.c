@@ -117,11 +117,18 @@ static void test_parts(void **unused)
     struct stub system = {.ids = {1, 2, 3}, .n = 3}, one = {.ids = {1, 2, 3, 4, 5}, .n = 5},
                 two = {.ids = {1, 2, 3, 6}, .n = 4}, same = {.ids = {1, 2, 3, 6}, .n = 4};
     struct stub *all[] = {&one, &system, &two, &same};
+    assert_true(prefix_tree_add(&tree, &one.entry, one.ids, one.n));
+    assert_int_equal(prefix_tree_branch(&one.entry), 0);
+    assert_true(prefix_tree_add(&tree, &two.entry, two.ids, two.n));
+    assert_int_equal(prefix_tree_branch(&one.entry), 3); /* the system prompt, for which no text stands yet */
+    prefix_tree_remove(&tree, &one.entry);
+    prefix_tree_remove(&tree, &two.entry);
     for (size_t i = 0; i < 4; i++) {
         assert_true(prefix_tree_add(&tree, &all[i]->entry, all[i]->ids, all[i]->n));
         assert_int_equal(prefix_tree_parts(&system.entry), i >= 2);
     }
     assert_ptr_equal(prefix_tree_before(&two.entry), &system.entry);
+    assert_int_equal(prefix_tree_branch(&two.entry), 0);
     assert_ptr_equal(prefix_tree_find(&tree, (const int32_t[]){1, 2, 3, 9}, 4).entry, &system.entry);
     prefix_tree_remove(&tree, &two.entry);
     assert_true(prefix_tree_parts(&system.entry)); /* an equal text is still there */
