@@ -209,7 +209,7 @@ def main():
             for model in "ab":
                 server.ask(TEXT, {"model": model, "prompt": "Hi", "max_tokens": 4})
             if o.cancelled:
-                cancelled(load, o.cancelled // 10)  # what is allocated once
+                cancelled(load, o.cancelled // 2)  # until what is allocated once is there
                 before, after = cancelled(load, o.cancelled)
                 if after["process_resident_memory_bytes"] > 1.05 * before["process_resident_memory_bytes"] + (4 << 20):
                     wrong.append("memory grew")

@@ -182,6 +182,9 @@ class Start(unittest.TestCase):
         """A folder that is not there, or has no model, is refused."""
         self.assertEqual(self.refused("--models-dir", "nothing").returncode, 3)
         self.assertEqual(self.refused("--models-dir", "tests/data/serve").returncode, 2)
+        with Server(TARE_SERVE_MODELS_DIR="models", TARE_SERVE_MODELS_MEMORY="100") as server:
+            self.assertEqual(ask_text(server, "fable")[0], 200)
+            self.assertEqual(server.metric("tare_models_limit_bytes"), 100 * MIB)
 
 
 class Prefixes(unittest.TestCase):
