@@ -12,7 +12,7 @@ build     = cmake --build $(1) -j $(JOBS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-hosts wheel test-oracle test-readers test-loaders test-tokens test-hub test-page bench format lint install clean dist deb test-deb test-builds check-platforms abi
+.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-hosts wheel test-oracle test-readers test-loaders test-tokens test-hub test-page soak bench format lint install clean dist deb test-deb test-builds check-platforms abi
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -99,6 +99,10 @@ BROWSER ?= /opt/browser/bin/python
 test-page: build ## the page in headless Chromium, with a stand-in for the server and with tare serve (BROWSER=python with selenium; slow)
 	@$(BROWSER) tests/page/test_page.py build/tare $(if $(SHOTS),--shots $(SHOTS))
 	@$(BROWSER) tests/page/test_page.py build/tare --serve
+
+MINUTES ?= 10
+soak: build ## tare serve under mixed load for MINUTES, and 10,000 streams that are left: nothing may be lost (slow)
+	@$(PYTHON) tests/serve/soak.py build/tare $(MINUTES) --cancelled 10000
 
 READERS ?= /opt/readers/bin/python
 test-readers: build ## load awq, gptq and compressed-tensors of tare with gptqmodel and compressed-tensors (READERS=python with both; slow)

@@ -8,6 +8,7 @@
 
 #include "cli.h"
 #include "file.h"
+#include "models_folder.h"
 #include "print.h"
 #include "report.h"
 #include "source.h"
@@ -15,9 +16,9 @@
 enum { MODELS_MOST = 16 };
 
 struct asked {
-    const char *host, *cors, *certificate, *key_file, *tls_key;
+    const char *host, *cors, *certificate, *key_file, *tls_key, *folder;
     struct cli_list aliases, keys, hosts;
-    int64_t port, parallel, context, queue, memory, kv_bits, threads, timeout;
+    int64_t port, parallel, context, queue, memory, models_memory, kv_bits, threads, timeout;
     bool exact;
     bool no_page;
     int tie;
@@ -40,6 +41,18 @@ static const struct cli_flag flags[] = {
      .value = "ID",
      .help = "what clients call the model; default its folder's name",
      .more = "Of several models, the first alias is the first model's."},
+    {.name = "models-dir",
+     CLI_IS_TEXT(struct asked, folder),
+     .value = "DIR",
+     .takes = CLI_TAKES_FOLDER,
+     .help = "offer all models in DIR, and load one when a request names it",
+     .more =
+         "A model is a folder or a .gguf file, called by its name without .gguf. The one that was not used for longest "
+         "is unloaded when another one needs the memory."},
+    {.name = "models-memory",
+     CLI_IS_WHOLE(struct asked, models_memory, 1, INT32_MAX),
+     .value = "MIB",
+     .help = "MiB for the weights and states of all models; default what is free"},
     {.name = "parallel",
      CLI_IS_WHOLE(struct asked, parallel, 1, 256),
      .value = "N",
@@ -59,7 +72,7 @@ static const struct cli_flag flags[] = {
     {.name = "memory",
      CLI_IS_WHOLE(struct asked, memory, 1, INT32_MAX),
      .value = "MIB",
-     .help = "MiB for what texts remember; default a quarter of the machine's",
+     .help = "MiB for what a model's texts remember; default a quarter of --models-memory",
      .more =
          "A text begins when what it may come to need is free. Prefixes of texts that ended are kept in what is left."},
     {.name = "api-key",
@@ -134,62 +147,83 @@ static void ready(const char *address)
     fflush(stderr);
 }
 
-/* The last part of a path, without .gguf and the like. */
-static void name_model(const char *path, char *id, size_t room)
+static void say(const char *line)
 {
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    size_t from = n;
-    while (from && path[from - 1] != '/')
-        from--;
-    const char *ends[] = {".gguf", ".safetensors"};
-    for (size_t i = 0; i < 2; i++)
-        if (n - from > strlen(ends[i]) && !strncmp(path + n - strlen(ends[i]), ends[i], strlen(ends[i])))
-            n -= strlen(ends[i]);
-    snprintf(id, room, "%.*s", (int)(n - from), path + from);
+    fprintf(stderr, "tare serve: %s\n", line);
 }
 
 struct opened {
     struct cli_source found[MODELS_MOST];
     tare_model *models[MODELS_MOST];
     char ids[MODELS_MOST][128];
-    struct serve_source sources[MODELS_MOST];
-    size_t n;
+    struct cli_models folder;
+    /* Of models in the folder. */
+    struct tare_options options;
+    struct serve_source sources[MODELS_MOST + CLI_MODELS_MOST];
+    /* That are open, and that are offered. */
+    size_t n, all;
 };
 
-static int open_all(struct opened *o, const struct asked *asked, int words, char **argv)
+static void take_options(struct tare_options *options, const struct asked *asked)
+{
+    options->tie = (enum tare_tie)asked->tie;
+    options->zeros = (enum tare_zeros)asked->zeros;
+    options->threads = (int)asked->threads;
+}
+
+static bool is_offered(const struct opened *o, const char *id)
+{
+    for (size_t k = 0; k < o->all; k++)
+        if (!strcmp(o->sources[k].id, id))
+            return true;
+    return false;
+}
+
+/* Opens the models that are named; without any, and without a folder, fable. */
+static int open_named(struct opened *o, const struct asked *asked, int words, char **argv)
 {
     struct tare_error err = {0};
+    const int n = words || asked->folder ? words : 1;
     if (words > MODELS_MOST)
-        return cli_wrong("serve: at most %d models are served", MODELS_MOST);
-    for (int i = 0; i < (words ? words : 1); i++) {
+        return cli_wrong("serve: at most %d models are served; --models-dir offers more", MODELS_MOST);
+    for (int i = 0; i < n; i++) {
         struct cli_source *source = &o->found[i];
         if (cli_source_find(source, words ? argv[i] : NULL, &err))
             return cli_fail(&err);
-        source->options.tie = (enum tare_tie)asked->tie;
-        source->options.zeros = (enum tare_zeros)asked->zeros;
-        source->options.threads = (int)asked->threads;
+        take_options(&source->options, asked);
         o->n++;
         if (cli_source_plan(source, &o->models[i], &err))
             return cli_fail(&err);
         cli_report_warn(o->models[i]);
-        name_model(words ? argv[i] : "fable", o->ids[i], sizeof o->ids[i]);
+        cli_model_name(words ? argv[i] : "fable", o->ids[i], sizeof o->ids[i]);
         if ((size_t)i < asked->aliases.n)
             snprintf(o->ids[i], sizeof o->ids[i], "%s", asked->aliases.items[i]);
-        for (int k = 0; k < i; k++)
-            if (!strcmp(o->ids[k], o->ids[i]))
-                return cli_wrong("serve: two models are called %s; --alias gives them other names", o->ids[i]);
-        o->sources[i] = (struct serve_source){o->models[i], source->path, &source->options, o->ids[i]};
+        if (is_offered(o, o->ids[i]))
+            return cli_wrong("serve: two models are called %s; --alias gives them other names", o->ids[i]);
+        o->sources[o->all++] = (struct serve_source){o->models[i], source->path, &source->options, o->ids[i]};
     }
     return CLI_GO_ON;
+}
+
+/* Offers the models of the folder. One that was named, too, is loaded already. */
+static int open_folder(struct opened *o, const struct asked *asked)
+{
+    const struct tare_options defaults = TARE_OPTIONS_INIT;
+    const int status = asked->folder ? cli_models_list(&o->folder, asked->folder) : CLI_GO_ON;
+    o->options = defaults;
+    take_options(&o->options, asked);
+    for (size_t i = 0; i < o->folder.n && status == CLI_GO_ON; i++)
+        if (!is_offered(o, o->folder.items[i].id))
+            o->sources[o->all++] =
+                (struct serve_source){NULL, o->folder.items[i].path, &o->options, o->folder.items[i].id};
+    return status;
 }
 
 static int serve(const struct asked *asked, const struct opened *o)
 {
     struct tare_error err = {0};
     const struct serve_options options = {.sources = o->sources,
-                                          .n_sources = o->n,
+                                          .n_sources = o->all,
                                           .host = asked->host ? asked->host : "127.0.0.1",
                                           .port = asked->port < 0 ? 8080 : (int)asked->port,
                                           .context = asked->context,
@@ -198,6 +232,7 @@ static int serve(const struct asked *asked, const struct opened *o)
                                           .parallel = asked->parallel ? (size_t)asked->parallel : 32,
                                           .most_waiting = asked->queue ? (size_t)asked->queue : 512,
                                           .memory = (uint64_t)asked->memory << 20,
+                                          .models_memory = (uint64_t)asked->models_memory << 20,
                                           .keys = asked->keys.items,
                                           .n_keys = asked->keys.n,
                                           .allowed_hosts = asked->hosts.items,
@@ -207,7 +242,8 @@ static int serve(const struct asked *asked, const struct opened *o)
                                           .certificate = asked->certificate,
                                           .private_key = asked->tls_key,
                                           .timeout = (int)asked->timeout,
-                                          .ready = ready};
+                                          .ready = ready,
+                                          .say = say};
     return serve_run(&options, &err) ? cli_fail(&err) : 0;
 }
 
@@ -225,11 +261,14 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
         return cli_fail_system("serve");
     status = take_keys(&asked, &keys);
     if (status == CLI_GO_ON)
-        status = open_all(o, &asked, words, argv);
+        status = open_named(o, &asked, words, argv);
+    if (status == CLI_GO_ON)
+        status = open_folder(o, &asked);
     if (status == CLI_GO_ON)
         status = serve(&asked, o);
     for (size_t i = 0; i < o->n; i++)
         tare_model_free(o->models[i]);
+    cli_models_release(&o->folder);
     free(o);
     free(keys);
     return status;
@@ -240,7 +279,8 @@ const struct cli_verb cli_serve = {
     .summary = "Serve models over HTTP, as OpenAI's clients expect it.",
     .about = "Listens on http://127.0.0.1:8080 and answers /v1/chat/completions, /v1/completions, /v1/embeddings, "
              "/v1/models, /tokenize, /detokenize, /apply-template, /health and /metrics. "
-             "Several models are served side by side; requests choose by the field model. "
+             "Several models are served side by side, or all of a folder (--models-dir); requests choose by the field "
+             "model. "
              "Each flag may also be given by the environment: TARE_SERVE_PORT=N, TARE_SERVE_NO_PAGE=1. "
              "SIGTERM lets running answers end; a second one ends at once.",
     .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL, .optional = true, .repeats = true}},

@@ -248,6 +248,15 @@ TARE_API const char *tare_session_kernels(const tare_session *session);
  * that one token chooses. */
 TARE_API uint64_t tare_session_weights(const tare_session *session);
 
+/* How many bytes the weights of a model take in memory when it runs, with those that stay in a mapped file. Known from the
+ * headers, so that a host can make room before it opens a session. Fails where tare_session_open() would refuse the
+ * model. Any thread. */
+TARE_API enum tare_code tare_model_weights(tare_model *model, uint64_t *bytes, struct tare_error *err);
+
+/* How many bytes of memory this process can still get, as sessions that are given no limit count them: the page cache that
+ * the system can drop is free, and control groups (cgroup v2) are heeded. UINT64_MAX: not known. Any thread. */
+TARE_API uint64_t tare_memory_free(void);
+
 /*
  * Measure how fast this machine reads memory in order, at best.
  *

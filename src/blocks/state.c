@@ -32,6 +32,11 @@ static int64_t numbers(const struct part *p)
     return p->is.planes * p->is.width;
 }
 
+static int64_t rows_of(const struct part *p, int64_t length)
+{
+    return length > 0 ? (length - 1) / p->is.stride + 1 : 0;
+}
+
 static void let_go(struct chunk *c)
 {
     if (c && __atomic_sub_fetch(&c->holders, 1, __ATOMIC_ACQ_REL) == 0)
@@ -106,15 +111,16 @@ void tare_state_free(struct tare_state *s)
     free(s);
 }
 
-/* Replaces a chunk that another state shares by a copy, since it is about to be written. */
-static bool own_chunk(const struct part *p, struct chunk **c)
+/* Replaces a chunk that another state shares, since it is about to be written: by a copy where it holds rows of this one. */
+static bool own_chunk(const struct part *p, struct chunk **c, bool holds)
 {
     if (__atomic_load_n(&(*c)->holders, __ATOMIC_ACQUIRE) == 1)
         return true;
     struct chunk *copy = new_chunk(p);
     if (!copy)
         return false;
-    memcpy(copy->rows, (*c)->rows, (size_t)(p->is.planes * CHUNK) * p->row_bytes);
+    if (holds)
+        memcpy(copy->rows, (*c)->rows, (size_t)(p->is.planes * CHUNK) * p->row_bytes);
     let_go(*c);
     *c = copy;
     return true;
@@ -122,9 +128,9 @@ static bool own_chunk(const struct part *p, struct chunk **c)
 
 static bool reserve_part(struct part *p, int64_t length, int64_t n)
 {
-    const int64_t rows = (n + p->is.stride - 1) / p->is.stride;
+    const int64_t rows = rows_of(p, n), held = rows_of(p, length);
     for (int64_t i = length / p->is.stride / CHUNK; i < p->n_chunks && i * CHUNK < rows; i++)
-        if (!own_chunk(p, &p->chunks[i]))
+        if (!own_chunk(p, &p->chunks[i], i * CHUNK < held))
             return false;
     for (; p->n_chunks * CHUNK < rows && p->n_chunks < p->chunk_room; p->n_chunks++)
         if (!(p->chunks[p->n_chunks] = new_chunk(p)))
@@ -140,31 +146,44 @@ enum tare_code tare_state_reserve(struct tare_state *s, int64_t length, int64_t 
     return TARE_OK;
 }
 
-static void share_part(struct part *to, const struct part *from)
+/* Of the chunks only those with rows: what was reserved past them is the first state's alone. */
+static void share_part(struct part *to, const struct part *from, int64_t length)
 {
+    const int64_t rows = rows_of(from, length);
     to->cache = from->cache;
     to->row_bytes = from->row_bytes;
     if (from->is.kind == TARE_STATE_SUM)
         memcpy(to->sums, from->sums, (size_t)numbers(from) * 2 * sizeof *to->sums);
-    for (int64_t k = 0; k < from->n_chunks; k++, to->n_chunks++) {
+    for (int64_t k = 0; k < from->n_chunks && k * CHUNK < rows; k++, to->n_chunks++) {
         __atomic_add_fetch(&from->chunks[k]->holders, 1, __ATOMIC_RELAXED);
         to->chunks[k] = from->chunks[k];
     }
 }
 
-enum tare_code tare_state_fork(struct tare_state **fork, const struct tare_state *s, struct tare_error *err)
+enum tare_code tare_state_fork(struct tare_state **fork, const struct tare_state *s, int64_t length,
+                               struct tare_error *err)
 {
     struct tare_state_part parts[TARE_STATE_PARTS];
     int64_t chunks = 0;
     for (int i = 0; i < s->n; i++) {
-        const int64_t rows = s->parts[i].chunk_room * CHUNK * s->parts[i].is.stride;
+        const int64_t rows = (s->parts[i].chunk_room - 1) * CHUNK * s->parts[i].is.stride; /* open_part() adds one */
         parts[i] = s->parts[i].is;
         chunks = rows > chunks ? rows : chunks;
     }
     const enum tare_code code = tare_state_open(fork, parts, s->n, chunks, err);
     for (int i = 0; code == TARE_OK && i < s->n; i++)
-        share_part(&(*fork)->parts[i], &s->parts[i]);
+        share_part(&(*fork)->parts[i], &s->parts[i], length);
     return code;
+}
+
+void tare_state_rewind(struct tare_state *s, int64_t length)
+{
+    for (int i = 0; i < s->n; i++) {
+        struct part *p = &s->parts[i];
+        const int64_t kept = (rows_of(p, length) + CHUNK - 1) / CHUNK;
+        while (p->n_chunks > kept && __atomic_load_n(&p->chunks[p->n_chunks - 1]->holders, __ATOMIC_ACQUIRE) > 1)
+            let_go(p->chunks[--p->n_chunks]);
+    }
 }
 
 bool tare_state_sums(const struct tare_state *s)
@@ -197,11 +216,6 @@ static int64_t together(int64_t row, int64_t n)
 {
     const int64_t left = CHUNK - row % CHUNK;
     return n < left ? n : left;
-}
-
-static int64_t rows_of(const struct part *p, int64_t length)
-{
-    return length > 0 ? (length - 1) / p->is.stride + 1 : 0;
 }
 
 static bool visit_rows(const struct part *p, int64_t rows, tare_state_visit *visit, void *user)

@@ -34,8 +34,13 @@ void tare_state_keep(struct tare_state *state, enum tare_cache cache);
 void tare_state_free(struct tare_state *state); /* NULL is fine */
 /* Makes room for positions [0, n), of which [length, n) will be written. A failure leaves the state as it was. */
 enum tare_code tare_state_reserve(struct tare_state *state, int64_t length, int64_t n, struct tare_error *err);
-/* Makes a second state with the same contents. The two share chunks of rows until one of them writes there. */
-enum tare_code tare_state_fork(struct tare_state **fork, const struct tare_state *state, struct tare_error *err);
+/* Makes a second state with the contents of the first `length` positions. The two share chunks of rows until one of them
+ * writes there. */
+enum tare_code tare_state_fork(struct tare_state **fork, const struct tare_state *state, int64_t length,
+                               struct tare_error *err);
+/* Forgets the rows past the first `length` positions. Their memory is kept for what comes, but for chunks that others
+ * share: to write there takes a copy in any case. */
+void tare_state_rewind(struct tare_state *state, int64_t length);
 bool tare_state_sums(const struct tare_state *state);      /* whether it has parts of kind SUM */
 void tare_state_clear(struct tare_state *state, int turn); /* sets what tare_state_from() gives to zero */
 

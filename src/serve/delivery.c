@@ -35,6 +35,7 @@ void serve_job_free(struct serve_job *job)
         tool_parser_release(&c->parser);
         tool_bytes_release(&c->held);
     }
+    serve_models_give(job);
     job->serve->n_jobs--;
     *job->link = job->after;
     if (job->after)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * job.h - one request with a body, from its arrival to its answer, and the models that answer. */
+ * job.h - one request with a body, from its arrival to its answer. */
 #ifndef TARE_SERVE_JOB_H
 #define TARE_SERVE_JOB_H
 
@@ -7,29 +7,13 @@
 #include <jansson.h>
 #include <time.h>
 
-#include "serve/engine.h"
 #include "serve/failure.h"
-#include "serve/http.h"
+#include "serve/http/http.h"
+#include "serve/models/model_table.h"
 #include "serve/tools/toolset.h"
 
 struct serve;
 struct serve_job;
-
-struct serve_model {
-    char id[128];
-    tare_model *model;
-    tare_tokenizer *tokenizer;
-    tare_template *chat;
-    /* The template is ours, since the model has none; its text lacks the special tokens. */
-    bool plain;
-    const struct tool_family *family;
-    /* Its template knows no tools, so that they are described in a message. */
-    bool describes;
-    int64_t vocabulary;
-    int64_t context;
-    time_t created;
-    struct serve_engine *engine;
-};
 
 /* A prompt of a request. */
 struct serve_prompt {
@@ -127,6 +111,9 @@ struct serve_job {
     /* The body as it came, where `body` is what it became for chat. */
     json_t *given;
     struct serve_model *model;
+    /* The model that stays in memory for this request; since when it waits for that. */
+    struct serve_model *taken;
+    double parked_at;
     struct serve_asked asked;
     struct serve_failure failure;
     /* An answer that needs no engine. */
@@ -172,8 +159,6 @@ bool serve_prepare_template(struct serve_job *job);
 bool serve_prepare_responses(struct serve_job *job);
 bool serve_prepare_messages(struct serve_job *job);
 
-/* NULL: the first one. NULL is returned where there is none of that id. */
-struct serve_model *serve_model_find(struct serve *serve, const char *id);
 /* Finds the model that the request names. */
 bool serve_find_model(struct serve_job *job);
 /* The fields that all requests for a text share. */

@@ -2,6 +2,7 @@
  * listen.c - the sockets that the server listens on, its own or systemd's, and what it tells systemd. */
 #include <errno.h>
 #include <event2/listener.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -59,17 +60,34 @@ static enum tare_code fail(struct tare_error *err, const char *where, const char
     return TARE_E_IO;
 }
 
-/* Takes the sockets of systemd. Returns how many. */
-static int take_handed(struct serve *s)
+/* How many sockets systemd handed over: those in LISTEN_FDS, if LISTEN_PID is this process (sd_listen_fds(3)). */
+static long handed_sockets(void)
 {
     const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-    if (!pid || !count || strtol(pid, NULL, 10) != (long)getpid())
-        return 0;
-    const long n = strtol(count, NULL, 10);
-    int taken = 0;
-    for (long i = 0; i < n && i < SERVE_LISTENERS; i++)
-        taken += listen_on(s, FIRST_HANDED + (int)i) == TARE_OK;
-    return taken;
+    const long n = pid && count && strtol(pid, NULL, 10) == (long)getpid() ? strtol(count, NULL, 10) : 0;
+    unsetenv("LISTEN_PID"); /* not for programs that this one starts */
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_FDNAMES");
+    return n > 0 ? n : 0;
+}
+
+static enum tare_code take_handed(struct serve *s, long n, struct tare_error *err)
+{
+    for (long i = 0; i < n; i++) {
+        const int fd = FIRST_HANDED + (int)i;
+        int listens = 0;
+        socklen_t size = sizeof listens;
+        char where[40];
+        snprintf(where, sizeof where, "LISTEN_FDS, descriptor %d", fd);
+        if (n > SERVE_LISTENERS)
+            return fail(err, "LISTEN_FDS", "more sockets are handed over than are taken, 16");
+        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || !listens)
+            return fail(err, where, "it is no socket that listens for streams; tare.socket needs ListenStream=");
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        if (listen_on(s, fd))
+            return fail(err, where, "it cannot be listened on");
+    }
+    return TARE_OK;
 }
 
 /* Each connection takes a descriptor, and the usual limit is 1024 although the system would allow more. */
@@ -89,8 +107,9 @@ enum tare_code serve_listen(struct serve *s, struct tare_error *err)
     char port[16], where[250];
     int last = 0;
     raise_descriptors();
-    if (take_handed(s))
-        return TARE_OK;
+    const long handed = handed_sockets();
+    if (handed)
+        return take_handed(s, handed, err);
     snprintf(port, sizeof port, "%d", s->options->port);
     snprintf(where, sizeof where, "%s:%s", s->options->host, port);
     const int status = getaddrinfo(s->options->host, port, &hints, &list);

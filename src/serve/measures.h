@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct evbuffer;
+struct serve;
 
 enum { MEASURES_BOUNDS = 16 };
 struct measures_histogram {
@@ -28,6 +29,7 @@ struct measures {
 };
 
 void measures_see(struct measures_histogram *histogram, double seconds);
-void measures_put(const struct measures *measures, size_t running, size_t waiting, double memory, struct evbuffer *out);
+/* All figures of a server. */
+void measures_put(struct serve *serve, struct evbuffer *out);
 
 #endif

@@ -64,21 +64,25 @@ static void answer_health(struct serve *s, struct http_connection *c, struct evb
     http_answer(c, 200, "application/json", out);
 }
 
-static void put_model(const struct serve_model *m, struct evbuffer *out)
+static void put_model(struct serve *s, struct serve_model *m, struct evbuffer *out)
 {
+    static const char *const states[] = {"unloaded", "loading", "loaded", "unloading"};
+    const struct serve_model_look look = serve_model_look(s, m);
     serve_put(out, "{\"id\":");
     serve_put_json(out, m->id, strlen(m->id));
-    evbuffer_add_printf(
-        out, ",\"object\":\"model\",\"created\":%" PRId64 ",\"owned_by\":\"tare\",\"max_model_len\":%" PRId64 "}",
-        (int64_t)m->created, m->context);
+    evbuffer_add_printf(out, ",\"object\":\"model\",\"created\":%" PRId64 ",\"owned_by\":\"tare\"",
+                        (int64_t)m->created);
+    if (look.context) /* known once it was loaded */
+        evbuffer_add_printf(out, ",\"max_model_len\":%" PRId64, look.context);
+    evbuffer_add_printf(out, ",\"status\":{\"value\":\"%s\"}}", states[look.state]);
 }
 
 static void answer_models(struct serve *s, struct http_connection *c, struct evbuffer *out)
 {
     serve_put(out, "{\"object\":\"list\",\"data\":[");
-    for (size_t i = 0; i < s->n_models; i++) {
+    for (size_t i = 0; i < s->models.n; i++) {
         serve_put(out, i ? "," : "");
-        put_model(&s->models[i], out);
+        put_model(s, &s->models.items[i], out);
     }
     serve_put(out, "]}");
     http_answer(c, 200, "application/json", out);
@@ -87,9 +91,9 @@ static void answer_models(struct serve *s, struct http_connection *c, struct evb
 static void answer_model(struct serve *s, struct http_connection *c, const char *id, struct evbuffer *out)
 {
     struct serve_failure f = {0};
-    const struct serve_model *m = serve_model_find(s, id);
+    struct serve_model *m = serve_model_find(s, id);
     if (m) {
-        put_model(m, out);
+        put_model(s, m, out);
         http_answer(c, 200, "application/json", out);
         return;
     }
@@ -100,42 +104,37 @@ static void answer_model(struct serve *s, struct http_connection *c, const char 
 
 static void answer_metrics(struct serve *s, struct http_connection *c, struct evbuffer *out)
 {
-    size_t running = 0, waiting = 0;
-    double memory = 0;
-    for (size_t i = 0; i < s->n_models; i++) {
-        const struct serve_engine_figures figures = serve_engine_look(s->models[i].engine);
-        running += figures.running;
-        waiting += figures.waiting;
-        memory = figures.memory > memory ? figures.memory : memory;
-    }
-    measures_put(&s->measures, running, waiting, memory, out);
+    measures_put(s, out);
     http_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8", out);
 }
 
-struct serve_model *serve_model_find(struct serve *s, const char *id)
-{
-    for (size_t i = 0; i < s->n_models; i++)
-        if (!id || !strcmp(s->models[i].id, id))
-            return &s->models[i];
-    return NULL;
-}
-
 /* ---- what is checked first --------------------------------------------------------------------------------------- */
+
+/* How long the name in a host is, without its port; 0: it is none. */
+static size_t host_size(const char *host)
+{
+    const char *end = host[0] == '[' ? strchr(host, ']') : host + strcspn(host, ":");
+    if (!end)
+        return 0;
+    end += host[0] == '[';
+    const size_t digits = *end == ':' ? strspn(end + 1, "0123456789") + 1 : 0;
+    return end[digits] ? 0 : (size_t)(end - host);
+}
 
 /* Is the host, without its port, one of this machine's names? Else a page of another site, whose name was made to lead
  * here, would be let in (DNS rebinding). */
 static bool known_host(const struct serve *s, const char *host)
 {
-    const char *end = host[0] == '[' ? strchr(host, ']') : strchr(host, ':');
-    const size_t n = end ? (size_t)(end - host) + (host[0] == '[') : strlen(host);
+    const size_t n = host_size(host);
     static const char *const own[] = {"127.0.0.1", "localhost", "[::1]"};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (n == strlen(own[i]) && !strncasecmp(host, own[i], n))
             return true;
-    for (size_t i = 0; i <= s->options->n_allowed_hosts; i++) {
+    for (size_t i = 0; n && i <= s->options->n_allowed_hosts; i++) {
         const char *name = i ? s->options->allowed_hosts[i - 1] : s->options->host;
-        const char *inner = host[0] == '[' && strchr(name, ':') ? host + 1 : host;
-        if (strlen(name) == n - (size_t)(inner - host) * 2 && !strncasecmp(inner, name, strlen(name)))
+        const size_t bare =
+            strchr(name, ':') && name[0] != '['; /* an address of IPv6, which stands in brackets there */
+        if (strlen(name) + 2 * bare == n && (!bare || host[0] == '[') && !strncasecmp(host + bare, name, strlen(name)))
             return true;
     }
     return false;
@@ -151,16 +150,31 @@ static bool same(const char *given, const char *key)
     return difference == 0 && m > 0;
 }
 
-static bool has_key(const struct serve *s, const struct http_request *r)
+/* The number of the key that a request has, from 1; 0: none of ours. */
+static size_t key_of(const struct serve *s, const struct http_request *r)
 {
     const char *bearer = r->authorization && !strncasecmp(r->authorization, "bearer ", 7) ? r->authorization + 7 : "";
-    bool good = s->options->n_keys == 0;
+    size_t found = 0;
     bearer += strspn(bearer, " ");
-    for (size_t i = 0; i < s->options->n_keys; i++) {
-        good |= same(bearer, s->options->keys[i]);
-        good |= r->api_key && same(r->api_key, s->options->keys[i]);
-    }
-    return good;
+    for (size_t i = 0; i < s->options->n_keys; i++)
+        if (same(bearer, s->options->keys[i]) | (r->api_key && same(r->api_key, s->options->keys[i])))
+            found = i + 1;
+    return found;
+}
+
+static bool has_key(const struct serve *s, const struct http_request *r)
+{
+    return s->options->n_keys == 0 || key_of(s, r);
+}
+
+/* Is a charset's value, which ends with its parameter, UTF-8? */
+static bool is_utf8(const char *value)
+{
+    const size_t quoted = value[0] == '"';
+    if (strncasecmp(value + quoted, "utf-8", 5) != 0 || (quoted && value[6] != '"'))
+        return false;
+    value += 5 + 2 * quoted;
+    return !*value || strchr("; \t", *value);
 }
 
 static bool is_json(const char *type)
@@ -175,7 +189,7 @@ static bool is_json(const char *type)
         if (*rest && *rest != ';')
             return false;
         rest += strspn(rest, "; \t");
-        if (!strncasecmp(rest, "charset=", 8) && strncasecmp(rest + 8 + (rest[8] == '"'), "utf-8", 5) != 0)
+        if (!strncasecmp(rest, "charset=", 8) && !is_utf8(rest + 8))
             return false;
         rest += strcspn(rest, ";");
     }
@@ -254,10 +268,11 @@ static void start_job(struct serve *s, const struct serve_route *route, struct h
     r->body_size = 0;
     job->created = time(NULL);
     job->arrived = serve_now();
-    snprintf(job->client, sizeof job->client, "%s",
-             r->authorization ? r->authorization
-             : r->api_key     ? r->api_key
-                              : http_peer(c));
+    /* Not what a header says, by which one client could be many. */
+    if (s->options->n_keys)
+        snprintf(job->client, sizeof job->client, "key %zu", key_of(s, r));
+    else
+        snprintf(job->client, sizeof job->client, "%s", http_peer(c));
     make_id(job);
     http_job_set(c, job);
     serve_work_add(s, job);

@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,68 +16,19 @@
 /* Texts that run when the server is asked to end have that long. */
 #define DRAIN_SECONDS 30
 
-static const char PLAIN[] = "{%- for message in messages -%}{{ message.role | capitalize }}: {{ message.content }}\n"
-                            "{% endfor -%}{%- if add_generation_prompt -%}Assistant:{%- endif -%}";
-
-static enum tare_code open_model(struct serve *s, struct serve_model *m, const struct serve_source *source,
-                                 struct tare_error *err)
+void serve_say(const struct serve *s, const char *format, ...)
 {
-    const struct serve_options *o = s->options;
-    struct serve_engine_options engine = {.model = source->model,
-                                          .context = o->context,
-                                          .kv_bits = o->kv_bits,
-                                          .exact = o->exact,
-                                          .parallel = o->parallel,
-                                          .memory = o->memory,
-                                          .tell = serve_work_tell,
-                                          .user = s};
-    m->model = source->model;
-    snprintf(m->id, sizeof m->id, "%s", source->id);
-    m->created = time(NULL);
-    enum tare_code code = tare_tokenizer_open(&m->tokenizer, source->path, source->options, err);
-    if (code)
-        return code;
-    code = tare_template_open(&m->chat, source->path, source->options, err);
-    if (code == TARE_E_ABSENT) {
-        m->plain = true;
-        code = tare_template_from_text(&m->chat, PLAIN, sizeof PLAIN - 1, err);
-    }
-    if (code)
-        return code;
-    m->family = tool_family_probe(m->plain ? NULL : m->chat, m->tokenizer, &m->describes);
-    m->vocabulary = tare_tokenizer_size(m->tokenizer);
-    engine.tokenizer = m->tokenizer;
-    code = serve_engine_open(&m->engine, &engine, err);
-    if (code)
-        return code;
-    m->context = serve_engine_context(m->engine);
-    if (m->vocabulary > serve_engine_vocabulary(m->engine))
-        m->vocabulary = serve_engine_vocabulary(m->engine);
-    return TARE_OK;
-}
-
-static enum tare_code open_models(struct serve *s, struct tare_error *err)
-{
-    s->models = calloc(s->options->n_sources, sizeof *s->models);
-    if (!s->models)
-        return TARE_E_MEMORY;
-    for (size_t i = 0; i < s->options->n_sources; i++) {
-        s->n_models++;
-        const enum tare_code code = open_model(s, &s->models[i], &s->options->sources[i], err);
-        if (code)
-            return code;
-    }
-    return TARE_OK;
-}
-
-static void close_models(struct serve *s)
-{
-    for (size_t i = 0; i < s->n_models; i++) {
-        serve_engine_free(s->models[i].engine);
-        tare_template_free(s->models[i].chat);
-        tare_tokenizer_free(s->models[i].tokenizer);
-    }
-    free(s->models);
+    char line[1024];
+    va_list args;
+    if (!s->options->say)
+        return;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    for (char *c = line; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = ' ';
+    s->options->say(line);
 }
 
 static enum tare_code open_tls(struct serve *s, struct tare_error *err)
@@ -159,20 +111,18 @@ enum tare_code serve_run(const struct serve_options *options, struct tare_error 
     if (!s.http)
         return code;
     http_server_cors(s.http, options->cors);
-    if (!(code = serve_work_open(&s, err)) && !(code = open_tls(&s, err)) && !(code = open_models(&s, err)) &&
+    if (!(code = serve_work_open(&s, err)) && !(code = open_tls(&s, err)) && !(code = serve_models_open(&s, err)) &&
         !(code = serve_listen(&s, err))) {
         http_server_tls(s.http, s.tls);
         loop(&s);
     }
     serve_listen_stop(&s);
     http_server_free(s.http);
-    for (size_t i = 0; i < s.n_models; i++) /* texts that run are told to end, and then nothing of them is left */
-        if (s.models[i].engine)
-            serve_engine_wake(s.models[i].engine);
+    serve_models_stop(&s);
     while (s.n_jobs)
         event_base_loop(s.base, EVLOOP_ONCE);
     serve_work_close(&s);
-    close_models(&s);
+    serve_models_close(&s);
     SSL_CTX_free(s.tls);
     event_base_free(s.base);
     return code;

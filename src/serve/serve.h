@@ -6,7 +6,8 @@
 #include "tare.h"
 
 struct serve_source {
-    /* Planned; owned by the caller, and must outlive the server. */
+    /* Planned; owned by the caller, and must outlive the server. It is loaded at the start and stays. NULL: it is planned
+     * and loaded when a request names it, and goes when another one needs the memory. */
     tare_model *model;
     const char *path;
     const struct tare_options *options;
@@ -24,8 +25,10 @@ struct serve_options {
     bool exact;
     size_t parallel;
     size_t most_waiting;
-    /* Bytes for states of each model; 0: a quarter of the machine's memory. */
+    /* Bytes for states of each model; 0: a quarter of models_memory. */
     uint64_t memory;
+    /* Bytes for weights and states of all models; 0: what is free at the start. */
+    uint64_t models_memory;
     const char *const *keys;
     size_t n_keys;
     const char *const *allowed_hosts;
@@ -41,6 +44,8 @@ struct serve_options {
     int timeout;
     /* Called once the server answers, with its address. */
     void (*ready)(const char *address);
+    /* Called with a line about what happens to a model, from any thread; may be NULL. */
+    void (*say)(const char *line);
 };
 
 /* Serves until SIGTERM or SIGINT. Blocks the calling thread. */

@@ -10,14 +10,13 @@
 #include "serve/measures.h"
 #include "serve/serve.h"
 
-enum { SERVE_WORKERS = 2, SERVE_LISTENERS = 16 };
+enum { SERVE_WORKERS = 3, SERVE_LISTENERS = 16 };
 
 struct serve {
     const struct serve_options *options;
     struct event_base *base;
     struct http_server *http;
-    struct serve_model *models;
-    size_t n_models;
+    struct serve_models models;
     struct measures measures;
     void *tls;
     size_t n_jobs;
@@ -36,7 +35,6 @@ struct serve {
     /* From the loop to the workers. */
     struct serve_job *to_prepare;
     struct serve_job **to_prepare_end;
-    size_t n_to_prepare;
     pthread_t workers[SERVE_WORKERS];
     size_t n_workers;
     bool quit;
@@ -51,6 +49,8 @@ void serve_handler_fill(struct http_handler *handler, struct serve *serve);
 enum tare_code serve_work_open(struct serve *serve, struct tare_error *err);
 void serve_work_close(struct serve *serve);
 void serve_work_add(struct serve *serve, struct serve_job *job);
+/* The job was prepared, or refused. Any thread. */
+void serve_work_done(struct serve *serve, struct serve_job *job);
 /* A tell of an engine; user is the server. */
 void serve_work_tell(void *user, struct serve_event *first, struct serve_event **last);
 
@@ -68,5 +68,8 @@ void serve_listen_stop(struct serve *serve);
 /* The port of the first socket. */
 int serve_port(const struct serve *serve);
 void serve_notify(const char *state);
+
+/* Tells whoever runs the server what happens to its models. */
+void serve_say(const struct serve *serve, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

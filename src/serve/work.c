@@ -10,41 +10,79 @@
 #include "serve/fields.h"
 #include "serve/server.h"
 
+/* Bodies that one of the workers keeps itself free for. */
+#define SMALL_BYTES ((size_t)64 << 10)
+
 static void ring(struct serve *s)
 {
     while (write(s->pipe[1], "", 1) < 0 && errno == EINTR)
         ;
 }
 
-static void prepare(struct serve_job *job)
+/* Returns false where the request waits for its model to be loaded: it comes again. */
+static bool prepare(struct serve *s, struct serve_job *job)
 {
-    job->body = fields_read(job->text, job->size, &job->failure);
-    if (job->body)
+    if (!job->body)
+        job->body = fields_read(job->text, job->size, &job->failure);
+    if (!job->body)
+        return true;
+    if (!serve_models_take(s, job))
+        return false;
+    if (!job->failure.status)
         job->route->prepare(job);
+    return true;
+}
+
+void serve_work_done(struct serve *s, struct serve_job *job)
+{
+    pthread_mutex_lock(&s->lock);
+    job->next = s->prepared;
+    s->prepared = job;
+    ring(s);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Takes the next job of at most `most` bytes out of the queue; NULL: there is none. Under the lock. */
+static struct serve_job *next_job(struct serve *s, size_t most)
+{
+    struct serve_job **at = &s->to_prepare;
+    while (*at && (*at)->size > most)
+        at = &(*at)->next;
+    struct serve_job *job = *at;
+    if (job)
+        *at = job->next;
+    if (job && s->to_prepare_end == &job->next)
+        s->to_prepare_end = at;
+    return job;
+}
+
+static void work(struct serve *s, size_t most)
+{
+    pthread_mutex_lock(&s->lock);
+    while (!s->quit) {
+        struct serve_job *job = next_job(s, most);
+        if (!job) {
+            pthread_cond_wait(&s->wake, &s->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&s->lock);
+        if (prepare(s, job))
+            serve_work_done(s, job);
+        pthread_mutex_lock(&s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
 }
 
 static void *worker_main(void *user)
 {
-    struct serve *s = user;
-    pthread_mutex_lock(&s->lock);
-    for (;;) {
-        while (!s->to_prepare && !s->quit)
-            pthread_cond_wait(&s->wake, &s->lock);
-        if (s->quit)
-            break;
-        struct serve_job *job = s->to_prepare;
-        s->to_prepare = job->next;
-        if (!s->to_prepare)
-            s->to_prepare_end = &s->to_prepare;
-        s->n_to_prepare--;
-        pthread_mutex_unlock(&s->lock);
-        prepare(job);
-        pthread_mutex_lock(&s->lock);
-        job->next = s->prepared;
-        s->prepared = job;
-        ring(s);
-    }
-    pthread_mutex_unlock(&s->lock);
+    work(user, SIZE_MAX);
+    return NULL;
+}
+
+/* Texts of megabytes take long to read; whoever sends a few of them holds up nobody who asks for little. */
+static void *small_worker_main(void *user)
+{
+    work(user, SMALL_BYTES);
     return NULL;
 }
 
@@ -54,8 +92,7 @@ void serve_work_add(struct serve *s, struct serve_job *job)
     job->next = NULL;
     *s->to_prepare_end = job;
     s->to_prepare_end = &job->next;
-    s->n_to_prepare++;
-    pthread_cond_signal(&s->wake);
+    pthread_cond_broadcast(&s->wake); /* not any worker takes any job */
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -118,10 +155,11 @@ enum tare_code serve_work_open(struct serve *s, struct tare_error *err)
         return TARE_E_MEMORY;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    while (s->n_workers < SERVE_WORKERS && !pthread_create(&s->workers[s->n_workers], NULL, worker_main, s))
+    while (s->n_workers < SERVE_WORKERS &&
+           !pthread_create(&s->workers[s->n_workers], NULL, s->n_workers ? worker_main : small_worker_main, s))
         s->n_workers++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return s->n_workers ? TARE_OK : TARE_E_MEMORY;
+    return s->n_workers > 1 ? TARE_OK : TARE_E_MEMORY;
 }
 
 void serve_work_close(struct serve *s)

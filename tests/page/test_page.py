@@ -5,6 +5,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 import stub
 
@@ -41,10 +42,14 @@ def report(*args, cwd=ROOT):
 
 class Page(unittest.TestCase):
     @classmethod
+    def flags(cls):
+        return [os.path.join(ROOT, "models/fable")]
+
+    @classmethod
     def setUpClass(cls):
         cls.server, cls.process = None, None
         if asked.serve:
-            cls.process = subprocess.Popen([asked.tare, "serve", os.path.join(ROOT, "models/fable"), "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            cls.process = subprocess.Popen([asked.tare, "serve", *cls.flags(), "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             cls.url = next(found.group() for found in (re.search(r"http://127\.0\.0\.1:\d+", line) for line in cls.process.stdout) if found)
         else:
             cls.server = stub.start(PAGE, embedded_json(report("check", "models/fable")))
@@ -71,9 +76,12 @@ class Page(unittest.TestCase):
         self.driver.execute_script("localStorage.clear(); sessionStorage.clear(); localStorage.setItem('tare.theme', 'light')")
         self.open(1440, 900)
 
+    def complaints(self):
+        return [entry for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+
     def tearDown(self):
         """Nothing was complained of in the console, and no other host was asked."""
-        bad = [entry for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+        bad = self.complaints()
         self.assertEqual(bad, [])
         hosts = set()
         for entry in self.driver.get_log("performance"):
@@ -308,10 +316,113 @@ class Load(Page):
         self.open(1440, 900, "load")
         self.until(lambda: [one for one in self.all(".figure") if re.search(r"\d", one.text)])
         time.sleep(2.2)
+        if not self.server:
+            cards = {card.find_element(By.TAG_NAME, "h2").text: card.find_element(By.CLASS_NAME, "figure").text for card in self.all(".card") if card.is_displayed()}
+            self.assertEqual(cards["Slots in use"], "0 of 32")
+            self.assertEqual(cards["Models in memory"], "1 of 1")
+            self.assertRegex(cards["Memory of the server"], r"^\d+ MB$")
+            self.assertRegex(cards["States of texts"], r"^.* B of .* GB$")
         self.shot("page-load-light")
         self.axe("load, light")
         self.open(360, 740, "load")
         self.assertEqual(self.wide(), 0)
+
+
+class Several(Page):
+    """A folder of models, of which one is chosen; only tare serve has one."""
+
+    @classmethod
+    def flags(cls):
+        cls.room = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.room.cleanup)
+        for name in ("alder", "birch"):
+            shutil.copytree(os.path.join(ROOT, "models/fable"), os.path.join(cls.room.name, name))
+        os.mkdir(os.path.join(cls.room.name, "rotten"))
+        with open(os.path.join(cls.room.name, "rotten", "config.json"), "w", encoding="utf-8") as f:
+            f.write("{")
+        return ["--models-dir", cls.room.name]
+
+    def setUp(self):
+        if not asked.serve:
+            self.skipTest("the stub has one model")
+        super().setUp()
+
+    def choose(self, name):
+        Select(self.find("#model select")).select_by_visible_text(name)
+
+    def test_choose(self):
+        self.assertEqual([o.text for o in Select(self.find("#model select")).options], ["alder", "birch", "rotten"])
+        self.choose("birch")
+        self.send("Tell me a story")
+        self.done()
+        self.open(1440, 900, "load")
+        self.assertEqual(self.find("#model select").get_property("value"), "birch", "the choice was not kept")
+        self.until(lambda: "1 of 3" in self.find(".cards").text)
+        self.driver.get(self.url + "/#inspect")
+        self.until(lambda: self.all(".head") and "birch" in self.find("#view-inspect").text)
+        self.choose("alder")
+        self.until(lambda: "alder" in self.find("#view-inspect h2, #view-inspect").text)
+        self.axe("inspect of the second model")
+
+    def test_broken(self):
+        self.choose("rotten")
+        self.send("Hi")
+        self.until(lambda: "cannot be loaded" in self.find(".messages").text)
+        self.assertNotIn(self.room.name, self.find("body").text)
+        self.assertEqual(len([one for one in self.complaints() if "500" not in one["message"]]), 0)
+
+
+class Key(Page):
+    """A server that asks for a key; only tare serve does."""
+
+    @classmethod
+    def flags(cls):
+        return [os.path.join(ROOT, "models/fable"), "--api-key", "a key"]
+
+    def setUp(self):
+        if not asked.serve:
+            self.skipTest("the stub asks for no key")
+        self.open(1440, 900)
+        self.driver.execute_script("localStorage.clear(); sessionStorage.clear(); localStorage.setItem('tare.theme', 'light')")
+        self.driver.get("about:blank")
+        self.driver.get(self.url + "/#chat")
+        self.until(lambda: self.all("#model input"))
+
+    def open(self, width, height, view="chat"):
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False})
+        self.driver.get("about:blank")
+        self.driver.get("%s/#%s" % (self.url, view))
+        self.until(lambda: self.all("#model input, #model select") or self.find("#model").text)
+
+    def complaints(self):
+        return [entry for entry in super().complaints() if "401" not in entry["message"]]
+
+    def test_key(self):
+        self.assertEqual(self.driver.switch_to.active_element, self.find("#model input"))
+        self.axe("the question for a key")
+        self.shot("page-key-light")
+        self.find("#model input").send_keys("wrong", Keys.ENTER)
+        self.until(lambda: "not taken" in self.find("#model").text)
+        self.find("#model input").send_keys("a key", Keys.ENTER)
+        self.until(lambda: self.find("#model").text == "fable")
+        self.send("Tell me a story")
+        self.done()
+        self.assertIn("tokens/s", self.find(".message.assistant .actions").text)
+        self.driver.get(self.url + "/#load")
+        self.until(lambda: "0 of 32" in self.find(".cards").text)
+        kept = self.driver.execute_script("return [JSON.stringify(localStorage), JSON.stringify(sessionStorage), document.cookie]")
+        self.assertNotIn("a key", kept[0] + kept[2])
+        self.assertIn("a key", kept[1])
+        self.driver.switch_to.new_window("tab")  # another tab is asked again
+        self.addCleanup(lambda: (self.driver.close(), self.driver.switch_to.window(self.driver.window_handles[0])))
+        self.driver.get(self.url + "/#chat")
+        self.until(lambda: self.all("#model input"))
+
+    def test_narrow(self):
+        self.open(360, 740)
+        self.assertEqual(self.wide(), 0)
+        self.assertTrue(self.find(".key button").is_displayed())
+        self.shot("page-key-phone")
 
 
 class Report(Page):

@@ -5,7 +5,6 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import signal
 import socket
 import ssl
@@ -15,56 +14,7 @@ import threading
 import time
 import unittest
 
-TARE = os.path.abspath(sys.argv[1])
-CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
-
-
-class Server:
-    """A running server; `with` ends it and says how."""
-
-    def __init__(self, *flags, **variables):
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("TARE_SERVE_")}
-        self.process = subprocess.Popen([TARE, "serve", "--port", "0", *flags], stderr=subprocess.PIPE, text=True,
-                                        env={**clean, **variables})
-        line = self.process.stderr.readline()
-        found = re.search(r"https?://127\.0\.0\.1:(\d+)", line)
-        assert found, line
-        self.port = int(found[1])
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
-        self.process.stderr.close()
-
-    def ask(self, path, body=None, method=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        connection.request(method or ("GET" if body is None else "POST"), path, data,
-                           {**({} if body is None else {"Content-Type": "application/json"}), **(headers or {})})
-        answer = connection.getresponse()
-        raw = answer.read()
-        connection.close()
-        return answer.status, raw if answer.getheader("Content-Type") != "application/json" else json.loads(raw or "null")
-
-    def events(self, path, body):
-        """The events of a stream, without their framing."""
-        status, raw = self.ask(path, {**body, "stream": True})
-        assert status == 200, raw
-        return [block[6:] for block in raw.decode().split("\n\n") if block.startswith("data: ")]
-
-    def raw(self, data):
-        """The status of the answer to some bytes; None: none came."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as s:
-            s.sendall(data)
-            line = s.makefile("rb").readline()
-        return int(line.split()[1]) if line else None
-
-    def metric(self, name):
-        return float(re.search(r"^%s (\S+)$" % name, self.ask("/metrics")[1].decode(), re.M)[1])
+from kit import CHAT, TARE, TEXT, Server
 
 
 class One(unittest.TestCase):

@@ -21,7 +21,7 @@ static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_
     for (int k = 0; k < 16; k++)
         numbers->factor[k] = (int8_t)(2 * (tare_half_at(scales, k / 4) >> 3 * (k % 4) & 7) + 1);
     for (int l = 0; l < 32; l++, code += 8) {
-        const unsigned more = high[l / 2] >> 4 * (l % 2) & 15U;
+        const unsigned more = (unsigned)high[l / 2] >> 4 * (l % 2) & 15U;
         tare_grid_put_ternary(tare_grid_iq1[block[l] | (more & 7) << 8], more >> 3, code);
     }
 }

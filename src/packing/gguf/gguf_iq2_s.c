@@ -17,7 +17,8 @@ static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_
     for (int k = 0; k < 8; k++)
         tare_grid_put_nibble_factors(scales[k], numbers->factor + 2 * (ptrdiff_t)k);
     for (int l = 0; l < 32; l++, code += 8)
-        tare_grid_put_eight(tare_grid_iq2_s[index[l] | (high[l / 4] >> 2 * (l % 4) & 3U) << 8], signs[l], code);
+        tare_grid_put_eight(tare_grid_iq2_s[index[l] | ((unsigned)high[l / 4] >> 2 * (l % 4) & 3U) << 8], signs[l],
+                            code);
 }
 
 static const struct tare_block_kind kind = {.bits = 8, .group_size = 16, .dtype = TARE_F32, .unpack = unpack};

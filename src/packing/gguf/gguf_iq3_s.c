@@ -19,7 +19,8 @@ static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_
     for (int k = 0; k < 8; k++) {
         numbers->factor[k] = (int8_t)(1 + 2 * (scales[k / 2] >> 4 * (k % 2) & 15));
         for (int j = 0; j < 8; j++, index++, code += 4) {
-            const unsigned at = *index | (ninth[k] >> j & 1U) << 8, minus = signs[4 * k + j / 2] >> 4 * (j % 2);
+            const unsigned at = *index | ((unsigned)ninth[k] >> j & 1U) << 8,
+                           minus = (unsigned)signs[4 * k + j / 2] >> 4 * (j % 2);
             tare_grid_put_four(tare_grid_iq3_s[at], magnitude, minus, 16, code);
         }
     }

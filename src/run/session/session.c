@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/sized.h"
 #include "run/session/generate.h"
 #include "run/session/measure.h"
 #include "run/session/prompt_cache.h"
 #include "run/session/runner.h"
+#include "run/weights/budget.h"
 
 #define CONTEXT_DEFAULT 4096
 
@@ -190,6 +192,20 @@ uint64_t tare_session_weights(const tare_session *s)
         return 0;
     const struct tare_pass *pass = &s->runner->pass;
     return tare_measure_token(pass->loaded, &s->runner->model->tree, s->decoder, pass->head);
+}
+
+enum tare_code tare_model_weights(tare_model *model, uint64_t *bytes, struct tare_error *err)
+{
+    if (!model || !bytes)
+        return tare_fail_null(err, "tare_model_weights");
+    *bytes = 0;
+    const enum tare_code code = check_model(model, err);
+    return code ? code : tare_budget_weights(model, bytes, err);
+}
+
+uint64_t tare_memory_free(void)
+{
+    return tare_memory_available();
 }
 
 int64_t tare_session_context(const tare_session *s)
@@ -475,7 +491,7 @@ enum tare_code tare_session_fork(tare_session **fork, const tare_session *s, str
     enum tare_code code = f->states && f->ids ? TARE_OK : tare_fail_memory(err);
     for (int64_t i = 0; i < n && code == TARE_OK; i++)
         if (s->states[i])
-            code = tare_state_fork(&f->states[i], s->states[i], err);
+            code = tare_state_fork(&f->states[i], s->states[i], s->length, err);
     if (code) {
         tare_session_free(f);
         return code;
@@ -545,6 +561,15 @@ static void turn_back(tare_session *s, int64_t length)
     s->length = s->summed[s->turn];
 }
 
+/* Sets the length of a session whose sums, if it has any, stand there already. */
+static void shorten(tare_session *s, int64_t length)
+{
+    s->length = s->summed[s->turn] = length;
+    for (int64_t i = 0; i < 2 * s->decoder->n_layers; i++)
+        if (s->states[i])
+            tare_state_rewind(s->states[i], length);
+}
+
 enum tare_code tare_session_rewind(tare_session *s, int64_t length, struct tare_error *err)
 {
     if (!s)
@@ -552,13 +577,10 @@ enum tare_code tare_session_rewind(tare_session *s, int64_t length, struct tare_
     if (length < 0 || length > s->length)
         return tare_fail(err, TARE_E_ARGUMENT, "length", "a session of %lld tokens cannot be rewound to %lld",
                          (long long)s->length, (long long)length);
-    if (!s->sums) {
-        s->length = s->summed[s->turn] = length;
-        return TARE_OK;
-    }
-    turn_back(s, length);
-    if (s->length >= length) {
-        s->length = length;
+    if (s->sums)
+        turn_back(s, length);
+    if (!s->sums || s->length >= length) {
+        shorten(s, length);
         return TARE_OK;
     }
     const size_t n = (size_t)(length - s->length);

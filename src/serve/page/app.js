@@ -1,7 +1,7 @@
 /* Starts the page: views by the fragment of the address, dark and light, the model's name. */
 import {chatView, useModel} from "./chat.js";
-import {getJSON, postJSON} from "./client.js";
-import {el} from "./dom.js";
+import {getJSON, keyGet, keySet, postJSON} from "./client.js";
+import {button, el} from "./dom.js";
 import {inspectView} from "./inspect.js";
 import {loadView} from "./load.js";
 import {themeButton} from "./theme.js";
@@ -24,21 +24,41 @@ async function inspect() {
   }
 }
 
+const CHOSEN = "tare.model";
+
 /* The model's name; where there are several, a list to choose from. */
 function chooseModel(ids) {
   const at = document.getElementById("model");
   const use = (id) => {
     model = id;
     useModel(id);
+    localStorage.setItem(CHOSEN, id);
     show();
   };
+  const before = localStorage.getItem(CHOSEN);
+  const first = ids.includes(before) ? before : ids[0];
+  at.classList.remove("asks");
   if (ids.length > 1) {
-    const list = el("select", {"aria-label": "Model", onchange: () => use(list.value)}, ids.map((id) => el("option", null, id)));
+    const list = el("select", {"aria-label": "Model", onchange: () => use(list.value)}, ids.map((id) => el("option", {selected: id === first}, id)));
     at.replaceChildren(list);
   } else {
     at.textContent = ids[0];
   }
-  use(ids[0]);
+  use(first);
+}
+
+/* Asks for the server's key, which is forgotten with the tab, and goes on with it. */
+function askKey(wrong) {
+  const input = el("input", {type: "password", "aria-label": "API key", placeholder: "API key", autocomplete: "new-password", required: true});
+  const form = el("form", {class: "key", onsubmit: (event) => {
+    event.preventDefault();
+    keySet(input.value);
+    listModels();
+  }}, wrong ? el("span", {class: "bad", role: "alert"}, "This key is not taken. ") : null, input, button("Use key", null, {type: "submit"}));
+  const at = document.getElementById("model");
+  at.classList.add("asks");
+  at.replaceChildren(form);
+  input.focus();
 }
 
 function show() {
@@ -56,16 +76,21 @@ function show() {
   if (name === "inspect") inspect();
 }
 
-async function start() {
-  themeButton(document.getElementById("theme"));
-  chatView(place("chat"));
-  addEventListener("hashchange", show);
+async function listModels() {
   try {
     chooseModel((await getJSON("/v1/models")).data.map((one) => one.id));
   } catch (error) {
-    document.getElementById("model").textContent = error.message;
+    if (error.status === 401) askKey(keyGet() !== "");
+    else document.getElementById("model").textContent = error.message;
     show();
   }
+}
+
+function start() {
+  themeButton(document.getElementById("theme"));
+  chatView(place("chat"));
+  addEventListener("hashchange", show);
+  listModels();
 }
 
 start();

@@ -26,7 +26,7 @@ async function refusal(response) {
     /* Not JSON: the status line says it. */
   }
   if (response.status === 401) text += " Enter the key under Settings.";
-  return new Error(text);
+  return Object.assign(new Error(text), {status: response.status});
 }
 
 export async function getJSON(path) {

@@ -32,23 +32,32 @@ function mean(now, before, name) {
 const seconds = (value) => (value === null ? "–" : value < 1 ? `${(1000 * value).toFixed(1)} ms` : `${value.toFixed(2)} s`);
 const share = (value) => (value === null ? "–" : `${(100 * value).toFixed(1)} %`);
 
+const ofAll = (text, value, now, name) => (value === null ? "–" : `${text(value)} of ${text(sum(now.metrics, name))}`);
+
 /* Each row: title, how it is written, and its number now. */
 const ROWS = [
   ["Requests running", numberText, (now) => sum(now.metrics, "tare_requests_running")],
   ["Requests waiting", numberText, (now) => sum(now.metrics, "tare_requests_waiting")],
-  ["Slots", numberText, (now) => sum(now.metrics, "tare_slots")],
+  ["Slots in use", (value, now) => ofAll(numberText, value, now, "tare_slots"), (now) => sum(now.metrics, "tare_slots_used")],
   ["Tokens made a second", numberText, (now, before) => rate(now, before, "tare_generated_tokens_total")],
   ["Prompt tokens a second", numberText, (now, before) => rate(now, before, "tare_prompt_tokens_total")],
   ["Prompt tokens from the cache", share, (now) => {
     const all = sum(now.metrics, "tare_prompt_tokens_total");
     return all ? sum(now.metrics, "tare_cached_prompt_tokens_total") / all : null;
   }],
+  ["Prompts that continue a kept state", share, (now) => {
+    const all = sum(now.metrics, "tare_prefix_lookups_total");
+    return all ? sum(now.metrics, "tare_prefix_hits_total") / all : null;
+  }],
+  ["States kept", numberText, (now) => sum(now.metrics, "tare_cached_states")],
   ["Cache of keys and values in use", share, (now) => sum(now.metrics, "tare_kv_cache_usage_ratio")],
   ["First token after", seconds, (now) => mean(now, null, "tare_time_to_first_token_seconds")],
   ["Between two tokens", seconds, (now, before) => mean(now, before, "tare_inter_token_seconds")],
   ["Requests so far", numberText, (now) => sum(now.metrics, "tare_requests_total")],
   ["Cancelled", numberText, (now) => sum(now.metrics, "tare_cancelled_requests_total")],
-  ["Memory", (value) => (value === null ? "–" : bytesText(value)), (now) => sum(now.metrics, "process_resident_memory_bytes") ?? sum(now.metrics, "tare_state_bytes")],
+  ["States of texts", (value, now) => ofAll(bytesText, value, now, "tare_state_limit_bytes"), (now) => sum(now.metrics, "tare_state_bytes")],
+  ["Models in memory", (value, now) => (value === null ? "–" : `${value} of ${now.metrics.tare_model_loaded.length}`), (now) => sum(now.metrics, "tare_model_loaded")],
+  ["Memory of the server", (value) => (value === null ? "–" : bytesText(value)), (now) => sum(now.metrics, "process_resident_memory_bytes")],
 ];
 
 function spark(values) {
@@ -73,7 +82,7 @@ export function loadView(place) {
         const number = value(now, before);
         history[at] = history[at].concat([number]).slice(-POINTS);
         cards[at].hidden = history[at].every((one) => one === null); /* the server does not tell it */
-        cards[at].children[1].textContent = text(number);
+        cards[at].children[1].textContent = text(number, now);
         cards[at].children[2].replaceWith(spark(history[at]));
       });
       before = now;

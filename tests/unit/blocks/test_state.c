@@ -8,6 +8,10 @@
 #include "blocks/state.h"
 #include "sample.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 enum { PLANES = 3, WIDTH = 10, CONTEXT = 700, STRIDE = 4 };
 enum { ROWS, SHARED, SUMS, FEW }; /* parts */
 
@@ -24,10 +28,10 @@ static struct tare_state *open_state(void)
     return s;
 }
 
-static struct tare_state *fork_state(const struct tare_state *s)
+static struct tare_state *fork_state(const struct tare_state *s, int64_t length)
 {
     struct tare_state *fork = NULL;
-    assert_int_equal(tare_state_fork(&fork, s, NULL), TARE_OK);
+    assert_int_equal(tare_state_fork(&fork, s, length, NULL), TARE_OK);
     return fork;
 }
 
@@ -114,19 +118,65 @@ static void test_products(void **unused)
     tare_state_free(s);
 }
 
+/* Bytes that malloc() has given out; 0 where it does not tell, as under sanitizers. */
+#ifdef __GLIBC__
+static size_t heap(void)
+{
+    const struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+#else
+static size_t heap(void)
+{
+    return 0;
+}
+#endif
+
+/* A fork has no part of what its origin reserved, and one that is rewound lets go of chunks that others hold. */
+static void test_memory(void **unused)
+{
+    (void)unused;
+    const struct tare_state_part wide = {TARE_STATE_ROWS, 8, 1024, 0};
+    const size_t chunk = sizeof(float) * 8 * 1024 * TARE_STATE_TOGETHER, before = heap();
+    struct tare_state *s = NULL;
+    if (!before)
+        skip();
+    assert_int_equal(tare_state_open(&s, &wide, 1, 1024, NULL), TARE_OK);
+    assert_int_equal(tare_state_reserve(s, 0, 1024, NULL), TARE_OK);
+    assert_true(heap() - before >= 8 * chunk);
+    struct tare_state *fork = fork_state(s, 300), *part = fork_state(fork, 300);
+    tare_state_free(s);
+    assert_true(heap() - before < 4 * chunk); /* three chunks hold 300 rows */
+    tare_state_rewind(part, 100);
+    tare_state_free(fork);
+    assert_true(heap() - before < 2 * chunk);
+    assert_int_equal(tare_state_reserve(part, 100, 1024, NULL), TARE_OK);
+    tare_state_rewind(part, 100); /* its own reserve stays */
+    assert_true(heap() - before >= 8 * chunk);
+    size_t first = 0;
+    for (int i = 0; i < 1000; i++) { /* a fork of a fork of a fork takes no more than the first one */
+        fork = fork_state(part, 100);
+        tare_state_free(part);
+        part = fork;
+        first = i ? first : heap();
+    }
+    assert_true(heap() < first + 2048);
+    tare_state_free(part);
+}
+
 /* Forks in both directions, of a fork, and after the first one is gone. */
 static void test_forks(void **unused)
 {
     (void)unused;
     struct tare_state *first = open_state();
     write_rows(first, 1, 0, 300);
-    struct tare_state *second = fork_state(first);
+    struct tare_state *second = fork_state(first, 310);
     expect_rows(second, 1, 0, 300);
     write_rows(second, 2, 300, 310);
     write_rows(first, 3, 300, 305);
     expect_rows(first, 3, 300, 305);
     expect_rows(second, 2, 300, 310);
-    struct tare_state *third = fork_state(second);
+    struct tare_state *third = fork_state(second, 310);
     write_rows(second, 4, 40, 500); /* from the first chunk on */
     expect_rows(second, 1, 0, 40);
     expect_rows(second, 4, 40, 500);
@@ -167,7 +217,7 @@ static void test_sums(void **unused)
         to[i] = (float)i + 1;
     assert_true(zero(from, N)); /* a pass that fails has changed nothing */
 
-    struct tare_state *fork = fork_state(s);
+    struct tare_state *fork = fork_state(s, 0);
     assert_memory_equal(tare_state_from(fork, SUMS, 1), to, N * sizeof *to);
     assert_true(zero(tare_state_from(fork, SUMS, 0), N));
     tare_state_to(fork, SUMS, 0)[3] = -5;
@@ -212,7 +262,7 @@ int main(void)
     tare_kernels_pick(&kernels, NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows), cmocka_unit_test(test_products),  cmocka_unit_test(test_forks),
-        cmocka_unit_test(test_sums), cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_sums), cmocka_unit_test(test_too_large), cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,7 @@
 #ifndef TARE_SERVE_HTTP_STATE_H
 #define TARE_SERVE_HTTP_STATE_H
 
-#include "serve/http_parse.h"
+#include "serve/http/http_parse.h"
 
 enum http_state {
     /* The request line and the fields. */
@@ -42,6 +42,8 @@ struct http_connection {
     char peer[64];
     /* The output is over its limit. */
     bool held;
+    /* What was left to write when the client's reading was looked at last. */
+    size_t left;
     /* http_read() runs, and is not entered again from what it calls. */
     bool calling;
 };
@@ -66,5 +68,7 @@ void http_refuse(struct http_connection *c, const struct serve_failure *failure)
 /* Starts waiting for the next request, or closes. */
 void http_next(struct http_connection *c);
 void http_deadline(struct http_connection *c, int seconds);
+/* Ends the connection of a client that does not read what is written for it. */
+void http_watch_reading(struct http_connection *c);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * http.c - connections: what is read when, the limits of a request and its deadlines. */
-#include "serve/http.h"
+#include "serve/http/http.h"
 
 #include <event2/bufferevent_ssl.h>
 #include <netinet/in.h>
@@ -12,7 +12,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#include "serve/http_state.h"
+#include "serve/http/http_state.h"
 
 #define HEADER_BYTES ((size_t)64 << 10)
 #define HEADER_LINES 100
@@ -24,8 +24,23 @@
 #define BODY_SECONDS 30
 #define WRITE_SECONDS 30
 #define LINGER_SECONDS 2
+/* What a client must read of its answers in WRITE_SECONDS: one that reads a byte now and then does not read. */
+#define WRITE_PROGRESS ((size_t)32 << 10)
+/* With that much of answers unread, no further request of the connection is taken. */
+#define UNREAD_BYTES ((size_t)256 << 10)
 /* What is read ahead of a request that is being answered, so that the end of a connection is seen. */
 #define READ_AHEAD ((size_t)128 << 10)
+
+static size_t unread(const struct http_connection *c)
+{
+    return evbuffer_get_length(bufferevent_get_output(c->wire));
+}
+
+void http_watch_reading(struct http_connection *c)
+{
+    c->left = unread(c);
+    http_deadline(c, WRITE_SECONDS);
+}
 
 static void start_request(struct http_connection *c)
 {
@@ -36,7 +51,10 @@ static void start_request(struct http_connection *c)
     c->header_lines = 0;
     c->body_room = 0;
     c->state = HTTP_HEADER;
-    http_deadline(c, HEADER_SECONDS);
+    if (unread(c))
+        http_watch_reading(c); /* the time for the header begins when the answer is written */
+    else
+        http_deadline(c, HEADER_SECONDS);
 }
 
 void http_deadline(struct http_connection *c, int seconds)
@@ -82,8 +100,8 @@ void http_next(struct http_connection *c)
         return; /* http_read() goes on, or the event of the output that became empty does */
     }
     c->state = HTTP_CLOSING;
-    http_deadline(c, WRITE_SECONDS);
-    if (evbuffer_get_length(bufferevent_get_output(c->wire)) == 0)
+    http_watch_reading(c);
+    if (unread(c) == 0)
         linger(c);
 }
 
@@ -291,6 +309,12 @@ static bool read_trailer(struct http_connection *c, struct evbuffer *in)
     return true;
 }
 
+/* Before a request begins: are there too many answers that were not read? */
+static bool too_much(const struct http_connection *c)
+{
+    return c->header_lines == 0 && unread(c) > UNREAD_BYTES;
+}
+
 void http_read(struct http_connection *c)
 {
     struct evbuffer *in = bufferevent_get_input(c->wire);
@@ -301,7 +325,7 @@ void http_read(struct http_connection *c)
     while (more) {
         switch (c->state) {
         case HTTP_HEADER:
-            more = evbuffer_get_length(in) > 0 && read_header(c, in);
+            more = evbuffer_get_length(in) > 0 && !too_much(c) && read_header(c, in);
             break;
         case HTTP_BODY:
             more = read_body(c, in);
@@ -327,7 +351,7 @@ void http_read(struct http_connection *c)
             more = false;
             break;
         }
-        if (!more && c->state == HTTP_HEADER && evbuffer_get_length(in) > 0 && c->header_bytes == 0 &&
+        if (!more && c->state == HTTP_HEADER && evbuffer_get_length(in) > 0 && c->header_bytes == 0 && !too_much(c) &&
             evbuffer_search(in, "\n", 1, NULL).pos >= 0)
             more = true; /* an answer at once: the next request may be there already */
     }
@@ -349,12 +373,16 @@ static void on_write(struct bufferevent *wire, void *user)
     (void)wire;
     if (c->held) {
         c->held = false;
+        http_deadline(c, 0);
         c->server->handler.held(c->job, false);
     }
-    if (c->state == HTTP_CLOSING)
+    if (c->state == HTTP_CLOSING) {
         linger(c);
-    else
-        http_read(c);
+        return;
+    }
+    if (c->state == HTTP_HEADER && c->header_lines == 0)
+        http_deadline(c, HEADER_SECONDS);
+    http_read(c);
 }
 
 static void on_event(struct bufferevent *wire, short what, void *user)
@@ -362,20 +390,38 @@ static void on_event(struct bufferevent *wire, short what, void *user)
     struct http_connection *c = user;
     if (what & BEV_EVENT_CONNECTED)
         return;
-    if (what & BEV_EVENT_EOF && c->state == HTTP_CLOSING && evbuffer_get_length(bufferevent_get_output(wire)))
-        return; /* the answer is on its way, and a client that shut its side may still read it */
+    const bool between = c->state == HTTP_HEADER && c->header_lines == 0;
+    (void)wire;
+    if (what & BEV_EVENT_EOF && (between || c->state == HTTP_CLOSING) && unread(c)) {
+        c->state = HTTP_CLOSING; /* the answer is on its way, and a client that shut its side may still read it */
+        return;
+    }
     http_connection_free(c);
+}
+
+/* Is a client still reading its answers? It is looked at again later. */
+static bool reads(struct http_connection *c)
+{
+    const size_t now = unread(c);
+    const bool does = now + WRITE_PROGRESS <= c->left;
+    http_watch_reading(c);
+    return does;
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *user)
 {
     struct http_connection *c = user;
+    const bool begun = c->header_lines || evbuffer_get_length(bufferevent_get_input(c->wire));
     (void)fd;
     (void)what;
-    if (c->state > HTTP_TRAILER || (c->state == HTTP_HEADER && c->header_bytes == 0))
-        http_connection_free(c);
-    else
+    if (c->state >= HTTP_BODY && c->state <= HTTP_TRAILER)
         stop(c, 408, "The request did not come whole in time.");
+    else if (c->state != HTTP_LINGERING && unread(c) && reads(c))
+        return;
+    else if (c->state == HTTP_HEADER && begun && unread(c) == 0)
+        stop(c, 408, "The request did not come whole in time.");
+    else
+        http_connection_free(c);
 }
 
 void http_accept(struct http_server *server, int socket, const char *peer)

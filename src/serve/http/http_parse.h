@@ -3,7 +3,7 @@
 #ifndef TARE_SERVE_HTTP_PARSE_H
 #define TARE_SERVE_HTTP_PARSE_H
 
-#include "serve/http.h"
+#include "serve/http/http.h"
 
 /* What the lines so far said beside the request itself. */
 struct http_lines {

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "serve/http_state.h"
+#include "serve/http/http_state.h"
 #include "serve/page.h"
 
 /* Bytes of output beyond which a stream is held, and below which it goes on. */
@@ -139,6 +139,7 @@ void http_stream_put(struct http_connection *c, struct evbuffer *piece)
         evbuffer_add(out, "\r\n", 2);
     if (!c->held && evbuffer_get_length(out) > HELD_ABOVE) {
         c->held = true;
+        http_watch_reading(c);
         c->server->handler.held(c->job, true);
     }
 }

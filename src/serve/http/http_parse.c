@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * http_parse.c - reads the lines of requests. Whatever two programs could understand differently is refused, since
  * that is how a request is smuggled past a proxy. */
-#include "serve/http_parse.h"
+#include "serve/http/http_parse.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,14 +40,16 @@ static bool all_tokens(const char *text, size_t size)
 static bool take_absolute(struct http_request *r, struct http_lines *l, const char **target, size_t *size)
 {
     const char *from = *target + (strncasecmp(*target, "https://", 8) == 0 ? 8 : 7);
-    const char *end = *target + *size, *slash = memchr(from, '/', (size_t)(end - from));
-    const char *stop = slash ? slash : end;
+    const char *end = *target + *size, *stop = from;
+    while (stop < end && !strchr("/?#", *stop))
+        stop++;
     if (stop == from)
         return false;
     r->host = strndup(from, (size_t)(stop - from));
     l->absolute = true;
-    *target = slash ? slash : "/";
-    *size = slash ? (size_t)(end - slash) : 1;
+    const bool path = stop < end && *stop == '/';
+    *target = path ? stop : "/";
+    *size = path ? (size_t)(end - stop) : 1;
     return r->host != NULL;
 }
 
@@ -217,7 +219,7 @@ bool http_parse_chunk(const char *line, size_t size, unsigned long long *bytes)
     const size_t digits = i;
     while (i < size && (line[i] == ' ' || line[i] == '\t'))
         i++;
-    if (digits == 0 || (i < size && line[i] != ';'))
+    if (digits == 0 || (i < size ? line[i] != ';' : i > digits)) /* spaces may only come before an extension */
         return false;
     for (; i < size; i++)
         if (((unsigned char)line[i] < 0x20 && line[i] != '\t') || line[i] == 0x7f)

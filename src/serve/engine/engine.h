@@ -7,9 +7,11 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "serve/engine/ledger.h"
 #include "tare.h"
 
 struct serve_engine;
+struct serve_state;
 
 /* A text to make. Filled by its owner, who may touch none of it but `leave` and `held` until its last event. */
 struct serve_run {
@@ -37,13 +39,16 @@ struct serve_run {
 
     /* Of the engine. */
     struct serve_run *next;
-    tare_session *session;
+    struct serve_state *state;
     tare_generate *generate;
     size_t cached;
     size_t fed;
+    /* Other runs have it for their leader. */
+    bool followed;
+    /* Ids of the prompt after which a state is kept, before the rest is read; 0: none. */
+    size_t branch;
     /* The step that read a part of the prompt last. */
     uint64_t read_at;
-    uint64_t bytes;
     bool admitted;
     bool prompt_read;
     bool ended;
@@ -90,8 +95,12 @@ struct serve_engine_options {
     bool exact;
     /* Texts that are made at the same moment. */
     size_t parallel;
-    /* Bytes for the states of all texts, running and kept. 0: a quarter of what the machine has free. */
+    /* Bytes for the states of all texts, running and kept. */
     uint64_t memory;
+    /* Of all models, from which the states take what goes beyond one text. Borrowed. */
+    struct serve_ledger *ledger;
+    /* Opening ends when it becomes other than 0, and so do all texts. Borrowed. */
+    const volatile int *cancel;
     /* Called by the engine's thread with a list of events, which is the callee's; free() each. */
     void (*tell)(void *user, struct serve_event *first, struct serve_event **last);
     void *user;
@@ -100,8 +109,15 @@ struct serve_engine_options {
 struct serve_engine_figures {
     size_t running;
     size_t waiting;
-    /* Of the budget of states. */
-    double memory;
+    size_t slots;
+    /* Of states, running and kept, and the most that they may take. */
+    uint64_t state_bytes;
+    uint64_t state_limit;
+    size_t kept;
+    /* Of prompts: how many were looked up so far, and how many of them continued a state. */
+    uint64_t lookups;
+    uint64_t hits;
+    uint64_t evicted;
 };
 
 enum tare_code serve_engine_open(struct serve_engine **engine, const struct serve_engine_options *options,
@@ -114,7 +130,12 @@ void serve_engine_add(struct serve_engine *engine, struct serve_run *runs, size_
 /* Something changed in `leave` or `held`. */
 void serve_engine_wake(struct serve_engine *engine);
 struct serve_engine_figures serve_engine_look(struct serve_engine *engine);
+/* Let kept states go, soon. Any thread. */
+void serve_engine_trim(struct serve_engine *engine);
 
+/* Bytes that an engine uses for states without asking the ledger, so that it can always make one text. Whoever opened it
+ * takes them of the ledger before the first run, and gives them back after the engine was freed. */
+uint64_t serve_engine_base(const struct serve_engine *engine);
 int64_t serve_engine_context(const struct serve_engine *engine);
 int64_t serve_engine_vocabulary(const struct serve_engine *engine);
 int64_t serve_engine_width(const struct serve_engine *engine);

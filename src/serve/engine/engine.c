@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * engine.c - the thread that steps all texts together, and what it tells of them. */
-#include "serve/engine.h"
+#include "serve/engine/engine.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "serve/engine_state.h"
+#include "serve/engine/engine_state.h"
 
 /* Ids of a prompt that one step reads, so that texts beside it go on. */
 #define PROMPT_CHUNK 128
@@ -37,11 +36,11 @@ void serve_engine_end(struct serve_engine *e, struct serve_run *run, enum tare_f
     struct serve_event *event = NULL;
     tare_generate_free(run->generate);
     run->generate = NULL;
-    if (finish == TARE_FINISH_FAILED) {
-        tare_session_free(run->session);
-        run->session = NULL;
-    }
-    serve_engine_keep(e, run);
+    if (run->state && (finish == TARE_FINISH_FAILED || run->hidden))
+        serve_cache_drop(&e->cache, run->state);
+    else if (run->state)
+        serve_cache_keep(&e->cache, run->state);
+    run->state = NULL;
     while (!event) /* an owner that is not told would wait for ever */
         event = serve_engine_event(e, run, SERVE_ENDED, 0);
     run->ended = true;
@@ -88,11 +87,30 @@ static struct serve_event *copy_step(struct serve_engine *e, struct serve_run *r
     return event;
 }
 
+/* A part of a prompt is read at whose end texts part: keeps its state, and goes on with the rest. */
+static void take_branch(struct serve_engine *e, struct serve_run *run)
+{
+    struct tare_error err = {0};
+    serve_cache_branch(&e->cache, run->state);
+    tare_generate_free(run->generate);
+    run->generate = NULL;
+    run->branch = 0;
+    if (serve_engine_generate(e, run, &err))
+        serve_engine_end(e, run, TARE_FINISH_FAILED, 0, &err);
+}
+
 static void take_step(struct serve_engine *e, struct serve_run *run, const struct tare_generated *step)
 {
     const bool says = step->id >= 0 || step->bytes || step->n_prompt;
-    run->prompt_read |= step->waiting == 0;
-    run->fed = run->n_ids - step->waiting;
+    run->fed = (run->branch ? run->branch : run->n_ids) - step->waiting;
+    if (run->branch && step->finish == TARE_FINISH_LENGTH) {
+        take_branch(e, run);
+        return;
+    }
+    if (!run->branch && step->waiting == 0 && !run->prompt_read) {
+        run->prompt_read = true;
+        serve_cache_has_read(&e->cache, run->state, run->ids, run->n_ids);
+    }
     if (says && !copy_step(e, run, step)) {
         const struct tare_error err = {.code = TARE_E_MEMORY, .text = "out of memory"};
         serve_engine_end(e, run, TARE_FINISH_FAILED, 0, &err);
@@ -106,12 +124,12 @@ static void take_step(struct serve_engine *e, struct serve_run *run, const struc
 static void read_hidden(struct serve_engine *e, struct serve_run *run)
 {
     struct tare_error err = {0};
-    const size_t width = (size_t)tare_session_width(run->session), left = run->n_ids - run->fed;
+    const size_t width = (size_t)tare_session_width(run->state->session), left = run->n_ids - run->fed;
     const size_t n = left < PROMPT_CHUNK ? left : PROMPT_CHUNK;
     float *rows = malloc(n * width * sizeof *rows);
     enum tare_code code = TARE_E_MEMORY;
     if (rows)
-        code = tare_session_hidden(run->session, run->ids + run->fed, n, true, rows, &err);
+        code = tare_session_hidden(run->state->session, run->ids + run->fed, n, true, rows, &err);
     for (size_t i = 0; i < n && !code; i++)
         for (size_t k = 0; k < width; k++)
             run->hidden[k] += rows[i * width + k];
@@ -203,26 +221,48 @@ static size_t step_all(struct serve_engine *e)
     return n + embedded;
 }
 
+static size_t count(const struct serve_run *run)
+{
+    size_t n = 0;
+    for (; run; run = run->next)
+        n++;
+    return n;
+}
+
+/* What serve_engine_look() gives from now on. Under the lock. */
+static void note_figures(struct serve_engine *e)
+{
+    e->figures = (struct serve_engine_figures){.running = e->n_active,
+                                               .waiting = count(e->waiting) + count(e->incoming),
+                                               .slots = e->options.parallel,
+                                               .state_bytes = e->cache.used,
+                                               .state_limit = e->cache.limit,
+                                               .kept = e->cache.n_kept,
+                                               .lookups = e->cache.lookups,
+                                               .hits = e->cache.hits,
+                                               .evicted = e->cache.evicted};
+}
+
+/* Whoever is told of something finds it in the figures. */
 static void tell(struct serve_engine *e)
 {
     struct serve_event *first = e->events;
     struct serve_event **last = e->events_end;
     e->events = NULL;
     e->events_end = &e->events;
-    if (first)
-        e->options.tell(e->options.user, first, last);
+    if (!first)
+        return;
+    pthread_mutex_lock(&e->lock);
+    note_figures(e);
+    pthread_mutex_unlock(&e->lock);
+    e->options.tell(e->options.user, first, last);
 }
 
 /* Takes what came, and sleeps while there is nothing to do. Returns false at the end. */
-static bool take_incoming(struct serve_engine *e, bool idle)
+static bool take_incoming(struct serve_engine *e, bool idle, bool *trim)
 {
     pthread_mutex_lock(&e->lock);
-    size_t waiting = 0;
-    for (const struct serve_run *r = e->waiting; r; r = r->next)
-        waiting++;
-    e->figures.running = e->n_active;
-    e->figures.waiting = waiting;
-    e->figures.memory = (double)(e->used + e->kept_bytes) / (double)e->options.memory;
+    note_figures(e);
     while (idle && !e->incoming && !e->quit && !e->touched)
         pthread_cond_wait(&e->wake, &e->lock);
     struct serve_run **end = &e->waiting;
@@ -231,7 +271,8 @@ static bool take_incoming(struct serve_engine *e, bool idle)
     *end = e->incoming;
     e->incoming = NULL;
     e->incoming_end = &e->incoming;
-    e->touched = false;
+    *trim = e->trim;
+    e->touched = e->trim = false;
     const bool goes_on = !e->quit;
     pthread_mutex_unlock(&e->lock);
     return goes_on;
@@ -240,8 +281,10 @@ static bool take_incoming(struct serve_engine *e, bool idle)
 static void *engine_main(void *user)
 {
     struct serve_engine *e = user;
-    bool idle = true;
-    while (take_incoming(e, idle)) {
+    bool idle = true, trim;
+    while (take_incoming(e, idle, &trim)) {
+        if (trim)
+            serve_cache_trim(&e->cache);
         drop_left(e);
         serve_engine_admit(e);
         tell(e);
@@ -250,14 +293,6 @@ static void *engine_main(void *user)
         tell(e);
     }
     return NULL;
-}
-
-/* A quarter of the memory that is free now, and at least 64 MiB. */
-static uint64_t free_memory(void)
-{
-    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    const uint64_t all = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : (uint64_t)1 << 30;
-    return all / 4 > (uint64_t)64 << 20 ? all / 4 : (uint64_t)64 << 20;
 }
 
 enum tare_code serve_engine_open(struct serve_engine **engine, const struct serve_engine_options *options,
@@ -272,11 +307,10 @@ enum tare_code serve_engine_open(struct serve_engine **engine, const struct serv
     e->options = *options;
     e->incoming_end = &e->incoming;
     e->events_end = &e->events;
-    if (!e->options.memory)
-        e->options.memory = free_memory();
     session.context = options->context;
     session.kv_bits = options->kv_bits;
     session.exact = options->exact;
+    session.cancel = options->cancel;
     const size_t n = options->parallel;
     e->active = calloc(n, sizeof(struct serve_run *));
     e->stepping = calloc(n, sizeof(struct serve_run *));
@@ -286,6 +320,8 @@ enum tare_code serve_engine_open(struct serve_engine **engine, const struct serv
     pthread_cond_init(&e->wake, NULL);
     if (e->active && e->stepping && e->generates && e->told)
         code = tare_session_open(&e->root, options->model, &session, err);
+    if (!code)
+        serve_cache_init(&e->cache, e->root, options->memory, options->ledger);
     if (!code && pthread_create(&e->thread, NULL, engine_main, e) == 0)
         return TARE_OK;
     tare_session_free(e->root);
@@ -306,8 +342,8 @@ void serve_engine_free(struct serve_engine *e)
         pthread_mutex_unlock(&e->lock);
         pthread_join(e->thread, NULL);
     }
-    for (size_t i = 0; i < e->n_kept; i++)
-        tare_session_free(e->kept[i].session);
+    if (e->root)
+        serve_cache_release(&e->cache);
     tare_session_free(e->root);
     pthread_mutex_destroy(&e->lock);
     pthread_cond_destroy(&e->wake);
@@ -324,6 +360,8 @@ void serve_engine_add(struct serve_engine *e, struct serve_run *runs, size_t n)
     for (size_t i = 0; i < n; i++) {
         runs[i].next = NULL;
         runs[i].options.prompt_chunk = PROMPT_CHUNK;
+        if (runs[i].leader)
+            runs[runs[i].leader - runs].followed = true;
         *e->incoming_end = &runs[i];
         e->incoming_end = &runs[i].next;
     }
@@ -340,12 +378,25 @@ void serve_engine_wake(struct serve_engine *e)
     pthread_mutex_unlock(&e->lock);
 }
 
+void serve_engine_trim(struct serve_engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    e->touched = e->trim = true;
+    pthread_cond_signal(&e->wake);
+    pthread_mutex_unlock(&e->lock);
+}
+
 struct serve_engine_figures serve_engine_look(struct serve_engine *e)
 {
     pthread_mutex_lock(&e->lock);
     const struct serve_engine_figures figures = e->figures;
     pthread_mutex_unlock(&e->lock);
     return figures;
+}
+
+uint64_t serve_engine_base(const struct serve_engine *e)
+{
+    return e->cache.base;
 }
 
 int64_t serve_engine_context(const struct serve_engine *e)
@@ -365,5 +416,5 @@ int64_t serve_engine_width(const struct serve_engine *e)
 
 bool serve_engine_fits(const struct serve_engine *e, int64_t ids)
 {
-    return tare_session_bytes(e->root, ids) <= e->options.memory;
+    return serve_cache_bytes(e->root, ids) <= e->options.memory;
 }

@@ -5,16 +5,8 @@
 
 #include <pthread.h>
 
-#include "serve/engine.h"
-
-/* Sessions of texts that ended, kept for prompts that begin alike. */
-enum { SERVE_KEPT = 64 };
-struct serve_kept {
-    tare_session *session;
-    uint64_t bytes;
-    /* The step when it was used last. */
-    uint64_t used;
-};
+#include "serve/engine/engine.h"
+#include "serve/engine/state_cache.h"
 
 struct serve_engine {
     struct serve_engine_options options;
@@ -27,6 +19,8 @@ struct serve_engine {
     struct serve_run **incoming_end;
     bool quit;
     bool touched;
+    /* Kept states are to go, since another model needs the memory. */
+    bool trim;
     struct serve_engine_figures figures;
 
     /* Of the engine's thread. */
@@ -34,12 +28,8 @@ struct serve_engine {
     struct serve_run **active;
     size_t n_active;
     tare_session *root;
-    struct serve_kept kept[SERVE_KEPT];
-    size_t n_kept;
+    struct serve_cache cache;
     uint64_t steps;
-    /* Of states that texts have, or may come to have, and of kept ones. */
-    uint64_t used;
-    uint64_t kept_bytes;
     tare_generate **generates;
     struct tare_generated *told;
     struct serve_run **stepping;
@@ -49,10 +39,8 @@ struct serve_engine {
 
 /* admit.c: gives places to texts that wait. */
 void serve_engine_admit(struct serve_engine *e);
-/* Takes the session of a text that ended: keeps it, or frees it. */
-void serve_engine_keep(struct serve_engine *e, struct serve_run *run);
-/* Frees kept sessions, the one unused for longest first, until `bytes` more fit. */
-bool serve_engine_make_room(struct serve_engine *e, uint64_t bytes);
+/* Opens the generation of what a text reads next: its prompt to the place where a state is to be kept, or all of it. */
+enum tare_code serve_engine_generate(struct serve_engine *e, struct serve_run *run, struct tare_error *err);
 
 /* engine.c */
 void serve_engine_end(struct serve_engine *e, struct serve_run *run, enum tare_finish finish, size_t stop,
