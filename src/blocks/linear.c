@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * linear.c - a declared linear, run on what was loaded for it. */
+#include <string.h>
+
 #include "blocks/hadamard.h"
 
 struct job {
@@ -22,6 +24,11 @@ void tare_linear_forward(const struct tare_pass *pass, const struct tare_linear 
                          float *y, int64_t ldy)
 {
     const float *bias = linear->bias ? tare_loaded_vector(pass->loaded, linear->bias) : NULL;
+    if (pass->observer && !pass->observer->see(pass->observer->user, pass, linear, x, ldx)) {
+        for (int64_t t = 0; t < pass->tokens; t++)
+            memset(y + t * ldy, 0, (size_t)linear->out * sizeof *y);
+        return;
+    }
     x = tare_hadamard_rows(pass, linear->weight, x, &ldx, pass->tokens);
     tare_matmul(&pass->kernels, pass->pool, tare_loaded_matrix(pass->loaded, linear->weight),
                 linear->scale ? NULL : bias, x, ldx, pass->tokens, y, ldy, pass->work);
