@@ -23,6 +23,7 @@ struct asked {
     int64_t bits;
     int64_t group;
     int64_t threads;
+    struct cli_list rules;
 };
 
 static const struct cli_flag flags[] = {
@@ -71,6 +72,18 @@ static const struct cli_flag flags[] = {
      CLI_IS_SWITCH(struct asked, quantize.pure),
      .help = "gguf: the output head has the type, too",
      .more = "Otherwise it has Q6_K, or Q8_0 where its columns are no multiple of 256, as llama-quantize has it."},
+    {.name = "keep-head",
+     CLI_IS_SWITCH(struct asked, quantize.keep_head),
+     .help = "the output head stays as it is",
+     .more = "Where the embedding is the head, the embedding stays."},
+    {.name = "rule",
+     CLI_IS_LIST(struct asked, rules),
+     .value = "NAME=FORM",
+     .help = "another form for modules whose names fit",
+     .more = "In a name * stands for a component and ** for any number of them; what lies in a module goes with it. A "
+             "form is float, or for mlx bits (8), bits and group (8:32) or a mode (mxfp4), for gguf a type (Q8_0). The "
+             "first rule that fits counts, and one that fits nothing is refused. Names are those of the checkpoint, of "
+             "mlx-lm, or, for gguf, of llama.cpp."},
     {.name = "dtype",
      CLI_IS_CHOICE(struct asked, dtype),
      .value = "DTYPE",
@@ -145,6 +158,8 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
         asked.quantize.bits = (int)asked.bits;
         asked.quantize.group = (int)asked.group;
         asked.quantize.threads = (int)asked.threads;
+        asked.quantize.rules = asked.rules.items;
+        asked.quantize.n_rules = asked.rules.n;
         result = execute(model, asked.folder, &asked.quantize);
     }
     tare_model_free(model);

@@ -46,6 +46,13 @@ struct tare_quantize_options {
     struct tare_convert_summary *summary;
     /* The threads to work with, in the place of `threads` and of the plan's; NULL: those. */
     tare_threads *pool;
+    /* The output head stays as it is: the embedding, where that is the head. */
+    bool keep_head;
+    /* What single modules become, "NAME=FORM": a name with * for a component and ** for any number of them, and "float",
+     * or what the format calls a form: bits ("8"), bits and group ("8:32") or a mode of mlx, a type of gguf. Of several
+     * that fit, the first counts; one that fits no module is refused. Borrowed for the call. */
+    const char *const *rules;
+    size_t n_rules;
 };
 #define TARE_QUANTIZE_OPTIONS_INIT TARE_SIZED(tare_quantize_options)
 

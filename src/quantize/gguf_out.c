@@ -16,17 +16,28 @@ struct facts {
     bool head, eight;
 };
 
-static const struct tare_quantizing *of(const struct tare_layout *layout)
+/* What was asked of GGUF. */
+struct asked {
+    enum tare_dtype type;
+    bool pure;
+};
+
+static const enum tare_dtype types[] = {TARE_Q4_0, TARE_Q4_1, TARE_Q5_0, TARE_Q5_1, TARE_Q8_0, TARE_Q6_K};
+
+static const char *type_word(size_t index)
 {
-    return (const struct tare_quantizing *)(const void *)layout->format;
+    return index < sizeof types / sizeof *types ? tare_dtype_name(types[index]) : NULL;
 }
 
 static enum tare_code begin(struct tare_layout *layout, struct tare_model *model,
                             const struct tare_convert_options *options, struct tare_error *err)
 {
-    const struct tare_quantizing *q = of(layout);
-    layout->rounding = tare_arena_format(&layout->arena, "%s%s", tare_dtype_name(q->type), q->pure ? ", pure" : "");
-    return layout->rounding ? q->base->begin(layout, model, options, err) : tare_fail_memory(err);
+    const struct tare_quantizing *q = tare_quantizing_of(layout);
+    const struct asked *asked = q->own;
+    const char *words =
+        tare_arena_format(&layout->arena, "%s%s", tare_dtype_name(asked->type), asked->pure ? ", pure" : "");
+    const enum tare_code code = tare_quantizing_say(layout, words, err);
+    return code ? code : q->base->begin(layout, model, options, err);
 }
 
 static struct facts facts_of(const struct tare_model *model)
@@ -58,31 +69,35 @@ static bool stays(const char *name)
     return !tare_ends_with(name, "weight");
 }
 
-static enum tare_dtype type_of(const struct tare_quantizing *q, const struct tare_model *model, const char *name,
+static enum tare_dtype type_of(const struct asked *asked, const struct tare_model *model, const char *name,
                                int64_t columns)
 {
     const struct facts facts = facts_of(model);
-    if (q->pure || q->type == TARE_Q8_0)
-        return q->type;
+    if (asked->pure || asked->type == TARE_Q8_0)
+        return asked->type;
     if (!strcmp(name, "output.weight") || (!facts.head && !strcmp(name, "token_embd.weight")))
         return columns % 256 ? TARE_Q8_0 : TARE_Q6_K;
     if (facts.eight && (strstr(name, "attn_v.weight") || strstr(name, "attn_k.weight")))
         return TARE_Q8_0;
-    return q->type;
+    return asked->type;
 }
 
 static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
                               const struct tare_convert_options *options, struct tare_error *err)
 {
-    const struct tare_quantizing *q = of(layout);
+    struct tare_quantizing *q = tare_quantizing_of(layout);
     enum tare_code code = tare_quantizing_floats(job, err);
     if (code || (code = q->base->lay_out(layout, model, job, options, err)))
         return code;
     struct tare_saved *saved = &layout->saved[layout->n_saved - 1]; /* what the base has laid out, as floats */
     if (saved->rank < 2 || stays(saved->name))
         return TARE_OK;
+    const struct tare_quantize_rule *rule = tare_quantizing_rule(q, job, saved->name);
+    if (tare_quantizing_stays(q, model, job, rule))
+        return TARE_OK;
     const int64_t columns = saved->shape[saved->rank - 1], count = tare_shape_count(saved->rank, saved->shape);
-    const enum tare_dtype type = type_of(q, model, saved->name, columns);
+    const enum tare_dtype type =
+        rule ? *(const enum tare_dtype *)rule->own : type_of(q->own, model, saved->name, columns);
     const struct tare_block_size block = tare_dtype_block(type);
     if (columns % block.columns)
         return tare_fail(err, TARE_E_TARGET, job->name,
@@ -127,11 +142,41 @@ static enum tare_code tile(const struct tare_layout *layout, const struct tare_j
                                    (uint64_t)first * row_bytes, err);
 }
 
-void tare_quantizing_gguf(struct tare_quantizing *quantizing)
+/* ---- what was asked for ------------------------------------------------------------------------------------------ */
+
+static enum tare_code begin_target(struct tare_quantizing *q, struct tare_error *err)
 {
-    quantizing->base = &tare_format_gguf;
-    quantizing->format = tare_format_gguf;
-    quantizing->format.begin = begin;
-    quantizing->format.lay_out = lay_out;
-    quantizing->format.tile = tile;
+    struct asked *asked = q->own = tare_arena_alloc(&q->arena, sizeof *asked);
+    const int type = tare_quantizing_word(type_word, q->options->type);
+    if (!asked)
+        return tare_fail_memory(err);
+    if (type < 0)
+        return tare_fail(err, TARE_E_ARGUMENT, q->options->type,
+                         "is no type that tare rounds to; there are Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q6_K");
+    *asked = (struct asked){.type = types[type], .pure = q->options->pure};
+    q->base = &tare_format_gguf;
+    q->format = tare_format_gguf;
+    q->format.begin = begin;
+    q->format.lay_out = lay_out;
+    q->format.tile = tile;
+    return TARE_OK;
 }
+
+/* A word of --type. */
+static enum tare_code read_rule(struct tare_quantizing *q, struct tare_quantize_rule *rule, struct tare_error *err)
+{
+    const int type = tare_quantizing_word(type_word, rule->form);
+    (void)q;
+    if (type < 0)
+        return tare_fail(err, TARE_E_ARGUMENT, rule->form, "is no type of blocks that tare rounds to, nor float");
+    rule->own = &types[type];
+    return TARE_OK;
+}
+
+const struct tare_quantize_target tare_quantize_target_gguf = {
+    .name = "gguf",
+    .takes = TARE_TAKES_TYPE | TARE_TAKES_PURE,
+    .type = type_word,
+    .begin = begin_target,
+    .rule = read_rule,
+};

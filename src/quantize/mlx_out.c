@@ -14,14 +14,9 @@
 
 #define TILE_BYTES 1048576.0 /* of floats: they should stay in the cache */
 
-static const struct tare_quantizing *of(const struct tare_layout *layout)
-{
-    return (const struct tare_quantizing *)(const void *)layout->format;
-}
-
 /* The path of the first down projection says which component of a path is the layer's number: the first that is one,
  * else the last. */
-static enum tare_code find_place(struct tare_quantizing *q, const struct tare_model *model, struct tare_error *err)
+static enum tare_code find_place(struct tare_mlx_asked *asked, const struct tare_model *model, struct tare_error *err)
 {
     for (size_t k = 0; k < model->tree.n; k++) {
         const char *name = model->tree.parameters[k]->name, *part = name;
@@ -31,10 +26,10 @@ static enum tare_code find_place(struct tare_quantizing *q, const struct tare_mo
         for (const char *dot; (dot = strchr(part, '.')) != NULL; part = dot + 1, place++)
             if (dot > part && strspn(part, "0123456789") == (size_t)(dot - part))
                 break;
-        q->place = place;
+        asked->place = place;
         return TARE_OK;
     }
-    return tare_fail(err, TARE_E_TARGET, q->recipe,
+    return tare_fail(err, TARE_E_TARGET, asked->recipe,
                      "has more bits for down projections (down_proj), and this architecture has none; --bits N has the "
                      "same for all");
 }
@@ -42,21 +37,22 @@ static enum tare_code find_place(struct tare_quantizing *q, const struct tare_mo
 static enum tare_code begin(struct tare_layout *layout, struct tare_model *model,
                             const struct tare_convert_options *options, struct tare_error *err)
 {
-    /* It is made for this call alone: struct tare_quantizing. */
-    struct tare_quantizing *q = (struct tare_quantizing *)(uintptr_t)of(layout);
-    const struct tare_mlx_form *form = &q->form;
-    if (!q->recipe && !tare_mlx_rules_known(model->arch->name))
+    struct tare_quantizing *q = tare_quantizing_of(layout);
+    struct tare_mlx_asked *asked = q->own;
+    const struct tare_mlx_form *form = &asked->form;
+    if (!asked->recipe && !tare_mlx_rules_known(model->arch->name))
         return tare_fail(err, TARE_E_TARGET, model->arch->name,
                          "has rules of its own in mlx-lm for what is quantized, which tare does not know; --to gguf "
                          "has none");
-    q->layers = model->decoder->n_layers;
-    layout->rounding =
-        q->recipe ? tare_arena_format(&layout->arena, "%s, group size %lld", q->recipe, (long long)form->group_size)
-                  : tare_arena_format(&layout->arena, "%s, %d bits, group size %lld", tare_mlx_mode_word(form->mode),
-                                      form->bits, (long long)form->group_size);
-    if (!layout->rounding)
-        return tare_fail_memory(err);
-    const enum tare_code code = q->recipe ? find_place(q, model, err) : TARE_OK;
+    asked->layers = model->decoder->n_layers;
+    const char *words =
+        asked->recipe
+            ? tare_arena_format(&layout->arena, "%s, group size %lld", asked->recipe, (long long)form->group_size)
+            : tare_arena_format(&layout->arena, "%s, %d bits, group size %lld", tare_mlx_mode_word(form->mode),
+                                form->bits, (long long)form->group_size);
+    enum tare_code code = tare_quantizing_say(layout, words, err);
+    if (!code && asked->recipe)
+        code = find_place(asked, model, err);
     return code ? code : q->base->begin(layout, model, options, err);
 }
 
@@ -83,18 +79,27 @@ static enum tare_dtype float_of(const struct tare_model *model, const struct tar
     return wanted;
 }
 
-/* Whether mlx-lm's class of layer for a parameter can be quantized at all, and what it becomes then. */
-static struct tare_mlx_form form_of(const struct tare_quantizing *q, const struct tare_model *model,
+/* Whether mlx-lm's class of layer for a parameter can be quantized at all, and what it becomes then: what was asked for
+ * this module, else what the recipe or the architecture says, else what was asked for all. */
+static struct tare_mlx_form form_of(struct tare_quantizing *q, const struct tare_model *model,
                                     const struct tare_job *job, const char *path)
 {
+    static const struct tare_mlx_form floats = {0};
     const enum tare_kind kind = job->parameter->kind;
-    struct tare_mlx_form form = q->form, own;
+    const struct tare_mlx_asked *asked = q->own;
     const bool packs = kind == TARE_KIND_LINEAR || kind == TARE_KIND_EMBEDDING || kind == TARE_KIND_EXPERTS;
-    if (!packs || path == job->name || job->flat.rank < 2 || !tare_dtype_is_float(job->flat.dtype) ||
-        job->flat.shape[job->flat.rank - 1] % form.group_size)
-        return (struct tare_mlx_form){0};
-    if (q->recipe)
-        return tare_mlx_mixed(q, path);
+    if (!packs || path == job->name || job->flat.rank < 2 || !tare_dtype_is_float(job->flat.dtype))
+        return floats;
+    const struct tare_quantize_rule *rule = tare_quantizing_rule(q, job, NULL);
+    struct tare_mlx_form form = asked->form, own;
+    if (tare_quantizing_stays(q, model, job, rule))
+        return floats;
+    if (rule)
+        return *(const struct tare_mlx_form *)rule->own;
+    if (job->flat.shape[job->flat.rank - 1] % form.group_size)
+        return floats;
+    if (asked->recipe)
+        return tare_mlx_mixed(asked, path);
     return tare_mlx_rule(model->arch->name, path, &own) ? own : form;
 }
 
@@ -131,7 +136,7 @@ static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *mod
     if (code)
         return code;
     const char *path = tare_job_path(job, &layout->arena);
-    const struct tare_mlx_form form = form_of(of(layout), model, job, path);
+    const struct tare_mlx_form form = form_of(tare_quantizing_of(layout), model, job, path);
     job->target =
         tare_mlx_target(model, job->parameter, tare_parameter_recipe(job->parameter), layout->own, &layout->arena);
     job->target.dtype = float_of(model, job, options);
@@ -230,11 +235,77 @@ static enum tare_code tile(const struct tare_layout *layout, const struct tare_j
     return put(layout, job->saved[TARE_PART_ZEROS], made.biases, row, rows, made.scale_bytes, bytes, err);
 }
 
-void tare_quantizing_mlx(struct tare_quantizing *quantizing)
+/* ---- what was asked for ------------------------------------------------------------------------------------------ */
+
+/* A mode with other bits or another group than its own (0: its own), or why it has none. */
+static enum tare_code check_form(struct tare_mlx_form *form, int bits, int64_t group, struct tare_error *err)
 {
-    quantizing->base = &tare_format_mlx;
-    quantizing->format = tare_format_mlx;
-    quantizing->format.begin = begin;
-    quantizing->format.lay_out = lay_out;
-    quantizing->format.tile = tile;
+    const bool affine = form->mode == TARE_MLX_AFFINE;
+    if (bits && (affine ? !tare_mlx_bits(bits) : form->bits != bits))
+        return tare_fail(err, TARE_E_ARGUMENT, tare_mlx_mode_word(form->mode), "has no %d bits; %s", bits,
+                         affine ? "it has 2, 3, 4, 5, 6 and 8" : "leave the bits out, it has one number of them");
+    if (group && (affine ? group != 32 && group != 64 && group != 128 : group != form->group_size))
+        return tare_fail(err, TARE_E_ARGUMENT, tare_mlx_mode_word(form->mode), "has no groups of %lld; %s",
+                         (long long)group, affine ? "it has 32, 64 and 128" : "leave the group out, it has one size");
+    form->bits = bits ? bits : form->bits;
+    form->group_size = group ? group : form->group_size;
+    return TARE_OK;
 }
+
+static enum tare_code begin_target(struct tare_quantizing *q, struct tare_error *err)
+{
+    const struct tare_quantize_options *options = q->options;
+    struct tare_mlx_asked *asked = q->own = tare_arena_alloc(&q->arena, sizeof *asked);
+    const int mode = tare_quantizing_word(tare_quantize_mode, options->mode);
+    if (!asked)
+        return tare_fail_memory(err);
+    if (mode < 0)
+        return tare_fail(err, TARE_E_ARGUMENT, options->mode,
+                         "is no mode of mlx; there are affine, mxfp4, mxfp8 and nvfp4");
+    *asked = (struct tare_mlx_asked){.form = tare_mlx_mode_form((size_t)mode), .recipe = options->recipe};
+    if (options->recipe && tare_quantizing_word(tare_quantize_recipe, options->recipe) < 0)
+        return tare_fail(err, TARE_E_ARGUMENT, options->recipe,
+                         "is no recipe of mlx-lm; there are mixed_2_6, mixed_3_4, mixed_3_6 and mixed_4_6");
+    if (options->recipe && (asked->form.mode != TARE_MLX_AFFINE || options->bits))
+        return tare_fail(err, TARE_E_ARGUMENT, options->recipe,
+                         "says how many bits of affine each module has; leave out bits and mode");
+    q->base = &tare_format_mlx;
+    q->format = tare_format_mlx;
+    q->format.begin = begin;
+    q->format.lay_out = lay_out;
+    q->format.tile = tile;
+    return check_form(&asked->form, options->bits, options->group, err);
+}
+
+/* "8", "8:32" (affine, of the group that all have, or its own), "mxfp4". */
+static enum tare_code read_rule(struct tare_quantizing *q, struct tare_quantize_rule *rule, struct tare_error *err)
+{
+    const struct tare_mlx_asked *asked = q->own;
+    struct tare_mlx_form *form = tare_arena_alloc(&q->arena, sizeof *form);
+    const int mode = tare_quantizing_word(tare_quantize_mode, rule->form);
+    if (!form)
+        return tare_fail_memory(err);
+    rule->own = form;
+    if (mode >= 0) {
+        *form = tare_mlx_mode_form((size_t)mode);
+        return TARE_OK;
+    }
+    char *end;
+    const long bits = strtol(rule->form, &end, 10);
+    const bool grouped = *end == ':';
+    const long group = grouped ? strtol(end + 1, &end, 10) : 0;
+    if (*end || bits < 1 || bits > 8 || (grouped && (group < 1 || group > 1024)))
+        return tare_fail(err, TARE_E_ARGUMENT, rule->form,
+                         "is no form of mlx; it is bits (8), bits and group (8:32), a mode (mxfp4) or float");
+    *form = tare_mlx_mode_form(0);
+    if (asked->form.mode == TARE_MLX_AFFINE)
+        form->group_size = asked->form.group_size;
+    return check_form(form, (int)bits, group, err);
+}
+
+const struct tare_quantize_target tare_quantize_target_mlx = {
+    .name = "mlx",
+    .takes = TARE_TAKES_BITS | TARE_TAKES_GROUP | TARE_TAKES_MODE | TARE_TAKES_RECIPE,
+    .begin = begin_target,
+    .rule = read_rule,
+};

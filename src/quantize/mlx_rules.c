@@ -84,6 +84,21 @@ bool tare_mlx_rules_known(const char *architecture)
     return true;
 }
 
+/* ---- modes ----------------------------------------------------------------------------------------------------- */
+
+static const struct tare_mlx_form modes[] = {
+    {TARE_MLX_AFFINE, 4, 64}, {TARE_MLX_MXFP4, 4, 32}, {TARE_MLX_MXFP8, 8, 32}, {TARE_MLX_NVFP4, 4, 16}};
+
+struct tare_mlx_form tare_mlx_mode_form(size_t index)
+{
+    return modes[index];
+}
+
+const char *tare_quantize_mode(size_t index)
+{
+    return index < sizeof modes / sizeof *modes ? tare_mlx_mode_word(modes[index].mode) : NULL;
+}
+
 /* ---- mixed recipes --------------------------------------------------------------------------------------------- */
 
 static const struct recipe {
@@ -96,6 +111,11 @@ const char *tare_mlx_recipe(size_t k)
     return k < sizeof recipes / sizeof *recipes ? recipes[k].name : NULL;
 }
 
+const char *tare_quantize_recipe(size_t index)
+{
+    return tare_mlx_recipe(index);
+}
+
 /* The number that component `place` of a path is; 0: there is none. */
 static int64_t layer_of(const char *path, int place)
 {
@@ -106,14 +126,14 @@ static int64_t layer_of(const char *path, int place)
     return path ? strtoll(path, NULL, 10) : 0;
 }
 
-struct tare_mlx_form tare_mlx_mixed(const struct tare_quantizing *quantizing, const char *path)
+struct tare_mlx_form tare_mlx_mixed(const struct tare_mlx_asked *asked, const char *path)
 {
     const struct recipe *recipe = recipes;
-    while (strcmp(recipe->name, quantizing->recipe) != 0)
+    while (strcmp(recipe->name, asked->recipe) != 0)
         recipe++;
-    const int64_t n = quantizing->layers, layer = layer_of(path, quantizing->place);
+    const int64_t n = asked->layers, layer = layer_of(path, asked->place);
     const bool more = layer < n / 8 || layer >= 7 * n / 8 || (layer - n / 8) % 3 == 2;
     const bool value = strstr(path, "v_proj") || strstr(path, "v_a_proj") || strstr(path, "v_b_proj");
     const bool high = ((value || strstr(path, "down_proj")) && more) || strstr(path, "lm_head");
-    return (struct tare_mlx_form){TARE_MLX_AFFINE, high ? recipe->high : recipe->low, quantizing->form.group_size};
+    return (struct tare_mlx_form){TARE_MLX_AFFINE, high ? recipe->high : recipe->low, asked->form.group_size};
 }

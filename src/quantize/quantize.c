@@ -2,46 +2,77 @@
  * quantize.c - tare_quantize: what the options ask for, as a format of output for one call. Start reading here.
  */
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
+#include "base/locale.h"
 #include "base/sized.h"
 #include "quantize/quantizing.h"
 
-static const enum tare_dtype types[] = {TARE_Q4_0, TARE_Q4_1, TARE_Q5_0, TARE_Q5_1, TARE_Q8_0, TARE_Q6_K};
+static const struct tare_quantize_target *const targets[] = {
+#define TARGET(name) &tare_quantize_target_##name,
+#include "quantize/quantize_targets.def"
+#undef TARGET
+};
+#define N_TARGETS (sizeof targets / sizeof *targets)
 
-/* What MLX's modes have by themselves; affine takes other bits and groups. */
-static const struct tare_mlx_form modes[] = {
-    {TARE_MLX_AFFINE, 4, 64}, {TARE_MLX_MXFP4, 4, 32}, {TARE_MLX_MXFP8, 8, 32}, {TARE_MLX_NVFP4, 4, 16}};
+/* The options that only some targets have. */
+static const struct {
+    enum tare_quantize_takes bit;
+    const char *name;
+    size_t at, size; /* in struct tare_quantize_options */
+} particular[] = {
+#define PARTICULAR(bit, field)                                                                                         \
+    {                                                                                                                  \
+        bit, #field, offsetof(struct tare_quantize_options, field), sizeof((struct tare_quantize_options *)0)->field   \
+    }
+    PARTICULAR(TARE_TAKES_BITS, bits),     PARTICULAR(TARE_TAKES_GROUP, group), PARTICULAR(TARE_TAKES_MODE, mode),
+    PARTICULAR(TARE_TAKES_RECIPE, recipe), PARTICULAR(TARE_TAKES_TYPE, type),   PARTICULAR(TARE_TAKES_PURE, pure),
+#undef PARTICULAR
+};
 
 const char *tare_quantize_format(size_t index)
 {
-    static const char *const names[] = {"mlx", "gguf"};
-    return index < sizeof names / sizeof *names ? names[index] : NULL;
-}
-
-const char *tare_quantize_mode(size_t index)
-{
-    return index < sizeof modes / sizeof *modes ? tare_mlx_mode_word(modes[index].mode) : NULL;
+    return index < N_TARGETS ? targets[index]->name : NULL;
 }
 
 const char *tare_quantize_type(size_t index)
 {
-    return index < sizeof types / sizeof *types ? tare_dtype_name(types[index]) : NULL;
+    for (size_t k = 0; k < N_TARGETS; k++) {
+        const char *word = NULL;
+        size_t n = 0;
+        for (; targets[k]->type && (word = targets[k]->type(n)) != NULL; n++)
+            if (n == index)
+                return word;
+        index -= n;
+    }
+    return NULL;
 }
 
-const char *tare_quantize_recipe(size_t index)
-{
-    return tare_mlx_recipe(index);
-}
-
-/* The index of a word in one of these lists, or -1; NULL: the first. */
-static int index_of(const char *(*word_at)(size_t index), const char *word)
+int tare_quantizing_word(const char *(*word_at)(size_t index), const char *word)
 {
     const char *known;
     for (int k = 0; (known = word_at((size_t)k)) != NULL; k++)
         if (!word || !strcmp(known, word))
             return k;
     return -1;
+}
+
+struct tare_quantizing *tare_quantizing_of(const struct tare_layout *layout)
+{
+    return (struct tare_quantizing *)(uintptr_t)layout->format;
+}
+
+enum tare_code tare_quantizing_say(struct tare_layout *layout, const char *form, struct tare_error *err)
+{
+    const struct tare_quantizing *q = tare_quantizing_of(layout);
+    struct tare_text text = {0};
+    tare_text_format(&text, "%s%s", form ? form : "", q->options->keep_head ? ", head as it is" : "");
+    for (size_t k = 0; k < q->n_rules; k++)
+        tare_text_format(&text, ", %s=%s", q->rules[k].pattern, q->rules[k].form);
+    layout->rounding = form && !text.failed ? tare_arena_text(&layout->arena, text.data) : NULL;
+    tare_text_release(&text);
+    return layout->rounding ? TARE_OK : tare_fail_memory(err);
 }
 
 enum tare_code tare_quantizing_floats(const struct tare_job *job, struct tare_error *err)
@@ -73,57 +104,48 @@ enum tare_code tare_quantizing_finite(const struct tare_job *job, const float *v
     return TARE_OK;
 }
 
-/* MLX's form, from the mode's own and what was asked for. */
-static enum tare_code read_form(struct tare_quantizing *q, const struct tare_quantize_options *options,
-                                struct tare_error *err)
+/* "mlx, gguf": the targets that take these options. */
+static const char *list_targets(unsigned takes, char room[256])
 {
-    const int mode = index_of(tare_quantize_mode, options->mode);
-    if (mode < 0)
-        return tare_fail(err, TARE_E_ARGUMENT, options->mode,
-                         "is no mode of mlx; there are affine, mxfp4, mxfp8 and nvfp4");
-    q->form = modes[mode];
-    if (options->recipe && index_of(tare_quantize_recipe, options->recipe) < 0)
-        return tare_fail(err, TARE_E_ARGUMENT, options->recipe,
-                         "is no recipe of mlx-lm; there are mixed_2_6, mixed_3_4, mixed_3_6 and mixed_4_6");
-    q->recipe = options->recipe;
-    const bool affine = q->form.mode == TARE_MLX_AFFINE;
-    if (options->recipe && (!affine || options->bits))
-        return tare_fail(err, TARE_E_ARGUMENT, options->recipe,
-                         "says how many bits of affine each module has; leave out bits and mode");
-    q->form.bits = options->bits ? options->bits : q->form.bits;
-    q->form.group_size = options->group ? options->group : q->form.group_size;
-    if (affine ? !tare_mlx_bits(q->form.bits) : q->form.bits != modes[mode].bits)
-        return tare_fail(err, TARE_E_ARGUMENT, tare_mlx_mode_word(q->form.mode), "has no %d bits; %s", options->bits,
-                         affine ? "it has 2, 3, 4, 5, 6 and 8" : "leave the bits out, it has one number of them");
-    const int64_t group = q->form.group_size;
-    if (affine ? group != 32 && group != 64 && group != 128 : group != modes[mode].group_size)
-        return tare_fail(err, TARE_E_ARGUMENT, tare_mlx_mode_word(q->form.mode), "has no groups of %lld; %s",
-                         (long long)group, affine ? "it has 32, 64 and 128" : "leave the group out, it has one size");
+    size_t at = 0;
+    room[0] = 0;
+    for (size_t k = 0; k < N_TARGETS && at < 256; k++)
+        if ((targets[k]->takes & takes) == takes)
+            at += (size_t)tare_format(room + at, 256 - at, "%s%s", at ? ", " : "", targets[k]->name);
+    return room;
+}
+
+static enum tare_code check_taken(const struct tare_quantize_target *target,
+                                  const struct tare_quantize_options *options, struct tare_error *err)
+{
+    char room[256];
+    for (size_t k = 0; k < sizeof particular / sizeof *particular; k++) {
+        const unsigned char *bytes = (const unsigned char *)options + particular[k].at;
+        bool set = false;
+        for (size_t i = 0; i < particular[k].size; i++)
+            set |= bytes[i] != 0;
+        if (set && !(target->takes & particular[k].bit))
+            return tare_fail(err, TARE_E_ARGUMENT, particular[k].name, "is no option of %s; it is one of %s",
+                             target->name, list_targets(particular[k].bit, room));
+    }
     return TARE_OK;
 }
 
-static enum tare_code read_options(struct tare_quantizing *q, const struct tare_quantize_options *options,
-                                   struct tare_error *err)
+static enum tare_code begin(struct tare_quantizing *q, const struct tare_quantize_options *options,
+                            struct tare_error *err)
 {
-    const int format = index_of(tare_quantize_format, options->to);
-    if (format < 0)
-        return tare_fail(err, TARE_E_UNKNOWN, options->to, "is no format that tare quantizes to; there are mlx, gguf");
-    if (!format) {
-        tare_quantizing_mlx(q);
-        return options->type || options->pure ? tare_fail(err, TARE_E_ARGUMENT, options->type ? options->type : "pure",
-                                                          "is of gguf; mlx has bits, a group size, a mode or a recipe")
-                                              : read_form(q, options, err);
-    }
-    const int type = index_of(tare_quantize_type, options->type);
-    if (type < 0)
-        return tare_fail(err, TARE_E_ARGUMENT, options->type,
-                         "is no type that tare rounds to; there are Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q6_K");
-    if (options->bits || options->group || options->mode || options->recipe)
-        return tare_fail(err, TARE_E_ARGUMENT, tare_quantize_type((size_t)type),
-                         "says bits and group of gguf's blocks; bits, group, mode and recipe are of mlx");
-    tare_quantizing_gguf(q);
-    q->type = types[type];
-    q->pure = options->pure;
+    const int number = tare_quantizing_word(tare_quantize_format, options->to);
+    char room[256];
+    if (number < 0)
+        return tare_fail(err, TARE_E_UNKNOWN, options->to, "is no format that tare quantizes to; there are %s",
+                         list_targets(0, room));
+    q->options = options;
+    q->target = targets[number];
+    enum tare_code code;
+    if ((code = check_taken(q->target, options, err)) || (code = q->target->begin(q, err)) ||
+        (code = tare_quantizing_rules(q, err)))
+        return code;
+    q->format.settle = tare_quantizing_settle;
     return TARE_OK;
 }
 
@@ -139,8 +161,6 @@ enum tare_code tare_quantize(tare_model *model, const char *folder, const struct
         return code;
     if (!model || !folder || !*folder || options.threads < 0)
         return tare_fail(err, TARE_E_ARGUMENT, "", "quantize needs a model and the name of a folder");
-    if ((code = read_options(&quantizing, &options, err)))
-        return code;
     struct tare_convert_options convert = TARE_CONVERT_OPTIONS_INIT;
     convert.threads = options.threads;
     convert.shard_size = options.shard_size;
@@ -150,7 +170,12 @@ enum tare_code tare_quantize(tare_model *model, const char *folder, const struct
     convert.no_sums = options.no_sums;
     convert.summary = options.summary;
     convert.pool = options.pool;
-    return tare_save(model, folder, &quantizing.format, &convert, err);
+    if (!(code = begin(&quantizing, &options, err)))
+        code = tare_save(model, folder, &quantizing.format, &convert, err);
+    if (quantizing.target && quantizing.target->release)
+        quantizing.target->release(&quantizing);
+    tare_arena_release(&quantizing.arena);
+    return code;
 }
 
 void tare_quantize_options_init(struct tare_quantize_options *options, size_t size)

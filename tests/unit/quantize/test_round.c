@@ -133,7 +133,7 @@ static void test_rules(void **state)
 /* Of 16 layers: 0, 1, 14, 15 and every third from 4 on have more bits. */
 static void test_mixed(void **state)
 {
-    const struct tare_quantizing q = {.recipe = "mixed_3_6", .place = 2, .layers = 16, .form = {.group_size = 64}};
+    const struct tare_mlx_asked q = {.recipe = "mixed_3_6", .place = 2, .layers = 16, .form = {.group_size = 64}};
     (void)state;
     for (int layer = 0; layer < 16; layer++) {
         char path[64];
