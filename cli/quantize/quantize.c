@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT
  * quantize.c - tare quantize: rounds the floats of a model to few bits and writes the result. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cli.h"
+#include "file.h"
 #include "print.h"
 #include "progress.h"
 #include "report.h"
 #include "source.h"
 
 static const char *const dtypes[] = {"float32", "bfloat16", "float16", NULL};
+static const char *const methods[] = {"awq", "gptq", NULL};
+static const char *const orders[] = {"static", "none", "full", NULL};
+static const char *const schemes[] = {"symmetric", "asymmetric", NULL};
+
+#define LARGEST_TEXT ((size_t)1 << 30)
 
 struct asked {
     struct tare_quantize_options quantize;
@@ -24,6 +31,11 @@ struct asked {
     int64_t group;
     int64_t threads;
     struct cli_list rules;
+    const char *calibrate;
+    int64_t calibrate_length;
+    int method;
+    int act_order;
+    int scheme;
 };
 
 static const struct cli_flag flags[] = {
@@ -44,7 +56,7 @@ static const struct cli_flag flags[] = {
      .help = "mlx: bits of a code, 4 by default",
      .more = "Affine has 2, 3, 4, 5, 6 and 8; each other mode has one number of bits."},
     {.name = "group",
-     CLI_IS_WHOLE(struct asked, group, 16, 128),
+     CLI_IS_WHOLE(struct asked, group, -1, 1024),
      .value = "N",
      .usual = true,
      .help = "mlx: columns that share a scale, 64 by default",
@@ -96,6 +108,39 @@ static const struct cli_flag flags[] = {
      CLI_IS_SWITCH(struct asked, quantize.no_sums),
      .help = "no hashes in tare.json; a killed run begins anew"},
     CLI_FLAG_THREADS(struct asked, threads),
+    {.name = "calibrate",
+     CLI_IS_TEXT(struct asked, calibrate),
+     .value = "FILE",
+     .takes = CLI_TAKES_FILE,
+     .usual = true,
+     .help = "awq, gptq, ..: choose codes by what it computes on a text",
+     .more = "The text is tokenized as a prompt is and cut into sequences; some ten thousand tokens of the kind that the "
+             "model will see are enough. Without it all is rounded to nearest."},
+    {.name = "calibrate-length",
+     CLI_IS_WHOLE(struct asked, calibrate_length, 2, INT32_MAX),
+     .value = "N",
+     .help = "tokens of a sequence of the text, 512 by default"},
+    {.name = "method",
+     CLI_IS_CHOICE(struct asked, method),
+     .value = "METHOD",
+     .help = "with --calibrate: how codes are chosen",
+     .choices = methods,
+     .more = "awq: scales that are folded into what comes before, and bounds; gptq: the error of each column is made up "
+             "for by those after it. Awq is the default of --to awq, gptq that of the others."},
+    {.name = "act-order",
+     CLI_IS_CHOICE(struct asked, act_order),
+     .value = "ORDER",
+     .help = "with gptq's method: the order in which columns are rounded",
+     .choices = orders,
+     .more = "static, the default: important ones first, in groups that are runs of columns. none: from left to right. "
+             "full: important ones first, and groups of these, for which gptq stores g_idx."},
+    {.name = "scheme",
+     CLI_IS_CHOICE(struct asked, scheme),
+     .value = "SCHEME",
+     .help = "gptq, compressed-tensors: whether groups have zeros",
+     .choices = schemes,
+     .more = "symmetric, the default: zeros are in the middle of the codes. asymmetric: each group has its own, as awq "
+             "always does."},
 };
 
 /* Quantizes, with a bar on stderr, and says what was done. Returns the exit status. */
@@ -123,6 +168,27 @@ static int execute(tare_model *model, const char *folder, struct tare_quantize_o
     return 0;
 }
 
+/* The ids of the text to calibrate on; the caller frees them. Returns CLI_GO_ON or the exit status. */
+static int read_text(const struct cli_source *source, const char *path, int32_t **ids, size_t *n)
+{
+    struct cli_file text = {0};
+    struct tare_error err = {0};
+    tare_tokenizer *tokenizer = NULL;
+    int status = cli_file_read(&text, path, LARGEST_TEXT);
+    if (status == CLI_GO_ON &&
+        (tare_tokenizer_open(&tokenizer, source->path, &source->options, &err) != TARE_OK ||
+         tare_tokenizer_encode(tokenizer, text.data, text.size, true, ids, n, &err) != TARE_OK))
+        status = cli_fail(&err);
+    tare_tokenizer_free(tokenizer);
+    free(text.data);
+    return status;
+}
+
+static const char *word_at(const char *const *words, int choice)
+{
+    return choice < 0 ? NULL : words[choice];
+}
+
 static int run(const struct cli_verb *verb, int argc, char **argv)
 {
     struct asked asked = {.quantize = TARE_QUANTIZE_OPTIONS_INIT,
@@ -130,7 +196,10 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
                           .mode = -1,
                           .recipe = -1,
                           .type = -1,
-                          .dtype = -1};
+                          .dtype = -1,
+                          .method = -1,
+                          .act_order = -1,
+                          .scheme = -1};
     int words = 0;
     const int status = cli_parse(verb, &asked, argc, argv, &words);
     if (status != CLI_GO_ON)
@@ -160,7 +229,17 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
         asked.quantize.threads = (int)asked.threads;
         asked.quantize.rules = asked.rules.items;
         asked.quantize.n_rules = asked.rules.n;
-        result = execute(model, asked.folder, &asked.quantize);
+        asked.quantize.method = word_at(methods, asked.method);
+        asked.quantize.act_order = word_at(orders, asked.act_order);
+        asked.quantize.scheme = word_at(schemes, asked.scheme);
+        asked.quantize.calibrate_length = asked.calibrate_length;
+        int32_t *ids = NULL;
+        if (asked.calibrate)
+            result = read_text(&source, asked.calibrate, &ids, &asked.quantize.n_calibrate);
+        asked.quantize.calibrate = ids;
+        if (!asked.calibrate || result == CLI_GO_ON)
+            result = execute(model, asked.folder, &asked.quantize);
+        tare_ids_free(ids);
     }
     tare_model_free(model);
     return result;

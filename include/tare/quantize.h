@@ -53,6 +53,21 @@ struct tare_quantize_options {
      * that fit, the first counts; one that fits no module is refused. Borrowed for the call. */
     const char *const *rules;
     size_t n_rules;
+    /* awq, gptq, gptq_v2 and compressed-tensors: "symmetric" or "asymmetric"; NULL: awq is asymmetric, which alone it
+     * can be, the others symmetric. */
+    const char *scheme;
+    /* The same: the ids of a text, on which the model runs so that codes are chosen by what it computes
+     * (docs/quantizing.md). NULL: all is rounded to nearest. Borrowed for the call. */
+    const int32_t *calibrate;
+    size_t n_calibrate;
+    /* With calibrate: how many ids make a sequence, of which the text is cut; 0: 512. */
+    int64_t calibrate_length;
+    /* With calibrate: "awq" or "gptq"; NULL: awq for awq, gptq for the others. */
+    const char *method;
+    /* With gptq's method, in which order columns are rounded: "static", important ones first, in groups that are runs of
+     * columns; "none", from left to right; "full", important ones first, and groups of these (g_idx; gptq and gptq_v2
+     * only). NULL: "static". */
+    const char *act_order;
 };
 #define TARE_QUANTIZE_OPTIONS_INIT TARE_SIZED(tare_quantize_options)
 

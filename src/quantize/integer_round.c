@@ -2,14 +2,7 @@
  * integer_round.c - the grid of scale and zero that a group of floats is rounded to: as the reference programs choose it
  * from the smallest and the largest value. Source: docs/quantizing.md.
  */
-#include <math.h>
-
 #include "quantize/integer_out.h"
-
-enum tare_dtype tare_grid_dtype(enum tare_dtype stored)
-{
-    return stored == TARE_BF16 ? TARE_BF16 : TARE_F16;
-}
 
 struct tare_grid tare_grid_of(const struct tare_integer_form *form, enum tare_dtype dtype, float low, float high)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * found.c - the file beside the output that holds what calibrating has found, layer by layer: from it a killed run
+ * outcome.c - the file beside the output that holds what calibrating has found, layer by layer: from it a killed run
  * continues, and the output is written.
  *
  *     "tare calibration" and an identity of 16 bytes; then for each layer, from a multiple of PAGE on:
@@ -32,26 +32,26 @@ struct sizes {
 };
 
 /* Bytes of the arrays of an entry. The numbers are those of a parameter's shape, or were held against it. */
-static struct sizes sizes_of(const struct tare_found_head *head, int bits)
+static struct sizes sizes_of(const struct tare_outcome_head *head)
 {
     const uint64_t rows = (uint64_t)head->rows, columns = (uint64_t)head->columns, groups = (uint64_t)head->groups;
     struct sizes s = {0};
-    if (head->kind == TARE_FOUND_VECTOR) {
+    if (head->kind == TARE_OUTCOME_VECTOR) {
         s.vector = eights(columns * sizeof(float));
     } else {
-        s.codes = eights(rows * tare_found_row(head->columns, bits));
+        s.codes = eights(rows * tare_outcome_row(head->columns, (int)head->bits));
         s.scale = eights(rows * groups * sizeof(float));
         s.zero = eights(rows * groups);
-        s.g_idx = head->kind == TARE_FOUND_ORDERED ? eights(columns * sizeof(int32_t)) : 0;
+        s.g_idx = head->kind == TARE_OUTCOME_ORDERED ? eights(columns * sizeof(int32_t)) : 0;
     }
     s.all = sizeof *head + s.codes + s.scale + s.zero + s.g_idx + s.vector;
     return s;
 }
 
-bool tare_found_add(struct tare_found_record *record, const struct tare_found_head *head, int bits,
-                    struct tare_found_arrays *arrays)
+bool tare_outcome_add(struct tare_outcome_record *record, const struct tare_outcome_head *head,
+                    struct tare_outcome_arrays *arrays)
 {
-    const struct sizes s = sizes_of(head, bits);
+    const struct sizes s = sizes_of(head);
     if (record->size < HEAD)
         record->size = HEAD;
     if (!tare_grow(&record->bytes, &record->room, record->size + s.all, 1))
@@ -69,39 +69,63 @@ bool tare_found_add(struct tare_found_record *record, const struct tare_found_he
     return true;
 }
 
-/* Whether an entry is one that this model can have. */
-static bool fits(const struct tare_model *model, const struct tare_found_head *head)
+void tare_outcome_pack(const uint8_t *code, int bits, int64_t columns, unsigned char *to)
 {
-    if (head->parameter >= model->tree.n || head->kind > TARE_FOUND_VECTOR)
+    const int64_t whole = columns / 8 * 8;
+    uint8_t rest[8] = {0};
+    tare_mlx_pack(code, bits, whole, to);
+    if (whole == columns)
+        return;
+    memcpy(rest, code + whole, (size_t)(columns - whole));
+    tare_mlx_pack(rest, bits, 8, to + (size_t)(whole / 8 * bits));
+}
+
+void tare_outcome_unpack(const unsigned char *from, int bits, int64_t columns, uint8_t *code)
+{
+    const int64_t whole = columns / 8 * 8;
+    uint8_t rest[8];
+    tare_mlx_unpack(from, bits, whole, code);
+    if (whole == columns)
+        return;
+    tare_mlx_unpack(from + (size_t)(whole / 8 * bits), bits, 8, rest);
+    memcpy(code + whole, rest, (size_t)(columns - whole));
+}
+
+/* Whether an entry is one that this model can have. */
+static bool fits(const struct tare_model *model, const struct tare_outcome_head *head)
+{
+    if (head->parameter >= model->tree.n || head->kind > TARE_OUTCOME_VECTOR)
         return false;
     const struct tare_parameter *p = model->tree.parameters[head->parameter];
-    if (head->kind == TARE_FOUND_VECTOR)
+    if (head->kind == TARE_OUTCOME_VECTOR)
         return p->rank == 1 && head->columns == p->shape[0] && head->rows == 1 && !head->groups;
     return p->rank == 2 && head->rows == p->shape[0] && head->columns == p->shape[1] && head->groups > 0 &&
-           head->groups <= head->columns;
+           head->groups <= head->columns && head->bits >= 2 && head->bits <= 8;
 }
 
 /* Enters the entries of a record; false: they are not those of this model. */
-static bool enter(struct tare_calibration *calibration, const struct tare_model *model, int bits,
+static bool enter(struct tare_calibration *calibration, const struct tare_model *model,
                   const unsigned char *bytes, size_t size)
 {
     for (size_t at = HEAD; at < size;) {
-        struct tare_found_head head;
+        struct tare_outcome_head head;
         if (size - at < sizeof head)
             return false;
         memcpy(&head, bytes + at, sizeof head);
         if (!fits(model, &head))
             return false;
-        const struct sizes s = sizes_of(&head, bits);
+        const struct sizes s = sizes_of(&head);
         if (s.all > size - at)
             return false;
         const unsigned char *data = bytes + at + sizeof head;
-        struct tare_found *found = &calibration->found[head.parameter];
-        *found = (struct tare_found){0};
+        struct tare_outcome *found = &calibration->found[head.parameter];
+        *found = (struct tare_outcome){.layer = calibration->layers};
         if (s.vector) {
             found->vector = (const float *)(const void *)data;
         } else {
             found->codes = data;
+            found->bits = (int)head.bits;
+            found->groups = head.groups;
             found->scale = (const float *)(const void *)(data + s.codes);
             found->zero = data + s.codes + s.scale;
             found->g_idx = s.g_idx ? (const int32_t *)(const void *)(data + s.codes + s.scale + s.zero) : NULL;
@@ -117,7 +141,7 @@ static uint64_t next_page(uint64_t end)
 }
 
 /* Maps the record at the end of what is known, if there is a whole one. */
-static bool take(struct tare_calibration *calibration, const struct tare_model *model, int bits, uint64_t file_size)
+static bool take(struct tare_calibration *calibration, const struct tare_model *model, uint64_t file_size)
 {
     uint64_t head[2];
     const uint64_t at = next_page(calibration->end);
@@ -131,18 +155,18 @@ static bool take(struct tare_calibration *calibration, const struct tare_model *
     if (bytes == MAP_FAILED)
         return false;
     if (XXH3_64bits((const unsigned char *)bytes + HEAD, size - HEAD) != head[1] ||
-        !enter(calibration, model, bits, bytes, size)) {
+        !enter(calibration, model, bytes, size)) {
         munmap(bytes, size);
         return false;
     }
-    calibration->parts[calibration->n_parts++] = (struct tare_found_part){bytes, size};
+    calibration->parts[calibration->n_parts++] = (struct tare_outcome_part){bytes, size};
     calibration->end = at + size;
     calibration->layers++;
     return true;
 }
 
 /* The file of an earlier run with the same identity; false: there is none, or another. */
-static bool resume(struct tare_calibration *calibration, const struct tare_model *model, int bits,
+static bool resume(struct tare_calibration *calibration, const struct tare_model *model,
                    const unsigned char identity[16])
 {
     unsigned char head[32];
@@ -152,13 +176,13 @@ static bool resume(struct tare_calibration *calibration, const struct tare_model
         memcmp(head + 16, identity, 16))
         return false;
     calibration->end = sizeof head;
-    while (take(calibration, model, bits, (uint64_t)info.st_size))
+    while (take(calibration, model, (uint64_t)info.st_size))
         ;
     return true;
 }
 
-enum tare_code tare_found_open(struct tare_calibration *calibration, struct tare_folder *folder,
-                               const struct tare_model *model, int bits, const unsigned char identity[16],
+enum tare_code tare_outcome_open(struct tare_calibration *calibration, struct tare_folder *folder,
+                               const struct tare_model *model, const unsigned char identity[16],
                                struct tare_error *err)
 {
     calibration->n = model->tree.n;
@@ -167,7 +191,7 @@ enum tare_code tare_found_open(struct tare_calibration *calibration, struct tare
     if (!calibration->found)
         return tare_fail_memory(err);
     enum tare_code code = tare_folder_beside(folder, TARE_CALIBRATION, false, &calibration->fd, err);
-    if (code || resume(calibration, model, bits, identity))
+    if (code || resume(calibration, model, identity))
         return code;
     if (calibration->fd < 0 && (code = tare_folder_beside(folder, TARE_CALIBRATION, true, &calibration->fd, err)))
         return code;
@@ -179,8 +203,8 @@ enum tare_code tare_found_open(struct tare_calibration *calibration, struct tare
     return tare_folder_write(calibration->fd, TARE_CALIBRATION, identity, 16, 16, err);
 }
 
-enum tare_code tare_found_keep(struct tare_calibration *calibration, const struct tare_found_record *record,
-                               const struct tare_model *model, int bits, struct tare_error *err)
+enum tare_code tare_outcome_keep(struct tare_calibration *calibration, const struct tare_outcome_record *record,
+                               const struct tare_model *model, struct tare_error *err)
 {
     const uint64_t at = next_page(calibration->end);
     unsigned char empty[HEAD] = {0}, *bytes = record->size ? record->bytes : empty;
@@ -192,12 +216,12 @@ enum tare_code tare_found_keep(struct tare_calibration *calibration, const struc
         return code;
     if (tare_flush(calibration->fd))
         return tare_fail_system(err, TARE_CALIBRATION, "bringing it to the disk");
-    if (!take(calibration, model, bits, at + size))
+    if (!take(calibration, model, at + size))
         return tare_fail(err, TARE_E_INTERNAL, TARE_CALIBRATION, "what was written there cannot be read again");
     return TARE_OK;
 }
 
-void tare_found_close(struct tare_calibration *calibration)
+void tare_outcome_close(struct tare_calibration *calibration)
 {
     for (size_t k = 0; k < calibration->n_parts; k++)
         munmap(calibration->parts[k].bytes, calibration->parts[k].size);
