@@ -114,8 +114,9 @@ static const struct cli_flag flags[] = {
      .takes = CLI_TAKES_FILE,
      .usual = true,
      .help = "awq, gptq, ..: choose codes by what it computes on a text",
-     .more = "The text is tokenized as a prompt is and cut into sequences; some ten thousand tokens of the kind that the "
-             "model will see are enough. Without it all is rounded to nearest."},
+     .more =
+         "The text is tokenized as a prompt is and cut into sequences; some ten thousand tokens of the kind that the "
+         "model will see are enough. Without it all is rounded to nearest."},
     {.name = "calibrate-length",
      CLI_IS_WHOLE(struct asked, calibrate_length, 2, INT32_MAX),
      .value = "N",
@@ -125,8 +126,9 @@ static const struct cli_flag flags[] = {
      .value = "METHOD",
      .help = "with --calibrate: how codes are chosen",
      .choices = methods,
-     .more = "awq: scales that are folded into what comes before, and bounds; gptq: the error of each column is made up "
-             "for by those after it. Awq is the default of --to awq, gptq that of the others."},
+     .more =
+         "awq: scales that are folded into what comes before, and bounds; gptq: the error of each column is made up "
+         "for by those after it. Awq is the default of --to awq, gptq that of the others."},
     {.name = "act-order",
      CLI_IS_CHOICE(struct asked, act_order),
      .value = "ORDER",
@@ -175,9 +177,8 @@ static int read_text(const struct cli_source *source, const char *path, int32_t 
     struct tare_error err = {0};
     tare_tokenizer *tokenizer = NULL;
     int status = cli_file_read(&text, path, LARGEST_TEXT);
-    if (status == CLI_GO_ON &&
-        (tare_tokenizer_open(&tokenizer, source->path, &source->options, &err) != TARE_OK ||
-         tare_tokenizer_encode(tokenizer, text.data, text.size, true, ids, n, &err) != TARE_OK))
+    if (status == CLI_GO_ON && (tare_tokenizer_open(&tokenizer, source->path, &source->options, &err) != TARE_OK ||
+                                tare_tokenizer_encode(tokenizer, text.data, text.size, true, ids, n, &err) != TARE_OK))
         status = cli_fail(&err);
     tare_tokenizer_free(tokenizer);
     free(text.data);

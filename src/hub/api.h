@@ -6,8 +6,8 @@
 #include <stddef.h>
 
 #include "base/arena.h"
-#include "hub/transport.h"
 #include "hub/repo_name.h"
+#include "hub/transport.h"
 
 struct tare_hub_file {
     /* A plain relative path. */

@@ -26,7 +26,7 @@
 /* module->notes of the module that stands in. */
 struct rounded {
     struct tare_integer_form form;
-    enum tare_dtype stored; /* of the floats, which are part[TARE_PART_WEIGHT] */
+    enum tare_dtype stored;           /* of the floats, which are part[TARE_PART_WEIGHT] */
     const struct tare_outcome *found; /* NULL: they are rounded */
 };
 
@@ -35,7 +35,7 @@ static void take_found(const struct rounded *r, int64_t columns, int64_t groups,
 {
     for (int64_t k = 0; k < rows; k++) {
         tare_outcome_unpack(r->found->codes + (size_t)(row + k) * tare_outcome_row(columns, r->form.bits), r->form.bits,
-                          columns, codes->code + k * columns);
+                            columns, codes->code + k * columns);
         for (int64_t g = 0; g < groups; g++) {
             codes->scale[k * groups + g] = r->found->scale[(row + k) * groups + g];
             codes->offset[k * groups + g] = (float)r->found->zero[(row + k) * groups + g];
@@ -55,16 +55,17 @@ static void decode(const struct tare_module *module, const void *const part[TARE
     }
     for (int64_t k = 0; k < rows * groups; k++) {
         float low = 0, high = 0;
-        const int64_t first = (row + k / groups) * columns + k % groups * size, to = k / groups * columns + k % groups * size;
+        const int64_t first = (row + k / groups) * columns + k % groups * size,
+                      to = k / groups * columns + k % groups * size;
         for (int64_t i = 0; i < size; i++) {
             const float w = tare_float_at(part[TARE_PART_WEIGHT], r->stored, first + i);
             low = w < low ? w : low;
             high = w > high ? w : high;
         }
-        const struct tare_grid grid = tare_grid_of(&r->form, module->dtype, low, high);
+        const struct tare_integer_grid grid = tare_integer_grid_of(&r->form, module->dtype, low, high);
         const float inverse = 1 / grid.scale;
         for (int64_t i = 0; i < size; i++)
-            codes->code[to + i] = (uint8_t)tare_grid_code(
+            codes->code[to + i] = (uint8_t)tare_integer_grid_code(
                 &grid, most, inverse, tare_float_at(part[TARE_PART_WEIGHT], r->stored, first + i));
         codes->scale[k] = grid.scale;
         codes->offset[k] = (float)grid.zero;
@@ -133,8 +134,7 @@ static bool is_linear(const struct tare_integer_asked *asked, const struct tare_
 }
 
 enum tare_code tare_integer_form_of(struct tare_quantizing *q, const struct tare_model *model,
-                                    const struct tare_job *job, struct tare_integer_form *form,
-                                    struct tare_error *err)
+                                    const struct tare_job *job, struct tare_integer_form *form, struct tare_error *err)
 {
     const struct tare_integer_asked *asked = q->own;
     const struct tare_module *module = job->module;
@@ -366,8 +366,8 @@ static enum tare_code rule(struct tare_quantizing *q, struct tare_quantize_rule 
     const long bits = strtol(rule->form, &end, 10);
     const long group = *end == ':' ? strtol(end + 1, &end, 10) : (long)form->group_size;
     if (end == rule->form || *end || bits < 2 || bits > 8 || group < 0 || group > 1 << 20)
-        return tare_fail(err, TARE_E_ARGUMENT, rule->form, "is no form of %s; there are bits, \"8\", and bits and group, \"8:32\"",
-                         q->target->name);
+        return tare_fail(err, TARE_E_ARGUMENT, rule->form,
+                         "is no form of %s; there are bits, \"8\", and bits and group, \"8:32\"", q->target->name);
     form->bits = (int)bits;
     form->group_size = group;
     rule->own = form;

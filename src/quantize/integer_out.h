@@ -32,9 +32,9 @@ struct tare_integer_asked {
     struct tare_integer_form form;
     enum tare_calibrate_method method;
     enum tare_act_order order;
-    double damp;                         /* of the mean of a Gram matrix's diagonal, added to it */
-    int64_t length;                      /* ids of a sequence of the text */
-    struct tare_integer_place *places;   /* from the layout's begin() on; heap, by module */
+    double damp;                       /* of the mean of a Gram matrix's diagonal, added to it */
+    int64_t length;                    /* ids of a sequence of the text */
+    struct tare_integer_place *places; /* from the layout's begin() on; heap, by module */
     size_t n_places;
     struct tare_calibration *calibration; /* NULL: all is rounded to nearest */
 };
@@ -49,8 +49,7 @@ const struct tare_parameter *tare_integer_parameter(const struct tare_integer_as
 /* What a module becomes. Floats stay floats that are no linear layer, that are the head or choose experts, that a rule
  * says so of, and whose shape the format cannot hold. A shape that only the group does not divide is refused. */
 enum tare_code tare_integer_form_of(struct tare_quantizing *quantizing, const struct tare_model *model,
-                                    const struct tare_job *job, struct tare_integer_form *form,
-                                    struct tare_error *err);
+                                    const struct tare_job *job, struct tare_integer_form *form, struct tare_error *err);
 /* The dtype of scales: what options->dtype says, else that of the floats where it has 16 bits, else float16. */
 enum tare_dtype tare_integer_dtype(const struct tare_quantize_options *options, enum tare_dtype stored);
 
@@ -58,19 +57,21 @@ enum tare_dtype tare_integer_dtype(const struct tare_quantize_options *options, 
  * The grid that a group of values is rounded to: w ~ scale * (code - zero). Scale is rounded to dtype before codes are
  * made with it. The range of the values and 0 is the range of the codes; symmetric: from minus the largest |w| to it.
  */
-struct tare_grid {
+struct tare_integer_grid {
     float scale;
     int zero;
 };
-struct tare_grid tare_grid_of(const struct tare_integer_form *form, enum tare_dtype dtype, float low, float high);
+struct tare_integer_grid tare_integer_grid_of(const struct tare_integer_form *form, enum tare_dtype dtype, float low,
+                                              float high);
 /* That of n values. */
-struct tare_grid tare_grid_fit(const struct tare_integer_form *form, enum tare_dtype dtype, const float *w, int64_t n);
-static inline int tare_grid_code(const struct tare_grid *grid, int most, float inverse, float w)
+struct tare_integer_grid tare_integer_grid_fit(const struct tare_integer_form *form, enum tare_dtype dtype,
+                                               const float *w, int64_t n);
+static inline int tare_integer_grid_code(const struct tare_integer_grid *grid, int most, float inverse, float w)
 {
     const float code = rintf(w * inverse) + (float)grid->zero;
     return code < 0 ? 0 : code > (float)most ? most : (int)code;
 }
 /* Values become what their codes stand for, by groups of the form. */
-void tare_grid_round_row(const struct tare_integer_form *form, enum tare_dtype dtype, float *w, int64_t n);
+void tare_integer_round_row(const struct tare_integer_form *form, enum tare_dtype dtype, float *w, int64_t n);
 
 #endif

@@ -201,7 +201,7 @@ static bool config(json_t *made, const struct tare_layout *layout, const struct 
 #define GPTQ(word)                                                                                                     \
     {                                                                                                                  \
         .name = word, .view = TARE_VIEW_SOURCE, .metadata = "pt", .library = "transformers",                           \
-        .usage = TARE_USAGE_TRANSFORMERS, .lay_out = lay_out,  .tile = tile, .limits = limits, .config = config                           \
+        .usage = TARE_USAGE_TRANSFORMERS, .lay_out = lay_out, .tile = tile, .limits = limits, .config = config         \
     }
 const struct tare_save_format tare_format_gptq = GPTQ("gptq");
 const struct tare_save_format tare_format_gptq_v2 = GPTQ("gptq_v2");

@@ -147,7 +147,7 @@ struct tare_layout {
     uint64_t bytes;      /* of all tensors */
     uint64_t parameters; /* logical elements */
     struct tare_form usual;
-    void *own; /* the format's, from its begin() to its release() */
+    void *own;                  /* the format's, from its begin() to its release() */
     struct tare_folder *folder; /* where it will be written; NULL: nowhere */
     /* Set by the format's begin() where floats are quantized: "affine, 4 bits, group size 64", which the card, tare.json
      * and the identity of the output have; NULL: nothing is quantized. In the arena. */

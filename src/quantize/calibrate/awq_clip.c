@@ -31,24 +31,24 @@ static float largest(const float *w, int64_t n)
     return most;
 }
 
-static struct tare_grid grid_within(const struct tare_subject *s, const float *w, int64_t n, float bound)
+static struct tare_integer_grid grid_within(const struct tare_subject *s, const float *w, int64_t n, float bound)
 {
     float low = 0, high = 0;
     for (int64_t i = 0; i < n; i++) {
         low = fminf(low, fmaxf(w[i], -bound));
         high = fmaxf(high, fminf(w[i], bound));
     }
-    return tare_grid_of(&s->form, s->dtype, low, high);
+    return tare_integer_grid_of(&s->form, s->dtype, low, high);
 }
 
 /* What a group would be less what it is. */
 static void differ(const struct tare_subject *s, const float *w, int64_t n, float bound, float *d)
 {
-    const struct tare_grid grid = grid_within(s, w, n, bound);
+    const struct tare_integer_grid grid = grid_within(s, w, n, bound);
     const int most = (1 << s->form.bits) - 1;
     const float inverse = 1 / grid.scale;
     for (int64_t i = 0; i < n; i++)
-        d[i] = grid.scale * (float)(tare_grid_code(&grid, most, inverse, w[i]) - grid.zero) - w[i];
+        d[i] = grid.scale * (float)(tare_integer_grid_code(&grid, most, inverse, w[i]) - grid.zero) - w[i];
 }
 
 /* The best bound of one group for each of some rows. */
@@ -83,7 +83,8 @@ static void clip_rows(void *user, size_t i, int worker)
 {
     const struct clipping *c = user;
     const struct tare_subject *s = c->s;
-    const int64_t first = (int64_t)i * ROWS, all = s->parameter->shape[0], rows = all - first < ROWS ? all - first : ROWS;
+    const int64_t first = (int64_t)i * ROWS, all = s->parameter->shape[0],
+                  rows = all - first < ROWS ? all - first : ROWS;
     const int most = (1 << s->form.bits) - 1;
     uint8_t *codes = c->codes[worker]; /* (ROWS, in) */
     for (int64_t g = 0; g < c->groups; g++) {
@@ -91,10 +92,10 @@ static void clip_rows(void *user, size_t i, int worker)
         search(c, first, rows, g, c->room[worker], bound);
         for (int64_t r = 0; r < rows; r++) {
             float *w = s->w + (first + r) * c->in + g * c->group;
-            const struct tare_grid grid = grid_within(s, w, c->group, bound[r]);
+            const struct tare_integer_grid grid = grid_within(s, w, c->group, bound[r]);
             const float inverse = 1 / grid.scale;
             for (int64_t k = 0; k < c->group; k++) {
-                const int code = tare_grid_code(&grid, most, inverse, w[k]);
+                const int code = tare_integer_grid_code(&grid, most, inverse, w[k]);
                 codes[r * c->in + g * c->group + k] = (uint8_t)code;
                 w[k] = grid.scale * (float)(code - grid.zero);
             }
@@ -104,7 +105,7 @@ static void clip_rows(void *user, size_t i, int worker)
     }
     for (int64_t r = 0; r < rows; r++)
         tare_outcome_pack(codes + r * c->in, s->form.bits, c->in,
-                        c->to->codes + (size_t)(first + r) * tare_outcome_row(c->in, s->form.bits));
+                          c->to->codes + (size_t)(first + r) * tare_outcome_row(c->in, s->form.bits));
 }
 
 /* Queries and keys are not cut: their products meet each other before they meet anything else (AWQ's own rule). What the

@@ -22,17 +22,17 @@ struct folding {
     struct tare_part_work *work;
     const struct tare_integer_asked *asked;
     const struct tare_fold *fold;
-    const struct tare_norm *norm;  /* before; NULL: a linear is */
-    struct tare_subject *before;   /* the linear before; NULL: a norm is */
+    const struct tare_norm *norm; /* before; NULL: a linear is */
+    struct tare_subject *before;  /* the linear before; NULL: a norm is */
     struct tare_subject *readers[TARE_FOLD_READERS];
     size_t n_readers;
-    int64_t columns;      /* of the readers */
-    double *activation;   /* (columns): the mean of |x| */
-    double *weight;       /* (columns): that of |w| */
-    float *scale;         /* (columns): the candidate */
-    float *best;          /* (columns) */
+    int64_t columns;                 /* of the readers */
+    double *activation;              /* (columns): the mean of |x| */
+    double *weight;                  /* (columns): that of |w| */
+    float *scale;                    /* (columns): the candidate */
+    float *best;                     /* (columns) */
     float *trial[TARE_FOLD_READERS]; /* (out, columns): of each reader, rounded */
-    double *room;         /* of tare_gram_error() */
+    double *room;                    /* of tare_gram_error() */
 };
 
 /* The row of what comes before that column c goes with. */
@@ -59,7 +59,8 @@ static struct tare_subject *subject_of(struct tare_part_work *work, const struct
 /* A parameter that is one plain tensor of floats as it lies in the file, so that others can take its place there. */
 static bool is_plain_vector(const struct folding *f, const struct tare_parameter *p)
 {
-    const struct tare_module *m = p && p->entry && p->entry->recipe->op == TARE_OP_TAKE ? p->entry->recipe->module : NULL;
+    const struct tare_module *m =
+        p && p->entry && p->entry->recipe->op == TARE_OP_TAKE ? p->entry->recipe->module : NULL;
     return m && m->rank == 1 && tare_integer_parameter(f->asked, m) == p &&
            (m->dtype == TARE_F16 || m->dtype == TARE_BF16 || m->dtype == TARE_F32);
 }
@@ -68,9 +69,9 @@ static bool takes_norm(struct folding *f, const struct tare_layer *layer, int wh
 {
     const struct tare_norm *n = &layer->pre[which];
     f->norm = n;
-    return (n->kind == TARE_NORM_RMS || n->kind == TARE_NORM_RMS_ONE_PLUS || n->kind == TARE_NORM_LAYER) && !n->rounded &&
-           n->row == 0 && n->offset == 0 && layer->residual == TARE_RESIDUAL_SEQUENTIAL && is_plain_vector(f, n->weight) &&
-           (!n->bias || is_plain_vector(f, n->bias));
+    return (n->kind == TARE_NORM_RMS || n->kind == TARE_NORM_RMS_ONE_PLUS || n->kind == TARE_NORM_LAYER) &&
+           !n->rounded && n->row == 0 && n->offset == 0 && layer->residual == TARE_RESIDUAL_SEQUENTIAL &&
+           is_plain_vector(f, n->weight) && (!n->bias || is_plain_vector(f, n->bias));
 }
 
 static bool takes_linear(struct folding *f)
@@ -117,7 +118,7 @@ static void round_rows(void *user, size_t i, int worker)
         float *to = f->trial[t->reader] + r * n;
         for (int64_t c = 0; c < n; c++)
             to[c] = w[c] * f->scale[c];
-        tare_grid_round_row(&s->form, s->dtype, to, n);
+        tare_integer_round_row(&s->form, s->dtype, to, n);
         for (int64_t c = 0; c < n; c++)
             to[c] = to[c] / f->scale[c] - (t->difference ? w[c] : 0);
     }
@@ -126,8 +127,9 @@ static void round_rows(void *user, size_t i, int worker)
 static void make_trials(const struct folding *f, bool difference)
 {
     for (size_t k = 0; k < f->n_readers; k++)
-        tare_pool_run(f->work->walk->runner->pass.pool, (size_t)((f->readers[k]->parameter->shape[0] + TASK - 1) / TASK),
-                      round_rows, &(struct trying){f, k, difference});
+        tare_pool_run(f->work->walk->runner->pass.pool,
+                      (size_t)((f->readers[k]->parameter->shape[0] + TASK - 1) / TASK), round_rows,
+                      &(struct trying){f, k, difference});
 }
 
 static double square_difference(const float *a, const float *b, int64_t n)

@@ -43,7 +43,7 @@ struct tare_calibration {
     struct tare_outcome_part {
         void *bytes;
         size_t size;
-    } *parts; /* heap */
+    } * parts; /* heap */
     size_t n_parts, parts_room;
 };
 
@@ -58,7 +58,7 @@ void tare_outcome_unpack(const unsigned char *from, int bits, int64_t columns, u
 /* What the record of a layer is made of: one of these, then its arrays in the order of struct tare_outcome. */
 struct tare_outcome_head {
     uint32_t parameter;
-    uint32_t kind; /* enum tare_outcome_kind */
+    uint32_t kind;                 /* enum tare_outcome_kind */
     int64_t rows, columns, groups; /* of a vector: 1, its length, 0 */
     int64_t bits;                  /* of a code */
 };
@@ -77,16 +77,16 @@ struct tare_outcome_arrays {
 };
 /* Room for one more entry; its arrays stay where they are until the next call. False: no memory. */
 bool tare_outcome_add(struct tare_outcome_record *record, const struct tare_outcome_head *head,
-                    struct tare_outcome_arrays *arrays);
+                      struct tare_outcome_arrays *arrays);
 
 /* Opens the file beside the output, and takes what an earlier run with the same identity left there. */
 enum tare_code tare_outcome_open(struct tare_calibration *calibration, struct tare_folder *folder,
-                               const struct tare_model *model, const unsigned char identity[16],
-                               struct tare_error *err);
+                                 const struct tare_model *model, const unsigned char identity[16],
+                                 struct tare_error *err);
 void tare_outcome_close(struct tare_calibration *calibration);
 /* One more layer is done: its record is written, and becomes a part of what was found. */
 enum tare_code tare_outcome_keep(struct tare_calibration *calibration, const struct tare_outcome_record *record,
-                               const struct tare_model *model, struct tare_error *err);
+                                 const struct tare_model *model, struct tare_error *err);
 
 /* ---- the text on its way ----------------------------------------------------------------------------------------- */
 
@@ -153,7 +153,7 @@ struct tare_part_work {
     struct tare_set sets[TARE_SUBJECTS];
     size_t n_sets;
     struct tare_outcome_record *record; /* of the layer */
-    float *vectors[TARE_SUBJECTS];    /* heap: in the place of norms and biases */
+    float *vectors[TARE_SUBJECTS];      /* heap: in the place of norms and biases */
     size_t n_vectors;
 };
 
@@ -175,9 +175,9 @@ enum tare_code tare_part_room(const struct tare_part_work *work, const struct ta
 
 /* sum_t x[t] x[t]^T of the inputs of a linear, and the mean of |x[t]|. */
 struct tare_gram {
-    int64_t n;     /* columns */
-    float *sum;    /* (n, n); its upper half is made by tare_gram_finish() */
-    double *mean;  /* (n) */
+    int64_t n;    /* columns */
+    float *sum;   /* (n, n); its upper half is made by tare_gram_finish() */
+    double *mean; /* (n) */
     int64_t tokens;
     float *turned; /* (n, TARE_GRAM_TOKENS): columns of tokens that wait */
     int64_t waiting;

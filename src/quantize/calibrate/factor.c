@@ -77,8 +77,8 @@ static void update_rows(void *user, size_t i, int worker)
     const struct job *j = user;
     const int64_t first = j->at + ((int64_t)i + 1) * BLOCK, n = width(j, j->at);
     for (int64_t c = j->at + BLOCK; c <= first; c += BLOCK)
-        j->kernels->panel(j->less + c * BLOCK, BLOCK, width(j, c), j->a + first * j->n + j->at, j->n, width(j, first), n,
-                          j->a + first * j->n + c, j->n, true);
+        j->kernels->panel(j->less + c * BLOCK, BLOCK, width(j, c), j->a + first * j->n + j->at, j->n, width(j, first),
+                          n, j->a + first * j->n + c, j->n, true);
 }
 
 /* Rows [i, i + BLOCK) of L^-1 transposed: forward substitution, block after block of L's rows. */

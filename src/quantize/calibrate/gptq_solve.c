@@ -13,8 +13,8 @@
 
 #include "quantize/calibrate/calibrate.h"
 
-#define ROWS 16       /* of a task */
-#define BLOCK 128     /* columns, unless a group is smaller */
+#define ROWS 16   /* of a task */
+#define BLOCK 128 /* columns, unless a group is smaller */
 #define BLOCK_MOST 256
 #define TRIES 4 /* of larger and larger damping */
 
@@ -114,15 +114,15 @@ struct task {
     int64_t first, n; /* rows */
     float *w, *error;
     float (*at_work)[ROWS], (*errors)[ROWS]; /* (block) each */
-    struct tare_grid *grid;                  /* (ROWS, groups) */
+    struct tare_integer_grid *grid;          /* (ROWS, groups) */
     uint8_t *code;                           /* (ROWS, columns), in the module's own order */
 };
 
 static size_t room_of(const struct solving *s)
 {
     const size_t n = (size_t)s->f->n, block = (size_t)s->block;
-    return (n + block + 2 * block) * ROWS * sizeof(float) + ROWS * (size_t)s->groups * sizeof(struct tare_grid) +
-           ROWS * (n + 8) + 64;
+    return (n + block + 2 * block) * ROWS * sizeof(float) +
+           ROWS * (size_t)s->groups * sizeof(struct tare_integer_grid) + ROWS * (n + 8) + 64;
 }
 
 static struct task open_task(const struct solving *s, size_t i, float *room)
@@ -132,7 +132,7 @@ static struct task open_task(const struct solving *s, size_t i, float *room)
     t.error = t.w + s->f->n * ROWS;
     t.at_work = (float(*)[ROWS])(void *)(t.error + s->block * ROWS);
     t.errors = t.at_work + s->block;
-    t.grid = (struct tare_grid *)(void *)(t.errors + s->block);
+    t.grid = (struct tare_integer_grid *)(void *)(t.errors + s->block);
     t.code = (uint8_t *)(t.grid + ROWS * s->groups);
     return t;
 }
@@ -144,7 +144,7 @@ static void fit_group(const struct task *t, int64_t group, int64_t from)
     const struct solving *s = t->s;
     for (int64_t r = 0; r < t->n; r++)
         t->grid[r * s->groups + group] =
-            tare_grid_fit(s->job->form, s->job->dtype, t->w + r * s->f->n + from, s->group);
+            tare_integer_grid_fit(s->job->form, s->job->dtype, t->w + r * s->f->n + from, s->group);
 }
 
 /* Grids of all groups from the weights as they were. */
@@ -153,8 +153,8 @@ static void fit_all(const struct task *t)
     const struct solving *s = t->s;
     for (int64_t r = 0; r < t->n; r++)
         for (int64_t g = 0; g < s->groups; g++)
-            t->grid[r * s->groups + g] = tare_grid_fit(s->job->form, s->job->dtype,
-                                                       s->w + (t->first + r) * s->f->n + g * s->group, s->group);
+            t->grid[r * s->groups + g] = tare_integer_grid_fit(
+                s->job->form, s->job->dtype, s->w + (t->first + r) * s->f->n + g * s->group, s->group);
 }
 
 /* Column k of the factor, column i of the block at work: rounds it for all rows of the task. */
@@ -167,8 +167,8 @@ static void round_column(const struct task *t, int64_t k, int64_t i, const float
         for (int r = 0; r < ROWS; r++)
             column[r] -= t->errors[e][r] * u[e];
     for (int64_t r = 0; r < t->n; r++) {
-        const struct tare_grid *grid = &t->grid[r * s->groups + s->group_of[k]];
-        const int code = tare_grid_code(grid, most, 1 / grid->scale, column[r]);
+        const struct tare_integer_grid *grid = &t->grid[r * s->groups + s->group_of[k]];
+        const int code = tare_integer_grid_code(grid, most, 1 / grid->scale, column[r]);
         const float rounded = grid->scale * (float)(code - grid->zero);
         t->code[r * s->f->n + s->f->place[k]] = (uint8_t)code;
         t->errors[i][r] = (column[r] - rounded) / u[i];

@@ -49,7 +49,7 @@ static struct sizes sizes_of(const struct tare_outcome_head *head)
 }
 
 bool tare_outcome_add(struct tare_outcome_record *record, const struct tare_outcome_head *head,
-                    struct tare_outcome_arrays *arrays)
+                      struct tare_outcome_arrays *arrays)
 {
     const struct sizes s = sizes_of(head);
     if (record->size < HEAD)
@@ -104,8 +104,8 @@ static bool fits(const struct tare_model *model, const struct tare_outcome_head 
 }
 
 /* Enters the entries of a record; false: they are not those of this model. */
-static bool enter(struct tare_calibration *calibration, const struct tare_model *model,
-                  const unsigned char *bytes, size_t size)
+static bool enter(struct tare_calibration *calibration, const struct tare_model *model, const unsigned char *bytes,
+                  size_t size)
 {
     for (size_t at = HEAD; at < size;) {
         struct tare_outcome_head head;
@@ -147,8 +147,7 @@ static bool take(struct tare_calibration *calibration, const struct tare_model *
     const uint64_t at = next_page(calibration->end);
     if (at > file_size || file_size - at < HEAD || pread(calibration->fd, head, sizeof head, (off_t)at) != HEAD ||
         head[0] < HEAD || head[0] > file_size - at ||
-        !tare_grow(&calibration->parts, &calibration->parts_room, calibration->n_parts + 1,
-                   sizeof *calibration->parts))
+        !tare_grow(&calibration->parts, &calibration->parts_room, calibration->n_parts + 1, sizeof *calibration->parts))
         return false;
     const size_t size = (size_t)head[0];
     void *bytes = mmap(NULL, size, PROT_READ, MAP_SHARED, calibration->fd, (off_t)at);
@@ -182,8 +181,8 @@ static bool resume(struct tare_calibration *calibration, const struct tare_model
 }
 
 enum tare_code tare_outcome_open(struct tare_calibration *calibration, struct tare_folder *folder,
-                               const struct tare_model *model, const unsigned char identity[16],
-                               struct tare_error *err)
+                                 const struct tare_model *model, const unsigned char identity[16],
+                                 struct tare_error *err)
 {
     calibration->n = model->tree.n;
     calibration->fd = -1;
@@ -204,7 +203,7 @@ enum tare_code tare_outcome_open(struct tare_calibration *calibration, struct ta
 }
 
 enum tare_code tare_outcome_keep(struct tare_calibration *calibration, const struct tare_outcome_record *record,
-                               const struct tare_model *model, struct tare_error *err)
+                                 const struct tare_model *model, struct tare_error *err)
 {
     const uint64_t at = next_page(calibration->end);
     unsigned char empty[HEAD] = {0}, *bytes = record->size ? record->bytes : empty;

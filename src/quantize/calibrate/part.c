@@ -86,7 +86,8 @@ static enum tare_code load(struct tare_part_work *work, struct tare_subject *s, 
     s->w = malloc((size_t)rows * (size_t)in * sizeof *s->w);
     if (!s->w)
         return tare_fail_memory(err);
-    tare_pool_run(work->walk->runner->pass.pool, (size_t)rows, load_row, &(struct loading){.walk = work->walk, .subject = s});
+    tare_pool_run(work->walk->runner->pass.pool, (size_t)rows, load_row,
+                  &(struct loading){.walk = work->walk, .subject = s});
     const struct tare_job job = {.name = s->parameter->entry->recipe->module->name};
     for (int64_t r = 0; r < rows; r++) {
         const enum tare_code code = tare_quantizing_finite(&job, s->w + r * in, in, r, err);
@@ -162,11 +163,11 @@ enum tare_code tare_part_room(const struct tare_part_work *work, const struct ta
 {
     const int64_t in = s->parameter->shape[1];
     const struct tare_outcome_head head = {.parameter = s->parameter->index,
-                                         .kind = ordered ? TARE_OUTCOME_ORDERED : TARE_OUTCOME_MATRIX,
-                                         .rows = s->parameter->shape[0],
-                                         .columns = in,
-                                         .groups = s->form.group_size ? in / s->form.group_size : 1,
-                                         .bits = s->form.bits};
+                                           .kind = ordered ? TARE_OUTCOME_ORDERED : TARE_OUTCOME_MATRIX,
+                                           .rows = s->parameter->shape[0],
+                                           .columns = in,
+                                           .groups = s->form.group_size ? in / s->form.group_size : 1,
+                                           .bits = s->form.bits};
     return tare_outcome_add(work->record, &head, arrays) ? TARE_OK : tare_fail_memory(err);
 }
 
