@@ -8,47 +8,34 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "quantize/gguf_types.h"
 #include "quantize/quantizing.h"
-#include "save/gguf_write.h"
 
-/* Whether the output head is a tensor of its own, and whether there are eight experts. */
-struct facts {
-    bool head, eight;
-};
-
-/* What was asked of GGUF. */
+/* What was asked of GGUF, and of what model. */
 struct asked {
-    enum tare_dtype type;
+    const struct tare_gguf_mixture *mixture;
     bool pure;
+    struct tare_gguf_mixing facts;
 };
-
-static const enum tare_dtype types[] = {TARE_Q4_0, TARE_Q4_1, TARE_Q5_0, TARE_Q5_1, TARE_Q8_0, TARE_Q6_K};
 
 static const char *type_word(size_t index)
 {
-    return index < sizeof types / sizeof *types ? tare_dtype_name(types[index]) : NULL;
+    const struct tare_gguf_mixture *mixture = tare_gguf_mixture_at(index);
+    return mixture ? mixture->word : NULL;
 }
 
 static enum tare_code begin(struct tare_layout *layout, struct tare_model *model,
                             const struct tare_convert_options *options, struct tare_error *err)
 {
-    const struct tare_quantizing *q = tare_quantizing_of(layout);
-    const struct asked *asked = q->own;
-    const char *words =
-        tare_arena_format(&layout->arena, "%s%s", tare_dtype_name(asked->type), asked->pure ? ", pure" : "");
-    const enum tare_code code = tare_quantizing_say(layout, words, err);
-    return code ? code : q->base->begin(layout, model, options, err);
-}
-
-static struct facts facts_of(const struct tare_model *model)
-{
-    const struct tare_parameter *head = model->tree.head.weight;
-    struct facts facts = {.head = head && head->active && head->entry};
-    for (size_t k = 0; k < model->tree.n; k++) {
-        const struct tare_parameter *p = model->tree.parameters[k];
-        facts.eight |= p->kind == TARE_KIND_EXPERTS && p->rank == 3 && p->shape[0] == 8;
-    }
-    return facts;
+    struct tare_quantizing *q = tare_quantizing_of(layout);
+    struct asked *asked = q->own;
+    const char *words = tare_arena_format(&layout->arena, "%s%s", asked->mixture->word, asked->pure ? ", pure" : "");
+    enum tare_code code = tare_quantizing_say(layout, words, err);
+    if (code || (code = q->base->begin(layout, model, options, err)))
+        return code;
+    struct tare_gguf_out *out = layout->own;
+    out->file_type = asked->mixture->number;
+    return tare_gguf_mixing(&asked->facts, model, out, &q->arena, err);
 }
 
 /* Tensors that llama-quantize leaves as they are, by a part of their names. */
@@ -69,17 +56,9 @@ static bool stays(const char *name)
     return !tare_ends_with(name, "weight");
 }
 
-static enum tare_dtype type_of(const struct asked *asked, const struct tare_model *model, const char *name,
-                               int64_t columns)
+static enum tare_dtype type_of(const struct asked *asked, const char *name, int64_t columns)
 {
-    const struct facts facts = facts_of(model);
-    if (asked->pure || asked->type == TARE_Q8_0)
-        return asked->type;
-    if (!strcmp(name, "output.weight") || (!facts.head && !strcmp(name, "token_embd.weight")))
-        return columns % 256 ? TARE_Q8_0 : TARE_Q6_K;
-    if (facts.eight && (strstr(name, "attn_v.weight") || strstr(name, "attn_k.weight")))
-        return TARE_Q8_0;
-    return asked->type;
+    return asked->pure ? asked->mixture->type : tare_gguf_mixed(asked->mixture, &asked->facts, name, columns);
 }
 
 static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
@@ -96,17 +75,18 @@ static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *mod
     if (tare_quantizing_stays(q, model, job, rule))
         return TARE_OK;
     const int64_t columns = saved->shape[saved->rank - 1], count = tare_shape_count(saved->rank, saved->shape);
-    const enum tare_dtype type =
-        rule ? *(const enum tare_dtype *)rule->own : type_of(q->own, model, saved->name, columns);
+    const enum tare_dtype wanted = rule ? *(const enum tare_dtype *)rule->own : type_of(q->own, saved->name, columns);
+    const enum tare_dtype type = tare_gguf_fitting(wanted, columns);
     const struct tare_block_size block = tare_dtype_block(type);
-    if (columns % block.columns)
-        return tare_fail(err, TARE_E_TARGET, job->name,
-                         "its %lld columns are no whole blocks of %lld, which %s has; --to mlx leaves such modules as "
-                         "floats",
-                         (long long)columns, (long long)block.columns, tare_dtype_name(type));
     saved->dtype = type;
     saved->size = (uint64_t)(count / block.columns * block.bytes);
-    job->target = (struct tare_target){.packed = true, .dtype = type};
+    const bool floats = !tare_gguf_blocks_of(type); /* no blocks fit */
+    job->target = (struct tare_target){.packed = !floats || job->half, .dtype = type};
+    if (floats && !job->half) {
+        job->way = TARE_WAY_ONE;
+        tare_job_cut(job);
+        return TARE_OK;
+    }
     job->way = TARE_WAY_ONE;
     tare_gguf_cut(job, (double)columns * (double)sizeof(float));
     return TARE_OK;
@@ -147,13 +127,13 @@ static enum tare_code tile(const struct tare_layout *layout, const struct tare_j
 static enum tare_code begin_target(struct tare_quantizing *q, struct tare_error *err)
 {
     struct asked *asked = q->own = tare_arena_alloc(&q->arena, sizeof *asked);
-    const int type = tare_quantizing_word(type_word, q->options->type);
+    const int number = tare_quantizing_word(type_word, q->options->type);
     if (!asked)
         return tare_fail_memory(err);
-    if (type < 0)
+    if (number < 0)
         return tare_fail(err, TARE_E_ARGUMENT, q->options->type,
-                         "is no type that tare rounds to; there are Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q6_K");
-    *asked = (struct asked){.type = types[type], .pure = q->options->pure};
+                         "is no type of files that tare rounds to; tare quantize --help has all of them");
+    *asked = (struct asked){.mixture = tare_gguf_mixture_at((size_t)number), .pure = q->options->pure};
     q->base = &tare_format_gguf;
     q->format = tare_format_gguf;
     q->format.begin = begin;
@@ -162,14 +142,15 @@ static enum tare_code begin_target(struct tare_quantizing *q, struct tare_error 
     return TARE_OK;
 }
 
-/* A word of --type. */
+/* A kind of blocks: "Q4_K". */
 static enum tare_code read_rule(struct tare_quantizing *q, struct tare_quantize_rule *rule, struct tare_error *err)
 {
-    const int type = tare_quantizing_word(type_word, rule->form);
+    const struct tare_gguf_blocks *blocks = tare_gguf_blocks_find(rule->form);
     (void)q;
-    if (type < 0)
-        return tare_fail(err, TARE_E_ARGUMENT, rule->form, "is no type of blocks that tare rounds to, nor float");
-    rule->own = &types[type];
+    if (!blocks)
+        return tare_fail(err, TARE_E_ARGUMENT, rule->form,
+                         "is no kind of blocks that tare rounds to (Q4_K and Q8_0 are two), nor float");
+    rule->own = &blocks->type;
     return TARE_OK;
 }
 

@@ -8,22 +8,11 @@
  * their scales are integers of 8 bits times the block's d.
  * Source: docs/quantizing.md; docs/layouts.md, "GGUF blocks"; ggml's results.
  */
-#include <math.h>
-#include <string.h>
+#include "quantize/gguf_round.h"
 
-#include "base/half.h"
 #include "quantize/quantizing.h"
 
 #define COLUMNS 32
-#define LEAST 1e-15f /* below it a group of Q6_K counts as all 0 */
-
-static unsigned char *put_half(unsigned char *to, float value)
-{
-    const uint16_t half = tare_to_float16(value);
-    to[0] = (unsigned char)(half & 255);
-    to[1] = (unsigned char)(half >> 8);
-    return to + 2;
-}
 
 /* Codes of 4 or 5 bits: the fifth bits of all columns first, then column k and k + 16 in a byte. */
 static void put_codes(unsigned char *to, const uint8_t code[COLUMNS], int bits)
@@ -37,18 +26,6 @@ static void put_codes(unsigned char *to, const uint8_t code[COLUMNS], int bits)
     }
     for (int k = 0; k < COLUMNS / 2; k++)
         to[k] = (unsigned char)((code[k] & 15) | (code[k + COLUMNS / 2] & 15) << 4);
-}
-
-/* The value farthest from 0, with its sign; of equals the first. */
-static float farthest(const float *x, int64_t n)
-{
-    float largest = 0, found = 0;
-    for (int64_t k = 0; k < n; k++)
-        if (fabsf(x[k]) > largest) {
-            largest = fabsf(x[k]);
-            found = x[k];
-        }
-    return found;
 }
 
 static void put_symmetric(const float *x, int bits, unsigned char *to)
@@ -80,7 +57,27 @@ static void put_ranged(const float *x, int bits, unsigned char *to)
     put_codes(put_half(put_half(to, d), low), code, bits);
 }
 
-static void put_q8_0(const float *x, unsigned char *to)
+void tare_round_Q4_0(const float *x, unsigned char *to)
+{
+    put_symmetric(x, 4, to);
+}
+
+void tare_round_Q5_0(const float *x, unsigned char *to)
+{
+    put_symmetric(x, 5, to);
+}
+
+void tare_round_Q4_1(const float *x, unsigned char *to)
+{
+    put_ranged(x, 4, to);
+}
+
+void tare_round_Q5_1(const float *x, unsigned char *to)
+{
+    put_ranged(x, 5, to);
+}
+
+void tare_round_Q8_0(const float *x, unsigned char *to)
 {
     const float d = fabsf(farthest(x, COLUMNS)) / 127.0f, inverse = d != 0 ? 1.0f / d : 0.0f;
     to = put_half(to, d);
@@ -89,12 +86,6 @@ static void put_q8_0(const float *x, unsigned char *to)
 }
 
 /* ---- Q6_K ------------------------------------------------------------------------------------------------------ */
-
-static int nearest(float value, int low, int high)
-{
-    const int whole = (int)rintf(value);
-    return whole < low ? low : whole > high ? high : whole;
-}
 
 /* The codes of 16 values at a scale, and how well they fit: sums of x^2 * x * code and x^2 * code^2. */
 static void fit(const float *x, float inverse, uint8_t *code, float *product, float *square)
@@ -134,18 +125,14 @@ static float best_scale(const float *x, uint8_t *code)
     return scale;
 }
 
-/* Codes of 128 columns: their low halves in 64 bytes, their two high bits in 32. */
-static void put_halves(const uint8_t *code, unsigned char *low, unsigned char *high)
+/* The low halves of the codes of 128 columns in 64 bytes. */
+static void put_halves(const uint8_t *code, unsigned char *to)
 {
-    for (int k = 0; k < 32; k++) {
-        const unsigned a = code[k], b = code[k + 32], c = code[k + 64], d = code[k + 96];
-        low[k] = (unsigned char)((a & 15) | (c & 15) << 4);
-        low[k + 32] = (unsigned char)((b & 15) | (d & 15) << 4);
-        high[k] = (unsigned char)(a >> 4 | b >> 4 << 2 | c >> 4 << 4 | d >> 4 << 6);
-    }
+    for (int k = 0; k < 64; k++)
+        to[k] = (unsigned char)((code[k] & 15) | (code[k + 64] & 15) << 4);
 }
 
-static void put_q6_k(const float *x, unsigned char *to)
+void tare_round_Q6_K(const float *x, unsigned char *to)
 {
     uint8_t code[256];
     float scale[16];
@@ -158,7 +145,7 @@ static void put_q6_k(const float *x, unsigned char *to)
         return;
     const float inverse = -128.0f / edge;
     put_half(to + 208, 1 / inverse);
-    const float d = tare_from_float16(tare_to_float16(1 / inverse));
+    const float d = as_half(1 / inverse);
     for (int g = 0; g < 16; g++) {
         const int whole = nearest(inverse * scale[g], -128, 127);
         const float step = d * (float)whole;
@@ -166,32 +153,16 @@ static void put_q6_k(const float *x, unsigned char *to)
         for (int k = 0; step != 0 && k < 16; k++) /* at a scale of 0 they stay those of best_scale() */
             code[16 * g + k] = (uint8_t)(nearest(x[16 * g + k] / step, -32, 31) + 32);
     }
-    for (int half = 0; half < 2; half++)
-        put_halves(code + 128 * half, to + 64 * half, to + 128 + 32 * half);
+    for (int half = 0; half < 2; half++) {
+        put_halves(code + 128 * half, to + 64 * half);
+        put_pairs(code + 128 * half, 4, to + 128 + 32 * half);
+    }
 }
 
 void tare_round_blocks(const float *row, int64_t n, enum tare_dtype type, unsigned char *to)
 {
-    const struct tare_block_size block = tare_dtype_block(type);
-    for (int64_t k = 0; k < n; k += block.columns, to += block.bytes)
-        switch (type) {
-        case TARE_Q4_0:
-            put_symmetric(row + k, 4, to);
-            break;
-        case TARE_Q5_0:
-            put_symmetric(row + k, 5, to);
-            break;
-        case TARE_Q4_1:
-            put_ranged(row + k, 4, to);
-            break;
-        case TARE_Q5_1:
-            put_ranged(row + k, 5, to);
-            break;
-        case TARE_Q8_0:
-            put_q8_0(row + k, to);
-            break;
-        default:
-            put_q6_k(row + k, to);
-            break;
-        }
+    const struct tare_gguf_blocks *blocks = tare_gguf_blocks_of(type);
+    const struct tare_block_size size = tare_dtype_block(type);
+    for (int64_t k = 0; k < n; k += size.columns, to += size.bytes)
+        blocks->round(row + k, to);
 }

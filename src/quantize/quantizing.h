@@ -142,7 +142,7 @@ uint8_t tare_to_e4m3(float value);
 
 /* ---- gguf ------------------------------------------------------------------------------------------------------ */
 
-/* One row of n columns to blocks of Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 or Q6_K; n is a multiple of the block's columns. */
+/* One row of n columns to blocks of a type that gguf_types.def has; n is a multiple of the block's columns. */
 void tare_round_blocks(const float *row, int64_t n, enum tare_dtype type, unsigned char *to);
 
 #endif

@@ -226,6 +226,7 @@ static enum tare_code begin(struct tare_layout *layout, struct tare_model *model
     if (!out)
         return tare_fail_memory(err);
     layout->own = out;
+    out->file_type = -1;
     enum tare_code code = tare_gguf_family(out, model, &layout->arena, options, err);
     if (!code)
         code = tare_gguf_vocabulary(&out->pairs, model, model->decoder->vocabulary, options, err);
@@ -293,7 +294,7 @@ static enum tare_code header(struct tare_layout *layout, struct tare_shard *shar
     struct tare_gguf_out *out = layout->own;
     struct tare_text text = {0};
     tare_pairs_integer(&out->pairs, TARE_GGUF_KEY_QUANTIZATION_VERSION, 2);
-    tare_pairs_integer(&out->pairs, TARE_GGUF_KEY_FILE_TYPE, file_type(order, n));
+    tare_pairs_integer(&out->pairs, TARE_GGUF_KEY_FILE_TYPE, out->file_type < 0 ? file_type(order, n) : out->file_type);
     tare_text_add(&text, "GGUF", 4);
     tare_put_bytes(&text, 3, 4);
     tare_put_bytes(&text, n + out->n_made, 8);

@@ -41,6 +41,7 @@ struct tare_gguf_out {
     struct tare_pairs pairs;
     struct tare_made made[2];
     size_t n_made;
+    int64_t file_type; /* general.file_type where floats were rounded; -1: what most of the weights are */
 };
 
 /* Fills out from the plan, or refuses by name what no family has. */
