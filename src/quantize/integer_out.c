@@ -86,8 +86,8 @@ static int by_module(const void *a, const void *b)
     return x->module == y->module ? 0 : x->module < y->module ? -1 : 1;
 }
 
-static enum tare_code find_places(struct tare_integer_asked *asked, const struct tare_model *model,
-                                  struct tare_error *err)
+enum tare_code tare_integer_places(struct tare_integer_asked *asked, const struct tare_model *model,
+                                   struct tare_error *err)
 {
     asked->places = calloc(model->tree.n + 1, sizeof *asked->places);
     if (!asked->places)
@@ -179,7 +179,7 @@ static enum tare_code begin(struct tare_layout *layout, struct tare_model *model
     struct tare_integer_asked *asked = q->own;
     char group[32], sum[33] = "";
     (void)options;
-    enum tare_code code = find_places(asked, model, err);
+    enum tare_code code = tare_integer_places(asked, model, err);
     if (!code && q->options->calibrate)
         code = tare_calibrate(q, layout, model, sum, err);
     if (code)

@@ -43,6 +43,9 @@ struct tare_integer_place {
     const struct tare_module *module;
     const struct tare_parameter *parameter;
 };
+/* Fills asked->places. */
+enum tare_code tare_integer_places(struct tare_integer_asked *asked, const struct tare_model *model,
+                                   struct tare_error *err);
 const struct tare_parameter *tare_integer_parameter(const struct tare_integer_asked *asked,
                                                     const struct tare_module *module);
 
