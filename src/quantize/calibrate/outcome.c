@@ -5,7 +5,8 @@
  *     "tare calibration" and an identity of 16 bytes; then for each layer, from a multiple of PAGE on:
  *     size (8 bytes), XXH3-64 of what follows (8), entries
  *
- * A record that is cut short or whose sum is wrong ends the file, as does one that does not fit the model.
+ * A record that is cut short or whose sum is wrong ends the file, as does one that does not fit the model. So the file
+ * is not brought to the disk: after a crash of the machine less of it counts.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -15,7 +16,6 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "base/flush.h"
 #include "quantize/calibrate/calibrate.h"
 
 #define MAGIC "tare calibration"
@@ -213,8 +213,6 @@ enum tare_code tare_outcome_keep(struct tare_calibration *calibration, const str
     const enum tare_code code = tare_folder_write(calibration->fd, TARE_CALIBRATION, bytes, size, at, err);
     if (code)
         return code;
-    if (tare_flush(calibration->fd))
-        return tare_fail_system(err, TARE_CALIBRATION, "bringing it to the disk");
     if (!take(calibration, model, at + size))
         return tare_fail(err, TARE_E_INTERNAL, TARE_CALIBRATION, "what was written there cannot be read again");
     return TARE_OK;

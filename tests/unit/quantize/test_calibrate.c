@@ -182,11 +182,8 @@ static void plain_row(const double *gram, const struct tare_integer_form *form, 
 static float *solve(const struct setup *s, struct tare_gptq_job *job, struct tare_outcome_record *record,
                     struct tare_outcome_arrays *to)
 {
-    const struct tare_outcome_head head = {.kind = TARE_OUTCOME_ORDERED,
-                                           .rows = ROWS,
-                                           .columns = N,
-                                           .groups = N / GROUP,
-                                           .bits = job->form->bits};
+    const struct tare_outcome_head head = {
+        .kind = TARE_OUTCOME_ORDERED, .rows = ROWS, .columns = N, .groups = N / GROUP, .bits = job->form->bits};
     struct tare_gptq_factor factor;
     struct tare_error err = {0};
     float *w = malloc(sizeof(float) * ROWS * N);
@@ -279,8 +276,8 @@ static void test_gptq_plain(void **unused)
 /* ---- folding --------------------------------------------------------------------------------------------------- */
 
 /* What a part gives before and after folding; returns how many vectors changed. */
-static size_t fold_part(struct tare_walk *walk, struct tare_quantizing *q, const struct tare_model *model, int64_t layer,
-                        int part)
+static size_t fold_part(struct tare_walk *walk, struct tare_quantizing *q, const struct tare_model *model,
+                        int64_t layer, int part)
 {
     const size_t n = (size_t)(walk->sequences * walk->length * walk->decoder->dim);
     struct tare_outcome_record record = {0};
