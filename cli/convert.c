@@ -6,6 +6,7 @@
 #include "print.h"
 #include "progress.h"
 #include "report.h"
+#include "size.h"
 #include "source.h"
 
 static const char *const dtypes[] = {"float32", "bfloat16", "float16", NULL};
@@ -54,6 +55,7 @@ struct asked {
     struct tare_convert_options convert;
     const char *folder;
     const char *dequantize;
+    const char *shard_size;
     bool no_data;
     int tie;
     int zeros;
@@ -109,6 +111,7 @@ static const struct cli_flag flags[] = {
      .help = "no hashes in tare.json; a killed run begins anew",
      .more = "It saves half of the processor's time."},
     CLI_FLAG_THREADS(struct asked, threads),
+    CLI_FLAG_SHARD_SIZE(struct asked, shard_size),
 };
 
 static int run(const struct cli_verb *verb, int argc, char **argv)
@@ -117,7 +120,9 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
         .convert = TARE_CONVERT_OPTIONS_INIT, .tie = TARE_TIE_AUTO, .zeros = TARE_ZEROS_AUTO, .dtype = -1};
     struct cli_progress progress = cli_progress_init();
     int words = 0;
-    const int status = cli_parse(verb, &asked, argc, argv, &words);
+    int status = cli_parse(verb, &asked, argc, argv, &words);
+    if (status == CLI_GO_ON)
+        status = cli_size_read(&asked.convert.shard_size, "shard-size", asked.shard_size);
     if (status != CLI_GO_ON)
         return status;
 

@@ -5,9 +5,11 @@
 
 #include "cli.h"
 #include "file.h"
+#include "loss.h"
 #include "print.h"
 #include "progress.h"
 #include "report.h"
+#include "size.h"
 #include "source.h"
 
 static const char *const dtypes[] = {"float32", "bfloat16", "float16", NULL};
@@ -31,6 +33,10 @@ struct asked {
     int64_t group;
     int64_t threads;
     struct cli_list rules;
+    const char *text;
+    const char *shard_size;
+    bool report;
+    bool json;
     const char *calibrate;
     int64_t calibrate_length;
     int method;
@@ -108,6 +114,19 @@ static const struct cli_flag flags[] = {
      CLI_IS_SWITCH(struct asked, quantize.no_sums),
      .help = "no hashes in tare.json; a killed run begins anew"},
     CLI_FLAG_THREADS(struct asked, threads),
+    {.name = "report",
+     CLI_IS_SWITCH(struct asked, report),
+     .help = "read what was written, and say what was lost",
+     .more = "For each module the relative error, the root of the sum of the squares of all differences over that of "
+             "the floats, the largest difference, and its bytes; and what it cost. tare.json has it, too."},
+    {.name = "text",
+     CLI_IS_TEXT(struct asked, text),
+     .value = "FILE",
+     .takes = CLI_TAKES_FILE,
+     .help = "report how well both models predict this text, too",
+     .more = "Perplexity before and after and the KL divergence, as tare perplexity computes them, all in float32."},
+    {.name = "json", CLI_IS_SWITCH(struct asked, json), .help = "print the report as one JSON object (docs/json.md)"},
+    CLI_FLAG_SHARD_SIZE(struct asked, shard_size),
     {.name = "calibrate",
      CLI_IS_TEXT(struct asked, calibrate),
      .value = "FILE",
@@ -146,7 +165,7 @@ static const struct cli_flag flags[] = {
 };
 
 /* Quantizes, with a bar on stderr, and says what was done. Returns the exit status. */
-static int execute(tare_model *model, const char *folder, struct tare_quantize_options *options)
+static int execute(tare_model *model, const char *folder, struct tare_quantize_options *options, double *seconds)
 {
     struct cli_progress progress = cli_progress_init();
     struct tare_convert_summary done = TARE_CONVERT_SUMMARY_INIT;
@@ -159,18 +178,18 @@ static int execute(tare_model *model, const char *folder, struct tare_quantize_o
     cli_progress_wipe(&progress);
     if (code != TARE_OK)
         return cli_fail(&err);
+    *seconds = cli_seconds() - start;
     if (progress.on) {
         if (done.kept)
             fprintf(stderr, "%zu of %zu modules were there already, from an earlier run\n", done.kept, done.modules);
-        fprintf(stderr, "%zu of %zu modules rounded in %.1f s, written to ", done.one_way, done.modules,
-                cli_seconds() - start);
+        fprintf(stderr, "%zu of %zu modules rounded in %.1f s, written to ", done.one_way, done.modules, *seconds);
         cli_put(stderr, folder);
         putc('\n', stderr);
     }
     return 0;
 }
 
-/* The ids of the text to calibrate on; the caller frees them. Returns CLI_GO_ON or the exit status. */
+/* The ids of the text to calibrate on; the caller frees them. Returns the exit status. */
 static int read_text(const struct cli_source *source, const char *path, int32_t **ids, size_t *n)
 {
     struct cli_file text = {0};
@@ -182,12 +201,20 @@ static int read_text(const struct cli_source *source, const char *path, int32_t 
         status = cli_fail(&err);
     tare_tokenizer_free(tokenizer);
     free(text.data);
-    return status;
+    return status == CLI_GO_ON ? 0 : status;
 }
 
 static const char *word_at(const char *const *words, int choice)
 {
     return choice < 0 ? NULL : words[choice];
+}
+
+static void take_calibration(struct asked *asked)
+{
+    asked->quantize.method = word_at(methods, asked->method);
+    asked->quantize.act_order = word_at(orders, asked->act_order);
+    asked->quantize.scheme = word_at(schemes, asked->scheme);
+    asked->quantize.calibrate_length = asked->calibrate_length;
 }
 
 static int run(const struct cli_verb *verb, int argc, char **argv)
@@ -202,7 +229,9 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
                           .act_order = -1,
                           .scheme = -1};
     int words = 0;
-    const int status = cli_parse(verb, &asked, argc, argv, &words);
+    int status = cli_parse(verb, &asked, argc, argv, &words);
+    if (status == CLI_GO_ON)
+        status = cli_size_read(&asked.quantize.shard_size, "shard-size", asked.shard_size);
     if (status != CLI_GO_ON)
         return status;
 
@@ -230,16 +259,21 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
         asked.quantize.threads = (int)asked.threads;
         asked.quantize.rules = asked.rules.items;
         asked.quantize.n_rules = asked.rules.n;
-        asked.quantize.method = word_at(methods, asked.method);
-        asked.quantize.act_order = word_at(orders, asked.act_order);
-        asked.quantize.scheme = word_at(schemes, asked.scheme);
-        asked.quantize.calibrate_length = asked.calibrate_length;
+        take_calibration(&asked);
         int32_t *ids = NULL;
+        struct cli_loss loss = {.source = &source,
+                                .floats = model,
+                                .output = asked.folder,
+                                .text = asked.text,
+                                .json = asked.json,
+                                .threads = (int)asked.threads};
         if (asked.calibrate)
             result = read_text(&source, asked.calibrate, &ids, &asked.quantize.n_calibrate);
         asked.quantize.calibrate = ids;
-        if (!asked.calibrate || result == CLI_GO_ON)
-            result = execute(model, asked.folder, &asked.quantize);
+        if (!result)
+            result = execute(model, asked.folder, &asked.quantize, &loss.seconds);
+        if (!result && (asked.report || asked.text || asked.json))
+            result = cli_loss_report(&loss);
         tare_ids_free(ids);
     }
     tare_model_free(model);

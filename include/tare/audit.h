@@ -44,6 +44,8 @@ struct tare_diff_side {
     int rank;
     /* rank numbers. */
     const int64_t *shape;
+    /* Of the modules that it is made of, as they are stored. */
+    uint64_t bytes;
 };
 
 /* One parameter. */
@@ -64,6 +66,9 @@ struct tare_diff_row {
     /* How many of the elements differ. */
     uint64_t differing;
     uint64_t elements;
+    /* TARE_DIFFERENT only, and where options.relative asked for it: the root of the sum of the squares of all
+     * differences over that of the squares of the first model's numbers. Infinite where one side is not finite. */
+    double relative;
 };
 
 struct tare_diff_report {
@@ -94,6 +99,8 @@ struct tare_diff_options {
     void *user;
     /* The threads to work with, in the place of `threads` and of the plan's; NULL: those. */
     tare_threads *pool;
+    /* Also compute tare_diff_row.relative: parameters that differ are then read as numbers from end to end. */
+    bool relative;
 };
 #define TARE_DIFF_OPTIONS_INIT TARE_SIZED(tare_diff_options)
 

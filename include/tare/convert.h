@@ -48,7 +48,7 @@ struct tare_convert_options {
     bool keep_dtypes;
     /* 0: as planned. */
     int threads;
-    /* Bytes; 0: 5 GB. */
+    /* Bytes of a file at most, but for a larger tensor; 0: 5 GB, and one file of gguf. */
     uint64_t shard_size;
     tare_progress_fn progress;
     void *user;

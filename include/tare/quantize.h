@@ -38,7 +38,7 @@ struct tare_quantize_options {
     /* What floats are cast to before they are rounded, "float32", "bfloat16" or "float16"; NULL: mlx has the torch_dtype
      * of config.json where there is one, as mlx-lm does, and gguf the stored floats. */
     const char *dtype;
-    /* Bytes; 0: 5 GB. */
+    /* Bytes of a file at most, but for a larger tensor; 0: 5 GB, and one file of gguf. */
     uint64_t shard_size;
     tare_progress_fn progress;
     void *user;

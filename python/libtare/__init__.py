@@ -8,12 +8,12 @@ from typing import Any
 
 from libtare._base import Code, Error, Host, Threads, string
 from libtare._libtare import lib
-from libtare._model import Model, Path, Source
+from libtare._model import Model, Path, Quantized, Source
 from libtare._tensor import Codes, Info, MLXInfo, Rows, Tensor
 from libtare._text import Generation, Grammar, Session, Stream, Template, Tokenizer, feed_each, generate_each
 
 __version__ = string(lib.tare_version())
-__all__ = ["Code", "Codes", "Error", "Generation", "Grammar", "Host", "Info", "MLXInfo", "Model", "Rows", "Session", "Source", "Stream",
+__all__ = ["Code", "Codes", "Error", "Generation", "Grammar", "Host", "Info", "MLXInfo", "Model", "Quantized", "Rows", "Session", "Source", "Stream",
            "Template", "Tensor", "Threads", "Tokenizer", "feed_each", "generate_each", "open"]
 
 

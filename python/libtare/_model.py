@@ -30,6 +30,14 @@ class Source:
     rule: Optional[str]
 
 
+@dataclasses.dataclass(frozen=True)
+class Quantized:
+    """What Model.quantize() did: modules in all, those that an earlier run had written, and those that were rounded."""
+    modules: int
+    kept: int
+    rounded: int
+
+
 class Tensors(Mapping[str, Tensor]):
     """Names of one view -> tensors, in the plan's order."""
 
@@ -207,9 +215,27 @@ class Model(Mapping[str, Tensor]):
         watch.call(lib.tare_convert, self.handle(), utf8(folder), options)
         return watch.notes
 
-    def diff(self, other: "Model", threads: Union[int, Threads] = 0, progress: Progress = None) -> Json:
-        """Compare with another model; the report as `tare diff --json` prints it."""
+    def quantize(self, folder: Path, to: str = "mlx", *, bits: int = 0, group: int = 0, mode: Optional[str] = None, recipe: Optional[str] = None,
+                 type: Optional[str] = None, pure: bool = False, keep_head: bool = False, rules: Optional[Mapping[str, str]] = None,
+                 dtype: Optional[str] = None, threads: Union[int, Threads] = 0, shard_size: int = 0, progress: Progress = None) -> Quantized:
+        """Round the floats to few bits, as `tare quantize` does; rules: {"model.layers.*.mlp.down_proj": "8", "lm_head": "float"}, the
+        first that fits counts."""
+        options, kept, watch = sized("tare_quantize_options"), [word(w) for w in (to, mode, recipe, type, dtype)], Watch(progress)
+        done, texts = sized("tare_convert_summary"), [utf8("%s=%s" % rule) for rule in (rules or {}).items()]
+        items = [ffi.new("char[]", text) for text in texts]
+        listed = ffi.new("const char *[]", items or [ffi.NULL])
+        options.to, options.mode, options.recipe, options.type, options.dtype = kept
+        options.bits, options.group, options.pure, options.keep_head = bits, group, pure, keep_head
+        options.rules, options.n_rules, options.shard_size, options.summary = listed, len(items), shard_size, done
+        put_threads(options, threads)
+        watch.put(options)
+        watch.call(lib.tare_quantize, self.handle(), utf8(folder), options)
+        return Quantized(done.modules, done.kept, done.one_way)
+
+    def diff(self, other: "Model", threads: Union[int, Threads] = 0, progress: Progress = None, relative: bool = False) -> Json:
+        """Compare with another model; the report as `tare diff --json` prints it. relative: also the relative error of what differs."""
         options, at, watch, plans = sized("tare_diff_options"), ffi.new("tare_diff **"), Watch(progress), (self.handle(), other.handle())
+        options.relative = relative
         put_threads(options, threads)
         watch.put(options)
         watch.call(lib.tare_diff_open, at, *plans, options)

@@ -151,6 +151,16 @@ static void compare_one(double a, double b, int64_t at, struct tare_finding_of_t
     }
 }
 
+static void add_squares(void *const numbers[2], bool wide, size_t n, struct tare_finding_of_tile *found)
+{
+    for (size_t i = 0; i < n; i++) {
+        const double a = wide ? ((double *)numbers[0])[i] : (double)((float *)numbers[0])[i];
+        const double b = wide ? ((double *)numbers[1])[i] : (double)((float *)numbers[1])[i];
+        found->apart += (a - b) * (a - b);
+        found->whole += a * a;
+    }
+}
+
 static enum tare_code compare_numbers(const struct tare_readable side[2], const struct tare_tile *tile,
                                       struct tare_comparer *c, const struct tare_codes *codes,
                                       struct tare_finding_of_tile *found, struct tare_error *err)
@@ -169,6 +179,8 @@ static enum tare_code compare_numbers(const struct tare_readable side[2], const 
         if (code)
             return code;
     }
+    if (c->sums)
+        add_squares(c->numbers, wide, n, found);
     if (!memcmp(c->numbers[0], c->numbers[1], n * size))
         return TARE_OK;
     found->bits = true;
@@ -192,7 +204,7 @@ enum tare_code tare_tiles_compare(const struct tare_readable side[2], const stru
                                            .bits = !side[0].plain || !side[1].plain || side[0].dtype != side[1].dtype};
     struct tare_codes codes[2];
     enum tare_code code = both ? compare_codes(side, tile, c, codes, found, err) : TARE_OK;
-    if (code || (both && !found->codes && !found->zeros))
+    if (code || (both && !found->codes && !found->zeros && !c->sums))
         return code;
     if (c->room < (size_t)tile->count) {
         for (int k = 0; k < 2; k++) {

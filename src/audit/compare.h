@@ -12,7 +12,8 @@ struct tare_finding_of_tile {
     bool zeros; /* other zeros or biases */
     uint64_t differing;
     double largest, value[2];
-    int64_t at; /* element of the parameter */
+    int64_t at;          /* element of the parameter */
+    double apart, whole; /* sums of the squares of differences, and of the first side's numbers; tare_comparer.sums */
 };
 
 /* What a worker needs again and again; zero-initialise. */
@@ -20,6 +21,7 @@ struct tare_comparer {
     struct tare_arena arena[2], work;
     void *numbers[2]; /* heap: doubles or floats of a tile */
     size_t room;      /* elements of 8 bytes */
+    bool sums;        /* apart and whole are wanted, also where codes are the same */
 };
 void tare_comparer_release(struct tare_comparer *comparer);
 

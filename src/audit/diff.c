@@ -4,6 +4,7 @@
  * First by bytes, where both sides have the same modules in the same places; what is not equal then is compared by
  * tiles. Results do not depend on the number of threads.
  */
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ struct task {
     size_t piece; /* or the number of the tile */
     int part;
     uint64_t at;
+    double apart, whole; /* of a tile; added up in the order of tiles, so that threads change no bit */
 };
 
 struct tare_diff {
@@ -112,6 +114,8 @@ static void run_tile(void *user, size_t index, int worker)
     const enum tare_code code = tare_tiles_compare(pair->view, &tile, &run->comparers[worker], &found, &error);
     pthread_mutex_lock(&run->lock);
     tare_found_add(&pair->found, &found);
+    run->tasks[index].apart = found.apart;
+    run->tasks[index].whole = found.whole;
     settle(run, code, (uint64_t)tile.count, &error);
     pthread_mutex_unlock(&run->lock);
 }
@@ -134,7 +138,7 @@ static bool add_bytes(struct run *run, struct pair *pair)
             continue;
         for (int part = 0; part < TARE_PARTS; part++)
             for (uint64_t at = 0; a->part[part] && at < a->part[part]->size; at += CHUNK)
-                if (!add_task(run, (struct task){pair, k, part, at}))
+                if (!add_task(run, (struct task){.pair = pair, .piece = k, .part = part, .at = at}))
                     return false;
     }
     return true;
@@ -143,7 +147,7 @@ static bool add_bytes(struct run *run, struct pair *pair)
 static bool add_tiles(struct run *run, struct pair *pair)
 {
     for (int64_t k = 0; k < pair->grid.n; k++)
-        if (!add_task(run, (struct task){pair, (size_t)k, 0, 0}))
+        if (!add_task(run, (struct task){.pair = pair, .piece = (size_t)k}))
             return false;
     return true;
 }
@@ -166,6 +170,10 @@ static enum tare_code compare_all(struct run *run, struct tare_pool *pool, struc
             return tare_fail_memory(err);
     }
     tare_pool_run(pool, run->n_tasks, run_tile, run);
+    for (size_t k = 0; k < run->n_tasks; k++) {
+        run->tasks[k].pair->found.apart += run->tasks[k].apart;
+        run->tasks[k].pair->found.whole += run->tasks[k].whole;
+    }
     if (run->error.code && err)
         *err = run->error;
     return run->error.code;
@@ -180,12 +188,25 @@ static void first_module(void *user, const struct tare_module *module)
         *first = module;
 }
 
+static void add_bytes_of(void *user, const struct tare_module *module)
+{
+    uint64_t *bytes = user;
+    for (int part = 0; part < TARE_PARTS; part++)
+        *bytes += module->part[part] ? module->part[part]->size : 0;
+}
+
 static struct tare_diff_side side_of(const struct tare_parameter *parameter)
 {
     const struct tare_module *module = NULL;
     tare_recipe_leaves(parameter->entry->recipe, first_module, &module);
-    return (struct tare_diff_side){tare_packing_word(module->packing, module->dtype), module->bits, module->group_size,
-                                   parameter->rank, parameter->shape};
+    uint64_t bytes = 0;
+    tare_recipe_leaves(parameter->entry->recipe, add_bytes_of, &bytes);
+    return (struct tare_diff_side){tare_packing_word(module->packing, module->dtype),
+                                   module->bits,
+                                   module->group_size,
+                                   parameter->rank,
+                                   parameter->shape,
+                                   bytes};
 }
 
 static bool bound(const struct tare_parameter *parameter)
@@ -266,6 +287,11 @@ static enum tare_code add_rows(struct tare_diff *diff, struct tare_model *const 
     return code;
 }
 
+static double ratio_of(double apart, double whole)
+{
+    return whole > 0 ? sqrt(apart / whole) : apart > 0 ? INFINITY : 0;
+}
+
 static void judge_pair(struct tare_diff *diff, const struct pair *pair)
 {
     const struct tare_finding_of_tile *found = &pair->found;
@@ -282,6 +308,7 @@ static void judge_pair(struct tare_diff *diff, const struct pair *pair)
     row->codes = !found->codes;
     row->differing = found->differing;
     row->largest = found->largest;
+    row->relative = isfinite(found->apart) && isfinite(found->whole) ? ratio_of(found->apart, found->whole) : INFINITY;
     row->value[0] = found->value[0];
     row->value[1] = found->value[1];
     row->row = found->at / columns;
@@ -315,6 +342,8 @@ static enum tare_code run_all(struct tare_diff *diff, struct tare_model *first, 
         return code;
     const int workers = tare_pool_threads(pool);
     run.comparers = calloc((size_t)workers, sizeof *run.comparers);
+    for (int k = 0; run.comparers && k < workers; k++)
+        run.comparers[k].sums = options->relative;
     atomic_init(&run.stop, false);
     if (run.comparers && !pthread_mutex_init(&run.lock, NULL)) {
         code = compare_all(&run, pool, err);

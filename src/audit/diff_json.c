@@ -58,6 +58,10 @@ static void put_row(struct tare_text *t, const struct tare_diff_row *row)
         tare_put_number(t, "differing", row->differing);
         tare_put_key(t, "largest");
         put_real(t, row->largest);
+        if (row->relative > 0) { /* it was asked for */
+            tare_put_key(t, "relative");
+            put_real(t, row->relative);
+        }
         tare_put_number(t, "row", (uint64_t)row->row);
         tare_put_number(t, "column", (uint64_t)row->column);
         tare_put_key(t, "values");

@@ -102,6 +102,17 @@ static const char *single_of(const struct tare_save_format *format, const char *
     return end && n > size && !strcmp(wanted + n - size, end) ? format->file : NULL;
 }
 
+/* Several files have no name but that of their folder. */
+static enum tare_code check_single(const struct tare_layout *layout, const struct tare_folder *output,
+                                   struct tare_error *err)
+{
+    return output->single && layout->n_shards > 1
+               ? tare_fail(err, TARE_E_ARGUMENT, output->wanted,
+                           "is the name of one file, and with this shard size there are %zu; name a folder for them",
+                           layout->n_shards)
+               : TARE_OK;
+}
+
 enum tare_code tare_convert(tare_model *model, const char *folder, const struct tare_convert_options *given,
                             struct tare_error *err)
 {
@@ -142,7 +153,7 @@ enum tare_code tare_save(tare_model *model, const char *folder, const struct tar
     tare_checkpoint_keep(&model->checkpoint, true);
     layout.folder = &output;
     if ((code = tare_folder_begin(&output, folder, input_folder(model), err)) ||
-        (code = tare_layout_make(&layout, model, &options, err)) ||
+        (code = tare_layout_make(&layout, model, &options, err)) || (code = check_single(&layout, &output, err)) ||
         (options.proof && (code = tare_proof_check(&layout, err))) ||
         (code = tare_plan_pool(&pool, model, options.pool, options.threads, err)) ||
         (code = write_folder(&layout, model, &account, &output, pool, &options, err)))

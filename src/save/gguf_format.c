@@ -242,7 +242,7 @@ static void release(struct tare_layout *layout)
 }
 
 /* llama.cpp's number for what most of the weights are. Source: llama.h, enum llama_ftype. */
-static int64_t file_type(struct tare_saved *const *order, size_t n)
+static int64_t file_type(const struct tare_layout *layout)
 {
     static const struct {
         enum tare_dtype dtype;
@@ -255,8 +255,8 @@ static int64_t file_type(struct tare_saved *const *order, size_t n)
     int64_t number = 0;
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
         uint64_t bytes = 0;
-        for (size_t k = 0; k < n; k++)
-            bytes += order[k]->dtype == types[t].dtype ? order[k]->size : 0;
+        for (size_t k = 0; k < layout->n_saved; k++)
+            bytes += layout->saved[k].dtype == types[t].dtype ? layout->saved[k].size : 0;
         if (bytes > most) {
             most = bytes;
             number = types[t].number;
@@ -287,45 +287,69 @@ static void pad(struct tare_text *text)
         tare_text_add(text, "", 1);
 }
 
-/* Tensors that were made here lie first, and count as a part of the header. */
-static enum tare_code header(struct tare_layout *layout, struct tare_shard *shard, struct tare_saved *const *order,
-                             size_t n, struct tare_error *err)
+/* The metadata of a file: all of them in the first one; of a model in parts, each says which part it is. */
+static void put_pairs(struct tare_pairs *pairs, const struct tare_layout *layout, size_t number)
 {
-    struct tare_gguf_out *out = layout->own;
-    struct tare_text text = {0};
-    tare_pairs_integer(&out->pairs, TARE_GGUF_KEY_QUANTIZATION_VERSION, 2);
-    tare_pairs_integer(&out->pairs, TARE_GGUF_KEY_FILE_TYPE, out->file_type < 0 ? file_type(order, n) : out->file_type);
-    tare_text_add(&text, "GGUF", 4);
-    tare_put_bytes(&text, 3, 4);
-    tare_put_bytes(&text, n + out->n_made, 8);
-    tare_put_bytes(&text, out->pairs.n, 8);
-    tare_text_add(&text, out->pairs.text.data, out->pairs.text.size);
+    const struct tare_gguf_out *out = layout->own;
+    if (!number) {
+        tare_pairs_integer(pairs, TARE_GGUF_KEY_QUANTIZATION_VERSION, 2);
+        tare_pairs_integer(pairs, TARE_GGUF_KEY_FILE_TYPE, out->file_type < 0 ? file_type(layout) : out->file_type);
+    }
+    if (layout->n_shards < 2)
+        return;
+    tare_pairs_whole(pairs, TARE_GGUF_KEY_SPLIT_NUMBER, TARE_GGUF_U16, 2, (int64_t)number);
+    tare_pairs_whole(pairs, TARE_GGUF_KEY_SPLIT_COUNT, TARE_GGUF_U16, 2, (int64_t)layout->n_shards);
+    tare_pairs_whole(pairs, TARE_GGUF_KEY_SPLIT_TENSORS, TARE_GGUF_I32, 4, (int64_t)(layout->n_saved + out->n_made));
+}
+
+/* The header of one file. Tensors that were made here (struct tare_made) lie first, and count as a part of it. */
+static uint64_t put_header(struct tare_text *text, const struct tare_pairs *pairs, const struct tare_gguf_out *out,
+                           size_t n_made, struct tare_saved *const *order, size_t n)
+{
+    tare_text_add(text, "GGUF", 4);
+    tare_put_bytes(text, 3, 4);
+    tare_put_bytes(text, n + n_made, 8);
+    tare_put_bytes(text, pairs->n, 8);
+    tare_text_add(text, pairs->text.data, pairs->text.size);
     uint64_t at = 0;
-    for (size_t k = 0; k < out->n_made; k++) {
-        put_tensor(&text, out->made[k].name, 1, &out->made[k].n, TARE_F32, at);
+    for (size_t k = 0; k < n_made; k++) {
+        put_tensor(text, out->made[k].name, 1, &out->made[k].n, TARE_F32, at);
         at = aligned(at + 4 * (uint64_t)out->made[k].n);
     }
     for (size_t k = 0; k < n; k++) {
         order[k]->offset = at;
-        put_tensor(&text, order[k]->name, order[k]->rank, order[k]->shape, order[k]->dtype, at);
+        put_tensor(text, order[k]->name, order[k]->rank, order[k]->shape, order[k]->dtype, at);
         at = aligned(at + order[k]->size);
     }
-    pad(&text);
-    const uint64_t start = text.size;
-    for (size_t k = 0; k < out->n_made; k++) {
+    pad(text);
+    return at;
+}
+
+static enum tare_code header(struct tare_layout *layout, struct tare_shard *shard, struct tare_saved *const *order,
+                             size_t n, struct tare_error *err)
+{
+    struct tare_gguf_out *out = layout->own;
+    const size_t number = (size_t)(shard - layout->shards), n_made = number ? 0 : out->n_made;
+    struct tare_pairs own = {.architecture = out->pairs.architecture}, *pairs = number ? &own : &out->pairs;
+    struct tare_text text = {0};
+    put_pairs(pairs, layout, number);
+    const uint64_t size = put_header(&text, pairs, out, n_made, order, n), start = text.size;
+    for (size_t k = 0; k < n_made; k++) {
         for (int64_t i = 0; i < out->made[k].n; i++)
             tare_put_single(&text, (double)out->made[k].values[i]);
         pad(&text);
     }
     for (size_t k = 0; k < n; k++)
         order[k]->offset += start;
-    if (text.failed || out->pairs.text.failed) {
+    const bool failed = text.failed || pairs->text.failed;
+    tare_text_release(&own.text);
+    if (failed) {
         tare_text_release(&text);
         return tare_fail_memory(err);
     }
     shard->header = text.data;
     shard->header_size = text.size;
-    shard->size = start + at;
+    shard->size = start + size;
     return TARE_OK;
 }
 

@@ -39,10 +39,15 @@ static void put_key(struct tare_pairs *pairs, enum tare_gguf_key key, enum tare_
     pairs->n++;
 }
 
+void tare_pairs_whole(struct tare_pairs *pairs, enum tare_gguf_key key, int type, int size, int64_t value)
+{
+    put_key(pairs, key, (enum tare_gguf_type)type);
+    tare_put_bytes(&pairs->text, (uint64_t)value, size);
+}
+
 void tare_pairs_integer(struct tare_pairs *pairs, enum tare_gguf_key key, int64_t value)
 {
-    put_key(pairs, key, TARE_GGUF_U32);
-    tare_put_bytes(&pairs->text, (uint64_t)value, 4);
+    tare_pairs_whole(pairs, key, TARE_GGUF_U32, 4, value);
 }
 
 void tare_pairs_real(struct tare_pairs *pairs, enum tare_gguf_key key, double value)

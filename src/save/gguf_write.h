@@ -17,6 +17,8 @@ struct tare_pairs {
     const char *architecture; /* goes before keys that begin with a dot */
 };
 void tare_pairs_integer(struct tare_pairs *pairs, enum tare_gguf_key key, int64_t value); /* u32 */
+/* The same as another type of ggml's, of so many bytes. */
+void tare_pairs_whole(struct tare_pairs *pairs, enum tare_gguf_key key, int type, int size, int64_t value);
 void tare_pairs_real(struct tare_pairs *pairs, enum tare_gguf_key key, double value);     /* float32 */
 void tare_pairs_flag(struct tare_pairs *pairs, enum tare_gguf_key key, bool value);
 void tare_pairs_text(struct tare_pairs *pairs, enum tare_gguf_key key, const char *text, size_t n);

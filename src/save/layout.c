@@ -201,7 +201,7 @@ static enum tare_code fill_shards(struct tare_layout *layout, uint64_t most, str
     uint64_t size = 0;
     for (size_t k = 0; k < layout->n_saved; k++) {
         struct tare_saved *saved = &layout->saved[k];
-        if (!layout->n_shards || (size + saved->size > most && !layout->format->file)) {
+        if (!layout->n_shards || (size && size + saved->size > most)) {
             if (!tare_grow(&layout->shards, &layout->shards_room, layout->n_shards + 1, sizeof *layout->shards))
                 return tare_fail_memory(err);
             struct tare_shard *shard = &layout->shards[layout->n_shards];
@@ -215,12 +215,12 @@ static enum tare_code fill_shards(struct tare_layout *layout, uint64_t most, str
         size += saved->size;
         layout->bytes += saved->size;
     }
+    const char *one = layout->format->file ? layout->format->file : "model.safetensors", *end = strrchr(one, '.');
     for (size_t k = 0; k < layout->n_shards; k++) {
-        layout->shards[k].name =
-            layout->format->file ? layout->format->file
-            : layout->n_shards == 1
-                ? "model.safetensors"
-                : tare_arena_format(&layout->arena, "model-%05zu-of-%05zu.safetensors", k + 1, layout->n_shards);
+        layout->shards[k].name = layout->n_shards == 1
+                                     ? one
+                                     : tare_arena_format(&layout->arena, "%.*s-%05zu-of-%05zu%s", (int)(end - one), one,
+                                                         k + 1, layout->n_shards, end);
         if (!layout->shards[k].name)
             return tare_fail_memory(err);
     }
@@ -302,8 +302,11 @@ enum tare_code tare_layout_make(struct tare_layout *layout, struct tare_model *m
         return code;
     if (layout->n_saved)
         qsort(layout->saved, layout->n_saved, sizeof *layout->saved, by_name);
-    if ((code = bind(layout, err)) ||
-        (code = fill_shards(layout, options->shard_size ? options->shard_size : SHARD_SIZE, err)))
+    if ((code = bind(layout, err)) || (code = fill_shards(layout,
+                                                          options->shard_size ? options->shard_size
+                                                          : format->file      ? UINT64_MAX
+                                                                              : SHARD_SIZE,
+                                                          err)))
         return code;
     return layout->arena.failed ? tare_fail_memory(err) : TARE_OK;
 }

@@ -5,8 +5,8 @@ Small random models of floats (llama untied, qwen2 tied, a mixture of experts), 
 that are all alike, all 0, tiny, of one sign, and halfway between codes. mlx-lm's convert() quantizes them in every mode, bits
 and group size, and by every mixed recipe; each tensor must have the same name, dtype, shape and bytes, and config.json the
 same form for each module. For GGUF the reference is ggml's own
-function, where GGML is a shared library with ggml_quantize_chunk() (cc -O2 -shared -fPIC ggml-quants.c ggml.c, of llama.cpp's
-ggml/src); without one only Q8_0 is compared, with gguf-py, because gguf-py's other types round like processors that fuse a
+function, where GGML is a shared library with ggml_quantize_chunk() (cc -O2 -shared -fPIC ggml-quants.c ggml.c -lm, of llama.cpp's
+ggml/src; tests/oracle/llama_quantize.py holds whole files against the program); without one only Q8_0 is compared, with gguf-py, because gguf-py's other types round like processors that fuse a
 product and a sum, and llama.cpp's ordinary build does not.
 Each FOLDER holds checkpoints of any architecture, which become floats first where they are packed; those that tare and mlx-lm
 both take are compared at 4 bits in groups of 32. Exit status 77: no mlx-lm."""
@@ -36,6 +36,7 @@ except ImportError:
     sys.exit(77)
 
 mx.set_default_device(mx.cpu)
+BLOCKS = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q6_K", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "IQ4_NL", "IQ4_XS")  # of the fixture
 DTYPES = {"float16": mx.float16, "bfloat16": mx.bfloat16, "float32": mx.float32}
 LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 128, "num_hidden_layers": 8, "intermediate_size": 256,
          "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 96, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
@@ -276,7 +277,7 @@ def write_fixture(file, ggml):
             for mode in ("mxfp4", "mxfp8", "nvfp4"):
                 made = mx.quantize(floats, mode=mode)
                 f.write(np.array(made[0]).tobytes() + np.array(made[1]).tobytes())
-        for type_ in ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q6_K"):
+        for type_ in BLOCKS:
             f.write(blocks(ggml, rows, gguf.GGMLQuantizationType[type_]).tobytes())
 
 

@@ -51,6 +51,26 @@ def test_mlx_rows_are_what_convert_writes(fable, tmp_path):
     assert fable.diff(made)["equal"] in (True, False)
 
 
+def test_quantize(fable, tmp_path):
+    fable.convert(tmp_path / "floats", to="dense")
+    floats = libtare.open(tmp_path / "floats")
+    done = floats.quantize(tmp_path / "mlx", group=32, keep_head=True, rules={"model.layers.0": "float", "**.down_proj": "8:64"})
+    assert done.modules == 56 and done.kept == 0 and done.rounded == 35
+    config = json.loads((tmp_path / "mlx" / "config.json").read_text())["quantization"]
+    assert config["group_size"] == 32 and config["model.layers.1.mlp.down_proj"]["bits"] == 8
+    rows = floats.diff(libtare.open(tmp_path / "mlx"), relative=True)["parameters"]
+    apart = {row["name"]: row["relative"] for row in rows if row["same"] == "different"}
+    assert len(apart) == done.rounded and 0 < apart["model.layers.1.mlp.down_proj.weight"] < apart["model.layers.1.mlp.up_proj.weight"] < 0.2
+    assert floats.quantize(tmp_path / "q.gguf", to="gguf", type="Q4_K_M").rounded == 43
+    assert len(libtare.open(tmp_path / "q.gguf")) == 56
+    for wrong in (dict(bits=7), dict(type="Q4_0"), dict(rules={"no.such": "8"}), dict(to="nothing")):
+        with pytest.raises(libtare.Error):
+            floats.quantize(tmp_path / "no", **wrong)
+    with pytest.raises(libtare.Error) as caught:
+        fable.quantize(tmp_path / "no")
+    assert caught.value.code == libtare.Code.TARGET and "packed already" in caught.value.text
+
+
 def test_errors(tmp_path):
     with pytest.raises(libtare.Error) as caught:
         libtare.open(tmp_path)

@@ -80,7 +80,8 @@ static void test_bytes_of_the_references(void **state)
 {
     static const int bits[] = {2, 3, 4, 5, 6, 8};
     static const int64_t groups[] = {32, 64, 128};
-    static const enum tare_dtype types[] = {TARE_Q4_0, TARE_Q4_1, TARE_Q5_0, TARE_Q5_1, TARE_Q8_0, TARE_Q6_K};
+    static const enum tare_dtype types[] = {TARE_Q4_0, TARE_Q4_1, TARE_Q5_0, TARE_Q5_1, TARE_Q8_0,   TARE_Q6_K,
+                                            TARE_Q2_K, TARE_Q3_K, TARE_Q4_K, TARE_Q5_K, TARE_IQ4_NL, TARE_IQ4_XS};
     static float rows[ROWS * COLUMNS];
     FILE *file = fopen(TARE_TEST_DATA "/quantize/rounded.bin", "rb");
     (void)state;
@@ -93,7 +94,7 @@ static void test_bytes_of_the_references(void **state)
         check_floats(file, rows, stored[d], TARE_MLX_MXFP8);
         check_floats(file, rows, stored[d], TARE_MLX_NVFP4);
     }
-    for (size_t t = 0; t < 6; t++) /* the last rows are float32, as ggml takes them */
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) /* the last rows are float32, as ggml takes them */
         check_blocks(file, rows, types[t]);
     assert_int_equal(fgetc(file), EOF);
     fclose(file);
