@@ -59,14 +59,16 @@ static const struct cli_flag flags[] = {
      CLI_IS_WHOLE(struct asked, bits, 2, 8),
      .value = "N",
      .usual = true,
-     .help = "mlx: bits of a code, 4 by default",
-     .more = "Affine has 2, 3, 4, 5, 6 and 8; each other mode has one number of bits."},
+     .help = "not gguf: bits of a code, 4 by default",
+     .more = "Affine has 2, 3, 4, 5, 6 and 8; each other mode of mlx has one number of bits. awq has 4, gptq 2, 3, 4 "
+             "and 8, compressed-tensors 2 to 8."},
     {.name = "group",
      CLI_IS_WHOLE(struct asked, group, -1, 1024),
      .value = "N",
      .usual = true,
-     .help = "mlx: columns that share a scale, 64 by default",
-     .more = "Affine has 32, 64 and 128; each other mode has one size."},
+     .help = "not gguf: columns that share a scale; mlx: 64 by default, awq, gptq, ..: 128",
+     .more = "Affine has 32, 64 and 128; each other mode of mlx has one size. Of awq, gptq, gptq_v2 and "
+             "compressed-tensors it is any number that divides the columns, and -1 is a group a row."},
     {.name = "mode",
      CLI_IS_CHOICE(struct asked, mode),
      .value = "MODE",
@@ -286,7 +288,9 @@ const struct cli_verb cli_quantize = {
     .about =
         "Rounds the floats of a model to nearest and writes the result: the bytes are those that mlx-lm's convert -q "
         "or "
-        "llama-quantize writes. What is packed already is refused by its name; tare convert changes its format and "
+        "llama-quantize writes. For awq, gptq and compressed-tensors, --calibrate FILE chooses codes by what the model "
+        "computes on a text, as the papers of AWQ and GPTQ have it. What is packed already is refused by its name; "
+        "tare convert changes its format and "
         "rounds no codes.\n\n"
         "The folder appears under its name only when complete, tare.json lies beside the tensors, and a run that was "
         "killed continues, as with tare convert. Memory does not grow with the model.",
@@ -295,7 +299,9 @@ const struct cli_verb cli_quantize = {
     .n_flags = sizeof flags / sizeof *flags,
     .examples = {{"tare convert models/fable -o fable-floats --to dense", "Makes a model of floats."},
                  {"tare quantize fable-floats -o fable-4bit --group 32", "Rounds it to 4 bits for mlx-lm."},
-                 {"tare quantize fable-floats -o fable-q8.gguf --to gguf --type Q8_0", "One file for llama.cpp."}},
+                 {"tare quantize fable-floats -o fable-q8.gguf --to gguf --type Q8_0", "One file for llama.cpp."},
+                 {"tare quantize fable-floats -o fable-gptq --to gptq --group 64 --calibrate stories.txt",
+                  "GPTQ's codes, by what it computes on stories."}},
     .see = "convert explain perplexity",
     .run = run,
 };

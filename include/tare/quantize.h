@@ -17,7 +17,7 @@ extern "C" {
 struct tare_quantize_options {
     /* sizeof(struct tare_quantize_options). */
     size_t size;
-    /* "mlx" or "gguf"; NULL: "mlx". */
+    /* A word of tare_quantize_format(); NULL: "mlx". */
     const char *to;
     /* mlx: a word of tare_quantize_mode(); NULL: "affine". */
     const char *mode;
@@ -25,9 +25,11 @@ struct tare_quantize_options {
     const char *recipe;
     /* gguf: a word of tare_quantize_type(); NULL: "Q4_0". */
     const char *type;
-    /* mlx: of a code, 2, 3, 4, 5, 6 or 8; 0: what the mode has, 4 for affine. */
+    /* mlx: of a code, 2, 3, 4, 5, 6 or 8; 0: what the mode has, 4 for affine. awq has 4, gptq 2, 3, 4 and 8,
+     * compressed-tensors 2 to 8; 0: 4. */
     int bits;
-    /* mlx: columns that share a scale, 32, 64 or 128; 0: what the mode has, 64 for affine. */
+    /* mlx: columns that share a scale, 32, 64 or 128; 0: what the mode has, 64 for affine. awq, gptq and
+     * compressed-tensors: any number that divides the columns, -1 a whole row; 0: 128. */
     int group;
     /* gguf: the output head, too, has the type; else, as llama-quantize has it, Q6_K or Q8_0. */
     bool pure;
@@ -92,7 +94,9 @@ TARE_API const char *tare_quantize_recipe(size_t index);
  *   options  may be NULL
  *
  * Returns TARE_OK; TARE_E_ARGUMENT for bits, a group or a word that the format does not have; TARE_E_TARGET for a module
- * that cannot be rounded; and what tare_convert() returns. Memory beyond the mapped input: at most 64 MiB a thread.
+ * that cannot be rounded, or a model that cannot be calibrated; and what tare_convert() returns. Memory beyond the mapped
+ * input: at most 64 MiB a thread; with options->calibrate that of one layer in float32, of its inputs' Gram matrices and
+ * of a row of activations for each id, too.
  */
 TARE_API enum tare_code tare_quantize(tare_model *model, const char *folder,
                                       const struct tare_quantize_options *options, struct tare_error *err);

@@ -123,13 +123,14 @@ static bool chooses_experts(const struct tare_model *model, const struct tare_pa
     return false;
 }
 
+/* A matrix (out, in) as it lies in the file: no part of a parameter, and not turned as Conv1D is. */
 static bool is_linear(const struct tare_integer_asked *asked, const struct tare_model *model,
                       const struct tare_job *job)
 {
     const struct tare_head *head = &model->tree.head;
     const struct tare_parameter *p = tare_integer_parameter(asked, job->module);
     return job->module->rank == 2 && (job->kind == TARE_KIND_LINEAR || job->kind == TARE_KIND_EXPERTS) &&
-           tare_dtype_is_float(job->module->dtype) && !job->turned &&
+           tare_dtype_is_float(job->module->dtype) && !job->turned && (p || job->kind == TARE_KIND_EXPERTS) &&
            !(p && (p == head->weight || p == head->embedding)) && !chooses_experts(model, p);
 }
 
