@@ -6,13 +6,13 @@
 #include <string.h>
 
 #include "cli.h"
-#include "conversation.h"
 #include "line.h"
 #include "print.h"
 #include "progress.h"
 #include "report.h"
-#include "sampling.h"
 #include "source.h"
+#include "writing/conversation.h"
+#include "writing/draft.h"
 
 /* The longest answer in tokens, unless --max-tokens says otherwise. */
 #define ANSWER_TOKENS 2048
@@ -26,6 +26,7 @@ struct talk {
     tare_grammar *grammar;
     struct cli_conversation said;
     struct cli_generation asked;
+    struct cli_draft draft;
     const char *system; /* --system, or NULL */
     int64_t context, kv_bits;
     struct cli_lines *lines;
@@ -45,6 +46,7 @@ static void talk_release(struct talk *t)
     free(t->answer);
     cli_lines_close(t->lines);
     cli_conversation_close(&t->said);
+    cli_draft_close(&t->draft);
     cli_generation_release(&t->asked);
     tare_grammar_free(t->grammar);
     tare_session_free(t->session);
@@ -65,7 +67,10 @@ static enum tare_code prepare(struct talk *t, const struct cli_source *source, s
         (grammar->data &&
          (code = tare_grammar_open(&t->grammar, t->tokenizer, t->asked.kind, grammar->data, grammar->size, err))) ||
         (code = cli_conversation_open(&t->said, t->tokenizer, source->path, &source->options, err)) ||
-        (code = tare_session_open(&t->session, t->model, &options, err)))
+        (code = cli_draft_open(&t->draft, &t->asked, t->tokenizer, t->context, options.threads, err)))
+        return code;
+    options.pool = t->draft.threads;
+    if ((code = tare_session_open(&t->session, t->model, &options, err)))
         return code;
     t->asked.options.grammar = t->grammar;
     return t->system ? cli_conversation_say(&t->said, "system", t->system, err) : TARE_OK;

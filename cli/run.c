@@ -7,10 +7,10 @@
 #include "cli.h"
 #include "print.h"
 #include "progress.h"
-#include "prompt.h"
 #include "report.h"
-#include "sampling.h"
 #include "source.h"
+#include "writing/draft.h"
+#include "writing/prompt.h"
 
 /* Everything that writing one text needs; all pointers are owned but `cache`. */
 struct writer {
@@ -19,6 +19,7 @@ struct writer {
     tare_session *session;
     tare_grammar *grammar;
     tare_generate *generation;
+    struct cli_draft draft;
     int32_t *ids; /* of the prompt */
     size_t n;
     struct cli_generation asked;
@@ -33,6 +34,7 @@ struct writer {
 static void writer_release(struct writer *w)
 {
     tare_generate_free(w->generation);
+    cli_draft_close(&w->draft);
     tare_grammar_free(w->grammar);
     cli_generation_release(&w->asked);
     tare_session_free(w->session);
@@ -51,7 +53,9 @@ static enum tare_code open_session(struct writer *w, int threads, struct tare_er
     options.exact = w->exact;
     options.cancel = &cli_interrupted;
     options.context = w->context ? w->context : want <= 4096 ? 0 : most > 0 && most < want ? most : want;
-    return tare_session_open(&w->session, w->model, &options, err);
+    const enum tare_code code = cli_draft_open(&w->draft, &w->asked, w->tokenizer, options.context, threads, err);
+    options.pool = w->draft.threads;
+    return code ? code : tare_session_open(&w->session, w->model, &options, err);
 }
 
 /* Loads the session from the file of --prompt-cache. *same receives how many ids of the prompt it holds, which are not

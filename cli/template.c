@@ -8,7 +8,7 @@
 
 #include "cli.h"
 #include "print.h"
-#include "prompt.h"
+#include "writing/prompt.h"
 #include "source.h"
 
 /* Makes a request of standard input, which is one text of JSON or what the user says. */

@@ -54,7 +54,8 @@ static const struct cli_flag flags[] = {
      .choice = tare_quantize_format,
      .more =
          "mlx, the default: for mlx-lm. gguf: one file for llama.cpp, DIR/model.gguf, or DIR itself where that ends "
-         "in .gguf."},
+         "in .gguf. fp8: e4m3 with a scale for 128 x 128; bitsandbytes: nf4; both for transformers, by the "
+         "checkpoint's own names."},
     {.name = "bits",
      CLI_IS_WHOLE(struct asked, bits, 2, 8),
      .value = "N",
@@ -86,8 +87,10 @@ static const struct cli_flag flags[] = {
      CLI_IS_CHOICE(struct asked, type),
      .value = "TYPE",
      .usual = true,
-     .help = "gguf: the type of blocks, Q4_0 by default",
-     .choice = tare_quantize_type},
+     .help = "gguf: the type of the file, Q4_0 by default; bitsandbytes: nf4",
+     .choice = tare_quantize_type,
+     .more =
+         "Those of gguf are llama-quantize's: _S, _M and _L give more and more tensors more bits than the name says."},
     {.name = "pure",
      CLI_IS_SWITCH(struct asked, quantize.pure),
      .help = "gguf: the output head has the type, too",
@@ -286,12 +289,11 @@ const struct cli_verb cli_quantize = {
     .name = "quantize",
     .summary = "Round its floats to few bits.",
     .about =
-        "Rounds the floats of a model to nearest and writes the result: the bytes are those that mlx-lm's convert -q "
-        "or "
-        "llama-quantize writes. For awq, gptq and compressed-tensors, --calibrate FILE chooses codes by what the model "
-        "computes on a text, as the papers of AWQ and GPTQ have it. What is packed already is refused by its name; "
-        "tare convert changes its format and "
-        "rounds no codes.\n\n"
+        "Rounds the floats of a model to nearest and writes the result: the bytes are those that mlx-lm's convert -q, "
+        "llama-quantize, transformers (fp8) or bitsandbytes (nf4) write. For awq, gptq and compressed-tensors, --calibrate "
+        "FILE chooses codes by what the model computes on a text, as the papers of AWQ and GPTQ have it. What is packed already is refused by its "
+        "name; "
+        "tare convert changes its format and rounds no codes.\n\n"
         "The folder appears under its name only when complete, tare.json lies beside the tensors, and a run that was "
         "killed continues, as with tare convert. Memory does not grow with the model.",
     .words = {{.name = "MODEL", .takes = CLI_TAKES_MODEL}},
@@ -299,7 +301,10 @@ const struct cli_verb cli_quantize = {
     .n_flags = sizeof flags / sizeof *flags,
     .examples = {{"tare convert models/fable -o fable-floats --to dense", "Makes a model of floats."},
                  {"tare quantize fable-floats -o fable-4bit --group 32", "Rounds it to 4 bits for mlx-lm."},
-                 {"tare quantize fable-floats -o fable-q8.gguf --to gguf --type Q8_0", "One file for llama.cpp."},
+                 {"tare quantize fable-floats -o fable.gguf --to gguf --type Q4_K_M --report",
+                  "One file for llama.cpp, and what was lost."},
+                 {"tare quantize fable-floats -o fable-mixed --group 32 --rule '**.mlp.down_proj=8' --keep-head",
+                  "More bits for some."},
                  {"tare quantize fable-floats -o fable-gptq --to gptq --group 64 --calibrate stories.txt",
                   "GPTQ's codes, by what it computes on stories."}},
     .see = "convert explain perplexity",

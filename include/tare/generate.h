@@ -98,7 +98,10 @@ enum tare_draft {
      * follow again, and checked in one step. A draw is a function of the seed, its number and the logits at its place,
      * so a guess is taken only while it is what would have been drawn. The text is the one without drafts, greedy or
      * not, as far as the session's logits do not depend on how many ids are fed at once. */
-    TARE_DRAFT_LOOKUP
+    TARE_DRAFT_LOOKUP,
+    /* A smaller model reads along (`drafter`) and guesses with the draws that the text's own model will make; its guesses
+     * are checked in the same way, and the text is the same. */
+    TARE_DRAFT_MODEL
 };
 
 /* Why a text ended. */
@@ -134,7 +137,7 @@ struct tare_generate_options {
     /* May be NULL; must outlive the generation. */
     const tare_grammar *grammar;
     enum tare_draft draft;
-    /* The most ids of one draft; 0: 8. */
+    /* The most ids of one draft; 0: 7, which with the id before them go through the weights as one. */
     int draft_most;
     /* Forbid the ids that end a text. */
     bool ignore_ends;
@@ -153,6 +156,11 @@ struct tare_generate_options {
     /* With each log-probability that `logprobs` and `prompt_logprobs` ask for, that many of the likeliest ids in its
      * place are told, too; 0 to 64. Without them nothing is told. */
     int top_logprobs;
+    /* With TARE_DRAFT_MODEL: a session of the smaller model. Its ids must mean what those of the text's model mean, as
+     * with models of one family. It is fed the text, and what it holds of it already is not fed again; it is changed by
+     * the steps of this text, so nothing else may use it meanwhile, and it must outlive the generation. Guesses end where
+     * its context does, and where it fails. */
+    tare_session *drafter;
 };
 #define TARE_GENERATE_OPTIONS_INIT TARE_SIZED(tare_generate_options)
 

@@ -23,7 +23,7 @@ struct tare_quantize_options {
     const char *mode;
     /* mlx: a word of tare_quantize_recipe(), for unlike bits in unlike modules; NULL: the model's own rules. */
     const char *recipe;
-    /* gguf: a word of tare_quantize_type(); NULL: "Q4_0". */
+    /* gguf and bitsandbytes: a word of tare_quantize_type(); NULL: "Q4_0", "nf4". */
     const char *type;
     /* mlx: of a code, 2, 3, 4, 5, 6 or 8; 0: what the mode has, 4 for affine. awq has 4, gptq 2, 3, 4 and 8,
      * compressed-tensors 2 to 8; 0: 4. */
@@ -80,14 +80,14 @@ TARE_API void tare_quantize_options_init(struct tare_quantize_options *options, 
 TARE_API const char *tare_quantize_format(size_t index);
 /* The same of the modes of mlx, "affine" first. */
 TARE_API const char *tare_quantize_mode(size_t index);
-/* The same of the types of gguf's blocks, "Q4_0" first. */
+/* The same of the types of files of gguf, "Q4_0" first, and then of bitsandbytes. */
 TARE_API const char *tare_quantize_type(size_t index);
 /* The same of the recipes of mlx. */
 TARE_API const char *tare_quantize_recipe(size_t index);
 
 /*
- * Round the floats of a plan to nearest, tile by tile, into a folder: the bytes are those that mlx-lm's convert -q and
- * llama-quantize write (docs/quantizing.md).
+ * Round the floats of a plan to nearest, tile by tile, into a folder: the bytes are those that mlx-lm's convert -q,
+ * llama-quantize, transformers (fp8) and bitsandbytes write (docs/quantizing.md).
  *
  *   model    must load, and hold floats: a packed module is refused by its name
  *   folder   as for tare_convert(), which says what happens to it, and how a later call continues

@@ -294,12 +294,13 @@ class Generation(Iterator[str]):
     `logprobs`, the log-probability of each; logprobs=k: and `top`, for each id the k likeliest as (id, log-probability).
 
     stop: texts that end it; schema, grammar: a JSON schema, GBNF or a Grammar that it must meet; bias: {id: what its logit gets};
-    draft: "lookup" guesses from the text so far; sampling: temperature (0: greedy), top_p, top_k, min_p, typical_p, seed,
+    draft: "lookup" guesses from the text so far, a Session of a smaller model with the same tokenizer lets that one guess, and the text
+    is the same; sampling: temperature (0: greedy), top_p, top_k, min_p, typical_p, seed,
     repetition_penalty, presence_penalty, frequency_penalty, penalty_window."""
 
     def __init__(self, session: Session, tokenizer: Tokenizer, ids: Sequence[int], max_tokens: int = 0,
                  stop: Union[None, str, Sequence[str]] = None, schema: Union[None, str, bool, Mapping[str, Any]] = None,
-                 grammar: Union[None, str, Grammar] = None, bias: Optional[Mapping[int, float]] = None, draft: Optional[str] = None,
+                 grammar: Union[None, str, Grammar] = None, bias: Optional[Mapping[int, float]] = None, draft: Union[None, str, Session] = None,
                  ignore_ends: bool = False, logprobs: Union[bool, int] = False, prompt_chunk: int = 0, **sampling: Any) -> None:
         if schema is not None and grammar is not None:
             raise TypeError("either a schema or a grammar")
@@ -311,13 +312,15 @@ class Generation(Iterator[str]):
         stops = [word(text) for text in ([stop] if isinstance(stop, str) else stop or [])]
         array, prompt = ffi.new("const char *[]", stops), np.ascontiguousarray(ids, np.int32)
         options.sampling, options.max_tokens, options.stops, options.n_stops = chosen, max_tokens, array, len(stops)
-        options.draft, options.ignore_ends, options.prompt_chunk = DRAFTS[draft], ignore_ends, prompt_chunk
+        drafter = draft.handle() if isinstance(draft, Session) else ffi.NULL
+        options.draft, options.drafter = lib.TARE_DRAFT_MODEL if isinstance(draft, Session) else DRAFTS[draft], drafter
+        options.ignore_ends, options.prompt_chunk = ignore_ends, prompt_chunk
         options.logprobs, options.top_logprobs = logprobs is not False, 0 if isinstance(logprobs, bool) else logprobs
         constraint = grammar.handle if grammar is not None else ffi.NULL
         options.grammar = constraint
         at, text = ffi.new("tare_generate **"), session.handle()
         call(lib.tare_generate_open, at, text, tokenizer.handle, ffi.from_buffer("int32_t[]", prompt), len(prompt), options)
-        self._generation: Optional[CData] = own(at[0], lib.tare_generate_free, text, tokenizer.handle, constraint)
+        self._generation: Optional[CData] = own(at[0], lib.tare_generate_free, text, tokenizer.handle, constraint, drafter)
         self._step, self.lock, self._wants = sized("tare_generated"), session.lock, options.logprobs
         self.ids: List[int] = []
         self.logprobs: List[float] = []

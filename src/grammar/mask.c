@@ -276,6 +276,16 @@ static bool walk(struct shared *s, uint32_t from, uint64_t *mask)
     return true;
 }
 
+/* Where the text may end, the ids that end it may come. No token of the tree has such an id. */
+static void allow_end(const tare_grammar_state *state, uint64_t *mask)
+{
+    const struct tare_token_tree *tree = &state->shared->grammar->tree;
+    const bool complete = tare_grammar_complete(state);
+    for (size_t k = 0; complete && k < tree->n_ends; k++)
+        if (tree->ends[k] >= 0 && (size_t)tree->ends[k] < tree->n_vocabulary)
+            mask[tree->ends[k] / 64] |= (uint64_t)1 << tree->ends[k] % 64;
+}
+
 static enum tare_code mask_of(tare_grammar_state *state, const uint64_t **mask, struct tare_error *err)
 {
     struct shared *s = state->shared;
@@ -290,11 +300,28 @@ static enum tare_code mask_of(tare_grammar_state *state, const uint64_t **mask, 
             free(made);
             return failed(err);
         }
+        allow_end(state, made);
         s->masks[state->at] = made;
         s->n_masks++;
     }
     *mask = s->masks[state->at];
     return TARE_OK;
+}
+
+/* Rules out those of n logits, at most 64, whose bit is not set, and returns how many are left. Most words of a mask
+ * are all or nothing. */
+static int64_t rule_out(float *logits, uint64_t word, int n)
+{
+    const uint64_t all = n == 64 ? UINT64_MAX : ((uint64_t)1 << n) - 1;
+    int64_t left = 0;
+    if ((word & all) == all)
+        return n;
+    for (int i = 0; i < n; i++) {
+        const uint64_t bit = word >> i & 1;
+        logits[i] = bit ? logits[i] : -INFINITY;
+        left += (int64_t)bit;
+    }
+    return left;
 }
 
 enum tare_code tare_grammar_mask(tare_grammar_state *state, float *logits, int64_t vocabulary, int64_t *allowed,
@@ -307,13 +334,13 @@ enum tare_code tare_grammar_mask(tare_grammar_state *state, float *logits, int64
     if (code)
         return code;
     const struct tare_token_tree *tree = &state->shared->grammar->tree;
-    const int64_t known = (int64_t)tree->n_vocabulary;
+    const int64_t n = (int64_t)tree->n_vocabulary, known = n < vocabulary ? n : vocabulary;
     const bool complete = tare_grammar_complete(state);
     int64_t count = 0;
-    for (int64_t i = 0; i < vocabulary; i++) {
-        bool may = i < known && (mask[i / 64] >> i % 64 & 1);
-        for (size_t k = 0; complete && k < tree->n_ends; k++)
-            may = may || tree->ends[k] == i;
+    for (int64_t i = 0; i < known; i += 64)
+        count += rule_out(logits + i, mask[i / 64], known - i < 64 ? (int)(known - i) : 64);
+    for (int64_t i = known; i < vocabulary; i++) { /* rows of the head beyond the vocabulary */
+        const bool may = complete && ends(tree, (int32_t)i);
         logits[i] = may ? logits[i] : -INFINITY;
         count += may;
     }

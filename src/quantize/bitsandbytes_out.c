@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * bitsandbytes_out.c - linear layers rounded to sixteen numbers that fit a normal distribution (nf4), or to floats of 4
- * bits (fp4), with a float32 scale for each 64 numbers, as bitsandbytes' Linear4bit stores them without double
- * quantization: X.weight, and X.weight.absmax, .quant_map, .quant_state.bitsandbytes__nf4.
+ * bitsandbytes_out.c - linear layers rounded to sixteen numbers that fit a normal distribution (nf4), with a float32
+ * scale for each 64 numbers, as bitsandbytes' Linear4bit stores them without double quantization: X.weight, and
+ * X.weight.absmax, .quant_map, .quant_state.bitsandbytes__nf4 (packing/bitsandbytes/bnb_4bit.c).
  *
  *     absmax = max|w| of 64 numbers of the matrix, row after row;   code: the nearest number to w * (1 / absmax)
  *
@@ -16,18 +16,17 @@
 #define BLOCK 64
 #define TILE_BYTES 1048576.0
 
-/* A type: its numbers from the lowest to the highest, and the code of each. Source: bitsandbytes; QLoRA (arXiv
+/* A type: its numbers from the lowest to the highest, which are codes 0 to 15. Source: bitsandbytes; QLoRA (arXiv
  * 2305.14314), appendix E. */
 static const struct numbers {
     const char *name;
     float value[16];
-    uint8_t code[16];
 } types[] = {
     {"nf4",
      {-1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f,
       -0.18477343022823334f, -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f,
-      0.24611230194568634f, 0.33791524171829224f, 0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f},
-     {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}},
+      0.24611230194568634f, 0.33791524171829224f, 0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f,
+      1.0f}},
 };
 
 static const char *type_word(size_t index)
@@ -93,12 +92,12 @@ static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *mod
     return add_tensors(layout, job, err);
 }
 
-static unsigned code_of(const struct numbers *numbers, const float *middle, float value)
+static unsigned code_of(const float *middle, float value)
 {
     int k = 0;
     while (k < 15 && value > middle[k])
         k++;
-    return numbers->code[k];
+    return (unsigned)k;
 }
 
 static void round_blocks(const struct numbers *numbers, const float *values, int64_t n, unsigned char *to,
@@ -114,8 +113,8 @@ static void round_blocks(const struct numbers *numbers, const float *values, int
         absmax[b / BLOCK] = most;
         const float inverse = 1 / (most < 1e-38f ? 1e-38f : most);
         for (int64_t i = b; i < b + BLOCK; i += 2)
-            to[i / 2] = (unsigned char)(code_of(numbers, middle, values[i] * inverse) << 4 |
-                                        code_of(numbers, middle, values[i + 1] * inverse));
+            to[i / 2] =
+                (unsigned char)(code_of(middle, values[i] * inverse) << 4 | code_of(middle, values[i + 1] * inverse));
     }
 }
 
@@ -124,14 +123,12 @@ static enum tare_code put_told(const struct tare_layout *layout, const struct ta
                                uint64_t *bytes, struct tare_error *err)
 {
     const struct numbers *numbers = numbers_of(layout);
-    float map[16] = {0};
-    for (int k = 0; k < 16; k++)
-        map[numbers->code[k]] = numbers->value[k];
     const char *state = state_of(layout, job, &worker->arena);
     if (!state)
         return tare_fail_memory(err);
-    *bytes += sizeof map + strlen(state);
-    const enum tare_code code = tare_saved_write(layout, job->saved[TARE_PART_ZEROS], map, sizeof map, 0, err);
+    *bytes += sizeof numbers->value + strlen(state);
+    const enum tare_code code =
+        tare_saved_write(layout, job->saved[TARE_PART_ZEROS], numbers->value, sizeof numbers->value, 0, err);
     return code ? code : tare_saved_write(layout, job->saved[TARE_PART_SHAPE], state, strlen(state), 0, err);
 }
 

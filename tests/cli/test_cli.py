@@ -118,7 +118,8 @@ class Usage(Case):
         whole = tare("run", prompt, "--max-tokens", "30")[1]
         word = whole[len(prompt) + 20:len(prompt) + 26]
         self.assertEqual(tare("run", prompt, "--stop", "@@", "--stop", word, "--max-tokens", "30")[1], whole[:whole.index(word, len(prompt))] + "\n")
-        self.assertEqual(tare("run", prompt, "--draft", "lookup", "--max-tokens", "30")[1], whole)
+        for draft in ("lookup", "none", "fable", FABLE):
+            self.assertEqual(tare("run", prompt, "--draft", draft, "--max-tokens", "30")[1], whole, draft)
         schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 10, "maximum": 19}, "b": {"type": "boolean"}}, "required": ["n", "b"]}
         with tempfile.TemporaryDirectory() as d:
             path = os.path.join(d, "s.json")
@@ -133,8 +134,9 @@ class Usage(Case):
             with open(path, "w", encoding="utf-8") as f:
                 f.write('root ::= " in " [a-z]{3} "!"')
             self.assertRegex(tare("run", prompt, "--grammar", path)[1], "^" + prompt + " in [a-z]{3}!\n$")
-        for args in (["--logit-bias", "1"], ["--logit-bias", "x=1"], ["--logit-bias", "1=nan"], ["--stop", ""], ["--draft", "x"]):
+        for args in (["--logit-bias", "1"], ["--logit-bias", "x=1"], ["--logit-bias", "1=nan"], ["--stop", ""]):
             self.assertEqual(tare("run", prompt, *args)[0], 2, args)
+        self.assertEqual(tare("run", prompt, "--draft", "no-such-model")[0], 3)
 
     def test_help_of_each_verb(self):
         flags = {"check": ["--json", "--no-data", "--tie"], "explain": ["--json"], "convert": ["-o", "--to", "--keep-dtypes"],

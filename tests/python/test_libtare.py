@@ -182,6 +182,7 @@ def test_generation(fable):
     assert generation.finish == "length" and len(generation.ids) == 12 and next(generation, None) is None
     assert fable.tokenizer.decode(generation.ids) == "".join(pieces)
     assert fable.generate("Once upon a time", max_tokens=12, draft="lookup").text() == "".join(pieces)
+    assert fable.generate("Once upon a time", max_tokens=12, draft=fable.session(exact=True)).text() == "".join(pieces)
     stopped = fable.generate("Once upon a time", max_tokens=40, stop="little")
     assert "little" not in stopped.text() and stopped.finish == "stop"
     first = generation.ids[0]

@@ -222,7 +222,7 @@ def check_transformers(source):
            found[name + "_scale_inv"]["shape"] == [2, 4], found[name + "_scale_inv"])
     shutil.rmtree(out)
     done = run("quantize", source, "-o", out, "--to", "bitsandbytes")
-    expect("nf4", done.returncode == 0, done.stderr)
+    expect("nf4", done.returncode == 0 and run("check", out).returncode == 0, done.stderr)
     found = header(out)
     expect("codes", found[name]["shape"] == [192 * 512 // 2, 1] and found[name + ".absmax"]["shape"] == [192 * 512 // 64], found[name])
     state = json.loads(tensor(out, name + ".quant_state.bitsandbytes__nf4")[2])

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/sized.h"
+#include "run/session/draft.h"
 #include "run/session/logprob.h"
 
 /* Logits of a prompt that are held at once, when its log-probabilities are told: more rows would not be faster. */
@@ -26,6 +27,7 @@ void tare_generate_free(tare_generate *g)
     free(g->bias);
     free(g->ids);
     free(g->rows);
+    tare_draft_release(g);
     free(g->raw);
     free(g->top);
     free(g->prompt_rows);
@@ -150,9 +152,9 @@ static enum tare_code check_options(const struct tare_generate_options *o, struc
         return tare_fail(err, TARE_E_ARGUMENT, "prompt_chunk", "is %lld; a number of ids or 0 (all) is expected",
                          (long long)o->prompt_chunk);
     if (o->draft_most < 0)
-        return tare_fail(err, TARE_E_ARGUMENT, "draft_most", "is %d; a number of ids or 0 (8) is expected",
+        return tare_fail(err, TARE_E_ARGUMENT, "draft_most", "is %d; a number of ids or 0 (7) is expected",
                          o->draft_most);
-    if (o->draft != TARE_DRAFT_NONE && o->draft != TARE_DRAFT_LOOKUP)
+    if ((unsigned)o->draft > TARE_DRAFT_MODEL)
         return tare_fail(err, TARE_E_ARGUMENT, "draft", "is %d; a kind of draft that this version knows is expected",
                          (int)o->draft);
     return TARE_OK;
@@ -169,15 +171,16 @@ static enum tare_code open_generation(tare_generate *g, const int32_t *prompt, s
     g->most = o->max_tokens > 0 ? o->max_tokens : o->max_tokens < 0 ? 0 : INT64_MAX;
     g->chunk = o->prompt_chunk > 0 ? (size_t)o->prompt_chunk : SIZE_MAX;
     g->lookup = o->draft == TARE_DRAFT_LOOKUP;
-    g->draft_most = !g->lookup                        ? 0
-                    : o->draft_most == 0              ? 8
+    g->draft_most = o->draft == TARE_DRAFT_NONE       ? 0
+                    : o->draft_most == 0              ? TARE_DRAFT_USUAL
                     : o->draft_most < TARE_DRAFT_MOST ? (size_t)o->draft_most
                                                       : TARE_DRAFT_MOST;
     g->draft_now = g->draft_most;
     g->ignore_ends = o->ignore_ends;
     if ((code = copy_sampling(g, o->sampling, err)) || (code = copy_text(g, prompt, n, err)) ||
         (code = tare_stops_open(&g->stops, o->stops, o->stop_sizes, o->n_stops, err)) ||
-        (code = open_logprobs(g, o, err)) || (code = open_stream(g, err)))
+        (code = open_logprobs(g, o, err)) || (code = open_stream(g, err)) ||
+        (o->draft == TARE_DRAFT_MODEL && (code = tare_draft_open(g, o->drafter, err))))
         return code;
     return o->grammar ? tare_grammar_state_open(&g->grammar, o->grammar, err) : TARE_OK;
 }

@@ -5,10 +5,12 @@
 #ifndef TARE_RUN_SESSION_GENERATE_H
 #define TARE_RUN_SESSION_GENERATE_H
 
+#include "kernels/kernels.h"
 #include "run/session/stop.h"
 #include "text/tokenizer.h"
 
 #define TARE_DRAFT_MOST 64
+#define TARE_DRAFT_USUAL (TARE_TILE_TOKENS - 1) /* with the last id they fill one call of the tiles */
 
 struct tare_generate {
     tare_session *session;
@@ -29,6 +31,9 @@ struct tare_generate {
     int32_t draft[TARE_DRAFT_MOST], feed[TARE_DRAFT_MOST + 1]; /* feed: the last id, and guesses */
     size_t draft_most, draft_now, guesses;                     /* guesses: how many the last feed had */
     bool lookup, ignore_ends;
+    tare_session *drafter; /* of a smaller model, or NULL; the caller's */
+    float *drafter_row;    /* its logits */
+    int64_t drafter_vocabulary;
     /* What a step tells of the chosen id, and of the top_most likeliest ones in its place. `raw` keeps the row of
      * logits as it was before it is adjusted. Both NULL when nothing is to be told. */
     size_t top_most;

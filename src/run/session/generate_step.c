@@ -15,21 +15,10 @@
 
 #include "base/pool.h"
 #include "base/sized.h"
-#include "run/session/generate.h"
+#include "run/session/draft.h"
 #include "run/session/logprob.h"
-#include "run/session/lookup.h"
 
 /* ---- what is fed ------------------------------------------------------------------------------------------------- */
-
-/* Returns how many guesses there are after the last id: no more than there is room for, or ids left to choose. */
-static size_t guess(tare_generate *g)
-{
-    const int64_t room = g->context - (int64_t)g->n, left = g->most - g->drawn - 1;
-    size_t guesses = g->draft_now;
-    guesses = room < (int64_t)guesses ? (size_t)room : guesses;
-    guesses = left < (int64_t)guesses ? (size_t)(left > 0 ? left : 0) : guesses;
-    return guesses ? tare_lookup(g->ids, g->n, g->draft, guesses) : 0;
-}
 
 /* Says what the text's session is to be fed: the next part of the prompt, or the last id and guesses. */
 static struct tare_feed next_feed(tare_generate *g)
@@ -46,7 +35,6 @@ static struct tare_feed next_feed(tare_generate *g)
                                                            : NULL,
                                   .later = waiting - n};
     }
-    g->guesses = guess(g);
     g->feed[0] = g->ids[g->fed];
     memcpy(g->feed + 1, g->draft, g->guesses * sizeof *g->feed);
     return (struct tare_feed){
@@ -278,6 +266,22 @@ struct round {
     size_t n;
 };
 
+/* Makes guesses for the texts that will feed their last id in this step. */
+static void guess(struct round *round, tare_generate *const *generates, size_t n)
+{
+    size_t guessing = 0;
+    for (size_t i = 0; i < n; i++) {
+        tare_generate *g = generates[i];
+        if (g->finish || g->row < g->n_rows || g->fed < g->prompt)
+            continue;
+        g->guesses = 0;
+        if (g->draft_most)
+            round->of[guessing++] = g;
+    }
+    if (guessing)
+        tare_draft_each(round->of, guessing);
+}
+
 /* Collects the feeds of all texts that have no row of logits left. A text whose feed would fail ends with its error. */
 static void collect(struct round *round, tare_generate *const *generates, size_t n)
 {
@@ -390,6 +394,7 @@ static void step_all(struct round *round, tare_generate *const *generates, size_
 {
     for (size_t i = 0; i < n; i++)
         begin(generates[i]);
+    guess(round, generates, n);
     collect(round, generates, n);
     feed(round);
     if (n > 1)

@@ -147,6 +147,90 @@ static void test_drafts_change_nothing(void **unused)
     close_fable(&b);
 }
 
+/* A model that reads along guesses what the text's own model draws, at any temperature, and the text stays the same,
+ * whatever the other session holds, however short its context is. */
+static void test_model_drafts(void **unused)
+{
+    (void)unused;
+    static struct story a, b;
+    static const int32_t elsewhere[] = {40, 41, 42, 43};
+    struct tare_error err = {0};
+    open_fable(&a);
+    open_fable(&b);
+    for (int turn = 0; turn < 4; turn++) {
+        struct tare_generate_options o = TARE_GENERATE_OPTIONS_INIT;
+        struct tare_sampling sampling = TARE_SAMPLING_INIT;
+        struct tare_session_options other = TARE_SESSION_OPTIONS_INIT;
+        o.sampling = &sampling;
+        o.max_tokens = 100;
+        sampling.seed = (uint64_t)turn;
+        sampling.temperature = (float)turn * 0.3f;
+        sampling.repetition_penalty = turn == 1 ? 1.1f : 1;
+        other.exact = true;
+        other.context = turn == 3 ? 40 : 0;
+        tell(&a, "Once upon a time there was a", &o);
+        o.draft = TARE_DRAFT_MODEL;
+        assert_int_equal(tare_session_open(&o.drafter, b.model, &other, &err), TARE_OK);
+        assert_int_equal(tare_session_feed(o.drafter, elsewhere, 4, false, NULL, &err), TARE_OK);
+        tell(&b, "Once upon a time there was a", &o);
+        assert_string_equal(a.text, b.text);
+        assert_int_equal(a.n, b.n);
+        assert_true(a.guessed == 0 && b.right <= b.guessed);
+        assert_true(b.guessed > 0 && 10 * b.right > 8 * b.guessed);           /* it is the same model, nearly */
+        assert_true(turn == 3 ? b.guessed < 40 : 4 * b.right > (int64_t)b.n); /* of the last one little fits */
+        tare_session_free(o.drafter);
+    }
+    close_fable(&a);
+    close_fable(&b);
+}
+
+/* The smaller model draws by the grammar, too: it is not asked for what may not come. */
+static void test_model_drafts_by_grammar(void **unused)
+{
+    (void)unused;
+    static struct story a, b;
+    static const char form[] = "root ::= [a-f ]+ \"!\" [0-9]";
+    struct tare_error err = {0};
+    struct tare_generate_options o = TARE_GENERATE_OPTIONS_INIT;
+    tare_grammar *grammar = NULL;
+    open_fable(&a);
+    open_fable(&b);
+    assert_int_equal(tare_grammar_open(&grammar, a.tokenizer, TARE_GRAMMAR_GBNF, form, strlen(form), &err), TARE_OK);
+    o.grammar = grammar;
+    o.max_tokens = 60;
+    tell(&a, "The", &o);
+    o.draft = TARE_DRAFT_MODEL;
+    assert_int_equal(tare_session_open(&o.drafter, b.model, NULL, &err), TARE_OK);
+    tell(&b, "The", &o);
+    assert_string_equal(a.text, b.text);
+    assert_true(b.guessed > 0 && b.right > 0);
+    tare_session_free(o.drafter);
+    tare_grammar_free(grammar);
+    close_fable(&a);
+    close_fable(&b);
+}
+
+static void test_model_drafts_refused(void **unused)
+{
+    (void)unused;
+    static struct story s;
+    struct tare_error err = {0};
+    struct tare_generate_options o = TARE_GENERATE_OPTIONS_INIT;
+    tare_session *session = NULL;
+    tare_generate *g = NULL;
+    open_fable(&s);
+    assert_int_equal(tare_session_open(&session, s.model, NULL, &err), TARE_OK);
+    o.draft = TARE_DRAFT_MODEL;
+    for (int own = 0; own < 2; own++) {
+        o.drafter = own ? session : NULL;
+        fixture_expect(tare_generate_open(&g, session, s.tokenizer, (const int32_t[]){1}, 1, &o, &err), &err,
+                       TARE_E_ARGUMENT, "drafter", "smaller model");
+        assert_null(g);
+    }
+    tare_session_free(session);
+    close_fable(&s);
+}
+
 static void test_finishes(void **unused)
 {
     (void)unused;
@@ -192,7 +276,12 @@ static void test_finishes(void **unused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_stops), cmocka_unit_test(test_lookup),
-                                       cmocka_unit_test(test_drafts_change_nothing), cmocka_unit_test(test_finishes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_stops),
+                                       cmocka_unit_test(test_lookup),
+                                       cmocka_unit_test(test_drafts_change_nothing),
+                                       cmocka_unit_test(test_model_drafts),
+                                       cmocka_unit_test(test_model_drafts_by_grammar),
+                                       cmocka_unit_test(test_model_drafts_refused),
+                                       cmocka_unit_test(test_finishes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

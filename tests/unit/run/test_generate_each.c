@@ -363,7 +363,7 @@ static void test_options_out_of_range(void **unused)
         o.max_tokens = i == 0 ? -2 : 0;
         o.prompt_chunk = i == 1 ? -1 : 0;
         o.draft_most = i == 2 ? -1 : 0;
-        o.draft = i == 3 ? (enum tare_draft)2 : TARE_DRAFT_NONE;
+        o.draft = i == 3 ? (enum tare_draft)3 : TARE_DRAFT_NONE;
         fixture_expect(tare_generate_open(&t.generate, t.session, tokenizer, t.prompt, 1, &o, &err), &err,
                        TARE_E_ARGUMENT, names[i], "expected");
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * sampling.c - the flags that say how a text is written. */
-#include "sampling.h"
+#include "writing/sampling.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -9,8 +9,6 @@
 #include <unistd.h>
 
 static const size_t LARGEST = (size_t)1 << 20;
-
-const char *const cli_draft_choices[] = {"none", "lookup", NULL};
 
 /* Makes a new seed for each run, when none was asked for. */
 static uint64_t any_seed(void)
@@ -67,7 +65,10 @@ int cli_sampling_take(const struct cli_verb *verb, const struct cli_sampling *as
     o->max_tokens = asked->most;
     o->stops = asked->stops.items;
     o->n_stops = asked->stops.n;
-    o->draft = asked->draft ? TARE_DRAFT_LOOKUP : TARE_DRAFT_NONE;
+    made->drafter = asked->draft;
+    o->draft = !asked->draft || strcmp(asked->draft, "none") == 0 ? TARE_DRAFT_NONE
+               : strcmp(asked->draft, "lookup") == 0              ? TARE_DRAFT_LOOKUP
+                                                                  : TARE_DRAFT_MODEL;
     made->kind = asked->schema ? TARE_GRAMMAR_SCHEMA : TARE_GRAMMAR_GBNF;
     const char *file = asked->schema ? asked->schema : asked->grammar;
     return file ? cli_file_read(&made->grammar, file, LARGEST) : CLI_GO_ON;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * prompt.c - finds the prompt: a word of the command line, standard input, or fable's own. */
-#include "prompt.h"
+#include "writing/prompt.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * conversation.c - keeps the turns of a chat and turns them into ids by the model's template. */
-#include "conversation.h"
+#include "writing/conversation.h"
 
 #include <stdlib.h>
 #include <string.h>

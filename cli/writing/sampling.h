@@ -12,13 +12,13 @@ struct cli_sampling {
     int64_t most, top_k, window, seed;
     struct cli_list bias, stops;
     const char *schema, *grammar;
-    int draft;
+    /* "none", "lookup", the name of a smaller model, or NULL. */
+    const char *draft;
 };
 #define CLI_SAMPLING_INIT                                                                                              \
     {                                                                                                                  \
         .top_p = 1, .typical = 1, .repetition = 1, .most = 256, .window = 64, .seed = -1                               \
     }
-extern const char *const cli_draft_choices[];
 /* Elements of a verb's list of flags: `s` is the struct of its values, `m` the member that is a struct cli_sampling. */
 #define CLI_FLAGS_SAMPLING(s, m)                                                                                       \
     {.name = "max-tokens",                                                                                             \
@@ -93,9 +93,11 @@ extern const char *const cli_draft_choices[];
          .help = "write what this grammar (GBNF) allows",                                                              \
          .more = "It is written as for llama.cpp (docs/grammar.md)."},                                                 \
     {                                                                                                                  \
-        .name = "draft", CLI_IS_CHOICE(s, m.draft), .value = "HOW",                                                    \
-        .help = "guess ahead, and check several guesses at once", .choices = cli_draft_choices,                        \
-        .more = "lookup guesses that what followed the last tokens before follows again. The text is the same."        \
+        .name = "draft", CLI_IS_TEXT(s, m.draft), .value = "HOW", .takes = CLI_TAKES_MODEL,                            \
+        .help = "guess ahead, and check several guesses at once",                                                      \
+        .more = "lookup guesses that what followed the last tokens before follows again. "                             \
+                "The name of a smaller model with the same tokenizer lets that one guess. "                            \
+                "The text is the same, at any temperature."                                                            \
     }
 
 /* The same in the library's terms. options points into this struct and into argv. grammar.data is NULL without a
@@ -106,6 +108,8 @@ struct cli_generation {
     struct tare_bias bias[CLI_LIST_MOST];
     struct cli_file grammar;
     enum tare_grammar_kind kind;
+    /* The smaller model of TARE_DRAFT_MODEL, for cli_draft_open(). */
+    const char *drafter;
 };
 
 /* Translates the flags and reads the file of the grammar. *made must not be moved afterwards. Returns CLI_GO_ON or the
