@@ -342,7 +342,7 @@ struct asked {
     int zeros;
 };
 
-static const char *const kernels[] = {"scalar", "avx2", "avx512", "neon", NULL};
+static const char *const kernels[] = {"scalar", "avx2", "avx512", "amx", "neon", NULL};
 
 static const struct cli_flag flags[] = {
     {.name = "threads",

@@ -105,7 +105,9 @@ static const struct cli_flag flags[] = {
      CLI_IS_SWITCH(struct asked, convert.proof),
      .help = "take the way back, and compare it with the source",
      .more = "What was written is read as any checkpoint, and codes, scales, zeros and floats are compared byte for "
-             "byte. Where there is a difference, or no way back, the exit status is 4 and there is no output."},
+             "byte. Where there is a difference, or no way back, the exit status is 4 and there is no output. A model "
+             "of the "
+             "hub that is not in the cache is read twice for it."},
     {.name = "no-sums",
      CLI_IS_SWITCH(struct asked, convert.no_sums),
      .help = "no hashes in tare.json; a killed run begins anew",
@@ -129,8 +131,10 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
     struct cli_source source;
     struct tare_error err = {0};
     tare_model *model = NULL;
-    if (cli_source_find(&source, words ? argv[0] : NULL, &err) != TARE_OK)
+    if (cli_source_find_stream(&source, words ? argv[0] : NULL, &err) != TARE_OK) {
+        cli_source_release(&source);
         return cli_fail(&err);
+    }
     source.options.tie = (enum tare_tie)asked.tie;
     source.options.zeros = (enum tare_zeros)asked.zeros;
     source.options.no_data = asked.no_data;
@@ -148,6 +152,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
         result = execute(model, asked.folder, &asked.convert, &progress);
     }
     tare_model_free(model);
+    cli_source_release(&source);
     return result;
 }
 
@@ -157,7 +162,9 @@ const struct cli_verb cli_convert = {
     .about =
         "Writes a folder that another program loads: one of MLX for mlx-lm, or what --to names. "
         "The folder appears under its name only when complete; one that is there already is refused. "
-        "Memory does not grow with the model.\n\n"
+        "Memory does not grow with the model. "
+        "One of the hub that is not in the cache is read once, by ranges, and written as it comes: nothing goes to the "
+        "cache, and a wrong hash withdraws the output.\n\n"
         "Beside the tensors lies tare.json: of each module the hashes of its source and of what it became, what was "
         "rounded and by how much, and whether the way back gives the source's bytes; and the sha256 of all files but "
         "the card. "

@@ -10,6 +10,9 @@
 #include "fable.h"
 #include "print.h"
 
+/* What a verb needs of a model that is not on this disk. */
+enum want { FILES, HEADERS, STREAM };
+
 static bool ends_with(const char *text, const char *end)
 {
     const size_t n = strlen(text), m = strlen(end);
@@ -44,13 +47,15 @@ static enum tare_code read_there(struct cli_source *source, const char *model, s
         return code;
     const size_t n = tare_remote_account(source->remote).files;
     source->files = calloc(n + 1, sizeof *source->files);
-    if (!source->files) {
+    source->hashes = calloc(n + 1, sizeof *source->hashes);
+    if (!source->files || !source->hashes) {
         *err = (struct tare_error){.code = TARE_E_MEMORY, .text = "out of memory"};
         return err->code;
     }
     for (size_t i = 0; i < n; i++) {
         const struct tare_hub_file *file = tare_remote_file(source->remote, i);
         source->files[i] = (struct tare_host_file){.name = file->path, .bytes = file->size};
+        source->hashes[i] = tare_remote_is_hashed(file) ? file->etag : NULL;
     }
     source->host = (struct tare_host)TARE_HOST_INIT;
     source->host.files = source->files;
@@ -63,16 +68,50 @@ static enum tare_code read_there(struct cli_source *source, const char *model, s
     return TARE_OK;
 }
 
+/* The library's bar is there while it converts, so that the hub has none. */
+static int ask_nothing(void *user, const char *stage, uint64_t done, uint64_t total)
+{
+    (void)user;
+    (void)stage;
+    (void)done;
+    (void)total;
+    return cli_interrupt_came();
+}
+
+/* The same for all of it: several ranges at once, and hashes of what goes by. *streams is false where that cannot
+ * be. */
+static enum tare_code stream(struct cli_source *source, const char *model, bool *streams, struct tare_error *err)
+{
+    const enum tare_code code = read_there(source, model, err);
+    if (code)
+        return code;
+    *streams = tare_remote_stream(source->remote);
+    if (!*streams) {
+        cli_source_release(source);
+        source->options = (struct tare_options)TARE_OPTIONS_INIT;
+        return TARE_OK;
+    }
+    source->options.no_data = false;
+    source->host.parallel = source->hub.hub.connections;
+    source->host.sha256 = source->hashes;
+    source->hub.hub.progress = ask_nothing;
+    return TARE_OK;
+}
+
 /* Looks for a model in the Hugging Face cache, and gets it from the hub when it is not there. */
-static enum tare_code get(struct cli_source *source, const char *model, bool headers, struct tare_error *err)
+static enum tare_code get(struct cli_source *source, const char *model, enum want want, struct tare_error *err)
 {
     const struct tare_hub_name *name = &source->name;
     struct tare_pull pull = {0};
     enum tare_code code = cli_hub_read(&source->hub, NULL, err);
     code = code ? code : tare_pull_find(&pull, &source->hub.hub, name, err);
     if (code == TARE_E_ABSENT && !source->hub.hub.offline) {
-        if (headers)
+        bool streams = false;
+        if (want == HEADERS)
             return read_there(source, model, err);
+        code = want == STREAM ? stream(source, model, &streams, err) : TARE_OK;
+        if (code || streams)
+            return code;
         pull = (struct tare_pull){0};
         code = cli_hub_pull(&source->hub, &pull, name, err);
     }
@@ -83,7 +122,7 @@ static enum tare_code get(struct cli_source *source, const char *model, bool hea
     return TARE_OK;
 }
 
-static enum tare_code find(struct cli_source *source, const char *model, bool headers, struct tare_error *err)
+static enum tare_code find(struct cli_source *source, const char *model, enum want want, struct tare_error *err)
 {
     const struct tare_options defaults = TARE_OPTIONS_INIT;
     memset(source, 0, sizeof *source);
@@ -96,23 +135,30 @@ static enum tare_code find(struct cli_source *source, const char *model, bool he
         source->options.n_files = CLI_FABLE_FILES;
         return TARE_OK;
     }
-    return !exists(model) && is_hub_name(model, &source->name) ? get(source, model, headers, err) : TARE_OK;
+    return !exists(model) && is_hub_name(model, &source->name) ? get(source, model, want, err) : TARE_OK;
 }
 
 enum tare_code cli_source_find(struct cli_source *source, const char *model, struct tare_error *err)
 {
-    return find(source, model, false, err);
+    return find(source, model, FILES, err);
 }
 
 enum tare_code cli_source_find_headers(struct cli_source *source, const char *model, struct tare_error *err)
 {
-    return find(source, model, true, err);
+    return find(source, model, HEADERS, err);
+}
+
+enum tare_code cli_source_find_stream(struct cli_source *source, const char *model, struct tare_error *err)
+{
+    return find(source, model, STREAM, err);
 }
 
 void cli_source_release(struct cli_source *source)
 {
     tare_remote_free(source->remote);
     free(source->files);
+    free(source->hashes);
+    source->hashes = NULL;
     source->remote = NULL;
     source->files = NULL;
 }

@@ -23,6 +23,7 @@ struct cli_source {
     struct tare_hub_name name;
     struct tare_host host;
     struct tare_host_file *files;
+    const char **hashes;
     /* Where it is in the cache; "" when MODEL is no such name. */
     char cache[TARE_HUB_PATH + 1024];
 };
@@ -34,6 +35,8 @@ enum tare_code cli_source_find(struct cli_source *source, const char *model, str
 /* The same, for verbs that need headers alone: what is not in the cache is read where it is, by ranges, and not
  * fetched. Then options.no_data is set. The caller calls cli_source_release(), after the model was freed. */
 enum tare_code cli_source_find_headers(struct cli_source *source, const char *model, struct tare_error *err);
+/* The same, for a verb that reads all once: what is not in the cache is read where it is, and checked as it goes by. */
+enum tare_code cli_source_find_stream(struct cli_source *source, const char *model, struct tare_error *err);
 void cli_source_release(struct cli_source *source);
 
 /* Does a single word name a model, and not a prompt? */

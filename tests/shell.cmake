@@ -86,6 +86,19 @@ foreach(part IN ITEMS 0 1 2 3)
   set_tests_properties(hub-${part} PROPERTIES LABELS cli TIMEOUT 300)
 endforeach()
 
+# Conversions that read from the hub in one pass.
+foreach(case IN ITEMS equal wrong killed missing commit cache)
+  add_test(NAME hub-stream-${case} COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/hub/stream.py $<TARGET_FILE:tare> ${CMAKE_SOURCE_DIR}/tests/data/load
+    ${CMAKE_SOURCE_DIR}/bench --only ${case})
+  set_tests_properties(hub-stream-${case} PROPERTIES LABELS cli TIMEOUT 300)
+endforeach()
+# What sanitizers add is not the program's.
+if(NOT TARE_SANITIZE)
+  add_test(NAME hub-stream-memory COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/hub/stream.py $<TARGET_FILE:tare> ${CMAKE_SOURCE_DIR}/tests/data/load
+    ${CMAKE_SOURCE_DIR}/bench --only memory)
+  set_tests_properties(hub-stream-memory PROPERTIES LABELS "cli;memory" TIMEOUT 300)
+endif()
+
 # Help, manual and completions, which the tables of verbs make; a shell that is not here is skipped.
 if(TARGET documents)
   foreach(class IN ITEMS Tables Pages Examples Bash Zsh Fish)

@@ -138,6 +138,19 @@ struct tare_host {
     /* How many calls may run at the same moment, for each thing that is opened with it; 0 and 1: one. With more, the
      * headers of shards are read together. */
     int parallel;
+    /*
+     * NULL, or n_files pointers, each NULL or the SHA-256 that a file must have, 64 digits of 0-9 and a-f. Array and
+     * texts are borrowed like the names.
+     *
+     * tare_convert() then reads each of those weight files once from its first byte to its last, several ranges ahead
+     * of its work where `parallel` allows it, hashes what comes, and does its work in the order of the file. What it
+     * needs from elsewhere (scales that lie at the end of a file) is read by ranges of its own, and again when the
+     * reading comes there; a checksum of every 128 KiB sees to it that the bytes were the same both times. Of what was
+     * read 64 MiB are kept. A file whose hash is another one is TARE_E_FORMAT, and there is no output. The state of all
+     * that is in the journal, so that a conversion that was killed hashes on; after TARE_E_ABSENT of the host it can
+     * continue too. Other functions hash nothing, and only compare what they read twice.
+     */
+    const char *const *sha256;
 };
 #define TARE_HOST_INIT TARE_SIZED_LIST(tare_host, files_stride, tare_host_file)
 

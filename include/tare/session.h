@@ -32,7 +32,7 @@ struct tare_session_options {
     bool exact;
     /* The bytes that weights and states may take; more is refused before anything is loaded. 0: what is free. */
     uint64_t memory;
-    /* "scalar", "avx2", "avx512" or "neon"; NULL: the best that this processor has. */
+    /* "scalar", "avx2", "avx512", "amx" or "neon"; NULL: the best that this processor has. */
     const char *kernels;
     /* Bits of a number in the cache of keys and values: 32 (float32), 16 (float16), 8 or 4; 0: 16, with exact 32. */
     int kv_bits;

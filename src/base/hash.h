@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum tare_hash_kind { TARE_HASH_SHA256, TARE_HASH_SHA1 };
 
@@ -25,5 +26,18 @@ bool tare_hash_add(struct tare_hash *hash, const void *bytes, size_t n);
 /* Writes the digits. Nothing can be added after it. */
 bool tare_hash_end(struct tare_hash *hash, char hex[TARE_HASH_ROOM]);
 void tare_hash_free(struct tare_hash *hash);
+
+/* A SHA-256 whose state is plain numbers, which can be written down and taken up by another process. */
+struct tare_chain {
+    uint32_t word[8];
+    uint64_t bytes; /* taken so far */
+};
+void tare_chain_begin(struct tare_chain *chain);
+/* n is a multiple of 64. */
+void tare_chain_add(struct tare_chain *chain, const void *bytes, size_t n);
+/* Takes the last n bytes, any number of them, and writes the digits. */
+void tare_chain_end(struct tare_chain *chain, const void *bytes, size_t n, char hex[TARE_HASH_ROOM]);
+/* Takes whole blocks of 64 bytes into the words: what the two files do each in its own way, for hash_chain.c. */
+void tare_hash_blocks(uint32_t word[8], const void *bytes, size_t blocks);
 
 #endif

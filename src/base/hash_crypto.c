@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * hash_crypto.c - hashes by OpenSSL's libcrypto (TARE_OPENSSL=ON). */
+#define OPENSSL_SUPPRESS_DEPRECATED /* EVP gives no way to its state, SHA256_CTX does */
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
@@ -73,4 +75,15 @@ bool tare_hash_end(struct tare_hash *hash, char hex[TARE_HASH_ROOM])
 void tare_hash_free(struct tare_hash *hash)
 {
     EVP_MD_CTX_free(context(hash));
+}
+
+void tare_hash_blocks(uint32_t word[8], const void *bytes, size_t blocks)
+{
+    SHA256_CTX context;
+    SHA256_Init(&context);
+    for (int i = 0; i < 8; i++)
+        context.h[i] = word[i];
+    SHA256_Update(&context, bytes, blocks * 64);
+    for (int i = 0; i < 8; i++)
+        word[i] = (uint32_t)context.h[i];
 }

@@ -171,3 +171,10 @@ void tare_hash_free(struct tare_hash *hash)
 {
     free(hash);
 }
+
+void tare_hash_blocks(uint32_t word[8], const void *bytes, size_t blocks)
+{
+    const unsigned char *p = bytes;
+    for (size_t i = 0; i < blocks; i++, p += BLOCK)
+        sha256_block(word, p);
+}

@@ -102,6 +102,15 @@ size_t tare_decoder_work(const struct tare_decoder *decoder, int64_t length);
 /* y (tokens, ldy) = linear(x (tokens, ldx)), bias included. */
 void tare_linear_forward(const struct tare_pass *pass, const struct tare_linear *linear, const float *x, int64_t ldx,
                          float *y, int64_t ldy);
+/* The same for several linears with the same x, whose products are handed out to the threads together: each time that
+ * threads wait for one another costs some microseconds. Those without a weight are left out. */
+#define TARE_LINEARS 3 /* at most */
+struct tare_linear_to {
+    const struct tare_linear *linear;
+    float *y;
+};
+void tare_linears_forward(const struct tare_pass *pass, const struct tare_linear_to to[TARE_LINEARS], const float *x,
+                          int64_t ldx, int64_t ldy);
 /*
  * y = norm(x), a row of norm->dim floats; x == y is fine. Kind NONE copies.
  *   RMS           x / sqrt(mean(x^2) + eps) * w          RMS_ONE_PLUS   ... * (1 + w)

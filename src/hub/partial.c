@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/flush.h"
 #include "hub/sum.h"
 
 /* The map: this line, 64 bytes, then for each part `done` in eight bytes. */
@@ -241,6 +242,8 @@ enum tare_code tare_partial_keep(struct tare_partial *partial, struct tare_error
     struct stat info;
     if (fstat(partial->fd, &info) || (uint64_t)info.st_size != partial->size)
         return tare_fail(err, TARE_E_IO, partial->path, "was changed by another program while it was written");
+    if (tare_flush(partial->fd)) /* else a power cut may leave the name and not the bytes */
+        return tare_fail_system(err, partial->path, "bringing it to the disk");
     if (rename(partial->path, partial->blob) != 0)
         return tare_fail_system(err, partial->blob, "cannot be given its name");
     unlink(partial->map_path);

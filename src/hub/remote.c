@@ -16,6 +16,8 @@
 #define GGUF_FIRST ((uint64_t)1 << 20)
 /* A small file is read whole. */
 #define SMALL ((uint64_t)1 << 20)
+/* With tare_remote_stream(), so is a larger one that is no weights, or has no sha256. */
+#define WHOLE_MOST ((uint64_t)64 << 20)
 /* Longer rests of headers are left to whoever believes them. */
 #define REST_MOST ((uint64_t)32 << 20)
 /* A range that is kept; longer ones, of data, are not. */
@@ -31,6 +33,8 @@ struct chunk {
     unsigned char *bytes;
     /* `bytes` is the caller's. */
     bool lent;
+    /* The request is over: it has a code. */
+    bool done;
     struct tare_request request;
 };
 
@@ -43,8 +47,17 @@ struct tare_remote {
     const struct tare_hub_file *index, *gguf;
     /* Signed addresses, one for each file of the tree, or NULL. */
     char **locations;
-    struct chunk *chunks;
+    /* Weights are read once: ranges of them are not kept. */
+    bool streams;
+    /* Whoever reads and finds that nobody does so drives the loop of requests, also for the others, until its own is
+     * over; they hand it theirs. `under_way` and `over` are the driver's, and it has no lock while it drives. */
+    struct chunk *under_way, *over;
+    /* Of what follows. */
     pthread_mutex_t lock;
+    pthread_cond_t moved;
+    bool driven;
+    struct chunk *asked;
+    struct chunk *chunks;
 };
 
 /* ---- ranges ---------------------------------------------------------------------------------------------------- */
@@ -98,9 +111,9 @@ static void free_chunk(struct chunk *chunk)
     free(chunk);
 }
 
-/* Adds a request for a range of a file; `bytes` is NULL for memory of its own. */
-static struct chunk *ask(struct tare_remote *remote, const struct tare_hub_file *file, uint64_t first, uint64_t size,
-                         void *bytes, struct tare_error *err)
+/* A range of a file that is to be asked for; `bytes` is NULL for memory of its own. */
+static struct chunk *make_chunk(struct tare_remote *remote, const struct tare_hub_file *file, uint64_t first,
+                                uint64_t size, void *bytes, struct tare_error *err)
 {
     struct chunk *chunk = calloc(1, sizeof *chunk);
     if (chunk)
@@ -126,6 +139,16 @@ static struct chunk *ask(struct tare_remote *remote, const struct tare_hub_file 
         .again = look_again,
         .user = chunk,
     };
+    return chunk;
+}
+
+/* Adds a request for a range. */
+static struct chunk *ask(struct tare_remote *remote, const struct tare_hub_file *file, uint64_t first, uint64_t size,
+                         struct tare_error *err)
+{
+    struct chunk *chunk = make_chunk(remote, file, first, size, NULL, err);
+    if (!chunk)
+        return NULL;
     aim(chunk);
     if (tare_http_add(remote->http, &chunk->request, err)) {
         free_chunk(chunk);
@@ -191,6 +214,123 @@ static const struct chunk *find_chunk(const struct tare_remote *remote, const st
     return NULL;
 }
 
+/* ---- many readers --------------------------------------------------------------------------------------------- */
+
+static void take_out(struct chunk **list, struct chunk *chunk)
+{
+    while (*list != chunk)
+        list = &(*list)->next;
+    *list = chunk->next;
+}
+
+static void is_over(struct tare_request *request)
+{
+    struct chunk *chunk = request->user;
+    take_out(&chunk->remote->under_way, chunk);
+    push(&chunk->remote->over, chunk);
+}
+
+/* Ends all that is under way: somebody has interrupted. */
+static void interrupt(struct tare_remote *remote)
+{
+    for (struct chunk *chunk; (chunk = remote->under_way);) {
+        remote->under_way = chunk->next;
+        tare_http_drop(remote->http, &chunk->request);
+        chunk->request.code = tare_fail(&chunk->request.err, TARE_E_CANCELLED, "", "interrupted");
+        push(&remote->over, chunk);
+    }
+}
+
+/* One round of the loop, for all. The lock is held, and given up in between. */
+static void drive(struct tare_remote *remote)
+{
+    const struct tare_hub *hub = remote->hub;
+    struct chunk *asked = remote->asked;
+    remote->asked = NULL;
+    pthread_mutex_unlock(&remote->lock);
+    for (struct chunk *next; asked; asked = next) {
+        next = asked->next;
+        asked->request.done = is_over;
+        aim(asked);
+        if ((asked->request.code = tare_http_add(remote->http, &asked->request, &asked->request.err)))
+            push(&remote->over, asked);
+        else
+            push(&remote->under_way, asked);
+    }
+    tare_http_step(remote->http, 50);
+    if (hub->progress && hub->progress(hub->user, "ask the hub", tare_http_received(remote->http), 0))
+        interrupt(remote);
+    pthread_mutex_lock(&remote->lock);
+    if (remote->over)
+        pthread_cond_broadcast(&remote->moved);
+    for (struct chunk *next; remote->over; remote->over = next) {
+        next = remote->over->next;
+        remote->over->done = true;
+    }
+}
+
+/* Waits until a chunk has come. The lock is held. */
+static enum tare_code fetch(struct tare_remote *remote, struct chunk *chunk, struct tare_error *err)
+{
+    push(&remote->asked, chunk);
+    if (remote->driven)
+        tare_http_wake(remote->http);
+    while (!chunk->done) {
+        if (remote->driven) {
+            pthread_cond_wait(&remote->moved, &remote->lock);
+            continue;
+        }
+        remote->driven = true;
+        while (!chunk->done)
+            drive(remote);
+        remote->driven = false;
+        pthread_cond_broadcast(&remote->moved); /* one of the others drives */
+    }
+    if (chunk->request.code && err)
+        *err = chunk->request.err;
+    return chunk->request.code;
+}
+
+static bool is_weights(const struct tare_hub_file *file)
+{
+    return tare_ends_with(file->path, ".safetensors") || tare_ends_with(file->path, ".gguf");
+}
+
+bool tare_remote_is_hashed(const struct tare_hub_file *file)
+{
+    return is_weights(file) && strlen(file->etag) == 64;
+}
+
+/* Is it read whole, whatever is asked for of it? Then its hash is checked here. */
+static bool is_whole(const struct tare_remote *remote, const struct tare_hub_file *file)
+{
+    return file->size <= SMALL || (remote->streams && !tare_remote_is_hashed(file) && file->size <= WHOLE_MOST);
+}
+
+/* The lock is held. */
+static enum tare_code read_range(struct tare_remote *remote, const struct tare_hub_file *file, uint64_t offset,
+                                 void *bytes, size_t length, struct tare_error *err)
+{
+    const struct chunk *kept = find_chunk(remote, file, offset, length);
+    if (kept) {
+        memcpy(bytes, kept->bytes + (offset - kept->first), length);
+        return TARE_OK;
+    }
+    const bool whole = is_whole(remote, file), lent = length == file->size;
+    const bool keep = !lent && (whole || (!remote->streams && length <= KEEP_MOST));
+    struct chunk *chunk =
+        make_chunk(remote, file, whole ? 0 : offset, whole ? file->size : length, keep ? NULL : bytes, err);
+    enum tare_code code = chunk ? fetch(remote, chunk, err) : TARE_E_MEMORY;
+    code = code ? code : check(chunk, err);
+    if (!code && keep)
+        memcpy(bytes, chunk->bytes + (offset - chunk->first), length);
+    if (code || !keep)
+        free_chunk(chunk);
+    else
+        push(&remote->chunks, chunk);
+    return code;
+}
+
 enum tare_code tare_remote_read(struct tare_remote *remote, const char *path, uint64_t offset, void *bytes,
                                 size_t length, struct tare_error *err)
 {
@@ -198,20 +338,18 @@ enum tare_code tare_remote_read(struct tare_remote *remote, const char *path, ui
     if (!file || length > file->size || offset > file->size - length)
         return tare_fail(err, TARE_E_ARGUMENT, path, "has no such range");
     pthread_mutex_lock(&remote->lock);
-    enum tare_code code = TARE_OK;
-    const struct chunk *chunk = find_chunk(remote, file, offset, length);
-    if (!chunk) {
-        const bool whole = file->size <= SMALL, keep = whole || length <= KEEP_MOST;
-        struct chunk *list = NULL;
-        if (!push(&list, ask(remote, file, whole ? 0 : offset, whole ? file->size : length, keep ? NULL : bytes, err)))
-            code = TARE_E_MEMORY;
-        code = code ? code : finish(remote, list, err);
-        chunk = code || !keep ? NULL : find_chunk(remote, file, offset, length);
-    }
-    if (chunk)
-        memcpy(bytes, chunk->bytes + (offset - chunk->first), length);
+    const enum tare_code code = read_range(remote, file, offset, bytes, length, err);
     pthread_mutex_unlock(&remote->lock);
     return code;
+}
+
+bool tare_remote_stream(struct tare_remote *remote)
+{
+    for (size_t i = 0; i < remote->tree.n; i++)
+        if (remote->wanted[i] && !tare_remote_is_hashed(&remote->tree.files[i]) &&
+            remote->tree.files[i].size > WHOLE_MOST)
+            return false;
+    return remote->streams = true;
 }
 
 /* ---- what a plan needs ------------------------------------------------------------------------------------------ */
@@ -234,7 +372,7 @@ static enum tare_code read_rests(struct tare_remote *remote, struct tare_error *
             n = n << 8 | head->bytes[byte];
         if (n > REST_MOST || n + 8 <= FIRST || n + 8 > file->size)
             continue;
-        if (!push(&list, ask(remote, file, FIRST, n + 8 - FIRST, NULL, err)))
+        if (!push(&list, ask(remote, file, FIRST, n + 8 - FIRST, err)))
             break;
     }
     return finish(remote, list, err);
@@ -265,11 +403,11 @@ static enum tare_code read_ahead(struct tare_remote *remote, struct tare_error *
     for (size_t i = 0; i < remote->tree.n && room; i++) {
         const struct tare_hub_file *file = &remote->tree.files[i];
         if (file == remote->index && file->size <= INDEX_MOST)
-            room = push(&list, ask(remote, file, 0, file->size, NULL, err));
+            room = push(&list, ask(remote, file, 0, file->size, err));
         else if (remote->wanted[i] && is_config(file->path) && file->size <= SMALL)
-            room = push(&list, ask(remote, file, 0, file->size, NULL, err));
+            room = push(&list, ask(remote, file, 0, file->size, err));
         else if (may_be_shard(remote, file))
-            room = push(&list, ask(remote, file, 0, file->size < FIRST ? file->size : FIRST, NULL, err));
+            room = push(&list, ask(remote, file, 0, file->size < FIRST ? file->size : FIRST, err));
     }
     const enum tare_code code = finish(remote, list, err);
     return room ? code : tare_fail_memory(err);
@@ -308,6 +446,11 @@ enum tare_code tare_remote_open(struct tare_remote **out, const struct tare_hub 
         free(remote);
         return tare_fail_memory(err);
     }
+    if (pthread_cond_init(&remote->moved, NULL)) {
+        pthread_mutex_destroy(&remote->lock);
+        free(remote);
+        return tare_fail_memory(err);
+    }
     remote->hub = hub;
     remote->name = name;
     enum tare_code code = tare_http_open(&remote->http, hub, err);
@@ -335,6 +478,7 @@ void tare_remote_free(struct tare_remote *remote)
     free(remote->wanted);
     tare_http_free(remote->http);
     tare_hub_tree_release(&remote->tree);
+    pthread_cond_destroy(&remote->moved);
     pthread_mutex_destroy(&remote->lock);
     free(remote);
 }
@@ -364,7 +508,7 @@ struct tare_remote_account tare_remote_account(struct tare_remote *remote)
             continue;
         account.files++;
         account.bytes += file->size;
-        if (tare_ends_with(file->path, ".safetensors") || tare_ends_with(file->path, ".gguf"))
+        if (is_weights(file))
             account.weights += file->size;
     }
     return account;

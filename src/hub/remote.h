@@ -32,7 +32,13 @@ const struct tare_hub_file *tare_remote_file(const struct tare_remote *remote, s
 const char *tare_remote_gguf(const struct tare_remote *remote);
 struct tare_remote_account tare_remote_account(struct tare_remote *remote);
 
-/* Reads a range, which must lie within the file. Any thread; one at a time reads, the others wait. */
+/* Is it one of weights that has a sha256, which whoever reads it in a stream checks? */
+bool tare_remote_is_hashed(const struct tare_hub_file *file);
+/* From now on nothing of such files is kept, and others are read whole and checked here. False: one of those is too
+ * large for that. Before any other thread reads. */
+bool tare_remote_stream(struct tare_remote *remote);
+
+/* Reads a range, which must lie within the file. Any thread; as many at once as the hub's connections. */
 enum tare_code tare_remote_read(struct tare_remote *remote, const char *path, uint64_t offset, void *bytes,
                                 size_t length, struct tare_error *err);
 

@@ -329,6 +329,11 @@ void tare_http_step(struct tare_http *http, int milliseconds)
         curl_multi_poll(http->multi, NULL, 0, milliseconds, NULL);
 }
 
+void tare_http_wake(struct tare_http *http)
+{
+    curl_multi_wakeup(http->multi);
+}
+
 size_t tare_http_pending(const struct tare_http *http)
 {
     return http->pending;

@@ -73,6 +73,8 @@ enum tare_code tare_http_add(struct tare_http *http, struct tare_request *reques
 void tare_http_drop(struct tare_http *http, struct tare_request *request);
 /* Does what can be done, and waits for more, `milliseconds` at most. */
 void tare_http_step(struct tare_http *http, int milliseconds);
+/* Ends a tare_http_step() that waits, at once. Any thread. */
+void tare_http_wake(struct tare_http *http);
 /* Requests that are not done. */
 size_t tare_http_pending(const struct tare_http *http);
 /* Has any server answered anything? */

@@ -38,6 +38,11 @@ void tare_http_step(struct tare_http *http, int milliseconds)
     (void)milliseconds;
 }
 
+void tare_http_wake(struct tare_http *http)
+{
+    (void)http;
+}
+
 size_t tare_http_pending(const struct tare_http *http)
 {
     (void)http;

@@ -35,6 +35,32 @@ static inline __m256 dense(enum tare_storage storage, const unsigned char *row, 
                                      : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
 }
 
+/* Eight columns of e4m3 from i on, times 2^-8: with a bit more of exponent they are float16, but for NaN. */
+static inline __m256 e4m3(const unsigned char *row, int64_t i)
+{
+    const __m128i wide = _mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)(const void *)(row + i)));
+    return _mm256_cvtph_ps(_mm_and_si128(_mm_slli_epi16(wide, 7), _mm_set1_epi16((short)0xbf80)));
+}
+
+/* Adds the products of the columns [start, whole) of R rows to sum[r]. */
+INLINE void dot_columns(enum tare_storage storage, int R, const struct tare_matrix *m, int64_t row, int64_t start,
+                        int64_t whole, const float *x, __m256 sum[4])
+{
+    for (int64_t i = start; storage != TARE_STORE_E4M3 && i < whole; i += 8)
+        for (int r = 0; r < R; r++)
+            sum[r] = _mm256_fmadd_ps(dense(storage, row_of(m, row + r), i), _mm256_loadu_ps(x + i), sum[r]);
+    for (int64_t i = start, next; storage == TARE_STORE_E4M3 && i < whole; i = next) {
+        __m256 scale[4];
+        next = e4m3_end(m, i, whole);
+        for (int r = 0; r < R; r++)
+            scale[r] = _mm256_set1_ps(e4m3_scale(m, row + r, i));
+        for (int64_t k = i; k < next; k += 8)
+            for (int r = 0; r < R; r++)
+                sum[r] = _mm256_fmadd_ps(_mm256_mul_ps(scale[r], e4m3(row_of(m, row + r), k)), _mm256_loadu_ps(x + k),
+                                         sum[r]);
+    }
+}
+
 INLINE void dot_part(enum tare_storage storage, int R, const struct tare_matrix *m, int64_t row, int64_t start,
                      int64_t end, const float *x, float *y)
 {
@@ -42,9 +68,7 @@ INLINE void dot_part(enum tare_storage storage, int R, const struct tare_matrix 
     __m256 sum[4];
     for (int r = 0; r < R; r++)
         sum[r] = _mm256_setzero_ps();
-    for (int64_t i = start; i < whole; i += 8)
-        for (int r = 0; r < R; r++)
-            sum[r] = _mm256_fmadd_ps(dense(storage, row_of(m, row + r), i), _mm256_loadu_ps(x + i), sum[r]);
+    dot_columns(storage, R, m, row, start, whole, x, sum);
     for (int r = 0; r < R; r++) {
         float rest[8] = {0}, last = 0;
         if (whole < end)
@@ -63,6 +87,19 @@ INLINE void unpack_dense(enum tare_storage storage, const struct tare_matrix *m,
         _mm256_storeu_ps(dst + i, dense(storage, row_of(m, row), start + i));
     if (i < n)
         tare_kernels_scalar.unpack[storage](m, row, start + i, n - i, dst + i);
+}
+
+static void unpack_e4m3(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
+{
+    for (int64_t i = start, next; i < start + n; i = next) {
+        const __m256 scale = _mm256_set1_ps(e4m3_scale(m, row, i));
+        int64_t k = i;
+        next = e4m3_end(m, i, start + n);
+        for (; k + 8 <= next; k += 8)
+            _mm256_storeu_ps(dst + k - start, _mm256_mul_ps(scale, e4m3(row_of(m, row), k)));
+        if (k < next)
+            tare_kernels_scalar.unpack[TARE_STORE_E4M3](m, row, k, next - k, dst + k - start);
+    }
 }
 
 /* Multiplies R rows by T tokens, with R * T sums in registers; R and T are constants where this is called, so the loops

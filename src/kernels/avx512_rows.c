@@ -24,6 +24,32 @@ static inline __m512 dense(enum tare_storage storage, const unsigned char *row, 
                                      : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
 
+/* Sixteen columns of e4m3 from i on, times 2^-8: with a bit more of exponent they are float16, but for NaN. */
+static inline __m512 e4m3(const unsigned char *row, int64_t i, __mmask16 mask)
+{
+    const __m256i wide = _mm256_cvtepi8_epi16(_mm_maskz_loadu_epi8(mask, row + i));
+    return _mm512_cvtph_ps(_mm256_and_si256(_mm256_slli_epi16(wide, 7), _mm256_set1_epi16((short)0xbf80)));
+}
+
+/* Adds the products of the columns [start, whole) of R rows to sum[r]. */
+INLINE void dot_columns(enum tare_storage storage, int R, const struct tare_matrix *m, int64_t row, int64_t start,
+                        int64_t whole, const float *x, __m512 sum[4])
+{
+    for (int64_t i = start; storage != TARE_STORE_E4M3 && i < whole; i += 16)
+        for (int r = 0; r < R; r++)
+            sum[r] = _mm512_fmadd_ps(dense(storage, row_of(m, row + r), i, 0xffff), _mm512_loadu_ps(x + i), sum[r]);
+    for (int64_t i = start, next; storage == TARE_STORE_E4M3 && i < whole; i = next) {
+        __m512 scale[4];
+        next = e4m3_end(m, i, whole);
+        for (int r = 0; r < R; r++)
+            scale[r] = _mm512_set1_ps(e4m3_scale(m, row + r, i));
+        for (int64_t k = i; k < next; k += 16)
+            for (int r = 0; r < R; r++)
+                sum[r] = _mm512_fmadd_ps(_mm512_mul_ps(scale[r], e4m3(row_of(m, row + r), k, 0xffff)),
+                                         _mm512_loadu_ps(x + k), sum[r]);
+    }
+}
+
 INLINE void dot_part(enum tare_storage storage, int R, const struct tare_matrix *m, int64_t row, int64_t start,
                      int64_t end, const float *x, float *y)
 {
@@ -31,9 +57,7 @@ INLINE void dot_part(enum tare_storage storage, int R, const struct tare_matrix 
     __m512 sum[4];
     for (int r = 0; r < R; r++)
         sum[r] = _mm512_setzero_ps();
-    for (int64_t i = start; i < whole; i += 16)
-        for (int r = 0; r < R; r++)
-            sum[r] = _mm512_fmadd_ps(dense(storage, row_of(m, row + r), i, 0xffff), _mm512_loadu_ps(x + i), sum[r]);
+    dot_columns(storage, R, m, row, start, whole, x, sum);
     for (int r = 0; r < R; r++) {
         float rest[16] = {0}, last = 0;
         if (whole < end)
@@ -49,6 +73,17 @@ INLINE void unpack_dense(enum tare_storage storage, const struct tare_matrix *m,
 {
     for (int64_t i = 0; i < n; i += 16)
         _mm512_mask_storeu_ps(dst + i, tail(n - i), dense(storage, row_of(m, row), start + i, tail(n - i)));
+}
+
+static void unpack_e4m3(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
+{
+    const unsigned char *data = row_of(m, row);
+    for (int64_t i = start, next; i < start + n; i = next) {
+        const __m512 scale = _mm512_set1_ps(e4m3_scale(m, row, i));
+        next = e4m3_end(m, i, start + n);
+        for (int64_t k = i; k < next; k += 16)
+            _mm512_mask_storeu_ps(dst + k - start, tail(next - k), _mm512_mul_ps(scale, e4m3(data, k, tail(next - k))));
+    }
 }
 
 /* Multiplies R rows by T tokens, with R * T sums in registers; R and T are constants where this is called, so the loops

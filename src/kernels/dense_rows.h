@@ -14,6 +14,19 @@ static inline const unsigned char *row_of(const struct tare_matrix *m, int64_t r
     return m->data + (size_t)row * m->stride;
 }
 
+/* Of E4M3: where the columns from i on end that have one scale; and that scale, as a factor of float16 (see e4m3()).
+ * 2^8 times a scale is exact, unless it is beyond 2^119, where so are the weights. */
+static inline int64_t e4m3_end(const struct tare_matrix *m, int64_t i, int64_t end)
+{
+    const int64_t next = (i / m->group + 1) * m->group;
+    return next < end ? next : end;
+}
+
+static inline float e4m3_scale(const struct tare_matrix *m, int64_t row, int64_t i)
+{
+    return m->scale[row * m->groups + i / m->group] * 256;
+}
+
 /* sum_i w[i] x[i] over the columns [start, k), which fill no register. */
 static float leftover(const float *w, const float *x, int64_t start, int64_t k)
 {

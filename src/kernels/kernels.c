@@ -1,23 +1,50 @@
 /* SPDX-License-Identifier: MIT
  * kernels.c - picks a set of kernels when the program runs, and knows the layout of packed rows. */
+#if defined(__x86_64__) && defined(__linux__)
+#define _GNU_SOURCE /* syscall() */
+#endif
 #include "kernels/kernels.h"
 
 #include <string.h>
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "kernels/tiles.h"
 
-enum set { SET_SCALAR, SET_AVX2, SET_AVX512, SET_NEON, SETS };
-static const char *const set_names[SETS] = {"scalar", "avx2", "avx512", "neon"};
+enum set { SET_SCALAR, SET_AVX2, SET_AVX512, SET_AMX, SET_NEON, SETS };
+static const char *const set_names[SETS] = {"scalar", "avx2", "avx512", "amx", "neon"};
 
 #if defined(__x86_64__)
+#if defined(__linux__)
+/* Tile registers have a state of 8 KiB, so Linux keeps them from processes that have not asked for them (5.16 and
+ * later). Whoever asks again gets the same answer. */
+static bool may_use_tiles(void)
+{
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18, AMX_TILE = 1 << 24, AMX_INT8 = 1 << 25 };
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & AMX_TILE) && (d & AMX_INT8) &&
+           !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA);
+}
+#else
+static bool may_use_tiles(void)
+{
+    return false;
+}
+#endif
+
 static bool has(enum set set)
 {
     __builtin_cpu_init();
     /* Every CPU with AVX2 has F16C, which clang 14 has no name for here. */
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (set == SET_AMX)
+        return has(SET_AVX512) && may_use_tiles();
     if (set == SET_AVX512)
         return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
@@ -40,6 +67,8 @@ static void fill(struct tare_kernels *kernels, enum set set)
         tare_kernels_cache_avx512(kernels);
         tare_kernels_halves_avx512(kernels);
     }
+    if (set == SET_AMX)
+        tare_kernels_amx_tiles(kernels);
 }
 #elif defined(__aarch64__) && (defined(__linux__) || defined(__APPLE__))
 #if defined(__APPLE__)

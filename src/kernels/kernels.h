@@ -17,10 +17,15 @@ enum tare_storage {
     TARE_STORE_F32,
     TARE_STORE_F16,
     TARE_STORE_BF16,
-    TARE_STORE_Q4, /* packed by rows: what cannot be tiled */
+    TARE_STORE_E4M3, /* by rows: floats of one byte (base/small_float.h), with scales */
+    TARE_STORE_Q4,   /* packed by rows: what cannot be tiled */
     TARE_STORE_Q8,
     TARE_STORE_T4, /* packed by tiles of rows: what is run fast */
     TARE_STORE_T8,
+    TARE_STORE_T2,
+    TARE_STORE_T3,
+    TARE_STORE_T5,
+    TARE_STORE_T6,
     TARE_STORES
 };
 
@@ -32,6 +37,9 @@ enum tare_storage {
  *
  *   Q8  one byte a column
  *
+ *   E4M3  one byte a column, w = scale * value. Groups are multiples of 16 columns, or all of them. A group with a
+ *         NaN among its weights has the scale NaN.
+ *
  * By tiles (kernels/tiles.h): 16 rows together, `stride` bytes a tile, aligned to 64 bytes. Everything of a tile lies
  * in the order in which it is used, so that a product reads one stream.
  */
@@ -40,7 +48,7 @@ struct tare_matrix {
     int64_t rows, in;
     const unsigned char *data;
     size_t stride;
-    const float *scale, *offset; /* (rows, groups); NULL unless Q4, Q8 */
+    const float *scale, *offset; /* (rows, groups); NULL unless Q4, Q8, E4M3 (which has no offset) */
     int64_t group, groups;
     /* Tiles only: how scales and offsets are stored. */
     enum { TARE_SCALES_F32, TARE_SCALES_F16, TARE_SCALES_BF16 } scales;
@@ -51,6 +59,17 @@ struct tare_matrix {
     bool wide;
     /* Tiles only: column i is multiplied by x[order[i]]. NULL: by x[i]. */
     const int32_t *order;
+    /* Tiles only: groups by the supergroup of `super` columns, whose scale and offset stand in its header; each group
+     * has a factor of one byte, and its scale is scale * factor. With zeros, all its groups have the same zero;
+     * otherwise a group has a second byte, unsigned, and its offset is offset * byte. 0: no supergroups. */
+    int64_t super;
+    enum tare_factors { TARE_FACTORS_NONE, TARE_FACTORS_I8, TARE_FACTORS_E4M3, TARE_FACTORS_E8M0 } factors;
+    /* T4 with zeros only: the codes stand for any 16 floats, w = scale * levels[c], and 256 * table[c] + low[c] comes
+     * close: levels[c] ~ unit * (256 * table[c] + low[c] - zero). tiles() reckons with the tables and leaves out
+     * `unit`, which the caller multiplies the sums by; all else reads levels. NULL: table alone is exact. */
+    const float *levels;
+    const uint8_t *low;
+    float unit;
 };
 
 #define TARE_Q4_BLOCK 128 /* columns */
@@ -98,6 +117,21 @@ struct tare_activations {
 };
 /* Replaces the sum of each group's first block by the sum of the whole group, which is what tiles() reads. */
 void tare_activations_group(const struct tare_activations *x, int64_t token, int64_t group);
+/*
+ * Activations of 12 bits, for matrices with groups of 32, 64 or 128 columns, one scale a group: x[i] ~ scale * c, where
+ * c = 16 * high + low is at most TARE_WIDE_MOST in size and low lies in [-8, 7]. The parts lie in units of 64 bytes: for
+ * groups of 32, a unit has the group's high parts, then its low ones; otherwise units of the high parts of 64 columns
+ * and of their low parts take turns. The units of the same columns lie together: (in / 32, tokens, 64). Tile registers
+ * are read by 16 tokens, so up to TARE_WIDE_PAST bytes past the units. sum is scale times the sum of the group's c. A
+ * group with a NaN or an infinity has the scale NaN.
+ */
+#define TARE_WIDE_MOST 2039
+#define TARE_WIDE_PAST 1024
+struct tare_wide {
+    int8_t *q;
+    float *scale, *sum; /* (groups, tokens) */
+    int64_t in, tokens;
+};
 #define TARE_TILE_ROWS 16
 #define TARE_TILE_TOKENS 8 /* the most tokens that one call takes */
 
@@ -139,8 +173,19 @@ struct tare_queries {
     int64_t ld;
 };
 
+/* Of sets that multiply tiles of tokens by instructions of their own; all NULL in others. */
+struct tare_wide_kernels {
+    bool (*takes)(const struct tare_matrix *m); /* does the set multiply m so? Then one token of it too. */
+    void (*quantize)(const float *x, const struct tare_matrix *m, const struct tare_wide *to, int64_t token);
+    /* As tiles() below, for tokens [first, first + tokens) of x.
+     *   work   TARE_PANEL_FLOATS floats */
+    void (*tiles)(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_wide *x, int64_t first,
+                  int64_t tokens, float *y, int64_t ldy, float *work);
+};
+
 struct tare_kernels {
     const char *name;
+    struct tare_wide_kernels wide;
     bool exact; /* activations stay float32 */
     /* Quantizes one row of n floats (a multiple of 16) into row `token` of to. order is that of struct tare_matrix. */
     void (*quantize)(const float *x, const int32_t *order, int64_t n, const struct tare_activations *to, int64_t token);
@@ -148,6 +193,8 @@ struct tare_kernels {
      * y[t * ldy + r] = sum_i w[row][i] * x[first + t][i] for the rows of tiles [tile, tile + n) that the matrix has, r
      * counted from the first of them; tokens is at most TARE_TILE_TOKENS. Sums are integers within a block of columns
      * and float32 between blocks. Each row and token gets the same bits, whatever is computed beside it. Of a group:
+     *
+     * A set need not know all matrices: it keeps the entry that it found, and hands over to it what it cannot compute.
      *
      *   g = sum over its blocks of scale[b] * (code . q[b]),   v = sum[its first block]
      *   with zeros:      y = y + s * (g - z * v)
@@ -207,6 +254,7 @@ void tare_kernels_avx2(struct tare_kernels *kernels);
 void tare_kernels_avx2_tiles(struct tare_kernels *kernels);
 void tare_kernels_avx512(struct tare_kernels *kernels);
 void tare_kernels_avx512_tiles(struct tare_kernels *kernels); /* needs VNNI too */
+void tare_kernels_amx_tiles(struct tare_kernels *kernels);    /* needs AVX-512 with VNNI too */
 void tare_kernels_neon(struct tare_kernels *kernels);
 void tare_kernels_neon_tiles(struct tare_kernels *kernels);
 void tare_kernels_cache_avx2(struct tare_kernels *kernels);
@@ -217,7 +265,7 @@ void tare_kernels_halves_avx512(struct tare_kernels *kernels);
 void tare_kernels_halves_neon(struct tare_kernels *kernels);
 
 /*
- * Fills in the set called `name` ("scalar", "avx2", "avx512", "neon"), or with NULL the best set of this CPU. Returns
+ * Fills in the set called `name` ("scalar", "avx2", "avx512", "amx", "neon"), or with NULL the best set of this CPU. Returns
  * false when the CPU lacks the set or there is none of that name.
  */
 bool tare_kernels_pick(struct tare_kernels *kernels, const char *name);
@@ -248,6 +296,7 @@ struct tare_product {
     int64_t first;
     struct tare_input {
         struct tare_activations quantized;
+        struct tare_wide wide;
         const float *exact; /* (tokens, ldx) */
         int64_t ldx;
         bool ready; /* the product before has the same input, which is shared */

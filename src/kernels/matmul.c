@@ -9,6 +9,7 @@
 
 #include "base/pool.h"
 
+#define WIDE_TILES 4     /* of rows, of a task for tiles of tokens: enough to use a token's activations several times */
 #define TASK_BYTES 65536 /* of weights for a few tokens: enough to pay for handing it out, small enough to balance */
 
 struct job {
@@ -23,12 +24,19 @@ static bool is_tiled(const struct tare_matrix *m)
     return m->storage >= TARE_STORE_T4;
 }
 
+/* Tells whether a set multiplies by tiles of tokens. It depends on the matrix alone: one token gets the same bits as
+ * many. */
+static bool is_wide(const struct tare_kernels *kernels, const struct tare_matrix *m)
+{
+    return !kernels->exact && kernels->wide.takes && is_tiled(m) && kernels->wide.takes(m);
+}
+
 /* Tells whether one token is multiplied row by row, by dot(). A token alone must get the same bits as among others. The
  * vector sets leave dot() of packed rows to the scalar set, whose order of additions is not that of their panel(): they
  * unpack such rows for one token too. */
 static bool by_dots(const struct tare_product *p)
 {
-    return p->tokens == 1 && p->matrix.storage < TARE_STORE_Q4;
+    return p->tokens == 1 && p->matrix.storage < TARE_STORE_Q4; /* E4M3 too */
 }
 
 static void add_bias(const struct tare_product *p, int64_t row, int64_t rows)
@@ -50,6 +58,20 @@ static void many_tokens(const struct tare_kernels *kernels, const struct tare_pr
     }
 }
 
+/* The rows of tiles [tile, tile + n) that the matrix has. */
+static int64_t tile_rows(const struct tare_matrix *m, int64_t tile, int64_t n)
+{
+    const int64_t left = m->rows - tile * TARE_TILE_ROWS;
+    return left < n * TARE_TILE_ROWS ? left : n * TARE_TILE_ROWS;
+}
+
+static void multiply(float *y, int64_t ldy, int tokens, int64_t rows, float factor)
+{
+    for (int t = 0; t < tokens; t++)
+        for (int64_t r = 0; r < rows; r++)
+            y[t * ldy + r] *= factor;
+}
+
 static void many_tiles(const struct tare_kernels *kernels, const struct tare_product *p, int64_t tile, int64_t n)
 {
     const struct tare_matrix *m = &p->matrix;
@@ -61,12 +83,16 @@ static void many_tiles(const struct tare_kernels *kernels, const struct tare_pro
                                              p->ldy);
         else
             kernels->tiles[m->storage](m, tile, n, &p->input.quantized, t, tokens, y, p->ldy);
+        if (m->levels && !kernels->exact)
+            multiply(y, p->ldy, tokens, tile_rows(m, tile, n), m->unit);
     }
 }
 
 /* Returns how many rows one task takes; of tiles a multiple of TARE_TILE_ROWS. */
-static int64_t rows_a_task(const struct tare_product *p)
+static int64_t rows_a_task(const struct tare_kernels *kernels, const struct tare_product *p)
 {
+    if (p->tokens > 1 && is_wide(kernels, &p->matrix))
+        return WIDE_TILES * TARE_TILE_ROWS;
     const size_t stride = p->matrix.stride ? p->matrix.stride : 1;
     const int64_t fit = (int64_t)(TASK_BYTES / stride);
     if (is_tiled(&p->matrix))
@@ -93,9 +119,12 @@ static void task(void *user, size_t i, int worker)
     const struct job *j = user;
     const struct tare_product *p = product_of(j, (int64_t)i);
     const struct tare_matrix *m = &p->matrix;
-    const int64_t most = rows_a_task(p), row = ((int64_t)i - p->first) * most;
+    const int64_t most = rows_a_task(j->kernels, p), row = ((int64_t)i - p->first) * most;
     const int64_t rows = m->rows - row < most ? m->rows - row : most;
-    if (is_tiled(m))
+    if (is_wide(j->kernels, m))
+        j->kernels->wide.tiles(m, row / TARE_TILE_ROWS, (rows + TARE_TILE_ROWS - 1) / TARE_TILE_ROWS, &p->input.wide, 0,
+                               p->tokens, p->y + row, p->ldy, j->work ? j->work[worker] : NULL);
+    else if (is_tiled(m))
         many_tiles(j->kernels, p, row / TARE_TILE_ROWS, (rows + TARE_TILE_ROWS - 1) / TARE_TILE_ROWS);
     else if (by_dots(p))
         j->kernels->dot[m->storage](m, row, rows, p->x, p->y + row);
@@ -106,7 +135,8 @@ static void task(void *user, size_t i, int worker)
 
 size_t tare_matmul_scratch(int64_t in, int64_t tokens)
 {
-    return (size_t)tokens * (size_t)in * sizeof(float) + 64; /* for exact inputs; quantized ones take a third of that */
+    /* for exact inputs; quantized ones take at most 2.25 bytes a column, and what is read past them */
+    return (size_t)tokens * (size_t)in * sizeof(float) + TARE_WIDE_PAST + 64;
 }
 
 static size_t input_bytes(const struct tare_kernels *kernels, const struct tare_product *p, int64_t tokens)
@@ -114,15 +144,17 @@ static size_t input_bytes(const struct tare_kernels *kernels, const struct tare_
     const size_t in = (size_t)p->matrix.in, blocks = in / TARE_ACTIVATION_BLOCK;
     if (!is_tiled(&p->matrix) || (kernels->exact && !p->matrix.order))
         return 0;
+    if (is_wide(kernels, &p->matrix))
+        return ((size_t)tokens * 2 * (in + (size_t)p->matrix.groups * sizeof(float)) + TARE_WIDE_PAST + 63) / 64 * 64;
     const size_t bytes = (size_t)tokens * (kernels->exact ? in * sizeof(float) : in + 2 * blocks * sizeof(float));
     return (bytes + 63) / 64 * 64;
 }
 
-static bool same_input(const struct tare_product *a, const struct tare_product *b)
+static bool same_input(const struct tare_kernels *kernels, const struct tare_product *a, const struct tare_product *b)
 {
     return a->x == b->x && a->ldx == b->ldx && a->tokens == b->tokens && a->matrix.in == b->matrix.in &&
            a->matrix.order == b->matrix.order && a->matrix.group == b->matrix.group &&
-           is_tiled(&a->matrix) == is_tiled(&b->matrix);
+           is_tiled(&a->matrix) == is_tiled(&b->matrix) && is_wide(kernels, &a->matrix) == is_wide(kernels, &b->matrix);
 }
 
 /* Assigns memory to a product's input, or shares that of the product before where it is the same. Returns the bytes
@@ -131,7 +163,7 @@ static size_t lay_input(const struct tare_kernels *kernels, struct tare_product 
                         unsigned char *memory)
 {
     const size_t in = (size_t)p->matrix.in, n = (size_t)p->tokens, bytes = input_bytes(kernels, p, p->tokens);
-    p->input.ready = before && same_input(p, before);
+    p->input.ready = before && same_input(kernels, p, before);
     if (p->input.ready) {
         p->input = before->input;
         p->input.ready = true;
@@ -143,6 +175,10 @@ static size_t lay_input(const struct tare_kernels *kernels, struct tare_product 
     p->input.quantized.in = p->matrix.in;
     p->input.quantized.scale = (float *)(void *)(memory + n * in);
     p->input.quantized.sum = p->input.quantized.scale + n * (in / TARE_ACTIVATION_BLOCK);
+    /* the units, what may be read past them, then scales and sums */
+    float *wide = (float *)(void *)(memory + 2 * n * in + TARE_WIDE_PAST);
+    p->input.wide =
+        (struct tare_wide){(int8_t *)memory, wide, wide + n * (size_t)p->matrix.groups, p->matrix.in, p->tokens};
     return bytes;
 }
 
@@ -159,6 +195,10 @@ static void prepare_token(void *user, size_t i, int worker)
     const float *x = p->x + t * p->ldx;
     if (p->input.ready || !input_bytes(j->kernels, p, 1))
         return;
+    if (is_wide(j->kernels, m)) {
+        j->kernels->wide.quantize(x, m, &p->input.wide, t);
+        return;
+    }
     if (!j->kernels->exact) {
         j->kernels->quantize(x, m->order, m->in, &p->input.quantized, t);
         tare_activations_group(&p->input.quantized, t, m->group);
@@ -187,7 +227,7 @@ static void run_batch(const struct tare_kernels *kernels, struct tare_pool *pool
     struct job j = {kernels, products, n, work};
     int64_t tasks = 0;
     for (size_t i = 0; i < n; i++) {
-        const int64_t rows = rows_a_task(&products[i]);
+        const int64_t rows = rows_a_task(kernels, &products[i]);
         products[i].first = tasks;
         tasks += products[i].tokens > 0 ? (products[i].matrix.rows + rows - 1) / rows : 0;
     }

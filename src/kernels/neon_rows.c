@@ -99,11 +99,56 @@ static void panel(const float *w, int64_t ldw, int64_t rows, const float *x, int
         some_tokens(TARE_STORE_F32, 1, &p, rows, t);
 }
 
+/* Eight columns of e4m3, times 2^-8: with a bit more of exponent they are float16, but for NaN. */
+TARE_INLINE struct tare_eight eight_e4m3(const unsigned char *at)
+{
+    const int16x8_t wide = vshlq_n_s16(vmovl_s8(vreinterpret_s8_u8(vld1_u8(at))), 7);
+    const float16x8_t half = vreinterpretq_f16_s16(vandq_s16(wide, vdupq_n_s16((int16_t)0xbf80)));
+    return (struct tare_eight){vcvt_f32_f16(vget_low_f16(half)), vcvt_f32_f16(vget_high_f16(half))};
+}
+
+static void unpack_e4m3(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
+{
+    const unsigned char *data = m->data + (size_t)row * m->stride;
+    for (int64_t i = start, end = start + n, next; i < end; i = next) {
+        const int64_t last = (i / m->group + 1) * m->group;
+        const float scale = m->scale[row * m->groups + i / m->group] * 256;
+        int64_t k = i;
+        next = last < end ? last : end;
+        for (; k + 8 <= next; k += 8) {
+            const struct tare_eight w = eight_e4m3(data + k);
+            vst1q_f32(dst + k - start, vmulq_n_f32(w.low, scale));
+            vst1q_f32(dst + k - start + 4, vmulq_n_f32(w.high, scale));
+        }
+        if (k < next)
+            tare_kernels_scalar.unpack[TARE_STORE_E4M3](m, row, k, next - k, dst + k - start);
+    }
+}
+
+/* Four rows at a time are expanded to float32 and then multiplied. */
+static void dot_expanded(const struct tare_matrix *m, int64_t row, int64_t rows, const float *x, float *y)
+{
+    float w[4 * TARE_PANEL_COLUMNS];
+    for (int64_t r = 0, some; r < rows; r += some) {
+        some = rows - r < 4 ? rows - r : 4;
+        for (int64_t start = 0; start < m->in; start += TARE_PANEL_COLUMNS) {
+            const int64_t n = m->in - start < TARE_PANEL_COLUMNS ? m->in - start : TARE_PANEL_COLUMNS;
+            for (int64_t k = 0; k < some; k++)
+                unpack_e4m3(m, row + r + k, start, n, w + k * TARE_PANEL_COLUMNS);
+            panel(w, TARE_PANEL_COLUMNS, some, x + start, m->in, 1, n, y + r, some, start > 0);
+        }
+    }
+}
+
 /* Takes as many columns at a time as panel() is given at once. */
 TARE_INLINE void dot_dense(enum tare_storage storage, const struct tare_matrix *m, int64_t row, int64_t rows,
                            const float *x, float *y)
 {
     const size_t item = storage == TARE_STORE_F32 ? 4 : 2;
+    if (storage == TARE_STORE_E4M3) {
+        dot_expanded(m, row, rows, x, y);
+        return;
+    }
     for (int64_t start = 0; start < m->in; start += TARE_PANEL_COLUMNS) {
         const int64_t n = m->in - start < TARE_PANEL_COLUMNS ? m->in - start : TARE_PANEL_COLUMNS;
         const struct product p = {.w = m->data + (size_t)row * m->stride + (size_t)start * item,

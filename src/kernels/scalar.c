@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/dtype.h"
+#include "base/small_float.h"
 #include "kernels/delta.h"
 #include "kernels/state_step.h"
 
@@ -62,6 +63,17 @@ static void unpack_bf16(const struct tare_matrix *m, int64_t row, int64_t start,
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
+}
+
+static void unpack_e4m3(const struct tare_matrix *m, int64_t row, int64_t start, int64_t n, float *dst)
+{
+    const unsigned char *data = m->data + (size_t)row * m->stride;
+    for (int64_t c = start, end = start + n, run; c < end; c += run, dst += run) {
+        const float scale = m->scale[row * m->groups + c / m->group];
+        run = least(end - c, m->group - c % m->group);
+        for (int64_t i = 0; i < run; i++)
+            dst[i] = scale * tare_from_e4m3(data[c + i]);
+    }
 }
 
 /* Goes through runs of columns that share a shift and a group. */
@@ -162,14 +174,19 @@ static void to_bfloat16(const float *x, int64_t n, void *to)
     tare_floats_put(to, TARE_BF16, x, n);
 }
 
+/* One function for all storages by tiles. */
+#define EACH_TILE(function)                                                                                            \
+    [TARE_STORE_T4] = (function), [TARE_STORE_T8] = (function), [TARE_STORE_T2] = (function),                          \
+    [TARE_STORE_T3] = (function), [TARE_STORE_T5] = (function), [TARE_STORE_T6] = (function)
+
 const struct tare_kernels tare_kernels_scalar = {
     .name = "scalar",
-    .dot = {dot_any, dot_any, dot_any, dot_any, dot_any, tare_scalar_dot_tile, tare_scalar_dot_tile},
-    .unpack = {unpack_f32, unpack_f16, unpack_bf16, unpack_q4, unpack_q8, tare_scalar_unpack_tile,
-               tare_scalar_unpack_tile},
+    .dot = {dot_any, dot_any, dot_any, dot_any, dot_any, dot_any, EACH_TILE(tare_scalar_dot_tile)},
+    .unpack = {unpack_f32, unpack_f16, unpack_bf16, unpack_e4m3, unpack_q4, unpack_q8,
+               EACH_TILE(tare_scalar_unpack_tile)},
     .quantize = tare_scalar_quantize,
-    .tiles = {[TARE_STORE_T4] = tare_scalar_tiles, [TARE_STORE_T8] = tare_scalar_tiles},
-    .tiles_exact = {[TARE_STORE_T4] = tare_scalar_tiles_exact, [TARE_STORE_T8] = tare_scalar_tiles_exact},
+    .tiles = {EACH_TILE(tare_scalar_tiles)},
+    .tiles_exact = {EACH_TILE(tare_scalar_tiles_exact)},
     .panel = panel,
     .cache_store = tare_scalar_cache_store,
     .cache_load = tare_scalar_cache_load,

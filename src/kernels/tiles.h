@@ -6,6 +6,17 @@
  *   T8  a step is 4 columns in 64 bytes: byte 4r + j is column j of row r
  * So 32 bits hold four neighbouring columns of one row, which is what the dot products of bytes sum (vpdpbusd,
  * vpmaddubsw, sdot); each of the 16 lanes of a register sums one row, and no sum ever crosses lanes.
+ *
+ * The other kinds go by blocks of 16 columns, whose codes are four registers of 64 bytes as those of T8: register k has
+ * columns 4k to 4k + 3. A block is made of one or two planes:
+ *   nibbles  128 bytes: two steps of T4, the lowest four bits of each code           (T5, T6)
+ *   pairs     64 bytes: bits 2k and 2k + 1 of byte b are two bits of byte b of register k, the next ones (T6), or the
+ *             lowest (T2, T3)
+ *   bits      32 bytes: bit b of the 64-bit word k is the highest bit of byte b of register k             (T3, T5)
+ *
+ * With supergroups, the tile is these one after another: 16 scales, 16 offsets, then for each group 16 factors (and 16
+ * factors of offsets, unless the matrix has zeros), all filled up to 64 bytes, then the codes of all groups. Groups of
+ * an odd number of blocks of T3 and T5, and supergroups, are filled up to 64 bytes.
  */
 #ifndef TARE_KERNELS_TILES_H
 #define TARE_KERNELS_TILES_H
@@ -23,18 +34,48 @@ static inline size_t tare_tile_scales(const struct tare_matrix *m) /* bytes of 1
 {
     return TARE_TILE_ROWS * (m->scales == TARE_SCALES_F32 ? 4u : 2u);
 }
-static inline int64_t tare_step_columns(const struct tare_matrix *m)
+static inline int64_t tare_step_columns(const struct tare_matrix *m) /* T4 and T8 */
 {
     return m->storage == TARE_STORE_T4 ? 8 : 4;
 }
-static inline size_t tare_tile_group(const struct tare_matrix *m) /* bytes of a group */
+static inline int tare_tile_bits(enum tare_storage storage)
 {
-    return 2 * tare_tile_scales(m) + (size_t)(m->group / tare_step_columns(m)) * TARE_STEP_BYTES;
+    static const unsigned char bits[TARE_STORES] = {
+        [TARE_STORE_T2] = 2, [TARE_STORE_T3] = 3, [TARE_STORE_T4] = 4,
+        [TARE_STORE_T5] = 5, [TARE_STORE_T6] = 6, [TARE_STORE_T8] = 8,
+    };
+    return bits[storage];
+}
+/* Bytes of a block: 16 columns of 16 rows. */
+static inline size_t tare_tile_block(enum tare_storage storage)
+{
+    return TARE_TILE_ROWS * TARE_ACTIVATION_BLOCK / 8 * (size_t)tare_tile_bits(storage);
+}
+/* Columns that share a header: those of a supergroup, or of a group. */
+static inline int64_t tare_tile_columns(const struct tare_matrix *m)
+{
+    return m->factors ? m->super : m->group;
+}
+/* Bytes of the factors of one group. */
+static inline size_t tare_tile_factors(const struct tare_matrix *m)
+{
+    return m->zeros ? TARE_TILE_ROWS : 2 * TARE_TILE_ROWS;
+}
+/* Bytes before the codes of a group, or of a supergroup. */
+static inline size_t tare_tile_header(const struct tare_matrix *m)
+{
+    const size_t factors = m->factors ? (size_t)(m->super / m->group) * tare_tile_factors(m) : 0;
+    return (2 * tare_tile_scales(m) + factors + 63) / 64 * 64;
+}
+static inline size_t tare_tile_group(const struct tare_matrix *m) /* bytes of a group, or of a supergroup */
+{
+    const int64_t blocks = tare_tile_columns(m) / TARE_ACTIVATION_BLOCK;
+    return tare_tile_header(m) + ((size_t)blocks * tare_tile_block(m->storage) + 63) / 64 * 64;
 }
 /* Bytes of a tile; a multiple of 64. */
 static inline size_t tare_tile_stride(const struct tare_matrix *m)
 {
-    return (size_t)m->groups * tare_tile_group(m);
+    return (size_t)(m->in / tare_tile_columns(m)) * tare_tile_group(m);
 }
 static inline int64_t tare_tile_count(const struct tare_matrix *m)
 {
@@ -53,15 +94,28 @@ static inline float tare_tile_number(const struct tare_matrix *m, const unsigned
     return m->scales == TARE_SCALES_F16 ? tare_from_float16(half) : tare_from_bfloat16(half);
 }
 
-/* Writes one row into the tiles that m describes: codes (in), below 16 or 256, and its scale and offset (groups). */
+/* Writes one row into the tiles that m describes: codes (in), below 2^bits, and its scale and offset (groups). With
+ * supergroups, these are theirs, and the rest comes by tare_tile_put_factors(). */
 void tare_tile_put(const struct tare_matrix *m, unsigned char *data, int64_t row, const uint8_t *codes,
                    const float *scale, const float *offset);
+/* Writes the factors (groups) of a row, and those of its offsets, which are not read with zeros. */
+void tare_tile_put_factors(const struct tare_matrix *m, unsigned char *data, int64_t row, const uint8_t *factor,
+                           const uint8_t *least);
+/* What a factor stands for. */
+float tare_tile_factor(enum tare_factors factors, uint8_t byte);
 
 /* Returns the factor that turns a block's activations into codes, given their largest absolute value. It is 0, and so
  * are all codes, where it would be infinite and where most is 0. */
 static inline float tare_activation_inverse(float most)
 {
     const float inverse = most > 0 ? 127 / most : 0;
+    return inverse <= FLT_MAX ? inverse : 0;
+}
+
+/* The same for the codes of struct tare_wide. */
+static inline float tare_wide_inverse(float most)
+{
+    const float inverse = most > 0 ? TARE_WIDE_MOST / most : 0;
     return inverse <= FLT_MAX ? inverse : 0;
 }
 

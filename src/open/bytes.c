@@ -9,6 +9,7 @@
 
 #include "base/sized.h"
 #include "open/mapping.h"
+#include "open/witness.h"
 
 /* ---- the host ------------------------------------------------------------------------------------------------ */
 
@@ -60,9 +61,13 @@ enum tare_code tare_door_open(struct tare_door *door, const struct tare_host *ho
     if (!code)
         code = copy_files(door, err);
     if (!code)
+        code = tare_witnesses_open(&door->witnesses, &door->host, door->files, err);
+    if (!code)
         code = make_lock(door, err);
-    if (code)
+    if (code) {
+        tare_witnesses_free(door->witnesses, door->host.n_files);
         free(door->files);
+    }
     return code;
 }
 
@@ -70,7 +75,15 @@ void tare_door_release(struct tare_door *door)
 {
     pthread_cond_destroy(&door->left);
     pthread_mutex_destroy(&door->lock);
+    tare_witnesses_free(door->witnesses, door->host.n_files);
     free(door->files);
+}
+
+struct tare_witness *tare_door_witness(const struct tare_door *door, const char *name)
+{
+    const struct tare_host_file *file = door->witnesses ? tare_door_find(door, name) : NULL;
+    struct tare_witness *witness = file ? &door->witnesses[file - door->files] : NULL;
+    return witness && witness->sha256 ? witness : NULL;
 }
 
 /* What the host said, made whole: a code that is one, a place, a sentence. */
@@ -112,6 +125,14 @@ enum tare_code tare_bytes_open(struct tare_bytes *bytes, const char *path, const
 
 enum tare_code tare_bytes_read(const struct tare_bytes *bytes, void *to, size_t n, uint64_t offset,
                                struct tare_error *err)
+{
+    const bool inside = offset <= bytes->size && n <= bytes->size - offset;
+    return bytes->witness && inside ? tare_witness_read(bytes, to, n, offset, err)
+                                    : tare_bytes_ask(bytes, to, n, offset, err);
+}
+
+enum tare_code tare_bytes_ask(const struct tare_bytes *bytes, void *to, size_t n, uint64_t offset,
+                              struct tare_error *err)
 {
     if (offset > bytes->size || n > bytes->size - offset)
         return tare_fail(err, TARE_E_IO, bytes->name, "bytes %" PRIu64 " to %" PRIu64 " were asked for of %" PRIu64,

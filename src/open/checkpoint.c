@@ -290,6 +290,7 @@ enum tare_code tare_checkpoint_bytes(const struct tare_checkpoint *checkpoint, c
     const struct tare_host_file *file = checkpoint->door ? tare_door_find(checkpoint->door, name) : NULL;
     if (file) {
         *bytes = (struct tare_bytes){.name = file->name, .size = file->bytes, .door = checkpoint->door, .fd = -1};
+        bytes->witness = tare_door_witness(checkpoint->door, file->name);
         return TARE_OK;
     }
     for (size_t i = 0; i < checkpoint->n_memory; i++)

@@ -52,7 +52,7 @@ void tare_checkpoint_close(struct tare_checkpoint *checkpoint)
 void tare_checkpoint_keep(struct tare_checkpoint *checkpoint, bool largest)
 {
     uint64_t most = 0;
-    if (!checkpoint->door)
+    if (!checkpoint->door || checkpoint->door->witnesses) /* where hashes are known, all is used as it goes by */
         return;
     for (size_t i = 0; i < checkpoint->n_tensors && largest; i++)
         if (checkpoint->tensors[i].size > most)
@@ -184,7 +184,9 @@ enum tare_code tare_holds_add(struct tare_holds *holds, struct tare_checkpoint *
         return code;
     const struct tare_held held = {checkpoint->files[tensor->file].window, tensor->offset + begin,
                                    tensor->offset + end};
-    code = tare_window_hold(held.window, held.begin, held.end, tensor->offset + tensor->size, err);
+    const struct tare_bytes *bytes = tare_window_bytes(held.window);
+    const uint64_t next = bytes->witness ? bytes->size : tensor->offset + tensor->size; /* tiles come in file order */
+    code = tare_window_hold(held.window, held.begin, held.end, next, err);
     if (!code)
         holds->list[holds->n++] = held;
     return code;

@@ -12,6 +12,7 @@
 #include "base/small_float.h"
 #include "packing/fault.h"
 #include "packing/mlx/to_mlx.h"
+#include "packing/to_tiles.h"
 
 /* Bits of a code in a mode of small floats. */
 static int code_bits(enum tare_mlx_mode mode)
@@ -152,6 +153,26 @@ void tare_micro_decode(const struct tare_module *module, const void *const part[
                 e4m3 ? tare_from_e4m3(from[g / repeat]) * factor : tare_from_e8m0(from[g / repeat]);
     }
 }
+
+static void factored_rows(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                          int64_t rows, struct tare_factored *to)
+{
+    const int64_t in = tare_module_columns(module), groups = tare_module_groups(module), bytes = in * module->bits / 8;
+    const int64_t repeat = module->block[1] / module->group_size;
+    const bool e4m3 = module->packing->mode == TARE_MLX_NVFP4;
+    tare_mlx_unpack((const unsigned char *)part[TARE_PART_WEIGHT] + row * bytes, module->bits, rows * in, to->code);
+    for (int64_t r = 0; r < rows; r++) {
+        const uint8_t *from = scales_of(module, part, row + r);
+        to->scale[r] = e4m3 && part[TARE_PART_GLOBAL] && module->packing->global
+                           ? module->packing->global(module, part, row + r) / TARE_NVFP4_LARGEST
+                           : 1.0f;
+        for (int64_t g = 0; g < groups; g++)
+            to->factor[r * groups + g] = from[g / repeat];
+    }
+}
+
+const struct tare_factoring tare_micro_powers = {TARE_FACTORS_E8M0, 0, TARE_BF16, factored_rows};
+const struct tare_factoring tare_micro_floats = {TARE_FACTORS_E4M3, 0, TARE_F32, factored_rows};
 
 void tare_micro_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                        const struct tare_mlx_rows *to)

@@ -25,8 +25,10 @@ void tare_micro_decode(const struct tare_module *module, const void *const part[
 void tare_micro_to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                        const struct tare_mlx_rows *to);
 
-/* Whole numbers for e2m1 codes whose scales are powers of two (mxfp4). */
+/* Whole numbers for e2m1 codes. */
 extern const struct tare_code_table tare_micro_table;
+/* The bytes of e8m0 scales, or those of e4m3 times a number of the row, as the kernels' factors. */
+extern const struct tare_factoring tare_micro_powers, tare_micro_floats;
 
 #define TARE_BYTE_DTYPES (1u << TARE_U8 | 1u << TARE_I8)
 #define TARE_E4M3_DTYPES (1u << TARE_U8 | 1u << TARE_F8_E4M3) /* mlx reads and writes e4m3 as U8 */

@@ -69,7 +69,8 @@ struct tare_code_table {
     float zero;
 };
 
-struct tare_stretch;    /* packing/to_tiles.h */
+struct tare_stretch; /* packing/to_tiles.h */
+struct tare_factoring;
 struct tare_block_kind; /* packing/gguf/gguf_block.h */
 struct tare_suspect;
 
@@ -133,6 +134,9 @@ struct tare_packing {
     /* MAY: rows straight into the kernels' tiles; the bits are those of decode and tare_tile_put(). False: nothing is
      * written, this module or matrix takes the way through decode. Only tare_to_tiles() calls it, after its checks. */
     bool (*to_tiles)(const struct tare_stretch *stretch);
+    /* MAY: scales that are products of the number of a supergroup and a small one of each group, which the kernels keep
+     * apart. */
+    const struct tare_factoring *factoring;
     /* MAY: hold the parts' values against what the plan took from headers; before any decode (tare_module_data). */
     enum tare_code (*check)(const struct tare_module *module, const void *const part[TARE_PARTS],
                             struct tare_error *err);

@@ -24,6 +24,23 @@ struct tare_stretch {
     int64_t tiles;
 };
 
+/* Rows of one module in neutral form, but for scales and offsets: those of supergroups, and the bytes of each group, as
+ * struct tare_matrix has them. The arrays are the caller's. */
+struct tare_factored {
+    uint8_t *code;           /* (rows, in) */
+    float *scale, *offset;   /* (rows, supergroups); offsets are not written where codes are floats */
+    uint8_t *factor, *least; /* (rows, groups); least need not be written without biases */
+};
+
+/* How scales are made of factors. */
+struct tare_factoring {
+    enum tare_factors factors;
+    int64_t columns;        /* of a supergroup; 0: all of a row */
+    enum tare_dtype scales; /* F16, BF16 or F32: what holds the scales and offsets of supergroups */
+    void (*rows)(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
+                 struct tare_factored *to);
+};
+
 /*
  * Makes the tiles by the packing's own way: the same bytes that decode() and tare_tile_put() give. Returns false, and
  * writes nothing, when this module or this matrix must go through the neutral form.

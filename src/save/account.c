@@ -6,7 +6,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
+
+#include "save/frontier.h"
 
 #define STEP ((size_t)1 << 20)           /* bytes read back at once */
 #define SOURCE_STEP ((uint64_t)16 << 20) /* bytes of a tensor of the input that are held at once */
@@ -20,7 +21,7 @@ void tare_sum_text(const struct tare_sum *sum, char text[33])
     text[32] = 0;
 }
 
-static struct tare_sum canonical(XXH128_hash_t hash)
+struct tare_sum tare_sum_of(XXH128_hash_t hash)
 {
     XXH128_canonical_t bytes;
     struct tare_sum sum;
@@ -101,7 +102,7 @@ enum tare_code tare_saved_sum(const struct tare_layout *layout, const struct tar
         at += n;
     }
     if (!code)
-        *sum = canonical(XXH3_128bits_digest(state));
+        *sum = tare_sum_of(XXH3_128bits_digest(state));
     XXH3_freeState(state);
     return code;
 }
@@ -122,7 +123,7 @@ static enum tare_code sum_source(struct tare_checkpoint *checkpoint, const struc
         tare_holds_let_go(&worker->holds);
     }
     if (!code)
-        *sum = canonical(XXH3_128bits_digest(state));
+        *sum = tare_sum_of(XXH3_128bits_digest(state));
     XXH3_freeState(state);
     return code;
 }

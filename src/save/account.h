@@ -5,7 +5,18 @@
 #ifndef TARE_SAVE_ACCOUNT_H
 #define TARE_SAVE_ACCOUNT_H
 
+#include <xxhash.h>
+
+#include "base/hash.h"
 #include "save/save.h"
+
+struct tare_frontier;
+
+/* How far the files of a host were hashed (frontier.c): those before `file` are, and are what they should be. */
+struct tare_passed {
+    size_t file;
+    struct tare_chain chain; /* of the bytes of `file` before chain.bytes */
+};
 
 struct tare_sum {
     unsigned char byte[16]; /* XXH3-128, canonical: as xxh128sum prints it */
@@ -32,6 +43,8 @@ struct tare_account {
     char identity[33];
     int journal; /* -1: none */
     uint64_t journal_end, since_sync;
+    struct tare_passed passed;      /* where an earlier run was */
+    struct tare_frontier *frontier; /* owned; NULL: the files of the source have no hashes */
 };
 
 /* What the output depends on, as 32 digits: files (size, mtime, headers), configs, options, version of tare. */
@@ -53,6 +66,7 @@ enum tare_code tare_saved_sum(const struct tare_layout *layout, const struct tar
                               struct tare_buffer *buffer, struct tare_sum *sum, struct tare_error *err);
 /* Whether the job's source can be computed again from its result; never better than what its tally allows. */
 enum tare_way tare_job_way(const struct tare_job *job, const struct tare_record *record);
+struct tare_sum tare_sum_of(XXH128_hash_t hash);
 void tare_sum_text(const struct tare_sum *sum, char text[33]);
 
 /*

@@ -7,7 +7,7 @@
 
 #include "base/locale.h"
 #include "base/sized.h"
-#include "save/account.h"
+#include "save/frontier.h"
 
 /* What a folder holds beside its shards; config.json is the last file. */
 static enum tare_code write_beside(struct tare_layout *layout, struct tare_model *model, struct tare_folder *folder,
@@ -53,8 +53,10 @@ static enum tare_code write_folder(struct tare_layout *layout, struct tare_model
     enum tare_code code;
     if ((code = tare_shards_place(layout, err)) || /* headers, places of tensors        */
         (code = tare_account_begin(account, layout, model, options, err)) ||
-        (code = begin_shards(layout, account, folder, pool, err)) ||         /* files, new or gone on with        */
+        (code = begin_shards(layout, account, folder, pool, err)) || /* files, new or gone on with        */
+        (code = tare_frontier_open(&account->frontier, account, options, err)) ||
         (code = tare_layout_execute(layout, account, pool, options, err)) || /* all tensors, tile by tile         */
+        (code = tare_frontier_finish(account->frontier, err)) ||             /* what nothing was made of          */
         (code = tare_shards_finish(layout, err)) ||                          /* brought to the disk               */
         (!layout->format->file && (code = write_beside(layout, model, folder, options, err))) ||
         (options->proof && (code = tare_proof_run(layout, folder, pool, options, err))) ||        /* the way back */
@@ -158,8 +160,10 @@ enum tare_code tare_save(tare_model *model, const char *folder, const struct tar
         (code = tare_plan_pool(&pool, model, options.pool, options.threads, err)) ||
         (code = write_folder(&layout, model, &account, &output, pool, &options, err)))
         close_shards(&layout);
-    if (code == TARE_E_CANCELLED && account.journal >= 0)
+    /* Interrupted, or the host's network was: the next run continues. */
+    if ((code == TARE_E_CANCELLED || (code == TARE_E_ABSENT && account.frontier)) && account.journal >= 0)
         output.keep = true;
+    tare_frontier_free(account.frontier);
     tare_checkpoint_keep(&model->checkpoint, false);
     tare_pool_free(pool);
     tare_account_release(&account);

@@ -9,18 +9,27 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "save/account.h"
+#include "save/frontier.h"
+
+struct turn;
 
 struct run {
     const struct tare_layout *layout;
     const struct tare_convert_options *options;
     struct tare_account *account;
     struct tare_worker *workers;
+    struct turn *turns;   /* of each task, where they are made as the source goes by; NULL: in their own order */
     pthread_mutex_t lock; /* of what follows */
     size_t *left;         /* of each job: its tiles that are not written */
     uint64_t done;
     struct tare_error error;
     atomic_bool stop;
+};
+
+/* A task, and the place of the source that it waits for (frontier.h). */
+struct turn {
+    uint64_t place;
+    size_t task;
 };
 
 void *tare_buffer_room(struct tare_buffer *buffer, size_t size)
@@ -66,6 +75,32 @@ static struct tare_box box_of(const struct tare_job *job, size_t task)
         leading /= job->shape[k];
     }
     return box;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct turn *x = a, *y = b;
+    if (x->place != y->place)
+        return x->place < y->place ? -1 : 1;
+    return x->task < y->task ? -1 : x->task > y->task;
+}
+
+/* Tasks that are made as the source goes by, in the order of the last byte that each needs. */
+static enum tare_code take_turns(struct run *run, struct tare_error *err)
+{
+    const struct tare_layout *layout = run->layout;
+    if (!run->account->frontier)
+        return TARE_OK;
+    run->turns = calloc(layout->n_tasks + 1, sizeof *run->turns);
+    if (!run->turns)
+        return tare_fail_memory(err);
+    for (size_t task = 0; task < layout->n_tasks; task++) {
+        const struct tare_job *job = job_of(layout, task);
+        const struct tare_box box = box_of(job, task);
+        run->turns[task] = (struct turn){tare_frontier_place(run->account->frontier, job, &box), task};
+    }
+    qsort(run->turns, layout->n_tasks, sizeof *run->turns, by_place);
+    return TARE_OK;
 }
 
 /* The function that makes the tiles of a job. */
@@ -131,36 +166,50 @@ enum tare_code tare_tile_hold(const struct tare_layout *layout, const struct tar
     return code;
 }
 
-static void run_task(void *user, size_t task, int number)
+/* Makes a tile, and closes the account of its job when it is the last. */
+static enum tare_code make_tile(struct run *run, const struct tare_job *job, size_t task, struct tare_worker *worker,
+                                uint64_t *bytes, struct tare_error *err)
 {
-    struct run *run = user;
-    if (atomic_load_explicit(&run->stop, memory_order_relaxed))
-        return;
-    const struct tare_job *job = job_of(run->layout, task);
-    const size_t number_of_job = (size_t)(job - run->layout->jobs);
-    struct tare_record *record = &run->account->records[number_of_job];
-    if (record->kept)
-        return;
+    const size_t number = (size_t)(job - run->layout->jobs);
     const struct tare_box box = box_of(job, task);
-    struct tare_worker *worker = &run->workers[number];
-    struct tare_error error = {0};
-    uint64_t bytes = 0;
     tare_arena_reset(&worker->arena);
     worker->tally = (struct tare_tally){0};
-    enum tare_code code = tare_tile_hold(run->layout, job, &box, worker, &error);
+    enum tare_code code = tare_tile_hold(run->layout, job, &box, worker, err);
     if (!code)
-        code = tile_of(run->layout, job)(run->layout, job, &box, worker, &bytes, &error);
+        code = tile_of(run->layout, job)(run->layout, job, &box, worker, bytes, err);
     tare_holds_let_go(&worker->holds);
     pthread_mutex_lock(&run->lock);
-    tare_tally_join(&record->tally, &worker->tally);
-    const bool last = !code && --run->left[number_of_job] == 0;
+    tare_tally_join(&run->account->records[number].tally, &worker->tally);
+    const bool last = !code && --run->left[number] == 0;
     pthread_mutex_unlock(&run->lock);
-    if (last)
-        code = tare_account_close(run->account, number_of_job, worker, &error);
+    return last ? tare_account_close(run->account, number, worker, err) : code;
+}
+
+/* More bytes are written: true when the caller wants no more. The lock is held. */
+static bool cancelled(struct run *run)
+{
+    const struct tare_convert_options *options = run->options;
+    if (run->account->frontier)
+        return tare_frontier_report(run->account->frontier);
+    return options->progress && options->progress(options->user, "convert", run->done, run->layout->bytes);
+}
+
+static void run_task(void *user, size_t turn, int number)
+{
+    struct run *run = user;
+    const size_t task = run->turns ? run->turns[turn].task : turn;
+    const struct tare_job *job = job_of(run->layout, task);
+    if (atomic_load_explicit(&run->stop, memory_order_relaxed) || run->account->records[job - run->layout->jobs].kept)
+        return;
+    struct tare_error error = {0};
+    uint64_t bytes = 0;
+    enum tare_code code =
+        run->turns ? tare_frontier_reach(run->account->frontier, run->turns[turn].place, &error) : TARE_OK;
+    if (!code)
+        code = make_tile(run, job, task, &run->workers[number], &bytes, &error);
     pthread_mutex_lock(&run->lock);
     run->done += bytes;
-    if (!code && !run->error.code && run->options->progress &&
-        run->options->progress(run->options->user, "convert", run->done, run->layout->bytes))
+    if (!code && !run->error.code && cancelled(run))
         code = tare_fail(&error, TARE_E_CANCELLED, "", "cancelled");
     if (code && !run->error.code)
         run->error = error;
@@ -202,11 +251,12 @@ enum tare_code tare_layout_execute(const struct tare_layout *layout, struct tare
         return tare_fail_memory(err);
     }
     atomic_init(&run.stop, false);
-    if (!begin(&run, &run.error))
+    if (!begin(&run, &run.error) && !take_turns(&run, &run.error))
         tare_pool_run(pool, layout->n_tasks, run_task, &run);
     pthread_mutex_destroy(&run.lock);
     release_workers(run.workers, threads);
     free(run.left);
+    free(run.turns);
     if (run.error.code && err)
         *err = run.error;
     return run.error.code;

@@ -11,13 +11,14 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "base/flush.h"
 #include "base/locale.h"
-#include "save/account.h"
+#include "open/witness.h"
+#include "save/frontier.h"
 
 #define MAGIC "tare-journal 1 "
+#define GRAINS 64 /* sums of a line, at most */
 #define CONFIG_MOST ((uint64_t)64 << 20)
 #define JOURNAL_MOST ((uint64_t)1 << 30)
 #define SYNC_BYTES ((uint64_t)1 << 30) /* of tensors, between two times that all is brought to the disk */
@@ -79,6 +80,9 @@ static enum tare_code add_files(XXH3_state_t *state, const struct tare_checkpoin
         struct stat info;
         add_text(state, file->name);
         add_number(state, file->size);
+        const struct tare_witness *witness = checkpoint->door ? tare_door_witness(checkpoint->door, file->name) : NULL;
+        if (witness)
+            add_text(state, witness->sha256);
         if (!file->path)
             continue;
         if (stat(file->path, &info))
@@ -178,10 +182,11 @@ static void put_sum(struct tare_text *text, char kind, const struct tare_sum *su
     tare_text_format(text, " %c%s", kind, digits);
 }
 
-static void put_end(struct tare_text *text)
+/* The line began at `start`. */
+static void put_end(struct tare_text *text, size_t start)
 {
     if (!text->failed)
-        tare_text_format(text, " #%016" PRIx64 "\n", XXH3_64bits(text->data, text->size));
+        tare_text_format(text, " #%016" PRIx64 "\n", XXH3_64bits(text->data + start, text->size - start));
 }
 
 /* "job 12 0 0 0x0p+0 t.. s.. #..": number, rounded, lost, most; sums of its tensors, then of its sources. */
@@ -189,6 +194,7 @@ static void put_job(struct tare_text *text, const struct tare_account *account, 
 {
     const struct tare_job *job = &account->layout->jobs[number];
     const struct tare_record *record = &account->records[number];
+    const size_t start = text->size;
     tare_text_format(text, "job %zu %" PRIu64 " %" PRIu64 " %a", number, record->tally.rounded, record->tally.lost,
                      record->tally.most);
     for (int k = 0; k < TARE_PARTS; k++)
@@ -196,7 +202,7 @@ static void put_job(struct tare_text *text, const struct tare_account *account, 
             put_sum(text, 't', &record->target[k]);
     for (size_t k = 0; k < record->n_sources; k++)
         put_sum(text, 's', &record->source[k]);
-    put_end(text);
+    put_end(text, start);
 }
 
 static int digit(char c)
@@ -243,6 +249,82 @@ static bool take_job(struct tare_account *account, const char *line)
     return record->kept;
 }
 
+/* ---- what a host's files were like (open/witness.h) ---- */
+
+static struct tare_witness *witness_of(const struct tare_account *account, size_t file)
+{
+    const struct tare_checkpoint *checkpoint = account->layout->checkpoint;
+    return checkpoint->door && file < checkpoint->n_files
+               ? tare_door_witness(checkpoint->door, checkpoint->files[file].name)
+               : NULL;
+}
+
+/* "seen 0 128 g.. g.. #..": the file, its first grain, and sums of this one and of those that follow it. */
+static void put_fresh(struct tare_text *text, struct tare_witness *witness, size_t file)
+{
+    pthread_mutex_lock(&witness->lock);
+    for (size_t i = 0, first, start; i < witness->n_fresh;) {
+        start = text->size;
+        tare_text_format(text, "seen %zu %zu", file, witness->fresh[first = i]);
+        do {
+            const struct tare_sum sum = tare_sum_of(witness->sums[witness->fresh[i++]]);
+            put_sum(text, 'g', &sum);
+        } while (i < witness->n_fresh && witness->fresh[i] == witness->fresh[i - 1] + 1 && i - first < GRAINS);
+        put_end(text, start);
+    }
+    witness->n_fresh = 0;
+    pthread_mutex_unlock(&witness->lock);
+}
+
+/* "pass 0 4194304 0x.. .. #..": the file that is hashed, how far, and the eight words of the state. */
+static void put_passed(struct tare_text *text, const struct tare_passed *passed)
+{
+    const size_t start = text->size;
+    tare_text_format(text, "pass %zu %" PRIu64, passed->file, passed->chain.bytes);
+    for (int k = 0; k < 8; k++)
+        tare_text_format(text, " %" PRIu32, passed->chain.word[k]);
+    put_end(text, start);
+}
+
+static bool take_seen(const struct tare_account *account, const char *line)
+{
+    char *end;
+    struct tare_witness *witness = witness_of(account, (size_t)strtoull(line, &end, 10));
+    size_t grain = (size_t)strtoull(end, &end, 10);
+    const char *at = end;
+    struct tare_sum sum;
+    while (witness && take_sum(&at, 'g', &sum)) {
+        XXH128_canonical_t bytes;
+        memcpy(bytes.digest, sum.byte, sizeof bytes.digest);
+        if (!tare_witness_recall(witness, grain++, XXH128_hashFromCanonical(&bytes)))
+            return false;
+    }
+    return witness && !*at;
+}
+
+static bool take_passed(struct tare_account *account, const char *line)
+{
+    const struct tare_checkpoint *checkpoint = account->layout->checkpoint;
+    char *end;
+    struct tare_passed passed = {.file = (size_t)strtoull(line, &end, 10)};
+    passed.chain.bytes = strtoull(end, &end, 10);
+    for (int k = 0; k < 8; k++)
+        passed.chain.word[k] = (uint32_t)strtoul(end, &end, 10);
+    const struct tare_witness *witness = witness_of(account, passed.file);
+    if (*end || passed.chain.bytes % 64 || (witness ? passed.chain.bytes >= witness->size : passed.chain.bytes != 0) ||
+        passed.file > checkpoint->n_files)
+        return false;
+    account->passed = passed;
+    return true;
+}
+
+static bool take_line(struct tare_account *account, const char *line)
+{
+    return !strncmp(line, "seen ", 5)   ? take_seen(account, line + 5)
+           : !strncmp(line, "pass ", 5) ? take_passed(account, line + 5)
+                                        : take_job(account, line);
+}
+
 /* The lines of a text that are whole, up to the first that is not; how many bytes they are. */
 static size_t take_lines(struct tare_account *account, char *text, size_t size)
 {
@@ -256,7 +338,7 @@ static size_t take_lines(struct tare_account *account, char *text, size_t size)
         if (memcmp(mark, hash, 18) != 0)
             break;
         *mark = 0;
-        if (at ? !take_job(account, line)
+        if (at ? !take_line(account, line)
                : strncmp(line, MAGIC, strlen(MAGIC)) || strcmp(line + strlen(MAGIC), account->identity))
             break;
         at += (size_t)(end + 1 - line);
@@ -359,6 +441,12 @@ static enum tare_code begin_anew(struct tare_account *account, struct tare_layou
         account->records[k].kept = account->records[k].done = false;
         account->records[k].tally = (struct tare_tally){0};
     }
+    account->passed = (struct tare_passed){0};
+    for (size_t k = 0; k < layout->checkpoint->n_files; k++) {
+        struct tare_witness *witness = witness_of(account, k);
+        if (witness && !tare_witness_refresh(witness))
+            return tare_fail_memory(err);
+    }
     return tare_folder_clear(folder, err);
 }
 
@@ -404,7 +492,7 @@ enum tare_code tare_journal_begin(struct tare_account *account, struct tare_fold
     if (code)
         return code;
     tare_text_format(&text, MAGIC "%s", account->identity);
-    put_end(&text);
+    put_end(&text, 0);
     return append(account, &text, err);
 }
 
@@ -417,9 +505,23 @@ static enum tare_code sync_all(struct tare_account *account, struct tare_error *
     return tare_flush(account->journal) ? tare_fail_system(err, TARE_JOURNAL, "bringing it to the disk") : TARE_OK;
 }
 
+/* What was read of the source, before the line of a job that was made of it. */
+static void put_source(struct tare_text *text, struct tare_account *account)
+{
+    const struct tare_passed passed = tare_frontier_passed(account->frontier);
+    for (size_t k = 0; k < account->layout->checkpoint->n_files; k++) {
+        struct tare_witness *witness = witness_of(account, k);
+        if (witness)
+            put_fresh(text, witness, k);
+    }
+    put_passed(text, &passed);
+}
+
 enum tare_code tare_journal_note(struct tare_account *account, size_t number, struct tare_error *err)
 {
     struct tare_text text = {0};
+    if (account->frontier)
+        put_source(&text, account);
     put_job(&text, account, number);
     const enum tare_code code = append(account, &text, err);
     if (code)

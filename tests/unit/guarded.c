@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static const char *const sets[] = {"scalar", "avx2", "avx512", "neon"};
+static const char *const sets[] = {"scalar", "avx2", "avx512", "amx", "neon"};
 #define SETS (sizeof sets / sizeof *sets)
 
 static uint64_t state = 1;

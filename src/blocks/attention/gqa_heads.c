@@ -117,11 +117,9 @@ static void project(const struct tare_gqa_self *b, const struct tare_pass *pass,
         tare_linear_forward(pass, &b->qkv, x, b->qkv.in, y, b->projected);
         return;
     }
-    tare_linear_forward(pass, &b->q, x, b->q.in, y, b->projected);
-    if (b->k.weight)
-        tare_linear_forward(pass, &b->k, x, b->k.in, y + b->q.out, b->projected);
-    if (b->v.weight)
-        tare_linear_forward(pass, &b->v, x, b->v.in, y + b->q.out + b->k.out, b->projected);
+    const struct tare_linear_to to[TARE_LINEARS] = {
+        {&b->q, y}, {&b->k, y + b->q.out}, {&b->v, y + b->q.out + b->k.out}};
+    tare_linears_forward(pass, to, x, b->q.in, b->projected);
 }
 
 void tare_gqa_prepare(struct tare_gqa_job *j, const float *x)

@@ -54,8 +54,8 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     if (b->gate_up.weight) {
         tare_linear_forward(pass, &b->gate_up, x, b->gate_up.in, j.halves, wide);
     } else {
-        tare_linear_forward(pass, &b->gate, x, b->gate.in, j.halves, wide);
-        tare_linear_forward(pass, &b->up, x, b->up.in, j.halves + b->hidden, wide);
+        const struct tare_linear_to to[TARE_LINEARS] = {{&b->gate, j.halves}, {&b->up, j.halves + b->hidden}};
+        tare_linears_forward(pass, to, x, b->gate.in, wide);
     }
     tare_pool_run(pass->pool, (size_t)pass->tokens, activate, &j);
     tare_linear_forward(pass, &b->down, j.halves, wide, y, b->down.out);

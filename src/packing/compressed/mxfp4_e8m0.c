@@ -66,6 +66,7 @@ const struct tare_packing tare_packing_mxfp4_blocks = {
     .table = &tare_micro_table,
     .shape = shape_blocks,
     .decode = tare_micro_decode,
+    .factoring = &tare_micro_powers,
     .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,
 };
@@ -80,6 +81,7 @@ const struct tare_packing tare_packing_mxfp4_rows = {
     .table = &tare_micro_table,
     .shape = shape_rows,
     .decode = tare_micro_decode,
+    .factoring = &tare_micro_powers,
     .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,
 };
@@ -96,6 +98,7 @@ const struct tare_packing tare_packing_mxfp4_packed = {
     .table = &tare_micro_table,
     .shape = shape_packed,
     .decode = tare_micro_decode,
+    .factoring = &tare_micro_powers,
     .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,
 };

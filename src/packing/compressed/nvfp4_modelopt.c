@@ -17,6 +17,7 @@
 #include "packing/microscaled.h"
 #include "packing/mlx/to_mlx.h"
 #include "packing/suspect.h"
+#include "packing/to_tiles.h"
 
 /* Only bytes are packed; a float weight beside such scales belongs to another format. */
 static const struct tare_packing *which(const struct tare_module *module, const struct tare_quant *quant)
@@ -72,6 +73,20 @@ static void decode_one(const struct tare_module *module, const void *const part[
     }
 }
 
+/* The same by factors. A quotient is a product with the reciprocal here: off by a rounding of float32 at most. */
+static void factored_rows(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                          int64_t rows, struct tare_factored *to)
+{
+    const int64_t in = tare_module_columns(module), groups = tare_module_groups(module);
+    const bool divides = module->packing == &tare_packing_nvfp4_packed;
+    tare_mlx_unpack((const unsigned char *)part[TARE_PART_WEIGHT] + row * in / 2, 4, rows * in, to->code);
+    memcpy(to->factor, (const uint8_t *)part[TARE_PART_SCALES] + row * groups, (size_t)(rows * groups));
+    for (int64_t r = 0; r < rows; r++)
+        to->scale[r] = divides ? 1 / over(module, part, row + r) : over(module, part, row + r);
+}
+
+static const struct tare_factoring factoring = {TARE_FACTORS_E4M3, 0, TARE_F32, factored_rows};
+
 static float global(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row)
 {
     return over(module, part, row) * TARE_NVFP4_LARGEST;
@@ -92,7 +107,9 @@ const struct tare_packing tare_packing_nvfp4_modelopt = {
     .mode = TARE_MLX_NVFP4,
     .which = which,
     .shape = shape,
+    .table = &tare_micro_table,
     .decode = tare_micro_decode,
+    .factoring = &tare_micro_floats,
     .suspect = &tare_suspect_rows,
     .to_mlx = tare_micro_to_mlx,
     .global = global,
@@ -109,7 +126,9 @@ const struct tare_packing tare_packing_nvfp4_modelopt = {
         .codes = TARE_CODE_E2M1,                                                                                       \
         .mode = TARE_MLX_NVFP4,                                                                                        \
         .shape = shape_one,                                                                                            \
+        .table = &tare_micro_table,                                                                                    \
         .decode = decode_one,                                                                                          \
+        .factoring = &factoring,                                                                                       \
         .to_mlx = tare_micro_to_mlx,                                                                                   \
         .global = mlx_global,                                                                                          \
     }

@@ -2,6 +2,8 @@
  * gguf_block.c - what GGUF's packings share. Source: docs/layouts.md, "GGUF blocks"; ggml-common.h. */
 #include "packing/gguf/gguf_block.h"
 
+#include "packing/to_tiles.h"
+
 void tare_block_shape(struct tare_module *module, const struct tare_quant *quant, struct tare_arena *arena)
 {
     const struct tare_tensor *weight = module->part[TARE_PART_WEIGHT];
@@ -24,18 +26,51 @@ int64_t tare_block_row(const struct tare_module *module, int64_t row)
     return row - at + at % half * 2 + at / half;
 }
 
+/* Unpacks block k of some rows, counted through all of them. */
+static void unpack_block(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t k,
+                         uint8_t *code, struct tare_block_numbers *numbers)
+{
+    const struct tare_block_size block = tare_dtype_block(module->packing->blocks);
+    const int64_t blocks = tare_module_columns(module) / block.columns;
+    const int64_t from = tare_block_row(module, row + k / blocks) * blocks + k % blocks;
+    module->packing->block->unpack((const unsigned char *)part[TARE_PART_WEIGHT] + from * block.bytes,
+                                   code + k * block.columns, numbers);
+}
+
 void tare_block_decode(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                        struct tare_codes *codes)
 {
-    tare_block_unpack *const unpack = module->packing->block->unpack;
+    const struct tare_block_size block = tare_dtype_block(module->packing->blocks);
+    const int64_t blocks = tare_module_columns(module) / block.columns, groups = block.columns / module->group_size;
+    const bool biases = module->packing->biases;
+    float *scale = codes->scale, *offset = codes->offset;
+    for (int64_t k = 0; k < rows * blocks; k++, scale += groups, offset += groups) {
+        struct tare_block_numbers n = {0};
+        unpack_block(module, part, row, k, codes->code, &n);
+        for (int64_t g = 0; g < groups; g++) {
+            scale[g] = groups > 1 ? n.scale * (float)n.factor[g] : n.scale;
+            offset[g] = groups > 1 && biases ? n.offset * (float)n.least[g] : n.offset;
+        }
+    }
+}
+
+static void factored_rows(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                          int64_t rows, struct tare_factored *to)
+{
     const struct tare_block_size block = tare_dtype_block(module->packing->blocks);
     const int64_t blocks = tare_module_columns(module) / block.columns, groups = block.columns / module->group_size;
     for (int64_t k = 0; k < rows * blocks; k++) {
-        const int64_t from = tare_block_row(module, row + k / blocks) * blocks + k % blocks;
-        unpack((const unsigned char *)part[TARE_PART_WEIGHT] + from * block.bytes, codes->code + k * block.columns,
-               codes->scale + k * groups, codes->offset + k * groups);
+        struct tare_block_numbers n = {0};
+        unpack_block(module, part, row, k, to->code, &n);
+        to->scale[k] = n.scale;
+        to->offset[k] = n.offset;
+        memcpy(to->factor + k * groups, n.factor, (size_t)groups);
+        memcpy(to->least + k * groups, n.least, (size_t)groups);
     }
 }
+
+const struct tare_factoring tare_block_halves = {TARE_FACTORS_I8, 256, TARE_F16, factored_rows};
+const struct tare_factoring tare_block_floats = {TARE_FACTORS_I8, 256, TARE_F32, factored_rows};
 
 void tare_block_nibbles(const unsigned char bytes[16], uint8_t code[32])
 {
@@ -89,14 +124,14 @@ void tare_block_add_bits(const unsigned char *bytes, int shift, uint8_t code[256
             code[l] = (uint8_t)(code[l] | (bytes[l] >> k & 1) << shift);
 }
 
-void tare_block_six_bits(const unsigned char bytes[12], int k, int *scale, int *minimum)
+void tare_block_six_bits(const unsigned char bytes[12], int k, int8_t *scale, uint8_t *minimum)
 {
     const unsigned char *low = bytes + k % 4, *middle = low + 4, *high = low + 8;
     if (k < 4) {
-        *scale = *low & 63;
+        *scale = (int8_t)(*low & 63);
         *minimum = *middle & 63;
     } else { /* four bits each in one byte, the two above them over those of k - 4 */
-        *scale = (*high & 15) | *low >> 6 << 4;
-        *minimum = *high >> 4 | *middle >> 6 << 4;
+        *scale = (int8_t)((*high & 15) | *low >> 6 << 4);
+        *minimum = (uint8_t)(*high >> 4 | *middle >> 6 << 4);
     }
 }

@@ -6,8 +6,16 @@
 
 #include "packing/mlx/to_mlx.h"
 
-/* Unpacks one block: code gets its columns, scale and offset one number for each group of it. */
-typedef void tare_block_unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset);
+/* The numbers of a block. Where it is one group, its scale and its zero, or bias. Where it has several, the scale of
+ * group k is scale * factor[k], and its bias offset * least[k]; a zero is the same for all of them. */
+struct tare_block_numbers {
+    float scale, offset;
+    int8_t factor[16];
+    uint8_t least[16];
+};
+
+/* Unpacks one block: code gets its columns. */
+typedef void tare_block_unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers);
 
 /* What the file of a kind says. How many columns and bytes a block has is told by its dtype (tare_dtype_block()). */
 struct tare_block_kind {
@@ -24,6 +32,9 @@ void tare_block_shape(struct tare_module *module, const struct tare_quant *quant
 /* The decode() of every kind. */
 void tare_block_decode(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                        struct tare_codes *codes);
+/* The factoring of kinds whose blocks have several groups: their scale and offset are float16, or only float32 holds
+ * them. */
+extern const struct tare_factoring tare_block_halves, tare_block_floats;
 /* The to_tiles() of Q4_0 and of Q8_0. */
 bool tare_q4_0_to_tiles(const struct tare_stretch *stretch);
 bool tare_q8_0_to_tiles(const struct tare_stretch *stretch);
@@ -46,7 +57,7 @@ void tare_block_add_pairs(const unsigned char *bytes, int shift, uint8_t code[25
 /* Adds one bit to each code, at bit `shift`: bit k of byte l of the 32 bytes is that of column l + 32k (Q3_K, Q5_K). */
 void tare_block_add_bits(const unsigned char *bytes, int shift, uint8_t code[256]);
 /* Reads the 6-bit scale and minimum of group k, 0 to 7, from 12 bytes (Q4_K, Q5_K). */
-void tare_block_six_bits(const unsigned char bytes[12], int k, int *scale, int *minimum);
+void tare_block_six_bits(const unsigned char bytes[12], int k, int8_t *scale, uint8_t *minimum);
 
 static inline float tare_block_half(const unsigned char *at)
 {

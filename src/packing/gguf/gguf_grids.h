@@ -30,11 +30,14 @@ static inline unsigned tare_grid_signs(unsigned seven)
     odd ^= odd >> 1;
     return seven | (odd & 1) << 7;
 }
-/* The scales of 32 columns of IQ2_XS and IQ2_S: two groups of 16, a nibble each. */
-static inline void tare_grid_put_nibble_scales(float d, unsigned nibbles, float scale[2])
+/* The factors of 32 columns of IQ2_XS and IQ2_S, in eighths of d: two groups of 16, a nibble each. */
+static inline void tare_grid_put_nibble_factors(unsigned nibbles, int8_t factor[2])
 {
-    scale[0] = d * (0.5f + (float)(nibbles & 15)) * 0.25f;
-    scale[1] = d * (0.5f + (float)(nibbles >> 4)) * 0.25f;
+    factor[0] = (int8_t)(1 + 2 * (nibbles & 15));
+    factor[1] = (int8_t)(1 + 2 * (nibbles >> 4));
 }
+
+/* All codes of the IQ2 types, and of the IQ1 types. */
+extern const struct tare_code_table tare_grid_lattice_table, tare_grid_ternary_table;
 
 #endif

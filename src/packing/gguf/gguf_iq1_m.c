@@ -10,17 +10,16 @@
  */
 #include "packing/gguf/gguf_grids.h"
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
     const unsigned char *high = block + 32, *scales = block + 48;
     unsigned half = 0;
     for (int k = 0; k < 4; k++)
         half |= (unsigned)(tare_half_at(scales, k) >> 12) << 4 * k;
-    const float d = tare_from_float16((uint16_t)half) * 0.125f;
-    for (int k = 0; k < 16; k++) {
-        scale[k] = d * (float)(2 * (tare_half_at(scales, k / 4) >> 3 * (k % 4) & 7) + 1);
-        offset[k] = 16;
-    }
+    numbers->scale = tare_from_float16((uint16_t)half) * 0.125f;
+    numbers->offset = 16;
+    for (int k = 0; k < 16; k++)
+        numbers->factor[k] = (int8_t)(2 * (tare_half_at(scales, k / 4) >> 3 * (k % 4) & 7) + 1);
     for (int l = 0; l < 32; l++, code += 8) {
         const unsigned more = high[l / 2] >> 4 * (l % 2) & 15U;
         tare_grid_put_ternary(tare_grid_iq1[block[l] | (more & 7) << 8], more >> 3, code);
@@ -36,8 +35,10 @@ const struct tare_packing tare_packing_gguf_iq1_m = {
     .rowwise = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
+    .table = &tare_grid_ternary_table,
     .blocks = TARE_IQ1_M,
     .block = &kind,
     .shape = tare_block_shape,
     .decode = tare_block_decode,
+    .factoring = &tare_block_floats,
 };

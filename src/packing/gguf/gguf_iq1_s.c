@@ -9,14 +9,14 @@
  */
 #include "packing/gguf/gguf_grids.h"
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    const float d = tare_block_half(block) * 0.125f;
     const unsigned char *index = block + 2;
+    numbers->scale = tare_block_half(block) * 0.125f;
+    numbers->offset = 16;
     for (int k = 0; k < 8; k++) {
         const unsigned high = tare_half_at(block + 34, k);
-        scale[k] = d * (float)(2 * (high >> 12 & 7) + 1);
-        offset[k] = 16;
+        numbers->factor[k] = (int8_t)(2 * (high >> 12 & 7) + 1);
         for (int l = 0; l < 4; l++, index++, code += 8)
             tare_grid_put_ternary(tare_grid_iq1[*index | (high >> 3 * l & 7) << 8], high >> 15, code);
     }
@@ -31,8 +31,10 @@ const struct tare_packing tare_packing_gguf_iq1_s = {
     .rowwise = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
+    .table = &tare_grid_ternary_table,
     .blocks = TARE_IQ1_S,
     .block = &kind,
     .shape = tare_block_shape,
     .decode = tare_block_decode,
+    .factoring = &tare_block_floats,
 };

@@ -8,13 +8,12 @@
  */
 #include "packing/gguf/gguf_grids.h"
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    const float d = tare_block_half(block);
-    for (int k = 0; k < 8; k++) {
-        tare_grid_put_nibble_scales(d, block[66 + k], scale + 2 * (ptrdiff_t)k);
-        offset[2 * k] = offset[2 * k + 1] = 128;
-    }
+    numbers->scale = tare_block_half(block) * 0.125f;
+    numbers->offset = 128;
+    for (int k = 0; k < 8; k++)
+        tare_grid_put_nibble_factors(block[66 + k], numbers->factor + 2 * (ptrdiff_t)k);
     for (int l = 0; l < 32; l++, code += 8) {
         const unsigned both = tare_half_at(block + 2, l);
         tare_grid_put_eight(tare_grid_iq2_xs[both & 511], tare_grid_signs(both >> 9), code);
@@ -30,8 +29,10 @@ const struct tare_packing tare_packing_gguf_iq2_xs = {
     .rowwise = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
+    .table = &tare_grid_lattice_table,
     .blocks = TARE_IQ2_XS,
     .block = &kind,
     .shape = tare_block_shape,
     .decode = tare_block_decode,
+    .factoring = &tare_block_floats,
 };

@@ -8,14 +8,14 @@
  */
 #include "packing/gguf/gguf_grids.h"
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    const float d = tare_block_half(block);
     const unsigned char *index = block + 2;
+    numbers->scale = tare_block_half(block) * 0.125f;
+    numbers->offset = 128;
     for (int k = 0; k < 8; k++, index += 8) {
         const uint32_t word = tare_word_at(index, 1);
-        scale[k] = d * (0.5f + (float)(word >> 28)) * 0.25f;
-        offset[k] = 128;
+        numbers->factor[k] = (int8_t)(1 + 2 * (word >> 28));
         for (int l = 0; l < 4; l++, code += 8)
             tare_grid_put_eight(tare_grid_iq2_xxs[index[l]], tare_grid_signs(word >> 7 * l & 127), code);
     }
@@ -30,8 +30,10 @@ const struct tare_packing tare_packing_gguf_iq2_xxs = {
     .rowwise = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
+    .table = &tare_grid_lattice_table,
     .blocks = TARE_IQ2_XXS,
     .block = &kind,
     .shape = tare_block_shape,
     .decode = tare_block_decode,
+    .factoring = &tare_block_floats,
 };

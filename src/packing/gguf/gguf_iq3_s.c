@@ -11,19 +11,25 @@
 
 static const uint8_t magnitude[8] = {1, 3, 5, 7, 9, 11, 13, 15};
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    const float d = tare_block_half(block);
     const unsigned char *index = block + 2, *ninth = block + 66, *signs = block + 74, *scales = block + 106;
+    numbers->scale = tare_block_half(block);
+    numbers->offset = 16;
     for (int k = 0; k < 8; k++) {
-        scale[k] = d * (float)(1 + 2 * (scales[k / 2] >> 4 * (k % 2) & 15));
-        offset[k] = 16;
+        numbers->factor[k] = (int8_t)(1 + 2 * (scales[k / 2] >> 4 * (k % 2) & 15));
         for (int j = 0; j < 8; j++, index++, code += 4) {
             const unsigned at = *index | (ninth[k] >> j & 1U) << 8, minus = signs[4 * k + j / 2] >> 4 * (j % 2);
             tare_grid_put_four(tare_grid_iq3_s[at], magnitude, minus, 16, code);
         }
     }
 }
+
+static const struct tare_code_table table = {
+    .value = {1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31},
+    .factor = 1,
+    .zero = 16,
+};
 
 static const struct tare_block_kind kind = {.bits = 5, .group_size = 32, .dtype = TARE_F32, .unpack = unpack};
 
@@ -34,8 +40,10 @@ const struct tare_packing tare_packing_gguf_iq3_s = {
     .rowwise = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
+    .table = &table,
     .blocks = TARE_IQ3_S,
     .block = &kind,
     .shape = tare_block_shape,
     .decode = tare_block_decode,
+    .factoring = &tare_block_halves,
 };

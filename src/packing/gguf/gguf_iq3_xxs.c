@@ -11,14 +11,14 @@
 
 static const uint8_t magnitude[8] = {2, 6, 10, 14, 18, 22, 26, 31};
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    const float d = tare_block_half(block);
     const unsigned char *index = block + 2, *words = block + 66;
+    numbers->scale = tare_block_half(block) * 0.5f;
+    numbers->offset = 32;
     for (int k = 0; k < 8; k++) {
         const uint32_t word = tare_word_at(words, k);
-        scale[k] = d * (0.5f + (float)(word >> 28));
-        offset[k] = 32;
+        numbers->factor[k] = (int8_t)(1 + 2 * (word >> 28));
         for (int l = 0; l < 4; l++, index += 2, code += 8) {
             const unsigned signs = tare_grid_signs(word >> 7 * l & 127);
             tare_grid_put_four(tare_grid_iq3_xxs[index[0]], magnitude, signs, 32, code);
@@ -26,6 +26,12 @@ static void unpack(const unsigned char *block, uint8_t *code, float *scale, floa
         }
     }
 }
+
+static const struct tare_code_table table = {
+    .value = {1, 6, 10, 14, 18, 22, 26, 30, 34, 38, 42, 46, 50, 54, 58, 63},
+    .factor = 1,
+    .zero = 32,
+};
 
 static const struct tare_block_kind kind = {.bits = 6, .group_size = 32, .dtype = TARE_F32, .unpack = unpack};
 
@@ -36,8 +42,10 @@ const struct tare_packing tare_packing_gguf_iq3_xxs = {
     .rowwise = true,
     .codes = TARE_CODE_INTEGER,
     .mode = TARE_MLX_AFFINE,
+    .table = &table,
     .blocks = TARE_IQ3_XXS,
     .block = &kind,
     .shape = tare_block_shape,
     .decode = tare_block_decode,
+    .factoring = &tare_block_floats,
 };

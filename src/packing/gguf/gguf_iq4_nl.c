@@ -7,10 +7,10 @@
  */
 #include "packing/gguf/gguf_block.h"
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    *scale = tare_block_half(block);
-    *offset = 128;
+    numbers->scale = tare_block_half(block);
+    numbers->offset = 128;
     tare_block_nibbles(block + 2, code);
     tare_block_look_up(32, code);
 }

@@ -9,14 +9,14 @@
  */
 #include "packing/gguf/gguf_block.h"
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    const float d = tare_block_half(block);
     const unsigned high = tare_half_at(block + 2, 0);
+    numbers->scale = tare_block_half(block);
+    numbers->offset = 128;
     for (int k = 0; k < 8; k++) {
         const unsigned low = block[4 + k / 2] >> 4 * (k % 2) & 15;
-        scale[k] = d * ((float)(low | (high >> 2 * k & 3) << 4) - 32.0f);
-        offset[k] = 128;
+        numbers->factor[k] = (int8_t)((int)(low | (high >> 2 * k & 3) << 4) - 32);
         tare_block_nibbles(block + 8 + 16 * (ptrdiff_t)k, code + 32 * (ptrdiff_t)k);
     }
     tare_block_look_up(256, code);
@@ -36,4 +36,5 @@ const struct tare_packing tare_packing_gguf_iq4_xs = {
     .block = &kind,
     .shape = tare_block_shape,
     .decode = tare_block_decode,
+    .factoring = &tare_block_halves,
 };

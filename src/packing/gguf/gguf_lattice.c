@@ -2,6 +2,17 @@
  * gguf_lattice.c - entries of the grids of GGUF's IQ types, with their signs, as codes. */
 #include "packing/gguf/gguf_grids.h"
 
+const struct tare_code_table tare_grid_lattice_table = {
+    .value = {85, 103, 120, 136, 153, 171, 171, 171, 171, 171, 171, 171, 171, 171, 171, 171},
+    .factor = 1,
+    .zero = 128,
+};
+const struct tare_code_table tare_grid_ternary_table = {
+    .value = {7, 9, 15, 17, 23, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25},
+    .factor = 1,
+    .zero = 16,
+};
+
 void tare_grid_put_eight(uint16_t entry, unsigned signs, uint8_t code[8])
 {
     static const uint8_t magnitude[4] = {8, 25, 43, 0}; /* no entry has level 3 */

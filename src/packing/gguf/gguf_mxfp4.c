@@ -9,13 +9,29 @@
 #include "base/small_float.h"
 #include "packing/gguf/gguf_block.h"
 #include "packing/microscaled.h"
+#include "packing/to_tiles.h"
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    (void)offset;
-    *scale = tare_from_e8m0(block[0]);
+    numbers->scale = tare_from_e8m0(block[0]);
     tare_block_nibbles(block + 1, code);
 }
+
+static void factored_rows(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                          int64_t rows, struct tare_factored *to)
+{
+    const int64_t blocks = tare_module_columns(module) / 32;
+    for (int64_t k = 0; k < rows * blocks; k++) {
+        const unsigned char *block = (const unsigned char *)part[TARE_PART_WEIGHT] +
+                                     (tare_block_row(module, row + k / blocks) * blocks + k % blocks) * 17;
+        to->factor[k] = block[0];
+        tare_block_nibbles(block + 1, to->code + 32 * k);
+    }
+    for (int64_t r = 0; r < rows; r++)
+        to->scale[r] = 1;
+}
+
+static const struct tare_factoring factoring = {TARE_FACTORS_E8M0, 0, TARE_BF16, factored_rows};
 
 static const struct tare_block_kind kind = {.bits = 4, .group_size = 32, .dtype = TARE_BF16, .unpack = unpack};
 
@@ -31,4 +47,5 @@ const struct tare_packing tare_packing_gguf_mxfp4 = {
     .block = &kind,
     .shape = tare_block_shape,
     .decode = tare_block_decode,
+    .factoring = &factoring,
 };

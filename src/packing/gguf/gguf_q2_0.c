@@ -7,10 +7,10 @@
  */
 #include "packing/gguf/gguf_block.h"
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    *scale = tare_block_half(block);
-    *offset = 1;
+    numbers->scale = tare_block_half(block);
+    numbers->offset = 1;
     for (int i = 0; i < 64; i++)
         code[i] = block[2 + i / 4] >> 2 * (i % 4) & 3;
 }

@@ -10,14 +10,15 @@
 
 #include "packing/gguf/gguf_block.h"
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    const float d = tare_block_half(block + 80), least = tare_block_half(block + 82);
+    numbers->scale = tare_block_half(block + 80);
+    numbers->offset = -tare_block_half(block + 82);
     memset(code, 0, 256);
     tare_block_add_pairs(block + 16, 0, code);
     for (int k = 0; k < 16; k++) {
-        scale[k] = d * (float)(block[k] & 15);
-        offset[k] = -(least * (float)(block[k] >> 4));
+        numbers->factor[k] = (int8_t)(block[k] & 15);
+        numbers->least[k] = block[k] >> 4;
     }
 }
 
@@ -35,4 +36,5 @@ const struct tare_packing tare_packing_gguf_q2_k = {
     .block = &kind,
     .shape = tare_block_shape,
     .decode = tare_block_decode,
+    .factoring = &tare_block_halves,
 };

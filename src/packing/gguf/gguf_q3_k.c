@@ -11,17 +11,17 @@
 
 #include "packing/gguf/gguf_block.h"
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    const float d = tare_block_half(block + 108);
     const unsigned char *scales = block + 96;
+    numbers->scale = tare_block_half(block + 108);
+    numbers->offset = 4;
     memset(code, 0, 256);
     tare_block_add_pairs(block + 32, 0, code);
     tare_block_add_bits(block, 2, code);
     for (int k = 0; k < 16; k++) {
         const int low = scales[k % 8] >> (k < 8 ? 0 : 4) & 15, high = scales[8 + k % 4] >> 2 * (k / 4) & 3;
-        scale[k] = d * (float)((low | high << 4) - 32);
-        offset[k] = 4;
+        numbers->factor[k] = (int8_t)((low | high << 4) - 32);
     }
 }
 
@@ -38,4 +38,5 @@ const struct tare_packing tare_packing_gguf_q3_k = {
     .block = &kind,
     .shape = tare_block_shape,
     .decode = tare_block_decode,
+    .factoring = &tare_block_halves,
 };

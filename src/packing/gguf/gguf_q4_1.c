@@ -8,10 +8,10 @@
 #include "packing/gguf/gguf_block.h"
 #include "packing/suspect.h"
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    *scale = tare_block_half(block);
-    *offset = tare_block_half(block + 2);
+    numbers->scale = tare_block_half(block);
+    numbers->offset = tare_block_half(block + 2);
     tare_block_nibbles(block + 4, code);
 }
 

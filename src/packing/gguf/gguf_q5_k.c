@@ -8,17 +8,14 @@
  */
 #include "packing/gguf/gguf_block.h"
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    const float d = tare_block_half(block), least = tare_block_half(block + 2);
+    numbers->scale = tare_block_half(block);
+    numbers->offset = -tare_block_half(block + 2);
     tare_block_nibble_runs(block + 48, code);
     tare_block_add_bits(block + 16, 4, code);
-    for (int k = 0; k < 8; k++) {
-        int factor, minimum;
-        tare_block_six_bits(block + 4, k, &factor, &minimum);
-        scale[k] = d * (float)factor;
-        offset[k] = -(least * (float)minimum);
-    }
+    for (int k = 0; k < 8; k++)
+        tare_block_six_bits(block + 4, k, &numbers->factor[k], &numbers->least[k]);
 }
 
 static const struct tare_block_kind kind = {.bits = 5, .group_size = 32, .dtype = TARE_F32, .unpack = unpack};
@@ -35,4 +32,5 @@ const struct tare_packing tare_packing_gguf_q5_k = {
     .block = &kind,
     .shape = tare_block_shape,
     .decode = tare_block_decode,
+    .factoring = &tare_block_halves,
 };

@@ -8,19 +8,17 @@
  */
 #include "packing/gguf/gguf_block.h"
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    const float d = tare_block_half(block + 208);
+    numbers->scale = tare_block_half(block + 208);
+    numbers->offset = 32;
     for (int half = 0; half < 2; half++)
         for (int l = 0; l < 64; l++) {
             code[128 * half + l] = block[64 * half + l] & 15;
             code[128 * half + 64 + l] = block[64 * half + l] >> 4;
         }
     tare_block_add_pairs(block + 128, 4, code);
-    for (int k = 0; k < 16; k++) {
-        scale[k] = d * (float)(int8_t)block[192 + k];
-        offset[k] = 32;
-    }
+    memcpy(numbers->factor, block + 192, 16);
 }
 
 static const struct tare_block_kind kind = {.bits = 6, .group_size = 16, .dtype = TARE_F32, .unpack = unpack};
@@ -36,4 +34,5 @@ const struct tare_packing tare_packing_gguf_q6_k = {
     .block = &kind,
     .shape = tare_block_shape,
     .decode = tare_block_decode,
+    .factoring = &tare_block_halves,
 };

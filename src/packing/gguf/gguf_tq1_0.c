@@ -19,10 +19,10 @@ static void put_digits(const unsigned char *from, int bytes, int digits, uint8_t
             code[l] = (uint8_t)(3U * (uint8_t)(from[l] * power[n]) >> 8);
 }
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    *scale = tare_block_half(block + 52);
-    *offset = 1;
+    numbers->scale = tare_block_half(block + 52);
+    numbers->offset = 1;
     put_digits(block, 32, 5, code);
     put_digits(block + 32, 16, 5, code + 160);
     put_digits(block + 48, 4, 4, code + 240);

@@ -7,10 +7,10 @@
  */
 #include "packing/gguf/gguf_block.h"
 
-static void unpack(const unsigned char *block, uint8_t *code, float *scale, float *offset)
+static void unpack(const unsigned char *block, uint8_t *code, struct tare_block_numbers *numbers)
 {
-    *scale = tare_block_half(block + 64);
-    *offset = 1;
+    numbers->scale = tare_block_half(block + 64);
+    numbers->offset = 1;
     memset(code, 0, 256);
     tare_block_add_pairs(block, 0, code);
 }

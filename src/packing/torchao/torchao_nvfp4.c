@@ -10,7 +10,9 @@
  */
 #include "base/small_float.h"
 #include "packing/fault.h"
+#include "packing/microscaled.h"
 #include "packing/mlx/to_mlx.h"
+#include "packing/to_tiles.h"
 
 #define GROUP 16
 
@@ -80,6 +82,19 @@ static void decode(const struct tare_module *module, const void *const part[TARE
         codes->scale[k] = tare_from_e4m3(scale_of(module, part, row + k / groups, k % groups)) * factor;
 }
 
+static void factored_rows(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row,
+                          int64_t rows, struct tare_factored *to)
+{
+    const int64_t in = tare_module_columns(module), groups = tare_module_groups(module);
+    tare_mlx_unpack((const unsigned char *)part[TARE_PART_WEIGHT] + row * in / 2, 4, rows * in, to->code);
+    for (int64_t r = 0; r < rows; r++)
+        to->scale[r] = over(module, part);
+    for (int64_t k = 0; k < rows * groups; k++)
+        to->factor[k] = scale_of(module, part, row + k / groups, k % groups);
+}
+
+static const struct tare_factoring factoring = {TARE_FACTORS_E4M3, 0, TARE_F32, factored_rows};
+
 static void to_mlx(const struct tare_module *module, const void *const part[TARE_PARTS], int64_t row, int64_t rows,
                    const struct tare_mlx_rows *to)
 {
@@ -104,7 +119,9 @@ const struct tare_packing tare_packing_torchao_nvfp4 = {
     .codes = TARE_CODE_E2M1,
     .mode = TARE_MLX_NVFP4,
     .shape = shape,
+    .table = &tare_micro_table,
     .decode = decode,
+    .factoring = &factoring,
     .to_mlx = to_mlx,
     .global = global,
 };

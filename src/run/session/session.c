@@ -112,7 +112,7 @@ static enum tare_code open_session(tare_session *s, tare_model *model, const str
     struct tare_kernels kernels;
     if (options->kernels && !tare_kernels_pick(&kernels, options->kernels))
         return tare_fail(err, TARE_E_ARGUMENT, "kernels",
-                         "\"%s\" is none of scalar, avx2, avx512 and neon, or this processor lacks it",
+                         "\"%s\" is none of scalar, avx2, avx512, amx and neon, or this processor lacks it",
                          options->kernels);
     const struct tare_runner_options needs = {.pool = options->pool,
                                               .threads = options->threads,

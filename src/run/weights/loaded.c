@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/number.h"
 #include "kernels/tiles.h"
+#include "run/weights/levels.h"
 #include "run/weights/weight_plan.h"
 #include "run/weights/weight_source.h"
 
@@ -92,13 +93,25 @@ static enum tare_code load_rows(const struct loading *l, const struct tare_weigh
 {
     unsigned char *data = own(l->loaded, m->rows, m->stride);
     float *scale = own(l->loaded, m->rows, (size_t)m->groups * sizeof *scale);
-    float *offset = own(l->loaded, m->rows, (size_t)m->groups * sizeof *offset);
-    if (!data || !scale || !offset)
+    const bool offsets = m->storage != TARE_STORE_E4M3;
+    float *offset = offsets ? own(l->loaded, m->rows, (size_t)m->groups * sizeof *offset) : NULL;
+    if (!data || !scale || (offsets && !offset))
         return tare_fail_memory(l->err);
     m->data = data;
     m->scale = scale;
     m->offset = offset;
     return tare_source_repack(l->checkpoint, &plan->flat, m, data, scale, offset, l->pool, l->err);
+}
+
+/* Gives the matrix levels that last. */
+static bool own_levels(const struct loading *l, struct tare_matrix *m)
+{
+    struct tare_levels *levels = own(l->loaded, 1, sizeof *levels);
+    if (!levels)
+        return false;
+    tare_levels_fit(m->levels, levels);
+    tare_levels_use(levels, m);
+    return true;
 }
 
 static enum tare_code load_tiles(const struct loading *l, const struct tare_weight_plan *plan, struct tare_matrix *m)
@@ -111,6 +124,8 @@ static enum tare_code load_tiles(const struct loading *l, const struct tare_weig
         memcpy(order, m->order, (size_t)m->in * sizeof *order);
     if (m->rows % TARE_TILE_ROWS) /* the last tile has room for rows that the matrix has not */
         memset(data + (size_t)(m->rows / TARE_TILE_ROWS) * m->stride, 0, m->stride);
+    if (m->levels && !own_levels(l, m))
+        return tare_fail_memory(l->err);
     m->order = order;
     m->data = data;
     return tare_source_repack(l->checkpoint, &plan->flat, m, data, NULL, NULL, l->pool, l->err);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  * repack.c - turns packed modules into the kernels' layout, a few rows at a time and on all threads: by the packing's
  * own way into tiles where it has one (packing/to_tiles.h), else through the neutral form. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "packing/to_tiles.h"
+#include "run/weights/levels.h"
 #include "run/weights/weight_source.h"
 
 #define RUN_ROWS 128 /* a cache line of awq, 16 words, holds that many outputs */
@@ -18,13 +20,19 @@ struct run {
     int64_t rows;
 };
 
+/* What a thread decodes rows into. */
+struct work {
+    struct tare_codes codes;
+    uint8_t *factor, *least;
+};
+
 struct job {
     struct run *runs;
     size_t n, room;
     const struct tare_matrix *m;
     unsigned char *data;
     float *scale, *offset;
-    struct tare_codes *codes; /* one a thread */
+    struct work *work; /* one a thread */
     struct tare_checkpoint *checkpoint;
     pthread_mutex_t lock; /* of what follows */
     struct tare_error error;
@@ -64,7 +72,23 @@ static bool add_box(struct job *j, const struct tare_flat *flat, const struct ta
     return true;
 }
 
-/* Stores row k of what was decoded in Q4 or Q8. A zero becomes the offset -zero * scale. */
+/* Does one of n codes stand for NaN? */
+static bool has_nan(const uint8_t *code, int64_t n)
+{
+    unsigned any = 0;
+    for (int64_t i = 0; i < n; i++)
+        any |= (code[i] & 0x7f) == 0x7f;
+    return any;
+}
+
+/* The kernels know no NaN among the codes, so it is that of its group's scale. */
+static void put_e4m3_scales(const struct tare_matrix *m, const uint8_t *code, const float *scale, float *to)
+{
+    for (int64_t g = 0; g < m->groups; g++)
+        to[g] = has_nan(code + g * m->group, m->group) ? NAN : scale[g];
+}
+
+/* Stores row k of what was decoded in Q4, Q8 or E4M3. A zero becomes the offset -zero * scale. */
 static void put_row(const struct job *j, const struct tare_codes *c, const struct run *r, int64_t k)
 {
     const struct tare_matrix *m = j->m;
@@ -73,6 +97,10 @@ static void put_row(const struct job *j, const struct tare_codes *c, const struc
         tare_q4_pack(c->code + k * m->in, m->in, row);
     else
         memcpy(row, c->code + k * m->in, (size_t)m->in);
+    if (m->storage == TARE_STORE_E4M3) {
+        put_e4m3_scales(m, c->code + k * m->in, c->scale + k * m->groups, j->scale + (r->to + k) * m->groups);
+        return;
+    }
     for (int64_t g = 0; g < m->groups; g++) {
         const float scale = c->scale[k * m->groups + g], offset = c->offset[k * m->groups + g];
         j->scale[(r->to + k) * m->groups + g] = scale;
@@ -110,19 +138,42 @@ static void find_codes(uint8_t *code, int64_t n, const uint8_t table[16])
         code[i] = place[code[i]];
 }
 
-static void repack_neutral(const struct job *j, const struct run *r, struct tare_codes *c)
+/* Codes that are floats, or all 16 that there are, as places in the table of the matrix. */
+static void use_table(const struct tare_matrix *m, const struct run *r, struct work *c, int64_t headers)
+{
+    const struct tare_code_table *table = r->module->packing->table;
+    for (int64_t k = 0; k < r->rows * headers; k++) {
+        c->codes.scale[k] *= m->levels ? 1 : table->factor;
+        c->codes.offset[k] = m->levels ? TARE_LEVELS_ZERO : table->zero;
+    }
+    if (r->module->packing->codes == TARE_CODE_INTEGER)
+        find_codes(c->codes.code, r->rows * m->in, m->table);
+}
+
+static void repack_factored(const struct job *j, const struct run *r, struct work *c)
 {
     const struct tare_matrix *m = j->m;
+    const int64_t supers = m->in / m->super;
+    struct tare_factored rows = {c->codes.code, c->codes.scale, c->codes.offset, c->factor, c->least};
+    r->module->packing->factoring->rows(r->module, r->part, r->from, r->rows, &rows);
+    if (m->table)
+        use_table(m, r, c, supers);
+    for (int64_t k = 0; k < r->rows; k++) {
+        tare_tile_put(m, j->data, r->to + k, rows.code + k * m->in, rows.scale + k * supers, rows.offset + k * supers);
+        tare_tile_put_factors(m, j->data, r->to + k, rows.factor + k * m->groups, rows.least + k * m->groups);
+    }
+}
+
+static void repack_neutral(const struct job *j, const struct run *r, struct work *work)
+{
+    const struct tare_matrix *m = j->m;
+    struct tare_codes *c = &work->codes;
     const int64_t groups = tare_module_groups(r->module);
     r->module->packing->decode(r->module, r->part, r->from, r->rows, c);
     spread_groups(c, r->rows, groups, m->groups / groups);
     const bool tiled = m->storage >= TARE_STORE_T4, biases = r->module->packing->biases;
-    for (int64_t k = 0; m->table && k < r->rows * m->groups; k++) {
-        c->scale[k] *= r->module->packing->table->factor;
-        c->offset[k] = r->module->packing->table->zero;
-    }
-    if (m->wide)
-        find_codes(c->code, r->rows * m->in, m->table);
+    if (m->table)
+        use_table(m, r, work, m->groups);
     for (int64_t k = 0; m->order && k < r->rows; k++)
         sort_row(c, k, m);
     for (int64_t k = 0; k < r->rows; k++) {
@@ -164,7 +215,7 @@ static void repack_run(void *user, size_t i, int worker)
     if (!hold_run(j, &r, &holds))
         return;
     const int64_t tiles = r.rows / TARE_TILE_ROWS;
-    const bool tiled = j->m->storage >= TARE_STORE_T4 && !j->m->table && !j->m->order;
+    const bool tiled = j->m->storage >= TARE_STORE_T4 && !j->m->table && !j->m->order && !j->m->factors;
     if (tiled && tiles && r.to % TARE_TILE_ROWS == 0) {
         unsigned char *to = j->data + (size_t)(r.to / TARE_TILE_ROWS) * j->m->stride;
         const struct tare_stretch stretch = {r.module, r.part, r.from, j->m, to, tiles};
@@ -175,32 +226,37 @@ static void repack_run(void *user, size_t i, int worker)
         }
     }
     if (r.rows > 0)
-        repack_neutral(j, &r, &j->codes[worker]);
+        (j->m->factors ? repack_factored : repack_neutral)(j, &r, &j->work[worker]);
     tare_holds_release(&holds);
 }
 
-static bool room_for_codes(struct job *j, int threads)
+static bool room_for_work(struct job *j, int threads)
 {
-    j->codes = calloc((size_t)threads, sizeof *j->codes);
-    for (int i = 0; j->codes && i < threads; i++) {
-        struct tare_codes *c = &j->codes[i];
-        c->code = malloc((RUN_ROWS + 1) * (size_t)j->m->in);
-        c->scale = malloc(RUN_ROWS * (size_t)j->m->groups * sizeof(float));
-        c->offset = malloc(RUN_ROWS * (size_t)j->m->groups * sizeof(float));
-        if (!c->code || !c->scale || !c->offset)
+    const size_t in = (size_t)j->m->in, groups = (size_t)j->m->groups;
+    j->work = calloc((size_t)threads, sizeof *j->work);
+    for (int i = 0; j->work && i < threads; i++) {
+        struct work *w = &j->work[i];
+        w->codes.code = malloc((RUN_ROWS + 1) * in);
+        w->codes.scale = malloc(RUN_ROWS * groups * sizeof(float));
+        w->codes.offset = malloc(RUN_ROWS * groups * sizeof(float));
+        w->factor = malloc(RUN_ROWS * groups);
+        w->least = malloc(RUN_ROWS * groups);
+        if (!w->codes.code || !w->codes.scale || !w->codes.offset || !w->factor || !w->least)
             return false;
     }
-    return j->codes != NULL;
+    return j->work != NULL;
 }
 
 static void release(struct job *j, int threads)
 {
-    for (int i = 0; j->codes && i < threads; i++) {
-        free(j->codes[i].code);
-        free(j->codes[i].scale);
-        free(j->codes[i].offset);
+    for (int i = 0; j->work && i < threads; i++) {
+        free(j->work[i].codes.code);
+        free(j->work[i].codes.scale);
+        free(j->work[i].codes.offset);
+        free(j->work[i].factor);
+        free(j->work[i].least);
     }
-    free(j->codes);
+    free(j->work);
     free(j->runs);
 }
 
@@ -212,7 +268,7 @@ enum tare_code tare_source_repack(struct tare_checkpoint *checkpoint, const stru
     if (pthread_mutex_init(&j.lock, NULL))
         return tare_fail_memory(err);
     const int threads = tare_pool_threads(pool);
-    enum tare_code code = room_for_codes(&j, threads) ? TARE_OK : tare_fail_memory(err);
+    enum tare_code code = room_for_work(&j, threads) ? TARE_OK : tare_fail_memory(err);
     for (size_t i = 0; !code && i < flat->n; i++) {
         const struct tare_piece *p = &flat->pieces[i];
         const void *part[TARE_PARTS] = {NULL};

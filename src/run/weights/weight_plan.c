@@ -3,8 +3,11 @@
  * codes and groups; tiles are the form that runs fast, and rows are for what tiles cannot hold. */
 #include "run/weights/weight_plan.h"
 
+#include <math.h>
+
 #include "kernels/tiles.h"
-#include "packing/packing.h"
+#include "packing/to_tiles.h"
+#include "run/weights/levels.h"
 
 /* n * size bytes; UINT64_MAX when that is more than can be counted. */
 static uint64_t bytes_of(int64_t n, uint64_t size)
@@ -128,14 +131,45 @@ static enum tare_dtype stored_scales(const struct tare_module *module)
     return blocks && module->group_size < tare_dtype_block(blocks).columns ? TARE_DTYPE_COUNT : module->dtype;
 }
 
+/* The factoring of all pieces, whose groups must be those of the matrix; NULL: they have not the same. */
+static const struct tare_factoring *common_factoring(const struct tare_flat *flat, const struct tare_matrix *m)
+{
+    const struct tare_factoring *factoring = flat->pieces->module->packing->factoring;
+    const bool biases = flat->pieces->module->packing->biases;
+    for (size_t i = 0; factoring && i < flat->n; i++) {
+        const struct tare_module *module = flat->pieces[i].module;
+        if (module->packing->factoring != factoring || module->packing->biases != biases ||
+            module->group_size != m->group || (factoring->columns && m->in % factoring->columns))
+            factoring = NULL;
+    }
+    return m->order ? NULL : factoring;
+}
+
+static void choose_factors(const struct tare_factoring *factoring, const struct tare_flat *flat, struct tare_matrix *m)
+{
+    m->factors = factoring->factors;
+    m->super = factoring->columns ? factoring->columns : m->in;
+    m->zeros = !flat->pieces->module->packing->biases;
+    m->scales = factoring->scales == TARE_F16    ? TARE_SCALES_F16
+                : factoring->scales == TARE_BF16 ? TARE_SCALES_BF16
+                                                 : TARE_SCALES_F32;
+}
+
 /* How scales and offsets of tiles are stored: as they are in the checkpoint, where all pieces agree, else in float32. A
  * zero point of up to 8 bits is exact in 16 bits too; a bias made of one is not. */
 static void choose_scales(const struct tare_flat *flat, struct tare_matrix *m)
 {
+    const struct tare_factoring *factoring = common_factoring(flat, m);
     const enum tare_dtype dtype = stored_scales(flat->pieces->module);
     const bool biases = flat->pieces->module->packing->biases;
     bool same = true;
+    if (factoring) {
+        choose_factors(factoring, flat, m);
+        return;
+    }
     m->zeros = !biases;
+    if (m->levels) /* scales are any floats: they must not be rounded */
+        return;
     for (size_t i = 1; i < flat->n; i++) {
         const struct tare_module *module = flat->pieces[i].module;
         m->zeros = m->zeros && !module->packing->biases;
@@ -144,10 +178,15 @@ static void choose_scales(const struct tare_flat *flat, struct tare_matrix *m)
     m->scales = same && dtype == TARE_F16    ? TARE_SCALES_F16
                 : same && dtype == TARE_BF16 ? TARE_SCALES_BF16
                                              : TARE_SCALES_F32;
-    if (m->table && !m->wide) { /* scales are powers of two, and zeros whole numbers: both are exact in bfloat16 */
-        m->scales = TARE_SCALES_BF16;
-        m->zeros = true;
-    }
+}
+
+/* The smallest kind of tiles that has codes of that many bits. */
+static enum tare_storage storage_of(int bits)
+{
+    static const enum tare_storage storages[] = {
+        [0] = TARE_STORE_T2, [1] = TARE_STORE_T2, [2] = TARE_STORE_T2, [3] = TARE_STORE_T3,
+        [4] = TARE_STORE_T4, [5] = TARE_STORE_T5, [6] = TARE_STORE_T6};
+    return bits <= 6 ? storages[bits] : TARE_STORE_T8;
 }
 
 static void decide_packed(const struct tare_parameter *p, struct tare_weight_plan *plan)
@@ -161,7 +200,7 @@ static void decide_packed(const struct tare_parameter *p, struct tare_weight_pla
     m->groups = m->in / m->group;
     if (can_tile(m, m->group, p)) {
         plan->form = TARE_WEIGHT_TILES;
-        m->storage = bits <= 4 || m->table ? TARE_STORE_T4 : TARE_STORE_T8;
+        m->storage = m->table ? TARE_STORE_T4 : storage_of(bits);
         choose_scales(&plan->flat, m);
         m->stride = tare_tile_stride(m);
         plan->bytes =
@@ -172,6 +211,30 @@ static void decide_packed(const struct tare_parameter *p, struct tare_weight_pla
     m->storage = bits <= 4 ? TARE_STORE_Q4 : TARE_STORE_Q8;
     m->stride = bits <= 4 ? tare_q4_stride(m->in) : tare_q8_stride(m->in);
     plan->bytes = bytes_of(m->rows, m->stride + (size_t)m->groups * (sizeof *m->scale + sizeof *m->offset));
+}
+
+/* Are all pieces e4m3, whose values are a scale times a code, in groups that the kernels take? */
+static bool is_e4m3(const struct tare_recipe *recipe, const struct tare_flat *flat, int64_t in)
+{
+    const int64_t group = common_group(flat, in);
+    bool all = recipe->packed && flat->n && (group % TARE_ACTIVATION_BLOCK == 0 || group == in);
+    for (size_t i = 0; all && i < flat->n; i++) {
+        const struct tare_module *m = flat->pieces[i].module;
+        all = m->packing->codes == TARE_CODE_E4M3 && !m->packing->floats && tare_module_even(m);
+    }
+    return all;
+}
+
+/* One byte a column, by rows: float32 activations cost no more than reading them, and nothing is rounded. */
+static void decide_e4m3(struct tare_weight_plan *plan)
+{
+    struct tare_matrix *m = &plan->matrix;
+    m->group = common_group(&plan->flat, m->in);
+    m->groups = m->in / m->group;
+    plan->form = TARE_WEIGHT_ROWS;
+    m->storage = TARE_STORE_E4M3;
+    m->stride = tare_q8_stride(m->in);
+    plan->bytes = bytes_of(m->rows, m->stride + (size_t)m->groups * sizeof *m->scale);
 }
 
 /* ---- which of them ----------------------------------------------------------------------------------------------- */
@@ -198,6 +261,30 @@ static const struct tare_code_table *common_table(const struct tare_recipe *reci
             table = NULL;
     }
     return table;
+}
+
+static bool are_finite(const float *x, int n)
+{
+    bool all = true;
+    for (int k = 0; k < n; k++)
+        all = all && isfinite(x[k]);
+    return all;
+}
+
+/* The 16 numbers that the codes of all pieces stand for; NULL: they have none, not the same, or some that are no
+ * numbers. */
+static const float *common_levels(const struct tare_recipe *recipe, const struct tare_flat *flat)
+{
+    const float *levels = NULL;
+    for (size_t i = 0; i < flat->n; i++) {
+        const struct tare_module *m = flat->pieces[i].module;
+        const bool known = recipe->packed && m->packing->codes == TARE_CODE_TABLE && tare_module_even(m);
+        const float *own = known ? m->packing->numbers(m) : NULL;
+        if (!own || !are_finite(own, 16) || (levels && memcmp(own, levels, 16 * sizeof *levels)))
+            return NULL;
+        levels = own;
+    }
+    return levels;
 }
 
 /* Is it all of one module whose columns are in act-order, of whole groups? */
@@ -266,11 +353,24 @@ enum tare_code tare_weight_decide(struct tare_checkpoint *checkpoint, const stru
     m->rows = m->in > 0 ? tare_shape_count(flat->rank, flat->shape) / m->in : 0;
     if (p->ternary > 0)
         return decide_ternary(p, plan, err);
+    if (is_e4m3(recipe, flat, m->in)) {
+        decide_e4m3(plan);
+        return TARE_OK;
+    }
     bool packed = stays_packed(recipe, flat);
     const struct tare_code_table *table = common_table(recipe, flat);
+    const float *levels;
     if (table && can_tile(m, common_group(flat, m->in), p)) {
         m->table = table->value;
-        m->wide = flat->pieces->module->packing->codes == TARE_CODE_INTEGER; /* of eight bits */
+        for (int k = 0; k < 16; k++)
+            m->wide = m->wide || table->value[k] >= 32;
+        packed = true;
+    } else if ((levels = common_levels(recipe, flat)) && can_tile(m, common_group(flat, m->in), p)) {
+        struct tare_levels *own = tare_arena_array(work, 1, sizeof *own);
+        if (!own)
+            return tare_fail_memory(err);
+        tare_levels_fit(levels, own);
+        tare_levels_use(own, m);
         packed = true;
     } else if (!packed && is_disordered(recipe, flat) && can_tile(m, flat->pieces->module->group_size, p)) {
         if ((code = decide_order(checkpoint, work, plan, err)))

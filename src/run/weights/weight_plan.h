@@ -13,7 +13,7 @@ enum tare_weight_form {
     TARE_WEIGHT_MAPPED,  /* a dense matrix, used where it lies in the file */
     TARE_WEIGHT_DENSE,   /* a dense matrix, copied or expanded */
     TARE_WEIGHT_TERNARY, /* bytes of four rows each, made into rows of 4 bits */
-    TARE_WEIGHT_ROWS,    /* packed by rows (Q4, Q8) */
+    TARE_WEIGHT_ROWS,    /* packed by rows (Q4, Q8, E4M3) */
     TARE_WEIGHT_TILES    /* packed by tiles (T4, T8) */
 };
 
@@ -23,7 +23,8 @@ struct tare_weight_plan {
     struct tare_flat flat;
     /* VECTOR, MAPPED, DENSE: what the elements are stored in. */
     enum tare_dtype dtype;
-    /* All but vectors: the matrix without its data, scales and offsets. Its order of columns lies in the arena. */
+    /* All but vectors: the matrix without its data, scales and offsets. Its order of columns and
+     * its levels lie in the arena. */
     struct tare_matrix matrix;
     /* Bytes of memory that it takes, or of the file that are mapped; UINT64_MAX when they cannot be counted. */
     uint64_t bytes;

@@ -46,8 +46,28 @@ static void examples(void **state)
               "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+/* A state that is copied half way, as another process would take it up, ends as the hash of the whole. */
+static void chains(void **state)
+{
+    static unsigned char bytes[5000];
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)(i * 7 + i / 251);
+    for (size_t size = 0; size <= sizeof bytes; size += 61) {
+        for (size_t cut = 0; cut <= size; cut += 640) {
+            char hex[TARE_HASH_ROOM];
+            struct tare_chain chain, later;
+            tare_chain_begin(&chain);
+            tare_chain_add(&chain, bytes, cut);
+            later = chain;
+            tare_chain_end(&later, bytes + cut, size - cut, hex);
+            hashes_to(TARE_HASH_SHA256, (const char *)bytes, size, 4099, hex);
+        }
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(examples)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(examples), cmocka_unit_test(chains)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,8 @@
  */
 #include "kernels/kernels.h"
 
+#include "base/small_float.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +59,22 @@ static void fill_packed(struct sample *s, int64_t group)
     m->offset = offset;
 }
 
+/* Floats of one byte, NaN left out, with scales. */
+static void fill_bytes(struct sample *s, int64_t group)
+{
+    struct tare_matrix *m = &s->m;
+    m->group = group % 16 ? m->in : group;
+    m->groups = m->in / m->group;
+    m->stride = (size_t)m->in;
+    s->data = guard((size_t)(m->rows * m->in));
+    m->scale = floats(&s->scale, m->rows * m->groups);
+    for (int64_t i = 0; i < m->rows * m->in; i++) {
+        const uint8_t byte = (uint8_t)(next() % 0x7f | (next() & 0x80));
+        ((unsigned char *)s->data.data)[i] = byte;
+        s->value[i] = (double)(m->scale[i / m->in * m->groups + i % m->in / m->group] * tare_from_e4m3(byte));
+    }
+}
+
 static void fill_dense(struct sample *s)
 {
     struct tare_matrix *m = &s->m;
@@ -81,6 +99,8 @@ static struct sample sample(enum tare_storage storage, int64_t rows, int64_t in,
     s.value = malloc((size_t)(rows * in) * sizeof *s.value);
     if (storage >= TARE_STORE_Q4)
         fill_packed(&s, group);
+    else if (storage == TARE_STORE_E4M3)
+        fill_bytes(&s, group);
     else
         fill_dense(&s);
     s.m.data = s.data.data;
@@ -90,10 +110,10 @@ static struct sample sample(enum tare_storage storage, int64_t rows, int64_t in,
 static void discard(struct sample *s)
 {
     unguard(&s->data);
-    if (s->m.storage >= TARE_STORE_Q4) {
+    if (s->m.scale)
         unguard(&s->scale);
+    if (s->m.offset)
         unguard(&s->offset);
-    }
     free(s->value);
 }
 
@@ -101,7 +121,7 @@ static void discard(struct sample *s)
 static struct sample any_sample(enum tare_storage storage, bool even)
 {
     const int64_t group = even ? 32 * size(5) : size(50);
-    const int64_t in = storage >= TARE_STORE_Q4 ? group * size(even ? 20 : 60) : size(3000);
+    const int64_t in = storage >= TARE_STORE_E4M3 ? group * size(even ? 20 : 60) : size(3000);
     return sample(storage, size(20), in, group);
 }
 
@@ -491,12 +511,12 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static const char *const storage_names[TARE_STORE_T4] = {"f32", "f16", "bf16", "q4", "q8"};
+static const char *const storage_names[TARE_STORE_T4] = {"f32", "f16", "bf16", "e4m3", "q4", "q8"};
 
 /* Best of five, in one thread. */
 static void bench_one(const struct tare_kernels *k, enum tare_storage storage, int64_t tokens)
 {
-    struct sample s = sample(storage, 512, 2048, 64);
+    struct sample s = sample(storage, 512, 2048, storage == TARE_STORE_E4M3 ? 128 : 64);
     struct guarded gx, gy;
     const float *x = floats(&gx, tokens * 2048);
     float *y = floats(&gy, tokens * 512), *work = aligned_alloc(64, TARE_PANEL_FLOATS * sizeof *work);

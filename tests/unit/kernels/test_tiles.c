@@ -16,11 +16,20 @@
 #include "base/pool.h"
 #include "fixture.h"
 
-enum { CASES = 60, MOST_TOKENS = 11 };
+enum { CASES = 240, MOST_TOKENS = 11, ZERO = 32768 };
 
-static const char *const sets[] = {"scalar", "avx2", "avx512", "neon"};
+static const enum tare_storage storages[] = {TARE_STORE_T4, TARE_STORE_T8, TARE_STORE_T2,
+                                             TARE_STORE_T3, TARE_STORE_T5, TARE_STORE_T6};
+enum { STORAGES = sizeof storages / sizeof *storages };
+
+static const char *const sets[] = {"scalar", "avx2", "avx512", "amx", "neon"};
 static const uint8_t halves[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0}; /* e2m1 * 2 + 12 */
 static const uint8_t wide[16] = {0, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 255};
+
+/* Codes that stand for floats, with the unit 2^-14, and the low parts of their whole numbers. */
+static const float levels[16] = {-2.001f, -1.627f, -1.3f,  -1.013f, -0.77f, -0.55f, -0.342f, -0.151f,
+                                 0.0148f, 0.201f,  0.389f, 0.591f,  0.83f,  1.078f, 1.39f,   1.988f};
+static const uint8_t low[16] = {255, 1, 17, 200, 0, 90, 128, 127, 3, 254, 77, 31, 250, 8, 64, 129};
 
 static uint32_t next(void)
 {
@@ -53,10 +62,12 @@ struct sample {
     struct tare_matrix m;
     size_t bytes;
     double *value; /* (rows, in), by columns as stored */
+    double *whole; /* the same as tiles() has it: of the table, without the unit, where there are levels */
     int32_t *order;
     struct tare_activations x;
     float *raw; /* (tokens, in), as x comes */
     int tokens;
+    double most; /* the largest scale */
 };
 
 /* A number that 16 bits of either kind hold. */
@@ -65,26 +76,66 @@ static float short_number(float number)
     return tare_from_bfloat16(tare_to_bfloat16(number));
 }
 
+/* The numbers of a row: of each group, or of each supergroup and the factors of its groups. */
+struct numbers {
+    float *scale, *offset;
+    uint8_t *factor, *least;
+};
+
+static struct numbers numbers_of(const struct tare_matrix *m)
+{
+    const size_t n = (size_t)m->groups;
+    const struct numbers all = {malloc(n * sizeof(float)), malloc(n * sizeof(float)), malloc(n), malloc(n)};
+    for (int64_t g = 0; g < m->groups; g++) {
+        all.scale[g] = short_number(real());
+        all.offset[g] = m->levels  ? ZERO
+                        : m->zeros ? (float)(next() % (1u << tare_tile_bits(m->storage)))
+                                   : short_number(real());
+        all.factor[g] = (uint8_t)(m->factors == TARE_FACTORS_E8M0 ? 119 + next() % 9 : next() % 127);
+        all.least[g] = (uint8_t)next();
+    }
+    if (m->factors == TARE_FACTORS_I8 && next() % 2)
+        all.factor[next() % (uint32_t)m->groups] = (uint8_t)(128 + next() % 127);
+    return all;
+}
+
+static void discard_numbers(const struct numbers *n)
+{
+    free(n->scale);
+    free(n->offset);
+    free(n->factor);
+    free(n->least);
+}
+
+/* Sets column i of a row to what code stands for. */
+static void set_value(struct sample *s, const struct numbers *n, int64_t row, int64_t i, uint8_t code)
+{
+    const struct tare_matrix *m = &s->m;
+    const int64_t g = i / m->group, header = i / tare_tile_columns(m);
+    const float a = m->factors ? n->scale[header] * tare_tile_factor(m->factors, n->factor[g]) : n->scale[header];
+    const float b = m->factors && !m->zeros ? n->offset[header] * (float)n->least[g] : n->offset[header];
+    const double c = m->low ? 256 * m->table[code] + m->low[code] : m->table ? m->table[code] : code;
+    s->most = fabs((double)a) > s->most ? fabs((double)a) : s->most;
+    const double value = m->zeros ? (double)a * (c - (double)b) : (double)fmaf(a, (float)c, b);
+    s->whole[row * m->in + i] = m->levels || !m->zeros ? value : (double)(float)value;
+    s->value[row * m->in + i] = m->levels ? (double)(a * m->levels[code]) : s->whole[row * m->in + i];
+}
+
 static void fill_rows(struct sample *s, unsigned char *data)
 {
     const struct tare_matrix *m = &s->m;
-    const unsigned codes = m->storage == TARE_STORE_T4 ? 16 : 256;
     uint8_t *code = malloc((size_t)m->in);
-    float *scale = malloc((size_t)m->groups * 2 * sizeof *scale), *offset = scale + m->groups;
     for (int64_t r = 0; r < m->rows; r++) {
-        for (int64_t g = 0; g < m->groups; g++) {
-            scale[g] = short_number(real());
-            offset[g] = m->zeros ? (float)(next() % codes) : short_number(real());
-        }
+        const struct numbers n = numbers_of(m);
         for (int64_t i = 0; i < m->in; i++) {
-            code[i] = (uint8_t)(next() % codes);
-            const double c = m->table ? m->table[code[i]] : code[i], a = (double)scale[i / m->group];
-            const double b = (double)offset[i / m->group];
-            s->value[r * m->in + i] = m->zeros ? a * (c - b) : (double)fmaf((float)a, (float)c, (float)b);
+            code[i] = (uint8_t)(next() % (1u << tare_tile_bits(m->storage)));
+            set_value(s, &n, r, i, code[i]);
         }
-        tare_tile_put(m, data, r, code, scale, offset);
+        tare_tile_put(m, data, r, code, n.scale, n.offset);
+        if (m->factors)
+            tare_tile_put_factors(m, data, r, n.factor, n.least);
+        discard_numbers(&n);
     }
-    free(scale);
     free(code);
 }
 
@@ -110,9 +161,23 @@ static struct sample sample(enum tare_storage storage, int c)
     m->zeros = c % 2;
     m->wide = storage == TARE_STORE_T4 && c % 5 == 2;
     m->table = m->wide ? wide : storage == TARE_STORE_T4 && c % 5 == 1 ? halves : NULL;
+    if (m->wide && m->zeros && c % 3) {
+        m->levels = levels;
+        m->low = low;
+        m->wide = c % 2;
+        m->unit = 1.0f / 16384;
+    }
+    if (c % 11 > 4) {
+        const int64_t each = 1 + next() % 5;
+        m->super = m->group * each;
+        m->groups *= each;
+        m->in = m->group * m->groups;
+        m->factors = m->zeros ? TARE_FACTORS_I8 + next() % 3 : TARE_FACTORS_I8;
+    }
     m->stride = tare_tile_stride(m);
     s.bytes = (size_t)tare_tile_count(m) * m->stride;
     s.value = malloc((size_t)(m->rows * m->in) * sizeof *s.value);
+    s.whole = malloc((size_t)(m->rows * m->in) * sizeof *s.whole);
     unsigned char *data = guard(s.bytes);
     memset(data, 0, s.bytes);
     fill_rows(&s, data);
@@ -142,6 +207,7 @@ static void discard(struct sample *s)
     unguard(s->x.scale, blocks);
     unguard(s->x.sum, blocks);
     free(s->value);
+    free(s->whole);
     free(s->order);
     free(s->raw);
 }
@@ -161,8 +227,10 @@ static double product(const struct sample *s, int64_t r, int64_t t, bool quantiz
     for (int64_t i = 0; i < in; i++) {
         const double x = quantized ? (double)s->x.scale[(t * in + i) / TARE_ACTIVATION_BLOCK] * s->x.q[t * in + i]
                                    : (double)s->raw[t * in + (s->order ? s->order[i] : i)];
-        sum += s->value[r * in + i] * x;
-        *magnitude += (fabs(s->value[r * in + i]) + 300) * fabs(x); /* codes and zero points are summed apart */
+        const double w = quantized ? s->whole[r * in + i] : s->value[r * in + i];
+        sum += w * x;
+        *magnitude +=
+            (fabs(w) + (s->m.low ? 65536 : 300) * s->most) * fabs(x); /* codes and zero points are summed apart */
     }
     return sum;
 }
@@ -229,12 +297,14 @@ static void check_matmul(struct tare_kernels k, const struct sample *s, struct t
 {
     const struct tare_matrix *m = &s->m;
     float *y = malloc((size_t)(s->tokens * m->rows) * sizeof *y), *one = malloc((size_t)m->rows * sizeof *one);
+    static float work[2][TARE_PANEL_FLOATS];
+    float *const works[] = {work[0], work[1]};
     double magnitude;
     for (int exact = 0; exact < 2; exact++) {
         k.exact = exact;
-        tare_matmul(&k, pool, m, NULL, s->raw, m->in, s->tokens, y, m->rows, NULL);
+        tare_matmul(&k, pool, m, NULL, s->raw, m->in, s->tokens, y, m->rows, works);
         for (int64_t t = 0; t < s->tokens; t++) {
-            tare_matmul(&k, pool, m, NULL, s->raw + t * m->in, m->in, 1, one, m->rows, NULL);
+            tare_matmul(&k, pool, m, NULL, s->raw + t * m->in, m->in, 1, one, m->rows, works);
             assert_memory_equal(one, y + t * m->rows, (size_t)m->rows * sizeof *y);
             for (int64_t r = 0; exact && r < m->rows; r++) {
                 const double want = product(s, r, t, false, &magnitude);
@@ -251,13 +321,13 @@ static void test_kernels(void **unused)
     (void)unused;
     struct tare_pool *pool = NULL;
     assert_int_equal(tare_pool_open(&pool, 2, NULL), TARE_OK);
-    assert_int_equal(tare_pool_reserve(pool, tare_matmul_scratch(9 * 160, 2), NULL), TARE_OK);
+    assert_int_equal(tare_pool_reserve(pool, tare_matmul_scratch(9 * 5 * 144, 2), NULL), TARE_OK);
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         struct tare_kernels k;
         if (!tare_kernels_pick(&k, sets[i]))
             continue;
         for (int c = 0; c < CASES; c++) {
-            struct sample s = sample(c % 7 < 4 ? TARE_STORE_T4 : TARE_STORE_T8, c);
+            struct sample s = sample(storages[c % 7 % STORAGES], c);
             check_quantize(&k, &s);
             for (int t = 0; t < s.tokens; t++)
                 tare_activations_group(&s.x, t, s.m.group);
@@ -335,9 +405,8 @@ static void bench(const struct tare_kernels *k, enum tare_storage storage, int t
             k->tiles[storage](&m, tile, 4, &x, 0, tokens, y + tile * 16, 4096);
         best = fmin(best, seconds() - from);
     }
-    printf("%-7s %s %d tokens  %6.1f GB/s of weights  %7.1f G products/s\n", k->name,
-           storage == TARE_STORE_T4 ? "T4" : "T8", tokens, (double)bytes / best * 1e-9,
-           4096.0 * 4096 * tokens / best * 1e-9);
+    printf("%-7s T%d %d tokens  %6.1f GB/s of weights  %7.1f G products/s\n", k->name, tare_tile_bits(storage), tokens,
+           (double)bytes / best * 1e-9, 4096.0 * 4096 * tokens / best * 1e-9);
     free(data);
     free(x.q);
     free(x.scale);
@@ -349,10 +418,10 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], "--bench")) {
         for (size_t i = 1; i < sizeof sets / sizeof *sets; i++)
-            for (int c = 0; c < 8; c++) {
+            for (int c = 0; c < 4 * STORAGES; c++) {
                 struct tare_kernels k;
                 if (tare_kernels_pick(&k, sets[i]))
-                    bench(&k, c < 4 ? TARE_STORE_T4 : TARE_STORE_T8, 1 << c % 4);
+                    bench(&k, storages[c / 4], 1 << c % 4);
             }
         return 0;
     }

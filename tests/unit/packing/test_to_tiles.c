@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * test_to_tiles.c - the short ways into tiles give the bytes of the long one: decode() and tare_tile_put(), for whole
- * matrices of random bits, NaN and infinite scales among them, cut into stretches at random. */
+ * matrices of random bits, NaN and infinite scales among them, cut into stretches at random. And scales as factors are
+ * the scales that decode() gives. */
 #include "packing/to_tiles.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "fixture.h"
+#include "packing/gguf/gguf_block.h"
 
 enum { CASES = 40 };
 
@@ -158,8 +161,84 @@ static void left_alone(void **state)
     }
 }
 
+/* The factors of a module, multiplied, are the scales and offsets of its neutral form, and the codes are the same. */
+static void same_numbers(const struct tare_module *module, const void *const part[TARE_PARTS])
+{
+    const struct tare_factoring *f = module->packing->factoring;
+    const int64_t rows = tare_module_rows(module), in = tare_module_columns(module);
+    const int64_t groups = tare_module_groups(module), each = f->columns ? f->columns / module->group_size : groups;
+    const size_t n = (size_t)(rows * groups);
+    struct tare_codes c = {malloc((size_t)(rows * in)), malloc(n * sizeof(float)), calloc(n, sizeof(float))};
+    struct tare_factored t = {malloc((size_t)(rows * in)), malloc(n * sizeof(float)), malloc(n * sizeof(float)),
+                              malloc(n), malloc(n)};
+    module->packing->decode(module, part, 0, rows, &c);
+    f->rows(module, part, 0, rows, &t);
+    assert_memory_equal(t.code, c.code, (size_t)(rows * in));
+    for (size_t k = 0; k < n; k++) {
+        const size_t header = k / (size_t)each;
+        const float scale = t.scale[header] * tare_tile_factor(f->factors, t.factor[k]);
+        const float least = module->packing->biases ? (float)t.least[k] : 1;
+        assert_true(scale == c.scale[k] || (isnan(scale) && isnan(c.scale[k])));
+        if (module->packing->codes == TARE_CODE_INTEGER) {
+            const float offset = t.offset[header] * least;
+            assert_true(offset == c.offset[k] || (isnan(offset) && isnan(c.offset[k])));
+        }
+    }
+    free(c.code);
+    free(c.scale);
+    free(c.offset);
+    free(t.code);
+    free(t.scale);
+    free(t.offset);
+    free(t.factor);
+    free(t.least);
+}
+
+/* Blocks of random bits, of every kind that has factors. */
+static void factored(void **state)
+{
+    int kinds = 0;
+    (void)state;
+    for (size_t k = 0; tare_packing_at(k); k++) {
+        const struct tare_packing *packing = tare_packing_at(k);
+        if (!packing->factoring || !packing->blocks)
+            continue;
+        const struct tare_block_size block = tare_dtype_block(packing->blocks);
+        struct tare_tensor tensor = {.rank = 2, .shape = (int64_t[]){12, 2 * 256}, .heads = 2};
+        struct tare_module module = {.packing = packing};
+        module.part[TARE_PART_WEIGHT] = &tensor;
+        packing->shape(&module, NULL, NULL);
+        const void *part[TARE_PARTS] = {noise(12 * 2 * 256 / block.columns * block.bytes)};
+        same_numbers(&module, part);
+        free((void *)(uintptr_t)part[0]);
+        kinds++;
+    }
+    assert_true(kinds >= 14);
+}
+
+/* The codes of a packing with a table are all in it. */
+static void tables(void **state)
+{
+    (void)state;
+    for (size_t k = 0; tare_packing_at(k); k++) {
+        const struct tare_packing *packing = tare_packing_at(k);
+        if (!packing->table || !packing->blocks || packing->codes != TARE_CODE_INTEGER)
+            continue;
+        const struct tare_block_size block = tare_dtype_block(packing->blocks);
+        uint8_t code[256], *data = noise(200 * block.bytes);
+        for (int i = 0; i < 200; i++) {
+            struct tare_block_numbers numbers;
+            packing->block->unpack(data + i * block.bytes, code, &numbers);
+            for (int64_t c = 0; c < block.columns; c++)
+                assert_non_null(memchr(packing->table->value, code[c], 16));
+        }
+        free(data);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(equal), cmocka_unit_test(left_alone)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(equal), cmocka_unit_test(left_alone),
+                                       cmocka_unit_test(factored), cmocka_unit_test(tables)};
     return cmocka_run_group_tests_name("to_tiles", tests, NULL, NULL);
 }
