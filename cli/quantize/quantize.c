@@ -290,8 +290,10 @@ const struct cli_verb cli_quantize = {
     .summary = "Round its floats to few bits.",
     .about =
         "Rounds the floats of a model to nearest and writes the result: the bytes are those that mlx-lm's convert -q, "
-        "llama-quantize, transformers (fp8) or bitsandbytes (nf4) write. For awq, gptq and compressed-tensors, --calibrate "
-        "FILE chooses codes by what the model computes on a text, as the papers of AWQ and GPTQ have it. What is packed already is refused by its "
+        "llama-quantize, transformers (fp8) or bitsandbytes (nf4) write. For awq, gptq and compressed-tensors, "
+        "--calibrate "
+        "FILE chooses codes by what the model computes on a text, as the papers of AWQ and GPTQ have it. What is "
+        "packed already is refused by its "
         "name; "
         "tare convert changes its format and rounds no codes.\n\n"
         "The folder appears under its name only when complete, tare.json lies beside the tensors, and a run that was "
