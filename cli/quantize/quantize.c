@@ -307,7 +307,7 @@ const struct cli_verb cli_quantize = {
                   "One file for llama.cpp, and what was lost."},
                  {"tare quantize fable-floats -o fable-mixed --group 32 --rule '**.mlp.down_proj=8' --keep-head",
                   "More bits for some."},
-                 {"tare quantize fable-floats -o fable-gptq --to gptq --group 64 --calibrate models/fable/README.md",
+                 {"tare quantize fable-floats -o fable-by-text --to gptq --group 64 --calibrate models/fable/README.md",
                   "GPTQ's codes, by what it computes on a text."}},
     .see = "convert explain perplexity",
     .run = run,
