@@ -20,6 +20,11 @@ add_test(NAME save-resume COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/save/
 set_tests_properties(save-resume PROPERTIES LABELS cli TIMEOUT 300)
 add_test(NAME save-quantize COMMAND ${TARE_PYTHON} -W ignore ${CMAKE_SOURCE_DIR}/tests/save/quantize.py $<TARGET_FILE:tare> $<TARGET_FILE:kill_at>)
 set_tests_properties(save-quantize PROPERTIES LABELS cli TIMEOUT 300)
+add_test(NAME save-calibrate COMMAND ${TARE_PYTHON} -W ignore ${CMAKE_SOURCE_DIR}/tests/save/calibrate.py $<TARGET_FILE:tare> $<TARGET_FILE:kill_at>)
+set_tests_properties(save-calibrate PROPERTIES LABELS cli TIMEOUT 900)
+add_test(NAME oracle-calibrate COMMAND ${TARE_PYTHON} -W ignore ${CMAKE_SOURCE_DIR}/tests/oracle/calibrate.py $<TARGET_FILE:tare>
+  ${CMAKE_SOURCE_DIR}/tests/data/quantize/calibrate.txt)
+set_tests_properties(oracle-calibrate PROPERTIES LABELS oracle SKIP_RETURN_CODE 77 TIMEOUT 900)
 add_test(NAME oracle-quantize COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/oracle/quantize.py $<TARGET_FILE:tare>
   --models ${CMAKE_SOURCE_DIR}/tests/data/load)
 set_tests_properties(oracle-quantize PROPERTIES LABELS oracle SKIP_RETURN_CODE 77 TIMEOUT 900)

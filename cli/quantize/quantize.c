@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * quantize.c - tare quantize: rounds the floats of a model to few bits and writes the result. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cli.h"
+#include "file.h"
 #include "loss.h"
 #include "print.h"
 #include "progress.h"
@@ -11,6 +13,11 @@
 #include "source.h"
 
 static const char *const dtypes[] = {"float32", "bfloat16", "float16", NULL};
+static const char *const methods[] = {"awq", "gptq", NULL};
+static const char *const orders[] = {"static", "none", "full", NULL};
+static const char *const schemes[] = {"symmetric", "asymmetric", NULL};
+
+#define LARGEST_TEXT ((size_t)1 << 30)
 
 struct asked {
     struct tare_quantize_options quantize;
@@ -30,6 +37,11 @@ struct asked {
     const char *shard_size;
     bool report;
     bool json;
+    const char *calibrate;
+    int64_t calibrate_length;
+    int method;
+    int act_order;
+    int scheme;
 };
 
 static const struct cli_flag flags[] = {
@@ -48,14 +60,16 @@ static const struct cli_flag flags[] = {
      CLI_IS_WHOLE(struct asked, bits, 2, 8),
      .value = "N",
      .usual = true,
-     .help = "mlx: bits of a code, 4 by default",
-     .more = "Affine has 2, 3, 4, 5, 6 and 8; each other mode has one number of bits."},
+     .help = "not gguf: bits of a code, 4 by default",
+     .more = "Affine has 2, 3, 4, 5, 6 and 8; each other mode of mlx has one number of bits. awq has 4, gptq 2, 3, 4 "
+             "and 8, compressed-tensors 2 to 8."},
     {.name = "group",
-     CLI_IS_WHOLE(struct asked, group, 16, 128),
+     CLI_IS_WHOLE(struct asked, group, -1, 1024),
      .value = "N",
      .usual = true,
-     .help = "mlx: columns that share a scale, 64 by default",
-     .more = "Affine has 32, 64 and 128; each other mode has one size."},
+     .help = "not gguf: columns that share a scale; mlx: 64 by default, awq, gptq, ..: 128",
+     .more = "Affine has 32, 64 and 128; each other mode of mlx has one size. Of awq, gptq, gptq_v2 and "
+             "compressed-tensors it is any number that divides the columns, and -1 is a group a row."},
     {.name = "mode",
      CLI_IS_CHOICE(struct asked, mode),
      .value = "MODE",
@@ -118,6 +132,41 @@ static const struct cli_flag flags[] = {
      .more = "Perplexity before and after and the KL divergence, as tare perplexity computes them, all in float32."},
     {.name = "json", CLI_IS_SWITCH(struct asked, json), .help = "print the report as one JSON object (docs/json.md)"},
     CLI_FLAG_SHARD_SIZE(struct asked, shard_size),
+    {.name = "calibrate",
+     CLI_IS_TEXT(struct asked, calibrate),
+     .value = "FILE",
+     .takes = CLI_TAKES_FILE,
+     .usual = true,
+     .help = "awq, gptq, ..: choose codes by what it computes on a text",
+     .more =
+         "The text is tokenized as a prompt is and cut into sequences; some ten thousand tokens of the kind that the "
+         "model will see are enough. Without it all is rounded to nearest."},
+    {.name = "calibrate-length",
+     CLI_IS_WHOLE(struct asked, calibrate_length, 2, INT32_MAX),
+     .value = "N",
+     .help = "tokens of a sequence of the text, 512 by default"},
+    {.name = "method",
+     CLI_IS_CHOICE(struct asked, method),
+     .value = "METHOD",
+     .help = "with --calibrate: how codes are chosen",
+     .choices = methods,
+     .more =
+         "awq: scales that are folded into what comes before, and bounds; gptq: the error of each column is made up "
+         "for by those after it. Awq is the default of --to awq, gptq that of the others."},
+    {.name = "act-order",
+     CLI_IS_CHOICE(struct asked, act_order),
+     .value = "ORDER",
+     .help = "with gptq's method: the order in which columns are rounded",
+     .choices = orders,
+     .more = "static, the default: important ones first, in groups that are runs of columns. none: from left to right. "
+             "full: important ones first, and groups of these, for which gptq stores g_idx."},
+    {.name = "scheme",
+     CLI_IS_CHOICE(struct asked, scheme),
+     .value = "SCHEME",
+     .help = "gptq, compressed-tensors: whether groups have zeros",
+     .choices = schemes,
+     .more = "symmetric, the default: zeros are in the middle of the codes. asymmetric: each group has its own, as awq "
+             "always does."},
 };
 
 /* Quantizes, with a bar on stderr, and says what was done. Returns the exit status. */
@@ -145,6 +194,34 @@ static int execute(tare_model *model, const char *folder, struct tare_quantize_o
     return 0;
 }
 
+/* The ids of the text to calibrate on; the caller frees them. Returns the exit status. */
+static int read_text(const struct cli_source *source, const char *path, int32_t **ids, size_t *n)
+{
+    struct cli_file text = {0};
+    struct tare_error err = {0};
+    tare_tokenizer *tokenizer = NULL;
+    int status = cli_file_read(&text, path, LARGEST_TEXT);
+    if (status == CLI_GO_ON && (tare_tokenizer_open(&tokenizer, source->path, &source->options, &err) != TARE_OK ||
+                                tare_tokenizer_encode(tokenizer, text.data, text.size, true, ids, n, &err) != TARE_OK))
+        status = cli_fail(&err);
+    tare_tokenizer_free(tokenizer);
+    free(text.data);
+    return status == CLI_GO_ON ? 0 : status;
+}
+
+static const char *word_at(const char *const *words, int choice)
+{
+    return choice < 0 ? NULL : words[choice];
+}
+
+static void take_calibration(struct asked *asked)
+{
+    asked->quantize.method = word_at(methods, asked->method);
+    asked->quantize.act_order = word_at(orders, asked->act_order);
+    asked->quantize.scheme = word_at(schemes, asked->scheme);
+    asked->quantize.calibrate_length = asked->calibrate_length;
+}
+
 static int run(const struct cli_verb *verb, int argc, char **argv)
 {
     struct asked asked = {.quantize = TARE_QUANTIZE_OPTIONS_INIT,
@@ -152,7 +229,10 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
                           .mode = -1,
                           .recipe = -1,
                           .type = -1,
-                          .dtype = -1};
+                          .dtype = -1,
+                          .method = -1,
+                          .act_order = -1,
+                          .scheme = -1};
     int words = 0;
     int status = cli_parse(verb, &asked, argc, argv, &words);
     if (status == CLI_GO_ON)
@@ -184,15 +264,22 @@ static int run(const struct cli_verb *verb, int argc, char **argv)
         asked.quantize.threads = (int)asked.threads;
         asked.quantize.rules = asked.rules.items;
         asked.quantize.n_rules = asked.rules.n;
+        take_calibration(&asked);
+        int32_t *ids = NULL;
         struct cli_loss loss = {.source = &source,
                                 .floats = model,
                                 .output = asked.folder,
                                 .text = asked.text,
                                 .json = asked.json,
                                 .threads = (int)asked.threads};
-        result = execute(model, asked.folder, &asked.quantize, &loss.seconds);
+        if (asked.calibrate)
+            result = read_text(&source, asked.calibrate, &ids, &asked.quantize.n_calibrate);
+        asked.quantize.calibrate = ids;
+        if (!result)
+            result = execute(model, asked.folder, &asked.quantize, &loss.seconds);
         if (!result && (asked.report || asked.text || asked.json))
             result = cli_loss_report(&loss);
+        tare_ids_free(ids);
     }
     tare_model_free(model);
     return result;
@@ -203,7 +290,10 @@ const struct cli_verb cli_quantize = {
     .summary = "Round its floats to few bits.",
     .about =
         "Rounds the floats of a model to nearest and writes the result: the bytes are those that mlx-lm's convert -q, "
-        "llama-quantize, transformers (fp8) or bitsandbytes (nf4) write. What is packed already is refused by its "
+        "llama-quantize, transformers (fp8) or bitsandbytes (nf4) write. For awq, gptq and compressed-tensors, "
+        "--calibrate "
+        "FILE chooses codes by what the model computes on a text, as the papers of AWQ and GPTQ have it. What is "
+        "packed already is refused by its "
         "name; "
         "tare convert changes its format and rounds no codes.\n\n"
         "The folder appears under its name only when complete, tare.json lies beside the tensors, and a run that was "
@@ -216,7 +306,9 @@ const struct cli_verb cli_quantize = {
                  {"tare quantize fable-floats -o fable-q4.gguf --to gguf --type Q4_K_M --report",
                   "One file for llama.cpp, and what was lost."},
                  {"tare quantize fable-floats -o fable-mixed --group 32 --rule '**.mlp.down_proj=8' --keep-head",
-                  "More bits for some."}},
+                  "More bits for some."},
+                 {"tare quantize fable-floats -o fable-by-text --to gptq --group 64 --calibrate models/fable/README.md",
+                  "GPTQ's codes, by what it computes on a text."}},
     .see = "convert explain perplexity",
     .run = run,
 };

@@ -25,9 +25,11 @@ struct tare_quantize_options {
     const char *recipe;
     /* gguf and bitsandbytes: a word of tare_quantize_type(); NULL: "Q4_0", "nf4". */
     const char *type;
-    /* mlx: of a code, 2, 3, 4, 5, 6 or 8; 0: what the mode has, 4 for affine. */
+    /* mlx: of a code, 2, 3, 4, 5, 6 or 8; 0: what the mode has, 4 for affine. awq has 4, gptq 2, 3, 4 and 8,
+     * compressed-tensors 2 to 8; 0: 4. */
     int bits;
-    /* mlx: columns that share a scale, 32, 64 or 128; 0: what the mode has, 64 for affine. */
+    /* mlx: columns that share a scale, 32, 64 or 128; 0: what the mode has, 64 for affine. awq, gptq and
+     * compressed-tensors: any number that divides the columns, -1 a whole row; 0: 128. */
     int group;
     /* gguf: the output head, too, has the type; else, as llama-quantize has it, Q6_K or Q8_0. */
     bool pure;
@@ -53,6 +55,21 @@ struct tare_quantize_options {
      * that fit, the first counts; one that fits no module is refused. Borrowed for the call. */
     const char *const *rules;
     size_t n_rules;
+    /* awq, gptq, gptq_v2 and compressed-tensors: "symmetric" or "asymmetric"; NULL: awq is asymmetric, which alone it
+     * can be, the others symmetric. */
+    const char *scheme;
+    /* The same: the ids of a text, on which the model runs so that codes are chosen by what it computes
+     * (docs/quantizing.md). NULL: all is rounded to nearest. Borrowed for the call. */
+    const int32_t *calibrate;
+    size_t n_calibrate;
+    /* With calibrate: how many ids make a sequence, of which the text is cut; 0: 512. */
+    int64_t calibrate_length;
+    /* With calibrate: "awq" or "gptq"; NULL: awq for awq, gptq for the others. */
+    const char *method;
+    /* With gptq's method, in which order columns are rounded: "static", important ones first, in groups that are runs of
+     * columns; "none", from left to right; "full", important ones first, and groups of these (g_idx; gptq and gptq_v2
+     * only). NULL: "static". */
+    const char *act_order;
 };
 #define TARE_QUANTIZE_OPTIONS_INIT TARE_SIZED(tare_quantize_options)
 
@@ -77,7 +94,9 @@ TARE_API const char *tare_quantize_recipe(size_t index);
  *   options  may be NULL
  *
  * Returns TARE_OK; TARE_E_ARGUMENT for bits, a group or a word that the format does not have; TARE_E_TARGET for a module
- * that cannot be rounded; and what tare_convert() returns. Memory beyond the mapped input: at most 64 MiB a thread.
+ * that cannot be rounded, or a model that cannot be calibrated; and what tare_convert() returns. Memory beyond the mapped
+ * input: at most 64 MiB a thread; with options->calibrate that of one layer in float32, of its inputs' Gram matrices and
+ * of a row of activations for each id, too.
  */
 TARE_API enum tare_code tare_quantize(tare_model *model, const char *folder,
                                       const struct tare_quantize_options *options, struct tare_error *err);

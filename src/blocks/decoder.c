@@ -198,16 +198,21 @@ static void finish_layer(const struct tare_decoder *d, struct tare_pass *pass, c
     tare_norm_forward(pass, &after->norm, d->dim, pass->x, pass->x);
 }
 
-static void run_layer(const struct tare_decoder *d, struct tare_pass *pass, const struct tare_layer *layer)
+void tare_decoder_part(const struct tare_decoder *d, struct tare_pass *pass, int64_t i, int part)
 {
-    norm_input(d, pass, layer, 0);
-    if (layer->residual == TARE_RESIDUAL_PARALLEL)
+    const struct tare_layer *layer = &d->layers[i];
+    const bool parallel = layer->residual == TARE_RESIDUAL_PARALLEL;
+    if (part == 0) {
+        norm_input(d, pass, layer, 0);
+        if (parallel)
+            norm_input(d, pass, layer, 1);
+        run_block(d, pass, layer, 0, pass->normed[0]);
+    } else if (!parallel) {
         norm_input(d, pass, layer, 1);
-    run_block(d, pass, layer, 0, pass->normed[0]);
-    if (layer->residual == TARE_RESIDUAL_SEQUENTIAL)
-        norm_input(d, pass, layer, 1);
-    run_block(d, pass, layer, 1, pass->normed[1]);
-    if (layer->after)
+    }
+    if ((part == 0) == parallel)
+        run_block(d, pass, layer, 1, pass->normed[1]);
+    if (part == 1 && layer->after)
         finish_layer(d, pass, layer->after);
 }
 
@@ -263,8 +268,7 @@ static void run_head(const struct tare_decoder *d, struct tare_pass *pass, const
                   &(struct job){.d = d, .pass = pass, .factor = scale, .wanted = wanted});
 }
 
-enum tare_code tare_decoder_forward(const struct tare_decoder *d, struct tare_pass *pass, const int32_t *ids,
-                                    const struct tare_wanted *wanted, struct tare_error *err)
+void tare_decoder_embed(const struct tare_decoder *d, struct tare_pass *pass, const int32_t *ids)
 {
     tare_pool_run(pass->pool, (size_t)pass->tokens, embed_token,
                   &(struct job){.d = d, .pass = pass, .ids = ids, .x = pass->x});
@@ -273,11 +277,18 @@ enum tare_code tare_decoder_forward(const struct tare_decoder *d, struct tare_pa
         d->before.run(d->before.self, pass, ids);
     if (d->stream.begin)
         d->stream.begin(d->stream.self, pass);
+}
+
+enum tare_code tare_decoder_forward(const struct tare_decoder *d, struct tare_pass *pass, const int32_t *ids,
+                                    const struct tare_wanted *wanted, struct tare_error *err)
+{
+    tare_decoder_embed(d, pass, ids);
     for (int64_t i = 0; i < d->n_layers; i++) {
         if (pass->cancel && __atomic_load_n(pass->cancel, __ATOMIC_RELAXED))
             return tare_fail(err, TARE_E_CANCELLED, "", "cancelled in layer %lld of %lld", (long long)i,
                              (long long)d->n_layers);
-        run_layer(d, pass, &d->layers[i]);
+        tare_decoder_part(d, pass, i, 0);
+        tare_decoder_part(d, pass, i, 1);
     }
     if (d->stream.end)
         d->stream.end(d->stream.self, pass);

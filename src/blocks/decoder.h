@@ -14,6 +14,19 @@
 struct tare_pass;
 struct tare_loaded;
 
+/*
+ * Linears whose columns may be multiplied by numbers when what comes before is divided by them, without a change of
+ * what the block gives but for rounding: column c of each reader goes with row
+ * first + c / width / repeat * width + c % width of `before`.
+ */
+enum { TARE_FOLDS = 2, TARE_FOLD_READERS = 5 };
+struct tare_fold {
+    const struct tare_linear *before; /* NULL: the block's input, so the norm before the block */
+    int64_t first, width, repeat;     /* of the rows of `before` */
+    /* All that read it, up to a NULL; some may be without a weight, which are none. */
+    const struct tare_linear *reader[TARE_FOLD_READERS];
+};
+
 struct tare_block_ops {
     const char *name;
     /* MAY: the parts that the state of a sequence is made of, see blocks/state.h; returns how many. NULL: none. */
@@ -24,6 +37,10 @@ struct tare_block_ops {
     void (*forward)(const void *block, struct tare_pass *pass, const float *x, float *y);
     /* MAY: bytes of its matrices that decoding one token does not read: experts that are not chosen. */
     uint64_t (*spared)(const void *block, const struct tare_loaded *loaded);
+    /* MAY: where numbers may be folded; returns how many. NULL: nowhere. */
+    int (*folds)(const void *block, struct tare_fold folds[TARE_FOLDS]);
+    /* MAY: the linear that chooses experts, which stays as floats where others are quantized; NULL: none. */
+    const struct tare_linear *(*router)(const void *block);
 };
 
 struct tare_block {

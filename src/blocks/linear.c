@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * linear.c - declared linears, run on what was loaded for them. */
+#include <string.h>
+
 #include "blocks/hadamard.h"
 
 struct job {
@@ -18,10 +20,23 @@ static void scale_token(void *user, size_t i, int worker)
         y[k] = y[k] * j->scale + (j->bias ? j->bias[k] : 0);
 }
 
+/* Shows the observer what goes in; true: it has no use for the product, and zeros stand in its place. */
+static bool is_left_out(const struct tare_pass *pass, const struct tare_linear *linear, const float *x, int64_t ldx,
+                        float *y, int64_t ldy)
+{
+    if (!pass->observer || pass->observer->see(pass->observer->user, pass, linear, x, ldx))
+        return false;
+    for (int64_t t = 0; t < pass->tokens; t++)
+        memset(y + t * ldy, 0, (size_t)linear->out * sizeof *y);
+    return true;
+}
+
 void tare_linear_forward(const struct tare_pass *pass, const struct tare_linear *linear, const float *x, int64_t ldx,
                          float *y, int64_t ldy)
 {
     const float *bias = linear->bias ? tare_loaded_vector(pass->loaded, linear->bias) : NULL;
+    if (is_left_out(pass, linear, x, ldx, y, ldy))
+        return;
     x = tare_hadamard_rows(pass, linear->weight, x, &ldx, pass->tokens);
     tare_matmul(&pass->kernels, pass->pool, tare_loaded_matrix(pass->loaded, linear->weight),
                 linear->scale ? NULL : bias, x, ldx, pass->tokens, y, ldy, pass->work);
@@ -43,6 +58,8 @@ void tare_linears_forward(const struct tare_pass *pass, const struct tare_linear
             tare_linear_forward(pass, linear, x, ldx, to[i].y, ldy);
             continue;
         }
+        if (is_left_out(pass, linear, x, ldx, to[i].y, ldy))
+            continue;
         products[n++] = (struct tare_product){
             .matrix = *tare_loaded_matrix(pass->loaded, linear->weight),
             .bias = linear->bias ? tare_loaded_vector(pass->loaded, linear->bias) : NULL,

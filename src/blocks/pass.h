@@ -25,6 +25,14 @@ struct tare_span {
     int turn;                         /* for tare_state_from() and tare_state_to() */
 };
 
+/* Sees what goes into each product of a declared linear, for calibrating (quantize/calibrate). */
+struct tare_observer {
+    /* x is (tokens of the pass, ldx). False: the product is not needed, and zeros stand for what it would give. */
+    bool (*see)(void *user, const struct tare_pass *pass, const struct tare_linear *linear, const float *x,
+                int64_t ldx);
+    void *user;
+};
+
 struct tare_pass {
     struct tare_kernels kernels;
     struct tare_pool *pool;
@@ -46,6 +54,7 @@ struct tare_pass {
     const struct tare_parameter *head_weight; /* the parameter that `head` was loaded from */
     const float *head_bias;                   /* NULL: none */
     const volatile int *cancel;               /* NULL: never; polled once a layer */
+    const struct tare_observer *observer;     /* NULL: none */
 };
 
 static inline const struct tare_span *tare_pass_span(const struct tare_pass *pass, int64_t token)
@@ -80,6 +89,11 @@ struct tare_wanted {
 /* Run pass->tokens ids through all layers. TARE_E_CANCELLED when *pass->cancel became non-zero. */
 enum tare_code tare_decoder_forward(const struct tare_decoder *decoder, struct tare_pass *pass, const int32_t *ids,
                                     const struct tare_wanted *wanted, struct tare_error *err);
+/* The same by steps, for who takes all tokens of a text through one layer before the next: pass->tokens ids to what the
+ * first layer takes, in pass->x; */
+void tare_decoder_embed(const struct tare_decoder *decoder, struct tare_pass *pass, const int32_t *ids);
+/* then each layer in two parts, its mixer (0) and its feed-forward block (1); a parallel layer has both in part 0. */
+void tare_decoder_part(const struct tare_decoder *decoder, struct tare_pass *pass, int64_t layer, int part);
 /* Floats of scratch that suffice for each block. */
 size_t tare_decoder_scratch(const struct tare_decoder *decoder, int64_t tokens);
 /* Floats of work memory a thread: at least TARE_PANEL_FLOATS, dim, and twice the positions of the longest sequence. */

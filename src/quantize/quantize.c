@@ -26,8 +26,12 @@ static const struct {
     {                                                                                                                  \
         bit, #field, offsetof(struct tare_quantize_options, field), sizeof((struct tare_quantize_options *)0)->field   \
     }
-    PARTICULAR(TARE_TAKES_BITS, bits),     PARTICULAR(TARE_TAKES_GROUP, group), PARTICULAR(TARE_TAKES_MODE, mode),
-    PARTICULAR(TARE_TAKES_RECIPE, recipe), PARTICULAR(TARE_TAKES_TYPE, type),   PARTICULAR(TARE_TAKES_PURE, pure),
+    PARTICULAR(TARE_TAKES_BITS, bits),           PARTICULAR(TARE_TAKES_GROUP, group),
+    PARTICULAR(TARE_TAKES_MODE, mode),           PARTICULAR(TARE_TAKES_RECIPE, recipe),
+    PARTICULAR(TARE_TAKES_TYPE, type),           PARTICULAR(TARE_TAKES_PURE, pure),
+    PARTICULAR(TARE_TAKES_CALIBRATE, calibrate), PARTICULAR(TARE_TAKES_CALIBRATE, method),
+    PARTICULAR(TARE_TAKES_CALIBRATE, act_order), PARTICULAR(TARE_TAKES_CALIBRATE, calibrate_length),
+    PARTICULAR(TARE_TAKES_SCHEME, scheme),
 #undef PARTICULAR
 };
 

@@ -22,7 +22,9 @@ enum tare_quantize_takes {
     TARE_TAKES_MODE = 4,
     TARE_TAKES_RECIPE = 8,
     TARE_TAKES_TYPE = 16,
-    TARE_TAKES_PURE = 32
+    TARE_TAKES_PURE = 32,
+    TARE_TAKES_CALIBRATE = 64,
+    TARE_TAKES_SCHEME = 128
 };
 
 /* What tare_quantize() writes. */

@@ -50,6 +50,9 @@ struct tare_account {
 /* What the output depends on, as 32 digits: files (size, mtime, headers), configs, options, version of tare. */
 enum tare_code tare_identity_make(struct tare_account *account, const struct tare_model *model,
                                   const struct tare_convert_options *options, struct tare_error *err);
+/* The same of a checkpoint alone, and of the version of tare. */
+enum tare_code tare_identity_checkpoint(const struct tare_checkpoint *checkpoint, unsigned char identity[16],
+                                        struct tare_error *err);
 /* Zeroed by the caller; tare_account_release() also after a failure. */
 enum tare_code tare_account_begin(struct tare_account *account, const struct tare_layout *layout,
                                   const struct tare_model *model, const struct tare_convert_options *options,

@@ -9,13 +9,18 @@
 #include "base/awq_order.h"
 #include "save/integer_rows.h"
 
-static const struct tare_integer_limits limits = {.format = "awq", .bits = 1u << 4, .rows = 8, .columns = 1};
+static struct tare_integer_limits limits(int bits)
+{
+    (void)bits;
+    return (struct tare_integer_limits){.format = "awq", .bits = 1u << 4, .rows = 8, .columns = 1};
+}
 
 static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
                               const struct tare_convert_options *options, struct tare_error *err)
 {
+    const struct tare_integer_limits own = limits(job->module->bits);
     bool packed;
-    enum tare_code code = tare_integer_lay_out(layout, model, job, options, &limits, &packed, err);
+    enum tare_code code = tare_integer_lay_out(layout, model, job, options, &own, &packed, err);
     if (code || !packed)
         return code;
     const int64_t out = job->module->shape[0], in = job->module->shape[1], groups = tare_module_groups(job->module);
@@ -121,5 +126,6 @@ const struct tare_save_format tare_format_awq = {
     .lay_out = lay_out,
     .settle = settle,
     .tile = tile,
+    .limits = limits,
     .config = config,
 };

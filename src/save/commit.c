@@ -286,11 +286,12 @@ enum tare_code tare_folder_create(struct tare_folder *folder, const char *name, 
     return code;
 }
 
-enum tare_code tare_folder_journal(struct tare_folder *folder, bool create, int *fd, struct tare_error *err)
+enum tare_code tare_folder_beside(struct tare_folder *folder, const char *name, bool create, int *fd,
+                                  struct tare_error *err)
 {
     const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (create ? O_CREAT | O_EXCL : 0);
-    *fd = openat(folder->hold, TARE_JOURNAL, flags, 0666);
-    return *fd >= 0 || !create ? TARE_OK : tare_fail_system(err, folder->wanted, "making a journal beside it");
+    *fd = openat(folder->hold, name, flags, 0666);
+    return *fd >= 0 || !create ? TARE_OK : tare_fail_system(err, folder->wanted, "making a file beside it");
 }
 
 bool tare_folder_read(const struct tare_folder *folder, const char *name, int *fd)
@@ -467,6 +468,7 @@ void tare_folder_release(struct tare_folder *folder)
             remove_files(folder->fd);
         unlinkat(folder->hold, FILES, AT_REMOVEDIR);
         unlinkat(folder->hold, TARE_JOURNAL, 0);
+        unlinkat(folder->hold, TARE_CALIBRATION, 0);
         unlinkat(folder->hold, LOCK, 0);
         unlinkat(folder->parent, folder->temporary, AT_REMOVEDIR);
     }

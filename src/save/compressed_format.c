@@ -12,8 +12,12 @@
 #include "packing/mlx/to_mlx.h"
 #include "save/integer_rows.h"
 
-static const struct tare_integer_limits limits = {
-    .format = "compressed-tensors", .bits = 0x1fc, .embeddings = true, .rows = 1, .columns = 1};
+static struct tare_integer_limits limits(int bits)
+{
+    (void)bits;
+    return (struct tare_integer_limits){
+        .format = "compressed-tensors", .bits = 0x1fc, .embeddings = true, .rows = 1, .columns = 1};
+}
 
 static int64_t words_of(int64_t fields, int bits)
 {
@@ -23,8 +27,9 @@ static int64_t words_of(int64_t fields, int bits)
 static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
                               const struct tare_convert_options *options, struct tare_error *err)
 {
+    const struct tare_integer_limits own = limits(job->module->bits);
     bool packed;
-    enum tare_code code = tare_integer_lay_out(layout, model, job, options, &limits, &packed, err);
+    enum tare_code code = tare_integer_lay_out(layout, model, job, options, &own, &packed, err);
     if (code || !packed)
         return code;
     struct tare_arena *arena = &layout->arena;
@@ -246,5 +251,6 @@ const struct tare_save_format tare_format_compressed_tensors = {
     .usage = TARE_USAGE_TRANSFORMERS,
     .lay_out = lay_out,
     .tile = tile,
+    .limits = limits,
     .config = config,
 };

@@ -153,6 +153,7 @@ enum tare_code tare_save(tare_model *model, const char *folder, const struct tar
     struct tare_folder output = {.single = single_of(format, folder)};
     struct tare_pool *pool = NULL;
     tare_checkpoint_keep(&model->checkpoint, true);
+    layout.folder = &output;
     if ((code = tare_folder_begin(&output, folder, input_folder(model), err)) ||
         (code = tare_layout_make(&layout, model, &options, err)) || (code = check_single(&layout, &output, err)) ||
         (options.proof && (code = tare_proof_check(&layout, err))) ||

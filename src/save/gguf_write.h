@@ -19,7 +19,7 @@ struct tare_pairs {
 void tare_pairs_integer(struct tare_pairs *pairs, enum tare_gguf_key key, int64_t value); /* u32 */
 /* The same as another type of ggml's, of so many bytes. */
 void tare_pairs_whole(struct tare_pairs *pairs, enum tare_gguf_key key, int type, int size, int64_t value);
-void tare_pairs_real(struct tare_pairs *pairs, enum tare_gguf_key key, double value);     /* float32 */
+void tare_pairs_real(struct tare_pairs *pairs, enum tare_gguf_key key, double value); /* float32 */
 void tare_pairs_flag(struct tare_pairs *pairs, enum tare_gguf_key key, bool value);
 void tare_pairs_text(struct tare_pairs *pairs, enum tare_gguf_key key, const char *text, size_t n);
 /* The head of a list of `n` items of ggml's type (enum tare_gguf_type); the items follow by the functions below. */

@@ -18,17 +18,24 @@ static int64_t whole_words(int bits)
     return bits == 3 ? 32 : 32 / (bits ? bits : 1);
 }
 
+/* The layout of formats.def's two words is one; so is what it can hold. */
+static struct tare_integer_limits limits(int bits)
+{
+    return (struct tare_integer_limits){.format = "gptq",
+                                        .bits = 1u << 2 | 1u << 3 | 1u << 4 | 1u << 8,
+                                        .order = true,
+                                        .rows = whole_words(bits),
+                                        .columns = whole_words(bits)};
+}
+
 static enum tare_code lay_out(struct tare_layout *layout, struct tare_model *model, struct tare_job *job,
                               const struct tare_convert_options *options, struct tare_error *err)
 {
     const int bits = job->module->bits;
-    const struct tare_integer_limits limits = {.format = layout->format->name,
-                                               .bits = 1u << 2 | 1u << 3 | 1u << 4 | 1u << 8,
-                                               .order = true,
-                                               .rows = whole_words(bits),
-                                               .columns = whole_words(bits)};
+    struct tare_integer_limits own = limits(bits);
     bool packed;
-    enum tare_code code = tare_integer_lay_out(layout, model, job, options, &limits, &packed, err);
+    own.format = layout->format->name;
+    enum tare_code code = tare_integer_lay_out(layout, model, job, options, &own, &packed, err);
     if (code || !packed)
         return code;
     struct tare_arena *arena = &layout->arena;
@@ -98,7 +105,7 @@ static enum tare_code tile(const struct tare_layout *layout, const struct tare_j
     const int64_t first = box->low[0], n = box->high[0] - first, out = job->shape[0], in = job->shape[1];
     const int64_t groups = tare_module_groups(job->module), words = in * bits / 32, zero_words = n * bits / 32;
     const size_t size = tare_dtype_size(job->target.dtype);
-    const bool v1 = layout->format == &tare_format_gptq;
+    const bool v1 = !strcmp(layout->format->name, tare_format_gptq.name);
     uint32_t *weight = tare_buffer_room(&worker->tile, (size_t)(words * n) * 4);
     uint32_t *zeros = tare_buffer_room(&worker->biases, (size_t)(groups * zero_words) * 4);
     uint32_t *stream = tare_buffer_room(&worker->stage[1], (size_t)words * 4 * 16);
@@ -194,7 +201,7 @@ static bool config(json_t *made, const struct tare_layout *layout, const struct 
 #define GPTQ(word)                                                                                                     \
     {                                                                                                                  \
         .name = word, .view = TARE_VIEW_SOURCE, .metadata = "pt", .library = "transformers",                           \
-        .usage = TARE_USAGE_TRANSFORMERS, .lay_out = lay_out, .tile = tile, .config = config                           \
+        .usage = TARE_USAGE_TRANSFORMERS, .lay_out = lay_out, .tile = tile, .limits = limits, .config = config         \
     }
 const struct tare_save_format tare_format_gptq = GPTQ("gptq");
 const struct tare_save_format tare_format_gptq_v2 = GPTQ("gptq_v2");

@@ -136,6 +136,25 @@ static void add_options(XXH3_state_t *state, const struct tare_layout *layout, c
     }
 }
 
+enum tare_code tare_identity_checkpoint(const struct tare_checkpoint *checkpoint, unsigned char identity[16],
+                                        struct tare_error *err)
+{
+    XXH3_state_t *state = XXH3_createState();
+    if (!state)
+        return tare_fail_memory(err);
+    XXH3_128bits_reset(state);
+    add_text(state, tare_version());
+    add_tensors(state, checkpoint);
+    enum tare_code code = add_files(state, checkpoint, err);
+    if (!code)
+        code = add_configs(state, checkpoint, err);
+    XXH128_canonical_t bytes;
+    XXH128_canonicalFromHash(&bytes, XXH3_128bits_digest(state));
+    memcpy(identity, bytes.digest, sizeof bytes.digest);
+    XXH3_freeState(state);
+    return code;
+}
+
 enum tare_code tare_identity_make(struct tare_account *account, const struct tare_model *model,
                                   const struct tare_convert_options *options, struct tare_error *err)
 {
@@ -332,7 +351,7 @@ static enum tare_code read_journal(struct tare_account *account, struct tare_fol
     struct stat info;
     char *text = NULL;
     enum tare_code code = TARE_OK;
-    if ((code = tare_folder_journal(folder, false, &account->journal, err)) || account->journal < 0)
+    if ((code = tare_folder_beside(folder, TARE_JOURNAL, false, &account->journal, err)) || account->journal < 0)
         return code;
     if (fstat(account->journal, &info) || !S_ISREG(info.st_mode) || (uint64_t)info.st_size > JOURNAL_MOST)
         return TARE_OK; /* nothing that tare wrote */
@@ -469,7 +488,7 @@ enum tare_code tare_journal_begin(struct tare_account *account, struct tare_fold
     struct tare_text text = {0};
     if (!account->sums)
         return TARE_OK;
-    const enum tare_code code = tare_folder_journal(folder, true, &account->journal, err);
+    const enum tare_code code = tare_folder_beside(folder, TARE_JOURNAL, true, &account->journal, err);
     if (code)
         return code;
     tare_text_format(&text, MAGIC "%s", account->identity);

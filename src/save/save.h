@@ -16,7 +16,9 @@
 #include "base/text.h"
 #include "plan/plan.h"
 
-#define TARE_JOURNAL "journal" /* the file of journal.c */
+/* What may stand beside the output while it is made: the file of journal.c, and that of quantize/calibrate. */
+#define TARE_JOURNAL "journal"
+#define TARE_CALIBRATION "calibration"
 
 /* The largest number of axes that a parameter has. */
 #define TARE_SAVE_AXES 8
@@ -145,7 +147,8 @@ struct tare_layout {
     uint64_t bytes;      /* of all tensors */
     uint64_t parameters; /* logical elements */
     struct tare_form usual;
-    void *own; /* the format's, from its begin() to its release() */
+    void *own;                  /* the format's, from its begin() to its release() */
+    struct tare_folder *folder; /* where it will be written; NULL: nowhere */
     /* Set by the format's begin() where floats are quantized: "affine, 4 bits, group size 64", which the card, tare.json
      * and the identity of the output have; NULL: nothing is quantized. In the arena. */
     const char *rounding;
@@ -153,6 +156,7 @@ struct tare_layout {
 
 struct tare_box;
 struct tare_worker;
+struct tare_integer_limits;
 
 typedef enum tare_code tare_tile_fn(const struct tare_layout *layout, const struct tare_job *job,
                                     const struct tare_box *box, struct tare_worker *worker, uint64_t *bytes,
@@ -188,6 +192,8 @@ struct tare_save_format {
     /* MUST, where lay_out() makes packed jobs: the rows of one that lie in the box; adds the bytes written to
      * *bytes. */
     tare_tile_fn *tile;
+    /* MAY: what modules of that many bits must be, of a format of integers (integer_rows.h). */
+    struct tare_integer_limits (*limits)(int bits);
     /* MUST, where `file` is NULL: the format's keys into a copy of the source's config, without its quantization.
      * False: no memory. */
     bool (*config)(json_t *config, const struct tare_layout *layout, const struct tare_model *model);
@@ -283,8 +289,9 @@ bool tare_folder_reopen(struct tare_folder *folder, const char *name, uint64_t s
 /* One of its files, to be read; and its size. */
 bool tare_folder_read(const struct tare_folder *folder, const char *name, int *fd);
 bool tare_folder_size(const struct tare_folder *folder, const char *name, uint64_t *size);
-/* The journal beside it: new, or the one that is there; *fd is the caller's, -1: there is none. */
-enum tare_code tare_folder_journal(struct tare_folder *folder, bool create, int *fd, struct tare_error *err);
+/* One of the two files beside it: new, or the one that is there; *fd is the caller's, -1: there is none. */
+enum tare_code tare_folder_beside(struct tare_folder *folder, const char *name, bool create, int *fd,
+                                  struct tare_error *err);
 /* Writes all n bytes at the offset, or fails. */
 enum tare_code tare_folder_write(int fd, const char *name, const void *data, size_t n, uint64_t offset,
                                  struct tare_error *err);

@@ -239,7 +239,7 @@ enum tare_code tare_card_write(const struct tare_layout *layout, const struct ta
                      layout->format->name);
     tare_text_format(&text, "# %s\n\nMade by tare %s from %s", name, tare_version(), from);
     if (layout->rounding)
-        tare_text_format(&text, ": floats rounded to nearest, %s", layout->rounding);
+        tare_text_format(&text, ": floats quantized, %s", layout->rounding);
     else if (layout->usual.bits)
         tare_text_format(&text, ": %d bits, group size %lld. Codes and scales are those of the source, unchanged",
                          layout->usual.bits, (long long)layout->usual.group_size);

@@ -169,7 +169,25 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     tare_linear_forward(pass, &b->o, j.mixed, b->o.in, y, b->o.out);
 }
 
-static const struct tare_block_ops ops = {.name = "gqa", .state = state, .scratch = scratch, .forward = forward};
+/* What the heads give is a multiple of the values, gated or not, where no model has a hook between them. Query heads
+ * that share a key head share its value. */
+static int folds(const void *block, struct tare_fold folds[TARE_FOLDS])
+{
+    const struct tare_gqa_self *b = block;
+    const bool fused = b->qkv.weight != NULL, apart = b->v.weight != NULL && !b->lends && !b->adopts;
+    if (tare_gqa_index_of(b))
+        return 0;
+    folds[0] = (struct tare_fold){.reader = {&b->q, &b->k, &b->v, &b->qkv, &b->gate}};
+    folds[1] = (struct tare_fold){.before = fused ? &b->qkv : &b->v,
+                                  .first = fused ? b->heads * b->q_row + b->kv_heads * b->head_dim : 0,
+                                  .width = b->v_dim,
+                                  .repeat = b->heads / b->kv_heads,
+                                  .reader = {&b->o}};
+    return b->hooks.self || b->grouped || !(fused || apart) ? 1 : 2;
+}
+
+static const struct tare_block_ops ops = {
+    .name = "gqa", .state = state, .scratch = scratch, .forward = forward, .folds = folds};
 
 static const struct tare_block_ops borrowing = {.name = "gqa", .scratch = scratch, .forward = forward};
 

@@ -61,7 +61,20 @@ static void forward(const void *block, struct tare_pass *pass, const float *x, f
     tare_linear_forward(pass, &b->down, j.halves, wide, y, b->down.out);
 }
 
-static const struct tare_block_ops ops = {.name = "glu", .scratch = scratch, .forward = forward};
+/* What comes out is a multiple of up where no limit and no unit of a model's own is between them. */
+static int folds(const void *block, struct tare_fold folds[TARE_FOLDS])
+{
+    const struct glu *b = block;
+    folds[0] = (struct tare_fold){.reader = {&b->gate, &b->up, &b->gate_up}};
+    folds[1] = (struct tare_fold){.before = b->gate_up.weight ? &b->gate_up : &b->up,
+                                  .first = b->gate_up.weight ? b->hidden : 0,
+                                  .width = 1,
+                                  .repeat = 1,
+                                  .reader = {&b->down}};
+    return b->unit.apply || b->limit.kind != TARE_LIMIT_NONE ? 1 : 2;
+}
+
+static const struct tare_block_ops ops = {.name = "glu", .scratch = scratch, .forward = forward, .folds = folds};
 
 void tare_glu(struct tare_layer *layer, struct tare_at parent, const struct tare_glu_desc *d)
 {

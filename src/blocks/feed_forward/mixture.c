@@ -120,7 +120,14 @@ static uint64_t spared(const void *block, const struct tare_loaded *loaded)
     return bytes / (uint64_t)b->router.n * (uint64_t)(b->router.n - b->router.top);
 }
 
-static const struct tare_block_ops ops = {.name = "routed", .scratch = scratch, .forward = forward, .spared = spared};
+static const struct tare_linear *router(const void *block)
+{
+    const struct tare_mixture *b = block;
+    return &b->gate;
+}
+
+static const struct tare_block_ops ops = {
+    .name = "routed", .scratch = scratch, .forward = forward, .spared = spared, .router = router};
 
 static const char *given(const char *name, const char *usual)
 {
