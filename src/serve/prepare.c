@@ -14,12 +14,16 @@
 /* A call that is cut is of no use, so one that is required has room for as many tokens, whatever max_tokens says. */
 #define CALL_TOKENS 256
 
-bool serve_encode(struct serve_job *job, const char *text, size_t size, bool special, struct serve_prompt *prompt)
+typedef enum tare_code encode_fn(const tare_tokenizer *, const char *, size_t, bool, int32_t **, size_t *,
+                                 struct tare_error *);
+
+static bool encode_with(encode_fn *encode, struct serve_job *job, const char *text, size_t size, bool special,
+                        struct serve_prompt *prompt)
 {
     struct tare_error err = {0};
     int32_t *ids = NULL;
     size_t n = 0;
-    const enum tare_code code = tare_tokenizer_encode(job->model->tokenizer, text, size, special, &ids, &n, &err);
+    const enum tare_code code = encode(job->model->tokenizer, text, size, special, &ids, &n, &err);
     if (code)
         return serve_fail(&job->failure, code == TARE_E_MEMORY ? 503 : 400, NULL, "The text is not taken: %s",
                           err.text);
@@ -29,6 +33,11 @@ bool serve_encode(struct serve_job *job, const char *text, size_t size, bool spe
         memcpy(prompt->ids, ids, n * sizeof *ids);
     tare_ids_free(ids);
     return prompt->ids || serve_fail(&job->failure, 503, NULL, "Out of memory.");
+}
+
+bool serve_encode(struct serve_job *job, const char *text, size_t size, bool special, struct serve_prompt *prompt)
+{
+    return encode_with(tare_tokenizer_encode, job, text, size, special, prompt);
 }
 
 static bool add_prompts(struct serve_job *job, size_t n)
@@ -307,7 +316,8 @@ bool serve_prepare_tokenize(struct serve_job *job)
         return false;
     if (!json_is_string(content))
         return serve_fail(&job->failure, 400, "content", "content must be a text.");
-    if (!serve_encode(job, json_string_value(content), json_string_length(content), special, &made))
+    encode_fn *const encode = parse ? tare_tokenizer_encode : tare_tokenizer_encode_literal;
+    if (!encode_with(encode, job, json_string_value(content), json_string_length(content), special, &made))
         return false;
     serve_put(job->ready, "{\"tokens\":[");
     for (size_t i = 0; i < made.n; i++)

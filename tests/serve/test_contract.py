@@ -133,6 +133,17 @@ class Fields(One):
         self.assertEqual(choices[2]["text"], self.text(prompt="b")["choices"][0]["text"])
 
 
+    def test_parse_special(self):
+        """Without parse_special the name of a special token is text."""
+        content = "A <|endoftext|> fox"
+        found = {parse: self.server.ask("/tokenize", {"content": content, "parse_special": parse})[1]["tokens"] for parse in (None, True, False)}
+        self.assertEqual(found[None], found[True])
+        self.assertIn(0, found[True])
+        self.assertNotIn(0, found[False])
+        for ids in found.values():
+            self.assertEqual(self.server.ask("/detokenize", {"tokens": ids})[1]["content"], content)
+
+
 class Streams(One):
     def chunks(self, **fields):
         events = self.server.events(TEXT, {"prompt": "Once upon a time", "temperature": 0, "max_tokens": 8, **fields})
