@@ -133,6 +133,14 @@ class Fields(One):
         self.assertEqual(choices[2]["text"], self.text(prompt="b")["choices"][0]["text"])
 
 
+    def test_many_inputs(self):
+        """Embeddings of as many texts as clients send at once, in the order of the texts."""
+        texts = ["%d foxes" % i for i in range(600)]
+        data = self.server.ask(EMBEDDINGS, {"input": texts})[1]["data"]
+        self.assertEqual([row["index"] for row in data], list(range(600)))
+        self.assertEqual(data[599]["embedding"], self.server.ask(EMBEDDINGS, {"input": texts[599]})[1]["data"][0]["embedding"])
+        self.assertEqual(self.server.ask(EMBEDDINGS, {"input": ["a"] * 2049})[1]["error"]["param"], "input")
+
     def test_parse_special(self):
         """Without parse_special the name of a special token is text."""
         content = "A <|endoftext|> fox"
