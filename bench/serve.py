@@ -126,8 +126,8 @@ def round_of(server, n, requests):
     tokens = sum(answer.usage["completion_tokens"] for answer in answers)
     return dict(server=server.name, clients=n, seconds=seconds, cpu_seconds=cpu, others=others, tokens=tokens, wall=tokens / seconds,
                 cpu=tokens / max(cpu, 1e-9), prompt_tokens=sum(answer.usage["prompt_tokens"] for answer in answers),
-                first=[answer.times[0] - answer.asked for answer in answers],
-                gaps=[b - a for answer in answers for a, b in zip(answer.times, answer.times[1:])])
+                first=[round(answer.times[0] - answer.asked, 4) for answer in answers],
+                gaps=[round(b - a, 4) for answer in answers for a, b in zip(answer.times, answer.times[1:])])
 
 
 def quietest(server, n, requests, salt):

@@ -19,7 +19,7 @@ def table(found, figure):
 
 
 def short(value):
-    return "%.0f" % value if value >= 100 else "%.1f" % value if value >= 1 else "%.2f" % value
+    return "%.0f" % value if value >= 100 else "%.3g" % value
 
 
 def panel(top, title, figures, names):
