@@ -217,7 +217,7 @@ def write_plots(results, folder):
     os.makedirs(folder, exist_ok=True)
     for found in results["models"]:
         with open(os.path.join(folder, "serve-%s.svg" % found["model"]), "w", encoding="utf-8") as f:
-            f.write(plot.picture(found))
+            f.write(plot.picture(found, results["by"], results["threads"]))
 
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are ended too

@@ -39,12 +39,14 @@ def panel(top, title, figures, names):
     return made
 
 
-def picture(found):
+def picture(found, by, threads):
+    """by: "wall" or "cpu", what throughput is told in."""
     names = list(found["prefix"])
-    panels = (("tokens a second (higher is better)", lambda row: row["wall"]),
+    rate = "tokens a second" if by == "wall" else "tokens a CPU second of the server"
+    panels = ((rate + " (higher is better)", lambda row: row[by]),
               ("first token, p50, seconds (lower is better)", lambda row: statistics.median(row["first"])),
               ("first token, p99, seconds (lower is better)", lambda row: sorted(row["first"])[-(len(row["first"]) // 100) - 1]))
-    made = [words(LEFT, 22, found["model"], kind="title")]
+    made = [words(LEFT, 22, "%s, %d thread%s" % (found["model"], threads, "" if threads == 1 else "s"), kind="title")]
     for i, name in enumerate(names):
         made.append('<rect x="%d" y="32" width="11" height="11" fill="%s"/>' % (LEFT + 190 * i, COLOURS[i % len(COLOURS)]))
         made.append(words(LEFT + 190 * i + 16, 42, name))
