@@ -12,7 +12,7 @@ build     = cmake --build $(1) -j $(JOBS)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-hosts wheel test-oracle test-readers test-loaders test-tokens test-hub test-page soak bench format lint install clean dist deb test-deb test-builds check-platforms abi
+.PHONY: help run build test test-all test-asan test-tsan test-valgrind test-fuzz test-neon test-python test-hosts wheel test-oracle test-readers test-loaders test-tokens test-hub test-page test-lm-eval test-clients soak bench format lint install clean dist deb test-deb test-builds check-platforms abi
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -128,6 +128,16 @@ HF ?= $(wildcard /opt/hf/bin/python)
 test-hub: build ## the hub's verbs against a hub on the loopback and the real client (HF=python with huggingface_hub; slow)
 	@$(PYTHON) tests/hub/check_hub.py build/tare $(if $(HF),--client $(HF))
 	@$(PYTHON) tests/hub/kills.py build/tare 100
+
+# python3 -m venv /opt/clients; /opt/clients/bin/pip install openai anthropic litellm langchain-openai
+CLIENTS ?= /opt/clients/bin/python
+test-clients: build ## the examples of examples/clients against tare serve (CLIENTS=python with the packages; needs curl)
+	@$(CLIENTS) tests/serve/clients.py build/tare
+
+# python3 -m venv /opt/lm-eval; /opt/lm-eval/bin/pip install 'lm-eval[api]' transformers
+LM_EVAL ?= /opt/lm-eval/bin/python
+test-lm-eval: build ## the log-likelihoods of lm-eval's client against tare perplexity's (LM_EVAL=python with it; SMOLLM2=a GGUF file of it)
+	@$(LM_EVAL) -W ignore tests/oracle/lm_eval_completions.py build/tare models/fable $(SMOLLM2)
 
 PEERS ?= build-peers
 test-llama: build ## convert to GGUF and run it in stock llama.cpp, which is built once (minutes, network)

@@ -132,6 +132,7 @@ add_test(NAME page-files COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/page/t
 set_tests_properties(page-files PROPERTIES LABELS cli)
 if(TARE_SERVE)
   foreach(one IN ITEMS serve/Answers serve/Http serve/Together serve/Process models/Folder models/Start models/Prefixes
+      contract/Fields contract/Streams
       wire/Framing wire/Requests wire/Clients wire/Slow systemd/Systemd)
     get_filename_component(file ${one} DIRECTORY)
     get_filename_component(class ${one} NAME)

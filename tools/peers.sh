@@ -1,15 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# peers.sh BUILD [logits|bench]: stock llama.cpp for the CPU, from the source that llama-cpp-python's package on PyPI holds. What is there is
+# peers.sh BUILD [logits|bench|server]: stock llama.cpp for the CPU, from the source that llama-cpp-python's package on PyPI holds. What is there is
 # not built again.
 #   logits (the default)  its libraries without OpenMP and llamafile, tests/peers/llama_logits.c against them -> BUILD/llama_logits, and gguf-py
 #                         in BUILD/python; some minutes
 #   bench                 its tools as upstream builds them, with -march=native -> BUILD/bench/bin/llama-{bench,quantize,perplexity,tokenize},
 #                         and bench/llama.c against its libraries -> BUILD/llama_session; some ten minutes
-# TARE_PEER_FLAGS are more words for cmake: "-DGGML_NATIVE=OFF -DGGML_AVX512=OFF" is an AVX2 build.
+#   server                its server and its quantizer, as upstream builds them for this machine -> BUILD/bench/bin/llama-{server,quantize}; half an hour
+#                         of one core
+# TARE_PEER_FLAGS are more words for cmake: "-DGGML_NATIVE=OFF -DGGML_AVX512=OFF" is an AVX2 build. TARE_PEER_JOBS: how many compilers at once.
 set -eu
 version=0.3.36 build=$1 part=${2:-logits} here=$(cd "$(dirname "$0")/.." && pwd)
-jobs=$(nproc 2>/dev/null || echo 2)
+jobs=${TARE_PEER_JOBS:-$(nproc 2>/dev/null || echo 2)}
 mkdir -p "$build"
 build=$(cd "$build" && pwd)
 source=$build/llama_cpp_python-$version
@@ -41,6 +43,14 @@ program() {
     ${CXX:-c++} "$3.o" "$1/src/libllama.a" $libraries $libraries ${4:-} -lpthread -ldl -lm -o "$3"
 }
 
+# The tools in one folder, for this very machine, without what would need a network when they are built or run.
+configure_native() {
+    # shellcheck disable=SC2086
+    cmake -S "$llama" -B "$build/bench" -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DGGML_NATIVE=ON -DLLAMA_BUILD_TESTS=OFF \
+        -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=ON -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF \
+        -DLLAMA_OPENSSL=OFF ${TARE_PEER_FLAGS:-} --log-level=WARNING >/dev/null
+}
+
 case $part in
 logits)
     if [ ! -x "$build/python/bin/python" ]; then
@@ -54,15 +64,16 @@ logits)
     program "$build/llama" "$here/tests/peers/llama_logits.c" "$build/llama_logits"
     ;;
 bench)
-    # shellcheck disable=SC2086
-    cmake -S "$llama" -B "$build/bench" -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DGGML_NATIVE=ON -DLLAMA_BUILD_TESTS=OFF \
-        -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_OPENSSL=OFF \
-        ${TARE_PEER_FLAGS:-} --log-level=WARNING >/dev/null
+    configure_native
     compile "$build/bench" llama-bench llama-quantize llama-perplexity llama-tokenize
     program "$build/bench" "$here/bench/llama.c" "$build/llama_session" -fopenmp
     ;;
+server)
+    configure_native
+    compile "$build/bench" llama-server llama-quantize
+    ;;
 *)
-    echo "peers.sh BUILD [logits|bench]" >&2
+    echo "peers.sh BUILD [logits|bench|server]" >&2
     exit 2
     ;;
 esac

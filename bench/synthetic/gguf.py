@@ -1,9 +1,11 @@
 """gguf.py - the shapes of synthetic as GGUF with random blocks, in the types that llama-quantize (--dry-run) gives each tensor: Q4_0 or Q4_K_M.
 
-llama.cpp loads it without a vocabulary ("no_vocab")."""
+llama.cpp loads it without a vocabulary ("no_vocab"); a server needs one (words.py)."""
 import os
 import random
 import struct
+
+from . import words
 
 # type: (number in GGUF, elements of a block, its bytes, where float16 factors stand in it)
 TYPES = {"F32": (0, 1, 4, ()), "Q4_0": (2, 32, 18, (0,)), "Q5_0": (6, 32, 22, (0,)), "Q8_0": (8, 32, 34, (0,)),
@@ -11,7 +13,8 @@ TYPES = {"F32": (0, 1, 4, ()), "Q4_0": (2, 32, 18, (0,)), "Q5_0": (6, 32, 22, (0
 FALLBACK = {"Q4_K": "Q5_0", "Q6_K": "Q8_0"}  # of rows that are no multiple of 256
 FILE_TYPE = {"Q4_0": 2, "Q4_K_M": 15}
 ALIGNMENT = 32
-U32, F32, TEXT = 4, 6, 8  # kinds of metadata
+U32, I32, F32, TEXT, LIST = 4, 5, 6, 8, 9  # kinds of metadata
+FORMATS = {U32: "<I", I32: "<i", F32: "<f"}
 
 
 def more_bits(i, n):
@@ -44,11 +47,20 @@ def tensors(config, mix):
     return rows
 
 
-def metadata(config, mix):
+def vocabulary(size):
+    """Metadata of the words; a list has its kind before its values."""
+    numbers = (("bos", words.BEGIN), ("eos", words.END), ("unknown", words.UNKNOWN))
+    return [("tokenizer.ggml.model", TEXT, "llama"), ("tokenizer.ggml.tokens", LIST, (TEXT, words.tokens(size))),
+            ("tokenizer.ggml.scores", LIST, (F32, [-float(i) for i in range(size)])), ("tokenizer.ggml.token_type", LIST, (I32, words.kinds(size))),
+            *(("tokenizer.ggml.%s_token_id" % name, U32, value) for name, value in numbers)]
+
+
+def metadata(config, mix, speaks):
     gemma = config["model_type"] == "gemma3_text"
     at = "gemma3." if gemma else "llama."
     head = config.get("head_dim", config["hidden_size"] // config["num_attention_heads"])
-    rows = [("general.architecture", TEXT, at[:-1]), ("general.file_type", U32, FILE_TYPE[mix]), ("tokenizer.ggml.model", TEXT, "no_vocab")]
+    rows = [("general.architecture", TEXT, at[:-1]), ("general.file_type", U32, FILE_TYPE[mix])]
+    rows += vocabulary(config["vocab_size"]) if speaks else [("tokenizer.ggml.model", TEXT, "no_vocab")]
     rows += [(at + key, U32, config[ours]) for key, ours in (
         ("vocab_size", "vocab_size"), ("context_length", "max_position_embeddings"), ("embedding_length", "hidden_size"),
         ("block_count", "num_hidden_layers"), ("feed_forward_length", "intermediate_size"), ("attention.head_count", "num_attention_heads"),
@@ -62,11 +74,19 @@ def metadata(config, mix):
 
 
 def text(value):
-    return struct.pack("<Q", len(value)) + value.encode()
+    data = value.encode()
+    return struct.pack("<Q", len(data)) + data
+
+
+def bare(kind_of, value):
+    if kind_of != LIST:
+        return text(value) if kind_of == TEXT else struct.pack(FORMATS[kind_of], value)
+    inner, values = value
+    return struct.pack("<IQ", inner, len(values)) + b"".join(bare(inner, one) for one in values)
 
 
 def packed(kind_of, value):
-    return struct.pack("<I", kind_of) + (text(value) if kind_of == TEXT else struct.pack("<I" if kind_of == U32 else "<f", value))
+    return struct.pack("<I", kind_of) + bare(kind_of, value)
 
 
 def random_blocks(name, draw, n=4096):
@@ -81,10 +101,10 @@ def random_blocks(name, draw, n=4096):
     return bytes(data)
 
 
-def write(path, config, mix):
-    """Returns the bytes of its tensors."""
+def write(path, config, mix, speaks=False):
+    """speaks: with a vocabulary. Returns the bytes of its tensors."""
     rows, draw, place = tensors(config, mix), random.Random(1), 0
-    about = metadata(config, mix)
+    about = metadata(config, mix, speaks)
     head = b"GGUF" + struct.pack("<IQQ", 3, len(rows), len(about))
     head += b"".join(text(key) + packed(kind_of, value) for key, kind_of, value in about)
     sizes = []

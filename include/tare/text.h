@@ -44,7 +44,12 @@ TARE_API void tare_tokenizer_free(tare_tokenizer *tokenizer);
 TARE_API enum tare_code tare_tokenizer_encode(const tare_tokenizer *tokenizer, const char *text, size_t size,
                                               bool special, int32_t **ids, size_t *n, struct tare_error *err);
 
-/* Free ids that tare_tokenizer_encode() gave. */
+/* Encode a text as tare_tokenizer_encode() does, but for special tokens in it: their names are text like any other, as
+ * what a stranger typed should be. Any thread. */
+TARE_API enum tare_code tare_tokenizer_encode_literal(const tare_tokenizer *tokenizer, const char *text, size_t size,
+                                                      bool special, int32_t **ids, size_t *n, struct tare_error *err);
+
+/* Free ids that these gave. */
 TARE_API void tare_ids_free(int32_t *ids);
 
 /*

@@ -115,7 +115,7 @@ static enum tare_code put_ref(struct tare_schema *s, const json_t *ref, struct t
 {
     const char *text = json_string_value(ref);
     if (!tare_schema_find(s, ref))
-        return tare_fail(s->err, TARE_E_UNKNOWN, "schema: $ref", "\"%.200s\" is nothing in this schema",
+        return tare_fail(s->err, TARE_E_UNKNOWN, "schema: $ref", "\"%.80s\" is nothing in this schema",
                          text ? text : "");
     size_t i = 0;
     while (i < s->n_refs && strcmp(s->refs[i].pointer, text) != 0)

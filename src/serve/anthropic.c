@@ -72,10 +72,11 @@ static void take_message(json_t *messages, const json_t *message, struct serve_f
 
 static void take_tools(json_t *made, const json_t *body, struct serve_failure *f)
 {
-    const json_t *tools = fields_get(body, "tools"), *choice = fields_get(body, "tool_choice");
+    const json_t *tools = NULL, *choice = fields_get(body, "tool_choice");
     const char *type = json_string_value(json_object_get(choice, "type"));
     bool single = false;
     json_t *list = json_array();
+    fields_list(body, "tools", &tools, f);
     for (size_t i = 0; i < json_array_size(tools); i++)
         if (fields_get(json_array_get(tools, i), "input_schema"))
             json_array_append_new(list, convert_tool(json_array_get(tools, i), "input_schema"));

@@ -107,7 +107,27 @@ bool fields_text(const json_t *object, const char *name, const char **value, str
         return true;
     if (!json_is_string(field))
         return serve_fail(f, 400, name, "%s must be a text.", name);
+    if (strlen(json_string_value(field)) != json_string_length(field)) /* a name is never compared up to it only */
+        return serve_fail(f, 400, name, "%s must not have U+0000 in it.", name);
     *value = json_string_value(field);
+    return true;
+}
+
+bool fields_object(const json_t *object, const char *name, const json_t **value, struct serve_failure *f)
+{
+    const json_t *field = fields_get(object, name);
+    if (field && !json_is_object(field))
+        return serve_fail(f, 400, name, "%s must be an object.", name);
+    *value = field ? field : *value;
+    return true;
+}
+
+bool fields_list(const json_t *object, const char *name, const json_t **value, struct serve_failure *f)
+{
+    const json_t *field = fields_get(object, name);
+    if (field && !json_is_array(field))
+        return serve_fail(f, 400, name, "%s must be a list.", name);
+    *value = field ? field : *value;
     return true;
 }
 

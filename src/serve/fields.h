@@ -21,7 +21,10 @@ bool fields_integer(const json_t *object, const char *name, int64_t least, int64
 bool fields_real(const json_t *object, const char *name, double least, double most, double *value,
                  struct serve_failure *failure);
 bool fields_flag(const json_t *object, const char *name, bool *value, struct serve_failure *failure);
-/* Borrowed from the object. */
+/* These are borrowed from the object. */
+bool fields_object(const json_t *object, const char *name, const json_t **value, struct serve_failure *failure);
+bool fields_list(const json_t *object, const char *name, const json_t **value, struct serve_failure *failure);
+/* Without U+0000. */
 bool fields_text(const json_t *object, const char *name, const char **value, struct serve_failure *failure);
 
 /* A list of ids of a vocabulary; owned by the caller, free(). At least one where `some`. */

@@ -44,11 +44,19 @@ static void put_chunk(struct serve_job *job, size_t choice, const char *text, si
                         finish ? finish : "", job->asked.include_usage ? ",\"usage\":null" : "");
 }
 
-static void choice_begin(struct serve_job *job, size_t choice, struct evbuffer *out)
+/* The prompt comes before all else, in one chunk with its logprobs. */
+static void put_echo(struct serve_job *job, size_t choice, struct evbuffer *out)
 {
     const struct serve_prompt *prompt = serve_prompt_of(job, choice);
-    if (job->asked.echo && prompt->bytes)
+    if (job->asked.echo && prompt->bytes && !job->choices[choice].echoed)
         put_chunk(job, choice, prompt->text, prompt->bytes, NULL, out);
+    job->choices[choice].echoed = true;
+}
+
+static void choice_begin(struct serve_job *job, size_t choice, struct evbuffer *out)
+{
+    if (!job->asked.logprobs)
+        put_echo(job, choice, out);
 }
 
 static void piece(struct serve_job *job, size_t choice, const struct tool_piece *p, struct evbuffer *out)
@@ -58,6 +66,7 @@ static void piece(struct serve_job *job, size_t choice, const struct tool_piece 
 
 static void choice_end(struct serve_job *job, size_t choice, struct evbuffer *out)
 {
+    put_echo(job, choice, out); /* where no token came */
     put_chunk(job, choice, "", 0, serve_finish_word(job, choice), out);
 }
 
@@ -117,8 +126,12 @@ static void whole(struct serve_job *job, struct evbuffer *out)
     serve_put(out, "}");
 }
 
-const struct serve_form serve_form_completion = {
-    .choice_begin = choice_begin, .piece = piece, .choice_end = choice_end, .end = end, .whole = whole};
+const struct serve_form serve_form_completion = {.choice_begin = choice_begin,
+                                                 .prompt_scored = put_echo,
+                                                 .piece = piece,
+                                                 .choice_end = choice_end,
+                                                 .end = end,
+                                                 .whole = whole};
 
 /* ---- embeddings -------------------------------------------------------------------------------------------------- */
 

@@ -57,7 +57,8 @@ struct serve_choice {
      * text is held back are pending. A stream takes them out as it sends them. */
     struct evbuffer *lines[5];
     struct evbuffer *pending[5];
-    bool began;
+    /* What echo repeats of the prompt was sent. */
+    bool echoed;
     /* Of a completion with logprobs: the text of each id, and characters so far. */
     tare_stream *pieces;
     size_t offset;
@@ -77,6 +78,8 @@ struct serve_form {
     /* `text`: what is new of a choice; it may come in several calls. */
     void (*begin)(struct serve_job *job, struct evbuffer *out);
     void (*choice_begin)(struct serve_job *job, size_t choice, struct evbuffer *out);
+    /* All logprobs of the prompt are in the lines of the choice. */
+    void (*prompt_scored)(struct serve_job *job, size_t choice, struct evbuffer *out);
     void (*piece)(struct serve_job *job, size_t choice, const struct tool_piece *piece, struct evbuffer *out);
     void (*choice_end)(struct serve_job *job, size_t choice, struct evbuffer *out);
     void (*end)(struct serve_job *job, struct evbuffer *out);

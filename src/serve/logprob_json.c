@@ -145,6 +145,10 @@ void serve_take_logprobs(struct serve_job *job, struct serve_choice *c, const st
     for (size_t i = 0; i < e->n_prompt && !chat; i++)
         put_row(job, c, e->prompt[i].id, e->prompt[i].logprob, e->prompt[i].top, e->prompt[i].n_top,
                 isnan(e->prompt[i].logprob));
+    if (e->n_prompt)
+        serve_commit_logprobs(c);
+    if (e->id >= 0 && job->streaming && job->route->form->prompt_scored)
+        job->route->form->prompt_scored(job, (size_t)(c - job->choices), job->ready);
     if (e->id < 0 || e->finish == TARE_FINISH_END)
         return;
     if (chat)

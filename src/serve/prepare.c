@@ -11,15 +11,21 @@
 #include "serve/messages.h"
 
 #define PROMPTS_MOST 64
+/* OpenAI takes as many; clients send hundreds of texts at once. */
+#define INPUTS_MOST 2048
 /* A call that is cut is of no use, so one that is required has room for as many tokens, whatever max_tokens says. */
 #define CALL_TOKENS 256
 
-bool serve_encode(struct serve_job *job, const char *text, size_t size, bool special, struct serve_prompt *prompt)
+typedef enum tare_code encode_fn(const tare_tokenizer *, const char *, size_t, bool, int32_t **, size_t *,
+                                 struct tare_error *);
+
+static bool encode_with(encode_fn *encode, struct serve_job *job, const char *text, size_t size, bool special,
+                        struct serve_prompt *prompt)
 {
     struct tare_error err = {0};
     int32_t *ids = NULL;
     size_t n = 0;
-    const enum tare_code code = tare_tokenizer_encode(job->model->tokenizer, text, size, special, &ids, &n, &err);
+    const enum tare_code code = encode(job->model->tokenizer, text, size, special, &ids, &n, &err);
     if (code)
         return serve_fail(&job->failure, code == TARE_E_MEMORY ? 503 : 400, NULL, "The text is not taken: %s",
                           err.text);
@@ -29,6 +35,11 @@ bool serve_encode(struct serve_job *job, const char *text, size_t size, bool spe
         memcpy(prompt->ids, ids, n * sizeof *ids);
     tare_ids_free(ids);
     return prompt->ids || serve_fail(&job->failure, 503, NULL, "Out of memory.");
+}
+
+bool serve_encode(struct serve_job *job, const char *text, size_t size, bool special, struct serve_prompt *prompt)
+{
+    return encode_with(tare_tokenizer_encode, job, text, size, special, prompt);
 }
 
 static bool add_prompts(struct serve_job *job, size_t n)
@@ -151,15 +162,15 @@ static bool take_prompt(struct serve_job *job, const json_t *value, struct serve
 }
 
 /* A list of texts or of lists has several prompts; a text or a list of ids is one. `input` of embeddings is alike. */
-static bool take_prompts(struct serve_job *job, const char *name)
+static bool take_prompts(struct serve_job *job, const char *name, size_t most)
 {
     const json_t *value = fields_get(job->body, name), *first = json_array_get(value, 0);
     const bool several = json_is_string(first) || json_is_array(first);
     if (!value || (json_is_array(value) && !first))
         return serve_fail(&job->failure, 400, name, "%s is missing or empty.", name);
     const size_t n = several ? json_array_size(value) : 1;
-    if (n > PROMPTS_MOST)
-        return serve_fail(&job->failure, 400, name, "%s has %zu texts; at most %d are taken.", name, n, PROMPTS_MOST);
+    if (n > most)
+        return serve_fail(&job->failure, 400, name, "%s has %zu texts; at most %zu are taken.", name, n, most);
     if (!add_prompts(job, n))
         return false;
     for (size_t i = 0; i < n; i++) {
@@ -176,7 +187,8 @@ static bool take_prompts(struct serve_job *job, const char *name)
 
 bool serve_prepare_completion(struct serve_job *job)
 {
-    return serve_find_model(job) && serve_asked_take(job, false) && take_prompts(job, "prompt") && serve_make_runs(job);
+    return serve_find_model(job) && serve_asked_take(job, false) && take_prompts(job, "prompt", PROMPTS_MOST) &&
+           serve_make_runs(job);
 }
 
 bool serve_prepare_embeddings(struct serve_job *job)
@@ -188,7 +200,7 @@ bool serve_prepare_embeddings(struct serve_job *job)
         return serve_fail(&job->failure, 400, "encoding_format", "encoding_format must be float or base64.");
     job->asked.best_of = job->asked.n = 1;
     job->asked.echo = true;
-    if (!take_prompts(job, "input") || !serve_make_runs(job))
+    if (!take_prompts(job, "input", INPUTS_MOST) || !serve_make_runs(job))
         return false;
     const size_t width = (size_t)serve_engine_width(job->model->engine);
     job->hidden = calloc(job->n_runs * width, sizeof *job->hidden);
@@ -307,7 +319,8 @@ bool serve_prepare_tokenize(struct serve_job *job)
         return false;
     if (!json_is_string(content))
         return serve_fail(&job->failure, 400, "content", "content must be a text.");
-    if (!serve_encode(job, json_string_value(content), json_string_length(content), special, &made))
+    encode_fn *const encode = parse ? tare_tokenizer_encode : tare_tokenizer_encode_literal;
+    if (!encode_with(encode, job, json_string_value(content), json_string_length(content), special, &made))
         return false;
     serve_put(job->ready, "{\"tokens\":[");
     for (size_t i = 0; i < made.n; i++)

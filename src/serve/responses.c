@@ -58,10 +58,11 @@ static json_t *take_input(const json_t *body, struct serve_failure *f)
     return messages;
 }
 
-static void take_tools(json_t *made, const json_t *body)
+static void take_tools(json_t *made, const json_t *body, struct serve_failure *f)
 {
-    const json_t *tools = fields_get(body, "tools"), *choice = fields_get(body, "tool_choice");
+    const json_t *tools = NULL, *choice = fields_get(body, "tool_choice");
     json_t *list = json_array();
+    fields_list(body, "tools", &tools, f);
     for (size_t i = 0; i < json_array_size(tools); i++) {
         const json_t *tool = json_array_get(tools, i);
         const char *type = json_string_value(json_object_get(tool, "type"));
@@ -79,9 +80,31 @@ static void take_tools(json_t *made, const json_t *body)
     json_decref(list);
 }
 
+/* The form of the text, and how much is thought about it. */
+static void take_text(json_t *made, const json_t *body, struct serve_failure *f)
+{
+    const json_t *text = NULL, *reasoning = NULL;
+    if (!fields_object(body, "text", &text, f) || !fields_object(body, "reasoning", &reasoning, f))
+        return;
+    convert_field(made, "reasoning_effort", reasoning, "effort");
+    json_t *format = fields_get(text, "format");
+    const char *type = json_string_value(json_object_get(format, "type"));
+    if (type && !strcmp(type, "json_schema"))
+        json_object_set_new(made, "response_format", json_pack("{s:s, s:O}", "type", type, "json_schema", format));
+    else if (format)
+        json_object_set(made, "response_format", format);
+}
+
+/* The failure of a chat names a chat's field; here it has another name. */
+static void rename_param(struct serve_failure *f, const char *chat, const char *name)
+{
+    if (!strcmp(f->param, chat))
+        snprintf(f->param, sizeof f->param, "%s", name);
+}
+
 bool serve_prepare_responses(struct serve_job *job)
 {
-    const json_t *body = job->body, *format = fields_get(fields_get(body, "text"), "format");
+    const json_t *body = job->body;
     static const char *const same[] = {"model", "temperature", "top_p", "stream", "parallel_tool_calls", "seed"};
     json_t *made = json_object();
     int64_t most = -1;
@@ -92,18 +115,12 @@ bool serve_prepare_responses(struct serve_job *job)
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
         convert_field(made, same[i], body, same[i]);
     convert_field(made, "max_tokens", body, "max_output_tokens");
-    if (fields_get(fields_get(body, "reasoning"), "effort"))
-        convert_field(made, "reasoning_effort", fields_get(body, "reasoning"), "effort");
-    take_tools(made, body);
-    const char *type = json_string_value(json_object_get(format, "type"));
-    if (type && !strcmp(type, "json_schema"))
-        json_object_set_new(made, "response_format",
-                            json_pack("{s:s, s:O}", "type", type, "json_schema", (json_t *)(size_t)format));
-    else if (format)
-        json_object_set(made, "response_format", (json_t *)(size_t)format);
+    take_text(made, body, &job->failure);
+    take_tools(made, body, &job->failure);
     const bool good = convert_done(job, made);
-    if (!strcmp(job->failure.param, "messages"))
-        snprintf(job->failure.param, sizeof job->failure.param, "input");
+    rename_param(&job->failure, "messages", "input");
+    rename_param(&job->failure, "response_format", "text");
+    rename_param(&job->failure, "reasoning_effort", "reasoning");
     return good;
 }
 
@@ -338,22 +355,28 @@ static void put_call(struct serve_job *job, const struct tool_piece *p, struct e
     serve_put(out, "}\n\n");
 }
 
+/* Opens a message or a thought, of which `begun` bytes are in its buffer already. */
+static void open_item(struct serve_job *job, bool text, size_t begun, struct evbuffer *out)
+{
+    const struct serve_choice *c = &job->choices[0];
+    close_item(job, "completed", out);
+    job->open = text ? SERVE_ITEM_TEXT : SERVE_ITEM_THOUGHT;
+    job->opened_at = evbuffer_get_length(text ? c->text : c->reasoning) - begun;
+    put_item_event(job, "response.output_item.added", (int)job->open, "in_progress", NULL, 0, out);
+    if (text)
+        put_part_event(job, "response.content_part.added", "", 0, out);
+}
+
 static void piece(struct serve_job *job, size_t choice, const struct tool_piece *p, struct evbuffer *out)
 {
-    struct serve_choice *c = &job->choices[choice];
+    (void)choice;
     if (p->kind != TOOL_TEXT && p->kind != TOOL_THOUGHT) {
         put_call(job, p, out);
         return;
     }
     const bool text = p->kind == TOOL_TEXT;
-    if (job->open != (text ? SERVE_ITEM_TEXT : SERVE_ITEM_THOUGHT)) {
-        close_item(job, "completed", out);
-        job->open = text ? SERVE_ITEM_TEXT : SERVE_ITEM_THOUGHT;
-        job->opened_at = evbuffer_get_length(text ? c->text : c->reasoning) - p->size;
-        put_item_event(job, "response.output_item.added", (int)job->open, "in_progress", NULL, 0, out);
-        if (text)
-            put_part_event(job, "response.content_part.added", "", 0, out);
-    }
+    if (job->open != (text ? SERVE_ITEM_TEXT : SERVE_ITEM_THOUGHT))
+        open_item(job, text, p->size, out);
     put_text_event(job, text ? "response.output_text.delta" : "response.reasoning_text.delta", "delta", p->text,
                    p->size, out);
 }
@@ -362,6 +385,8 @@ static void end(struct serve_job *job, struct evbuffer *out)
 {
     const bool cut = incomplete(job);
     close_call(job, "incomplete", out);
+    if (job->open == SERVE_ITEM_NONE && job->item == 0)
+        open_item(job, true, 0, out); /* an answer without a word is a message all the same */
     close_item(job, cut ? "incomplete" : "completed", out);
     put_response_event(job, cut ? "response.incomplete" : "response.completed", cut ? "incomplete" : "completed", out);
 }

@@ -83,8 +83,11 @@ static enum tare_code add(struct reading *reading, const struct entry *entry)
     const uint32_t id = number(reading, entry);
     if (reading->most == TARE_TOKEN_NONE || id > reading->most)
         reading->most = id;
-    struct tare_added_token token = {
-        .id = id, .single_word = entry->single_word, .lstrip = entry->lstrip, .rstrip = entry->rstrip};
+    struct tare_added_token token = {.id = id,
+                                     .single_word = entry->single_word,
+                                     .lstrip = entry->lstrip,
+                                     .rstrip = entry->rstrip,
+                                     .special = entry->special};
     const char *content = tare_arena_copy(&tokenizer->arena, entry->content, entry->size), *text = content;
     size_t size = entry->size;
     if (!content || !tare_map_put(&tokenizer->added.ids, content, size, id, NULL) ||
@@ -277,8 +280,8 @@ static bool single(const char *text, size_t size, size_t start, size_t end)
 
 /* An lstrip token takes the white space before it too, and an rstrip token the white space after it. White space that
  * an earlier token has already taken stays with that token. */
-enum tare_code tare_added_split(const struct tare_added_set *set, const char *text, size_t size, tare_added_fn each,
-                                void *user)
+enum tare_code tare_added_split(const struct tare_added_set *set, const char *text, size_t size, bool literal,
+                                tare_added_fn each, void *user)
 {
     /* Text before this place has been handed on. */
     size_t from = 0;
@@ -293,7 +296,7 @@ enum tare_code tare_added_split(const struct tare_added_set *set, const char *te
         }
         size_t start = i, end = i + token->content.size;
         i = end;
-        if (token->single_word && !single(text, size, start, end))
+        if ((literal && token->special) || (token->single_word && !single(text, size, start, end)))
             continue;
         size_t bytes;
         while (token->lstrip && start > from &&

@@ -218,7 +218,7 @@ static enum tare_code plain_part(void *user, uint32_t id, size_t start, size_t e
     if (code)
         return code;
     part.first = !start && !encoder->normal.front_lost;
-    return tare_added_split(&tokenizer->added.normalized, part.text, size, normalized_part, &part);
+    return tare_added_split(&tokenizer->added.normalized, part.text, size, encoder->literal, normalized_part, &part);
 }
 
 static enum tare_code encoder_init(struct tare_encoder *encoder, const struct tare_tokenizer *tokenizer, size_t size)
@@ -241,11 +241,9 @@ static void encoder_release(struct tare_encoder *encoder)
     tare_normal_release(&encoder->normal);
 }
 
-enum tare_code tare_tokenizer_encode(const tare_tokenizer *tokenizer, const char *text, size_t size, bool special,
-                                     int32_t **ids, size_t *n, struct tare_error *err)
+static enum tare_code encode(const tare_tokenizer *tokenizer, const char *text, size_t size, bool special, bool literal,
+                             int32_t **ids, size_t *n, struct tare_error *err)
 {
-    if (!tokenizer || (!text && size) || !ids || !n)
-        return tare_fail_null(err, "tare_tokenizer_encode");
     *ids = NULL;
     *n = 0;
     const size_t valid = tare_utf8_check(text, size);
@@ -255,11 +253,11 @@ enum tare_code tare_tokenizer_encode(const tare_tokenizer *tokenizer, const char
     if (size > TARE_TEXT_MOST)
         return tare_fail(err, TARE_E_ARGUMENT, "", "the text has %zu bytes; at most %zu are encoded at once", size,
                          TARE_TEXT_MOST);
-    struct tare_encoder encoder = {.err = err};
+    struct tare_encoder encoder = {.literal = literal, .err = err};
     struct section whole = {&encoder, text, true};
     enum tare_code code = encoder_init(&encoder, tokenizer, size);
     if (!code)
-        code = tare_added_split(&tokenizer->added.plain, text, size, plain_part, &whole);
+        code = tare_added_split(&tokenizer->added.plain, text, size, literal, plain_part, &whole);
     if (!code && special)
         code = tare_post_run(tokenizer, &encoder.ids, &encoder.n, err);
     if (!code && !encoder.ids && !tare_grow(&encoder.ids, &encoder.room, 1, sizeof *encoder.ids))
@@ -272,6 +270,22 @@ enum tare_code tare_tokenizer_encode(const tare_tokenizer *tokenizer, const char
     *ids = encoder.ids;
     *n = encoder.n;
     return TARE_OK;
+}
+
+enum tare_code tare_tokenizer_encode(const tare_tokenizer *tokenizer, const char *text, size_t size, bool special,
+                                     int32_t **ids, size_t *n, struct tare_error *err)
+{
+    if (!tokenizer || (!text && size) || !ids || !n)
+        return tare_fail_null(err, "tare_tokenizer_encode");
+    return encode(tokenizer, text, size, special, false, ids, n, err);
+}
+
+enum tare_code tare_tokenizer_encode_literal(const tare_tokenizer *tokenizer, const char *text, size_t size,
+                                             bool special, int32_t **ids, size_t *n, struct tare_error *err)
+{
+    if (!tokenizer || (!text && size) || !ids || !n)
+        return tare_fail_null(err, "tare_tokenizer_encode_literal");
+    return encode(tokenizer, text, size, special, true, ids, n, err);
 }
 
 void tare_ids_free(int32_t *ids)

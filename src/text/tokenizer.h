@@ -148,7 +148,7 @@ struct tare_added_token {
     uint32_t id;
     /* The place in the list; of two tokens with the same content the first counts. */
     uint32_t order;
-    bool single_word, lstrip, rstrip;
+    bool single_word, lstrip, rstrip, special;
 };
 struct tare_added_set { /* sorted by content */
     struct tare_added_token *tokens;
@@ -173,10 +173,11 @@ enum tare_code tare_added_set_make(struct tare_added_set *set, const struct tare
 /* Bytes of the longest token that text, which is not empty, begins with; 0: none. */
 size_t tare_added_longest(const struct tare_added_set *set, const char *text, size_t size);
 void tare_added_release(struct tare_added *added);
-/* Cut text at the tokens of a set: calls with id TARE_TOKEN_NONE for what lies between. */
+/* Cut text at the tokens of a set: calls with id TARE_TOKEN_NONE for what lies between. Special ones are text like any
+ * other where `literal`. */
 typedef enum tare_code (*tare_added_fn)(void *user, uint32_t id, size_t start, size_t end);
-enum tare_code tare_added_split(const struct tare_added_set *set, const char *text, size_t size, tare_added_fn each,
-                                void *user);
+enum tare_code tare_added_split(const struct tare_added_set *set, const char *text, size_t size, bool literal,
+                                tare_added_fn each, void *user);
 
 /* ---- encoding ---------------------------------------------------------------------------------------------------- */
 
@@ -217,6 +218,7 @@ struct tare_encoder {
     struct tare_normal normal;
     struct tare_step_work *work; /* one a pre-tokenizer */
     void *model_work;
+    bool literal; /* special tokens are not looked for */
     int32_t *ids;
     size_t n, room;
     struct tare_error *err;

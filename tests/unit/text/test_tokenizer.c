@@ -70,6 +70,24 @@ static void as_the_reference(void **state)
     tare_tokenizer_free(tokenizer);
 }
 
+/* Special tokens are text where they are meant literally; other added tokens are found all the same. */
+static void literal_text(void **state)
+{
+    (void)state;
+    tare_tokenizer *tokenizer = open_text("{\"added_tokens\":[{\"id\":6,\"content\":\"ba\",\"special\":true},"
+                                          "{\"id\":7,\"content\":\"bb\"}]," MODEL(SMALL) "}",
+                                          TARE_OK);
+    int32_t *ids;
+    size_t n;
+    expect_ids(tokenizer, "abaabb", 4, (const int32_t[]){0, 6, 0, 7});
+    assert_int_equal(tare_tokenizer_encode_literal(tokenizer, "abaabb", 6, true, &ids, &n, NULL), TARE_OK);
+    assert_int_equal(n, 4);
+    assert_memory_equal(ids, ((const int32_t[]){2, 0, 0, 7}), n * sizeof *ids);
+    tare_ids_free(ids);
+    assert_int_equal(tare_tokenizer_encode_literal(NULL, "", 0, true, &ids, &n, NULL), TARE_E_ARGUMENT);
+    tare_tokenizer_free(tokenizer);
+}
+
 static void encodes_and_decodes(void **state)
 {
     (void)state;
@@ -220,10 +238,10 @@ static void streams_whole_characters(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(encodes_and_decodes),      cmocka_unit_test(as_the_reference),
-        cmocka_unit_test(refuses_invalid_text),     cmocka_unit_test(refuses_bad_files),
-        cmocka_unit_test(refuses_deep_nesting),     cmocka_unit_test(knows_the_ends),
-        cmocka_unit_test(streams_whole_characters),
+        cmocka_unit_test(literal_text),      cmocka_unit_test(encodes_and_decodes),
+        cmocka_unit_test(as_the_reference),  cmocka_unit_test(refuses_invalid_text),
+        cmocka_unit_test(refuses_bad_files), cmocka_unit_test(refuses_deep_nesting),
+        cmocka_unit_test(knows_the_ends),    cmocka_unit_test(streams_whole_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
