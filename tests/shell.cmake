@@ -141,6 +141,5 @@ if(TARE_SERVE)
     set_tests_properties(serve-${name} PROPERTIES LABELS cli)
   endforeach()
   add_test(NAME serve-families COMMAND ${TARE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/serve/test_families.py $<TARGET_FILE:tare>)
-  # It hangs since models are loaded on demand: to be mended.
-  set_tests_properties(serve-families PROPERTIES LABELS cli DISABLED ON)
+  set_tests_properties(serve-families PROPERTIES LABELS cli TIMEOUT 300)
 endif()

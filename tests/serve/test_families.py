@@ -120,7 +120,7 @@ class Families(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         for server in cls.servers:
-            server.__exit__()
+            server.__exit__(None, None, None)
         cls.folder.cleanup()
 
     def ask(self, name, path=CHAT, **fields):
@@ -323,7 +323,7 @@ class Histories(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
-        cls.server.__exit__()
+        cls.server.__exit__(None, None, None)
         cls.folder.cleanup()
 
     def render(self, name, tools=BRIEF):
