@@ -14,6 +14,7 @@
 #include "models/model.h"
 #include "packing/packing.h"
 #include "quantize/calibrate/calibrate.h"
+#include "quantize/linear_out.h"
 #include "save/integer_rows.h"
 
 #define LENGTH 512 /* ids of a sequence: what AutoAWQ takes */
@@ -111,18 +112,6 @@ const struct tare_parameter *tare_integer_parameter(const struct tare_integer_as
     return found ? found->parameter : NULL;
 }
 
-static bool chooses_experts(const struct tare_model *model, const struct tare_parameter *parameter)
-{
-    for (int64_t i = 0; parameter && i < model->decoder->n_layers; i++) {
-        const struct tare_block *const blocks[] = {&model->decoder->layers[i].mixer, &model->decoder->layers[i].ffn};
-        for (int k = 0; k < 2; k++)
-            if (blocks[k]->ops && blocks[k]->ops->router &&
-                blocks[k]->ops->router(blocks[k]->self)->weight == parameter)
-                return true;
-    }
-    return false;
-}
-
 /* A matrix (out, in) as it lies in the file: no part of a parameter, and not turned as Conv1D is. */
 static bool is_linear(const struct tare_integer_asked *asked, const struct tare_model *model,
                       const struct tare_job *job)
@@ -131,7 +120,7 @@ static bool is_linear(const struct tare_integer_asked *asked, const struct tare_
     const struct tare_parameter *p = tare_integer_parameter(asked, job->module);
     return job->module->rank == 2 && (job->kind == TARE_KIND_LINEAR || job->kind == TARE_KIND_EXPERTS) &&
            tare_dtype_is_float(job->module->dtype) && !job->turned && (p || job->kind == TARE_KIND_EXPERTS) &&
-           !(p && (p == head->weight || p == head->embedding)) && !chooses_experts(model, p);
+           !(p && (p == head->weight || p == head->embedding)) && !tare_linear_chooses(model, p);
 }
 
 enum tare_code tare_integer_form_of(struct tare_quantizing *q, const struct tare_model *model,

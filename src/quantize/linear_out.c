@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "models/model.h"
 
 /* The parameter that a module is, as it is stored; NULL: a part of one, or turned, as Conv1D is. */
 static const struct tare_parameter *whole_parameter(const struct tare_model *model, const struct tare_module *module)
@@ -16,6 +17,18 @@ static const struct tare_parameter *whole_parameter(const struct tare_model *mod
             return p;
     }
     return NULL;
+}
+
+bool tare_linear_chooses(const struct tare_model *model, const struct tare_parameter *parameter)
+{
+    for (int64_t i = 0; parameter && model->decoder && i < model->decoder->n_layers; i++) {
+        const struct tare_block *const blocks[] = {&model->decoder->layers[i].mixer, &model->decoder->layers[i].ffn};
+        for (int k = 0; k < 2; k++)
+            if (blocks[k]->ops && blocks[k]->ops->router &&
+                blocks[k]->ops->router(blocks[k]->self)->weight == parameter)
+                return true;
+    }
+    return false;
 }
 
 bool tare_linear_rounds(struct tare_quantizing *q, const struct tare_model *model, const struct tare_job *job,
@@ -32,7 +45,7 @@ bool tare_linear_rounds(struct tare_quantizing *q, const struct tare_model *mode
     const struct tare_quantize_rule *rule = tare_quantizing_rule(q, job, NULL);
     if (tare_quantizing_stays(q, model, job, rule) || (job->kind == TARE_KIND_LINEAR && !p))
         return false;
-    return rule || !p || (p != head->weight && p != head->embedding && !tare_ends_with(job->name, "gate.weight"));
+    return rule || !p || (p != head->weight && p != head->embedding && !tare_linear_chooses(model, p));
 }
 
 enum tare_code tare_linear_rows(const struct tare_job *job, const struct tare_box *box, const void *made, int64_t first,

@@ -234,6 +234,18 @@ def check_transformers(source):
     shutil.rmtree(out)
 
 
+def check_routers():
+    """What chooses experts stays as it is, whatever its name."""
+    source, out = at("granite"), at("made")
+    quantize_models.write(source, quantize_models.GRANITE)
+    for to in ("fp8", "bitsandbytes", "gptq"):
+        done = run("quantize", source, "-o", out, "--to", to)
+        expect(to, done.returncode == 0, done.stderr)
+        routers = {name: row["dtype"] for name, row in header(out).items() if ".router." in name}
+        expect("routers in " + to, routers == {"model.layers.%d.block_sparse_moe.router.layer.weight" % i: "F16" for i in range(2)}, routers)
+        shutil.rmtree(out)
+
+
 def check_parts(source):
     """Files of a size: GGUF in parts, and shards of safetensors with their index."""
     whole, out = at("whole.gguf"), at("parts")
@@ -311,6 +323,7 @@ def main():
     check_rules(source)
     check_report(source)
     check_transformers(source)
+    check_routers()
     check_parts(source)
     check_killed(source, at("killed"), ["--group", "32"], ["--bits", "8"])
     check_killed(source, at("killed"), ["--group", "32", "--rule", "**.mlp=8"], ["--rule", "**.v_proj=8"])

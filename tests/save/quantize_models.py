@@ -11,6 +11,9 @@ LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_s
          "max_position_embeddings": 256, "tie_word_embeddings": False, "hidden_act": "silu", "bos_token_id": 0, "eos_token_id": 0}
 MIXTRAL = {**LLAMA, "model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "num_hidden_layers": 8, "intermediate_size": 256,
            "num_local_experts": 8, "num_experts_per_tok": 2}
+# What chooses experts has another name than in mixtral.
+GRANITE = {**MIXTRAL, "model_type": "granitemoe", "architectures": ["GraniteMoeForCausalLM"], "num_hidden_layers": 2, "num_local_experts": 4,
+           "attention_bias": False, "attention_multiplier": 1.0, "embedding_multiplier": 1.0, "logits_scaling": 1.0, "residual_multiplier": 1.0}
 # Each asks for another line of src/quantize/gguf_types.def.
 CASES = {
     "plain": LLAMA,
@@ -40,6 +43,10 @@ def shapes(config):
             found[at + "self_attn.%s_proj.weight" % name] = (rows, h)
         names = {"gate_proj": (width, h), "up_proj": (width, h), "down_proj": (h, width)}
         places = {at + "mlp.": ("gate_proj", "up_proj", "down_proj")}
+        if config["model_type"] == "granitemoe":
+            n, block = config["num_local_experts"], at + "block_sparse_moe."
+            found.update({block + "router.layer.weight": (n, h), block + "input_linear.weight": (n, 2 * width, h), block + "output_linear.weight": (n, h, width)})
+            continue
         if "num_local_experts" in config:
             found[at + "block_sparse_moe.gate.weight"] = (config["num_local_experts"], h)
             places = {at + "block_sparse_moe.experts.%d." % e: ("w1", "w3", "w2") for e in range(config["num_local_experts"])}
