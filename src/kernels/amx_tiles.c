@@ -17,12 +17,9 @@
  *
  * where each sum of a product is a fused multiply-add.
  */
-#include "kernels/tiles.h"
+#include "kernels/avx512_tile.h"
 
 #if defined(__AVX512VNNI__) && (defined(TARE_TILE_MODEL) || (defined(__AMX_INT8__) && defined(__linux__)))
-#include <immintrin.h>
-
-#define INLINE static inline __attribute__((always_inline))
 #define MOST TARE_WIDE_MOST /* |16 * high + low| */
 enum {
     UNIT = 1024,    /* bytes of a tile register: 16 rows of 64 */
@@ -48,23 +45,6 @@ enum {
     } while (0)
 #endif
 
-/* Sixteen scales or offsets. */
-INLINE __m512 numbers_at(const struct tare_matrix *m, const unsigned char *at)
-{
-    if (m->scales == TARE_SCALES_F32)
-        return _mm512_loadu_ps(at);
-    const __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)at);
-    return m->scales == TARE_SCALES_F16 ? _mm512_cvtph_ps(half)
-                                        : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
-}
-
-/* Returns a mask of the tile's rows that the matrix has; only its last tile may have fewer than 16. */
-INLINE __mmask16 rows_of(const struct tare_matrix *m, int64_t tile)
-{
-    const int64_t left = m->rows - tile * TARE_TILE_ROWS;
-    return (__mmask16)(left >= TARE_TILE_ROWS ? 0xffffu : (1u << left) - 1);
-}
-
 /* Adds what a group gives to the sum so far. */
 INLINE __m512 add_group(bool zeros, __m512 total, __m512i dot, float scale, float sum, __m512 s, __m512 o)
 {
@@ -74,13 +54,6 @@ INLINE __m512 add_group(bool zeros, __m512 total, __m512i dot, float scale, floa
 }
 
 /* ---- few tokens -------------------------------------------------------------------------------------------------- */
-
-INLINE __m512i four(const int8_t *q)
-{
-    int32_t word;
-    memcpy(&word, q, sizeof word);
-    return _mm512_set1_epi32(word);
-}
 
 #define EACH_TOKEN _Pragma("GCC unroll 4") for (int t = 0; t < T; t++)
 #define TURNS (T > 1 ? 1 : 2) /* sums of one token by turns, or each would wait for the one before */
@@ -380,8 +353,8 @@ static void configure(void)
 static bool takes(const struct tare_matrix *m)
 {
     const size_t group = 2 * tare_tile_scales(m) + (size_t)(m->group / 8) * TARE_STEP_BYTES;
-    return m->storage == TARE_STORE_T4 && !m->table && !m->factors && (m->group == 32 || m->group == 64 || m->group == 128) &&
-           m->stride == (size_t)m->groups * group;
+    return m->storage == TARE_STORE_T4 && !m->table && !m->factors &&
+           (m->group == 32 || m->group == 64 || m->group == 128) && m->stride == (size_t)m->groups * group;
 }
 
 static void wide_tiles(const struct tare_matrix *m, int64_t tile, int64_t n, const struct tare_wide *x, int64_t first,

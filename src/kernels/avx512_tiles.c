@@ -1,27 +1,14 @@
 /* SPDX-License-Identifier: MIT
  * avx512_tiles.c - kernels of tiles for AVX-512 with VNNI: one register is one step of 16 rows, and one vpdpbusd
  * multiplies four columns of all of them by four activations that are broadcast. */
-#include "kernels/tiles.h"
+#include "kernels/avx512_tile.h"
 
 #if defined(__AVX512VNNI__)
-#include <immintrin.h>
-
-#define INLINE static inline __attribute__((always_inline))
 #define BLOCK TARE_ACTIVATION_BLOCK
 enum { REGISTERS = BLOCK / 4 };
 /* The most tokens whose sums stay in registers; docs/performance.md has the times. */
 #define TOKENS_OF(storage, look_up)                                                                                    \
     (((storage) == TARE_STORE_T4 && (look_up) < 2) || (storage) == TARE_STORE_T6 ? TARE_TILE_TOKENS : 4)
-
-/* Sixteen scales or offsets. */
-INLINE __m512 numbers_at(const struct tare_matrix *m, const unsigned char *at)
-{
-    if (m->scales == TARE_SCALES_F32)
-        return _mm512_loadu_ps(at);
-    const __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)at);
-    return m->scales == TARE_SCALES_F16 ? _mm512_cvtph_ps(half)
-                                        : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
-}
 
 /* Sixteen factors of one byte each. */
 INLINE __m512 factors_at(enum tare_factors kind, const unsigned char *at)
@@ -64,14 +51,6 @@ INLINE struct numbers group_numbers(const struct tare_matrix *m, struct numbers 
         header.offset = _mm512_mul_ps(header.offset, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(least)));
     }
     return header;
-}
-
-/* Returns a mask of the tile's rows that the matrix has; only its last tile may have fewer than 16. */
-INLINE __mmask16 rows_of(const struct tare_matrix *m, int64_t tile)
-{
-    const int64_t left = m->rows - tile * TARE_TILE_ROWS;
-    const unsigned mask = left >= TARE_TILE_ROWS ? 0xffff : (1u << left) - 1;
-    return (__mmask16)mask;
 }
 
 /* The planes of a block; see tiles.h. */
@@ -133,13 +112,6 @@ INLINE void block_codes(enum tare_storage storage, const unsigned char *steps, b
         code[k] = _mm512_shuffle_epi8(table, code[k]);
     for (int k = 0; storage == TARE_STORE_T8 && k < REGISTERS; k++)
         __asm__("" : "+v"(code[k])); /* or gcc loads it again for each token */
-}
-
-INLINE __m512i four(const int8_t *q)
-{
-    int32_t word;
-    memcpy(&word, q, sizeof word);
-    return _mm512_set1_epi32(word);
 }
 
 #define EACH_TOKEN _Pragma("GCC unroll 8") for (int t = 0; t < T; t++)
