@@ -371,6 +371,13 @@ static struct tare_generated *step_at(struct tare_generated *steps, size_t i, si
     return (struct tare_generated *)(void *)((unsigned char *)steps + i * (stride ? stride : sizeof *steps));
 }
 
+/* Does a text use a session of the other one, as its own or to guess with? */
+static bool shares(const tare_generate *a, const tare_generate *b)
+{
+    return a->session == b->session || a->session == b->drafter || (a->drafter && a->drafter == b->drafter) ||
+           a->drafter == b->session;
+}
+
 static enum tare_code check(tare_generate *const *generates, size_t n, struct tare_generated *steps, size_t stride,
                             struct tare_error *err)
 {
@@ -382,7 +389,7 @@ static enum tare_code check(tare_generate *const *generates, size_t n, struct ta
             return tare_fail(err, TARE_E_ARGUMENT, "generates",
                              "the texts of one step are of one model and computed alike; number %zu is not", i);
         for (size_t k = 0; k < i; k++)
-            if (generates[k]->session == generates[i]->session)
+            if (shares(generates[k], generates[i]))
                 return tare_fail(err, TARE_E_ARGUMENT, "generates",
                                  "a session has one text at a time; number %zu comes twice", i);
         code = tare_sized_check(steps ? step_at(steps, i, stride) : NULL, "steps", err);

@@ -210,6 +210,34 @@ static void test_model_drafts_by_grammar(void **unused)
     close_fable(&b);
 }
 
+/* One session guesses for one text at a time. */
+static void test_model_drafts_of_two(void **unused)
+{
+    (void)unused;
+    static struct story s;
+    struct tare_error err = {0};
+    struct tare_generate_options o = TARE_GENERATE_OPTIONS_INIT;
+    struct tare_generated steps[2] = {TARE_GENERATED_INIT, TARE_GENERATED_INIT};
+    tare_session *sessions[3] = {NULL};
+    tare_generate *g[2] = {NULL};
+    open_fable(&s);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(tare_session_open(&sessions[i], s.model, NULL, &err), TARE_OK);
+    o.draft = TARE_DRAFT_MODEL;
+    o.drafter = sessions[2];
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(tare_generate_open(&g[i], sessions[i], s.tokenizer, (const int32_t[]){40}, 1, &o, &err),
+                         TARE_OK);
+    fixture_expect(tare_generate_each(g, 2, steps, 0, &err), &err, TARE_E_ARGUMENT, "generates",
+                   "number 1 comes twice");
+    assert_int_equal(tare_generate_each(g, 1, steps, 0, &err), TARE_OK);
+    for (int i = 0; i < 2; i++)
+        tare_generate_free(g[i]);
+    for (int i = 0; i < 3; i++)
+        tare_session_free(sessions[i]);
+    close_fable(&s);
+}
+
 static void test_model_drafts_refused(void **unused)
 {
     (void)unused;
@@ -281,6 +309,7 @@ int main(void)
                                        cmocka_unit_test(test_drafts_change_nothing),
                                        cmocka_unit_test(test_model_drafts),
                                        cmocka_unit_test(test_model_drafts_by_grammar),
+                                       cmocka_unit_test(test_model_drafts_of_two),
                                        cmocka_unit_test(test_model_drafts_refused),
                                        cmocka_unit_test(test_finishes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
